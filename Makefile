@@ -1,0 +1,82 @@
+# Needs: make, Python >= 3.11 with its venv module, and a package index. `make PYTHON=/path/to/python3 ...` chooses one.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTHON ?=
+PYTEST_FLAGS ?= -n auto
+
+# The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
+INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
+
+.PHONY: help venv demo test lint lint-style lint-types lint-imports format bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo    align two real embedding spaces and write demo/report.html (installs no torch)'
+	@echo 'make test    the default tests: offline, no accelerator, minutes'
+	@echo 'make lint    style, types and import contracts; what pre-commit runs'
+	@echo 'make format  let ruff rewrite the layout and sort the imports'
+	@echo 'make bench   every published number again (hours)'
+	@echo 'make venv    everything for development in $(VENV)'
+	@echo 'make clean   remove what the other targets wrote; $(VENV) stays'
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    "$$python" -c 'import ensurepip, venv' 2>/dev/null || { without_venv=$$python; continue; }; \
+	    echo "creating $(VENV) with $$python"; \
+	    "$$python" -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); exit 1; \
+	done; \
+	if [ -n "$$without_venv" ]; then \
+	    echo "error: $$without_venv has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	else \
+	    echo 'error: Python >= 3.11 is needed and none was found; install one or say make PYTHON=/path/to/python3' >&2; \
+	fi; \
+	exit 1
+
+# A stamp is older than the files it depends on exactly when an install is due.
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing interlingua and what its report needs'
+	@$(INSTALL) '.[report]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing interlingua with every extra and the development tools'
+	@$(INSTALL) '.[dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+venv: $(VENV)/.installed-dev
+
+demo: $(VENV)/.installed-demo
+	@$(BIN)/interlingua demo
+
+test: venv
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: lint-style lint-types lint-imports
+
+lint-style: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lint-types: venv
+	$(BIN)/mypy
+
+lint-imports: venv
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv
+	@for script in benchmarks/bench_*.py; do \
+	    [ -e "$$script" ] || { echo 'no benchmarks yet'; exit 0; }; \
+	    echo "$$script"; $(BIN)/python "$$script" || exit 1; \
+	done
+
+clean:
+	rm -rf build dist demo/report.html .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

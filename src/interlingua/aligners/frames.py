@@ -1,0 +1,76 @@
+"""Frames: the rows of a space as linear solvers see them, and the way back to affine maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interlingua._arrays import FloatArray, IntArray, unit_rows
+from interlingua.errors import InputError
+from interlingua.maps import AffineMap
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Unit rows of one space, centred by their own mean and brought to unit norm again.
+
+    Attributes:
+        rows: [n, d], float32, unit norm.
+        mean: [d], mean of the unit rows before centring.
+        radius: root mean square length of the centred rows; 1 for a space around the origin, 0.3 for a narrow cone.
+    """
+
+    rows: FloatArray
+    mean: FloatArray
+    radius: float
+
+    @classmethod
+    def of(cls, vectors: FloatArray) -> Frame:
+        """Build the frame of ``vectors`` [n, d]."""
+        unit = unit_rows(np.asarray(vectors, np.float32))
+        mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centred = unit - mean
+        return cls(unit_rows(centred), mean, _rms_length(centred))
+
+
+def polar(matrix: FloatArray) -> FloatArray:
+    """Return the (semi-)orthogonal polar factor ``U V^T`` of ``matrix = U S V^T`` [d_source, d_target].
+
+    Of all matrices with orthonormal rows or columns it has the largest inner product with ``matrix``, so
+    ``polar(x.T @ y)`` solves orthogonal Procrustes for any two widths (Schoenemann 1966).
+    """
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    return np.asarray(left @ right)
+
+
+def affine_maps(source: Frame, target: Frame, matrix: FloatArray) -> tuple[AffineMap, AffineMap]:
+    """Return the maps that ``matrix`` [d_source, d_target] and its transpose stand for between two frames.
+
+    A rotation between frames knows neither mean nor spread. The maps put them back: translations get the mean of the
+    other space and, by one factor for all rows, its radius.
+    """
+    return _affine(source, target, matrix), _affine(target, source, matrix.T)
+
+
+def refuse_pairs(pairs: IntArray | None, method: str) -> None:
+    """Refuse pairs that a method would silently ignore.
+
+    Raises:
+        InputError: pairs were given.
+    """
+    if pairs is not None:
+        raise InputError(
+            f"{len(pairs)} pairs were given and {method} uses none. Leave pairs out, or choose a method that uses "
+            "them, such as procrustes."
+        )
+
+
+def _affine(source: Frame, target: Frame, matrix: FloatArray) -> AffineMap:
+    reach = source.radius * _rms_length(source.rows @ matrix)
+    scale = target.radius / reach if reach else 1.0
+    return AffineMap(source.mean, np.asarray(scale * matrix, np.float32), target.mean)
+
+
+def _rms_length(rows: FloatArray) -> float:
+    return float(np.sqrt(np.einsum("ij,ij->", rows, rows, dtype=np.float64) / len(rows)))

@@ -1,0 +1,152 @@
+"""``interlingua demo``: two real embedding spaces aligned without one pair, in front of your eyes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from interlingua.cli import console, inputs, reports, tables
+from interlingua.cli.options import AsJson, Seed
+from interlingua.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.alignment import Alignment
+    from interlingua.io import VectorFile
+    from interlingua.spaces import EmbeddingSpace
+    from interlingua.translator import Translator
+
+_FILES = ("source.npy", "target.npy", "eval-source.npy", "eval-target.npy")
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help=f"A folder with {', '.join(_FILES)}; by default the checkout's demo/data."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="By default report.html beside the data folder.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Align two real spaces and draw a report.
+
+    The two files to align hold different texts under different encoders, and no pair is known. Held-out pairs then
+    measure the translation; they take no part in it.
+    """
+    import interlingua
+    from interlingua.evaluation import evaluate
+
+    folder = _find(data)
+    report = report or folder.parent / "report.html"
+    reports.check_report(report, force=True)
+    card = _read_json(folder / "CARD.json")
+    watch = console.Stopwatch()
+    source, target, source_eval, target_eval = (inputs.read_space(file) for file in _open(folder))
+    source.name, target.name = (_encoder(card, side) for side in inputs.SIDES)
+    with console.working(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}, no pairs"):
+        alignment = interlingua.align(source, target, seed=seed)
+    translator = alignment.translator(force=True)
+    with console.working("Measuring on held-out pairs"):
+        before = evaluate(_untranslated(alignment, source, target), source_eval, target_eval, seed=seed)
+        after = evaluate(translator, source_eval, target_eval, seed=seed)
+    with console.working("Drawing the report"):
+        reports.write(
+            report,
+            alignment,
+            evaluation=after,
+            translator=translator,
+            source=source,
+            target=target,
+            source_eval=source_eval,
+            target_eval=target_eval,
+            labels=_labels(folder),
+        )
+    result = {
+        "source": {"name": source.name, "rows": source.n, "d": source.d},
+        "target": {"name": target.name, "rows": target.n, "d": target.d},
+        "verdict": alignment.verdict.to_dict(),
+        "before": before.to_dict(),
+        "after": after.to_dict(),
+        "alignment_seconds": alignment.seconds,
+        "seconds": watch.seconds,
+        "report": str(report),
+    }
+    if as_json:
+        console.emit_json(result)
+    else:
+        _print(console.stdout(), result)
+    if alignment.verdict.status == "failed":
+        raise typer.Exit(1)
+
+
+def _find(data: Path | None) -> Path:
+    """Return the folder with the demo's files.
+
+    Raises:
+        InputError: it is not there, or not complete.
+    """
+    checkout = Path(__file__).resolve().parents[3]
+    candidates = [data] if data else [Path("demo/data"), checkout / "demo" / "data"]
+    for folder in candidates:
+        missing = [name for name in _FILES if not (folder / name).is_file()]
+        if not missing:
+            return folder
+        if data:
+            raise InputError(f"{folder} lacks {', '.join(missing)}; the demo needs {', '.join(_FILES)}.")
+    raise InputError(
+        "The demo's data is not here: it comes with the repository and not with the package. "
+        "Run this in a checkout, or name a folder with --data DIR."
+    )
+
+
+def _open(folder: Path) -> list[VectorFile]:
+    from interlingua.io import open_vectors
+
+    return [open_vectors(folder / name) for name in _FILES]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return what a file beside the vectors says, or nothing: own vectors come without it."""
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text("utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def _encoder(card: Mapping[str, Any], side: str) -> str:
+    return str(card.get("encoders", {}).get(side, {}).get("title", side))
+
+
+def _labels(folder: Path) -> dict[str, list[str]] | None:
+    """Return the section of every row, by file, where the data says so."""
+    sections = _read_json(folder / "sections.json")
+    names = sections.pop("names", None)
+    return {part: [names[i] for i in rows] for part, rows in sections.items()} if names else None
+
+
+def _untranslated(alignment: Alignment, source: EmbeddingSpace, target: EmbeddingSpace) -> Translator:
+    """Return the translator that leaves vectors as they are, cut or padded to the other width."""
+    from interlingua.aligners.baselines import Identity
+    from interlingua.translator import Translator
+
+    forward, backward, _ = Identity().maps(source.vectors, target.vectors)
+    return Translator(forward, backward, alignment.profiles, {})
+
+
+def _print(out: Console, result: Mapping[str, Any]) -> None:
+    for side in inputs.SIDES:
+        space = result[side]
+        out.print(f"{side}: {space['rows']:,} rows of {space['name']}, width {space['d']}")
+    out.print("known pairs: none\n")
+    tables.print_verdict(out, result["verdict"])
+    out.print()
+    held_out = f"On {result['after']['n']:,} held-out pairs, pool {result['after']['pool']:,}:"
+    out.print(tables.scores({"as they are": result["before"], "translated": result["after"]}, title=held_out))
+    out.print(f"{result['seconds']:.0f} seconds, {result['alignment_seconds']:.0f} of them for the alignment")
+    out.print(f"Report: {result['report']}", soft_wrap=True)

@@ -1,0 +1,155 @@
+"""``interlingua doctor``: whether this machine has what interlingua needs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from interlingua.cli import console
+from interlingua.cli.options import AsJson
+
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)(?:; extra == ['\"](\w+)['\"])?")
+_EXTRAS = ("torch", "report", "ot")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check what is installed and at hand.
+
+    Python, packages, extras, threads, memory, disk and devices; says what is missing and how to get it.
+    """
+    core, extras = _packages()
+    problems = [
+        f"{name} {found['needed']} is needed, {found['version'] or 'none'} is installed: "
+        f"pip install '{name}{found['needed']}'"
+        for name, found in core.items()
+        if not found["ok"]
+    ]
+    report: dict[str, Any] = {
+        "ok": not problems,
+        "problems": problems,
+        "interlingua": metadata.version("interlingua"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": core,
+        "extras": extras,
+        "blas": _blas(),
+        "cpus": _cpus(),
+        "memory_gib": _memory(),
+        "disk_free_gib": _gib(shutil.disk_usage(Path.cwd()).free),
+        "device": _device(),
+    }
+    if as_json:
+        console.emit_json(report)
+    else:
+        _print(report)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _packages() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Return what the installed metadata asks for beside what is there: core packages, and extras."""
+    core: dict[str, dict[str, Any]] = {}
+    extras: dict[str, dict[str, Any]] = {extra: {"installed": True, "packages": {}} for extra in _EXTRAS}
+    for requirement in metadata.requires("interlingua") or ():
+        match = _REQUIREMENT.fullmatch(requirement)
+        if match is None:
+            continue
+        name, least, extra = match.groups()
+        found = _version(name)
+        ok = found is not None and _numbers(found) >= _numbers(least)
+        if extra is None:
+            core[name] = {"version": found, "needed": f">={least}", "ok": ok}
+        elif extra in extras:
+            extras[extra]["packages"][name] = found
+            extras[extra]["installed"] &= ok
+    return core, extras
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0]))
+
+
+def _blas() -> list[dict[str, Any]]:
+    """Return the libraries that numpy and scipy multiply with, and their threads."""
+    importlib.import_module("scipy.linalg")
+    from threadpoolctl import threadpool_info
+
+    return [
+        {"library": pool["internal_api"], "version": pool["version"], "threads": pool["num_threads"]}
+        for pool in threadpool_info()
+    ]
+
+
+def _cpus() -> int:
+    # A container may hold fewer than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> dict[str, float | None]:
+    names = {"total": "SC_PHYS_PAGES", "available": "SC_AVPHYS_PAGES"}
+    known = getattr(os, "sysconf_names", {})
+    return {
+        label: _gib(os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")) if name in known else None
+        for label, name in names.items()
+    }
+
+
+def _gib(size: int) -> float:
+    return round(size / 2**30, 1)
+
+
+def _device() -> dict[str, Any]:
+    if _version("torch") is None:
+        return {"name": "cpu", "reason": "torch is not installed"}
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory
+        return {"name": "cuda", "reason": torch.cuda.get_device_name(0), "memory_gib": _gib(memory)}
+    if torch.backends.mps.is_available():
+        return {"name": "mps", "reason": "Apple GPU"}
+    return {"name": "cpu", "reason": "torch sees no accelerator"}
+
+
+def _print(report: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+
+    def row(name: str, value: str, ok: bool | None = True) -> None:
+        mark = {True: Text("ok", "green"), False: Text("missing", "red"), None: Text("-", "dim")}[ok]
+        table.add_row(mark, Text(name, "bold"), Text(value))
+
+    row("interlingua", f"{report['interlingua']} on Python {report['python']} ({sys.executable})")
+    for name, found in report["packages"].items():
+        row(name, f"{found['version'] or 'not installed'} (needed {found['needed']})", found["ok"])
+    for extra, found in report["extras"].items():
+        versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in found["packages"].items())
+        hint = "" if found["installed"] else f"; optional, pip install 'interlingua[{extra}]'"
+        row(f"extra {extra}", versions + hint, True if found["installed"] else None)
+    blas = ", ".join(f"{pool['library']} {pool['version'] or ''} x{pool['threads']}" for pool in report["blas"])
+    row("threads", f"{report['cpus']} cores; {blas}")
+    memory = report["memory_gib"]
+    row("memory", f"{memory['total']} GiB, {memory['available']} GiB of it free")
+    row("disk", f"{report['disk_free_gib']} GiB free here")
+    row("device", f"{report['device']['name']} ({report['device']['reason']})")
+    out = console.stdout()
+    out.print(table)
+    for problem in report["problems"]:
+        out.print(Text(problem, "red"))

@@ -1,0 +1,51 @@
+"""``interlingua evaluate``: paired scores of a saved translator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlingua.cli import console, inputs, tables
+from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed
+
+
+def evaluate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help=f"Source vectors: {FORMATS}.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="Target vectors of the same texts in the same order.")
+    ],
+    pool: Annotated[
+        int, typer.Option(min=2, help="Candidates that a match is looked for among. Compare only equal pools.")
+    ] = 8192,
+    seed: Seed = 0,
+    columns: Columns = None,
+    keys: Keys = None,
+    scales: Scales = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a translator on paired rows.
+
+    Row i of SOURCE and row i of TARGET must be the same text; use rows that the fit has not seen. Prints, for both
+    directions, how often the right row comes first (top-1), its mean rank (1 is best), and the mean cosine of a
+    translation with the real vector.
+    """
+    from interlingua.evaluation import evaluate as measure
+    from interlingua.translator import load
+
+    translator = load(directory)
+    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
+    inputs.check_widths(files, translator)
+    watch = console.Stopwatch()
+    with console.working("Evaluating"):
+        vectors = [file.vectors() for file in files]
+        result = measure(translator, *vectors, pool=pool, seed=seed).to_dict()
+    if as_json:
+        console.emit_json({**result, "seconds": watch.seconds})
+        return
+    console.stdout().print(tables.scores({"translated": result}))
+    console.note(
+        f"{result['n']:,} paired rows, pool {result['pool']:,}, ± half of the 95 % interval, {watch.seconds:.1f} s"
+    )

@@ -1,0 +1,156 @@
+"""What the user points at: vector files, known pairs and rows, refused before any work where they cannot be used."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interlingua.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua._arrays import IntArray
+    from interlingua.io import VectorFile
+    from interlingua.spaces import EmbeddingSpace
+    from interlingua.translator import Translator
+
+SIDES = ("source", "target")
+
+
+def open_sides(
+    source: Path,
+    target: Path,
+    *,
+    columns: Sequence[str] | None,
+    keys: Sequence[str] | None,
+    scales: Sequence[str] | None,
+) -> tuple[VectorFile, VectorFile]:
+    """Open the files of both sides; a name given once holds for both.
+
+    Raises:
+        InputError: a file cannot be used, or a name was given more than twice.
+    """
+    from interlingua.io import open_vectors
+
+    names = zip(_for_both("--column", columns), _for_both("--key", keys), _for_both("--scale", scales), strict=True)
+    here, there = (
+        open_vectors(path, column=column, key=key, scale=_number(scale))
+        for path, (column, key, scale) in zip((source, target), names, strict=True)
+    )
+    return here, there
+
+
+def check_method(name: str) -> None:
+    """Refuse a method that does not exist, before anything is read.
+
+    Raises:
+        InputError: there is no method of this name.
+    """
+    from interlingua.aligners import METHODS
+
+    if name not in METHODS:
+        raise InputError(f"There is no method {name!r}; choose from {', '.join(METHODS)}.")
+
+
+def check_widths(files: Sequence[VectorFile], translator: Translator) -> None:
+    """Refuse files that a translator was not fitted on.
+
+    Raises:
+        InputError: a width differs, or the sides differ in rows.
+    """
+    for side, file, width in zip(SIDES, files, (translator.d_source, translator.d_target), strict=True):
+        if file.d != width:
+            hint = " Are source and target swapped?" if files[0].d == translator.d_target else ""
+            raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
+    if files[0].n != files[1].n:
+        raise InputError(
+            f"{files[0].path} has {files[0].n} rows and {files[1].path} {files[1].n}; row i of both must be the same "
+            "text. Pass the vectors of the same texts in the same order."
+        )
+
+
+def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0) -> EmbeddingSpace:
+    """Read a file, or ``rows`` of its rows drawn at random without replacement, in file order.
+
+    Raises:
+        InputError: rows that cannot be used.
+    """
+    from interlingua.spaces import EmbeddingSpace
+
+    name = file.path.name.split(".")[0]
+    if rows is None or rows >= file.n:
+        return EmbeddingSpace(file.vectors(), name=name)
+    picked = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
+    sample = np.empty((rows, file.d), file.dtype)
+    for batch in file.batches():
+        inside = slice(*np.searchsorted(picked, (batch.start, batch.start + len(batch.vectors))))
+        sample[inside] = batch.vectors[picked[inside] - batch.start]
+    return EmbeddingSpace(sample, name=name)
+
+
+def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> IntArray:
+    """Read known pairs [p, 2] of (source row, target row).
+
+    Raises:
+        InputError: the file cannot be read, holds anything but two columns of row numbers, or names missing rows.
+    """
+    if rows is not None:
+        raise InputError("--rows draws rows at random and --pairs names rows of the whole files; use one of the two.")
+    if not path.is_file():
+        raise InputError(f"--pairs {path} is no file; give a .npy, .csv or .tsv of (source row, target row).")
+    delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    if delimiter is not None:
+        pairs = _read_table(path, delimiter)
+    elif path.suffix.lower() == ".npy":
+        try:
+            pairs = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise InputError(f"--pairs {path} cannot be read as .npy ({error}).") from error
+    else:
+        raise InputError(f"--pairs {path} has extension '{path.suffix}'; .npy, .csv or .tsv is needed.")
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu" or not len(pairs):
+        raise InputError(f"--pairs {path} holds {pairs.dtype} {pairs.shape}; integers [p, 2] with p >= 1 are needed.")
+    for side, file, column in zip(SIDES, files, pairs.T, strict=True):
+        wrong = column[(column < 0) | (column >= file.n)]
+        if len(wrong):
+            raise InputError(f"--pairs {path} names {side} row {wrong[0]}; {file.path} has rows 0 to {file.n - 1}.")
+    return np.asarray(pairs, np.int64)
+
+
+def _read_table(path: Path, delimiter: str) -> IntArray:
+    """Return two columns of integers; a first line of words is a header."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"--pairs {path} cannot be read as a table ({error}).") from error
+    if lines and not any(cell.strip().lstrip("-").isdecimal() for cell in lines[0]):
+        del lines[0]
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        try:
+            here, there = map(int, line)
+        except ValueError as error:
+            raise InputError(f"--pairs {path}: pair {number} reads {line}; two row numbers are needed.") from error
+        pairs.append((here, there))
+    return np.asarray(pairs, np.int64).reshape(-1, 2)
+
+
+def _number(scale: str | None) -> float | None:
+    if scale is None or scale == "none":
+        return None
+    try:
+        return float(scale)
+    except ValueError as error:
+        raise InputError(f"--scale is {scale!r}; a number is needed, or none for a side that has no scale.") from error
+
+
+def _for_both(option: str, given: Sequence[str] | None) -> tuple[str | None, str | None]:
+    if not given:
+        return None, None
+    if len(given) > 2:
+        raise InputError(f"{option} was given {len(given)} times; once holds for both files, twice for one each.")
+    return given[0], given[-1]

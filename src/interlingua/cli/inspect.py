@@ -1,0 +1,52 @@
+"""``interlingua inspect``: what a saved translator is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from interlingua.cli import console, tables
+from interlingua.cli.options import AsJson
+
+
+def inspect(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a saved translator is.
+
+    Its two spaces, how it was fitted, and the verdict with its evidence.
+    """
+    from interlingua.translator import load
+
+    translator = load(directory)
+    card = {"path": str(directory), "d_source": translator.d_source, "d_target": translator.d_target, **translator.card}
+    if as_json:
+        console.emit_json(card)
+        return
+    out = console.stdout()
+    out.print(_overview(card))
+    if "verdict" in card:
+        tables.print_verdict(out, card["verdict"])
+
+
+def _overview(card: dict[str, Any]) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for side in ("source", "target"):
+        space = card.get(side) or {}
+        table.add_row(
+            Text(side, style="bold"),
+            f"{space.get('name') or 'unnamed'}: fitted on {space.get('n', '?')} rows of width {card[f'd_{side}']}, "
+            f"fingerprint {space.get('fingerprint', '?')}",
+        )
+    settings = ", ".join(f"{name}={value}" for name, value in (card.get("settings") or {}).items())
+    versions = ", ".join(f"{name} {value}" for name, value in (card.get("versions") or {}).items())
+    method = f"{card.get('method', '?')}, seed {card.get('seed', '?')}, {card.get('seconds', '?')} s"
+    for name, value in (("method", method), ("settings", settings), ("versions", versions)):
+        if value:
+            table.add_row(Text(name, style="bold"), value)
+    return table

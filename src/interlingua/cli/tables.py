@@ -1,0 +1,72 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from interlingua.cli.console import STATUS_STYLES
+
+WAYS = {"forward": "source to target", "backward": "target to source"}
+
+
+def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
+    """Print status, score, reasons and, where there is any, the evidence beside its nulls."""
+    status = str(verdict["status"])
+    out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
+    for reason in verdict["reasons"]:
+        out.print(Text(f"- {reason}"))
+    if not verdict.get("evidence"):
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("evidence", no_wrap=True)
+    for heading in ("value", "null", "needed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("meaning")
+    for item in verdict["evidence"]:
+        table.add_row(
+            Text(item["name"]),
+            *(f"{item[part]:.3g}" for part in ("value", "null", "threshold")),
+            Text("yes", "green") if item["passed"] else Text("no", "red"),
+            Text(item["meaning"]),
+        )
+    out.print(table)
+
+
+def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -> Table:
+    """Return a table of paired scores that fits 80 columns.
+
+    Args:
+        rows: `Evaluation.to_dict()` by the name that its rows get. A single one gets no name, and half the width of its
+            95 % intervals beside the values.
+        title: a line above the table.
+    """
+    single = len(rows) == 1
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ([] if single else ["vectors"]) + ["direction"]:
+        table.add_column(heading, no_wrap=True)
+    for heading in ("top-1", "mean rank", "cosine", "centred"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, evaluation in rows.items():
+        for way, label in WAYS.items():
+            score = evaluation[way]
+            table.add_row(
+                *([] if single else [name]),
+                label,
+                *(_value(score, key, bounds=single) for key in ("top1", "mean_rank", "cosine")),
+                _value(score, "cosine_centred", bounds=False),
+            )
+    return table
+
+
+def _value(score: Mapping[str, Any], key: str, *, bounds: bool) -> str:
+    digits = 1 if key == "mean_rank" and score[key] >= 10 else 3
+    value = f"{score[key]:.{digits}f}"
+    low, high = score.get("intervals", {}).get(key, (None, None))
+    return value if low is None or not bounds else f"{value} ±{(high - low) / 2:.{digits}f}"

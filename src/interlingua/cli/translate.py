@@ -1,0 +1,158 @@
+"""``interlingua translate``: a file of any size through a translator, a batch at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interlingua.cli import console
+from interlingua.cli.journal import Journal, open_journal
+from interlingua.cli.options import FORMATS, AsJson, Log
+from interlingua.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.io import VectorFile, VectorWriter
+    from interlingua.translator import Translator
+
+
+class Dtype(StrEnum):
+    """What a translation may be written as."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+def translate(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help=f"Vectors to translate: {FORMATS}.")],
+    out: Annotated[Path, typer.Option(metavar="OUTPUT", help="The file to write; its extension chooses the format.")],
+    inverse: Annotated[bool, typer.Option("--inverse", help="From the target space back to the source space.")] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="i/n", help="Only part i of n equal parts of the rows, i from 1 to n.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run of the same command stopped.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT if it is there.")] = False,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column with the vectors, in .parquet and .jsonl.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="NAME", help="The array, in .npz and .safetensors.")] = None,
+    id_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column with the ids, if it is not named id.")
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="What int8 vectors are multiplied with.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Type of the numbers written; by default that of INPUT.")] = None,
+    log: Log = None,
+    as_json: AsJson = False,
+) -> None:
+    """Translate a file of vectors.
+
+    Ids and other columns travel along. Rows are streamed, so the file may be larger than memory. OUTPUT appears under
+    its name only when it is complete; until then its rows are in OUTPUT.partial, from where --resume goes on.
+    """
+    from interlingua.io import create_writer, open_vectors
+    from interlingua.translator import load
+
+    translator = load(directory)
+    file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
+    _check_width(file, translator, inverse=inverse)
+    start, stop = _rows_of(shard, file.n)
+    settings = {
+        "input": file.fingerprint(),
+        "translator": _fingerprint(directory),
+        "direction": "inverse" if inverse else "forward",
+        "first_row": start,
+    }
+    watch = console.Stopwatch()
+    with open_journal(log) as journal:
+        writer = create_writer(
+            out,
+            d=translator.d_source if inverse else translator.d_target,
+            dtype=dtype or file.dtype,
+            n=stop - start,
+            like=file,
+            force=force,
+            resume=resume,
+            settings=settings,
+        )
+        kept = writer.rows
+        with writer:
+            # A shard would read the whole file for this; its own rows are checked as they come.
+            if shard is None and not kept:
+                file.check()
+            _stream(file, writer, translator, start, stop, inverse=inverse, journal=journal)
+        speed = (stop - start - kept) / max(watch.seconds, 1e-3)
+        result = {
+            "out": str(out),
+            "rows": stop - start,
+            "resumed_from": kept,
+            "d": translator.d_source if inverse else translator.d_target,
+            "seconds": watch.seconds,
+            "rows_per_second": round(speed, 1),
+        }
+        journal("done", **result)
+    if as_json:
+        console.emit_json(result)
+    else:
+        console.note(f"Wrote {out}: {stop - start:,} rows, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
+
+
+def _stream(
+    file: VectorFile,
+    writer: VectorWriter,
+    translator: Translator,
+    start: int,
+    stop: int,
+    *,
+    inverse: bool,
+    journal: Journal,
+) -> None:
+    convert = translator.invert if inverse else translator.translate
+    journal("start", rows=stop - start, resumed_from=writer.rows)
+    try:
+        with console.row_progress() as progress:
+            task = progress.add_task("Translating", total=stop - start, completed=writer.rows)
+            for batch in file.batches(start=start + writer.rows, stop=stop):
+                writer.write(convert(batch.vectors), batch)
+                progress.update(task, completed=writer.rows)
+                journal("rows", done=writer.rows, rows=stop - start)
+    except KeyboardInterrupt:
+        console.note(f"Interrupted after {writer.rows:,} rows; run the same command with --resume to go on.")
+        raise
+
+
+def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> None:
+    widths = {"source": translator.d_source, "target": translator.d_target}
+    side, other = ("target", "source") if inverse else ("source", "target")
+    if file.d != widths[side]:
+        hint = "Is it from another model?"
+        if file.d == widths[other]:
+            hint = "Leave out --inverse." if inverse else "Use --inverse to translate target vectors back."
+        raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {widths[side]}. {hint}")
+
+
+def _rows_of(shard: str | None, n: int) -> tuple[int, int]:
+    """Return first and last row of a shard; shards differ by one row at most and leave none out."""
+    if shard is None:
+        return 0, n
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    part, parts = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise InputError(f"--shard is {shard!r}; i/n with 1 <= i <= n is needed, such as 1/4 for the first of four.")
+    if parts > n:
+        raise InputError(f"--shard {shard} has more parts than there are rows ({n}); use n of at most {n}.")
+    return (part - 1) * n // parts, part * n // parts
+
+
+def _fingerprint(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

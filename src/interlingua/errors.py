@@ -1,0 +1,47 @@
+"""The exceptions and warnings of interlingua.
+
+Every message says what arrived, what was needed and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from interlingua.alignment import Alignment
+
+
+class InterlinguaError(Exception):
+    """Base class of every error raised on purpose by interlingua."""
+
+
+class InputError(InterlinguaError, ValueError):
+    """The data or an argument cannot be used; nothing was computed or written."""
+
+
+class OutputExistsError(InterlinguaError, FileExistsError):
+    """The output is already there and overwriting it was not asked for."""
+
+
+class MissingExtraError(InterlinguaError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class AlignmentError(InterlinguaError, RuntimeError):
+    """A fit ended with the verdict ``failed`` and no translator was made of it.
+
+    Attributes:
+        alignment: the failed alignment with its evidence, for inspection.
+    """
+
+    def __init__(self, message: str, alignment: Alignment | None = None) -> None:
+        super().__init__(message)
+        self.alignment = alignment
+
+
+class SpaceMismatchWarning(UserWarning):
+    """Vectors given to a translator do not look like the space it was fitted on."""
+
+
+class InputWarning(UserWarning):
+    """The input can be used, and something about it deserves a look."""

@@ -1,0 +1,23 @@
+"""Embedding files: read lazily, write so that an interrupted run can be continued.
+
+| format              | vectors                            | ids and payload    | int8 scale                   |
+|---------------------|------------------------------------|--------------------|------------------------------|
+| .npy                | the array, mapped                  | none               | the ``scale`` argument       |
+| .npz                | 2-D member, mapped if uncompressed | 1-D members of n   | member ``scale``, () or [d]  |
+| .safetensors        | 2-D tensor, mapped                 | 1-D tensors of n   | tensor ``scale``, () or [d]  |
+| .fvecs              | float32 records, mapped            | none               | no int8                      |
+| .parquet            | list column, streamed              | all other columns  | metadata `interlingua.scale` |
+| .jsonl, .jsonl.gz   | list of numbers, streamed          | all other keys     | the ``scale`` argument       |
+
+A column or array named ``id``, ``ids`` or ``_id`` holds the ids unless ``id_column`` says otherwise. An int8 vector
+``q`` stands for ``q * scale`` and is handed out as float32. Numbers in JSON are handed out as float32.
+"""
+
+from interlingua.io._files import Batch as Batch
+from interlingua.io._files import VectorFile as VectorFile
+from interlingua.io._files import open_vectors as open_vectors
+from interlingua.io._formats import EXTENSIONS as EXTENSIONS
+from interlingua.io._writer import VectorWriter as VectorWriter
+from interlingua.io._writer import create_writer as create_writer
+
+__all__ = ["EXTENSIONS", "Batch", "VectorFile", "VectorWriter", "create_writer", "open_vectors"]

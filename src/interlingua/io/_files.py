@@ -1,0 +1,232 @@
+"""Opened embedding files: what they hold, and their rows in batches."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import BLOCK_ROWS, FloatArray
+from interlingua.errors import InputError
+from interlingua.io._checks import RowCheck, check_scale
+from interlingua.io._formats import INT8, AnyArray, Request, Source, find_format
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SAMPLES = 64
+_SAMPLE_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of a file.
+
+    Attributes:
+        vectors: [b, d], floating point; may be a read-only view of the file.
+        ids: b ids, or ``None`` when the file has none.
+        payload: b rows of the other columns, or ``None`` when the file has none.
+        start: index of the first row in the file.
+    """
+
+    vectors: FloatArray
+    ids: pa.Array | None
+    payload: pa.Table | None
+    start: int
+
+
+class VectorFile:
+    """An embedding file, opened by `open_vectors`; holds no file handle between calls.
+
+    Attributes:
+        path: the file.
+        n: number of rows.
+        d: width of the vectors.
+        dtype: of the vectors handed out: float16, float32 or float64; float32 where int8 is stored.
+        stored_dtype: of the vectors in the file.
+        scale: scalar or [d] factor of stored int8 vectors, else ``None``.
+        vector_name: name of the vectors in the file, ``None`` in `.npy` and `.fvecs`.
+        id_name: name of the ids in the file, ``None`` when it has none.
+        names: names of the payload columns.
+        schema: Arrow schema of ids and payload, ``None`` when the file has neither.
+    """
+
+    def __init__(self, path: Path, source: Source, scale: npt.ArrayLike | None = None) -> None:
+        contents = source.contents
+        self.path = path
+        self.n, self.d = contents.shape
+        self.stored_dtype = contents.dtype
+        self.scale = _resolve_scale(path, contents.dtype, self.d, contents.scale if scale is None else scale)
+        self.dtype: np.dtype[Any] = np.dtype(np.float32) if contents.dtype == INT8 else contents.dtype
+        self.vector_name = contents.vector_name
+        self.id_name = contents.id_name
+        self.schema = contents.schema
+        columns: list[str] = [] if contents.schema is None else contents.schema.names
+        self.names = tuple(name for name in columns if name != self.id_name)
+        self._source = source
+        self._checked = contents.checked
+
+    def __repr__(self) -> str:
+        """Return path, shape and dtype in one line."""
+        return f"VectorFile({str(self.path)!r}, n={self.n}, d={self.d}, dtype={self.dtype})"
+
+    def fingerprint(self) -> str:
+        """Return a hash of size, shape, dtype, scale and content.
+
+        Files up to 4 MiB are hashed whole, larger ones at 64 evenly spaced blocks of 64 KiB, both ends included: a
+        file with other rows differs, an edit of a few values between two blocks can go unseen.
+        """
+        size = self.path.stat().st_size
+        scale = None if self.scale is None else self.scale.tolist()
+        facts = (size, self.n, self.d, str(self.stored_dtype), scale, self.vector_name)
+        digest = hashlib.sha256(repr(facts).encode())
+        with self.path.open("rb") as file:
+            if size <= _SAMPLES * _SAMPLE_BYTES:
+                digest.update(file.read())
+            else:
+                for sample in range(_SAMPLES):
+                    file.seek(sample * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                    digest.update(file.read(_SAMPLE_BYTES))
+        return digest.hexdigest()
+
+    def check(self) -> None:
+        """Read every vector once and refuse what cannot be translated, before any work is done on it.
+
+        Raises:
+            InputError: rows with NaN or infinity, or of zeros only (how many, and which comes first); ragged or null
+                vectors; data damaged after the header.
+        """
+        if self._checked:
+            return
+        seen = RowCheck()
+        for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, side=False):
+            seen.add(self._floating(stored))
+        seen.refuse(self.path)
+        self._checked = True
+
+    def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+        """Yield the rows from ``start`` to ``stop`` in order, at most ``size`` at a time.
+
+        Every batch is checked; call `check` first to refuse a bad file before the first batch.
+
+        Args:
+            size: most rows in a batch.
+            start: first row, 0 to n.
+            stop: row to stop before; ``None`` stands for n.
+
+        Raises:
+            InputError: a range outside the file, or anything `check` refuses.
+        """
+        stop = self.n if stop is None else stop
+        if size < 1 or not 0 <= start <= stop <= self.n:
+            raise InputError(
+                f"{self.path}: rows {start} to {stop} in batches of {size} were asked for; "
+                f"needed are 0 <= start <= stop <= {self.n} and size >= 1."
+            )
+        return self._batches(size, start, stop)
+
+    def vectors(self) -> FloatArray:
+        """Return all vectors [n, d], checked: a read-only memory map where the format allows, else in memory.
+
+        Raises:
+            InputError: anything `check` refuses, or more vectors than fit in memory.
+        """
+        self.check()
+        matrix = self._source.matrix()
+        if matrix is not None and matrix.dtype == self.dtype:
+            return matrix
+        try:
+            whole = np.empty((self.n, self.d), self.dtype)
+        except MemoryError as error:
+            needed = self.n * self.d * self.dtype.itemsize / 2**30
+            raise InputError(
+                f"{self.path}: {needed:.1f} GiB are needed to hold all vectors. Use batches(), or convert it to .npy."
+            ) from error
+        row = 0
+        for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, side=False):
+            whole[row : row + len(stored)] = self._floating(stored)
+            row += len(stored)
+        return whole
+
+    def ids(self) -> pa.Array | None:
+        """Return all ids in row order, or ``None`` when the file has none."""
+        return self._source.ids()
+
+    def _batches(self, size: int, start: int, stop: int) -> Iterator[Batch]:
+        row = start
+        for stored, side in self._source.blocks(start, stop, size, side=True):
+            vectors = self._floating(stored)
+            if not self._checked and RowCheck().add(vectors):
+                self.check()
+            ids = payload = None
+            if side is not None:
+                if self.id_name is not None:
+                    ids = side.column(self.id_name).combine_chunks()
+                payload = side.select(list(self.names)) if self.names else None
+            yield Batch(vectors, ids, payload, row)
+            row += len(vectors)
+        if row != stop:
+            raise InputError(f"{self.path}: {row} rows could be read and {stop} were announced; it is truncated.")
+
+    def _floating(self, stored: AnyArray) -> FloatArray:
+        if self.scale is None:
+            return stored.astype(self.dtype, copy=False)
+        return np.asarray(stored.astype(np.float32) * self.scale)
+
+
+def open_vectors(
+    path: str | os.PathLike[str],
+    *,
+    column: str | None = None,
+    key: str | None = None,
+    id_column: str | None = None,
+    scale: npt.ArrayLike | None = None,
+) -> VectorFile:
+    """Open an embedding file lazily; the format goes by the extension.
+
+    Headers, shapes and sizes are checked here and nothing is allocated on a header's word alone. A `.jsonl` file is
+    read once in full: its lines must be counted and can be ragged.
+
+    Args:
+        path: `.npy`, `.npz`, `.parquet`, `.jsonl`, `.jsonl.gz`, `.safetensors` or `.fvecs`.
+        column: vector column of a Parquet or JSON Lines file. Default: the only one, or the one named ``vector``,
+            ``vectors``, ``embedding`` or ``embeddings``.
+        key: array of an `.npz` or `.safetensors` file, chosen likewise.
+        id_column: column or array of ids. Default: ``id``, ``ids`` or ``_id`` if there is one.
+        scale: factor of int8 vectors, scalar or [d]; replaces the one in the file. 1.0 takes integers as they are.
+
+    Raises:
+        InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; the path of one embedding file is needed.")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check the path.")
+    module, _ = find_format(path)
+    try:
+        source = module.open_source(path, Request(column, key, id_column, scale is not None))
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: permission denied.") from error
+    return VectorFile(path, source, scale)
+
+
+def _resolve_scale(
+    path: Path, dtype: np.dtype[Any], d: int, scale: npt.ArrayLike | None
+) -> npt.NDArray[np.float32] | None:
+    if dtype != INT8:
+        if scale is not None:
+            raise InputError(f"{path}: scale is for int8 vectors and these are {dtype}. Leave scale out.")
+        return None
+    if scale is None:
+        raise InputError(
+            f"{path}: int8 vectors need a scale and the file holds none. "
+            "Pass scale=..., a number or one a column; 1.0 takes the integers as they are."
+        )
+    return check_scale(scale, d, str(path))

@@ -1,0 +1,152 @@
+"""What a file format has to offer, and the closed table of formats by extension."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+AnyArray = npt.NDArray[Any]
+Buffers = Mapping[str, Sequence[bytes | memoryview]]
+
+# Extension -> module, imported on use so that pyarrow is loaded only for the files that need it.
+_MODULES = {
+    ".fvecs": "interlingua.io._fvecs",
+    ".jsonl": "interlingua.io._jsonl",
+    ".jsonl.gz": "interlingua.io._jsonl",
+    ".npy": "interlingua.io._npy",
+    ".npz": "interlingua.io._npz",
+    ".parquet": "interlingua.io._parquet",
+    ".safetensors": "interlingua.io._safetensors",
+}
+EXTENSIONS: Mapping[str, str] = MappingProxyType(_MODULES)
+
+SCALE = "scale"
+FLOATS = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
+INT8 = np.dtype("int8")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller asked for; ``None`` leaves the choice to the file."""
+
+    column: str | None = None
+    key: str | None = None
+    id_column: str | None = None
+    quantised: bool = False
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file was found to hold.
+
+    Attributes:
+        shape: (n, d) of the vectors.
+        dtype: as stored, in native byte order.
+        scale: the file's own int8 scale, scalar or [d].
+        vector_name: column, key or array name, if the format has names.
+        id_name: column that holds the ids, if any.
+        schema: the columns beside the vectors, ids included; ``None`` when there are none.
+        checked: opening already refused NaN, infinity and zero rows.
+    """
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    scale: npt.ArrayLike | None = None
+    vector_name: str | None = None
+    id_name: str | None = None
+    schema: pa.Schema | None = None
+    checked: bool = False
+
+
+class Source(Protocol):
+    """An opened file of one format."""
+
+    contents: Contents
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``side``, the columns beside them."""
+        ...
+
+    def matrix(self) -> AnyArray | None:
+        """Return all stored vectors [n, d] memory-mapped, or ``None`` when the format must be streamed."""
+        ...
+
+    def ids(self) -> pa.Array | None:
+        """Return the id column, or ``None``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a writer was asked to write; ``scale`` is set for int8 only."""
+
+    d: int
+    dtype: np.dtype[Any]
+    scale: npt.NDArray[np.float32] | None
+    vector_name: str
+    extension: str
+
+
+class Sink(Protocol):
+    """Encodes rows into append-only streams, files of a working folder, and makes the final file of them.
+
+    Truncating every stream after any ``encode`` leaves a state that can be continued: that is what makes one journal
+    of byte counts enough to resume every format.
+    """
+
+    def begin(self) -> Buffers:
+        """Return what each stream starts with."""
+        ...
+
+    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+        """Return what each stream grows by for these rows."""
+        ...
+
+    def assemble(self, folder: Path, rows: int) -> Path:
+        """Return the finished file, made in ``folder`` from the streams; safe to repeat."""
+        ...
+
+
+class Format(Protocol):
+    """The face of a format module; an int8 output leaves the names in ``RESERVED`` to the scale."""
+
+    DTYPES: tuple[np.dtype[Any], ...]
+    HOLDS_SCALE: bool
+    RESERVED: tuple[str, ...]
+
+    def open_source(self, path: Path, request: Request) -> Source:
+        """Open ``path``."""
+        ...
+
+    def create_sink(self, output: Output) -> Sink:
+        """Return the encoder for ``output``."""
+        ...
+
+    def holds(self, field: pa.Field, *, is_id: bool) -> bool:
+        """Return whether a column of this type survives a round trip through the format."""
+        ...
+
+
+def find_format(path: Path) -> tuple[Format, str]:
+    """Return the format module for ``path`` and the extension it goes by.
+
+    Raises:
+        InputError: no format goes by this extension.
+    """
+    name = path.name.lower()
+    extension = next((known for known in _MODULES if name.endswith(known)), None)
+    if extension is None:
+        raise InputError(f"{path}: unknown extension; known are {', '.join(_MODULES)}. Convert or rename the file.")
+    return cast(Format, importlib.import_module(_MODULES[extension])), extension

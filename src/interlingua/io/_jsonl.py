@@ -1,0 +1,325 @@
+"""`.jsonl` and `.jsonl.gz`: one JSON object a line, streamed; every line is read once on opening to count and check.
+
+A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
+become floats; all else (objects, lists, mixed types, integers beyond 64 bits) travels as JSON text in a column marked
+``interlingua.json`` and is written back to JSON as it came.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from interlingua.errors import InputError
+from interlingua.io._checks import VECTOR_NAMES, RowCheck, check_shape, check_unused, choose_ids, choose_vectors
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
+
+DTYPES = (*FLOATS, INT8)
+HOLDS_SCALE = False
+RESERVED: tuple[str, ...] = ()
+JSON_KEY = b"interlingua.json"
+_MAX_LINE = 2**26
+_MAX_COLUMNS = 1000
+# Every so many rows the scan notes where the line begins, so that a later start need not parse what is before it.
+_MARK_ROWS = 4096
+_INT64 = 2**63
+
+
+@dataclass
+class _Scan:
+    """What one pass over the lines found out."""
+
+    n: int = 0
+    d: int = 0
+    kinds: dict[str, set[type]] = field(default_factory=dict)
+    marks: list[tuple[int, int]] = field(default_factory=list)
+
+
+class JsonlSource:
+    """Source over the lines of one file."""
+
+    def __init__(self, path: Path, contents: Contents, marks: list[tuple[int, int]]) -> None:
+        self.contents = contents
+        self._path = path
+        self._marks = marks
+
+    def matrix(self) -> AnyArray | None:
+        """Return ``None``: text cannot be mapped."""
+        return None
+
+    def ids(self) -> pa.Array | None:
+        """Return the id column."""
+        name, schema = self.contents.id_name, self.contents.schema
+        if name is None or schema is None:
+            return None
+        values = [row.get(name) for _, row in self._rows(0)]
+        return _to_arrow(values, schema.field(name))
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are parsed."""
+        rows: list[dict[str, Any]] = []
+        vectors: list[AnyArray] = []
+        index = start
+        for line, row in self._rows(start) if start < stop else ():
+            vectors.append(self._vector(line, row))
+            rows.append(row)
+            index += 1
+            if len(rows) == size or index == stop:
+                yield np.stack(vectors), self._table(rows) if side else None
+                rows, vectors = [], []
+            if index == stop:
+                return
+
+    def _rows(self, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line number, object) from row ``start`` on."""
+        mark = start // _MARK_ROWS
+        offset, line = self._marks[mark]
+        skip = start - mark * _MARK_ROWS
+        with _open(self._path) as file:
+            file.seek(offset)
+            for number, text in _lines(self._path, file, line):
+                if skip:
+                    skip -= 1
+                else:
+                    yield number, _parse(self._path, number, text)
+
+    def _vector(self, line: int, row: dict[str, Any]) -> AnyArray:
+        values = _checked_vector(self._path, line, row, str(self.contents.vector_name), self.contents.shape[1])
+        return _to_vector(self._path, line, values, self.contents.dtype)
+
+    def _table(self, rows: list[dict[str, Any]]) -> pa.Table | None:
+        schema = self.contents.schema
+        if schema is None:
+            return None
+        columns = [_to_arrow([row.get(column.name) for row in rows], column) for column in schema]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+def open_source(path: Path, request: Request) -> JsonlSource:
+    """Read every line once: count, find the vectors, check them and the types of the other keys."""
+    check_unused(path, ".jsonl", key=request.key)
+    dtype = INT8 if request.quantised else np.dtype(np.float32)
+    with _open(path) as file:
+        lines = _lines(path, file, 1)
+        number, text = next(lines, (0, b""))
+        first = _parse(path, number, text) if number else {}
+    if not first:
+        raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
+    name = choose_vectors(_candidates(first), list(first), request.column, "column", path)
+    scan = _scan(path, name, dtype)
+    columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
+    schema = pa.schema(columns) if columns else None
+    id_name = choose_ids(list(scan.kinds), request.id_column, path)
+    contents = Contents((scan.n, scan.d), dtype, None, name, id_name, schema, checked=True)
+    return JsonlSource(path, contents, scan.marks)
+
+
+def _scan(path: Path, name: str, dtype: np.dtype[Any]) -> _Scan:
+    scan, seen, block = _Scan(), RowCheck(), list[AnyArray]()
+    with _open(path) as file:
+        begin, next_number = 0, 1
+        for number, text in _lines(path, file, 1):
+            if scan.n % _MARK_ROWS == 0:
+                scan.marks.append((begin, next_number))
+            begin, next_number = file.tell(), number + 1
+            row = _parse(path, number, text)
+            values = _checked_vector(path, number, row, name, scan.d or None)
+            if not values:
+                check_shape((scan.n + 1, 0), f"column {name!r}", path)
+            block.append(_to_vector(path, number, values, dtype))
+            if len(block) == _MARK_ROWS:
+                seen.add(np.stack(block))
+                block = []
+            scan.d = len(values)
+            for key, value in row.items():
+                if key != name:
+                    kind = type(value)
+                    fits = kind is not int or -_INT64 <= value < _INT64
+                    scan.kinds.setdefault(key, set()).add(kind if fits else dict)
+            if len(scan.kinds) > _MAX_COLUMNS:
+                raise InputError(
+                    f"{path}: more than {_MAX_COLUMNS} different keys up to line {number}; a table has fewer. "
+                    "Put what varies into one object."
+                )
+            scan.n += 1
+    if block:
+        seen.add(np.stack(block))
+    seen.refuse(path)
+    return scan
+
+
+def _candidates(row: dict[str, Any]) -> list[str]:
+    def numbers(value: object) -> bool:
+        return isinstance(value, list) and bool(value) and all(type(x) in (int, float) for x in value)
+
+    return [key for key, value in row.items() if numbers(value) or (value == [] and key in VECTOR_NAMES)]
+
+
+def _open(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb"))
+
+
+def _lines(path: Path, file: IO[bytes], number: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, line) of the lines that are not blank."""
+    while True:
+        try:
+            line = file.readline(_MAX_LINE)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(
+                f"{path}: line {number} cannot be unpacked ({error}). The file is truncated or damaged."
+            ) from error
+        if not line:
+            return
+        if len(line) == _MAX_LINE:
+            raise InputError(f"{path}: line {number} is longer than {_MAX_LINE} bytes. Is it JSON Lines?")
+        if line.strip():
+            yield number, line
+        number += 1
+
+
+def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        # A lone surrogate is legal JSON and no text.
+        if b"\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: line {number} is not valid JSON ({error}). One object a line is needed; "
+            "a last line like this means the file is truncated."
+        ) from error
+    if not isinstance(row, dict):
+        raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object a line is needed.")
+    return row
+
+
+def _checked_vector(path: Path, number: int, row: dict[str, Any], name: str, d: int | None) -> list[float]:
+    values = row.get(name)
+    if values is None:
+        found = "null" if name in row else "missing"
+        raise InputError(f"{path}: line {number}: {name!r} is {found}; every row needs a vector. Drop such lines.")
+    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
+        raise InputError(f"{path}: line {number}: {name!r} is not a list of numbers, as every vector must be.")
+    if d is not None and len(values) != d:
+        raise InputError(
+            f"{path}: line {number}: {name!r} has {len(values)} values and the first row has {d}; "
+            "all rows need one width."
+        )
+    return values
+
+
+def _to_vector(path: Path, number: int, values: list[float], dtype: np.dtype[Any]) -> AnyArray:
+    try:
+        vector = np.asarray(values, np.float64)
+    except OverflowError:
+        vector = np.full(len(values), np.inf)
+    if dtype == INT8 and not (np.clip(np.rint(vector), -128, 127) == vector).all():
+        raise InputError(
+            f"{path}: line {number}: scale is for integers of -128 to 127 and the vector has others. Leave scale out."
+        )
+    with np.errstate(over="ignore"):
+        return vector.astype(dtype)
+
+
+def _field(name: str, kinds: set[type]) -> pa.Field:
+    present = kinds - {type(None)}
+    types = {frozenset({bool}): pa.bool_(), frozenset({int}): pa.int64(), frozenset({str}): pa.string()}
+    if present and present <= {int, float}:
+        return pa.field(name, types.get(frozenset(present), pa.float64()))
+    if frozenset(present) in types:
+        return pa.field(name, types[frozenset(present)])
+    return pa.field(name, pa.string(), metadata={JSON_KEY: b"1"})
+
+
+def _is_json(column: pa.Field) -> bool:
+    return JSON_KEY in (column.metadata or {})
+
+
+def _to_arrow(values: list[Any], column: pa.Field) -> pa.Array:
+    if _is_json(column):
+        values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+    elif pa.types.is_floating(column.type):
+        values = [None if value is None else float(value) for value in values]
+    return pa.array(values, column.type)
+
+
+class Sink:
+    """Writes lines; with `.gz` every batch is a gzip member of its own, as the format allows."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._stream = "rows" + output.extension
+
+    def begin(self) -> Buffers:
+        """Return nothing: the format has no header."""
+        return {self._stream: []}
+
+    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+        """Return one line a row, the vector last, every number in its shortest exact form."""
+        wide = vectors.astype(np.float32) if vectors.dtype == np.float16 else vectors
+        numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
+        ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)
+        joined = pc.binary_join(pa.LargeListArray.from_arrays(ends, numbers), ", ").to_pylist()
+        heads = [""] * len(vectors) if side is None else _heads(side)
+        name = json.dumps(self._output.vector_name, ensure_ascii=False)
+        text = "".join(f"{{{head}{name}: [{row}]}}\n" for head, row in zip(heads, joined, strict=True)).encode()
+        return {self._stream: [gzip.compress(text, 6, mtime=0) if self._stream.endswith(".gz") else text]}
+
+    def assemble(self, folder: Path, rows: int) -> Path:
+        """Return the stream: it is the file."""
+        return folder / self._stream
+
+
+def _heads(side: pa.Table) -> list[str]:
+    """Return, for every row, its columns as the inside of a JSON object with a comma behind."""
+    parts = []
+    for column in side.schema:
+        values = side.column(column.name)
+        key = json.dumps(column.name, ensure_ascii=False)
+        if _is_json(column):
+            texts = ["null" if value is None else value for value in values.to_pylist()]
+        else:
+            if _as_text(column.type):
+                values = pc.cast(values, pa.string())
+            elif pa.types.is_floating(column.type):
+                # JSON has no NaN and no infinity.
+                values = pc.if_else(pc.is_finite(values), values, None)
+            texts = [json.dumps(value, ensure_ascii=False) for value in values.to_pylist()]
+        parts.append([f"{key}: {text}, " for text in texts])
+    return ["".join(row) for row in zip(*parts, strict=True)]
+
+
+def _as_text(kind: pa.DataType) -> bool:
+    """Return whether a type JSON lacks is written as text: dates, times, decimals."""
+    return bool(pa.types.is_temporal(kind) or pa.types.is_decimal(kind))
+
+
+def _is_json_type(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_json_type(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _is_json_type(kind.value_type)
+    if pa.types.is_struct(kind):
+        return all(_is_json_type(kind.field(i).type) for i in range(kind.num_fields))
+    scalars = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+    texts = (pa.types.is_string, pa.types.is_large_string)
+    return any(test(kind) for test in scalars + texts)
+
+
+def create_sink(output: Output) -> Sink:
+    """Return the encoder."""
+    return Sink(output)
+
+
+def holds(field: pa.Field, *, is_id: bool) -> bool:
+    """Return whether JSON can say the values; dates, times and decimals become text."""
+    return _is_json_type(field.type) or _as_text(field.type)

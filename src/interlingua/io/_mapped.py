@@ -1,0 +1,159 @@
+"""Vectors that lie in a file as one array, and the named one-dimensional arrays that may lie beside them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.errors import InputError, InputWarning
+from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
+from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Contents, Request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """Header of one array in a file, and how to get at it: ``load`` reads it whole."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    load: Callable[[], AnyArray]
+
+
+class MappedSource:
+    """Source over one memory-mapped matrix [n, d] and, on use, the columns beside it."""
+
+    def __init__(
+        self, contents: Contents, matrix: AnyArray, side: Mapping[str, StoredArray] = MappingProxyType({})
+    ) -> None:
+        self.contents = contents
+        self._matrix = matrix
+        self._side = side
+
+    def matrix(self) -> AnyArray | None:
+        """Return the memory map."""
+        return self._matrix
+
+    def ids(self) -> pa.Array | None:
+        """Return the id array, loaded."""
+        return load_ids(self.contents, self._side)
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield views of the memory map."""
+        table = load_table(self.contents, self._side) if side else None
+        for row in range(start, stop, size):
+            end = min(row + size, stop)
+            yield self._matrix[row:end], None if table is None else table.slice(row, end - row)
+
+
+def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: Path) -> Contents:
+    """Decide which array holds the vectors, which the ids, the scale and the payload.
+
+    Raises:
+        InputError: no array fits, or several do.
+    """
+    usable = [n for n, a in arrays.items() if len(a.shape) == 2 and a.dtype.newbyteorder("=") in (*FLOATS, INT8)]
+    name = choose_vectors(usable, list(arrays), request.key, "key", path)
+    chosen = arrays[name]
+    dtype = check_stored(chosen.dtype, name, path)
+    n, d = check_shape(chosen.shape, name, path)
+    scale = arrays[SCALE] if dtype == INT8 and SCALE in arrays else None
+    if scale is not None and scale.shape not in ((), (1,), (d,)):
+        raise InputError(f"{path}: scale has shape {scale.shape}; a number or shape ({d},) is needed.")
+    side = [other for other, array in arrays.items() if array.shape == (n,) and other != name]
+    if scale is not None:
+        side = [other for other in side if other != SCALE]
+    held = [other for other in side if arrays[other].dtype.kind in "biufUS"]
+    if len(held) < len(side):
+        dropped = ", ".join(repr(other) for other in side if other not in held)
+        warnings.warn(
+            f"{path}: {dropped} dropped: object arrays are never unpickled, and a column must hold numbers or text. "
+            "Save it as such to keep it.",
+            InputWarning,
+            stacklevel=4,
+        )
+    id_name = choose_ids(held, request.id_column, path)
+    schema = _schema(arrays, held) if held else None
+    return Contents((n, d), dtype, None if scale is None else scale.load(), name, id_name, schema)
+
+
+def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table | None:
+    """Return the columns beside the vectors, loaded, or ``None`` when there are none."""
+    if contents.schema is None:
+        return None
+    import pyarrow as pa
+
+    return pa.table({field.name: _to_arrow(side[field.name], field) for field in contents.schema}, contents.schema)
+
+
+def load_ids(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Array | None:
+    """Return the id column, loaded, or ``None`` when there is none."""
+    if contents.schema is None or contents.id_name is None:
+        return None
+    return _to_arrow(side[contents.id_name], contents.schema.field(contents.id_name))
+
+
+def to_numpy(column: pa.ChunkedArray) -> AnyArray:
+    """Return a column for which `is_numeric` or `is_text` holds, and that has no nulls, as a NumPy array."""
+    import pyarrow as pa
+
+    if is_text(column.type):
+        return np.asarray(column.to_pylist(), dtype=np.str_)
+    if pa.types.is_boolean(column.type):
+        return np.asarray(column.to_pylist(), dtype=np.bool_)
+    return np.asarray(column.to_numpy())
+
+
+def is_numeric(kind: pa.DataType) -> bool:
+    """Return whether NumPy has this type too: booleans, integers, floating point."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether this is a string type."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def refuse_nulls(side: pa.Table | None, extension: str) -> None:
+    """Refuse columns that arrays cannot hold after all.
+
+    Raises:
+        InputError: a column has nulls, or text that ends in NUL, which NumPy would cut off.
+    """
+    for name in [] if side is None else side.schema.names:
+        column = side.column(name)  # type: ignore[union-attr]
+        if column.null_count:
+            raise InputError(
+                f"column {name!r} has {column.null_count} nulls, which {extension} arrays cannot hold. "
+                "Write .parquet or .jsonl to keep them."
+            )
+        if is_text(column.type) and any(text.endswith("\0") for text in column.to_pylist()):
+            raise InputError(f"column {name!r} has text that ends in NUL, which {extension} arrays cut off.")
+
+
+def _schema(arrays: Mapping[str, StoredArray], names: list[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    def kind(dtype: np.dtype[Any]) -> pa.DataType:
+        return {"U": pa.string(), "S": pa.binary()}.get(dtype.kind) or pa.from_numpy_dtype(dtype.newbyteorder("="))
+
+    return pa.schema([pa.field(name, kind(arrays[name].dtype)) for name in names])
+
+
+def _to_arrow(array: StoredArray, field: pa.Field) -> pa.Array:
+    import pyarrow as pa
+
+    values = array.load()
+    return pa.array(values.astype(values.dtype.newbyteorder("=")), type=field.type)

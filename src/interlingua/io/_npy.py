@@ -1,0 +1,114 @@
+"""`.npy`: one array, memory-mapped; written row after row behind a header that is filled in at the end."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.errors import InputError
+from interlingua.io._checks import check_shape, check_stored, check_unused
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._mapped import MappedSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DTYPES = (*FLOATS, INT8)
+HOLDS_SCALE = False
+RESERVED: tuple[str, ...] = ()
+STREAM = "vectors.npy"
+
+
+def open_source(path: Path, request: Request) -> MappedSource:
+    """Map the array of an `.npy` file."""
+    check_unused(path, ".npy", column=request.column, key=request.key, id_column=request.id_column)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        shape, fortran, dtype = read_header(file, size, path, "the array")
+        offset = file.tell()
+    native = check_stored(dtype, "the array", path)
+    shape = check_shape(shape, "the array", path)
+    matrix = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    return MappedSource(Contents(shape, native), matrix)
+
+
+def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, Fortran order and dtype of an array, read up to its first value.
+
+    Args:
+        file: at the start of the array.
+        size: bytes there are, header included.
+        path: the file, for the message.
+        name: the array, for the message.
+
+    Raises:
+        InputError: not such an array, or one that declares more values than ``size`` can hold.
+    """
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"format version {version} is not supported")
+        shape, fortran, dtype = readers[version](file)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: {name} has no readable .npy header ({error}). Is it truncated or not .npy?"
+        ) from error
+    if dtype.hasobject:
+        # A pickle of any length follows; callers refuse it or leave it alone.
+        return shape, bool(fortran), dtype
+    needed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or file.tell() + needed > size:
+        raise InputError(
+            f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed} bytes, and {size - file.tell()} "
+            "are there. The file is truncated or damaged; save or download it again."
+        )
+    return shape, bool(fortran), dtype
+
+
+def header(output: Output, rows: int) -> bytes:
+    """Return an array header whose length does not depend on ``rows``, so that it can be written over."""
+    buffer = io.BytesIO()
+    facts = {"descr": output.dtype.str, "fortran_order": False, "shape": (rows, output.d)}
+    np.lib.format.write_array_header_1_0(buffer, facts)
+    return buffer.getvalue()
+
+
+def raw(vectors: AnyArray) -> memoryview:
+    """Return the bytes of the rows without copying them."""
+    return np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data
+
+
+class Sink:
+    """Writes the final file in place."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def begin(self) -> Buffers:
+        """Return a header that announces no rows."""
+        return {STREAM: [header(self._output, 0)]}
+
+    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+        """Return the rows as they are."""
+        return {STREAM: [raw(vectors)]}
+
+    def assemble(self, folder: Path, rows: int) -> Path:
+        """Announce the rows in the header."""
+        with (folder / STREAM).open("r+b") as file:
+            file.write(header(self._output, rows))
+        return folder / STREAM
+
+
+def create_sink(output: Output) -> Sink:
+    """Return the encoder."""
+    return Sink(output)
+
+
+def holds(field: pa.Field, *, is_id: bool) -> bool:
+    """Return False: there is room for vectors only."""
+    return False

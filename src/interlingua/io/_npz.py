@@ -1,0 +1,206 @@
+"""`.npz`: an archive of arrays. Vectors stored uncompressed are memory-mapped, compressed ones streamed."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.errors import InputError
+from interlingua.io._checks import check_unused
+from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._mapped import (
+    MappedSource,
+    StoredArray,
+    choose_contents,
+    is_numeric,
+    is_text,
+    load_ids,
+    load_table,
+    refuse_nulls,
+    to_numpy,
+)
+from interlingua.io._npy import STREAM, header, raw, read_header
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DTYPES = (*FLOATS, INT8)
+HOLDS_SCALE = True
+RESERVED: tuple[str, ...] = (SCALE,)
+COLUMNS = "columns.arrow"
+_COPY_BYTES = 2**24
+# Deflate cannot do better than 1032:1, so an archive that claims to is lying about its sizes.
+_MOST_COMPRESSION = 1032
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+def open_source(path: Path, request: Request) -> MappedSource | StreamedSource:
+    """List the arrays of an `.npz` file by their headers, and map or stream the one with the vectors."""
+    check_unused(path, ".npz", column=request.column)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
+            headers = {name: _member_header(archive, info, path) for name, info in members.items()}
+    except _DAMAGED as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a whole .npz archive ({error}). Save or download it again.") from error
+    arrays = {
+        name: StoredArray(shape, dtype, partial(_load, path, members[name].filename))
+        for name, (shape, _, dtype, _) in headers.items()
+    }
+    contents = choose_contents(arrays, request, path)
+    name = str(contents.vector_name)
+    _, fortran, dtype, offset = headers[name]
+    info = members[name]
+    if info.compress_type == zipfile.ZIP_STORED:
+        offset += _data_offset(path, info)
+        return MappedSource(
+            contents, np.memmap(path, dtype, "r", offset, contents.shape, "F" if fortran else "C"), arrays
+        )
+    if fortran:
+        return MappedSource(contents, arrays[name].load(), arrays)
+    return StreamedSource(path, contents, info.filename, dtype, offset, arrays)
+
+
+class StreamedSource:
+    """Source over a compressed array in row order."""
+
+    def __init__(
+        self,
+        path: Path,
+        contents: Contents,
+        member: str,
+        dtype: np.dtype[Any],
+        offset: int,
+        side: Mapping[str, StoredArray],
+    ) -> None:
+        self.contents = contents
+        self._path = path
+        self._member = member
+        self._dtype = dtype
+        self._offset = offset
+        self._side = side
+
+    def matrix(self) -> AnyArray | None:
+        """Return ``None``: compressed bytes cannot be mapped."""
+        return None
+
+    def ids(self) -> pa.Array | None:
+        """Return the id array, loaded."""
+        return load_ids(self.contents, self._side)
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are decompressed; those before ``start`` are decompressed and passed over."""
+        table = load_table(self.contents, self._side) if side else None
+        d = self.contents.shape[1]
+        width = d * self._dtype.itemsize
+        try:
+            with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
+                file.seek(self._offset + start * width)
+                for row in range(start, stop, size):
+                    end = min(row + size, stop)
+                    data = file.read((end - row) * width)
+                    rows = np.frombuffer(data, self._dtype).reshape(end - row, d)
+                    yield rows, None if table is None else table.slice(row, end - row)
+        except _DAMAGED as error:
+            raise _damaged_member(self._path, self._member, error) from error
+
+
+def _member_header(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path
+) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    if info.file_size > _MOST_COMPRESSION * max(info.compress_size, 1) + _COPY_BYTES:
+        raise InputError(
+            f"{path}: {info.filename} claims {info.file_size} bytes packed into {info.compress_size}, "
+            "which no honest archive does. Nothing was unpacked; do not use this file."
+        )
+    with archive.open(info) as file:
+        shape, fortran, dtype = read_header(file, info.file_size, path, info.filename[:-4])
+        return shape, fortran, dtype, file.tell()
+
+
+def _load(path: Path, member: str) -> AnyArray:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except _DAMAGED as error:
+        raise _damaged_member(path, member, error) from error
+
+
+def _damaged_member(path: Path, member: str, error: Exception) -> InputError:
+    return InputError(f"{path}: {member} is damaged ({error}). Save or download the archive again.")
+
+
+def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Return where a member's bytes begin: behind its local header, whose extra field differs from the directory's."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        name_length, extra_length = struct.unpack("<26x2H", file.read(30))
+    return int(info.header_offset + 30 + name_length + extra_length)
+
+
+class Sink:
+    """Writes the vectors as `.npy` and packs them, uncompressed, with the columns at the end."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def begin(self) -> Buffers:
+        """Return a header that announces no rows."""
+        return {STREAM: [header(self._output, 0)], COLUMNS: []}
+
+    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+        """Return the rows as they are and the columns as Arrow."""
+        if side is None:
+            return {STREAM: [raw(vectors)]}
+        from interlingua.io._spool import encode_table
+
+        refuse_nulls(side, ".npz")
+        return {STREAM: [raw(vectors)], COLUMNS: [encode_table(side)]}
+
+    def assemble(self, folder: Path, rows: int) -> Path:
+        """Pack the archive; the vectors are copied once."""
+        done = folder / "done.npz"
+        with zipfile.ZipFile(done, "w", zipfile.ZIP_STORED) as archive:
+            with (folder / STREAM).open("rb") as vectors, _member(archive, self._output.vector_name) as out:
+                begun = header(self._output, rows)
+                vectors.seek(len(begun))
+                out.write(begun)
+                shutil.copyfileobj(vectors, out, _COPY_BYTES)
+            arrays = {SCALE: self._output.scale} if self._output.scale is not None else {}
+            for name, array in (_columns(folder / COLUMNS) | arrays).items():
+                with _member(archive, name) as out:
+                    np.lib.format.write_array(out, array, allow_pickle=False)
+        return done
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Any:  # noqa: ANN401 - zipfile's file objects have no common type
+    return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
+
+
+def _columns(path: Path) -> dict[str, AnyArray]:
+    if not path.stat().st_size:
+        return {}
+    from interlingua.io._spool import read_spool
+
+    table = read_spool(path)
+    return {} if table is None else {name: to_numpy(table.column(name)) for name in table.schema.names}
+
+
+def create_sink(output: Output) -> Sink:
+    """Return the encoder."""
+    return Sink(output)
+
+
+def holds(field: pa.Field, *, is_id: bool) -> bool:
+    """Return whether arrays can hold the column; text only as ids, since NumPy pads all to the longest."""
+    return is_numeric(field.type) or (is_id and is_text(field.type))

@@ -1,0 +1,215 @@
+"""`.parquet`: vectors in a list column, streamed row group by row group; written through a spool of Arrow tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from interlingua._arrays import BLOCK_ROWS
+from interlingua.errors import InputError
+from interlingua.io._checks import check_shape, check_stored, check_unused, choose_ids, choose_vectors
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._spool import encode_table, read_tables
+
+DTYPES = (*FLOATS, INT8)
+HOLDS_SCALE = True
+RESERVED: tuple[str, ...] = ()
+STREAM = "rows.arrow"
+SCALE_KEY = b"interlingua.scale"
+
+
+class ParquetSource:
+    """Source over the row groups of one file."""
+
+    def __init__(self, path: Path, contents: Contents) -> None:
+        self.contents = contents
+        self._path = path
+
+    def matrix(self) -> AnyArray | None:
+        """Return ``None``: pages are encoded and cannot be mapped."""
+        return None
+
+    def ids(self) -> pa.Array | None:
+        """Return the id column."""
+        name, schema = self.contents.id_name, self.contents.schema
+        if name is None or schema is None:
+            return None
+        parts = [table.column(0).chunks for table, _ in self._tables([name], 0, self.contents.shape[0], BLOCK_ROWS)]
+        kind = schema.field(name).type
+        return pa.chunked_array([chunk for chunks in parts for chunk in chunks], kind).combine_chunks()
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are decoded; batches end where row groups do."""
+        name, schema = str(self.contents.vector_name), self.contents.schema
+        others = schema.names if side and schema is not None else []
+        for table, row in self._tables([name, *others], start, stop, size):
+            vectors = self._matrix(table.column(name).combine_chunks(), row)
+            yield vectors, table.select(others).replace_schema_metadata() if others else None
+
+    def _tables(self, names: list[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
+        with _reading(self._path), pq.ParquetFile(self._path, pre_buffer=False) as file:
+            begin = 0
+            for group in range(file.num_row_groups):
+                end = begin + file.metadata.row_group(group).num_rows
+                if begin < stop and end > start:
+                    row = begin
+                    for batch in file.iter_batches(size, row_groups=[group], columns=names):
+                        low, high = max(start - row, 0), min(stop - row, batch.num_rows)
+                        if low < high:
+                            yield pa.Table.from_batches([batch.slice(low, high - low)]).select(names), row + low
+                        row += batch.num_rows
+                begin = end
+
+    def _matrix(self, column: pa.Array, row: int) -> AnyArray:
+        d = self.contents.shape[1]
+        column = getattr(column, "storage", column)
+        nulls = np.asarray(column.is_null())
+        if nulls.any():
+            raise InputError(
+                f"{self._path}: row {row + int(nulls.argmax())} of column {self.contents.vector_name!r} is null; "
+                "every row needs a vector. Drop such rows."
+            )
+        widths = np.asarray(column.value_lengths())
+        odd = np.flatnonzero(widths != d)
+        if len(odd):
+            raise InputError(
+                f"{self._path}: row {row + odd[0]} of column {self.contents.vector_name!r} has {widths[odd[0]]} "
+                f"values and row 0 has {d}; all rows need one width."
+            )
+        values = column.flatten()
+        if values.null_count:
+            first = row + int(np.asarray(values.is_null()).argmax()) // d
+            raise InputError(
+                f"{self._path}: column {self.contents.vector_name!r} has null values inside vectors, "
+                f"the first in row {first}. Drop such rows."
+            )
+        return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), d)
+
+
+def open_source(path: Path, request: Request) -> ParquetSource:
+    """Read the footer of a Parquet file and find the vectors among its columns."""
+    check_unused(path, ".parquet", key=request.key)
+    with _reading(path), pq.ParquetFile(path) as file:
+        schema, n = file.schema_arrow, file.metadata.num_rows
+    if len(set(schema.names)) < len(schema.names):
+        raise InputError(f"{path}: two columns share a name; rename one.")
+    usable = [field.name for field in schema if _value_dtype(field.type) in (*FLOATS, INT8)]
+    name = choose_vectors(usable, schema.names, request.column, "column", path)
+    field = schema.field(name)
+    dtype = _value_dtype(field.type)
+    if dtype is None:
+        raise InputError(
+            f"{path}: column {name!r} holds {field.type}; lists of float16, float32, float64, or of int8 with a "
+            "scale are needed."
+        )
+    check_stored(dtype, f"column {name!r}", path)
+    side = schema.remove(schema.get_field_index(name)).remove_metadata()
+    id_name = choose_ids(side.names, request.id_column, path)
+    shape = check_shape((n, _first_width(path, name) if n else 1), f"column {name!r}", path)
+    scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
+    return ParquetSource(path, Contents(shape, dtype, scale, name, id_name, side if len(side) else None))
+
+
+def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
+    """Return the NumPy dtype of a list column's values, ``None`` for another column."""
+    kind = getattr(kind, "storage_type", kind)
+    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return None
+    value = kind.value_type
+    if not (pa.types.is_floating(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)):
+        return None
+    dtype: np.dtype[Any] = np.dtype(value.to_pandas_dtype())
+    return dtype
+
+
+def _first_width(path: Path, name: str) -> int:
+    """Return the width of the first vector; fixed-size lists are not trusted to be read back as such."""
+    with _reading(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(1, columns=[name]):
+            column = batch.column(batch.schema.get_field_index(name))
+            column = getattr(column, "storage", column)
+            if not column[0].is_valid:
+                raise InputError(f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows.")
+            return int(column.value_lengths()[0].as_py())
+    raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
+
+
+def _scale(text: bytes | None, path: Path) -> Any:  # noqa: ANN401 - checked by the caller like a scale argument
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: metadata interlingua.scale is {text!r}; a JSON number or list is needed.") from error
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, InputError | PermissionError):
+            raise
+        raise InputError(
+            f"{path} is not a whole Parquet file ({error}). It is truncated or damaged; save or download it again."
+        ) from error
+
+
+class Sink:
+    """Spools rows as Arrow tables, which can be cut anywhere, and writes the Parquet file from them at the end."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        kind = pa.list_(pa.from_numpy_dtype(output.dtype), output.d)
+        metadata = None if output.scale is None else {SCALE_KEY: json.dumps(output.scale.tolist()).encode()}
+        self._field = pa.field(output.vector_name, kind, metadata=metadata)
+
+    def begin(self) -> Buffers:
+        """Return nothing: every table brings its schema."""
+        return {STREAM: []}
+
+    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+        """Return the columns and the vectors, last, as one table."""
+        values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+        column = pa.FixedSizeListArray.from_arrays(values, self._output.d)
+        if side is None:
+            table = pa.Table.from_arrays([column], schema=pa.schema([self._field]))
+        else:
+            table = side.append_column(self._field, column)
+        return {STREAM: [encode_table(table)]}
+
+    def assemble(self, folder: Path, rows: int) -> Path:
+        """Write row groups of at least `BLOCK_ROWS` rows where there are as many."""
+        done = folder / "done.parquet"
+        writer, waiting = None, list[pa.Table]()
+        try:
+            for table in read_tables(folder / STREAM):
+                if writer is None:
+                    names = [name for name in table.schema.names if name != self._field.name]
+                    # Floating-point noise neither compresses nor repeats.
+                    writer = pq.ParquetWriter(done, table.schema, compression="zstd", use_dictionary=names or False)
+                waiting.append(table)
+                if sum(len(part) for part in waiting) >= BLOCK_ROWS:
+                    writer.write_table(pa.concat_tables(waiting))
+                    waiting = []
+            if writer is not None and waiting:
+                writer.write_table(pa.concat_tables(waiting))
+        finally:
+            if writer is not None:
+                writer.close()
+        return done
+
+
+def create_sink(output: Output) -> Sink:
+    """Return the encoder."""
+    return Sink(output)
+
+
+def holds(field: pa.Field, *, is_id: bool) -> bool:
+    """Return True: a Parquet file holds the columns of any other."""
+    return True

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import interlingua
+from command_line import D_TARGET, N, Rows, Run, unit
+from interlingua.translator import load
+
+
+def fit_arguments(folder: Path, *more: object) -> Sequence[object]:
+    return ("fit", folder / "source.npy", folder / "target.npy", "--out", folder / "fitted", *more)
+
+
+def test_version_is_that_of_the_package(run: Run) -> None:
+    assert run("--version").out == "interlingua 0.1.0\n"
+
+
+@pytest.mark.parametrize("command", ["fit", "translate", "evaluate", "inspect", "doctor", "demo"])
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    ran = run(command, "--help")
+    assert ran.code == 0
+    assert command in ran.out
+    assert "--json" in ran.out
+
+
+def test_the_installed_command_runs_without_loading_what_it_does_not_need() -> None:
+    code = (
+        "import sys; from interlingua.cli import main; main(['--version']);"
+        "sys.stdout.write(' '.join(m for m in ('torch', 'sklearn', 'pyarrow', 'matplotlib') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["interlingua 0.1.0"]
+
+
+def test_bad_usage_is_2_and_an_object_under_json(run: Run) -> None:
+    ran = run("fit", "--json")
+    assert ran.code == 2
+    assert "SOURCE" in ran.json["error"]
+    assert "Traceback" not in ran.err
+
+
+def test_fit_with_pairs_writes_a_translator_that_translates(run: Run, folder: Path, planted: tuple[Rows, Rows]) -> None:
+    log = folder / "log.jsonl"
+    ran = run(*fit_arguments(folder, "--pairs", folder / "pairs.npy", "--log", log, "--json"))
+    assert ran.code == 0, ran.err
+    assert ran.json["status"] in {"aligned", "doubtful"}
+    assert {"score", "reasons", "seconds", "method", "seed"} <= ran.json.keys()
+    assert ran.json["written"] == {"translator": str(folder / "fitted")}
+    translated = load(folder / "fitted").translate(planted[0])
+    assert np.einsum("ij,ij->i", translated, planted[1]).mean() > 0.95
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [events[0]["event"], events[-1]["event"]] == ["read", "done"]
+
+
+def test_fit_prints_the_verdict_for_people(run: Run, folder: Path) -> None:
+    ran = run(*fit_arguments(folder, "--pairs", folder / "pairs.npy"))
+    assert ran.out.startswith("Verdict: ")
+    assert f"Wrote {folder / 'fitted'}" in ran.err.replace("\n", "")
+
+
+def test_fit_says_how_many_rows_it_drew(run: Run, folder: Path) -> None:
+    ran = run(*fit_arguments(folder, "--rows", 300, "--method", "identity", "--allow-failed", "--json"))
+    assert ran.code == 0, ran.err
+    assert ran.json["source"] == {"rows": 300, "of": N}
+    assert "300 of 600 rows, drawn at random" in ran.err
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_failed_fit_is_1_and_writes_nothing_unless_told_to(
+    run: Run, folder: Path, rng: np.random.Generator, as_json: bool
+) -> None:
+    np.save(folder / "target.npy", unit(rng.standard_normal((N, D_TARGET))))
+    arguments = fit_arguments(folder, "--method", "random-rotation", *(["--json"] if as_json else []))
+    ran = run(*arguments)
+    assert ran.code == 1
+    assert not (folder / "fitted").exists()
+    assert "Nothing was written" in ran.err
+    assert "failed" in (ran.json["status"] if as_json else ran.out)
+    assert run(*arguments, "--allow-failed").code == 0
+    assert load(folder / "fitted").card["verdict"]["status"] == "failed"
+
+
+def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: Path) -> None:
+    arguments = ["fit", folder / "source.npy", folder / "target.npy", "--out", saved, "--pairs", folder / "pairs.npy"]
+    ran = run(*arguments, "--json")
+    assert ran.code == 2
+    assert "exists" in ran.json["error"]
+    assert "--force" in ran.json["error"]
+    assert run(*arguments, "--force").code == 0
+    assert load(saved).card["method"] != "planted"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--method", "alchemy"], "no method 'alchemy'; choose from"),
+        (["--pairs", "nowhere.npy"], "nowhere.npy is no file"),
+        (["--pairs", "source.npy"], "integers \\[p, 2\\]"),
+        (["--pairs", "outside.csv"], "target row 600; .*rows 0 to 599"),
+        (["--pairs", "words.csv"], "pair 2 reads"),
+        (["--pairs", "pairs.npy", "--rows", "100"], "use one of the two"),
+        (["--report", "report.pdf"], "reports are .html"),
+        (["--report", "nowhere/report.html"], "does not exist"),
+        (["--column", "x"], "column='x' means nothing in a .npy file"),
+        (["--column", "x", "--column", "y", "--column", "z"], "given 3 times"),
+        (["--scale", "half"], "--scale is 'half'; a number is needed"),
+        (["--log", "nowhere/log.jsonl"], "cannot be written"),
+        (["--out", "source.npy", "--force"], "is no translator, so it is not replaced"),
+    ],
+)
+def test_fit_refuses_before_the_work(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delattr(interlingua, "align")
+    Path("outside.csv").write_text("source,target\n0,0\n1,600\n")
+    Path("words.csv").write_text("0,0\none,two\n")
+    ran = run("fit", "source.npy", "target.npy", "--out", "fitted", *more, "--json")
+    assert ran.code == 2
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(ran.json["error"])
+    assert "Traceback" not in ran.err
+    assert not Path("fitted").exists()
+
+
+@pytest.mark.parametrize("name", ["missing.npy", "vectors.xlsx", "broken.npy", "nan.npy"])
+def test_fit_refuses_unusable_files(run: Run, folder: Path, planted: tuple[Rows, Rows], name: str) -> None:
+    (folder / "vectors.xlsx").write_bytes(b"PK")
+    (folder / "broken.npy").write_bytes((folder / "source.npy").read_bytes()[:-1])
+    np.save(folder / "nan.npy", np.where(np.arange(N)[:, None] == 7, np.nan, planted[0]))
+    ran = run("fit", folder / name, folder / "target.npy", "--out", folder / "fitted")
+    assert ran.code == 2
+    assert ran.err.startswith("Error: ")
+    assert name in ran.err or "source" in ran.err
+
+
+def test_pairs_may_be_a_table(run: Run, folder: Path) -> None:
+    lines = ["source\ttarget", *(f"{i}\t{i}" for i in range(N))]
+    (folder / "pairs.tsv").write_text("\n".join(lines) + "\n")
+    assert run(*fit_arguments(folder, "--pairs", folder / "pairs.tsv")).code == 0
+
+
+def test_evaluate_gives_both_directions(run: Run, folder: Path, saved: Path) -> None:
+    ran = run("evaluate", saved, folder / "source.npy", folder / "target.npy", "--pool", 200, "--json")
+    assert ran.code == 0, ran.err
+    for way in ("forward", "backward"):
+        score = ran.json[way]
+        assert {"cosine", "top1", "mean_rank", "pool", "n"} <= score.keys()
+        assert score["top1"] == 1
+        assert (score["pool"], score["n"]) == (200, N)
+
+
+def test_evaluate_prints_a_table(run: Run, folder: Path, saved: Path) -> None:
+    ran = run("evaluate", saved, folder / "source.npy", folder / "target.npy")
+    assert "source to target" in ran.out
+    assert "target to source" in ran.out
+
+
+def test_evaluate_notices_swapped_sides(run: Run, folder: Path, saved: Path) -> None:
+    ran = run("evaluate", saved, folder / "target.npy", folder / "source.npy", "--json")
+    assert ran.code == 2
+    assert "swapped" in ran.json["error"]
+
+
+def test_evaluate_needs_as_many_rows_on_both_sides(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    np.save(folder / "short.npy", planted[1][:-1])
+    ran = run("evaluate", saved, folder / "source.npy", folder / "short.npy")
+    assert ran.code == 2
+    assert "row i of both must be the same" in ran.err
+
+
+def test_inspect_shows_the_card(run: Run, saved: Path) -> None:
+    assert run("inspect", saved, "--json").json["verdict"]["status"] == "aligned"
+    shown = run("inspect", saved).out
+    for part in ("left", "right", "aligned", "It was made so.", "planted"):
+        assert part in shown
+
+
+def test_inspect_refuses_what_is_no_translator(run: Run, tmp_path: Path) -> None:
+    ran = run("inspect", tmp_path, "--json")
+    assert ran.code == 2
+    assert "is not a translator" in ran.json["error"]
+
+
+def test_doctor_finds_this_environment_in_order(run: Run) -> None:
+    ran = run("doctor", "--json")
+    assert ran.code == 0
+    assert ran.json["ok"]
+    assert ran.json["packages"]["numpy"]["version"] == np.__version__
+    assert {"python", "extras", "blas", "cpus", "memory_gib", "disk_free_gib", "device"} <= ran.json.keys()
+
+
+def test_doctor_names_the_package_that_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlingua.cli.doctor._version", lambda name: None)
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "pip install 'numpy>=2.0'" in ran.out

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from command_line import D_SOURCE, N, Rows, Run
+from interlingua.translator import Translator
+
+
+def test_translate_is_the_translator_row_by_row(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    ran = run("translate", saved, folder / "source.npy", "--out", folder / "out.npy", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["rows"] == N
+    np.testing.assert_allclose(np.load(folder / "out.npy"), planted[1], atol=1e-5)
+    back = run("translate", saved, folder / "out.npy", "--inverse", "--out", folder / "back.npy")
+    assert back.code == 0
+    np.testing.assert_allclose(np.load(folder / "back.npy"), planted[0], atol=1e-5)
+
+
+def test_shards_together_are_the_whole(run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
+    parts = []
+    for i in (1, 2, 3, 4, 5, 6, 7):
+        out = folder / f"part-{i}.npy"
+        assert run("translate", saved, folder / "source.npy", "--out", out, "--shard", f"{i}/7").code == 0
+        parts.append(np.load(out))
+    assert {len(part) for part in parts} == {85, 86}
+    np.testing.assert_allclose(np.concatenate(parts), planted[1], atol=1e-5)
+
+
+def test_an_interrupted_translation_goes_on_where_it_stopped(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["translate", saved, folder / "source.npy", "--out", folder / "out.npy"]
+    whole = Translator.translate
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
+
+        def stop_after_300(self: Translator, x: Rows) -> npt.NDArray[Any]:
+            if np.array_equal(x[0], planted[0][300]):
+                raise KeyboardInterrupt
+            return whole(self, x)
+
+        patch.setattr(Translator, "translate", stop_after_300)
+        ran = run(*arguments)
+    assert ran.code == 130
+    assert "Interrupted after 300 rows" in ran.err
+    assert not (folder / "out.npy").exists()
+    again = run(*arguments, "--json")
+    assert again.code == 2
+    assert "--resume" in again.json["error"]
+    resumed = run(*arguments, "--resume", "--json")
+    assert resumed.code == 0
+    assert resumed.json["resumed_from"] == 300
+    np.testing.assert_allclose(np.load(folder / "out.npy"), planted[1], atol=1e-5)
+
+
+def test_ids_and_columns_travel_along(run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0].ravel()), D_SOURCE)
+    names = pa.array([f"row {i}" for i in range(N)])
+    pq.write_table(pa.table({"key": names, "vector": vectors, "year": pa.array(range(N))}), folder / "in.parquet")
+    ran = run("translate", saved, folder / "in.parquet", "--id-column", "key", "--out", folder / "out.parquet")
+    assert ran.code == 0, ran.err
+    table = pq.read_table(folder / "out.parquet")
+    assert table["key"].to_pylist() == names.to_pylist()
+    assert table["year"].to_pylist() == list(range(N))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["target.npy"], "--inverse to translate target"),
+        (["source.npy", "--inverse"], "Leave out --inverse"),
+        (["source.npy", "--shard", "0/4"], "1 <= i <= n"),
+        (["source.npy", "--shard", "half"], "1 <= i <= n"),
+        (["source.npy", "--shard", "1/601"], "more parts than there are rows"),
+        (["source.npy", "--out", "out.xlsx"], "unknown extension"),
+        (["source.npy", "--out", "target.npy"], "exists.*--force"),
+        (["source.npy", "--scale", "2"], "scale is for int8 vectors"),
+    ],
+)
+def test_translate_refuses_before_the_work(
+    run: Run, folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delattr(Translator, "translate")
+    out = [] if "--out" in more else ["--out", "out.npy"]
+    ran = run("translate", saved, *more, *out, "--json")
+    assert ran.code == 2
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(ran.json["error"])
+    assert not Path("out.npy").exists()
+    assert not list(folder.glob("*.partial"))
+
+
+@pytest.mark.filterwarnings("default::interlingua.errors.SpaceMismatchWarning")
+def test_foreign_vectors_are_noticed_in_one_sentence(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
+    foreign = np.where(np.arange(N)[:, None] % 7 == 0, planted[0], -planted[0])
+    np.save(folder / "foreign.npy", foreign)
+    ran = run("translate", saved, folder / "foreign.npy", "--out", folder / "out.npy")
+    assert ran.code == 0
+    assert ran.err.count("Warning: ") == 1
+    assert ".py" not in ran.err.partition("Wrote")[0]
