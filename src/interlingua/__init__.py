@@ -1,0 +1,1 @@
+"""interlingua: translate text embeddings between models without paired data."""

@@ -1,0 +1,203 @@
+"""Pictures as SVG that takes its colours from the page, so that one file is legible on light and on dark."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import FloatArray, require
+from interlingua.report._rows import Heat, PicturedRows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What is drawn with one of these becomes the page's custom property of that name; style.css holds the values. They
+# only have to differ from each other here. The labels' colours are Paul Tol's "muted" on light and "light" on dark.
+COLOURS = {
+    "ink": "#1d2025",
+    "muted": "#5d6571",
+    "line": "#dcdfe4",
+    "source": "#0072b2",
+    "target": "#d55e00",
+    "rest": "#b4b9c1",
+    **{
+        f"label-{number}": colour
+        for number, colour in enumerate(
+            ("#332288", "#cc6677", "#117733", "#88ccee", "#882255", "#999933", "#44aa99", "#aa4499"), 1
+        )
+    },
+}
+LABELS = 8
+# Cosines of +-HEAT_LIMIT get the full colour: blue for alike, orange for opposed, the page itself for unrelated.
+HEAT_LIMIT = 0.6
+_HEAT_COLOURS = ("#c8641e", "#2878b8")
+_JOINED = 40
+
+
+def scatter(
+    key: str,
+    alt: str,
+    points: tuple[FloatArray, FloatArray],
+    colours: tuple[Sequence[str], Sequence[str]],
+    *,
+    joined: bool,
+) -> str:
+    """Draw source rows as dots and target rows as open triangles.
+
+    Args:
+        key: prefix of the ids in the SVG.
+        alt: what a reader who does not see it should know.
+        points: ([n, 2], [m, 2]).
+        colours: names from `COLOURS`, one a point; ``rest`` lies below everything else.
+        joined: whether to join the first few rows of both sides, which are the same texts then.
+    """
+    figure, axes = _canvas(3.6, 3.4)
+    limit = 1.06 * max(float(np.abs(side).max()) for side in points)
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
+    axes.axhline(0, color=COLOURS["line"], linewidth=0.6, zorder=0)
+    axes.axvline(0, color=COLOURS["line"], linewidth=0.6, zorder=0)
+    if joined:
+        ends = np.stack([side[:_JOINED] for side in points])
+        axes.plot(ends[..., 0], ends[..., 1], color=COLOURS["muted"], linewidth=0.5, alpha=0.55, zorder=4)
+    for side, names, marker in zip(points, colours, ("o", "^"), strict=True):
+        held = np.array(names)
+        for name in dict.fromkeys(names):
+            at = side[held == name]
+            paint = COLOURS[name]
+            look: dict[str, Any] = (
+                {"s": 9, "color": paint, "linewidths": 0}
+                if marker == "o"
+                else {"s": 11, "facecolors": "none", "edgecolors": paint, "linewidths": 0.7}
+            )
+            alpha, height = (0.5, 1) if name == "rest" else (0.8, 2)
+            axes.scatter(at[:, 0], at[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
+    axes.set_xlabel("first axis")
+    axes.set_ylabel("second axis")
+    return _svg(figure, key, alt)
+
+
+def heat_maps(similarities: Heat, colours: Sequence[str] | None, alts: Mapping[str, str]) -> dict[str, str]:
+    """Draw the similarities within each side and across; ``colours`` gives each row the name of its label's colour."""
+    matrices = {
+        "within_source": similarities.within_source,
+        "within_target": similarities.within_target,
+        "across": similarities.across,
+    }
+    return {part: _heat_map(f"heat-{part}", alts[part], matrix, colours) for part, matrix in matrices.items()}
+
+
+def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: str) -> str:
+    """Draw the share of rows by the rank of their true match, in bins that double, beside chance."""
+    figure, axes = _canvas(3.6, 2.5)
+    pool = len(ranks)
+    edges = np.append(2.0 ** np.arange(int(np.log2(pool)) + 1), pool + 1)
+    counts, _ = np.histogram(ranks, edges)
+    shares, chance = counts / pool, np.diff(edges) / pool
+    at = np.log2(edges)
+    at[-1] = len(edges) - 1  # the last bin may be cut short by the pool; it is drawn as wide as the others
+    axes.bar(at[:-1] + 0.06, shares, 0.88, align="edge", color=COLOURS[colour])
+    axes.stairs(chance, at, color=COLOURS["ink"], linewidth=1.1, linestyle=(0, (3, 2)), baseline=None)
+    for left, share in zip(at, shares, strict=False):
+        if share >= 0.005:
+            axes.annotate(
+                f"{share:.0%}", (left + 0.5, share), (0, 2.5), textcoords="offset points", ha="center", fontsize=8
+            )
+    ticks = np.arange(0, len(edges), 2)
+    axes.set_xticks(ticks, [f"{2**tick:,}" for tick in ticks])
+    axes.set(xlim=(0, len(edges) - 1), ylim=(0, 1.12 * max(shares.max(), chance.max())), yticks=[])
+    axes.set_xlabel("rank of the true match")
+    axes.set_ylabel("share of rows")
+    axes.spines["left"].set_visible(False)
+    axes.spines["bottom"].set_visible(True)
+    return _svg(figure, key, alt)
+
+
+def label_colours(rows: PicturedRows, labels: Sequence[str], count: int) -> tuple[list[str], list[str]]:
+    """Return the colour names of the first ``count`` rows of both sides: by label, or by side without labels."""
+    if rows.source_labels is None or rows.target_labels is None:
+        return ["source"] * len(rows.source[:count]), ["target"] * len(rows.target[:count])
+    names = {label: f"label-{number}" for number, label in enumerate(labels, 1)}
+    first, second = (
+        [names.get(label, "rest") for label in side[:count]] for side in (rows.source_labels, rows.target_labels)
+    )
+    return first, second
+
+
+def _heat_map(key: str, alt: str, matrix: FloatArray, colours: Sequence[str] | None) -> str:
+    colormaps, rgb = require("matplotlib.colors", "report"), require("matplotlib.colors", "report").to_rgb
+    # Colour fades into the page where rows are unrelated, whatever the page's colour is.
+    cold, warm = (rgb(colour) for colour in _HEAT_COLOURS)
+    ramp = colormaps.LinearSegmentedColormap.from_list("fading", [(*cold, 1), (*cold, 0), (*warm, 0), (*warm, 1)])
+    # The middle two anchors share one place: zero.
+    ramp = colormaps.LinearSegmentedColormap.from_list(
+        "fading", [(0, (*cold, 1)), (0.5, (*cold, 0)), (0.5, (*warm, 0)), (1, (*warm, 1))]
+    )
+    figure, axes = _canvas(3.0, 3.0)
+    n = len(matrix)
+    axes.imshow(matrix, cmap=ramp, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
+    strip = 0.03 * n
+    for start, stop, colour in _runs(colours or ()):
+        paint = COLOURS[colour]
+        axes.fill([start, stop, stop, start], [-2 * strip, -2 * strip, -strip, -strip], color=paint, linewidth=0)
+        axes.fill([-2 * strip, -2 * strip, -strip, -strip], [start, stop, stop, start], color=paint, linewidth=0)
+    margin = 2 * strip if colours else 0
+    axes.set(xlim=(-0.5 - margin, n - 0.5), ylim=(n - 0.5, -0.5 - margin), xticks=[], yticks=[])
+    axes.plot([-0.5, n - 0.5, n - 0.5, -0.5, -0.5], [-0.5, -0.5, n - 0.5, n - 0.5, -0.5], color=COLOURS["line"], lw=0.8)
+    return _svg(figure, key, alt)
+
+
+def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
+    """Return start, stop and value of each run of equal values, as edges of an image's pixels."""
+    starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
+    return [
+        (start - 0.5, stop - 0.5, values[start]) for start, stop in zip(starts, [*starts[1:], len(values)], strict=True)
+    ]
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = require("matplotlib.figure", "report").Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    for spine in axes.spines.values():
+        spine.set(visible=False, color=COLOURS["line"])
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=COLOURS["muted"])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=COLOURS["muted"], fontsize=8.5)
+    return figure, axes
+
+
+def _svg(figure: Figure, key: str, alt: str) -> str:
+    """Return the figure as an ``svg`` element to stand inside HTML."""
+    stream = io.BytesIO()
+    # Text stays text, and equal figures give equal bytes.
+    settings = {"svg.fonttype": "none", "svg.hashsalt": key, "text.color": COLOURS["ink"], "svg.id": None}
+    with require("matplotlib", "report").rc_context(settings):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    text = stream.getvalue().decode("utf-8")
+    text = text[text.index("<svg") :]
+    # The style element would rule the whole page; the rest would only weigh.
+    for useless in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->", r"<defs>\s*</defs>"):
+        text = re.sub(useless, "", text, flags=re.DOTALL)
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
+    for name, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    text = _unique_ids(text, key)
+    box = re.search(r'viewBox="[^"]*"', text)
+    body = text[text.index(">") + 1 :]
+    view = box[0] if box else ""
+    return f'<svg {view} role="img" aria-label="{html.escape(alt)}" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
+
+
+def _unique_ids(text: str, key: str) -> str:
+    """Give the ids that are referred to a prefix of their own, and drop the others."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", text)
+    return re.sub(r'(url\(#|href="#)([^")]+)', rf"\1{key}-\2", text)
