@@ -52,11 +52,13 @@ def take(x: Array, index: np.ndarray[Any, Any]) -> Array:
 
 
 def largest(x: Array, k: int, *, axis: int) -> Array:
-    """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted: [n, k] for axis 1, [m, k] for axis 0."""
+    """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted, one line a row: [n, k] or [m, k]."""
     if not isinstance(x, np.ndarray):
         return x.topk(k, dim=axis, sorted=False).values.movedim(axis, 1)
     lines = x if axis == 1 else x.T
     # Blocks that fit the cache, a few at a time: numpy partitions without the interpreter's lock.
     blocks = [lines[start : start + _LINES] for start in range(0, len(lines), _LINES)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(list(pool.map(lambda b: np.partition(np.ascontiguousarray(b), -k, axis=1)[:, -k:], blocks)))
+        return np.concatenate(
+            list(pool.map(lambda b: np.partition(np.ascontiguousarray(b), -k, axis=1)[:, -k:], blocks))
+        )

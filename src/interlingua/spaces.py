@@ -50,12 +50,12 @@ class EmbeddingSpace:
         return int(self.vectors.shape[1])
 
     def rows(self, limit: int | None, rng: np.random.Generator) -> FloatArray:
-        """Return unit rows [min(n, limit), d] in float32, drawn without replacement when there are more."""
+        """Return rows [min(n, limit), d] in float32, drawn without replacement when there are more."""
         if limit is None or self.n <= limit:
             picked = self.vectors
         else:
             picked = self.vectors[np.sort(rng.choice(self.n, limit, replace=False))]
-        return unit_rows(np.asarray(picked, np.float32))
+        return np.asarray(picked, np.float32)
 
     def fingerprint(self) -> str:
         """Return 16 hex digits bound to shape, dtype and evenly spaced rows."""
@@ -106,7 +106,8 @@ class SpaceProfile:
 
     @classmethod
     def of(cls, rows: FloatArray) -> SpaceProfile:
-        """Measure the profile of unit rows [n, d]."""
+        """Measure the profile of rows [n, d]."""
+        rows = unit_rows(rows)
         mean = rows.mean(axis=0, dtype=np.float64)
         centred = (rows - mean).astype(np.float64)
         _, axes = np.linalg.eigh(centred.T @ centred)

@@ -8,6 +8,8 @@ pairs, how it behaves alone and with the others of its space, and the signatures
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,20 +45,24 @@ def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
     Components are scaled to unit variance and turned so that their skewness is positive.
     """
     from sklearn.decomposition import fastica
-    from sklearn.exceptions import ConvergenceWarning
 
     values, axes = np.linalg.eigh(x.T @ x / len(x))
     whitened = x @ (axes[:, ::-1][:, :k] / np.sqrt(values[::-1][:k]))
     start, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((k, k)))
-    with warnings.catch_warnings():
-        # Components that are still moving are noise in either space and simply find no partner.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        _, _, s = fastica(
-            whitened, whiten=False, w_init=start.astype(x.dtype), max_iter=_ICA_STEPS, tol=_ICA_TOLERANCE
-        )
+    _, _, s = fastica(whitened, whiten=False, w_init=start.astype(x.dtype), max_iter=_ICA_STEPS, tol=_ICA_TOLERANCE)
     s = (s - s.mean(axis=0)) / s.std(axis=0)
     s = np.asarray(s * np.sign((s**3).mean(axis=0)), np.float32)
     return Components(x.T @ s / np.float32(len(x)), _edges(s), np.quantile(s, np.linspace(0.01, 0.99, 50), axis=0).T)
+
+
+@contextmanager
+def quiet_ica() -> Iterator[None]:
+    """Silence FastICA: components that are still moving are noise in either space and simply find no partner."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def match_components(
@@ -93,4 +99,4 @@ def _edges(s: FloatArray) -> FloatArray:
 def _off_diagonal(edge: FloatArray) -> FloatArray:
     outside = ~np.eye(len(edge), dtype=bool)
     centred = np.where(outside, edge - edge[outside].mean(), 0)
-    return np.asarray(centred / np.linalg.norm(centred))
+    return np.asarray(centred / (np.linalg.norm(centred) or 1))

@@ -19,19 +19,22 @@ class Frame:
         rows: [n, d], float32, unit norm.
         mean: [d], mean of the unit rows before centring.
         radius: root mean square length of the centred rows; 1 for a space around the origin, 0.3 for a narrow cone.
+        norm: the rows' root mean square length as they came; 1 for unit vectors.
     """
 
     rows: FloatArray
     mean: FloatArray
     radius: float
+    norm: float = 1.0
 
     @classmethod
     def of(cls, vectors: FloatArray) -> Frame:
         """Build the frame of ``vectors`` [n, d]."""
-        unit = unit_rows(np.asarray(vectors, np.float32))
+        vectors = np.asarray(vectors, np.float32)
+        unit = unit_rows(vectors)
         mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
         centred = unit - mean
-        return cls(unit_rows(centred), mean, _rms_length(centred))
+        return cls(unit_rows(centred), mean, _rms_length(centred), _rms_length(vectors))
 
 
 def polar(matrix: FloatArray) -> FloatArray:
@@ -50,7 +53,7 @@ def affine_maps(source: Frame, target: Frame, matrix: FloatArray) -> tuple[Affin
     A rotation between frames knows neither mean nor spread. The maps put them back: translations get the mean of the
     other space and, by one factor for all rows, its radius.
     """
-    return _affine(source, target, matrix), _affine(target, source, matrix.T)
+    return affine_map(source, target, matrix), affine_map(target, source, matrix.T)
 
 
 def refuse_pairs(pairs: IntArray | None, method: str) -> None:
@@ -66,10 +69,19 @@ def refuse_pairs(pairs: IntArray | None, method: str) -> None:
         )
 
 
-def _affine(source: Frame, target: Frame, matrix: FloatArray) -> AffineMap:
+def affine_map(source: Frame, target: Frame, matrix: FloatArray, offset: FloatArray | None = None) -> AffineMap:
+    """Return the map that ``matrix`` [d_source, d_target] stands for between two frames, in this direction only.
+
+    Args:
+        source: where rows come from.
+        target: where they go.
+        matrix: [d_source, d_target].
+        offset: [d_target], added to mapped rows; the target's mean by default.
+    """
     reach = source.radius * _rms_length(source.rows @ matrix)
     scale = target.radius / reach if reach else 1.0
-    return AffineMap(source.mean, np.asarray(scale * matrix, np.float32), target.mean)
+    mean_out = target.mean if offset is None else offset
+    return AffineMap(source.mean, np.asarray(scale * matrix, np.float32), mean_out, norm_out=target.norm)
 
 
 def _rms_length(rows: FloatArray) -> float:

@@ -28,7 +28,14 @@ def orthogonal(matrices: Array) -> Array:
 
 
 def climb(
-    x: Array, y: Array, maps: Array, *, temperatures: Iterable[float], batch: int, rng: np.random.Generator
+    x: Array,
+    y: Array,
+    maps: Array,
+    *,
+    temperatures: Iterable[float],
+    batch: int,
+    rng: np.random.Generator,
+    prior: Array | None = None,
 ) -> Array:
     """Improve many maps at once on random batches.
 
@@ -39,6 +46,7 @@ def climb(
         temperatures: one a step; a coupling is ``exp(similarity / temperature)`` with uniform marginals.
         batch: rows a side and step. Small ones jump out of poor optima, large ones settle closer to a good one.
         rng: draws the batches.
+        prior: [d_source, d_target], cross-covariance per row that is known from pairs, added in each step.
 
     Returns:
         [r, d_source, d_target].
@@ -46,12 +54,13 @@ def climb(
     for temperature in temperatures:
         a, b = (take(z, rng.choice(z.shape[0], min(batch, z.shape[0]), replace=False)) for z in (x, y))
         coupling = _couple((a @ maps) @ b.T, temperature)
-        maps = orthogonal(a.T @ (coupling @ b))
+        covariance = a.T @ (coupling @ b)
+        maps = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
     return maps
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:
-    """Return, for each map, the mean similarity of coupled rows [r]; among maps of the same data the larger is better."""
+    """Return the mean similarity of coupled rows under each map [r]; of maps of the same data the larger is better."""
     a, b = x[:rows], y[:rows]
     scores = []
     for matrix in maps:
@@ -62,8 +71,15 @@ def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float,
 
 
 def polish(
-    x: Array, y: Array, matrix: Array, *, neighbors: Sequence[int], batch: int, rng: np.random.Generator
-) -> tuple[Array, Array]:
+    x: Array,
+    y: Array,
+    matrix: Array,
+    *,
+    neighbors: Sequence[int],
+    batch: int,
+    rng: np.random.Generator,
+    prior: Array | None = None,
+) -> Array:
     """Refine one map on all rows, or on large random batches where there are more.
 
     Each step takes the mean of the ``k`` nearest rows on the other side by CSLS, in both directions, and extrapolates
@@ -76,21 +92,22 @@ def polish(
         neighbors: ``k`` of each step, falling.
         batch: most rows a side and step.
         rng: draws the batches.
+        prior: [d_source, d_target], as in `climb`.
 
     Returns:
-        The rotation and the cross-covariance it is the polar factor of, both [d_source, d_target].
+        [d_source, d_target], orthonormal rows or columns.
     """
     previous = ahead = matrix
-    covariance = matrix
     for k in neighbors:
-        a, b = (
-            z if z.shape[0] <= batch else take(z, rng.choice(z.shape[0], batch, replace=False)) for z in (x, y)
-        )
-        covariance = a.T @ (neighbor_coupling(a @ ahead, b, k) @ b)
+        a, b = (z if z.shape[0] <= batch else take(z, rng.choice(z.shape[0], batch, replace=False)) for z in (x, y))
+        coupling = neighbor_coupling(a @ ahead, b, k)
+        covariance = a.T @ (coupling @ b)
+        if prior is not None:
+            covariance = covariance + coupling.sum() * prior
         rotation = orthogonal(covariance)
         ahead = orthogonal(2 * rotation - previous)
         previous = rotation
-    return previous, covariance
+    return previous
 
 
 def neighbor_coupling(mapped: Array, y: Array, k: int) -> Array:

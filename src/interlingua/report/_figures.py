@@ -6,6 +6,7 @@ import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,26 +56,29 @@ def scatter(
         key: prefix of the ids in the SVG.
         alt: what a reader who does not see it should know.
         points: ([n, 2], [m, 2]).
-        colours: names from `COLOURS`, one a point; ``rest`` lies below everything else.
+        colours: names from `COLOURS`, at least one a point; ``rest`` lies below everything else.
         joined: whether to join the first few rows of both sides, which are the same texts then.
     """
     figure, axes = _canvas(3.6, 3.4)
-    limit = 1.06 * max(float(np.abs(side).max()) for side in points)
-    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
+    everything = np.concatenate(points)
+    low, high = everything.min(axis=0), everything.max(axis=0)
+    middle, half = (low + high) / 2, 0.53 * float((high - low).max()) or 1.0
+    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+    axes.set(aspect="equal", xticks=[], yticks=[])
     axes.axhline(0, color=COLOURS["line"], linewidth=0.6, zorder=0)
     axes.axvline(0, color=COLOURS["line"], linewidth=0.6, zorder=0)
     if joined:
         ends = np.stack([side[:_JOINED] for side in points])
         axes.plot(ends[..., 0], ends[..., 1], color=COLOURS["muted"], linewidth=0.5, alpha=0.55, zorder=4)
     for side, names, marker in zip(points, colours, ("o", "^"), strict=True):
-        held = np.array(names)
-        for name in dict.fromkeys(names):
+        held = np.array(names[: len(side)])
+        for name in dict.fromkeys(held.tolist()):
             at = side[held == name]
             paint = COLOURS[name]
             look: dict[str, Any] = (
-                {"s": 9, "color": paint, "linewidths": 0}
+                {"s": 12, "color": paint, "linewidths": 0}
                 if marker == "o"
-                else {"s": 11, "facecolors": "none", "edgecolors": paint, "linewidths": 0.7}
+                else {"s": 14, "facecolors": "none", "edgecolors": paint, "linewidths": 0.7}
             )
             alpha, height = (0.5, 1) if name == "rest" else (0.8, 2)
             axes.scatter(at[:, 0], at[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
@@ -97,19 +101,25 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: s
     """Draw the share of rows by the rank of their true match, in bins that double, beside chance."""
     figure, axes = _canvas(3.6, 2.5)
     pool = len(ranks)
-    edges = np.append(2.0 ** np.arange(int(np.log2(pool)) + 1), pool + 1)
+    # The last bin takes in what would be less than half of another one.
+    edges = np.append(2.0 ** np.arange(max(2, round(np.log2(pool)))), pool + 1)
     counts, _ = np.histogram(ranks, edges)
     shares, chance = counts / pool, np.diff(edges) / pool
-    at = np.log2(edges)
-    at[-1] = len(edges) - 1  # the last bin may be cut short by the pool; it is drawn as wide as the others
+    at = np.arange(len(edges))
     axes.bar(at[:-1] + 0.06, shares, 0.88, align="edge", color=COLOURS[colour])
     axes.stairs(chance, at, color=COLOURS["ink"], linewidth=1.1, linestyle=(0, (3, 2)), baseline=None)
     for left, share in zip(at, shares, strict=False):
         if share >= 0.005:
             axes.annotate(
-                f"{share:.0%}", (left + 0.5, share), (0, 2.5), textcoords="offset points", ha="center", fontsize=8
+                f"{share:.0%}",
+                (left + 0.5, share),
+                (0, 2.5),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=COLOURS["ink"],
             )
-    ticks = np.arange(0, len(edges), 2)
+    ticks = at[:-1:2]
     axes.set_xticks(ticks, [f"{2**tick:,}" for tick in ticks])
     axes.set(xlim=(0, len(edges) - 1), ylim=(0, 1.12 * max(shares.max(), chance.max())), yticks=[])
     axes.set_xlabel("rank of the true match")
@@ -119,29 +129,24 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: s
     return _svg(figure, key, alt)
 
 
-def label_colours(rows: PicturedRows, labels: Sequence[str], count: int) -> tuple[list[str], list[str]]:
-    """Return the colour names of the first ``count`` rows of both sides: by label, or by side without labels."""
+def row_colours(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the names of the colours of all rows of both sides: by label, or by side where there are no labels."""
     if rows.source_labels is None or rows.target_labels is None:
-        return ["source"] * len(rows.source[:count]), ["target"] * len(rows.target[:count])
+        return ["source"] * len(rows.source), ["target"] * len(rows.target)
     names = {label: f"label-{number}" for number, label in enumerate(labels, 1)}
-    first, second = (
-        [names.get(label, "rest") for label in side[:count]] for side in (rows.source_labels, rows.target_labels)
-    )
-    return first, second
+    source, target = ([names.get(label, "rest") for label in side] for side in (rows.source_labels, rows.target_labels))
+    return source, target
 
 
 def _heat_map(key: str, alt: str, matrix: FloatArray, colours: Sequence[str] | None) -> str:
-    colormaps, rgb = require("matplotlib.colors", "report"), require("matplotlib.colors", "report").to_rgb
+    colors = require("matplotlib.colors", "report")
     # Colour fades into the page where rows are unrelated, whatever the page's colour is.
-    cold, warm = (rgb(colour) for colour in _HEAT_COLOURS)
-    ramp = colormaps.LinearSegmentedColormap.from_list("fading", [(*cold, 1), (*cold, 0), (*warm, 0), (*warm, 1)])
-    # The middle two anchors share one place: zero.
-    ramp = colormaps.LinearSegmentedColormap.from_list(
-        "fading", [(0, (*cold, 1)), (0.5, (*cold, 0)), (0.5, (*warm, 0)), (1, (*warm, 1))]
-    )
+    opposed, alike = (colors.to_rgb(colour) for colour in _HEAT_COLOURS)
+    anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
+    fading = colors.LinearSegmentedColormap.from_list("fading", anchors)
     figure, axes = _canvas(3.0, 3.0)
     n = len(matrix)
-    axes.imshow(matrix, cmap=ramp, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
+    axes.imshow(matrix, cmap=fading, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
     strip = 0.03 * n
     for start, stop, colour in _runs(colours or ()):
         paint = COLOURS[colour]
@@ -155,10 +160,8 @@ def _heat_map(key: str, alt: str, matrix: FloatArray, colours: Sequence[str] | N
 
 def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
     """Return start, stop and value of each run of equal values, as edges of an image's pixels."""
-    starts = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
-    return [
-        (start - 0.5, stop - 0.5, values[start]) for start, stop in zip(starts, [*starts[1:], len(values)], strict=True)
-    ]
+    edges = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]] + [len(values)]
+    return [(start - 0.5, stop - 0.5, values[start]) for start, stop in pairwise(edges)]
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -178,7 +181,7 @@ def _svg(figure: Figure, key: str, alt: str) -> str:
     """Return the figure as an ``svg`` element to stand inside HTML."""
     stream = io.BytesIO()
     # Text stays text, and equal figures give equal bytes.
-    settings = {"svg.fonttype": "none", "svg.hashsalt": key, "text.color": COLOURS["ink"], "svg.id": None}
+    settings = {"svg.fonttype": "none", "svg.hashsalt": key}
     with require("matplotlib", "report").rc_context(settings):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     text = stream.getvalue().decode("utf-8")

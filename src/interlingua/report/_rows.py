@@ -200,9 +200,7 @@ def _pictured(
     unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
     # One side's labels alone would colour half of the points.
     source_labels, target_labels = labels if None not in labels else (None, None)
-    return PicturedRows(
-        unit[0], unit[1], unit[2], unit[3], source_labels, target_labels, paired=paired, names=names
-    )
+    return PicturedRows(unit[0], unit[1], unit[2], unit[3], source_labels, target_labels, paired=paired, names=names)
 
 
 def _pick(values: Sequence[Any] | None, rows: IntArray, n: int, what: str) -> tuple[str, ...] | None:

@@ -1,0 +1,41 @@
+"""Ways to align two spaces, one file a method, reached by name."""
+
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType
+from typing import Any
+
+from interlingua.errors import InputError
+
+_PATHS = MappingProxyType(
+    {
+        "linear": "interlingua.aligners.linear:Linear",
+        "mini-vec2vec": "interlingua.aligners.mini_vec2vec:MiniVec2Vec",
+        "centroids": "interlingua.aligners.centroids:CentroidConsensus",
+        "procrustes": "interlingua.aligners.procrustes:Procrustes",
+        "ridge": "interlingua.aligners.procrustes:Ridge",
+        "identity": "interlingua.aligners.baselines:Identity",
+        "mean-shift": "interlingua.aligners.baselines:MeanShift",
+        "random-rotation": "interlingua.aligners.baselines:RandomRotation",
+    }
+)
+
+METHODS: tuple[str, ...] = ("auto", *_PATHS)
+PAIRED: frozenset[str] = frozenset({"procrustes", "ridge"})
+
+
+def aligner(name: str, **settings: Any) -> Any:
+    """Return the aligner called ``name`` with its settings.
+
+    Raises:
+        InputError: no such method, or a setting it does not have.
+    """
+    if name not in _PATHS:
+        raise InputError(f"There is no method {name!r}; choose from {', '.join(METHODS)}.")
+    module, _, attribute = _PATHS[name].partition(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    try:
+        return kind(**settings)
+    except TypeError as error:
+        raise InputError(f"method {name!r} does not take these settings: {error}. See help({_PATHS[name]}).") from error

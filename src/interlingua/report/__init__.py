@@ -1,0 +1,200 @@
+"""One HTML file that shows a fit: verdict, evidence, held-out scores, pictures, provenance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua._arrays import require
+from interlingua.report import _figures, _rows
+
+if TYPE_CHECKING:
+    from interlingua.alignment import Alignment, Evidence
+    from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
+
+_SUMMARIES = {
+    "aligned": "The evidence says that the two spaces were matched. Translations can be used.",
+    "doubtful": "The evidence is mixed. Check some translations, or known pairs, before relying on this fit.",
+    "failed": "The evidence does not differ enough from chance. Translations mean nothing; do not use them.",
+}
+
+
+def write_report(
+    path: str | Path,
+    alignment: Alignment,
+    *,
+    evaluation: Evaluation | None = None,
+    translator: SupportsTranslation | None = None,
+    source: Any = None,
+    target: Any = None,
+    source_eval: Any = None,
+    target_eval: Any = None,
+    labels: Mapping[str, Sequence[Any]] | None = None,
+) -> Path:
+    """Write one self-contained HTML file about a fit; a file of that name is replaced.
+
+    It asks for nothing outside itself and runs no script. What is not given is left out: held-out rows make all
+    pictures, the spaces alone one, nothing at all none. Equal inputs give equal bytes.
+
+    Args:
+        path: the file to write.
+        alignment: the fit.
+        evaluation: paired scores on held-out rows.
+        translator: what the pictures translate with; the alignment's own by default.
+        source: the source space or vectors [n, d_source], pictured where there are no held-out rows.
+        target: the target space or vectors [m, d_target], likewise.
+        source_eval: held-out space or vectors [e, d_source]; its ids, where it has some, name the texts.
+        target_eval: vectors [e, d_target] of the same texts in the same order.
+        labels: a label a row by ``source``, ``target`` and ``eval``; any of them may be missing. They colour and sort.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: held-out sides that differ in rows, or not one label a row.
+        MissingExtraError: the extra ``report`` is not installed.
+    """
+    path = Path(path)
+    jinja2 = require("jinja2", "report")
+    require("matplotlib", "report")
+    rng = np.random.default_rng(alignment.seed)
+    translator = translator or alignment.translator(force=True)
+    rows = None
+    if source_eval is not None and target_eval is not None:
+        rows = _rows.draw_paired(translator, source_eval, target_eval, labels or {}, rng)
+    elif source is not None and target is not None:
+        rows = _rows.draw_unpaired(translator, source, target, labels or {}, rng)
+
+    here = files("interlingua.report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": _number, "count": _count}
+    page = environment.from_string((here / "page.html.jinja").read_text("utf-8")).render(
+        style=(here / "style.css").read_text("utf-8"),
+        source={**alignment.source, "name": alignment.source.get("name") or "source"},
+        target={**alignment.target, "name": alignment.target.get("name") or "target"},
+        verdict=alignment.verdict,
+        summary=_SUMMARIES[str(alignment.verdict.status)],
+        evidence=[(item, _share_of_threshold(item)) for item in alignment.verdict.evidence],
+        evaluation=evaluation,
+        scores=_scores(evaluation) if evaluation else [],
+        pictures=_pictures(rows) if rows else None,
+        heat_limit=_figures.HEAT_LIMIT,
+        alignment=alignment,
+    )
+    fresh = path.with_name(f".{path.name}.tmp")
+    try:
+        fresh.write_text(page, "utf-8")
+        return fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _pictures(rows: _rows.PicturedRows) -> dict[str, Any]:
+    """Return what the template shows of the rows; the SVG in it is ours and holds no text of the user's."""
+    labels: list[str] = []
+    if rows.source_labels is not None and rows.target_labels is not None:
+        labels = _rows.frequent((*rows.source_labels, *rows.target_labels), _figures.LABELS)
+    everywhere = {label for side in (rows.source_labels, rows.target_labels) for label in side or ()}
+    colours = _figures.row_colours(rows, labels)
+    planes = _rows.planes(rows)
+    pictures: dict[str, Any] = {
+        "paired": rows.paired,
+        "pool": len(rows.source),
+        "shown": sum(len(side) for side in planes["after"]),
+        "legend": labels,
+        "has_rest": len(everywhere) > len(labels),
+        "scatter": {
+            when: _figures.scatter(f"scatter-{when}", _SCATTER_ALTS[when], planes[when], colours, joined=rows.paired)
+            for when in ("before", "after")
+        },
+        "neighbours": _rows.neighbours(rows) if rows.paired else (),
+    }
+    if rows.paired:
+        similarities = _rows.heat(rows)
+        strip = [colours[0][row] for row in similarities.rows] if labels else None
+        ranks = _rows.ranks(rows)
+        pictures["heat"] = _figures.heat_maps(similarities, strip, _HEAT_ALTS)
+        pictures["heat_rows"] = len(similarities.rows)
+        pictures["ranks"] = {
+            way: _figures.rank_histogram(f"ranks-{way}", _rank_alt(ranks[way]), ranks[way], side)
+            for way, side in (("forward", "source"), ("backward", "target"))
+        }
+    return pictures
+
+
+_SCATTER_ALTS = {
+    "before": "Scatter plot of both spaces before translation, each on its own two leading principal axes.",
+    "after": "Scatter plot of translated source rows and target rows on the two leading principal axes of the target.",
+}
+_HEAT_ALTS = {
+    "within_source": "Heat map of the similarity of held-out source rows among themselves.",
+    "within_target": "Heat map of the similarity of the same rows of the target among themselves.",
+    "across": "Heat map of translated source rows against target rows; a right translation shows as a diagonal.",
+}
+
+
+def _rank_alt(ranks: Any) -> str:
+    return (
+        f"Histogram of the rank of the true match among {len(ranks):,} rows: first in {np.mean(ranks < 2):.0%} of the "
+        f"rows, among the first ten in {np.mean(ranks <= 10):.0%}, median rank {np.median(ranks):,.0f}; "
+        f"chance would give a median of {(len(ranks) + 1) / 2:,.0f}."
+    )
+
+
+def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the lines of the table of held-out scores, both directions beside chance."""
+    pool = evaluation.pool
+    lines: list[dict[str, Any]] = []
+
+    def add(name: str, meaning: str, chance: float | None, pick: Any) -> None:
+        values: list[Interval] = [pick(way) for way in (evaluation.forward, evaluation.backward)]
+        lines.append({"name": name, "meaning": meaning, "chance": chance, "values": values})
+
+    for kind in evaluation.forward.retrieval:
+        way = "by cosine" if kind == "plain" else "hub-corrected (CSLS)"
+        for k in (1, 10):
+            if k in evaluation.forward.retrieval[kind].top_k:
+                meaning = f"share of rows whose true match is {'first' if k == 1 else f'among the first {k}'}, {way}"
+                add(f"Top-{k}" + ("" if kind == "plain" else ", CSLS"), meaning, min(1.0, k / pool), _top(kind, k))
+    add("Mean rank", "of the true match; 1 is best", (pool + 1) / 2, lambda way: way.mean_rank)
+    add("Cosine", "of a translation with the real vector of its text", None, lambda way: way.cosine)
+    add("Cosine, centred", "the same less the mean vector, which any translator hits", 0.0, lambda w: w.cosine_centred)
+    return lines
+
+
+def _top(kind: str, k: int) -> Any:
+    def pick(way: DirectionScores) -> Interval:
+        return way.retrieval[kind].top_k[k]
+
+    return pick
+
+
+def _share_of_threshold(item: Evidence) -> float:
+    """Return how far the value is on the way from null (0) to threshold (1), cut to [0, 2]."""
+    way = item.threshold - item.null
+    if not math.isfinite(item.value) or not math.isfinite(way) or way == 0:
+        return 1.0 if item.passed else 0.0
+    return min(2.0, max(0.0, (item.value - item.null) / way))
+
+
+def _number(value: float | None) -> str:
+    """Write a measurement with three digits that count."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if value and abs(value) < 0.001:
+        return f"{value:.1g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _count(value: Any) -> str:
+    """Write a whole number with separators; a card may lack it."""
+    return f"{value:,}" if isinstance(value, int) else str(value)

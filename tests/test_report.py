@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlingua.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.errors import InputError, MissingExtraError
+from interlingua.evaluation import evaluate
+from interlingua.maps import AffineMap
+from interlingua.metrics import match_ranks
+from interlingua.report import _figures, _rows, _share_of_threshold, write_report
+from interlingua.spaces import EmbeddingSpace, SpaceProfile
+
+N, D_SOURCE, D_TARGET = 300, 12, 8
+HOSTILE = "<script>alert('x')</script>\"&"
+VOID = {"meta", "link", "br", "img", "hr"}
+
+
+@pytest.fixture
+def spaces(rng: np.random.Generator) -> tuple[EmbeddingSpace, EmbeddingSpace]:
+    """The same texts in two frames, an exact isometry apart."""
+    return planted_spaces(rng, N)
+
+
+def planted_spaces(rng: np.random.Generator, n: int) -> tuple[EmbeddingSpace, EmbeddingSpace]:
+    latent = rng.standard_normal((n, D_TARGET)) * np.geomspace(3, 1, D_TARGET)
+    frame = np.linalg.qr(np.random.default_rng(1).standard_normal((D_SOURCE, D_TARGET)))[0]
+    rows = (latent / np.linalg.norm(latent, axis=1, keepdims=True)).astype(np.float32)
+    ids = [f"text-{i}" for i in range(n)]
+    return EmbeddingSpace((rows @ frame.T).astype(np.float32), ids=ids, name="Left"), EmbeddingSpace(rows, name="Right")
+
+
+@pytest.fixture
+def alignment(spaces: tuple[EmbeddingSpace, EmbeddingSpace]) -> Alignment:
+    source, target = spaces
+    matrix = np.linalg.lstsq(source.vectors, target.vectors, rcond=1e-4)[0].astype(np.float32)
+    zeros = np.zeros(D_SOURCE, np.float32), np.zeros(D_TARGET, np.float32)
+    evidence = (
+        Evidence("half_agreement", 0.9, 0.1, 0.5, True, "Two fits agree."),
+        Evidence("density_gap", 0.2, 0.3, 0.05, False, "Densities differ."),
+    )
+    return Alignment(
+        forward=AffineMap(zeros[0], matrix, zeros[1]),
+        backward=AffineMap(zeros[1], np.ascontiguousarray(matrix.T), zeros[0]),
+        verdict=Verdict(Status.ALIGNED, 0.93, ("It was made so.",), evidence),
+        method="planted",
+        seed=0,
+        settings={"rounds": 3},
+        source=source.describe(),
+        target=target.describe(),
+        profiles=(SpaceProfile.of(source.vectors), SpaceProfile.of(target.vectors)),
+        versions={"numpy": np.__version__},
+        seconds=1.25,
+    )
+
+
+@pytest.fixture
+def everything(alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace]) -> dict[str, Any]:
+    source, target = spaces
+    return {
+        "evaluation": evaluate(alignment.translator(), source, target, bootstrap=50),
+        "source": source,
+        "target": target,
+        "source_eval": source,
+        "target_eval": target,
+        "labels": {side: [f"topic {i % 12}" for i in range(N)] for side in ("source", "target", "eval")},
+    }
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements, their attributes and the headings; refuses unbalanced tags."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text("utf-8")
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[str] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(self.source)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self._open or not data.strip():
+            return
+        self.text.append(data.strip())
+        if {"h1", "h2"} & set(self._open):
+            self.headings.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, everything: dict[str, Any]) -> None:
+    path = write_report(tmp_path / "report.html", alignment, **everything)
+    page = Page(path)
+    assert path == tmp_path / "report.html"
+    assert page.headings[:3] == ["Left", "→", "Right"]
+    assert page.headings[3:] == [
+        "Verdict",
+        "Evidence",
+        "Held-out pairs",
+        "Before and after",
+        "Who resembles whom",
+        "Rank of the true match",
+        "Nearest neighbours",
+        "Provenance",
+    ]
+    shown = " ".join(page.text)
+    for part in ("Aligned", "0.93", "It was made so.", "Two fits agree.", "300 rows, width 12", "planted", "1.2 s"):
+        assert part in shown
+    assert "They took no part in the fit" in shown
+    assert str(alignment.source["fingerprint"]) in shown
+    assert np.__version__ in shown
+
+
+def test_scores_of_both_directions_stand_there_with_intervals(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    shown = " ".join(Page(write_report(tmp_path / "report.html", alignment, **everything)).text)
+    assert "150.5" in shown  # chance of the mean rank
+    cosine = everything["evaluation"].backward.cosine
+    assert f"{cosine.value:.3f} {cosine.low:.3f} to {cosine.high:.3f}" in shown
+    without = evaluate(alignment.translator(), everything["source"], everything["target"], bootstrap=0)
+    shown = " ".join(Page(write_report(tmp_path / "report.html", alignment, evaluation=without)).text)
+    assert "1.000 to" not in shown
+    assert "intervals" not in shown
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_verdict_has_its_word_and_its_advice(tmp_path: Path, alignment: Alignment, status: Status) -> None:
+    alignment = replace(alignment, verdict=Verdict(status, 0.5, ()))
+    page = Page(write_report(tmp_path / "report.html", alignment))
+    assert status.capitalize() in page.text
+    assert any(f"verdict {status}" == attributes.get("class") for attributes in page.all("section"))
+    assert ("do not use" in " ".join(page.text)) == (status is Status.FAILED)
+
+
+def test_the_page_asks_for_nothing_and_runs_nothing(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    page = Page(write_report(tmp_path / "report.html", alignment, **everything))
+    assert not {"script", "link", "iframe", "object", "embed", "form"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png"))
+    assert set(re.findall(r"https?://[^\s\"'<]+", page.source)) <= {"http://www.w3.org/1999/xlink"}
+    assert "@import" not in page.source
+    assert all(url.startswith("#") for url in re.findall(r"url\(([^)]*)\)", page.source))
+    assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
+
+
+def test_every_text_of_the_user_is_escaped(tmp_path: Path, alignment: Alignment, everything: dict[str, Any]) -> None:
+    hostile = replace(
+        alignment,
+        source={**alignment.source, "name": HOSTILE, "fingerprint": HOSTILE},
+        target={**alignment.target, "name": HOSTILE},
+        method=HOSTILE,
+        settings={HOSTILE: HOSTILE},
+        versions={HOSTILE: HOSTILE},
+        verdict=Verdict(Status.DOUBTFUL, 0.5, (HOSTILE,), (Evidence(HOSTILE, 1.0, 0.0, 0.5, True, HOSTILE),)),
+    )
+    everything["labels"] = {"eval": [HOSTILE] * N}
+    everything["source_eval"] = EmbeddingSpace(everything["source"].vectors, ids=[HOSTILE] * N)
+    page = Page(write_report(tmp_path / "report.html", hostile, **everything))
+    assert not page.all("script")
+    assert "<script" not in page.source
+    assert page.source.count("&lt;script&gt;") > 30
+
+
+def test_ids_are_unique_and_every_reference_is_answered(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    page = Page(write_report(tmp_path / "report.html", alignment, **everything))
+    ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
+    assert max(ids.values()) == 1
+    asked = set(re.findall(r'(?:url\(#|href="#)([^")]+)', page.source))
+    asked |= {str(attributes["aria-labelledby"]) for _, attributes in page.elements if "aria-labelledby" in attributes}
+    assert asked <= set(ids)
+
+
+def test_every_picture_has_words_and_every_header_cell_a_scope(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    page = Page(write_report(tmp_path / "report.html", alignment, **everything))
+    pictures = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(pictures) == len(page.all("figure")) == 7
+    assert all(len(svg["aria-label"] or "") > 40 for svg in pictures)
+    assert all(svg.get("role") == "img" or svg.get("aria-hidden") == "true" for svg in page.all("svg"))
+    assert all(cell.get("scope") in {"row", "col"} for cell in page.all("th"))
+    assert "first in 100% of the rows" in page.source
+
+
+def test_colours_come_from_the_page_and_the_page_knows_them_on_light_and_on_dark(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    page = Page(write_report(tmp_path / "report.html", alignment, **everything))
+    body = page.source[page.source.index("<body>") :]
+    assert not re.findall(r"(?:fill|stroke): #\w+", body)
+    style = (files("interlingua.report") / "style.css").read_text("utf-8")
+    light, dark = style.split("prefers-color-scheme: dark")
+    for name in re.findall(r"var\((--[\w-]+)\)", body) + [f"--{name}" for name in _figures.COLOURS]:
+        assert f"{name}:" in light
+        assert f"{name}:" in dark
+
+
+def test_a_bare_alignment_makes_a_report_without_pictures(tmp_path: Path, alignment: Alignment) -> None:
+    bare = replace(alignment, source={}, target={}, settings={}, versions={})
+    page = Page(write_report(tmp_path / "report.html", bare))
+    assert not page.all("figure")
+    assert "source" in page.headings
+    assert "No pictures: the report was written without vectors." in page.text
+
+
+def test_without_held_out_rows_the_spaces_are_drawn_and_nothing_is_called_held_out(
+    tmp_path: Path, alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace]
+) -> None:
+    page = Page(write_report(tmp_path / "report.html", alignment, source=spaces[0], target=spaces[1].vectors))
+    assert len(page.all("figure")) == 2
+    assert "held-out" not in " ".join(page.text)
+    assert "Thin lines" not in " ".join(page.text)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_handful_of_held_out_rows_is_enough(tmp_path: Path, alignment: Alignment, everything: Any, n: int) -> None:
+    few = {side: everything[side].vectors[:n] for side in ("source_eval", "target_eval")}
+    assert len(Page(write_report(tmp_path / "report.html", alignment, **few)).all("figure")) == 7
+
+
+def test_many_rows_stay_under_two_megabytes_and_1500_points(
+    tmp_path: Path, alignment: Alignment, rng: np.random.Generator
+) -> None:
+    source, target = planted_spaces(rng, 6000)
+    labels = {"eval": [f"topic {i % 30}" for i in range(6000)]}
+    path = write_report(tmp_path / "report.html", alignment, source_eval=source, target_eval=target, labels=labels)
+    assert path.stat().st_size < 2e6
+    shown = " ".join(Page(path).text)
+    assert "1,500 held-out rows" in shown
+    assert "all other labels" in shown
+    drawn = _rows.draw_paired(alignment.translator(), source, target, {}, rng)
+    assert len(drawn.source) == _rows.POOL
+    assert {len(side) for pair in _rows.planes(drawn).values() for side in pair} == {750}
+
+
+def test_equal_inputs_give_equal_bytes_and_replace_what_was_there(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    (tmp_path / "b.html").write_text("old")
+    a, b = (write_report(tmp_path / name, alignment, **everything).read_bytes() for name in ("a.html", "b.html"))
+    assert a == b
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, alignment: Alignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError("no")
+
+    (tmp_path / "report.html").write_text("old")
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="no"):
+        write_report(tmp_path / "report.html", alignment)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_held_out_sides_of_different_length_are_refused(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    everything["target_eval"] = everything["target"].vectors[:10]
+    with pytest.raises(InputError, match="source_eval has 300 rows and target_eval 10"):
+        write_report(tmp_path / "report.html", alignment, **everything)
+
+
+@pytest.mark.parametrize("side", ["eval", "source", "target"])
+def test_labels_of_another_length_are_refused(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any], side: str
+) -> None:
+    everything["labels"][side] = ["a"] * 7
+    if side != "eval":
+        everything["source_eval"] = everything["target_eval"] = None
+    with pytest.raises(InputError, match=rf"7 entries in labels\['{side}'\] for 300 rows"):
+        write_report(tmp_path / "report.html", alignment, **everything)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", ["matplotlib", "jinja2"])
+def test_a_missing_extra_is_named(
+    tmp_path: Path, alignment: Alignment, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"{module} is needed.*interlingua\[report\]"):
+        write_report(tmp_path / "report.html", alignment)
+
+
+@pytest.fixture
+def drawn(alignment: Alignment, everything: dict[str, Any], rng: np.random.Generator) -> _rows.PicturedRows:
+    sides = everything["source_eval"], everything["target_eval"]
+    return _rows.draw_paired(alignment.translator(), *sides, everything["labels"], rng)
+
+
+def test_after_a_right_translation_both_sides_coincide(drawn: _rows.PicturedRows) -> None:
+    planes = _rows.planes(drawn)
+    np.testing.assert_allclose(*planes["after"], atol=1e-5)
+    assert all(np.isclose((side**2).sum(axis=1).mean(), 1, atol=1e-4) for side in planes["before"])
+
+
+def test_the_drawn_ranks_are_those_of_the_metrics(drawn: _rows.PicturedRows, alignment: Alignment) -> None:
+    noisy = replace(drawn, translated=drawn.translated[::-1].copy())
+    expected = match_ranks(noisy.translated, noisy.target)[0]
+    np.testing.assert_array_equal(_rows.ranks(noisy)["forward"], expected)
+    assert (_rows.ranks(drawn)["backward"] == 1).all()
+
+
+def test_the_heat_map_keeps_labels_together_and_shows_the_diagonal(drawn: _rows.PicturedRows) -> None:
+    similarities = _rows.heat(drawn)
+    assert drawn.source_labels is not None
+    labels = [drawn.source_labels[row] for row in similarities.rows]
+    assert len(labels) == len(set(similarities.rows.tolist())) == _rows.HEAT_ROWS
+    assert sum(a != b for a, b in zip(labels, labels[1:], strict=False)) == _rows.HEAT_LABELS - 1
+    np.testing.assert_allclose(np.diag(similarities.across), 1, atol=1e-5)
+    np.testing.assert_allclose(similarities.within_target, similarities.across, atol=1e-4)
+
+
+def test_neighbours_leave_the_text_out_before_and_find_it_after(drawn: _rows.PicturedRows) -> None:
+    for found in _rows.neighbours(drawn):
+        assert found.name not in found.before
+        assert found.after[0] == (found.name, True)
+        assert not any(itself for _, itself in found.after[1:])
+
+
+@pytest.mark.parametrize(
+    ("value", "null", "threshold", "passed", "share"),
+    [
+        (0.3, 0.1, 0.5, False, 0.5),
+        (0.1, 0.9, 0.5, True, 2.0),  # less is better
+        (0.7, 0.9, 0.5, False, 0.5),
+        (-3.0, 0.0, 0.5, False, 0.0),
+        (9.0, 0.0, 0.5, True, 2.0),
+        (float("nan"), 0.0, 0.5, False, 0.0),
+        (1.0, 0.5, 0.5, True, 1.0),
+    ],
+)
+def test_the_bar_runs_from_null_to_threshold_whichever_is_greater(
+    value: float, null: float, threshold: float, passed: bool, share: float
+) -> None:
+    assert _share_of_threshold(Evidence("x", value, null, threshold, passed, "")) == pytest.approx(share)
