@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, IntArray, unit_rows
 from interlingua.aligners.fidelity import faithful, level_offset
@@ -15,7 +16,8 @@ from interlingua.criteria import agreement
 from interlingua.errors import InputError
 from interlingua.maps import AffineMap
 
-MIN_ROWS = 100
+# Fewer leave nothing to tell a right map from a wrong one by.
+MIN_ROWS, MIN_WIDTH = 100, 8
 _REPRODUCED_ROWS = 1000
 
 
@@ -63,14 +65,11 @@ class Linear:
             report: called with one dict of numbers after each step.
 
         Raises:
-            InputError: fewer rows than the method can start from.
+            InputError: fewer rows, columns or directions than the method can start from.
         """
-        for side, rows in (("source", source), ("target", target)):
-            if len(rows) < MIN_ROWS:
-                raise InputError(
-                    f"{side} has {len(rows)} rows and the unpaired solver needs at least {MIN_ROWS}, better thousands. "
-                    "Give more rows, or pairs with method='procrustes'."
-                )
+        reason = obstacle(source, target)
+        if reason:
+            raise InputError(f"{reason} Give more, or pairs with method='procrustes'.")
         trace: list[dict[str, Any]] = []
 
         def note(step: dict[str, Any]) -> None:
@@ -81,12 +80,11 @@ class Linear:
         rng = np.random.default_rng(seed)
         pairs = None
         if known is not None:
-            pairs = tuple(
-                unit_rows(unit_rows(np.asarray(z, np.float32)) - f.mean) for z, f in zip(known, (x, y), strict=True)
-            )
+            centred = [unit_rows(np.asarray(z, np.float32)) - f.mean for z, f in zip(known, (x, y), strict=True)]
+            pairs = unit_rows(centred[0]), unit_rows(centred[1])
         # Row order must not matter beyond the seed: samples that take the first rows take random ones.
-        rows = [f.rows[rng.permutation(len(f.rows))] for f in (x, y)]
-        search = Search(rows[0], rows[1], rng, self.device, note, pairs)
+        shuffled = [f.rows[rng.permutation(len(f.rows))] for f in (x, y)]
+        search = Search(shuffled[0], shuffled[1], rng, self.device, note, pairs)
         rotation, confirmed = search.run(self.rounds)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         offsets: tuple[FloatArray | None, FloatArray | None] = (None, None)
@@ -98,6 +96,16 @@ class Linear:
         return affine_map(x, y, forward, offsets[1]), affine_map(y, x, backward, offsets[0]), trace, found
 
 
+def obstacle(source: npt.NDArray[Any], target: npt.NDArray[Any]) -> str | None:
+    """Return why the unpaired solver cannot start on rows [n_source, d_source] and [n_target, d_target], or None."""
+    for side, rows in (("source", source), ("target", target)):
+        if len(rows) < MIN_ROWS:
+            return f"{side} has {len(rows)} rows and the unpaired solver needs at least {MIN_ROWS}, better thousands."
+        if rows.shape[1] < MIN_WIDTH:
+            return f"{side} has {rows.shape[1]} columns and the unpaired solver needs at least {MIN_WIDTH}."
+    return None
+
+
 def _fidelity(search: Search, rotation: FloatArray) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     """Take the faithful map of a direction where refits on disjoint halves agree more under it.
 
@@ -105,7 +113,7 @@ def _fidelity(search: Search, rotation: FloatArray) -> tuple[FloatArray, FloatAr
     half knows cannot agree. Retrieval between the halves must not suffer.
     """
     halves = [(search.x[i::2], search.y[i::2]) for i in (0, 1)]
-    refits = [search.polish(*half, rotation, (20, 20)) for half in halves]
+    refits = [search.polish(*half, rotation, (50, 50)) for half in halves]
     taken, result = {}, []
     for way, turn in (("forward", False), ("backward", True)):
         sides = [half[::-1] if turn else half for half in halves]

@@ -2,8 +2,7 @@
 
 `climb` is entropic Wasserstein-Procrustes on small random batches: a Sinkhorn coupling of the mapped source rows with
 target rows, then the polar factor of the coupled cross-covariance. Small batches with a soft coupling carry a rough map
-a long way; many maps climb side by side. `polish` ends with all rows, hub-corrected neighbours (CSLS) in both
-directions and few neighbours a row. Neither sees pairs, and both take numpy arrays or torch tensors.
+a long way; many maps climb side by side. `polish` ends with all rows and mutual hub-corrected neighbours (CSLS). Neither sees pairs, and both take numpy arrays or torch tensors.
 """
 
 from __future__ import annotations
@@ -82,8 +81,8 @@ def polish(
 ) -> Array:
     """Refine one map on all rows, or on large random batches where there are more.
 
-    Each step takes the mean of the ``k`` nearest rows on the other side by CSLS, in both directions, and extrapolates
-    the polar factor by Nesterov's rule, which takes half the steps.
+    Each step couples rows that are among the ``k`` nearest of each other by CSLS and extrapolates the polar factor by
+    Nesterov's rule, which takes half the steps.
 
     Args:
         x: [n_source, d_source], unit rows.
@@ -100,7 +99,7 @@ def polish(
     previous = ahead = matrix
     for k in neighbors:
         a, b = (z if z.shape[0] <= batch else take(z, rng.choice(z.shape[0], batch, replace=False)) for z in (x, y))
-        coupling = neighbor_coupling(a @ ahead, b, k)
+        coupling = mutual_neighbors(a @ ahead, b, k)
         covariance = a.T @ (coupling @ b)
         if prior is not None:
             covariance = covariance + coupling.sum() * prior
@@ -110,16 +109,15 @@ def polish(
     return previous
 
 
-def neighbor_coupling(mapped: Array, y: Array, k: int) -> Array:
-    """Return [n, m] counts 0, 1 or 2: row j is among the ``k`` CSLS-nearest of row i, and the other way round."""
+def mutual_neighbors(mapped: Array, y: Array, k: int) -> Array:
+    """Return [n, m] ones where each row is among the ``k`` CSLS-nearest of the other, zeros elsewhere."""
     xp = namespace(y)
     similarity = csls(mapped, y)
     k = min(k, *similarity.shape)
     row_limit = xp.min(largest(similarity, k, axis=1), axis=1)
     column_limit = xp.min(largest(similarity, k, axis=0), axis=1)
-    return xp.astype(similarity >= row_limit[:, None], similarity.dtype) + xp.astype(
-        similarity >= column_limit[None, :], similarity.dtype
-    )
+    near = (similarity >= row_limit[:, None]) & (similarity >= column_limit[None, :])
+    return xp.astype(near, similarity.dtype)
 
 
 def csls(mapped: Array, y: Array) -> Array:

@@ -33,7 +33,7 @@ _NULLS = 6
 _AGREEMENT, _EXCESS = 0.8, 8.0
 # Share of the base number of components in each round; equal shares are also matched across rounds.
 _SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
-_POLISH_NEIGHBORS = (50, 30, 20, 20, 10)
+_POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
 _POLISH_ROWS = 8_192
 # A known pair counts as so many rows of a batch, up to half of the batch.
 _PAIR_WEIGHT = 10

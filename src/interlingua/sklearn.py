@@ -1,0 +1,215 @@
+"""`EmbeddingTranslator`: alignment and translation as one scikit-learn transformer."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
+
+from interlingua._arrays import FloatArray, unit_rows
+from interlingua.aligners.auto import MAX_ROWS, align
+from interlingua.aligners.linear import obstacle
+from interlingua.aligners.search import principal_axes
+from interlingua.alignment import Alignment, Status, Verdict
+from interlingua.criteria import sliced_wasserstein
+from interlingua.errors import InputError
+from interlingua.maps import AffineMap
+from interlingua.spaces import SpaceProfile
+
+_ON_FAILURE = ("raise", "warn", "ignore")
+_DIRECTIONS = 200
+_SCORED_ROWS = 5_000
+
+
+class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Translate vectors of the space of ``X`` into the space of ``y``, fitted on unpaired samples of both.
+
+    The target sample stands where scikit-learn expects targets, but ``y`` has its own number of rows and no row of it
+    belongs to a row of ``X``. Pipelines take that; `GridSearchCV` and everything else that splits ``X`` and ``y``
+    together does not.
+
+    Samples too small or too narrow for the unpaired solver (see :func:`interlingua.aligners.linear.obstacle`) are
+    brought together by their means and principal axes when ``method="auto"`` and no pairs are given. Nothing can
+    confirm such a map, so its verdict is ``failed`` and ``on_failure`` decides what follows.
+
+    Args:
+        method: as in :func:`interlingua.align`.
+        random_state: a seed, a `RandomState`, or None for a fresh seed every time.
+        max_rows: most rows a side that a fit reads; None for all.
+        on_failure: what a ``failed`` verdict leads to: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
+            `ConvergenceWarning` and translate all the same, or ``"ignore"``.
+
+    Attributes:
+        alignment_: the :class:`interlingua.Alignment` with everything known of the fit.
+        translator_: the :class:`interlingua.Translator` made of it, of a failed fit too.
+        verdict_: whether to believe it. Look at this before anything else.
+        n_features_in_: width of ``X``.
+        feature_names_in_: column names of ``X``, where it had any.
+
+    Example:
+        >>> import numpy as np
+        >>> from interlingua import EmbeddingTranslator
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.standard_normal((400, 8)); rotation = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+        >>> translator = EmbeddingTranslator().fit(x, x @ rotation, pairs=[[i, i] for i in range(100)])
+        >>> translator.transform(x[:3]).shape
+        (3, 8)
+    """
+
+    def __init__(
+        self,
+        method: str = "auto",
+        random_state: int | np.random.RandomState | None = 0,
+        max_rows: int | None = MAX_ROWS,
+        on_failure: str = "warn",
+    ) -> None:
+        self.method = method
+        self.random_state = random_state
+        self.max_rows = max_rows
+        self.on_failure = on_failure
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, *, pairs: npt.ArrayLike | None = None) -> EmbeddingTranslator:
+        """Align the spaces of ``X`` and ``y``.
+
+        Args:
+            X: [n_source, d_source], source vectors.
+            y: [n_target, d_target], target vectors of other texts; [n_target] is read as one column.
+            pairs: [p, 2], (row of ``X``, row of ``y``) of the same text, if any are known.
+
+        Returns:
+            The estimator itself.
+
+        Raises:
+            InputError: data or parameters that cannot be used.
+            AlignmentError: the verdict is ``failed`` and ``on_failure="raise"``.
+
+        Warns:
+            ConvergenceWarning: the verdict is ``failed`` and ``on_failure="warn"``.
+        """
+        if self.on_failure not in _ON_FAILURE:
+            raise InputError(f"on_failure is {self.on_failure!r}; choose from {', '.join(_ON_FAILURE)}.")
+        if y is None:
+            raise InputError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. "
+                "Pass vectors of the target space; their rows need not match those of X."
+            )
+        source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
+        target = _as_target(y, ensure_min_samples=2)
+        seed = self._seed()
+        reason = obstacle(source, target) if self.method == "auto" and pairs is None else None
+        if reason:
+            alignment = _align_principal_axes(source, target, seed, reason)
+        else:
+            alignment = align(source, target, pairs=pairs, method=self.method, seed=seed, max_rows=self.max_rows)
+        translator = alignment.translator(force=self.on_failure != "raise")
+        if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
+            warnings.warn(
+                "The fit failed and its translations are likely no better than chance: "
+                + " ".join(alignment.verdict.reasons),
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self.alignment_ = alignment
+        self.translator_ = translator
+        self.verdict_ = alignment.verdict
+        return self
+
+    def transform(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return source vectors [n, d_source] as target vectors [n, d_target], each row on its own.
+
+        Floats keep their dtype, integers give float64, as everywhere in scikit-learn.
+        """
+        check_is_fitted(self)
+        return self.translator_.translate(validate_data(self, X, dtype=FLOAT_DTYPES, reset=False))
+
+    def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return target vectors [n, d_target] as source vectors [n, d_source]; otherwise as :meth:`transform`."""
+        check_is_fitted(self)
+        return self.translator_.invert(_as_target(X))
+
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
+        """Return how near the cloud of translated rows of ``X`` lies to the cloud of ``y``; 0 is best.
+
+        The negative sliced Wasserstein distance between unit rows, in spreads of ``y``. It needs no pairs and can
+        only refute: a translator that sends every row to the wrong place of the right cloud scores well too. What
+        confirms a fit is its ``verdict_``.
+
+        Args:
+            X: [n_source, d_source], source vectors; best such that the fit has not seen.
+            y: [n_target, d_target], target vectors, unpaired.
+        """
+        rng = np.random.default_rng(0)
+        translated, target = (unit_rows(_at_most(rows, rng)) for rows in (self.transform(X), _as_target(y)))
+        if target.shape[1] != translated.shape[1]:
+            raise InputError(f"y has {target.shape[1]} columns; {translated.shape[1]} are needed, as in fit.")
+        spread = float(target.std(axis=0).mean()) or 1.0
+        return -sliced_wasserstein(translated, target, directions=_DIRECTIONS, rng=rng) / spread
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.translator_.d_target
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
+        return tags
+
+
+def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:
+    rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
+    return np.asarray(rows[:, None] if rows.ndim == 1 else rows)
+
+
+def _at_most(rows: npt.NDArray[Any], rng: np.random.Generator) -> FloatArray:
+    picked = rows if len(rows) <= _SCORED_ROWS else rows[rng.choice(len(rows), _SCORED_ROWS, replace=False)]
+    return np.asarray(picked, np.float64)
+
+
+def _align_principal_axes(source: FloatArray, target: FloatArray, seed: int, reason: str) -> Alignment:
+    """Match means, spreads and principal axes, each axis turned so that its skewness is positive."""
+    started = perf_counter()
+    rows = [np.asarray(z, np.float32) for z in (source, target)]
+    means = [z.mean(axis=0, dtype=np.float64).astype(np.float32) for z in rows]
+    turned, spreads = [], []
+    for z, mean in zip(rows, means, strict=True):
+        centred = z - mean
+        axes, variances = principal_axes(centred)
+        turned.append(axes * np.where(((centred @ axes) ** 3).mean(axis=0) < 0, -1, 1))
+        spreads.append(float(np.sqrt(variances.clip(0).sum())) or 1.0)
+    k = min(axes.shape[1] for axes in turned)
+    matrix = turned[0][:, :k] @ turned[1][:, :k].T
+    scale = spreads[1] / spreads[0]
+    maps = [
+        AffineMap(here, np.asarray(factor * w, np.float32), there, unit_in=False, unit_out=False)
+        for here, there, w, factor in ((means[0], means[1], matrix, scale), (means[1], means[0], matrix.T, 1 / scale))
+    ]
+    sentence = f"{reason} Means and principal axes were matched instead, and nothing confirms that they correspond."
+    return Alignment(
+        forward=maps[0],
+        backward=maps[1],
+        verdict=Verdict(Status.FAILED, 0.0, (sentence,)),
+        method="principal-axes",
+        seed=seed,
+        settings={},
+        source={"name": "source", "n": len(source), "d": source.shape[1]},
+        target={"name": "target", "n": len(target), "d": target.shape[1]},
+        profiles=(SpaceProfile.of(rows[0]), SpaceProfile.of(rows[1])),
+        trace=({"step": "rows", "source": len(source), "target": len(target)},),
+        versions={package: version(package) for package in ("interlingua", "numpy", "scikit-learn")},
+        seconds=perf_counter() - started,
+    )
