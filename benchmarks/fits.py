@@ -47,10 +47,12 @@ class Case:
 
     @property
     def key(self) -> str:
+        """Return what tells this case from all others."""
         return f"{self.name}/{self.method}/{self.n}/{self.seed}"
 
 
 def cases(suite: str, seeds: range) -> Iterator[Case]:
+    """Yield the cases of a suite."""
     if suite == "beir":
         yield from (Case("bge -> minilm", s, n) for n in SIZES for s in seeds)
     elif suite == "baselines":
@@ -76,6 +78,7 @@ def cases(suite: str, seeds: range) -> Iterator[Case]:
 
 @cache
 def vectors(path: Path) -> np.ndarray[Any, Any]:
+    """Return a file of vectors in float32."""
     return np.load(path).astype(np.float32)
 
 
@@ -84,7 +87,9 @@ def rows(case: Case, data: Path, folder: Path) -> tuple[np.ndarray[Any, Any], ..
 
     def load(space: tuple[str, str]) -> np.ndarray[Any, Any]:
         corpus, encoder = space
-        path = data / "spaces" / f"beir-queries.{encoder}.npy" if corpus == "beir" else folder / f"{corpus}.{encoder}.npy"
+        path = (
+            data / "spaces" / f"beir-queries.{encoder}.npy" if corpus == "beir" else folder / f"{corpus}.{encoder}.npy"
+        )
         return vectors(path)
 
     a, b = load(case.source), load((case.source[0], case.target[1]))
@@ -118,20 +123,25 @@ def planted(case: Case, data: Path) -> tuple[Any, ...]:
     order = rng.permutation(len(a))
     x, y, held = a[order[:4398]][: case.n], a[order[4398:8796]][: case.n], a[order[8796:]]
     d = a.shape[1]
-    secret = np.eye(d)[rng.permutation(d)] if case.spoil == "permutation" else np.linalg.qr(rng.standard_normal((d, d)))[0]
+    secret = (
+        np.eye(d)[rng.permutation(d)] if case.spoil == "permutation" else np.linalg.qr(rng.standard_normal((d, d)))[0]
+    )
     noise = 0.5 / np.sqrt(d) if case.spoil.startswith("noisy") else 0.0
     y, held_y = (z @ secret + noise * rng.standard_normal(z.shape) for z in (y, held))
     return x, y.astype(np.float32), held, held_y.astype(np.float32)
 
 
 def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
+    """Fit a case and measure it on held-out pairs."""
     if case.spoil in ("rotation", "permutation", "noisy rotation"):
         x, y, x_held, y_held = planted(case, data)
     else:
         x, y, x_held, y_held = rows(case, data, folder)
     pairs = None
     if case.method in ("procrustes", "ridge"):  # ceilings: the answers of other rows, as many as the fit has
-        order = np.random.default_rng(case.seed).permutation(len(vectors(data / "spaces" / f"beir-queries.{BEIR[0]}.npy")))
+        order = np.random.default_rng(case.seed).permutation(
+            len(vectors(data / "spaces" / f"beir-queries.{BEIR[0]}.npy"))
+        )
         index = order[-len(x) :]
         x, y = (vectors(data / "spaces" / f"beir-queries.{e}.npy")[index] for e in BEIR)
         pairs = np.stack([np.arange(len(x))] * 2, axis=1)
@@ -156,6 +166,7 @@ def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run a suite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -53,7 +53,7 @@ class AffineMap:
     def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
         """Map rows [n, d_in] to [n, d_out]; computed in float32, or in float64 for float64 rows."""
         dtype = np.float64 if x.dtype == np.float64 else np.float32
-        rows = np.asarray(x, dtype)
+        rows: FloatArray = np.asarray(x, dtype)
         out = rows @ self.matrix.astype(dtype, copy=False)
         if self.unit_in:
             # The row's length is divided out after the product: the result is narrower to touch than a copy of x.

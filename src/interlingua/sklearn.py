@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
@@ -128,12 +129,13 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Floats keep their dtype, integers give float64, as everywhere in scikit-learn.
         """
         check_is_fitted(self)
-        return self.translator_.translate(validate_data(self, X, dtype=FLOAT_DTYPES, reset=False))
+        rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
+        return _apply(rows, self.translator_.forward, self.translator_.translate)
 
     def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return target vectors [n, d_target] as source vectors [n, d_source]; otherwise as :meth:`transform`."""
         check_is_fitted(self)
-        return self.translator_.invert(_as_target(X))
+        return _apply(_as_target(X), self.translator_.backward, self.translator_.invert)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
         """Return how near the cloud of translated rows of ``X`` lies to the cloud of ``y``; 0 is best.
@@ -168,6 +170,13 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
         return tags
+
+
+def _apply(
+    rows: npt.NDArray[Any], mapping: AffineMap, translate: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    # Translators refuse zero rows, which have no direction; where directions play no part they are points like others.
+    return translate(rows) if mapping.unit_in else mapping(rows).astype(rows.dtype, copy=False)
 
 
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:

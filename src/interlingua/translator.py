@@ -22,6 +22,7 @@ _WEIGHTS = "translator.safetensors"
 _CARD = "card.json"
 _README = "README.md"
 _SIDES = ("source", "target")
+_PARTS = ("mean_in", "matrix", "mean_out")
 # The look of a batch is judged on this many of its rows, so that the check costs nothing beside the product.
 _CHECKED_ROWS = 256
 
@@ -101,13 +102,16 @@ class Translator:
         fresh = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        save_file(self._tensors(), fresh / _WEIGHTS)
-        card = {"format": FORMAT, "kind": "affine", "maps": self._map_settings(), **self.card}
-        (fresh / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
-        (fresh / _README).write_text(_model_card(card), "utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
+        try:
+            save_file(self._tensors(), fresh / _WEIGHTS)
+            card = {"format": FORMAT, "kind": "affine", "maps": self._map_settings(), **self.card}
+            (fresh / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
+            (fresh / _README).write_text(_model_card(card), "utf-8")
+            if folder.exists():
+                shutil.rmtree(folder)
+            fresh.rename(folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
         return folder
 
     @classmethod
@@ -128,12 +132,12 @@ class Translator:
             )
         try:
             card = json.loads((folder / _CARD).read_text("utf-8"))
-            tensors = load_file(folder / _WEIGHTS)
+            tensors: dict[str, Any] = load_file(folder / _WEIGHTS)
             if card.pop("format") != FORMAT or card.pop("kind") != "affine":
                 raise InputError(f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade.")
             settings = card.pop("maps")
             forward, backward = (
-                AffineMap(*(tensors[f"{way}.{part}"] for part in ("mean_in", "matrix", "mean_out")), **settings[way])
+                AffineMap(**{part: tensors[f"{way}.{part}"] for part in _PARTS}, **settings[way])
                 for way in ("forward", "backward")
             )
             source, target = (
@@ -144,14 +148,14 @@ class Translator:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
-        if forward.d_in != backward.d_out or forward.d_out != backward.d_in:
-            raise InputError(f"{folder} is damaged (the two directions disagree on the widths); fit again.")
+        if not _fit_together(forward, backward, source, target):
+            raise InputError(f"{folder} is damaged (the tensors disagree on the widths); fit again.")
         return cls(forward, backward, (source, target), card)
 
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
         tensors = {}
         for way, mapping in (("forward", self.forward), ("backward", self.backward)):
-            for part in ("mean_in", "matrix", "mean_out"):
+            for part in _PARTS:
                 tensors[f"{way}.{part}"] = np.ascontiguousarray(getattr(mapping, part), np.float32)
         for side, profile in zip(_SIDES, self.profiles, strict=True):
             for part in ("mean", "basis", "low", "high"):
@@ -190,6 +194,15 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if not is_empty and not (folder / _CARD).is_file():
         raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")
+
+
+def _fit_together(forward: AffineMap, backward: AffineMap, source: SpaceProfile, target: SpaceProfile) -> bool:
+    here, there = source.mean.shape, target.mean.shape
+    ways = ((forward, here, there), (backward, there, here))
+    return all(m.matrix.shape == a + b and m.mean_in.shape == a and m.mean_out.shape == b for m, a, b in ways) and all(
+        p.mean.ndim == 1 and p.basis.shape == (*p.mean.shape, p.basis.shape[-1]) and p.low.shape == p.high.shape == (2,)
+        for p in (source, target)
+    )
 
 
 def _warn_if_foreign(rows: npt.NDArray[Any], profile: SpaceProfile, side: str) -> None:

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from interlingua._arrays import FloatArray, IntArray, unit_rows
 from interlingua.aligners import PAIRED, aligner
 from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear import Linear, known_rows
+from interlingua.aligners.linear import Linear, known_rows, obstacle
 from interlingua.aligners.search import Search
 from interlingua.aligners.verify import verify, verify_pairs
-from interlingua.alignment import Alignment, Verdict
+from interlingua.alignment import Alignment, Status, Verdict
 from interlingua.errors import InputError
 from interlingua.maps import AffineMap
 from interlingua.spaces import EmbeddingSpace, SpaceProfile, as_space
@@ -76,6 +76,7 @@ def align(
         'aligned'
     """
     started = time.perf_counter()
+    _check_numbers(seed, max_rows)
     source, target = as_space(source, "source"), as_space(target, "target")
     known_pairs = _check_pairs(pairs, source, target)
     name = choose_method(source, target, known_pairs) if method == "auto" else method
@@ -112,6 +113,13 @@ def align(
     )
 
 
+def _check_numbers(seed: int, max_rows: int | None) -> None:
+    if seed < 0:
+        raise InputError(f"seed is {seed}; a whole number from 0 on is needed.")
+    if max_rows is not None and max_rows < 1:
+        raise InputError(f"max_rows is {max_rows}; at least 1 is needed, better thousands, or None for all rows.")
+
+
 def _check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
     if pairs is None:
         return None
@@ -143,6 +151,9 @@ def _verdict(
 ) -> Verdict:
     if solver.name in PAIRED and known is not None:
         return verify_pairs(solver, known, seed=seed)
+    reason = obstacle(*rows)
+    if reason:
+        return Verdict(Status.FAILED, 0.0, (f"{reason} Nothing can confirm the map.",))
     frames = [Frame.of(z) for z in rows]
     search = Search(frames[0].rows, frames[1].rows, np.random.default_rng(seed))
     return verify(search, polar(forward.matrix), _translated(forward, rows), None)

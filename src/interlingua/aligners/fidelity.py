@@ -15,11 +15,12 @@ from interlingua._arrays import FloatArray
 from interlingua.aligners.frames import Frame
 
 _TRANSPORT_POWER = 0.5
-# Ridge penalty as a share of the mean variance of the directions reached. Less raises the cosine little, more starts
-# to cost retrieval.
-_RIDGE = 0.3
+# Ridge penalties as shares of the mean variance of the directions reached, into a narrower and into a wider space. Less
+# raises the cosine little, more starts to cost retrieval.
+_RIDGE_NARROWER, _RIDGE_WIDER = 0.1, 0.3
+_REACH = 1.3
 # Large enough to leave the offset close to the mean, small enough to level it.
-_LEVEL_RIDGE = 3.0
+_LEVEL_RIDGE = 1.0
 
 
 def faithful(matrix: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
@@ -38,7 +39,8 @@ def faithful(matrix: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     mapped, wanted = enter.T @ covariance_x @ enter, reach.T @ covariance_y @ reach
     # Widening has no noise of lost directions to undo, so it takes the spreads as they come.
     spread = _gaussian_transport(mapped, wanted) if d_source >= d_target else np.eye(d_source)
-    penalty = _RIDGE * np.trace(wanted) / len(wanted)
+    ridge = _RIDGE_NARROWER if d_source >= d_target else _RIDGE_WIDER
+    penalty = ridge * np.trace(wanted) / len(wanted)
     fill = np.linalg.solve(wanted + penalty * np.eye(len(wanted)), reach.T @ covariance_y)
     return np.asarray(enter @ spread @ fill, np.float32)
 
@@ -56,6 +58,15 @@ def level_offset(frame: Frame) -> FloatArray:
     level = np.linalg.solve(covariance + penalty * np.eye(len(mean)), mean)
     along = level @ mean
     return np.asarray(level * (mean @ mean / along) if along > 0 else mean, np.float32)
+
+
+def reach(source: Frame, target: Frame) -> float:
+    """Return how far translations should lie from the offset, in radii of the target.
+
+    Farther out what a row says outweighs where the space lies. Into a wider space, where part of a row is unknown, that
+    would cost more cosine than it helps retrieval.
+    """
+    return _REACH if source.rows.shape[1] >= target.rows.shape[1] else 1.0
 
 
 def _gaussian_transport(a: FloatArray, b: FloatArray) -> FloatArray:

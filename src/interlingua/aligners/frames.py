@@ -69,7 +69,9 @@ def refuse_pairs(pairs: IntArray | None, method: str) -> None:
         )
 
 
-def affine_map(source: Frame, target: Frame, matrix: FloatArray, offset: FloatArray | None = None) -> AffineMap:
+def affine_map(
+    source: Frame, target: Frame, matrix: FloatArray, *, offset: FloatArray | None = None, reach: float = 1.0
+) -> AffineMap:
     """Return the map that ``matrix`` [d_source, d_target] stands for between two frames, in this direction only.
 
     Args:
@@ -77,9 +79,10 @@ def affine_map(source: Frame, target: Frame, matrix: FloatArray, offset: FloatAr
         target: where they go.
         matrix: [d_source, d_target].
         offset: [d_target], added to mapped rows; the target's mean by default.
+        reach: how far mapped rows lie from the offset, in radii of the target.
     """
-    reach = source.radius * _rms_length(source.rows @ matrix)
-    scale = target.radius / reach if reach else 1.0
+    length = source.radius * _rms_length(source.rows @ matrix)
+    scale = reach * target.radius / length if length else 1.0
     mean_out = target.mean if offset is None else offset
     return AffineMap(source.mean, np.asarray(scale * matrix, np.float32), mean_out, norm_out=target.norm)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, IntArray, unit_rows
-from interlingua.aligners.fidelity import faithful, level_offset
+from interlingua.aligners.fidelity import faithful, level_offset, reach
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.search import Report, Search
 from interlingua.criteria import agreement
@@ -69,7 +69,7 @@ class Linear:
         """
         reason = obstacle(source, target)
         if reason:
-            raise InputError(f"{reason} Give more, or pairs with method='procrustes'.")
+            raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         trace: list[dict[str, Any]] = []
 
         def note(step: dict[str, Any]) -> None:
@@ -87,22 +87,24 @@ class Linear:
         search = Search(shuffled[0], shuffled[1], rng, self.device, note, pairs)
         rotation, confirmed = search.run(self.rounds)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
-        offsets: tuple[FloatArray | None, FloatArray | None] = (None, None)
+        there: dict[str, Any] = {}
+        back: dict[str, Any] = {}
         if self.fidelity:
             forward, backward, step = _fidelity(search, rotation)
-            offsets = level_offset(x), level_offset(y)
+            there = {"offset": level_offset(y), "reach": reach(x, y)}
+            back = {"offset": level_offset(x), "reach": reach(y, x)}
             note(step)
         found = Found(search, rotation, confirmed)
-        return affine_map(x, y, forward, offsets[1]), affine_map(y, x, backward, offsets[0]), trace, found
+        return affine_map(x, y, forward, **there), affine_map(y, x, backward, **back), trace, found
 
 
 def obstacle(source: npt.NDArray[Any], target: npt.NDArray[Any]) -> str | None:
-    """Return why the unpaired solver cannot start on rows [n_source, d_source] and [n_target, d_target], or None."""
+    """Return why rows [n_source, d_source] and [n_target, d_target] say too little without pairs, or None."""
     for side, rows in (("source", source), ("target", target)):
         if len(rows) < MIN_ROWS:
-            return f"{side} has {len(rows)} rows and the unpaired solver needs at least {MIN_ROWS}, better thousands."
+            return f"{side} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
         if rows.shape[1] < MIN_WIDTH:
-            return f"{side} has {rows.shape[1]} columns and the unpaired solver needs at least {MIN_WIDTH}."
+            return f"{side} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
     return None
 
 

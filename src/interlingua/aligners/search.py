@@ -20,21 +20,26 @@ from interlingua._backend import Array, to_device, to_numpy
 from interlingua.aligners.components import Components, find_components, match_components, quiet_ica
 from interlingua.aligners.refine import climb, orthogonal, polish, transport_similarity
 from interlingua.criteria import agreement
+from interlingua.errors import InputError
 
 Report = Callable[[dict[str, Any]], None]
 
 _COARSE, _FINE = 64, 128
 _KEEP = 3
 _FINALISTS = 6
-_FINISHERS = 3
+_FINISHERS = 2
 _STARTS = 400
 _NULLS = 6
+# Median absolute deviations to standard deviations; a handful of nulls may lie closer together by luck than this.
+_MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # A map is accepted when an independent start agrees and random starts end this many standard deviations below it.
 _AGREEMENT, _EXCESS = 0.8, 8.0
+# Directions with less than this share of the largest variance are rounding; components cannot be found in them.
+_RANK_FLOOR, _MIN_RANK = 1e-6, 8
 # Share of the base number of components in each round; equal shares are also matched across rounds.
 _SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
 _POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
-_POLISH_ROWS = 8_192
+_POLISH_ROWS = 6_000
 # A known pair counts as so many rows of a batch, up to half of the batch.
 _PAIR_WEIGHT = 10
 
@@ -79,17 +84,34 @@ class Search:
         self.coarse_axes, self.coarse = self._reduced(_COARSE)
         widths = [axes.shape[1] for axes in self.coarse_axes]
         starts = orthogonal(self.rng.standard_normal((_NULLS, *widths)).astype(np.float32))
-        self.nulls = self._settle_down(self._rise(starts))
-        scores = self.similarity(self.nulls)
-        self._null_mean, self._null_spread = float(scores.mean()), float(max(scores.std(ddof=1), 1e-4))
+        nulls = self._settle_down(self._rise(starts))
+        scores = self.similarity(nulls)
+        # With many rows a random start can end at the truth by itself: the lowest come first, and medians ignore it.
+        self.nulls = nulls[np.argsort(scores)]
+        self._null = float(np.median(scores))
+        self._null_spread = max(_MAD * float(np.median(np.abs(scores - self._null))), _MIN_SPREAD)
 
     @property
     def n(self) -> int:
         """Rows of the smaller side."""
         return min(len(self.x), len(self.y))
 
+    @property
+    def _ranks(self) -> list[int]:
+        return [int((variances > _RANK_FLOOR * variances[0]).sum()) for _, variances in self._axes]
+
     def run(self, rounds: int) -> tuple[FloatArray, float]:
-        """Return the best map [d_source, d_target] and how far an independent start agrees with it, 0 to 1."""
+        """Return the best map [d_source, d_target] and how far an independent start agrees with it, 0 to 1.
+
+        Raises:
+            InputError: a side varies in too few directions.
+        """
+        for side, rank in zip(("source", "target"), self._ranks, strict=True):
+            if rank < _MIN_RANK:
+                raise InputError(
+                    f"{side} varies in {rank} directions only; without pairs at least {_MIN_RANK} are needed. "
+                    "Give vectors of more varied texts, or pairs with method='procrustes'."
+                )
         self._enter_cheap_starts()
         best, confirmed = self._settle()
         for number in range(rounds):
@@ -118,7 +140,7 @@ class Search:
         maps = np.stack([_polar(axes[0].T @ matrix @ axes[1]) for matrix in matrices])
         prior = self._prior(axes)
         moved = self._climb(a, b, maps, [0.05] * 60, batch=min(800, self.n), prior=prior)
-        moved = self._climb(a, b, moved, [0.04] * 40, batch=min(1500, self.n), prior=prior)
+        moved = self._climb(a, b, moved, [0.04] * 90, batch=min(1500, self.n), prior=prior)
         scores = transport_similarity(a, b, moved, temperature=0.03, rows=3000)
         self.report({"step": "fine", "similarity": float(scores.max())})
         fine = axes[0] @ to_numpy(moved)[int(scores.argmax())] @ axes[1].T
@@ -146,7 +168,7 @@ class Search:
 
     def excess(self, score: float) -> float:
         """Return by how many of their standard deviations a similarity exceeds those of random starts."""
-        return (score - self._null_mean) / self._null_spread
+        return (score - self._null) / self._null_spread
 
     def refit(self, maps: FloatArray, rows: tuple[FloatArray, FloatArray], *, reverse: bool = False) -> FloatArray:
         """Shake coarse maps [r, ...] loose and let them settle on some of the rows of both sides only."""
@@ -188,7 +210,7 @@ class Search:
 
     def _start_round(self, number: int) -> None:
         base = 0.75 * np.sqrt(self.n)
-        k = int(np.clip(round(_SHARES[number % len(_SHARES)] * base), 8, min(80, self.x.shape[1], self.y.shape[1])))
+        k = int(np.clip(round(_SHARES[number % len(_SHARES)] * base), _MIN_RANK, min(80, *self._ranks)))
         seeds = self.rng.integers(2**31, size=2)
         # Components are small products: one thread a side beats two threads that wait for each other.
         with threadpool_limits(1, "blas"), quiet_ica(), ThreadPoolExecutor(2) as pool:

@@ -20,12 +20,14 @@ from interlingua.alignment import Evidence, Status, Verdict
 _NULL_MAPS = 3
 _ROWS = 1500
 # (aligned, failed): at or beyond the first speaks for the fit, short of the second speaks against it.
-_EXCESS = (9.0, 6.0)
-_REFIT = (0.7, 0.5)
-_START = (0.8, 0.4)
+_EXCESS = (7.0, 5.0)
+_REFIT = (0.6, 0.45)
+_START = (0.7, 0.4)
 _HUB_MARGIN = 3.0
 _MIN_RANK = 0.3
 _PAIR_MARGIN = 0.2
+# With fewer pairs, those left after holding some out would make another map than the one to be judged.
+_MIN_PAIRS = 10
 _DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
 
 
@@ -65,6 +67,9 @@ def verify_pairs(solver: Any, known: tuple[FloatArray, FloatArray], *, seed: int
         known: rows [p, d_source] and [p, d_target] of the pairs.
         seed: decides which fifth is held out.
     """
+    if len(known[0]) < _MIN_PAIRS:
+        reason = f"{len(known[0])} pairs are known, too few to hold any out; at least {_MIN_PAIRS} can confirm a map."
+        return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [max(1, len(order) // 5)])
     index = np.stack([np.arange(len(fitted))] * 2, axis=1)
@@ -79,11 +84,11 @@ def verify_pairs(solver: Any, known: tuple[FloatArray, FloatArray], *, seed: int
 
 def _transport(search: Search, found: FloatArray) -> _Limits:
     excess = search.excess(float(search.similarity(found[None])[0]))
-    nulls = [search.excess(float(s)) for s in search.similarity(search.nulls)]
+    nulls = search.similarity(search.nulls[:_NULL_MAPS])
     return _check(
         "transport_excess",
         excess,
-        max(nulls),
+        search.excess(float(nulls.max())),
         _EXCESS,
         "How much closer translated and real rows lie than after random starts, in their standard deviations.",
     )
@@ -118,7 +123,10 @@ def _refits(search: Search, maps: FloatArray, a: FloatArray, b: FloatArray) -> l
 
 def _starts(search: Search, confirmed: float, a: FloatArray) -> _Limits:
     rows = a[:_ROWS]
-    nulls = [criteria.agreement(rows @ f, rows @ s) for f, s in zip(search.nulls[:-1], search.nulls[1:], strict=True)]
+    nulls = [
+        criteria.agreement(rows @ f, rows @ s)
+        for f, s in zip(search.nulls[: _NULL_MAPS - 1], search.nulls[1:_NULL_MAPS], strict=True)
+    ]
     return _check(
         "start_agreement",
         confirmed,

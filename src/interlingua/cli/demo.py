@@ -48,6 +48,7 @@ def demo(
     card = _read_json(folder / "CARD.json")
     watch = console.Stopwatch()
     source, target, source_eval, target_eval = (inputs.read_space(file) for file in _open(folder))
+    source_eval.ids = _names(folder)
     source.name, target.name = (_encoder(card, side) for side in inputs.SIDES)
     with console.working(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}, no pairs"):
         alignment = interlingua.align(source, target, seed=seed)
@@ -128,6 +129,12 @@ def _labels(folder: Path) -> dict[str, list[str]] | None:
     sections = _read_json(folder / "sections.json")
     names = sections.pop("names", None)
     return {part: [names[i] for i in rows] for part, rows in sections.items()} if names else None
+
+
+def _names(folder: Path) -> list[str] | None:
+    """Return what the held-out rows are called, where the data says so."""
+    path = folder / "eval-ids.json"
+    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 def _untranslated(alignment: Alignment, source: EmbeddingSpace, target: EmbeddingSpace) -> Translator:

@@ -1,0 +1,148 @@
+"""Time the fit against mini-vec2vec and translation against the bare matrix product, each in one run.
+
+    python benchmarks/speed.py fit --data ../shared/data
+    python benchmarks/speed.py translate --rows 1000000
+
+Run it on an otherwise idle machine. Each part runs in a process of its own, so that its peak memory is its own; pages
+of memory-mapped files count in it. Writes benchmarks/results/speed-PART.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fits import BEIR, Case, rows
+
+import interlingua as il
+from interlingua.aligners import aligner
+from interlingua.evaluation import evaluate
+from interlingua.translator import Translator
+
+HERE = Path(__file__).resolve().parent
+BLOCK = 16_384
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return seconds and result."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def fit_part(method: str, data: Path, seed: int) -> dict[str, Any]:
+    """Fit once and measure on held-out pairs."""
+    x, y, x_held, y_held = rows(Case("bge -> minilm", seed, 4398), data, data)
+    if method == "linear":
+        seconds, alignment = timed(lambda: il.align(x, y, method="linear", seed=seed))
+        translator = alignment.translator(force=True)
+    else:  # the method alone: its paper has no verdict, so none is charged to it
+        seconds, maps = timed(lambda: aligner(method).maps(x, y, seed=seed))
+        reference = il.align(x, y, method="random-rotation", seed=seed)
+        translator = Translator(maps[0], maps[1], reference.profiles, {})
+    scores = evaluate(translator, x_held, y_held, bootstrap=0).to_dict()
+    keep = {way: {k: scores[way][k] for k in ("top1", "mean_rank", "cosine")} for way in ("forward", "backward")}
+    return {"seconds": seconds, **keep}
+
+
+def translate_part(kind: str, folder: Path) -> dict[str, Any]:
+    """Translate a file with the command line, or multiply and write it bare."""
+    translator = il.load(folder / "translator")
+    source, out = folder / "source.npy", folder / f"{kind}.npy"
+    if kind == "interlingua":
+        from interlingua.cli import main
+
+        arguments = ["translate", str(folder / "translator"), str(source), "--out", str(out), "--json"]
+
+        def work() -> None:
+            try:
+                main(arguments)
+            except SystemExit as end:
+                if end.code:
+                    raise
+
+    else:
+        matrix = translator.forward.matrix
+
+        def work() -> None:
+            data = np.load(source, mmap_mode="r")
+            with out.open("wb") as stream:
+                for start in range(0, len(data), BLOCK):
+                    stream.write((np.asarray(data[start : start + BLOCK]) @ matrix).tobytes())
+
+    return {"seconds": timed(work)[0]}
+
+
+def in_process(*arguments: str) -> dict[str, Any]:
+    """Run one part in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, *arguments], stdout=subprocess.PIPE, check=True, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def make_rows(folder: Path, n: int, data: Path) -> None:
+    """Write n x 768 rows and a translator for them."""
+    x = np.load(data / "spaces" / f"beir-queries.{BEIR[0]}.npy").astype(np.float32)
+    y = np.load(data / "spaces" / f"beir-queries.{BEIR[1]}.npy").astype(np.float32)
+    pairs = np.stack([np.arange(len(x))] * 2, axis=1)
+    il.align(x, y, pairs=pairs, method="ridge").translator(force=True).save(folder / "translator")
+    rng = np.random.default_rng(0)
+    out = np.lib.format.open_memmap(folder / "source.npy", "w+", np.float32, (n, x.shape[1]))
+    for start in range(0, n, BLOCK):
+        out[start : start + BLOCK] = x[rng.integers(len(x), size=min(BLOCK, n - start))]
+    out.flush()
+
+
+def main() -> None:
+    """Run a part and write its results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("fit", "translate", "one-fit", "one-translate"))
+    parser.add_argument("name", nargs="?")
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.part.startswith("one-"):
+        name, folder = str(arguments.name), arguments.folder
+        one_fit = arguments.part == "one-fit"
+        result = fit_part(name, arguments.data, arguments.seed) if one_fit else translate_part(name, folder)
+        result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        sys.stdout.write("\n" + json.dumps(result) + "\n")
+        return
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__}
+    record: dict[str, Any] = {"machine": machine}
+    if arguments.part == "fit":
+        for name in ("linear", "mini-vec2vec"):
+            common = ("--data", str(arguments.data), "--seed", str(arguments.seed))
+            record[name] = in_process("one-fit", name, *common)
+        record["ratio"] = record["linear"]["seconds"] / record["mini-vec2vec"]["seconds"]
+    else:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
+            folder = Path(scratch)
+            make_rows(folder, arguments.rows, arguments.data)
+            runs: dict[str, list[dict[str, Any]]] = {"bare": [], "interlingua": []}
+            for _ in range(arguments.repeats):
+                for kind, results in runs.items():
+                    (folder / f"{kind}.npy").unlink(missing_ok=True)
+                    results.append(in_process("one-translate", kind, "--folder", str(folder)))
+        record |= {"rows": arguments.rows, "runs": runs}
+        record["ratio"] = min(r["seconds"] for r in runs["interlingua"]) / min(r["seconds"] for r in runs["bare"])
+    out = HERE / "results" / f"speed-{arguments.part}.json"
+    out.write_text(json.dumps(record, indent=2) + "\n")
+    sys.stdout.write(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
