@@ -119,7 +119,7 @@ def test_fit_refuses_before_the_work(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], message: str
 ) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.delattr(interlingua, "align")
+    monkeypatch.setattr(interlingua, "align", None, raising=False)  # the work would fail with another error
     Path("outside.csv").write_text("source,target\n0,0\n1,600\n")
     Path("words.csv").write_text("0,0\none,two\n")
     ran = run("fit", "source.npy", "target.npy", "--out", "fitted", *more, "--json")

@@ -200,7 +200,7 @@ def _fit_together(forward: AffineMap, backward: AffineMap, source: SpaceProfile,
     here, there = source.mean.shape, target.mean.shape
     ways = ((forward, here, there), (backward, there, here))
     return all(m.matrix.shape == a + b and m.mean_in.shape == a and m.mean_out.shape == b for m, a, b in ways) and all(
-        p.mean.ndim == 1 and p.basis.shape == (*p.mean.shape, p.basis.shape[-1]) and p.low.shape == p.high.shape == (2,)
+        p.mean.ndim == 1 and p.basis.ndim == 2 and len(p.basis) == len(p.mean) and p.low.shape == p.high.shape == (2,)
         for p in (source, target)
     )
 

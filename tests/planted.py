@@ -1,0 +1,46 @@
+"""Planted problems: the same texts seen by two encoders that are known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float32]
+
+
+def rotation(d_in: int, d_out: int, rng: np.random.Generator) -> Rows:
+    """A random matrix [d_in, d_out] with orthonormal rows, or orthonormal columns where it narrows."""
+    tall = np.linalg.qr(rng.standard_normal((max(d_in, d_out), min(d_in, d_out))))[0]
+    return np.asarray(tall if d_in >= d_out else tall.T, np.float32)
+
+
+def topics(n: int, k: int, rng: np.random.Generator, *, decay: float = 0.3) -> Rows:
+    """Unit rows [n, k]: few topics a text, some topics more frequent than others, some that go together."""
+    weights = rng.gamma(0.15, size=(n, k)) * np.geomspace(1, decay, k)
+    mixed = weights @ (np.eye(k) + (rng.random((k, k)) < 0.15) * rng.random((k, k)))
+    return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
+
+
+def encode(content: Rows, d: int, rng: np.random.Generator, *, noise: float = 0.05) -> Rows:
+    """Embed content [n, k] in [n, d] isometrically, then add noise of the given length."""
+    rows = content @ rotation(content.shape[1], d, rng)
+    return np.asarray(rows + noise / np.sqrt(d) * rng.standard_normal(rows.shape), np.float32)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Two samples of other texts, and a third that both encoders saw."""
+
+    source: Rows
+    target: Rows
+    source_eval: Rows
+    target_eval: Rows
+
+
+def problem(n: int, widths: tuple[int, int], k: int, seed: int, *, held_out: int = 500) -> Problem:
+    rng = np.random.default_rng(seed)
+    content = topics(2 * n + held_out, k, rng)
+    source, target = (encode(content, d, rng) for d in widths)
+    return Problem(source[:n], target[n : 2 * n], source[2 * n :], target[2 * n :])

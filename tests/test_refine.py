@@ -1,0 +1,187 @@
+"""Refinement: from a map near the right one to the right one, the same on every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interlingua._backend import largest, take, to_device, to_numpy
+from interlingua.aligners.refine import climb, csls, neighbor_coupling, orthogonal, polish, transport_similarity
+from interlingua.errors import InputError
+from planted import encode, rotation, topics
+
+Array = npt.NDArray[Any]
+TEMPERATURES = [0.06] * 25
+
+
+def centred(rows: Array) -> Array:
+    rows = rows - rows.mean(axis=0)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+@pytest.fixture
+def sides(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Disjoint samples of one kind of text in two frames, and the map between them."""
+    content = topics(800, 12, rng)
+    frames = [rotation(12, width, rng) for width in (20, 14)]
+    x, y = (centred(part @ frame) for part, frame in zip((content[:400], content[400:]), frames, strict=True))
+    return x, y, frames[0].T @ frames[1]
+
+
+def nearness(matrix: Any, truth: Array) -> float:
+    """Share of the planted map, whose rank is 12, that is found: 1 for the right map, about 0 for a random one."""
+    return float(np.vdot(to_numpy(matrix), truth) / 12)
+
+
+def perturbed(truth: Array, rng: np.random.Generator, noise: float = 0.2) -> Array:
+    return np.asarray(orthogonal(truth + noise * rng.standard_normal(truth.shape)), np.float32)
+
+
+@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 7), st.integers(1, 7)))
+def test_the_polar_factor_is_orthonormal_and_nearest_of_all(seed: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    stack = rng.standard_normal((3, *shape))
+    for matrix, factor in zip(stack, orthogonal(stack), strict=True):
+        short = factor if shape[0] <= shape[1] else factor.T
+        assert short @ short.T == pytest.approx(np.eye(min(shape)), abs=1e-9)
+        assert np.vdot(factor, matrix) == pytest.approx(np.linalg.norm(matrix, "nuc"))
+        assert np.vdot(rotation(*shape, rng), matrix) <= np.vdot(factor, matrix) + 1e-6
+
+
+def test_a_climb_finds_the_way_back_from_a_perturbed_map(
+    sides: tuple[Array, Array, Array], rng: np.random.Generator
+) -> None:
+    x, y, truth = sides
+    starts = np.stack([perturbed(truth, rng) for _ in range(3)])
+    ends = climb(x, y, starts, temperatures=TEMPERATURES, batch=200, rng=rng)
+    for start, end in zip(starts, ends, strict=True):
+        assert nearness(start, truth) < 0.85
+        assert nearness(end, truth) > 0.95
+
+
+def test_the_right_map_has_the_larger_transport_similarity(
+    sides: tuple[Array, Array, Array], rng: np.random.Generator
+) -> None:
+    x, y, truth = sides
+    maps = np.stack([orthogonal(truth), *(rotation(20, 14, rng) for _ in range(8))]).astype(np.float32)
+    scores = transport_similarity(x, y, maps, temperature=0.03, rows=300)
+    assert scores.argmax() == 0
+    assert scores.max() <= 1
+
+
+def test_known_pairs_lead_a_climb_that_would_go_astray(
+    sides: tuple[Array, Array, Array], rng: np.random.Generator
+) -> None:
+    x, y, truth = sides
+    start = rotation(20, 14, rng)[None]
+    ends = [
+        climb(x, y, start, temperatures=TEMPERATURES, batch=200, rng=np.random.default_rng(2), prior=prior)[0]
+        for prior in (None, (truth / 12).astype(np.float32))
+    ]
+    assert nearness(ends[1], truth) > 0.95
+    assert nearness(ends[0], truth) < nearness(ends[1], truth) - 0.1
+
+
+def test_polish_ends_nearer_than_it_began(sides: tuple[Array, Array, Array], rng: np.random.Generator) -> None:
+    x, y, truth = sides
+    start = perturbed(truth, rng, 0.1)
+    end = polish(x, y, start, neighbors=[20, 10, 10], batch=10_000, rng=rng)
+    assert nearness(end, truth) > max(0.96, nearness(start, truth))
+    assert end.T @ end == pytest.approx(np.eye(14), abs=1e-5)
+
+
+def test_polish_on_batches_agrees_with_polish_on_all_rows(
+    sides: tuple[Array, Array, Array], rng: np.random.Generator
+) -> None:
+    x, y, truth = sides
+    start = perturbed(truth, rng, 0.1)
+    whole, batched = (polish(x, y, start, neighbors=[10] * 4, batch=batch, rng=rng) for batch in (10_000, 250))
+    assert np.vdot(whole, batched) / 14 > 0.85
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 300), m=st.integers(1, 12), axis=st.sampled_from([0, 1]))
+def test_largest_is_the_end_of_a_sort(seed: int, n: int, m: int, axis: int) -> None:
+    x = np.random.default_rng(seed).standard_normal((n, m)).astype(np.float32)
+    lines = x if axis == 1 else x.T
+    k = 1 + seed % lines.shape[1]
+    found = largest(x, k, axis=axis)
+    assert np.array_equal(np.sort(found, axis=1), np.sort(lines, axis=1)[:, -k:])
+
+
+def test_csls_is_its_formula(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((30, 4)), centred(rng.standard_normal((25, 4)))
+    cosine = (x / np.linalg.norm(x, axis=1, keepdims=True)) @ y.T
+    r_x = np.sort(cosine, axis=1)[:, -10:].mean(axis=1)
+    r_y = np.sort(cosine, axis=0)[-10:].mean(axis=0)
+    assert csls(x, y) == pytest.approx(2 * cosine - r_x[:, None] - r_y[None], abs=1e-6)
+
+
+def test_a_coupling_of_equals_holds_every_row_with_itself(rng: np.random.Generator) -> None:
+    y = centred(rng.standard_normal((40, 12)))
+    coupling = neighbor_coupling(y, y, 1)
+    assert (np.diag(coupling) == coupling.max()).all()
+    assert coupling.sum() == np.trace(coupling)
+
+
+@pytest.fixture
+def tensors(sides: tuple[Array, Array, Array]) -> tuple[Any, Any, Any]:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("array_api_compat.torch")
+    x, y, truth = (torch.as_tensor(np.asarray(z, np.float32)) for z in sides)
+    return x, y, truth
+
+
+def test_torch_computes_what_numpy_computes(
+    sides: tuple[Array, Array, Array], tensors: tuple[Any, Any, Any], rng: np.random.Generator
+) -> None:
+    x, y, truth = sides
+    a, b, _ = tensors
+    start = perturbed(truth, rng)
+    first = to_device(start, "cpu")
+    second = first if not hasattr(a, "new_tensor") else a.new_tensor(start)
+
+    def seeded() -> np.random.Generator:
+        return np.random.default_rng(7)
+
+    ours = climb(x, y, first[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
+    theirs = climb(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
+    assert to_numpy(theirs) == pytest.approx(ours, abs=1e-3)
+    for k in (5, 20):
+        assert np.array_equal(neighbor_coupling(x @ start, y, k), to_numpy(neighbor_coupling(a @ second, b, k)))
+    polished = [
+        polish(*z, neighbors=[20, 10], batch=300, rng=seeded()) for z in ((x, y, first), (a, b, second))
+    ]
+    assert to_numpy(polished[1]) == pytest.approx(polished[0], abs=1e-3)
+    scores = [transport_similarity(*z, temperature=0.03, rows=200) for z in ((x, y, ours), (a, b, theirs))]
+    assert scores[1] == pytest.approx(scores[0], abs=1e-4)
+
+
+def test_backend_operations_are_the_same_for_tensors(tensors: tuple[Any, Any, Any], rng: np.random.Generator) -> None:
+    x = tensors[0]
+    rows = rng.permutation(len(x))[:50]
+    assert np.array_equal(to_numpy(take(x, rows)), take(to_numpy(x), rows))
+    for axis in (0, 1):
+        ours, theirs = (np.sort(to_numpy(largest(z, 7, axis=axis)), axis=1) for z in (to_numpy(x), x))
+        assert np.array_equal(ours, theirs)
+
+
+def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 2))
+    assert to_device(x, "cpu") is x
+    pytest.importorskip("torch")
+    with pytest.raises(InputError, match=r"device 'abacus' is not there .*; use device='cpu'"):
+        to_device(x, "abacus")
+
+
+def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Generator) -> None:
+    content = topics(800, 12, rng)
+    x, y = (centred(encode(part, 16, rng, noise=0.2)) for part in (content, content))
+    truth = orthogonal(x.T @ y)
+    end = climb(x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng)[0]
+    rows = x[:400] @ end
+    assert float((rows * (x[:400] @ truth)).sum(axis=1).mean()) > 0.9

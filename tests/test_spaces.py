@@ -1,0 +1,123 @@
+"""Spaces: what is refused, what stays as it came, and how a space is recognised again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlingua.errors import InputError
+from interlingua.spaces import EmbeddingSpace, SpaceProfile, as_space
+from planted import encode, rotation, topics
+
+
+def bad(row: float) -> Any:
+    x = np.ones((5, 3))
+    x[:, 0] = np.arange(5)
+    x[2:4] = row
+    return x
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.ones(4), r"shape \(4,\); a matrix of shape \[n, d\]"),
+        (np.ones((2, 2, 2)), r"shape \(2, 2, 2\)"),
+        (np.ones((0, 4)), "at least 1 rows and 1 column"),
+        (np.ones((4, 0)), "at least 1 rows and 1 column"),
+        (np.array([["a", "b"]]), "real numbers are needed"),
+        (np.ones((2, 2), complex), "dtype complex128; real numbers"),
+        (np.ones((2, 2), bool), "dtype bool; real numbers"),
+        (bad(np.nan), "2 of 5 rows hold NaN or infinity, the first is row 2"),
+        (bad(np.inf), "2 of 5 rows hold NaN or infinity, the first is row 2"),
+        (bad(0), "2 of 5 rows are all zeros, the first is row 2"),
+        (np.ones((4, 3)), "4 copies of one row"),
+    ],
+)
+def test_what_cannot_be_a_space_is_refused_by_name(vectors: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"mine.*{message}"):
+        EmbeddingSpace(vectors, name="mine")
+
+
+def test_ids_must_be_one_a_row(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((3, 2))
+    assert EmbeddingSpace(x, ids=["a", "b", "c"]).ids == ["a", "b", "c"]
+    with pytest.raises(InputError, match="2 ids for 3 rows; one id a row"):
+        EmbeddingSpace(x, ids=["a", "b"])
+
+
+def test_nothing_is_copied_and_a_memory_map_stays_one(tmp_path: Path, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((6, 4)).astype(np.float16)
+    assert EmbeddingSpace(x).vectors is x
+    np.save(tmp_path / "x.npy", x)
+    mapped = EmbeddingSpace(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    assert isinstance(mapped.vectors, np.memmap)
+    assert (mapped.n, mapped.d, mapped.vectors.dtype) == (6, 4, np.float16)
+    assert mapped.fingerprint() == EmbeddingSpace(x).fingerprint()
+
+
+def test_a_torch_tensor_is_read_without_its_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    space = EmbeddingSpace(torch.arange(6.0, requires_grad=True).reshape(2, 3))
+    assert np.array_equal(space.vectors, [[0, 1, 2], [3, 4, 5]])
+
+
+def test_as_space_keeps_a_space_and_names_an_array(rng: np.random.Generator) -> None:
+    space = EmbeddingSpace(rng.standard_normal((3, 2)), name="mine")
+    assert as_space(space, "other") is space
+    assert as_space(space.vectors, "other").name == "other"
+
+
+def test_rows_are_distinct_in_order_and_drawn_only_when_there_are_more(rng: np.random.Generator) -> None:
+    x = np.arange(1, 41.0).reshape(20, 2)
+    space = EmbeddingSpace(x)
+    for limit in (None, 20, 99):
+        assert np.array_equal(space.rows(limit, rng), x)
+    drawn = space.rows(7, rng)
+    assert drawn.dtype == np.float32
+    assert len(np.unique(drawn[:, 0])) == 7
+    assert np.array_equal(drawn, np.sort(drawn, axis=0))
+    assert not np.array_equal(drawn, space.rows(7, rng))
+
+
+def test_the_fingerprint_depends_on_content_shape_and_dtype_and_not_on_the_name(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((200, 4)).astype(np.float32)
+    other = x.copy()
+    other[17, 2] += 1
+    versions = [x, other, x.astype(np.float64), x[:199], x.reshape(400, 2), x[::-1]]
+    prints = [EmbeddingSpace(v).fingerprint() for v in versions]
+    assert len(set(prints)) == len(prints)
+    assert EmbeddingSpace(x.copy(), name="renamed").fingerprint() == prints[0]
+    assert all(len(p) == 16 and int(p, 16) >= 0 for p in prints)
+
+
+def test_description_and_repr_name_the_space(rng: np.random.Generator) -> None:
+    space = EmbeddingSpace(rng.standard_normal((3, 2)), name="mine")
+    assert space.describe() == {"name": "mine", "n": 3, "d": 2, "fingerprint": space.fingerprint()}
+    assert repr(space) == "EmbeddingSpace(mine: 3 x 2, float64)"
+    assert repr(EmbeddingSpace(space.vectors)) == "EmbeddingSpace(unnamed: 3 x 2, float64)"
+
+
+def test_a_profile_knows_its_own_rows_and_notices_those_of_another_encoder(rng: np.random.Generator) -> None:
+    content = topics(1200, 16, rng)
+    mine, other = (encode(content, 64, rng) for _ in range(2))
+    profile = SpaceProfile.of(mine[:800])
+    assert profile.foreign(mine[800:]).mean() < 0.02
+    assert profile.foreign(other[800:]).mean() > 0.98
+
+
+def test_a_profile_does_not_look_at_the_length_of_rows(rng: np.random.Generator) -> None:
+    rows = encode(topics(400, 8, rng), 24, rng)
+    profile = SpaceProfile.of(rows)
+    assert np.array_equal(profile.foreign(rows), profile.foreign(100 * rows))
+
+
+def test_a_profile_turns_with_its_space(rng: np.random.Generator) -> None:
+    rows = encode(topics(400, 8, rng), 24, rng)
+    turn = rotation(24, 24, rng)
+    first, second = SpaceProfile.of(rows), SpaceProfile.of(rows @ turn)
+    assert second.mean == pytest.approx(first.mean @ turn, abs=1e-5)
+    assert second.low == pytest.approx(first.low, abs=1e-3)
+    assert second.high == pytest.approx(first.high, abs=1e-3)
