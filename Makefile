@@ -71,11 +71,15 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+SUITES := beir baselines pairs domains nulls planted
+DATA ?= ../shared/data
+
 bench: venv
-	@for script in benchmarks/bench_*.py; do \
-	    [ -e "$$script" ] || { echo 'no benchmarks yet'; exit 0; }; \
-	    echo "$$script"; $(BIN)/python "$$script" || exit 1; \
-	done
+	@[ -d $(DATA) ] || { echo 'error: $(DATA) is not there; say make bench DATA=/path/to/data' >&2; exit 1; }
+	@for suite in $(SUITES); do $(BIN)/python benchmarks/fits.py $$suite --data $(DATA) || exit 1; done
+	@$(BIN)/python benchmarks/speed.py fit --data $(DATA)
+	@$(BIN)/python benchmarks/speed.py translate --data $(DATA)
+	@$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf build dist demo/report.html .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

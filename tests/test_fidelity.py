@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from interlingua.aligners.fidelity import faithful, level_offset
+from interlingua.aligners.fidelity import faithful, level_offset, reach
 from interlingua.aligners.frames import Frame, affine_map, polar
 from interlingua.criteria import agreement
 from planted import encode, rotation, topics
@@ -78,8 +78,16 @@ def test_a_space_around_the_origin_has_an_offset_near_nothing(rng: np.random.Gen
     assert np.abs(level_offset(frame)).max() < 1e-3
 
 
-def test_the_offset_replaces_the_mean_of_what_a_map_gives(rng: np.random.Generator) -> None:
-    frames = [Frame.of(rng.standard_normal((200, 5)) + 1) for _ in range(2)]
+def test_offset_and_reach_are_where_mapped_rows_centre_and_how_far_out_they_lie(rng: np.random.Generator) -> None:
+    source, target = (Frame.of(rng.standard_normal((200, 5)) + 1) for _ in range(2))
     offset = np.arange(5, dtype=np.float32)
-    assert np.array_equal(affine_map(*frames, np.eye(5)).mean_out, frames[1].mean)
-    assert np.array_equal(affine_map(*frames, np.eye(5), offset).mean_out, offset)
+    plain = affine_map(source, target, np.eye(5))
+    moved = affine_map(source, target, np.eye(5), offset=offset, reach=1.5)
+    assert np.array_equal(plain.mean_out, target.mean)
+    assert np.array_equal(moved.mean_out, offset)
+    assert moved.matrix == pytest.approx(1.5 * plain.matrix)
+
+
+def test_translations_lie_farther_out_only_where_nothing_has_to_be_filled_in(rng: np.random.Generator) -> None:
+    wide, narrow = (Frame.of(rng.standard_normal((50, d))) for d in (6, 4))
+    assert reach(wide, narrow) == reach(narrow, narrow) > reach(narrow, wide) == 1

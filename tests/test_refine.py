@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interlingua._backend import largest, take, to_device, to_numpy
-from interlingua.aligners.refine import climb, csls, neighbor_coupling, orthogonal, polish, transport_similarity
+from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
 from interlingua.errors import InputError
 from planted import encode, rotation, topics
 
@@ -27,15 +27,15 @@ def centred(rows: Array) -> Array:
 @pytest.fixture
 def sides(rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Disjoint samples of one kind of text in two frames, and the map between them."""
-    content = topics(800, 12, rng)
-    frames = [rotation(12, width, rng) for width in (20, 14)]
+    content = topics(800, 14, rng)
+    frames = [rotation(14, width, rng) for width in (20, 14)]
     x, y = (centred(part @ frame) for part, frame in zip((content[:400], content[400:]), frames, strict=True))
     return x, y, frames[0].T @ frames[1]
 
 
 def nearness(matrix: Any, truth: Array) -> float:
-    """Share of the planted map, whose rank is 12, that is found: 1 for the right map, about 0 for a random one."""
-    return float(np.vdot(to_numpy(matrix), truth) / 12)
+    """Share of the planted map, whose rank is 14, that is found: 1 for the right map, about 0 for a random one."""
+    return float(np.vdot(to_numpy(matrix), truth) / 14)
 
 
 def perturbed(truth: Array, rng: np.random.Generator, noise: float = 0.2) -> Array:
@@ -81,10 +81,10 @@ def test_known_pairs_lead_a_climb_that_would_go_astray(
     start = rotation(20, 14, rng)[None]
     ends = [
         climb(x, y, start, temperatures=TEMPERATURES, batch=200, rng=np.random.default_rng(2), prior=prior)[0]
-        for prior in (None, (truth / 12).astype(np.float32))
+        for prior in (None, (truth / 14).astype(np.float32))
     ]
-    assert nearness(ends[1], truth) > 0.95
-    assert nearness(ends[0], truth) < nearness(ends[1], truth) - 0.1
+    assert nearness(ends[1], truth) > 0.8
+    assert nearness(ends[0], truth) < 0.5
 
 
 def test_polish_ends_nearer_than_it_began(sides: tuple[Array, Array, Array], rng: np.random.Generator) -> None:
@@ -121,29 +121,34 @@ def test_csls_is_its_formula(rng: np.random.Generator) -> None:
     assert csls(x, y) == pytest.approx(2 * cosine - r_x[:, None] - r_y[None], abs=1e-6)
 
 
-def test_a_coupling_of_equals_holds_every_row_with_itself(rng: np.random.Generator) -> None:
+def test_mutual_neighbours_are_those_of_a_sort(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((30, 4)), centred(rng.standard_normal((25, 4)))
+    similarity = csls(x, y)
+    of_rows = np.argsort(-similarity, axis=1)[:, :6]
+    of_columns = np.argsort(-similarity, axis=0)[:6]
+    wanted = [[j in of_rows[i] and i in of_columns[:, j] for j in range(25)] for i in range(30)]
+    assert np.array_equal(mutual_neighbors(x, y, 6), wanted)
+
+
+def test_a_row_is_its_own_mutual_neighbour(rng: np.random.Generator) -> None:
     y = centred(rng.standard_normal((40, 12)))
-    coupling = neighbor_coupling(y, y, 1)
-    assert (np.diag(coupling) == coupling.max()).all()
-    assert coupling.sum() == np.trace(coupling)
+    assert np.array_equal(mutual_neighbors(y, y, 1), np.eye(40))
 
 
 @pytest.fixture
-def tensors(sides: tuple[Array, Array, Array]) -> tuple[Any, Any, Any]:
+def tensors(sides: tuple[Array, Array, Array]) -> tuple[Any, Any]:
     torch = pytest.importorskip("torch")
     pytest.importorskip("array_api_compat.torch")
-    x, y, truth = (torch.as_tensor(np.asarray(z, np.float32)) for z in sides)
-    return x, y, truth
+    return torch.as_tensor(sides[0]), torch.as_tensor(sides[1])
 
 
 def test_torch_computes_what_numpy_computes(
-    sides: tuple[Array, Array, Array], tensors: tuple[Any, Any, Any], rng: np.random.Generator
+    sides: tuple[Array, Array, Array], tensors: tuple[Any, Any], rng: np.random.Generator
 ) -> None:
     x, y, truth = sides
-    a, b, _ = tensors
+    a, b = tensors
     start = perturbed(truth, rng)
-    first = to_device(start, "cpu")
-    second = first if not hasattr(a, "new_tensor") else a.new_tensor(start)
+    first, second = start, a.new_tensor(start)
 
     def seeded() -> np.random.Generator:
         return np.random.default_rng(7)
@@ -152,7 +157,7 @@ def test_torch_computes_what_numpy_computes(
     theirs = climb(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
     assert to_numpy(theirs) == pytest.approx(ours, abs=1e-3)
     for k in (5, 20):
-        assert np.array_equal(neighbor_coupling(x @ start, y, k), to_numpy(neighbor_coupling(a @ second, b, k)))
+        assert np.array_equal(mutual_neighbors(x @ start, y, k), to_numpy(mutual_neighbors(a @ second, b, k)))
     polished = [
         polish(*z, neighbors=[20, 10], batch=300, rng=seeded()) for z in ((x, y, first), (a, b, second))
     ]
@@ -161,7 +166,7 @@ def test_torch_computes_what_numpy_computes(
     assert scores[1] == pytest.approx(scores[0], abs=1e-4)
 
 
-def test_backend_operations_are_the_same_for_tensors(tensors: tuple[Any, Any, Any], rng: np.random.Generator) -> None:
+def test_backend_operations_are_the_same_for_tensors(tensors: tuple[Any, Any], rng: np.random.Generator) -> None:
     x = tensors[0]
     rows = rng.permutation(len(x))[:50]
     assert np.array_equal(to_numpy(take(x, rows)), take(to_numpy(x), rows))

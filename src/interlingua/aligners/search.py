@@ -33,13 +33,14 @@ _NULLS = 6
 # Median absolute deviations to standard deviations; a handful of nulls may lie closer together by luck than this.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # A map is accepted when an independent start agrees and random starts end this many standard deviations below it.
-_AGREEMENT, _EXCESS = 0.8, 8.0
+_AGREEMENT, _EXCESS = 0.9, 8.0
 # Directions with less than this share of the largest variance are rounding; components cannot be found in them.
 _RANK_FLOOR, _MIN_RANK = 1e-6, 8
 # Share of the base number of components in each round; equal shares are also matched across rounds.
 _SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
 _POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
 _POLISH_ROWS = 6_000
+_USUAL_ROWS = 5_000
 # A known pair counts as so many rows of a batch, up to half of the batch.
 _PAIR_WEIGHT = 10
 
@@ -139,8 +140,10 @@ class Search:
         axes, (a, b) = self._reduced(_FINE)
         maps = np.stack([_polar(axes[0].T @ matrix @ axes[1]) for matrix in matrices])
         prior = self._prior(axes)
-        moved = self._climb(a, b, maps, [0.05] * 60, batch=min(800, self.n), prior=prior)
-        moved = self._climb(a, b, moved, [0.04] * 90, batch=min(1500, self.n), prior=prior)
+        # More rows hold more detail to get right, and pay for more steps.
+        more = max(1.0, self.n / _USUAL_ROWS)
+        moved = self._climb(a, b, maps, [0.05] * round(60 * more), batch=min(800, self.n), prior=prior)
+        moved = self._climb(a, b, moved, [0.04] * round(90 * more), batch=min(1500, self.n), prior=prior)
         scores = transport_similarity(a, b, moved, temperature=0.03, rows=3000)
         self.report({"step": "fine", "similarity": float(scores.max())})
         fine = axes[0] @ to_numpy(moved)[int(scores.argmax())] @ axes[1].T
