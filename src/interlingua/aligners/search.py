@@ -33,7 +33,8 @@ _NULLS = 6
 # Median absolute deviations to standard deviations; a handful of nulls may lie closer together by luck than this.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # A map is accepted when an independent start agrees and random starts end this many standard deviations below it.
-_AGREEMENT, _EXCESS = 0.9, 8.0
+_AGREEMENT, _EXCESS = 0.8, 8.0
+_AGREEMENT_OF_MANY = 0.9
 # Directions with less than this share of the largest variance are rounding; components cannot be found in them.
 _RANK_FLOOR, _MIN_RANK = 1e-6, 8
 # Share of the base number of components in each round; equal shares are also matched across rounds.
@@ -116,7 +117,9 @@ class Search:
         self._enter_cheap_starts()
         best, confirmed = self._settle()
         for number in range(rounds):
-            if confirmed >= _AGREEMENT and self.excess(best.score) >= _EXCESS:
+            # Maps of many rows carry less noise, so right ones agree more closely.
+            wanted = _AGREEMENT if self.n <= _USUAL_ROWS else _AGREEMENT_OF_MANY
+            if confirmed >= wanted and self.excess(best.score) >= _EXCESS:
                 break
             self._start_round(number)
             if number == 0:
