@@ -158,9 +158,7 @@ def test_torch_computes_what_numpy_computes(
     assert to_numpy(theirs) == pytest.approx(ours, abs=1e-3)
     for k in (5, 20):
         assert np.array_equal(mutual_neighbors(x @ start, y, k), to_numpy(mutual_neighbors(a @ second, b, k)))
-    polished = [
-        polish(*z, neighbors=[20, 10], batch=300, rng=seeded()) for z in ((x, y, first), (a, b, second))
-    ]
+    polished = [polish(*z, neighbors=[20, 10], batch=300, rng=seeded()) for z in ((x, y, first), (a, b, second))]
     assert to_numpy(polished[1]) == pytest.approx(polished[0], abs=1e-3)
     scores = [transport_similarity(*z, temperature=0.03, rows=200) for z in ((x, y, ours), (a, b, theirs))]
     assert scores[1] == pytest.approx(scores[0], abs=1e-4)

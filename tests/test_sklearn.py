@@ -1,0 +1,183 @@
+"""The scikit-learn face: the protocol kept, nothing claimed that was not found."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import interlingua as il
+from interlingua.alignment import Status
+from interlingua.errors import AlignmentError, InputError
+from interlingua.sklearn import EmbeddingTranslator
+from planted import encode, rotation, topics
+
+Array = npt.NDArray[Any]
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Array, Array, Array]:
+    """Texts seen by both encoders, and the pairs among them."""
+    rng = np.random.default_rng(0)
+    content = topics(500, 12, rng)
+    return encode(content, 16, rng), encode(content, 12, rng), np.stack([np.arange(400)] * 2, axis=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(data: tuple[Array, Array, Array]) -> EmbeddingTranslator:
+    return EmbeddingTranslator(on_failure="raise").fit(data[0], data[1], pairs=data[2])
+
+
+# The samples of these checks are tiny, so every fit says that it failed: by the very warning scikit-learn knows.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([EmbeddingTranslator(), EmbeddingTranslator(random_state=None, on_failure="ignore")])
+def test_the_scikit_learn_protocol_is_kept(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_a_fit_is_an_alignment(fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]) -> None:
+    alignment = il.align(data[0], data[1], pairs=data[2])
+    assert np.array_equal(fitted.transform(data[0]), alignment.translator().translate(data[0]))
+    assert np.array_equal(fitted.inverse_transform(data[1]), alignment.translator().invert(data[1]))
+    assert fitted.verdict_ == alignment.verdict == fitted.alignment_.verdict
+    assert fitted.verdict_.status is Status.ALIGNED
+    assert fitted.n_features_in_ == 16
+
+
+def test_settings_reach_the_alignment(data: tuple[Array, Array, Array]) -> None:
+    x, y, pairs = data
+    estimator = EmbeddingTranslator("procrustes", random_state=5, max_rows=300).fit(x, y, pairs=pairs)
+    assert (estimator.alignment_.method, estimator.alignment_.seed) == ("procrustes", 5)
+    assert estimator.alignment_.settings["max_rows"] == 300
+    drawn = [EmbeddingTranslator(random_state=np.random.RandomState(3))._seed() for _ in range(2)]  # noqa: NPY002
+    assert drawn[0] == drawn[1]
+
+
+def test_parameters_are_stored_unchanged_and_cloned() -> None:
+    estimator = EmbeddingTranslator("ridge", random_state=None, max_rows=None, on_failure="ignore")
+    assert clone(estimator).get_params() == estimator.get_params()
+    assert estimator.get_params() == {
+        "method": "ridge",
+        "random_state": None,
+        "max_rows": None,
+        "on_failure": "ignore",
+    }
+
+
+def test_the_unpaired_solver_takes_samples_of_different_sizes() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((150, 8)), rng.standard_normal((220, 9))
+    estimator = EmbeddingTranslator(on_failure="ignore").fit(x, y)
+    assert estimator.alignment_.method == "linear"
+    assert estimator.transform(x).shape == (150, 9)
+    assert estimator.inverse_transform(y).shape == (220, 8)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_keep_their_dtype(fitted: EmbeddingTranslator, data: tuple[Array, Array, Array], dtype: Any) -> None:
+    assert fitted.transform(data[0].astype(dtype)).dtype == dtype
+    assert fitted.inverse_transform(data[1].astype(dtype)).dtype == dtype
+
+
+def test_no_row_depends_on_another(fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]) -> None:
+    whole = fitted.transform(data[0])
+    assert np.concatenate([fitted.transform(row[None]) for row in data[0][:20]]) == pytest.approx(whole[:20], abs=1e-5)
+    assert fitted.transform(data[0][::-1]) == pytest.approx(whole[::-1], abs=1e-5)
+
+
+def test_output_columns_have_names(fitted: EmbeddingTranslator) -> None:
+    assert list(fitted.get_feature_names_out()) == [f"embeddingtranslator{i}" for i in range(12)]
+
+
+def test_pipelines_carry_a_target_of_another_size(rng: np.random.Generator) -> None:
+    pipeline = make_pipeline(Normalizer(), EmbeddingTranslator(on_failure="ignore"))
+    pipeline.fit(rng.standard_normal((50, 6)), rng.standard_normal((80, 4)))
+    assert pipeline.transform(rng.standard_normal((3, 6))).shape == (3, 4)
+
+
+def test_a_failure_is_raised_warned_of_or_ignored_as_asked(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((50, 6)), rng.standard_normal((80, 4))
+    with pytest.raises(AlignmentError, match="source has 50 rows; without pairs at least 100 are needed"):
+        EmbeddingTranslator(on_failure="raise").fit(x, y)
+    with pytest.warns(ConvergenceWarning, match="The fit failed .*source has 50 rows; .*nothing confirms"):
+        EmbeddingTranslator().fit(x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimator = EmbeddingTranslator(on_failure="ignore").fit(x, y)
+    assert estimator.verdict_.status is Status.FAILED
+    assert estimator.verdict_.score == 0
+    assert estimator.alignment_.method == "principal-axes"
+
+
+def test_small_samples_of_one_cloud_are_brought_together(rng: np.random.Generator) -> None:
+    """Principal axes and their skewness are all that few rows hold; where they are clear, they are followed."""
+    shape = rng.gamma(0.5, size=(90, 4)) * [8, 4, 2, 1]
+    turn = rotation(4, 4, rng)
+    y = 3 * shape @ turn + 5
+    estimator = EmbeddingTranslator(on_failure="ignore").fit(shape, y)
+    assert estimator.transform(shape) == pytest.approx(y, abs=1e-2)
+    assert estimator.inverse_transform(y) == pytest.approx(shape, abs=1e-2)
+    assert estimator.transform(np.zeros((1, 4))) == pytest.approx(np.full((1, 4), 5), abs=1e-2)
+    assert estimator.score(shape, y) == pytest.approx(0, abs=0.01)
+
+
+def test_the_fallback_stands_in_for_auto_without_pairs_only(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((50, 6)), rng.standard_normal((50, 6))
+    with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
+        EmbeddingTranslator("linear").fit(x, y)
+    with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
+        EmbeddingTranslator().fit(x, y, pairs=[[0, 0]])
+
+
+def test_the_score_falls_as_the_clouds_part(fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]) -> None:
+    x, y, _ = data
+    good, turned, collapsed = (fitted.score(*pair) for pair in ((x[400:], y[:400]), (x, -y), (x[:1], y)))
+    assert -0.5 < good < 0
+    assert turned < good
+    assert collapsed < good
+    assert fitted.score(x, y) == fitted.score(x, y)
+
+
+def test_the_score_cannot_tell_pairs_apart(fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]) -> None:
+    x, y, _ = data
+    assert fitted.score(x, y) == pytest.approx(fitted.score(x, y[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({"on_failure": "cry"}, {}, "on_failure is 'cry'; choose from raise, warn, ignore"),
+        ({"method": "magic"}, {}, "There is no method 'magic'"),
+        ({"random_state": -1, "method": "identity"}, {}, "seed is -1"),
+        ({"max_rows": -1, "method": "identity"}, {}, "max_rows is -1"),
+        ({}, {"y": None}, "EmbeddingTranslator requires y to be passed, but the target y is None"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_in_words(
+    settings: dict[str, Any], arguments: dict[str, Any], message: str, rng: np.random.Generator
+) -> None:
+    x = rng.standard_normal((120, 8))
+    with pytest.raises(InputError, match=message):
+        EmbeddingTranslator(**settings).fit(**{"X": x, "y": x, **arguments})
+
+
+def test_a_score_against_another_width_is_refused(
+    fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]
+) -> None:
+    with pytest.raises(InputError, match="y has 16 columns; 12 are needed, as in fit"):
+        fitted.score(data[0], data[0])
+
+
+def test_nothing_is_translated_before_a_fit(data: tuple[Array, Array, Array]) -> None:
+    for method in ("transform", "inverse_transform"):
+        with pytest.raises(NotFittedError):
+            getattr(EmbeddingTranslator(), method)(data[0])
