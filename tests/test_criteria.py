@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import skew, wasserstein_distance
 
@@ -27,6 +27,7 @@ def test_agreement_is_the_mean_cosine(rng: np.random.Generator) -> None:
     assert agreement(a, b) == pytest.approx(np.mean(cosines))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.01, 100))
 def test_agreement_ignores_length_and_stays_between_its_bounds(seed: int, scale: float) -> None:
     a, b = np.random.default_rng(seed).standard_normal((2, 12, 4))
@@ -82,6 +83,7 @@ def test_hubness_is_zero_where_all_rows_are_as_often_neighbours() -> None:
     assert hubness(between, ring) == 0
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rank=st.integers(1, 6))
 def test_effective_rank_lies_between_one_and_the_rank(seed: int, rank: int) -> None:
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua.maps import AffineMap
@@ -16,8 +16,10 @@ Array = npt.NDArray[Any]
 
 
 def drawn(d_in: int, d_out: int, rng: np.random.Generator, **settings: Any) -> AffineMap:
-    shapes = ((d_in,), (d_in, d_out), (d_out,))
-    return AffineMap(*(rng.standard_normal(shape).astype(np.float32) for shape in shapes), **settings)
+    mean_in, matrix, mean_out = (
+        rng.standard_normal(shape).astype(np.float32) for shape in ((d_in,), (d_in, d_out), (d_out,))
+    )
+    return AffineMap(mean_in, matrix, mean_out, **settings)
 
 
 def formula(m: AffineMap, x: Array) -> Array:
@@ -30,6 +32,7 @@ def formula(m: AffineMap, x: Array) -> Array:
     return np.array(out).reshape(len(x), m.d_out)
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 20),
@@ -51,6 +54,7 @@ def test_a_map_is_its_formula(
     assert m(x) == pytest.approx(wanted, rel=1e-5, abs=1e-5 * max(1, magnify))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 40), cut=st.integers(0, 40), unit=st.booleans())
 def test_no_row_depends_on_another(seed: int, n: int, cut: int, unit: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua._backend import largest, take, to_device, to_numpy
@@ -42,6 +42,7 @@ def perturbed(truth: Array, rng: np.random.Generator, noise: float = 0.2) -> Arr
     return np.asarray(orthogonal(truth + noise * rng.standard_normal(truth.shape)), np.float32)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 7), st.integers(1, 7)))
 def test_the_polar_factor_is_orthonormal_and_nearest_of_all(seed: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(seed)
@@ -104,6 +105,7 @@ def test_polish_on_batches_agrees_with_polish_on_all_rows(
     assert np.vdot(whole, batched) / 14 > 0.85
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 300), m=st.integers(1, 12), axis=st.sampled_from([0, 1]))
 def test_largest_is_the_end_of_a_sort(seed: int, n: int, m: int, axis: int) -> None:
     x = np.random.default_rng(seed).standard_normal((n, m)).astype(np.float32)

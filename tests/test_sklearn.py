@@ -39,7 +39,9 @@ def fitted(data: tuple[Array, Array, Array]) -> EmbeddingTranslator:
 # The samples of these checks are tiny, so every fit says that it failed: by the very warning scikit-learn knows.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([EmbeddingTranslator(), EmbeddingTranslator(random_state=None, on_failure="ignore")])
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [EmbeddingTranslator(), EmbeddingTranslator(random_state=None, on_failure="ignore")]
+)
 def test_the_scikit_learn_protocol_is_kept(estimator: Any, check: Any) -> None:
     check(estimator)
 
