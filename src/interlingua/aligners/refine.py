@@ -3,8 +3,7 @@
 `climb` is entropic Wasserstein-Procrustes on small random batches: a Sinkhorn coupling of the mapped source rows with
 target rows, then the polar factor of the coupled cross-covariance. Small batches with a soft coupling carry a rough
 map a long way; many maps climb side by side. `polish` ends with all rows and mutual hub-corrected neighbours (CSLS).
-Neither
-sees pairs unless some are known, and both take numpy arrays or torch tensors.
+Neither sees pairs unless some are known, and both take numpy arrays or torch tensors.
 """
 
 from __future__ import annotations

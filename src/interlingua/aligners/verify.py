@@ -14,6 +14,7 @@ import numpy as np
 from interlingua import criteria
 from interlingua._arrays import FloatArray, unit_rows
 from interlingua._backend import to_numpy
+from interlingua.aligners.frames import polar
 from interlingua.aligners.search import Search
 from interlingua.alignment import Evidence, Status, Verdict
 
@@ -49,7 +50,7 @@ def verify(search: Search, matrix: FloatArray, translated: FloatArray, confirmed
         confirmed: agreement of the best independent start with the map, or None where the map was not searched for.
     """
     axes = search.coarse_axes
-    found = _orthonormal(axes[0].T @ matrix @ axes[1])
+    found = polar(axes[0].T @ matrix @ axes[1])
     maps = np.concatenate([found[None], search.nulls[:_NULL_MAPS]])
     a, b = (to_numpy(z) for z in search.coarse)
     checks = [_transport(search, found), *_refits(search, maps, a, b)]
@@ -197,8 +198,3 @@ def _judge(checks: list[_Limits]) -> Verdict:
 
 def _sentence(e: Evidence) -> str:
     return f"{e.name} is {e.value:.2f} ({e.null:.2f} where nothing is aligned, {e.threshold:.2f} wanted). {e.meaning}"
-
-
-def _orthonormal(matrix: FloatArray) -> FloatArray:
-    left, _, right = np.linalg.svd(matrix, full_matrices=False)
-    return np.asarray(left @ right, np.float32)
