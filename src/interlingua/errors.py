@@ -39,6 +39,10 @@ class AlignmentError(InterlinguaError, RuntimeError):
         self.alignment = alignment
 
 
+class TrainingError(InterlinguaError, RuntimeError):
+    """A training run cannot go on; the message says what to change."""
+
+
 class SpaceMismatchWarning(UserWarning):
     """Vectors given to a translator do not look like the space it was fitted on."""
 

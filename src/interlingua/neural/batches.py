@@ -1,0 +1,54 @@
+"""Batches straight from stored vectors, a pure function of the step: nothing to save, nothing to replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import FloatArray, unit_rows
+from interlingua.errors import InputError
+
+
+class Batches:
+    """Unpaired batches of several spaces; each space is shuffled anew when it has been gone through.
+
+    Args:
+        vectors: [n_k, d_k] of each space by name, arrays or memory maps of any float type.
+        size: rows a space in a batch, all processes together.
+        seed: decides the order; spaces are shuffled independently of each other.
+        part: which of how many equal parts of each batch is wanted, for several processes.
+
+    Raises:
+        InputError: a space has fewer rows than a batch.
+    """
+
+    def __init__(
+        self, vectors: Mapping[str, npt.NDArray[Any]], size: int, seed: int, part: tuple[int, int] = (0, 1)
+    ) -> None:
+        for name, rows in vectors.items():
+            if len(rows) < size:
+                raise InputError(
+                    f"{name} has {len(rows)} rows; a batch takes {size}. Pass more rows, or a smaller batch."
+                )
+        self._vectors: Sequence[npt.NDArray[Any]] = list(vectors.values())
+        self._size, self._seed, self._part = size, seed, part
+        self._order = lru_cache(maxsize=2 * len(self._vectors))(self._shuffled)
+
+    def __call__(self, step: int) -> list[FloatArray]:
+        """Return unit rows [size / parts, d_k] in float32 of each space for a step, counted from 0."""
+        return [self._rows(space, step) for space in range(len(self._vectors))]
+
+    def _rows(self, space: int, step: int) -> FloatArray:
+        vectors = self._vectors[space]
+        epoch, place = divmod(step, len(vectors) // self._size)
+        number, parts = self._part
+        share = self._size // parts
+        start = place * self._size + number * share
+        return unit_rows(np.asarray(vectors[self._order(space, epoch)[start : start + share]], np.float32))
+
+    def _shuffled(self, space: int, epoch: int) -> npt.NDArray[np.int64]:
+        return np.random.default_rng([self._seed, space, epoch]).permutation(len(self._vectors[space]))

@@ -1,0 +1,72 @@
+"""Checkpoints: written whole or not at all, read without executing anything in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interlingua.errors import InputError
+
+_FILE = "checkpoint.pt"
+_METRICS = "metrics.jsonl"
+
+
+def write(folder: Path, state: dict[str, Any]) -> None:
+    """Replace the checkpoint in ``folder``; a crash at any moment leaves the old one or the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{_FILE}.tmp"
+    with fresh.open("wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(folder / _FILE)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """Return the checkpoint in ``folder``, on the CPU, or None where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        return None
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
+
+
+def exists(folder: Path) -> bool:
+    """Return whether ``folder`` holds a checkpoint."""
+    return (folder / _FILE).is_file()
+
+
+class Metrics:
+    """A JSONL file of a run's numbers, one line a logged step.
+
+    Args:
+        folder: where it lies; None for no file.
+        upto: lines of later steps are dropped: the run will write them again.
+    """
+
+    def __init__(self, folder: Path | None, upto: int) -> None:
+        self._path = folder / _METRICS if folder else None
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
+        # A line that a crash cut short is of a step that will be done again.
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["at"] <= upto]
+        self._path.write_text("".join(kept), "utf-8")
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        """Append a line."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
