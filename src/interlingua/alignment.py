@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from interlingua._arrays import IntArray
 from interlingua.errors import AlignmentError
-from interlingua.maps import AffineMap
+from interlingua.maps import VectorMap
 from interlingua.spaces import EmbeddingSpace, SpaceProfile
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ class Alignment:
         seconds: wall time of the fit.
     """
 
-    forward: AffineMap
-    backward: AffineMap
+    forward: VectorMap
+    backward: VectorMap
     verdict: Verdict
     method: str
     seed: int
@@ -112,7 +112,7 @@ class Alignment:
         Raises:
             AlignmentError: the verdict is ``failed`` and ``force`` is not set.
         """
-        from interlingua.translator import Translator
+        from interlingua.translator import translator_of
 
         if self.verdict.status is Status.FAILED and not force:
             raise AlignmentError(
@@ -121,7 +121,7 @@ class Alignment:
                 + " Give more rows, rows of more similar content, or a few known pairs; force=True makes it anyway.",
                 self,
             )
-        return Translator(self.forward, self.backward, self.profiles, self.card())
+        return translator_of(self.forward, self.backward, self.profiles, self.card())
 
     def card(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain values for JSON."""

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua._arrays import FloatArray
+
+
+class VectorMap(Protocol):
+    """A function from rows of one space to rows of another, each row on its own."""
+
+    @property
+    def d_in(self) -> int:
+        """Width of incoming rows."""
+
+    @property
+    def d_out(self) -> int:
+        """Width of outgoing rows."""
+
+    def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
+        """Map rows [n, d_in] to [n, d_out]."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from interlingua.aligners.search import principal_axes
 from interlingua.alignment import Alignment, Status, Verdict
 from interlingua.criteria import sliced_wasserstein
 from interlingua.errors import InputError
-from interlingua.maps import AffineMap
+from interlingua.maps import AffineMap, VectorMap
 from interlingua.spaces import SpaceProfile
 
 _ON_FAILURE = ("raise", "warn", "ignore")
@@ -173,10 +173,11 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
 
 def _apply(
-    rows: npt.NDArray[Any], mapping: AffineMap, translate: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    rows: npt.NDArray[Any], mapping: VectorMap, translate: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 ) -> npt.NDArray[Any]:
     # Translators refuse zero rows, which have no direction; where directions play no part they are points like others.
-    return translate(rows) if mapping.unit_in else mapping(rows).astype(rows.dtype, copy=False)
+    has_lengths = isinstance(mapping, AffineMap) and not mapping.unit_in
+    return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
 
 
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import check_matrix, row_blocks
+from interlingua._arrays import FloatArray, check_matrix, row_blocks
 from interlingua.errors import InputError, OutputExistsError, SpaceMismatchWarning
-from interlingua.maps import AffineMap
+from interlingua.maps import AffineMap, VectorMap
+from interlingua.networks import Network, NetworkMap
 from interlingua.spaces import SpaceProfile
 
 FORMAT = 1
@@ -39,8 +40,8 @@ class Translator:
 
     def __init__(
         self,
-        forward: AffineMap,
-        backward: AffineMap,
+        forward: VectorMap,
+        backward: VectorMap,
         profiles: tuple[SpaceProfile, SpaceProfile],
         card: Mapping[str, Any],
     ) -> None:
@@ -77,12 +78,11 @@ class Translator:
         """Return target rows [n, d_target] as source rows [n, d_source]; otherwise as :meth:`translate`."""
         return self._apply(y, self.backward, self.profiles[1], "target")
 
-    def _apply(self, x: Any, mapping: AffineMap, profile: SpaceProfile, side: str) -> npt.NDArray[Any]:
+    def _apply(self, x: Any, mapping: VectorMap, profile: SpaceProfile, side: str) -> npt.NDArray[Any]:
         single = np.ndim(x) == 1
         rows = check_matrix(np.asarray(x)[None] if single else x, f"{side} vectors", width=mapping.d_in)
         _warn_if_foreign(rows, profile, side)
-        dtype = rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float32)
-        out = np.empty((len(rows), mapping.d_out), dtype)
+        out = np.empty((len(rows), mapping.d_out), _float_type(rows))
         for block in row_blocks(len(rows)):
             out[block] = mapping(rows[block])
         return out[0] if single else out
@@ -104,7 +104,7 @@ class Translator:
         fresh.mkdir()
         try:
             save_file(self._tensors(), fresh / _WEIGHTS)
-            card = {"format": FORMAT, "kind": "affine", "maps": self._map_settings(), **self.card}
+            card = {"format": FORMAT, **self._map_card(), **self.card}
             (fresh / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
             (fresh / _README).write_text(_model_card(card), "utf-8")
             if folder.exists():
@@ -133,45 +133,114 @@ class Translator:
         try:
             card = json.loads((folder / _CARD).read_text("utf-8"))
             tensors: dict[str, Any] = load_file(folder / _WEIGHTS)
-            if card.pop("format") != FORMAT or card.pop("kind") != "affine":
+            known = card.pop("format") == FORMAT
+            restore = _RESTORERS.get(card.pop("kind"))
+            if not known or restore is None:
                 raise InputError(f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade.")
-            settings = card.pop("maps")
-            forward, backward = (
-                AffineMap(**{part: tensors[f"{way}.{part}"] for part in _PARTS}, **settings[way])
-                for way in ("forward", "backward")
-            )
+            forward, backward = restore(card.pop("maps"), tensors)
             source, target = (
                 SpaceProfile(*(tensors[f"{side}.{part}"] for part in ("mean", "basis", "low", "high")))
                 for side in _SIDES
             )
-        except (KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, SafetensorError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
         if not _fit_together(forward, backward, source, target):
             raise InputError(f"{folder} is damaged (the tensors disagree on the widths); fit again.")
-        return cls(forward, backward, (source, target), card)
+        return translator_of(forward, backward, (source, target), card)
 
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
-        tensors = {}
-        for way, mapping in (("forward", self.forward), ("backward", self.backward)):
-            for part in _PARTS:
-                tensors[f"{way}.{part}"] = np.ascontiguousarray(getattr(mapping, part), np.float32)
+        tensors = self._map_tensors()
         for side, profile in zip(_SIDES, self.profiles, strict=True):
             for part in ("mean", "basis", "low", "high"):
                 tensors[f"{side}.{part}"] = np.ascontiguousarray(getattr(profile, part), np.float32)
         return tensors
 
-    def _map_settings(self) -> dict[str, dict[str, Any]]:
+    def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
         return {
-            way: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
-            for way, m in (("forward", self.forward), ("backward", self.backward))
+            f"{way}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
+            for way, mapping in (("forward", self.forward), ("backward", self.backward))
+            for part in _PARTS
         }
+
+    def _map_card(self) -> dict[str, Any]:
+        maps: dict[str, Any] = {"forward": self.forward, "backward": self.backward}
+        settings = {
+            way: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
+            for way, m in maps.items()
+        }
+        return {"kind": "affine", "maps": settings}
 
     def __repr__(self) -> str:
         """Return both widths and the verdict."""
         status = self.card.get("verdict", {}).get("status", "no verdict")
         return f"Translator({self.d_source} -> {self.d_target}, {status})"
+
+
+class NeuralTranslator(Translator):
+    """A translator through a network: every direction between its named spaces, and the latent space they meet in.
+
+    ``translate`` and ``invert`` go between source and target; the network may know more spaces than these two.
+    """
+
+    @property
+    def network(self) -> Network:
+        """The network behind both directions."""
+        if not isinstance(self.forward, NetworkMap):
+            raise InputError(f"A network is needed here and {type(self.forward).__name__} arrived; use Translator.")
+        return self.forward.network
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The names of all spaces."""
+        return self.network.names
+
+    def between(self, x: Any, source: str, target: str) -> npt.NDArray[Any]:
+        """Return rows [n, d] of one named space as rows of another, or of itself; otherwise as :meth:`translate`.
+
+        Raises:
+            InputError: no such space, another width, NaN, infinity or a zero row.
+        """
+        return self._through(x, source, lambda rows: self.network.translate(rows, source, target))
+
+    def encode(self, x: Any, space: str) -> npt.NDArray[Any]:
+        """Return latents [n, latent] of rows [n, d] of a named space: equal texts lie close whatever the space.
+
+        Raises:
+            InputError: as :meth:`between`.
+        """
+        return self._through(x, space, lambda rows: self.network.encode(rows, space))
+
+    def decode(self, z: Any, space: str) -> npt.NDArray[Any]:
+        """Return rows [n, d] of a named space for latents [n, latent].
+
+        Raises:
+            InputError: as :meth:`between`.
+        """
+        latents = check_matrix(z, "latents", width=self.network.latent)
+        return self.network.decode(np.asarray(latents, _float_type(latents)), space)
+
+    def _through(self, x: Any, space: str, function: Callable[[FloatArray], FloatArray]) -> npt.NDArray[Any]:
+        if space not in self.network.widths:
+            raise InputError(f"There is no space {space!r} in this translator; it knows {', '.join(self.spaces)}.")
+        rows = check_matrix(x, f"{space} vectors", width=self.network.widths[space])
+        return np.concatenate([function(rows[block]) for block in row_blocks(len(rows))]).astype(_float_type(rows))
+
+    def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
+        return {f"network.{name}": np.ascontiguousarray(t, np.float32) for name, t in self.network.tensors.items()}
+
+    def _map_card(self) -> dict[str, Any]:
+        ends = [getattr(self.forward, end) for end in _SIDES]
+        return {"kind": "network", "maps": {"ends": ends, **self.network.settings()}}
+
+
+def translator_of(
+    forward: VectorMap, backward: VectorMap, profiles: tuple[SpaceProfile, SpaceProfile], card: Mapping[str, Any]
+) -> Translator:
+    """Return the translator that goes with the kind of maps; arguments as :class:`Translator` takes them."""
+    kind = NeuralTranslator if isinstance(forward, NetworkMap) else Translator
+    return kind(forward, backward, profiles, card)
 
 
 def load(path: str | Path) -> Translator:
@@ -196,13 +265,41 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
         raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")
 
 
-def _fit_together(forward: AffineMap, backward: AffineMap, source: SpaceProfile, target: SpaceProfile) -> bool:
-    here, there = source.mean.shape, target.mean.shape
-    ways = ((forward, here, there), (backward, there, here))
-    return all(m.matrix.shape == a + b and m.mean_in.shape == a and m.mean_out.shape == b for m, a, b in ways) and all(
-        p.mean.ndim == 1 and p.basis.ndim == 2 and len(p.basis) == len(p.mean) and p.low.shape == p.high.shape == (2,)
-        for p in (source, target)
+def _affine_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
+    forward, backward = (
+        AffineMap(**{part: tensors[f"{way}.{part}"] for part in _PARTS}, **settings[way])
+        for way in ("forward", "backward")
     )
+    if not all(m.mean_in.shape == (m.d_in,) and m.mean_out.shape == (m.d_out,) for m in (forward, backward)):
+        raise ValueError("the tensors disagree on the widths")
+    return forward, backward
+
+
+def _network_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
+    prefix = "network."
+    network = Network.restore(settings, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    source, target = settings["ends"]
+    return NetworkMap(network, source, target), NetworkMap(network, target, source)
+
+
+# A closed table: a card can only name what stands here.
+_RESTORERS = {"affine": _affine_maps, "network": _network_maps}
+
+
+def _fit_together(forward: VectorMap, backward: VectorMap, source: SpaceProfile, target: SpaceProfile) -> bool:
+    widths = (forward.d_in, forward.d_out)
+    return (
+        widths == (backward.d_out, backward.d_in)
+        and (source.mean.shape, target.mean.shape) == tuple((width,) for width in widths)
+        and all(
+            p.basis.ndim == 2 and len(p.basis) == len(p.mean) and p.low.shape == p.high.shape == (2,)
+            for p in (source, target)
+        )
+    )
+
+
+def _float_type(rows: npt.NDArray[Any]) -> np.dtype[Any]:
+    return rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float32)
 
 
 def _warn_if_foreign(rows: npt.NDArray[Any], profile: SpaceProfile, side: str) -> None:

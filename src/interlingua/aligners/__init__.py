@@ -11,6 +11,7 @@ from interlingua.errors import InputError
 _PATHS = MappingProxyType(
     {
         "linear": "interlingua.aligners.linear:Linear",
+        "adversarial": "interlingua.aligners.adversarial:Adversarial",
         "mini-vec2vec": "interlingua.aligners.mini_vec2vec:MiniVec2Vec",
         "centroids": "interlingua.aligners.centroids:CentroidConsensus",
         "procrustes": "interlingua.aligners.procrustes:Procrustes",

@@ -13,17 +13,20 @@ import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, IntArray, unit_rows
 from interlingua.aligners import PAIRED, aligner
+from interlingua.aligners.adversarial import Adversarial
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import Linear, known_rows, obstacle
 from interlingua.aligners.search import Search
 from interlingua.aligners.verify import verify, verify_pairs
 from interlingua.alignment import Alignment, Status, Verdict
 from interlingua.errors import InputError
-from interlingua.maps import AffineMap
+from interlingua.maps import AffineMap, VectorMap
 from interlingua.spaces import EmbeddingSpace, SpaceProfile, as_space
 
 # Rows a side that a fit reads at most; linear maps gain little from more.
 MAX_ROWS = 20_000
+# Settings of this machine, which a card that travels does not tell.
+_LOCAL = ("folder", "resume", "tensorboard")
 _PACKAGES = ("interlingua", "numpy", "scipy", "scikit-learn")
 
 
@@ -86,16 +89,24 @@ def align(
     trace: list[dict[str, Any]] = [{"step": "rows", "source": len(rows[0]), "target": len(rows[1])}]
     known = known_rows(source.vectors, target.vectors, known_pairs)
     report = on_step or (lambda step: None)
+    forward: VectorMap
+    backward: VectorMap
     if isinstance(solver, Linear):
         forward, backward, steps, found = solver.solve(rows[0], rows[1], known=known, seed=seed, report=report)
         trace += steps
         verdict = verify(found.search, found.rotation, _translated(forward, rows), found.confirmed)
+    elif isinstance(solver, Adversarial):
+        vectors = source.vectors, target.vectors
+        forward, backward, steps, verdict = solver.solve(
+            vectors, (rows[0], rows[1]), known=known, seed=seed, report=report
+        )
+        trace += steps
     else:
         matched = None if known_pairs is None else np.stack([np.arange(len(known_pairs))] * 2, axis=1)
         data = rows if known is None else list(known)
-        forward, backward, step = solver.maps(*data, pairs=matched, seed=seed)
+        affine, backward, step = solver.maps(*data, pairs=matched, seed=seed)
         trace.append({"step": name, **step})
-        verdict = _verdict(solver, forward, rows, known, seed)
+        forward, verdict = affine, _verdict(solver, affine, rows, known, seed)
     report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
     return Alignment(
         forward=forward,
@@ -103,7 +114,7 @@ def align(
         verdict=verdict,
         method=name,
         seed=seed,
-        settings={k: v for k, v in asdict(solver).items() if not callable(v)} | {"max_rows": max_rows},
+        settings=_told(solver) | {"max_rows": max_rows},
         source=source.describe(),
         target=target.describe(),
         profiles=(SpaceProfile.of(rows[0]), SpaceProfile.of(rows[1])),
@@ -111,6 +122,10 @@ def align(
         versions={package: version(package) for package in _PACKAGES},
         seconds=time.perf_counter() - started,
     )
+
+
+def _told(solver: Any) -> dict[str, Any]:
+    return {name: value for name, value in asdict(solver).items() if not callable(value) and name not in _LOCAL}
 
 
 def _check_numbers(seed: int, max_rows: int | None) -> None:
@@ -159,6 +174,6 @@ def _verdict(
     return verify(search, polar(forward.matrix), _translated(forward, rows), None)
 
 
-def _translated(forward: AffineMap, rows: list[FloatArray]) -> FloatArray:
+def _translated(forward: VectorMap, rows: list[FloatArray]) -> FloatArray:
     """Return translated source rows as the target's frame sees them."""
     return unit_rows(forward(rows[0])) - Frame.of(rows[1]).mean

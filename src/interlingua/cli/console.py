@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from interlingua.errors import SpaceMismatchWarning
 
+_SHOWN_TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "bold red"}
 
 
@@ -69,6 +70,23 @@ def working(what: str) -> Iterator[None]:
     """Show that something without a known length goes on, where a person watches."""
     with stderr().status(f"{what} ..."):
         yield
+
+
+@contextmanager
+def training_progress(what: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show the steps of a training run with its loss terms and the time left; yields what to call after each."""
+    screen = stderr()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[terms]}"), console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task(f"{what} ...", total=None, terms="")
+
+        def follow(step: dict[str, Any]) -> None:
+            if step.get("step") == "train":
+                shown = {name: step[name] for name in _SHOWN_TERMS if name in step}
+                terms = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+                bar.update(task, completed=step["at"], total=step["of"], terms=terms)
+
+        yield follow
 
 
 class _RateColumn(ProgressColumn):

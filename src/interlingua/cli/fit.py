@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from interlingua._arrays import IntArray
     from interlingua.alignment import Alignment
     from interlingua.spaces import EmbeddingSpace
+
+
+_PANEL = "Options of --method adversarial"
 
 
 def fit(
@@ -50,6 +53,33 @@ def fit(
     allow_failed: Annotated[
         bool, typer.Option("--allow-failed", help="Write the translator although the verdict is failed.")
     ] = False,
+    preset: Annotated[
+        str | None, typer.Option(help="adversarial: small (default, for a CPU) or paper.", rich_help_panel=_PANEL)
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="adversarial: warm (default, from the linear alignment) or cold.", rich_help_panel=_PANEL),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="adversarial: training steps.", rich_help_panel=_PANEL)
+    ] = None,
+    restarts: Annotated[
+        int | None,
+        typer.Option(min=1, help="adversarial: seeds tried; the best without pairs is kept.", rich_help_panel=_PANEL),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="adversarial: keep checkpoints and metrics here.", rich_help_panel=_PANEL),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="adversarial: go on from the checkpoints in --run.", rich_help_panel=_PANEL)
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="adversarial: also metrics for TensorBoard.", rich_help_panel=_PANEL)
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="adversarial: cpu (default), or auto for a GPU.", rich_help_panel=_PANEL)
+    ] = None,
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,6 +91,17 @@ def fit(
     """
     _check_outputs(out, report, force=force)
     inputs.check_method(method)
+    training = inputs.training_settings(
+        method,
+        preset=preset,
+        start=start,
+        steps=steps,
+        restarts=restarts,
+        folder=None if run is None else str(run),
+        resume=resume or None,
+        tensorboard=tensorboard or None,
+        device=device,
+    )
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
     known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
     with open_journal(log) as journal:
@@ -71,7 +112,7 @@ def fit(
         }
         journal("read", **used)
         _note_samples(used)
-        alignment = _align(spaces, known, method, seed, journal)
+        alignment = _align(spaces, known, method, seed, journal, training)
         written: dict[str, Path] = {}
         if alignment.verdict.status != "failed" or allow_failed:
             written = _write(alignment, spaces, out, report, force=force)
@@ -105,13 +146,21 @@ def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def _align(
-    spaces: Sequence[EmbeddingSpace], pairs: IntArray | None, method: str, seed: int, journal: Journal
+    spaces: Sequence[EmbeddingSpace],
+    pairs: IntArray | None,
+    method: str,
+    seed: int,
+    journal: Journal,
+    settings: Mapping[str, Any],
 ) -> Alignment:
     import interlingua
 
     source, target = spaces
-    with console.working(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"):
-        alignment = interlingua.align(source, target, pairs=pairs, method=method, seed=seed)
+    what = f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
+    with console.training_progress(what) if method == "adversarial" else console.working(what) as on_step:
+        alignment = interlingua.align(
+            source, target, pairs=pairs, method=method, seed=seed, on_step=on_step, **settings
+        )
     for step in alignment.trace:
         journal("step", **step)
     verdict = alignment.verdict

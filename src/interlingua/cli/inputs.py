@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,23 @@ def check_method(name: str) -> None:
 
     if name not in METHODS:
         raise InputError(f"There is no method {name!r}; choose from {', '.join(METHODS)}.")
+
+
+def training_settings(method: str, **given: Any) -> dict[str, Any]:
+    """Return the settings of the adversarial method that were given, or refuse them where another method runs.
+
+    Raises:
+        InputError: a setting was given and the method has none.
+    """
+    settings = {name: value for name, value in given.items() if value is not None}
+    if method == "adversarial":
+        from interlingua.aligners import aligner
+
+        aligner(method, **settings).settings()
+    elif settings:
+        option = {"folder": "run"}.get(next(iter(settings)), next(iter(settings)))
+        raise InputError(f"--{option} belongs to --method adversarial; the method is {method}.")
+    return settings
 
 
 def check_widths(files: Sequence[VectorFile], translator: Translator) -> None:

@@ -39,7 +39,9 @@ def read(folder: Path) -> dict[str, Any] | None:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} is damaged ({error}); remove it to start again.") from error
+        raise InputError(
+            f"{path} is damaged ({type(error).__name__} on reading it); remove it to start again."
+        ) from error
 
 
 def exists(folder: Path) -> bool:

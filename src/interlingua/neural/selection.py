@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import permutations
 from typing import Any
 
@@ -23,11 +23,18 @@ class Selection:
     Args:
         vectors: [n_k, d_k] of each space by name.
         seed: decides which rows are looked at.
+        teachers: translations that were to be kept to, by (from, to); agreement with them then counts above all.
     """
 
-    def __init__(self, vectors: Mapping[str, npt.NDArray[Any]], *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        vectors: Mapping[str, npt.NDArray[Any]],
+        *,
+        seed: int = 0,
+        teachers: Mapping[tuple[str, str], Callable[[FloatArray], FloatArray]] | None = None,
+    ) -> None:
         rng = np.random.default_rng([seed, 1])
-        self._seed = seed
+        self._seed, self._teachers = seed, teachers or {}
         self.rows: dict[str, FloatArray] = {}
         self._others: dict[str, FloatArray] = {}
         for name, rows in vectors.items():
@@ -39,7 +46,15 @@ class Selection:
         """Return the measurements, means over all directions; ``score`` is what to choose by."""
         lines = [self._measure(network, j, k) for j, k in permutations(network.names, 2)]
         mean = {name: float(np.mean([line[name] for line in lines])) for name in lines[0]}
-        return {"score": mean["neighbours"] + mean["geometry"] + mean["cycle"] - mean["distance"], **mean}
+        score = mean["neighbours"] + mean["geometry"] + mean["cycle"] - mean["distance"]
+        if not self._teachers:
+            return {"score": score, **mean}
+        agreed = [self._agreed(network, j, k) for j, k in self._teachers]
+        return {"score": 10 * float(np.mean(agreed)) + score / 10, "consensus": float(np.mean(agreed)), **mean}
+
+    def _agreed(self, network: Network, source: str, target: str) -> float:
+        rows = self.rows[source]
+        return criteria.agreement(network.translate(rows, source, target), self._teachers[source, target](rows))
 
     def _measure(self, network: Network, source: str, target: str) -> dict[str, float]:
         x, y, other = self.rows[source], self.rows[target], self._others[target]

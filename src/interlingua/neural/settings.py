@@ -48,6 +48,8 @@ class Settings:
         latent_adversarial: weight of the discriminators on the latent space.
         latent_critics: ``"one"``: latents of all spaces are drawn to the last one's (the code); ``"all"``: one
             discriminator a space (the paper).
+        consensus: weight of the cosine distance between a translation and the teacher's; ours, not the paper's, and
+            without a teacher nothing.
         r1: weight of the discriminators' squared gradient at real rows; 0 computes nothing.
         r2: the same at fake rows.
         lr: learning rate of the networks (Adam).
@@ -88,6 +90,7 @@ class Settings:
     adversarial: float = 1.0
     latent_adversarial: float = 1.0
     latent_critics: str = "one"
+    consensus: float = 0.0
     r1: float = 0.0
     r2: float = 0.0
     lr: float = 2e-5

@@ -94,6 +94,7 @@ def network_terms(
     views: Views,
     s: Settings,
     gather: Gather = lambda x: x,
+    taught: Mapping[tuple[int, int], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Return the networks' terms, unweighted and by the names of their weights; those of weight 0 are left out.
 
@@ -104,6 +105,7 @@ def network_terms(
         views: what the networks made of it.
         s: which terms, in which form.
         gather: joins a batch with those of the other processes, for terms that compare rows with each other.
+        taught: the teacher's translations of the batch, by (from, to).
     """
     spaces = range(len(rows))
     terms: dict[str, Callable[[], Tensor]] = {
@@ -114,6 +116,10 @@ def network_terms(
         trips = _round_trips(generator, views, detached=s.cycle_detached)
         terms["cycle"] = lambda: _mean(losses.cosine_distance(rows[j], y) for (j, _), y in trips.items())
         terms["cycle_vsp"] = lambda: _preserved(rows, trips, views, s, gather)
+    if taught:
+        terms["consensus"] = lambda: _mean(
+            losses.cosine_distance(y, views.translated[way]) for way, y in taught.items()
+        )
     for name, games in critics.contests(rows, views).items():
         terms[name] = lambda games=games: _fooled(games, s.adversary)  # type: ignore[misc]
     return {name: term() for name, term in terms.items() if getattr(s, name)}

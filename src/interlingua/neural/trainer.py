@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from interlingua._arrays import require
+from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, TrainingError
 from interlingua.maps import AffineMap
 from interlingua.networks import Network
@@ -23,6 +23,8 @@ from interlingua.neural import checkpoints, nets, steps, warm
 from interlingua.neural.batches import Batches
 from interlingua.neural.settings import Settings
 
+# Translates unit rows [n, d_j] of one space into another.
+Teacher = Callable[[FloatArray], FloatArray]
 # Measures a network without pairs; the larger its "score", the better.
 Judge = Callable[[Network], Mapping[str, float]]
 Report = Callable[[dict[str, Any]], None]
@@ -55,6 +57,7 @@ class Trainer:
         settings: everything that can be chosen.
         seed: decides initial values, batches, dropout and noise.
         maps: a linear alignment to start from, as :func:`interlingua.neural.warm.open_with` takes it; None starts cold.
+        teachers: translations to keep to, by (from, to), with the weight ``consensus``; none by default.
         folder: where checkpoints and metrics go; None keeps none.
         judge: measures snapshots without pairs; the best is the result.
         report: called with a dict of numbers at every logged step.
@@ -69,6 +72,7 @@ class Trainer:
         *,
         seed: int = 0,
         maps: Mapping[str, tuple[AffineMap, AffineMap]] | None = None,
+        teachers: Mapping[tuple[str, str], Teacher] | None = None,
         folder: Path | None = None,
         judge: Judge | None = None,
         report: Report = lambda step: None,
@@ -83,11 +87,15 @@ class Trainer:
         s, world = settings, self._accelerator.num_processes
         self._batches = Batches(vectors, s.batch * world, seed, (self._accelerator.process_index, world))
         self._widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
+        names = list(self._widths)
+        self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
         hub = warm.narrowest(self._widths)
-        self.generator = nets.Generator(
-            self._widths, s, gated=maps is not None, latent=None if maps is None else self._widths[hub]
-        )
-        self.critics = steps.Critics(list(self._widths.values()), self.generator.latent, s)
+        # torch draws values of its own first, from its global generator.
+        with _private_randomness(self._accelerator.device):
+            self.generator = nets.Generator(
+                self._widths, s, gated=maps is not None, latent=None if maps is None else self._widths[hub]
+            )
+            self.critics = steps.Critics(list(self._widths.values()), self.generator.latent, s)
         nets.build([self.generator, self.critics], seed)
         if maps is not None:
             warm.open_with(self.generator, maps, hub)
@@ -164,7 +172,9 @@ class Trainer:
                 critics.zero_grad()
             self.critics.requires_grad_(False).eval()
             with accelerator.autocast():
-                own = steps.network_terms(self.generator, self.critics, rows, views, s, self._gather)
+                own = steps.network_terms(
+                    self.generator, self.critics, rows, views, s, self._gather, self._taught(rows)
+                )
                 loss = steps.total(own, s)
             accelerator.backward(loss / s.accumulate)
             self.critics.requires_grad_(True).train()
@@ -183,6 +193,13 @@ class Trainer:
             lengths = [self.settings.noise / math.sqrt(x.shape[1]) for x in rows]
             rows = [nets.unit(x + a * torch.randn_like(x)) for x, a in zip(rows, lengths, strict=True)]
         return rows
+
+    def _taught(self, rows: list[Tensor]) -> dict[tuple[int, int], Tensor]:
+        device = self._accelerator.device
+        return {
+            (j, k): nets.unit(torch.as_tensor(teach(rows[j].cpu().numpy())).to(device))
+            for (j, k), teach in self._teachers.items()
+        }
 
     def _pace(self) -> float:
         """Return the share of the learning rates at this step."""

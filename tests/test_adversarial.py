@@ -1,0 +1,160 @@
+"""``method="adversarial"`` from end to end: two spaces to a translator that is saved, loaded and asked everything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interlingua as il
+from interlingua.aligners import METHODS, aligner
+from interlingua.aligners.adversarial import Adversarial
+from interlingua.errors import InputError
+from interlingua.translator import NeuralTranslator
+from planted import Problem, problem
+
+TINY: dict[str, Any] = {
+    "width": 24, "latent": 16, "critic_width": 16, "critic_depth": 3, "batch": 64,
+    "warmup": 5, "check_every": 10, "save_every": 10, "log_every": 5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planted_problem() -> Problem:
+    return problem(700, (20, 14), 8, 0)
+
+
+@pytest.fixture(scope="module")
+def warm(planted_problem: Problem) -> il.Alignment:
+    return il.align(
+        planted_problem.source, planted_problem.target, method="adversarial", steps=20, changes=TINY, max_rows=600
+    )
+
+
+@pytest.fixture(scope="module")
+def translator(warm: il.Alignment) -> NeuralTranslator:
+    made = warm.translator(force=True)
+    assert isinstance(made, NeuralTranslator)
+    return made
+
+
+def test_the_method_is_there_by_name() -> None:
+    assert "adversarial" in METHODS
+    assert aligner("adversarial", start="cold").start == "cold"
+
+
+def test_the_result_is_an_alignment_like_any_other(warm: il.Alignment) -> None:
+    assert warm.method == "adversarial"
+    assert warm.verdict.evidence
+    assert warm.settings["changes"] == TINY
+    assert not {"folder", "resume"} & warm.settings.keys()
+    assert [step["step"] for step in warm.trace][-1] == "run"
+
+
+def test_a_warm_run_is_no_worse_than_its_start(warm: il.Alignment, planted_problem: Problem) -> None:
+    p = planted_problem
+    start = il.align(p.source, p.target, method="linear", fidelity=False, max_rows=600)
+    scores = [
+        il.evaluate(a.translator(force=True), p.source_eval, p.target_eval, bootstrap=0).forward.top1.value
+        for a in (start, warm)
+    ]
+    assert scores[1] >= scores[0] - 0.01
+
+
+def test_a_translator_survives_its_folder(
+    translator: NeuralTranslator, planted_problem: Problem, tmp_path: Path
+) -> None:
+    loaded = il.load(translator.save(tmp_path / "t"))
+    assert isinstance(loaded, NeuralTranslator)
+    x, y = planted_problem.source_eval, planted_problem.target_eval
+    assert np.array_equal(loaded.translate(x), translator.translate(x))
+    assert np.array_equal(loaded.invert(y), translator.invert(y))
+    assert loaded.card == translator.card
+    assert (loaded.d_source, loaded.d_target) == (20, 14)
+    assert loaded.translate(x[0].astype(np.float16)).dtype == np.float16
+
+
+def test_a_saved_translator_is_used_without_torch_or_accelerate(
+    translator: NeuralTranslator, planted_problem: Problem, tmp_path: Path
+) -> None:
+    translator.save(tmp_path / "t")
+    np.save(tmp_path / "x.npy", planted_problem.source_eval[:5])
+    code = (
+        "import sys; sys.modules.update(torch=None, accelerate=None)\n"
+        "import numpy as np, interlingua as il\n"
+        f"t = il.load({str(tmp_path / 't')!r}); np.save({str(tmp_path / 'y.npy')!r}, t.translate(np.load("
+        f"{str(tmp_path / 'x.npy')!r})))"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    assert np.load(tmp_path / "y.npy") == pytest.approx(translator.translate(planted_problem.source_eval[:5]), abs=1e-6)
+
+
+def test_every_direction_goes_through_the_latent_space(translator: NeuralTranslator, planted_problem: Problem) -> None:
+    x = planted_problem.source_eval
+    z = translator.encode(x, "source")
+    assert z.shape == (len(x), 14)
+    assert translator.spaces == ("source", "target")
+    for space in translator.spaces:
+        assert translator.decode(z, space) == pytest.approx(translator.between(x, "source", space), abs=1e-6)
+    assert translator.between(x, "source", "target") == pytest.approx(translator.translate(x), abs=1e-6)
+
+
+def test_unknown_spaces_and_wrong_widths_are_refused(translator: NeuralTranslator) -> None:
+    with pytest.raises(InputError, match="There is no space 'left' in this translator; it knows source, target"):
+        translator.encode(np.eye(20), "left")
+    with pytest.raises(InputError, match="source vectors has 14 columns; 20 are needed"):
+        translator.between(np.eye(14), "source", "target")
+
+
+def test_a_damaged_network_is_noticed(translator: NeuralTranslator, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    file = translator.save(tmp_path / "t") / "translator.safetensors"
+    tensors = load_file(file)
+    tensors["network.exits.0.skip.weight"] = tensors["network.exits.0.skip.weight"][:, :-1].copy()
+    save_file(tensors, file)
+    with pytest.raises(InputError, match="is damaged"):
+        il.load(tmp_path / "t")
+
+
+def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, tmp_path: Path) -> None:
+    p = planted_problem
+    alignment = il.align(
+        p.source, p.target, method="adversarial", start="cold", steps=10, restarts=2, changes=TINY, folder=str(tmp_path)
+    )
+    runs = [step for step in alignment.trace if step["step"] == "run"]
+    assert [run["seed"] for run in runs] == [0, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-0", "seed-1"]
+    assert alignment.verdict.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
+        ({"restarts": 0}, "restarts is 0; at least 1"),
+        ({"resume": True}, "resume and tensorboard need the folder of a run"),
+        ({"changes": {"depth": 3}}, "There is no setting 'depth'"),
+        ({"start": "cold", "pairs": [[0, 0]]}, "pairs were given and a cold start uses none"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_any_work(
+    settings: dict[str, Any], message: str, planted_problem: Problem
+) -> None:
+    with pytest.raises(InputError, match=message):
+        il.align(planted_problem.source, planted_problem.target, method="adversarial", **settings)
+
+
+def test_few_rows_are_refused() -> None:
+    rows = np.random.default_rng(0).standard_normal((50, 12))
+    with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
+        il.align(rows, rows, method="adversarial")
+
+
+def test_settings_are_the_preset_s_unless_changed() -> None:
+    assert Adversarial(preset="paper", start="cold").settings().width == 1024
+    assert Adversarial(steps=7, changes={"width": 33}).settings().width == 33

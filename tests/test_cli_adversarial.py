@@ -1,0 +1,44 @@
+"""``interlingua fit --method adversarial``: options, progress and resuming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from command_line import Run
+
+SMALL = ("--method", "adversarial", "--start", "cold", "--steps", 3, "--allow-failed")
+
+
+def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, tmp_path: Path) -> None:
+    files = folder / "source.npy", folder / "target.npy"
+    kept = tmp_path / "run"
+    done = run("fit", *files, "--out", tmp_path / "t", *SMALL, "--run", kept, "--json")
+    assert done.code == 0, done.err
+    assert (kept / "seed-0" / "checkpoint.pt").is_file()
+    again = run("fit", *files, "--out", tmp_path / "u", *SMALL, "--run", kept)
+    assert again.code == 2
+    assert "holds a run already" in again.err
+    resumed = run("fit", *files, "--out", tmp_path / "u", *SMALL, "--run", kept, "--resume", "--json")
+    assert resumed.code == 0, resumed.err
+    first, second = (tmp_path / name / "translator.safetensors" for name in "tu")
+    assert first.read_bytes() == second.read_bytes()
+    assert run("inspect", tmp_path / "t", "--json").json["method"] == "adversarial"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--steps", 5), "--steps belongs to --method adversarial; the method is auto"),
+        (("--run", "x"), "--run belongs to --method adversarial"),
+        (("--method", "adversarial", "--preset", "huge"), "preset is 'huge'"),
+        (("--method", "adversarial", "--resume"), "resume and tensorboard need the folder of a run"),
+    ],
+)
+def test_options_that_go_with_nothing_are_refused(
+    run: Run, folder: Path, tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    done = run("fit", folder / "source.npy", folder / "target.npy", "--out", tmp_path / "t", *options)
+    assert done.code == 2
+    assert message in done.err

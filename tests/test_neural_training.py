@@ -1,0 +1,313 @@
+"""Training: what a run is a function of, that it can be killed, and that its start is the alignment."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from interlingua._arrays import unit_rows
+from interlingua.errors import InputError, TrainingError
+from interlingua.maps import AffineMap
+from interlingua.networks import Network
+from interlingua.neural import checkpoints
+from interlingua.neural.batches import Batches
+from interlingua.neural.presets import PAPER, preset
+from interlingua.neural.selection import Selection
+from interlingua.neural.settings import Settings
+from interlingua.neural.trainer import Trainer
+from planted import encode, rotation, topics
+
+Rows = npt.NDArray[Any]
+WIDTHS = {"a": 12, "b": 8}
+QUICK = Settings(
+    width=16,
+    latent=10,
+    adapter_depth=3,
+    backbone_depth=3,
+    norm="layer",
+    dropout=0.1,
+    critic_depth=3,
+    critic_width=16,
+    lr=1e-3,
+    critic_lr=1e-3,
+    warmup=3,
+    average=0.9,
+    batch=32,
+    steps=12,
+    noise=0.05,
+    log_every=2,
+    check_every=4,
+    save_every=5,
+)
+
+
+@pytest.fixture
+def vectors() -> dict[str, Rows]:
+    rng = np.random.default_rng(0)
+    content = topics(300, 6, rng)
+    return {name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}
+
+
+def affine(d_in: int, d_out: int, seed: int) -> AffineMap:
+    rng = np.random.default_rng(seed)
+    means = [rng.standard_normal(d).astype(np.float32) / 10 for d in (d_in, d_out)]
+    return AffineMap(means[0], rotation(d_in, d_out, rng), means[1])
+
+
+def same(first: Network, second: Network) -> bool:
+    return first.tensors.keys() == second.tensors.keys() and all(
+        np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors
+    )
+
+
+def test_a_run_is_a_function_of_its_seed_and_leaves_torch_as_it_was(vectors: dict[str, Rows]) -> None:
+    before = torch.get_rng_state()
+    first, again, other = (Trainer(vectors, QUICK, seed=seed).run().network for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_batches_are_unit_rows_that_go_through_every_row_before_any_twice(vectors: dict[str, Rows]) -> None:
+    batches = Batches(vectors, 30, seed=1)
+    epoch = np.concatenate([batches(step)[0] for step in range(5)])
+    assert np.linalg.norm(epoch, axis=1) == pytest.approx(1, abs=1e-5)
+    assert len(np.unique(epoch.round(6), axis=0)) == 150
+    assert not np.array_equal(batches(5)[0], batches(0)[0])
+    assert all(np.array_equal(x, y) for x, y in zip(batches(3), Batches(vectors, 30, seed=1)(3), strict=True))
+
+
+def test_parts_of_a_batch_make_up_the_whole(vectors: dict[str, Rows]) -> None:
+    whole = Batches(vectors, 32, seed=0)(7)
+    parts = [Batches(vectors, 32, seed=0, part=(k, 2))(7) for k in (0, 1)]
+    for space in (0, 1):
+        assert np.array_equal(np.concatenate([part[space] for part in parts]), whole[space])
+
+
+def test_batches_come_straight_from_a_memory_map(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", vectors["a"].astype(np.float16))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    (rows,) = Batches({"a": mapped}, 10, seed=0)(0)
+    assert rows.dtype == np.float32
+    assert rows == pytest.approx(Batches({"a": vectors["a"]}, 10, seed=0)(0)[0], abs=2e-3)
+
+
+def test_fewer_rows_than_a_batch_are_refused(vectors: dict[str, Rows]) -> None:
+    with pytest.raises(InputError, match="b has 150 rows; a batch takes 200. Pass more rows, or a smaller batch"):
+        Trainer(vectors | {"a": np.ones((500, 12), np.float32)}, QUICK.changed(batch=200))
+    with pytest.raises(InputError, match="1 spaces were given; at least 2"):
+        Trainer({"a": vectors["a"]}, QUICK)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_warm_start_is_the_alignment_exactly(norm: str, swap: bool, vectors: dict[str, Rows]) -> None:
+    into, out = affine(12, 8, 1), affine(8, 12, 2)
+    spaces = dict(reversed(vectors.items())) if swap else vectors
+    trainer = Trainer(spaces, QUICK.changed(norm=norm, average=0.0), maps={"a": (into, out)})
+    network = trainer.snapshot()
+    assert network.latent == 8
+    assert network.translate(vectors["a"], "a", "b") == pytest.approx(into(vectors["a"]), abs=2e-6)
+    assert network.translate(vectors["b"], "b", "a") == pytest.approx(out(vectors["b"]), abs=2e-6)
+    assert network.translate(vectors["b"], "b", "b") == pytest.approx(unit_rows(vectors["b"]), abs=2e-6)
+
+
+def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]) -> None:
+    maps = {"a": (affine(12, 8, 1), affine(8, 12, 2))}
+    trained = Trainer(vectors, QUICK.changed(average=0.0), maps=maps).run().network
+    there = trained.translate(vectors["a"], "a", "b")
+    start = maps["a"][0](vectors["a"])
+    assert not np.allclose(there, start, atol=1e-5)
+    assert float((there * start).sum(axis=1).mean()) > 0.9
+
+
+def test_maps_that_are_missing_are_named(vectors: dict[str, Rows]) -> None:
+    with pytest.raises(InputError, match="The alignment has no maps between a and b; give both directions"):
+        Trainer(vectors, QUICK, maps={})
+
+
+def test_three_spaces_train_through_one_latent_space(vectors: dict[str, Rows]) -> None:
+    spaces = vectors | {"c": encode(topics(150, 6, np.random.default_rng(5)), 10, np.random.default_rng(6))}
+    network = Trainer(spaces, QUICK).run().network
+    assert network.names == ("a", "b", "c")
+    assert network.translate(spaces["c"], "c", "a").shape == (150, 12)
+
+
+def test_the_snapshot_that_the_judge_likes_best_is_kept(vectors: dict[str, Rows]) -> None:
+    seen: list[Network] = []
+
+    def judge(network: Network) -> dict[str, float]:
+        seen.append(network)
+        return {"score": {0: 0.1, 1: 0.5, 2: 0.9, 3: 0.2}[len(seen) - 1]}
+
+    trained = Trainer(vectors, QUICK, judge=judge).run()
+    assert [line["at"] for line in trained.history] == [0, 4, 8, 12]
+    assert (trained.best, trained.measures["score"]) == (8, 0.9)
+    assert same(trained.network, seen[2])
+
+
+def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[str, Rows]) -> None:
+    network = Trainer(vectors, QUICK.changed(steps=1)).run().network
+    measured = Selection(vectors)(network)
+    assert {"score", "neighbours", "geometry", "cycle", "distance", "hubness", "effective_rank"} <= measured.keys()
+    assert all(np.isfinite(value) for value in measured.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"adversary": "vanilla", "latent_critics": "all"},
+        {"adversary": "relativistic", "r1": 0.1, "r2": 0.1},
+        {"vsp_form": "translated", "cycle_detached": False},
+        {"vsp_form": "unpaired", "norm": "batch", "decay": True},
+        {"cycle": 0.0, "cycle_vsp": 0.0, "vsp": 0.0},
+        {"adversarial": 0.0, "latent_adversarial": 0.0, "accumulate": 2, "warmup": 0},
+    ],
+)
+def test_every_published_choice_trains(change: dict[str, Any], vectors: dict[str, Rows]) -> None:
+    lines: list[dict[str, Any]] = []
+    Trainer(vectors, QUICK.changed(**change), report=lines.append).run()
+    assert lines[-1]["at"] == 12
+    assert np.isfinite(lines[-1]["loss"])
+
+
+def test_both_learning_rates_rise_in_the_warm_up_and_stay(vectors: dict[str, Rows]) -> None:
+    trainer = Trainer(vectors, QUICK.changed(warmup=4, steps=8))
+    paces = []
+    for step in range(8):
+        trainer._step = step
+        paces.append(trainer._pace())
+    assert paces == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+    trainer.settings = trainer.settings.changed(decay=True)
+    trainer._step = 6
+    assert trainer._pace() == pytest.approx(0.5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_advice(vectors: dict[str, Rows]) -> None:
+    trainer = Trainer(vectors, QUICK)
+    with torch.no_grad():
+        trainer.generator.backbone.blocks[0][0].weight.fill_(float("nan"))  # type: ignore[index]
+    with pytest.raises(TrainingError, match="is not finite at step 2. Take a smaller lr than 0.001 or a longer warmup"):
+        trainer.run()
+
+
+RUN = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import numpy as np
+import torch
+from test_neural_training import QUICK, WIDTHS, encode, topics
+from interlingua.neural.selection import Selection
+from interlingua.neural.trainer import Trainer
+torch.set_num_threads(1)
+folder, die, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
+rng = np.random.default_rng(0)
+content = topics(300, 6, rng)
+vectors = {{name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}}
+trainer = Trainer(vectors, QUICK.changed(log_every=1), seed=3, folder=folder, judge=Selection(vectors))
+inner = trainer._train
+def train():
+    if trainer._step == die:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inner()
+trainer._train = train
+np.savez(folder / "final.npz", **trainer.run(resume=resume).network.tensors)
+"""
+
+
+def process(folder: Path, die: int, how: str) -> int:
+    folder.mkdir(exist_ok=True)
+    code = RUN.format(tests=str(Path(__file__).parent))
+    return subprocess.run([sys.executable, "-c", code, str(folder), str(die), how], check=False).returncode
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    """Killed before the first checkpoint, right after one and between two; always the network of the unbroken run."""
+    assert process(tmp_path / "whole", -1, "fresh") == 0
+    wanted = dict(np.load(tmp_path / "whole" / "final.npz"))
+    lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    broken = tmp_path / "broken"
+    for die, how in ((2, "fresh"), (5, "resume"), (8, "resume")):
+        assert process(broken, die, how) == -signal.SIGKILL
+    assert process(broken, -1, "resume") == 0
+    found = dict(np.load(broken / "final.npz"))
+    assert wanted.keys() == found.keys()
+    assert all(wanted[name].tobytes() == found[name].tobytes() for name in wanted)
+
+    def without_time(line: str) -> dict[str, Any]:
+        return {key: value for key, value in json.loads(line).items() if key != "seconds"}
+
+    again = (broken / "metrics.jsonl").read_text().splitlines()
+    assert [without_time(line) for line in again] == [without_time(line) for line in lines]
+
+
+def test_a_folder_with_a_run_is_not_started_over_nor_mixed(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    Trainer(vectors, QUICK, folder=tmp_path).run()
+    with pytest.raises(InputError, match="holds a run already; resume it, or choose another folder"):
+        Trainer(vectors, QUICK, folder=tmp_path).run()
+    with pytest.raises(InputError, match=r"holds a run with other settings \(lr 0.001, now 0.1\)"):
+        Trainer(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing of the kind")
+    with pytest.raises(InputError, match=r"checkpoint.pt is damaged .* remove it to start again"):
+        checkpoints.read(tmp_path)
+
+
+def test_presets_are_found_by_name_and_the_paper_s_is_the_published_one() -> None:
+    assert preset("paper", "cold") is PAPER
+    assert (PAPER.lr, PAPER.critic_lr, PAPER.batch, PAPER.warmup, PAPER.cycle) == (2e-5, 1e-5, 256, 2000, 10)
+    with pytest.raises(InputError, match="preset is 'large' and start 'warm'; choose from paper, small"):
+        preset("large", "warm")
+
+
+TWO = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import json, numpy as np, torch
+from test_neural_training import QUICK, WIDTHS, encode, topics
+from interlingua.neural.trainer import Trainer
+torch.set_num_threads(1)
+rng = np.random.default_rng(0)
+content = topics(300, 6, rng)
+vectors = {{name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}}
+s = QUICK.changed(dropout=0.0, noise=0.0, log_every=1, batch=int(sys.argv[2]))
+Trainer(vectors, s, folder=Path(sys.argv[1])).run()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one_with_the_doubled_batch(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(TWO.format(tests=str(Path(__file__).parent)))
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29617"]
+    for command in ([*launch, str(script), str(tmp_path / "two"), "16"], [str(script), str(tmp_path / "one"), "32"]):
+        subprocess.run([sys.executable, *command], check=True, timeout=300)
+    one, two = (
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    assert len(one) == len(two) == 12
+    for first, second in zip(one, two, strict=True):
+        assert second["loss"] == pytest.approx(first["loss"], rel=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+def test_a_run_on_an_accelerator_ends_with_finite_numbers(precision: str, vectors: dict[str, Rows]) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no accelerator is here")
+    network = Trainer(vectors, QUICK.changed(precision=precision), device="auto").run().network
+    assert np.isfinite(network.translate(vectors["a"], "a", "b")).all()
