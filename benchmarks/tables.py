@@ -17,7 +17,12 @@ GOOD, BAD = 0.5, 0.1
 
 def load(pattern: str = "*.jsonl") -> list[dict[str, Any]]:
     """Return the records of all result files."""
-    return [json.loads(line) for path in sorted(RESULTS.glob(pattern)) for line in path.read_text().splitlines()]
+    return [
+        json.loads(line)
+        for path in sorted(RESULTS.glob(pattern))
+        if not path.name.startswith("neural-")
+        for line in path.read_text().splitlines()
+    ]
 
 
 def summary(records: list[dict[str, Any]]) -> str:

@@ -132,6 +132,20 @@ def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, t
     assert alignment.verdict.status == "failed"
 
 
+def test_the_report_pictures_the_latent_space(
+    warm: il.Alignment, translator: NeuralTranslator, planted_problem: Problem, tmp_path: Path
+) -> None:
+    from interlingua.report import write_report
+
+    p = planted_problem
+    path = write_report(
+        tmp_path / "report.html", warm, translator=translator, source_eval=p.source_eval, target_eval=p.target_eval
+    )
+    page = path.read_text("utf-8")
+    assert "Source latents with target latents" in page
+    assert "the same text has a mean cosine of" in page
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -192,6 +192,12 @@ class NeuralTranslator(Translator):
         return self.forward.network
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """The names of source and target."""
+        forward = self.forward
+        return (forward.source, forward.target) if isinstance(forward, NetworkMap) else ("source", "target")
+
+    @property
     def spaces(self) -> tuple[str, ...]:
         """The names of all spaces."""
         return self.network.names
@@ -231,8 +237,7 @@ class NeuralTranslator(Translator):
         return {f"network.{name}": np.ascontiguousarray(t, np.float32) for name, t in self.network.tensors.items()}
 
     def _map_card(self) -> dict[str, Any]:
-        ends = [getattr(self.forward, end) for end in _SIDES]
-        return {"kind": "network", "maps": {"ends": ends, **self.network.settings()}}
+        return {"kind": "network", "maps": {"ends": list(self.ends), **self.network.settings()}}
 
 
 def translator_of(

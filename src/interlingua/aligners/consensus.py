@@ -15,14 +15,14 @@ from interlingua.aligners.frames import polar
 from interlingua.aligners.refine import mutual_neighbors
 from interlingua.aligners.search import Search
 
-_PART = 0.7
+_PART = 0.5
 _NEIGHBORS = (50, 50)
 _PSEUDO_NEIGHBORS, _PSEUDO_RIDGE = 5, 0.1
 _MAX_ROWS = 6000
 
 
 def consensus(
-    search: Search, rotation: FloatArray, rng: np.random.Generator, *, refits: int = 12, share: float = 0.25
+    search: Search, rotation: FloatArray, rng: np.random.Generator, *, refits: int = 12, share: float = 0.3
 ) -> tuple[FloatArray, FloatArray]:
     """Return what refits agree on as matrices [d_source, d_target] and [d_target, d_source].
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from interlingua._arrays import require
 from interlingua.report import _figures, _rows
+from interlingua.translator import NeuralTranslator
 
 if TYPE_CHECKING:
     from interlingua.alignment import Alignment, Evidence
@@ -84,7 +85,7 @@ def write_report(
         evidence=[(item, _share_of_threshold(item)) for item in alignment.verdict.evidence],
         evaluation=evaluation,
         scores=_scores(evaluation) if evaluation else [],
-        pictures=_pictures(rows) if rows else None,
+        pictures=_pictures(rows, translator) if rows else None,
         heat_limit=_figures.HEAT_LIMIT,
         alignment=alignment,
     )
@@ -96,7 +97,7 @@ def write_report(
         fresh.unlink(missing_ok=True)
 
 
-def _pictures(rows: _rows.PicturedRows) -> dict[str, Any]:
+def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict[str, Any]:
     """Return what the template shows of the rows; the SVG in it is ours and holds no text of the user's."""
     labels: list[str] = []
     if rows.source_labels is not None and rows.target_labels is not None:
@@ -122,6 +123,13 @@ def _pictures(rows: _rows.PicturedRows) -> dict[str, Any]:
         ranks = _rows.ranks(rows)
         pictures["heat"] = _figures.heat_maps(similarities, strip, _HEAT_ALTS)
         pictures["heat_rows"] = len(similarities.rows)
+        if isinstance(translator, NeuralTranslator):
+            latent = _rows.latent(rows, translator, similarities.rows)
+            pictures["latent"] = {
+                "picture": _figures.heat_map("heat-latent", _LATENT_ALT, latent.across, strip),
+                "same": latent.same,
+                "other": latent.other,
+            }
         pictures["ranks"] = {
             way: _figures.rank_histogram(f"ranks-{way}", _rank_alt(ranks[way]), ranks[way], side)
             for way, side in (("forward", "source"), ("backward", "target"))
@@ -133,6 +141,9 @@ _SCATTER_ALTS = {
     "before": "Scatter plot of both spaces before translation, each on its own two leading principal axes.",
     "after": "Scatter plot of translated source rows and target rows on the two leading principal axes of the target.",
 }
+_LATENT_ALT = (
+    "Heat map of the latents of held-out source rows against those of target rows; equal texts are on the diagonal."
+)
 _HEAT_ALTS = {
     "within_source": "Heat map of the similarity of held-out source rows among themselves.",
     "within_target": "Heat map of the similarity of the same rows of the target among themselves.",

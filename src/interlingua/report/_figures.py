@@ -94,7 +94,7 @@ def heat_maps(similarities: Heat, colours: Sequence[str] | None, alts: Mapping[s
         "within_target": similarities.within_target,
         "across": similarities.across,
     }
-    return {part: _heat_map(f"heat-{part}", alts[part], matrix, colours) for part, matrix in matrices.items()}
+    return {part: heat_map(f"heat-{part}", alts[part], matrix, colours) for part, matrix in matrices.items()}
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: str) -> str:
@@ -138,7 +138,8 @@ def row_colours(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], l
     return source, target
 
 
-def _heat_map(key: str, alt: str, matrix: FloatArray, colours: Sequence[str] | None) -> str:
+def heat_map(key: str, alt: str, matrix: FloatArray, colours: Sequence[str] | None) -> str:
+    """Draw similarities [h, h], with a strip of the rows' colours where there are any."""
     colors = require("matplotlib.colors", "report")
     # Colour fades into the page where rows are unrelated, whatever the page's colour is.
     opposed, alike = (colors.to_rgb(colour) for colour in _HEAT_COLOURS)

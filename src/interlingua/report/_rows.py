@@ -16,6 +16,7 @@ from interlingua.errors import InputError
 from interlingua.evaluation import SupportsTranslation
 from interlingua.metrics import match_ranks
 from interlingua.spaces import EmbeddingSpace, as_space
+from interlingua.translator import NeuralTranslator
 
 # Rows that ranks, axes and neighbours are taken from, and those of them that are drawn.
 POOL = 4096
@@ -66,6 +67,21 @@ class Heat:
     within_source: FloatArray
     within_target: FloatArray
     across: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """How close the latents of both sides lie (paper, figure 4): cosines less the mean latent of each side.
+
+    Attributes:
+        across: [h, h], latents of source rows against latents of target rows.
+        same: mean over all rows of the cosine between the latents of the same text.
+        other: the same of other texts.
+    """
+
+    across: FloatArray
+    same: float
+    other: float
 
 
 @dataclass(frozen=True)
@@ -158,6 +174,16 @@ def heat(rows: PicturedRows) -> Heat:
     order = np.concatenate([group[_side_by_side(source[group])] for group in groups])
     x, y, xy = source[order], target[order], translated[order]
     return Heat(order, x @ x.T, y @ y.T, xy @ y.T)
+
+
+def latent(rows: PicturedRows, translator: NeuralTranslator, shown: IntArray) -> Latent:
+    """Compare the latents of both sides; ``shown`` [h] are the rows of the picture."""
+    ends = zip(translator.ends, (rows.source, rows.target), strict=True)
+    latents = [translator.network.encode(side, space) for space, side in ends]
+    here, there = (unit_rows(z - z.mean(axis=0)) for z in latents)
+    same = float((here * there).sum(axis=1).mean())
+    other = float((here * np.roll(there, 1, axis=0)).sum(axis=1).mean())
+    return Latent(here[shown] @ there[shown].T, same, other)
 
 
 def ranks(rows: PicturedRows) -> dict[str, npt.NDArray[np.float64]]:

@@ -1,0 +1,282 @@
+"""The adversarial method measured; one JSON line a run, appended, resumed where it stopped.
+
+    python benchmarks/neural.py SUITE --data ../shared/data
+
+Suites: ``planted`` (cold starts on known answers, 32 to 48 wide), ``ablations`` (the same without terms, and with fewer
+source rows), ``warm`` (BGE to MiniLM from the linear alignment, 10 seeds, each with its linear starts and its teacher),
+``warm-terms`` (the same without the consensus term or without the paper's), ``cold`` (BGE to MiniLM from nothing on the
+same budget), ``selection`` (every snapshot's label-free score beside its true top-1), ``throughput`` (steps a second
+beside the bare matrix products) and ``ddp`` (two processes beside one with the doubled batch).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fits import Case, rows
+
+from interlingua._arrays import unit_rows
+from interlingua.aligners.adversarial import ENDS, _into_hub, _teachers
+from interlingua.aligners.frames import Frame, affine_maps
+from interlingua.aligners.linear import Linear
+from interlingua.evaluation import evaluate
+from interlingua.networks import Network
+from interlingua.neural.presets import SMALL, SMALL_WARM
+from interlingua.neural.selection import Selection
+from interlingua.neural.settings import Settings
+from interlingua.neural.trainer import Trainer
+
+Rows = np.ndarray[Any, Any]
+POOL = 2048
+WIDTHS = (32, 48)
+WITHOUT: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "without VSP": {"vsp": 0.0, "cycle_vsp": 0.0},
+    "without cycle": {"cycle": 0.0, "cycle_vsp": 0.0},
+    "without latent critic": {"latent_adversarial": 0.0},
+    "without critics": {"latent_adversarial": 0.0, "adversarial": 0.0},
+    "without VSP and cycle": {"vsp": 0.0, "cycle": 0.0, "cycle_vsp": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: which problem, which start, which changes."""
+
+    suite: str
+    name: str
+    seed: int
+    problem: str = "isometry"
+    n: int | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Return what tells this run from all others."""
+        return f"{self.suite}/{self.problem}/{self.name}/{self.n}/{self.seed}"
+
+
+class Ways:
+    """Two functions with the face of a translator."""
+
+    def __init__(self, there: Callable[[Rows], Rows], back: Callable[[Rows], Rows]) -> None:
+        self.translate, self.invert = there, back
+
+
+def runs(suite: str, seeds: range) -> Iterator[Run]:
+    """Yield the runs of a suite."""
+    if suite == "planted":
+        yield from (Run(suite, "everything", s, p) for p in ("isometry", "nonlinear") for s in seeds)
+    elif suite == "ablations":
+        yield from (Run(suite, name, s, changes=c) for name, c in WITHOUT.items() for s in seeds)
+        yield from (Run(suite, "everything", s, n=n) for n in (500, 1000, 2000) for s in seeds)
+    elif suite in ("warm", "cold"):
+        yield from (Run(suite, suite, s, "beir") for s in seeds)
+    elif suite == "warm-terms":
+        paper = {name: 0.0 for name in ("reconstruction", "vsp", "cycle", "cycle_vsp", "adversarial")}
+        for s in seeds:
+            yield Run(suite, "the paper's terms alone", s, "beir", changes={"consensus": 0.0})
+            yield Run(suite, "consensus alone", s, "beir", changes=paper | {"latent_adversarial": 0.0})
+    elif suite == "selection":
+        yield from (
+            Run(suite, name, s, p, changes={**c, "steps": 2000})
+            for s in seeds
+            for p in ("isometry", "nonlinear")
+            for name, c in WITHOUT.items()
+        )
+    else:
+        raise SystemExit(f"no suite {suite!r}")
+
+
+def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
+    """Return sparse content seen isometrically by two encoders, the second one bent where the problem is nonlinear."""
+    rng = np.random.default_rng(run.seed)
+    k, n, held = 8, 4000, 1000
+    weights = rng.gamma(0.5, size=(2 * n + held, k)) * np.geomspace(1, 0.3, k)
+    content = unit_rows(weights @ (np.eye(k) + (rng.random((k, k)) < 0.15) * rng.random((k, k))))
+    x, y = (content @ np.linalg.qr(rng.standard_normal((d, k)))[0].T for d in WIDTHS)
+    if run.problem == "nonlinear":
+        bend = rng.standard_normal((WIDTHS[1], WIDTHS[1])) / np.sqrt(WIDTHS[1])
+        y = y + 0.3 * np.tanh(3 * y @ bend)
+    x, y = (unit_rows(z).astype(np.float32) for z in (x, y))
+    return x[:n][: run.n], y[n : 2 * n], x[2 * n :], y[2 * n :]
+
+
+def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tuple[Rows, Rows]) -> dict[str, Any]:
+    """Return held-out scores of both directions."""
+    found = evaluate(Ways(there, back), *held, pool=POOL, bootstrap=0).to_dict()
+    keep = ("cosine", "cosine_centred", "top1", "mean_rank")
+    return {way: {name: found[way][name] for name in keep} for way in ("forward", "backward")}
+
+
+def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
+    """Return held-out scores of a network."""
+    return scores(lambda x: network.translate(x, *ENDS), lambda y: network.translate(y, *ENDS[::-1]), held)
+
+
+def measure(run: Run, data: Path) -> dict[str, Any]:
+    """Do a run; pairs are looked at afterwards, or beside the run by the suite that asks how selection picks."""
+    if run.problem == "beir":
+        x, y, *rest = rows(Case("beir", run.seed, 4398), data, data)
+    else:
+        x, y, *rest = planted(run)
+    held = (rest[0], rest[1])
+    spaces = dict(zip(ENDS, (x, y), strict=True))
+    record: dict[str, Any] = {
+        "key": run.key,
+        "n": [len(x), len(y)],
+        "d": [x.shape[1], y.shape[1]],
+        "pool": len(held[0]),
+    }
+    started = time.perf_counter()
+    maps, teachers = None, {}
+    settings: Settings = (SMALL_WARM if run.suite.startswith("warm") else SMALL).changed(**run.changes)
+    if run.suite == "cold":
+        settings = settings.changed(steps=COLD_STEPS)
+    if run.suite.startswith("warm"):
+        *faithful, _, found = Linear().solve(x, y, seed=run.seed)
+        rotation = affine_maps(Frame.of(x), Frame.of(y), found.rotation)
+        record |= {"rotation": scores(*rotation, held), "faithful": scores(faithful[0], faithful[1], held)}
+        maps, pair = _into_hub(*rotation), _teachers((x, y), found, run.seed)
+        record["teacher"] = scores(*pair, held)
+        if settings.consensus:
+            teachers = dict(zip((ENDS, ENDS[::-1]), pair, strict=True))
+    record["seconds_before"] = time.perf_counter() - started
+    judge: Any = Selection(spaces, seed=run.seed, teachers=teachers)
+    seen: list[dict[str, Any]] = []
+
+    def look(network: Network) -> dict[str, float]:
+        measures: dict[str, float] = judge(network)
+        found = of_network(network, held)
+        seen.append({**measures, "top1": (found["forward"]["top1"] + found["backward"]["top1"]) / 2})
+        return measures
+
+    # What is looked at beside the run is written down and never handed to it.
+    trainer = Trainer(
+        spaces, settings, seed=run.seed, maps=maps, teachers=teachers, judge=look if run.suite == "selection" else judge
+    )
+    trained = trainer.run()
+    record |= {
+        "network": of_network(trained.network, held),
+        "last": of_network(trainer.snapshot(), held),
+        "best_step": trained.best,
+        "measures": dict(trained.measures),
+        "seconds": trained.seconds,
+        "settings": run.changes,
+        "steps": settings.steps,
+    }
+    return record | ({"snapshots": seen} if seen else {})
+
+
+COLD_STEPS = 2000
+
+
+def throughput(width: int, batch: int) -> dict[str, Any]:
+    """Time training steps beside a loop of the same matrix products, forwards and backwards, alternately."""
+    s = SMALL.changed(width=width, latent=width, critic_width=width, critic_depth=5, batch=batch, warmup=0)
+    rng = np.random.default_rng(0)
+    spaces = {
+        name: rng.standard_normal((2 * batch, d)).astype(np.float32) for name, d in zip(ENDS, (768, 384), strict=True)
+    }
+    trainer = Trainer(spaces, s.changed(average=0.0))
+    shapes = products(trainer, batch)
+    tensors = {shape: [torch.randn(shape[:2]), torch.randn(shape[1:])] for shape in set(shapes)}
+    times: dict[str, list[float]] = {"step": [], "bare": []}
+    for turn in range(9):
+        started = time.perf_counter()
+        trainer._train()
+        trainer._step += 1
+        middle = time.perf_counter()
+        for shape in shapes:
+            torch.mm(*tensors[shape])
+        if turn > 1:
+            times["step"].append(middle - started)
+            times["bare"].append(time.perf_counter() - middle)
+    step, bare = (float(np.median(times[name])) for name in ("step", "bare"))
+    return {
+        "key": f"throughput/{width}/{batch}", "width": width, "batch": batch, "threads": torch.get_num_threads(),
+        "products": len(shapes), "gflop": sum(2 * a * b * c for a, b, c in shapes) / 1e9,
+        "step_seconds": step, "bare_seconds": bare, "ratio": bare / step,
+    }  # fmt: skip
+
+
+def products(trainer: Trainer, batch: int) -> list[tuple[int, int, int]]:
+    """Return the shapes of all matrix products that one step calls, as the profiler of torch sees them."""
+    trainer._train()
+    with torch.profiler.profile(record_shapes=True) as profile:
+        trainer._train()
+    found = []
+    for event in profile.events():
+        if event.name in ("aten::mm", "aten::addmm"):
+            a, b = event.input_shapes[-2:] if event.name == "aten::mm" else event.input_shapes[1:3]
+            found.append((a[0], a[1], b[1]))
+    return found
+
+
+def two_processes() -> dict[str, Any]:
+    """Train on two processes with half the batch each, and on one, and compare the curves."""
+    code = (
+        f"import sys, numpy as np\nfrom pathlib import Path\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from neural import Run, planted, ENDS\nfrom interlingua.neural.presets import SMALL\n"
+        "from interlingua.neural.trainer import Trainer\n"
+        "x, y, *_ = planted(Run('ddp', 'ddp', 0))\n"
+        "s = SMALL.changed(batch=int(sys.argv[2]), steps=200, log_every=5)\n"
+        "Trainer(dict(zip(ENDS, (x, y))), s, folder=Path(sys.argv[1])).run()\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "run.py"
+        script.write_text(code)
+        launch = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+        for command in ([str(script), f"{folder}/one", "256"], [*launch, str(script), f"{folder}/two", "128"]):
+            subprocess.run([sys.executable, *command], check=True)
+        one, two = (
+            [json.loads(line)["loss"] for line in (Path(folder) / name / "metrics.jsonl").read_text().splitlines()]
+            for name in ("one", "two")
+        )
+    gaps = np.abs(np.array(one) / np.array(two) - 1)
+    return {"key": "ddp", "steps": 200, "one": one, "two": two, "largest_gap": gaps.max(), "first_gap": gaps[0]}
+
+
+def main() -> None:
+    """Run a suite."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seeds", default="0:10", help="first:last")
+    parser.add_argument("--only", default="", help="only runs whose key contains this")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    out = arguments.out or Path(f"benchmarks/results/neural-{arguments.suite}.jsonl")
+    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    todo: dict[str, Callable[[], dict[str, Any]]]
+    if arguments.suite == "throughput":
+        todo = {f"throughput/{w}/{b}": lambda w=w, b=b: throughput(w, b) for w, b in ((256, 256), (1024, 256))}
+    elif arguments.suite == "ddp":
+        todo = {"ddp": two_processes}
+    else:
+        seeds = range(*map(int, arguments.seeds.split(":")))
+        todo = {r.key: lambda r=r: measure(r, arguments.data) for r in runs(arguments.suite, seeds)}
+    for key, work in todo.items():
+        if key in done or arguments.only not in key:
+            continue
+        record = work()
+        with out.open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+        brief = {name: record[name] for name in ("rotation", "network", "ratio", "largest_gap") if name in record}
+        sys.stderr.write(f"{key}: {json.dumps(brief)} {record.get('seconds', 0):.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()
