@@ -5,8 +5,8 @@
 Suites: ``planted`` (cold starts on known answers, 32 to 48 wide), ``ablations`` (the same without terms, and with fewer
 source rows), ``warm`` (BGE to MiniLM from the linear alignment, 10 seeds, each with its linear starts and its teacher),
 ``warm-terms`` (the same without the consensus term or without the paper's), ``cold`` (BGE to MiniLM from nothing on the
-same budget), ``selection`` (every snapshot's label-free score beside its true top-1), ``throughput`` (steps a second
-beside the bare matrix products) and ``ddp`` (two processes beside one with the doubled batch).
+same budget), ``selection`` (label-free scores beside true top-1, from starts of every quality), ``throughput`` (steps a
+second beside the bare matrix products) and ``ddp`` (two processes beside one with the doubled batch).
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from fits import Case, rows
 
 from interlingua._arrays import unit_rows
 from interlingua.aligners.adversarial import ENDS, _into_hub, _teachers
-from interlingua.aligners.frames import Frame, affine_maps
+from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.aligners.linear import Linear
 from interlingua.evaluation import evaluate
+from interlingua.maps import AffineMap
 from interlingua.networks import Network
 from interlingua.neural.presets import SMALL, SMALL_WARM
 from interlingua.neural.selection import Selection
@@ -40,6 +41,8 @@ from interlingua.neural.trainer import Trainer
 Rows = np.ndarray[Any, Any]
 POOL = 2048
 WIDTHS = (32, 48)
+# How far a paired rotation is turned away before training: runs of every quality, for the question how selection picks.
+DAMAGES = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
 WITHOUT: dict[str, dict[str, Any]] = {
     "everything": {},
     "without VSP": {"vsp": 0.0, "cycle_vsp": 0.0},
@@ -60,6 +63,7 @@ class Run:
     problem: str = "isometry"
     n: int | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    damage: float | None = None
 
     @property
     def key(self) -> str:
@@ -89,12 +93,9 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
             yield Run(suite, "the paper's terms alone", s, "beir", changes={"consensus": 0.0})
             yield Run(suite, "consensus alone", s, "beir", changes=paper | {"latent_adversarial": 0.0})
     elif suite == "selection":
-        yield from (
-            Run(suite, name, s, p, changes={**c, "steps": 2000})
-            for s in seeds
-            for p in ("isometry", "nonlinear")
-            for name, c in WITHOUT.items()
-        )
+        for p in ("isometry", "nonlinear"):
+            for damage in DAMAGES:
+                yield from (Run(suite, f"damage {damage}", s, p, damage=damage) for s in seeds)
     else:
         raise SystemExit(f"no suite {suite!r}")
 
@@ -103,7 +104,7 @@ def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
     """Return sparse content seen isometrically by two encoders, the second one bent where the problem is nonlinear."""
     rng = np.random.default_rng(run.seed)
     k, n, held = 8, 4000, 1000
-    weights = rng.gamma(0.5, size=(2 * n + held, k)) * np.geomspace(1, 0.3, k)
+    weights = rng.gamma(0.5, size=(2 * n + held, k)) * np.geomspace(1, 0.1, k)
     content = unit_rows(weights @ (np.eye(k) + (rng.random((k, k)) < 0.15) * rng.random((k, k))))
     x, y = (content @ np.linalg.qr(rng.standard_normal((d, k)))[0].T for d in WIDTHS)
     if run.problem == "nonlinear":
@@ -111,6 +112,15 @@ def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
         y = y + 0.3 * np.tanh(3 * y @ bend)
     x, y = (unit_rows(z).astype(np.float32) for z in (x, y))
     return x[:n][: run.n], y[n : 2 * n], x[2 * n :], y[2 * n :]
+
+
+def _damaged(run: Run, x: Rows, y: Rows, held: tuple[Rows, Rows]) -> tuple[AffineMap, AffineMap]:
+    """Return the rotation of known pairs, turned away by noise ``damage`` times as long as itself."""
+    frames = Frame.of(x), Frame.of(y)
+    a, b = (unit_rows(side) - frame.mean for side, frame in zip(held, frames, strict=True))
+    right = polar(a.T @ b)
+    noise = np.random.default_rng([run.seed, 3]).standard_normal(right.shape) / np.sqrt(max(right.shape))
+    return affine_maps(*frames, polar(right + (run.damage or 0) * noise))
 
 
 def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tuple[Rows, Rows]) -> dict[str, Any]:
@@ -152,6 +162,9 @@ def measure(run: Run, data: Path) -> dict[str, Any]:
         record["teacher"] = scores(*pair, held)
         if settings.consensus:
             teachers = dict(zip((ENDS, ENDS[::-1]), pair, strict=True))
+    if run.damage is not None:
+        settings = SMALL_WARM.changed(consensus=0.0, steps=60, check_every=30)
+        maps = _into_hub(*_damaged(run, x, y, held))
     record["seconds_before"] = time.perf_counter() - started
     judge: Any = Selection(spaces, seed=run.seed, teachers=teachers)
     seen: list[dict[str, Any]] = []
@@ -179,7 +192,7 @@ def measure(run: Run, data: Path) -> dict[str, Any]:
     return record | ({"snapshots": seen} if seen else {})
 
 
-COLD_STEPS = 2000
+COLD_STEPS = 500
 
 
 def throughput(width: int, batch: int) -> dict[str, Any]:
