@@ -104,7 +104,7 @@ def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
     """Return sparse content seen isometrically by two encoders, the second one bent where the problem is nonlinear."""
     rng = np.random.default_rng(run.seed)
     k, n, held = 8, 4000, 1000
-    weights = rng.gamma(0.5, size=(2 * n + held, k)) * np.geomspace(1, 0.1, k)
+    weights = rng.gamma(0.5, size=(2 * n + held, k)) * np.geomspace(1, 0.3, k)
     content = unit_rows(weights @ (np.eye(k) + (rng.random((k, k)) < 0.15) * rng.random((k, k))))
     x, y = (content @ np.linalg.qr(rng.standard_normal((d, k)))[0].T for d in WIDTHS)
     if run.problem == "nonlinear":
