@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -123,19 +124,33 @@ def to_documents(payload: pa.Table | None, rows: int, where: str) -> list[dict[s
 
 
 def same_payload(here: pa.Table | None, there: pa.Table | None) -> bool:
-    """Return whether two payloads say the same of every row: as documents, in which a missing key is a null one."""
+    """Return whether two payloads say the same of every row.
+
+    They are compared as documents, in which a missing key is a null one. Chroma changes the last bit of one float64 in
+    ten, so floats may differ by that.
+    """
     rows = len(here) if here is not None else len(there) if there is not None else 0
     parsed = {f.name for side in (here, there) if side is not None for f in side.schema if is_json(f)}
-    return _comparable(here, rows, parsed) == _comparable(there, rows, parsed)
+    pairs = zip(_comparable(here, rows, parsed), _comparable(there, rows, parsed), strict=True)
+    return all(a == b or _same(a, b) for a, b in pairs)
 
 
-def _comparable(payload: pa.Table | None, rows: int, parsed: set[str]) -> list[str]:
+def _comparable(payload: pa.Table | None, rows: int, parsed: set[str]) -> list[dict[str, Any]]:
     if payload is not None:
         fields = [json_field(f.name) if f.name in parsed and pa.types.is_string(f.type) else f for f in payload.schema]
         payload = payload.cast(pa.schema(fields))
     documents = to_documents(payload, rows, "payload")
-    present = ({key: value for key, value in document.items() if value is not None} for document in documents)
-    return [json.dumps(document, sort_keys=True) for document in present]
+    return [{key: value for key, value in document.items() if value is not None} for document in documents]
+
+
+def _same(here: Any, there: Any) -> bool:
+    if isinstance(here, dict) and isinstance(there, dict):
+        return here.keys() == there.keys() and all(_same(here[key], there[key]) for key in here)
+    if isinstance(here, list) and isinstance(there, list):
+        return len(here) == len(there) and all(map(_same, here, there))
+    if isinstance(here, float) and isinstance(there, float):
+        return math.isclose(here, there, rel_tol=4e-16) or (math.isnan(here) and math.isnan(there))
+    return bool(here == there) and isinstance(here, bool) == isinstance(there, bool)
 
 
 def _parse(value: str | None) -> Any:

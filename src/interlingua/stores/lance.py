@@ -138,7 +138,7 @@ class LanceStore(Store):
         with self._errors("cannot be indexed"):
             table.optimize()
             if table.count_rows() >= _INDEXED_ROWS and not table.list_indices():
-                table.create_index(metric=metric, vector_column_name=name, index_type="IVF_HNSW_SQ")
+                table.create_index(metric=metric, vector_column_name=name, index_type="IVF_FLAT")
 
     def drop(self, *, beside: bool = False) -> None:
         """Remove the table."""
