@@ -3,7 +3,7 @@
     python benchmarks/kills.py --kills 50 lancedb postgres
 
 Each store gets so many kills. A migration is killed, resumed, killed again and so on until it lives to its end; then
-every id, payload and vector of the target is compared with the source's. Appends a line a kill and a line a migration to
+every id, payload and vector of the target is compared with the source's. Appends a line for each kill and migration to
 benchmarks/results/kills.jsonl.
 """
 

@@ -14,6 +14,7 @@ import pytest
 
 from interlingua.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.stores import Records, Store, open_store
+from interlingua.stores._journal import Journal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
@@ -192,6 +193,18 @@ def test_resume_refuses_a_source_with_another_value(
     old.upsert(Records(changed.ids, -changed.vectors, changed.payload))
     with pytest.raises(InputError, match="changed while it was migrated|not what it was"):
         _again(memory, interrupted)
+
+
+@pytest.mark.parametrize("cut", ["empty", "tables only"])
+def test_resume_begins_where_even_the_journal_was_cut_short(
+    cut: str, memory: Callable[[str], Store], source: Records, journal: Path
+) -> None:
+    if cut == "empty":
+        journal.touch()
+    else:
+        Journal(journal, create=True).close()
+    _again(memory, journal)
+    assert_migrated(source, memory("new"))
 
 
 def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interrupted: Path) -> None:

@@ -69,7 +69,8 @@ class Journal:
             self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma synchronous = full")
             self._db.execute("begin exclusive")
-            if create:
+            # A run that was killed while it made the journal left an empty file behind.
+            if create or not self._db.execute("select count(*) from sqlite_master").fetchone()[0]:
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
                 self._set({"format": FORMAT, "phase": PHASES[0]})

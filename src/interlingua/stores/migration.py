@@ -86,7 +86,7 @@ def migrate(
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
     info = source.info()
     refuse_same(source, target)
-    fresh = plan(translator, source, target, options) if not resume else None
+    fresh = None if resume else plan(translator, source, target, options)
     log = Journal(Path(journal), create=not resume)
     with closing(log):
         facts = {
@@ -96,9 +96,10 @@ def migrate(
             "translator": translator.fingerprint(),
             "options": asdict(options),
         }
-        if resume:
+        if "job" in log.facts:
             _refuse_changes(log, facts)
         else:
+            fresh = fresh or plan(translator, source, target, options)
             log.note(job=f"{translator.fingerprint()}-{time.time_ns():x}", **facts)
         spec = spec_of(translator, source, target, info, options, job=str(log.facts["job"]))
         run = _Run(translator, source, target, spec, options, log, on_rows or (lambda phase, done, rows: None))
