@@ -90,6 +90,11 @@ class Journal:
         """Let go of the file."""
         self._db.close()
 
+    def discard(self) -> None:
+        """Remove the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
     @property
     def phase(self) -> str:
         """How far the migration has come."""

@@ -105,8 +105,13 @@ def document_schema() -> pa.Schema:
     return pa.schema([json_field(JSON_COLUMN)])
 
 
-def to_documents(payload: pa.Table | None, rows: int, where: str) -> list[dict[str, Any]]:
+def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list[dict[str, Any]]:
     """Return one document a row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
+
+    Args:
+        payload: what to return as documents.
+        rows: how many there are, where there is no payload.
+        where: whom to name in a refusal; ``None`` refuses nothing and is for comparing only.
 
     Raises:
         InputError: a value, such as bytes, that has no place in a document, or a JSON column that holds something else.
@@ -139,7 +144,7 @@ def _comparable(payload: pa.Table | None, rows: int, parsed: set[str]) -> list[d
     if payload is not None:
         fields = [json_field(f.name) if f.name in parsed and pa.types.is_string(f.type) else f for f in payload.schema]
         payload = payload.cast(pa.schema(fields))
-    documents = to_documents(payload, rows, "payload")
+    documents = to_documents(payload, rows, None)
     return [{key: value for key, value in document.items() if value is not None} for document in documents]
 
 
@@ -160,7 +165,7 @@ def _parse(value: str | None) -> Any:
         raise InputError(f"a JSON column holds text that is not JSON ({error}).") from error
 
 
-def _plain(value: Any, name: str, where: str) -> Any:
+def _plain(value: Any, name: str, where: str | None) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dict):
@@ -171,6 +176,8 @@ def _plain(value: Any, name: str, where: str) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal | UUID):
         return str(value)
+    if where is None:
+        return f"{type(value).__name__} {value!r}"
     raise InputError(
         f"{where}: column {name!r} holds {type(value).__name__} values, which a document cannot hold. "
         "Choose a target with typed columns, or leave the payload out with drop_payload=True."

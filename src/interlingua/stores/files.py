@@ -90,9 +90,7 @@ class FileStore(Store):
 
         foreign = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
         if foreign and extension.startswith(".jsonl"):
-            raise InputError(
-                f"{self._path}: JSON has no dates and no bytes, as in column {foreign[0]!r}. Write .parquet."
-            )
+            raise InputError(f"{self._path}: JSON has no dates or bytes as in column {foreign[0]!r}. Write .parquet.")
 
     def create(self, spec: Spec) -> None:
         """Refuse a name that is taken; the file appears when it is finished."""

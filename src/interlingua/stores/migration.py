@@ -104,7 +104,12 @@ def migrate(
         spec = spec_of(translator, source, target, info, options, job=str(log.facts["job"]))
         run = _Run(translator, source, target, spec, options, log, on_rows or (lambda phase, done, rows: None))
         resumed_from = log.rows(done=True)
-        run.survey(watch)
+        try:
+            run.survey(watch)
+        except BaseException:
+            # Nothing was made yet; a journal left behind would only be in the way of the next attempt.
+            log.discard()
+            raise
         run.create()
         run.copy(watch)
         run.index(watch)
