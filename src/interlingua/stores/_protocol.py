@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
@@ -58,6 +58,7 @@ class StoreInfo:
         schema: Arrow schema of the payload, ``None`` when there is none.
         vector_name: name of the vectors, ``None`` where they have none.
         dtype: of the vectors as stored.
+        id_metadata: what a store of the same kind needs to make ids of the same type.
     """
 
     count: int
@@ -68,6 +69,7 @@ class StoreInfo:
     schema: pa.Schema | None = None
     vector_name: str | None = None
     dtype: str = "float32"
+    id_metadata: Mapping[bytes, bytes] | None = None
 
     def identity(self) -> dict[str, Any]:
         """Return the facts that must not change while rows are copied, as plain values."""
@@ -88,6 +90,7 @@ class Spec:
         beside: add a vector to the collection that is there, instead of making a collection.
         id_name: name of the id column, where columns have names.
         job: tells the rows of one migration from another's.
+        id_metadata: as in `StoreInfo`.
     """
 
     d: int
@@ -98,6 +101,7 @@ class Spec:
     beside: bool = False
     id_name: str = "id"
     job: str = ""
+    id_metadata: Mapping[bytes, bytes] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,6 +116,7 @@ def spec_of(translator: Translator, source: Store, target: Store, info: StoreInf
         beside=source.url.place == target.url.place and len(target.url.names) > 1,
         id_name=_free_name(info),
         job=job,
+        id_metadata=None if options.ids_as_text else info.id_metadata,
     )
 
 

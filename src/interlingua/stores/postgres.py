@@ -70,10 +70,9 @@ class PostgresStore(Store):
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         first = next(iter(self._pages(256, None, limit=256)))
         kind = "float16" if columns[name][0].startswith("halfvec") else "float32"
-        id_type = pgtypes.field(self._id(columns), columns[self._id(columns)][0]).type
-        return StoreInfo(
-            count, d, self._metric(name), is_unit(first.vectors), id_type, self._schema(columns), name, kind
-        )
+        key = pgtypes.field(self._id(columns), columns[self._id(columns)][0])
+        unit, schema = is_unit(first.vectors), self._schema(columns)
+        return StoreInfo(count, d, self._metric(name), unit, key.type, schema, name, kind, key.metadata)
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one snapshot in order of the id, which is the cursor."""
@@ -130,7 +129,8 @@ class PostgresStore(Store):
             if spec.beside:
                 self._run("alter table {table} add column {name} " + kind, name=sql.Identifier(self._asked))
                 return
-            fields = [pa.field(spec.id_name, spec.id_type), *(spec.schema or ())]
+            key = pa.field(spec.id_name, spec.id_type, metadata=spec.id_metadata)
+            fields = [key, *(spec.schema or ())]
             parts = [
                 sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(self._type_of(field))) for field in fields
             ]
