@@ -152,18 +152,18 @@ def estimate(
     Raises:
         InputError: there is too little room.
     """
-    start, rows = time.perf_counter(), 0
+    start, opened, rows = time.perf_counter(), 0.0, 0
     convert = translator.invert if options.inverse else translator.translate
     payload_bytes = 0
     with closing(source.scan(min(options.page_rows, 1024))) as pages:  # type: ignore[type-var]
         for records, _ in pages:
+            opened = opened or time.perf_counter()
             convert(np.asarray(records.vectors, np.float32))
             rows += len(records)
             payload_bytes += 0 if records.payload is None else records.payload.nbytes
-            if rows >= 2048:
+            if rows >= 5_120:
                 break
-    # Everything is read twice.
-    reading = 2 * (time.perf_counter() - start) / max(rows, 1)
+    opening, reading = opened - start, (time.perf_counter() - opened) / max(rows, 1)
     writing = max(1.0, spec.d / 384) / target.capabilities.rows_per_second
     needed = int(info.count * (_OVERHEAD * 4 * spec.d + payload_bytes / max(rows, 1)))
     free = _free(target.url)
@@ -175,7 +175,8 @@ def estimate(
     dropped = tuple(info.schema.names) if options.drop_payload and info.schema is not None else ()
     return Plan(
         str(source.url), str(target.url), info.count, info.d, spec.d, spec.metric, spec.beside, dropped, needed, free,
-        round(info.count * (reading + writing), 1),
+        # Everything is read twice: surveyed, then copied.
+        round(2 * (opening + info.count * reading) + info.count * writing, 1),
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class PostgresStore(Store):
                 + " {asked}::"
                 + kind
                 + " from {table} order by 2 limit {k}",
-                key=self._sql.Identifier(self._id(columns)),
+                key=pgtypes.shown(self._sql, self._id(columns), columns[self._id(columns)][0]),
                 column=self._sql.Identifier(name),
                 asked=self._sql.Literal(str(np.asarray(query, np.float32).tolist())),
                 k=self._sql.Literal(k),
