@@ -82,26 +82,31 @@ def _killer() -> Callable[..., pa.Table]:
 
 @pytest.mark.store
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("how", ["parquet", "lance", "a worker dies"])
 def test_ray_gives_the_same_bytes_even_when_a_worker_dies(
-    killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="the extra ray is not installed")
     from interlingua import engine
 
     n = 20_000
     folder = translator().save(tmp_path / "translator")
-    pq.write_table(table(n), tmp_path / "in.parquet", row_group_size=2_000)
-    if killed:
+    source, out = tmp_path / "in.parquet", tmp_path / "out"
+    pq.write_table(table(n), source, row_group_size=2_000)
+    if how == "lance":
+        lance = pytest.importorskip("lance", reason="pylance, of the extra ray, is not installed")
+        source = tmp_path / "in.lance"
+        lance.write_dataset(table(n), source)
+    if how == "a worker dies":
         monkeypatch.setattr(engine, "_translate", _killer())
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False)
     try:
-        done = engine.translate_with_ray(folder, tmp_path / "in.parquet", tmp_path / "out", workers=2, batch_rows=1_000)
+        done = engine.translate_with_ray(folder, source, out, workers=2, batch_rows=1_000)
     finally:
         ray.shutdown()
     assert done.rows == n
-    assert (folder / "killed").exists() == killed
-    out = pq.read_table(tmp_path / "out").sort_by("id")
+    assert (folder / "killed").exists() == (how == "a worker dies")
+    found = pq.read_table(out).sort_by("id")
     alone = pa.Table.from_batches(list(translate_batches(table(n).to_batches(), translator())))
-    assert vectors_of(out) == vectors_of(alone)
-    assert out.drop_columns("embedding").equals(table(n).drop_columns("embedding"))
+    assert vectors_of(found) == vectors_of(alone)
+    assert found.drop_columns("embedding").equals(table(n).drop_columns("embedding"))

@@ -101,6 +101,22 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(run: Run, saved: Path, 
     assert "s3cret" not in ran.out + ran.err
 
 
+def test_no_secret_no_vector_and_no_payload_is_kept(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PGPASSWORD", "QDRANT_API_KEY", "CHROMA_TOKEN", "MILVUS_TOKEN"):
+        monkeypatch.setenv(name, "s3cret")
+    table = pq.read_table(store)
+    pq.write_table(table.append_column("note", pa.array(["whispered"] * N)), store)
+    ran = run("migrate", saved, store, "new.parquet", "--log", "log.jsonl")
+    assert ran.code == 0, ran.err
+    kept = ran.out.encode() + ran.err.encode() + b"".join(path.read_bytes() for path in Path().glob("*.sqlite"))
+    kept += Path("log.jsonl").read_bytes()
+    assert b"s3cret" not in kept
+    assert b"whispered" not in kept
+    assert table["vector"].combine_chunks().flatten().to_numpy()[:4].tobytes() not in kept
+
+
 def test_killed_and_resumed_from_outside(store: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
     command = [sys.executable, "-c", "import sys; from interlingua.cli import main; sys.exit(main())", "migrate"]
     command += [str(saved), str(store), "new.jsonl", "--page-rows", "5", "--json"]

@@ -28,13 +28,11 @@ class Distributed:
 
     Attributes:
         out: folder of Parquet files.
-        rows: how many they hold.
-        files: how many there are.
+        rows: how many rows it holds.
     """
 
     out: str
     rows: int
-    files: int
 
 
 def translate_with_ray(
@@ -47,14 +45,14 @@ def translate_with_ray(
     workers: int | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> Distributed:
-    """Translate a Parquet file, a folder of them or a Lance table with Ray Data.
+    """Translate a Parquet file, a folder of them or a Lance dataset with Ray Data.
 
     Uses the Ray that is running, or starts one on this machine. The folder ``out`` appears when it is complete.
 
     Args:
         directory: a translator's folder, which every worker must be able to read.
         source: ``.parquet`` file, folder of such files, or ``.lance`` folder.
-        out: folder to make; it must not be there.
+        out: folder of Parquet files to make; it must not be there.
         column: the vectors, as in :func:`interlingua.batches.translate_batches`.
         inverse: translate from the target space back to the source space.
         workers: most batches at a time; as many as Ray has processors by default.
@@ -75,7 +73,11 @@ def translate_with_ray(
     load(directory)  # refuse a bad folder here and not in every worker
     if not source.exists():
         raise InputError(f"{source}: no such file or folder. Check the path.")
-    is_lance = source.name.endswith(".lance")
+    from_lance = source.name.endswith(".lance")
+    if from_lance:
+        require("lance", "ray")
+    if out.suffix:
+        raise InputError(f"{out}: the engine ray writes a folder of .parquet files; name it without an extension.")
     if source.is_file() and source.suffix.lower() != ".parquet":
         raise InputError(f"{source}: the engine ray reads .parquet files, folders of them, and .lance folders.")
     if out.exists():
@@ -87,30 +89,29 @@ def translate_with_ray(
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
-    fresh = out.with_name(f".{out.name}.tmp")
+    fresh = out.with_name(f".tmp.{out.name}")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
-        rows = data.read_lance(str(source)) if is_lance else data.read_parquet(str(source))
+        rows = data.read_lance(str(source)) if from_lance else data.read_parquet(str(source))
         settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
-        rows.map_batches(
+        done = rows.map_batches(
             _translate,
             batch_format="pyarrow",
             batch_size=batch_rows,
             fn_kwargs=settings,
             concurrency=workers,
             num_cpus=1,
-        ).write_parquet(str(fresh), min_rows_per_file=batch_rows)
+        )
+        done.write_parquet(str(fresh), min_rows_per_file=batch_rows)
     except ray.exceptions.RayError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         cause = getattr(error, "cause", None) or error.__cause__ or error
-        raise InterlinguaError(f"{source} could not be translated: {_last_line(cause)}") from error
+        raise InterlinguaError(f"{source} could not be translated: {_cause(cause)}") from error
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    files = sorted(fresh.glob("*.parquet"))
-    count = sum(pq.read_metadata(path).num_rows for path in files)
     fresh.rename(out)
-    return Distributed(str(out), count, len(files))
+    return Distributed(str(out), sum(pq.read_metadata(path).num_rows for path in out.glob("*.parquet")))
 
 
 def _translate(table: pa.Table, directory: str, column: str | None, inverse: bool) -> pa.Table:
@@ -129,5 +130,7 @@ def _loaded(directory: str) -> Translator:
     return load(directory)
 
 
-def _last_line(error: Any) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1][:300]
+def _cause(error: Any) -> str:
+    """Return the line of a worker's traceback that names the error."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in reversed(lines) if "Error: " in line), lines[-1]).strip()[:300]

@@ -174,9 +174,7 @@ def _translate_with_ray(
     if as_json:
         console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})
     else:
-        console.note(
-            f"Wrote {done.files} files to {out}: {done.rows:,} rows, {watch.seconds:.1f} s, {speed:,.0f} rows/s"
-        )
+        console.note(f"Wrote {out}: {done.rows:,} rows, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
 
 
 def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ class ChromaStore(Store):
         collection = self._open()
         with self._errors("cannot be read"):
             ids = sorted(collection.get(include=[])["ids"])
-        start = 0 if after is None else int(np.searchsorted(ids, after, side="right"))
+        start = 0 if after is None else bisect_right(ids, after)
         for begin in range(start, len(ids), size):
             page = ids[begin : begin + size]
             yield self._fetch(collection, page).in_order_of(pa.array(page, pa.string()), str(self.url)), page[-1]

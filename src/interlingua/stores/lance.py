@@ -59,7 +59,7 @@ class LanceStore(Store):
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one version; the cursor holds it and the row."""
-        table = self._connect().open_table(self._name) if self.exists() else self._table()
+        table = self._table()
         version, row = (after["version"], after["row"]) if after else (table.version, 0)
         with self._errors("cannot be read"):
             table.checkout(version)

@@ -83,14 +83,20 @@ class QdrantStore(Store):
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
         self._check_there()
-        offset, extra = after, 0 if after is None else 1
+        offset, read = after, after
         while True:
             with self._errors("cannot be read"):
                 points, offset = self._client.scroll(
-                    self._collection, limit=size + extra, offset=offset, with_payload=True, with_vectors=self._asked
+                    self._collection,
+                    limit=size + (read is not None),
+                    offset=offset,
+                    with_payload=True,
+                    with_vectors=self._asked,
                 )
-            points = points[extra:]  # offset is inclusive, and the point it names was read already
-            extra = 0
+            # The offset is inclusive, and the point that it names was read already.
+            if points and points[0].id == read:
+                points = points[1:]
+            read = None
             if points:
                 yield self._records(points), points[-1].id
             if offset is None:
