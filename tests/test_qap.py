@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua.aligners.components import find_components, match_components
+from interlingua.aligners.frames import polar
 from interlingua.aligners.qap import best_swap
-from interlingua.aligners.refine import orthogonal
 from interlingua.criteria import agreement
 from planted import rotation, topics
 
@@ -98,5 +98,5 @@ def test_components_are_matched_with_their_twins_whatever_the_frame(rng: np.rand
     content -= content.mean(axis=0)
     frames = [rotation(10, width, rng) for width in (14, 12)]
     source, target = (find_components(content @ frame, 9, seed=seed) for seed, frame in enumerate(frames))
-    best = orthogonal(match_components(source, target, starts=50, keep=1, rng=rng)[0])
+    best = polar(match_components(source, target, starts=50, keep=1, rng=rng)[0])
     assert agreement(content @ frames[0] @ best, content @ frames[1]) > 0.95

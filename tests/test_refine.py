@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua._backend import largest, take, to_device, to_numpy
+from interlingua.aligners.frames import polar
 from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
 from interlingua.errors import InputError
 from planted import encode, rotation, topics
@@ -39,19 +40,40 @@ def nearness(matrix: Any, truth: Array) -> float:
 
 
 def perturbed(truth: Array, rng: np.random.Generator, noise: float = 0.2) -> Array:
-    return np.asarray(orthogonal(truth + noise * rng.standard_normal(truth.shape)), np.float32)
+    return np.asarray(polar(truth + noise * rng.standard_normal(truth.shape)), np.float32)
 
 
 @settings(deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 7), st.integers(1, 7)))
-def test_the_polar_factor_is_orthonormal_and_nearest_of_all(seed: int, shape: tuple[int, int]) -> None:
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    condition=st.floats(1, 200),
+)
+def test_products_alone_come_to_the_polar_factor(seed: int, shape: tuple[int, int], condition: float) -> None:
     rng = np.random.default_rng(seed)
-    stack = rng.standard_normal((3, *shape))
-    for matrix, factor in zip(stack, orthogonal(stack), strict=True):
-        short = factor if shape[0] <= shape[1] else factor.T
-        assert short @ short.T == pytest.approx(np.eye(min(shape)), abs=1e-9)
-        assert np.vdot(factor, matrix) == pytest.approx(np.linalg.norm(matrix, "nuc"))
-        assert np.vdot(rotation(*shape, rng), matrix) <= np.vdot(factor, matrix) + 1e-6
+    k = min(shape)
+    left, right = (np.linalg.qr(rng.standard_normal((width, k)))[0] for width in shape)
+    matrices = np.stack([left * np.geomspace(scale, scale / condition, k) @ right.T for scale in (1.0, 1e-6, 1e6)])
+    for factor in orthogonal(matrices):
+        assert factor == pytest.approx(polar(matrices[0]), abs=1e-3)
+
+
+def test_directions_that_say_nothing_stay_short() -> None:
+    assert orthogonal(np.zeros((4, 4))) == pytest.approx(0)
+    assert orthogonal(np.diag([1.0, 0.5, 1e-9])) == pytest.approx(np.diag([1.0, 1.0, 0.0]), abs=1e-3)
+
+
+def test_maps_do_not_depend_on_who_climbs_beside_them(
+    sides: tuple[Array, Array, Array], rng: np.random.Generator
+) -> None:
+    x, y, truth = sides
+    maps = np.stack([perturbed(truth, rng) for _ in range(3)])
+
+    def climbed(some: Array) -> Array:
+        return np.asarray(climb(x, y, some, temperatures=[0.06] * 5, batch=100, rng=np.random.default_rng(1)))
+
+    together, alone = climbed(maps), [climbed(one[None])[0] for one in maps]
+    assert together == pytest.approx(np.stack(alone), abs=1e-5)
 
 
 def test_a_climb_finds_the_way_back_from_a_perturbed_map(
@@ -62,14 +84,14 @@ def test_a_climb_finds_the_way_back_from_a_perturbed_map(
     ends = climb(x, y, starts, temperatures=TEMPERATURES, batch=200, rng=rng)
     for start, end in zip(starts, ends, strict=True):
         assert nearness(start, truth) < 0.85
-        assert nearness(end, truth) > 0.95
+        assert nearness(end, truth) > 0.93
 
 
 def test_the_right_map_has_the_larger_transport_similarity(
     sides: tuple[Array, Array, Array], rng: np.random.Generator
 ) -> None:
     x, y, truth = sides
-    maps = np.stack([orthogonal(truth), *(rotation(20, 14, rng) for _ in range(8))]).astype(np.float32)
+    maps = np.stack([polar(truth), *(rotation(20, 14, rng) for _ in range(8))]).astype(np.float32)
     scores = transport_similarity(x, y, maps, temperature=0.03, rows=300)
     assert scores.argmax() == 0
     assert scores.max() <= 1
@@ -186,7 +208,7 @@ def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Ge
 def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Generator) -> None:
     content = topics(800, 12, rng)
     x, y = (centred(encode(part, 16, rng, noise=0.2)) for part in (content, content))
-    truth = orthogonal(x.T @ y)
+    truth = polar(x.T @ y)
     end = climb(x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng)[0]
     rows = x[:400] @ end
     assert float((rows * (x[:400] @ truth)).sum(axis=1).mean()) > 0.9

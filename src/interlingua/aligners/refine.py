@@ -8,23 +8,51 @@ Neither sees pairs unless some are known, and both take numpy arrays or torch te
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from interlingua._arrays import FloatArray
+from interlingua._arrays import FloatArray, IntArray
 from interlingua._backend import Array, largest, namespace, take
 
 _SINKHORN_STEPS = 3
 # Far below every temperature in use; keeps a row without partners from dividing by zero.
 _TINY = 1e-30
 _CSLS_NEIGHBORS = 10
+# Coefficients of x, x x' x and (x x')^2 x. Newton-Schulz steps first lift small singular values and leave those at 1
+# alone; the steps between are optimal for singular values from 1/1000 to 1.
+_NEWTON_SCHULZ = (1.875, -1.25, 0.375)
+_POLAR_STEPS = (
+    *(_NEWTON_SCHULZ,) * 4,
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+    (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+    *(_NEWTON_SCHULZ,) * 2,
+)
+_POLAR_MARGIN = 1.01
 
 
 def orthogonal(matrices: Array) -> Array:
-    """Return the (semi-)orthogonal polar factors of ``matrices`` [..., d_source, d_target]."""
-    left, _, right = namespace(matrices).linalg.svd(matrices, full_matrices=False)
-    return left @ right
+    """Return the (semi-)orthogonal polar factors of ``matrices`` [..., d_source, d_target], to three digits or better.
+
+    Matrix products only, a hundredth of the time of many small singular value decompositions: the Polar Express
+    (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932). Directions with singular values far below
+    1/10,000 of the norm say nothing and stay short.
+    """
+    xp = namespace(matrices)
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = matrices if wide else xp.matrix_transpose(matrices)
+    x = x / (_POLAR_MARGIN * xp.linalg.matrix_norm(x, keepdims=True) + _TINY)
+    for linear, cubic, quintic in _POLAR_STEPS:
+        gram = x @ xp.matrix_transpose(x)
+        x = linear * x + (cubic * gram + quintic * (gram @ gram)) @ x
+    return x if wide else xp.matrix_transpose(x)
 
 
 def climb(
@@ -51,12 +79,27 @@ def climb(
     Returns:
         [r, d_source, d_target].
     """
-    for temperature in temperatures:
-        a, b = (take(z, rng.choice(z.shape[0], min(batch, z.shape[0]), replace=False)) for z in (x, y))
-        coupling = _couple((a @ maps) @ b.T, temperature)
-        covariance = a.T @ (coupling @ b)
-        maps = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
-    return maps
+
+    def draw(rows: Array) -> IntArray:
+        return np.asarray(rng.choice(rows.shape[0], min(batch, rows.shape[0]), replace=False))
+
+    # Ahead of the climb, so that maps in other threads see the same batches.
+    steps = [(temperature, draw(x), draw(y)) for temperature in temperatures]
+
+    def ascend(some: Array) -> Array:
+        for temperature, rows_x, rows_y in steps:
+            a, b = take(x, rows_x), take(y, rows_y)
+            coupling = _couple((a @ some) @ b.T, temperature)
+            covariance = a.T @ (coupling @ b)
+            some = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
+        return some
+
+    if not isinstance(maps, np.ndarray) or len(maps) < 2:
+        return ascend(maps)
+    # The products are small: one thread a map beats many threads a product, by far where other work runs beside.
+    workers = min(len(maps), os.cpu_count() or 1)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
+        return np.concatenate(list(pool.map(ascend, np.array_split(maps, workers))))
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:

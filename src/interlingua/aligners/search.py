@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from interlingua._arrays import FloatArray, unit_rows
 from interlingua._backend import Array, to_device, to_numpy
 from interlingua.aligners.components import Components, find_components, match_components, quiet_ica
-from interlingua.aligners.refine import climb, orthogonal, polish, transport_similarity
+from interlingua.aligners.frames import polar
+from interlingua.aligners.refine import climb, polish, transport_similarity
 from interlingua.criteria import agreement
 from interlingua.errors import InputError
 
@@ -85,7 +86,7 @@ class Search:
         self._axes = [principal_axes(z) for z in (self.x, self.y)]
         self.coarse_axes, self.coarse = self._reduced(_COARSE)
         widths = [axes.shape[1] for axes in self.coarse_axes]
-        starts = orthogonal(self.rng.standard_normal((_NULLS, *widths)).astype(np.float32))
+        starts = polar(self.rng.standard_normal((_NULLS, *widths)).astype(np.float32))
         nulls = self._settle_down(self._rise(starts))
         scores = self.similarity(nulls)
         # With many rows a random start can end at the truth by itself: the lowest come first, and medians ignore it.
@@ -141,16 +142,17 @@ class Search:
     def finish(self, matrices: list[FloatArray]) -> FloatArray:
         """Carry rough maps to greater width, choose the best by transport similarity, polish it on all rows."""
         axes, (a, b) = self._reduced(_FINE)
-        maps = np.stack([_polar(axes[0].T @ matrix @ axes[1]) for matrix in matrices])
+        maps = np.stack([polar(axes[0].T @ matrix @ axes[1]) for matrix in matrices])
         prior = self._prior(axes)
         # More rows hold more detail to get right, and pay for more steps.
         more = max(1.0, self.n / _USUAL_ROWS)
         moved = self._climb(a, b, maps, [0.05] * round(60 * more), batch=min(800, self.n), prior=prior)
-        moved = self._climb(a, b, moved, [0.04] * round(90 * more), batch=min(1500, self.n), prior=prior)
         scores = transport_similarity(a, b, moved, temperature=0.03, rows=3000)
+        best = moved[int(scores.argmax())][None]
+        best = self._climb(a, b, best, [0.04] * round(90 * more), batch=min(1500, self.n), prior=prior)
         self.report({"step": "fine", "similarity": float(scores.max())})
-        fine = axes[0] @ to_numpy(moved)[int(scores.argmax())] @ axes[1].T
-        polished = self.polish(self.x, self.y, _polar(fine), _POLISH_NEIGHBORS)
+        fine = axes[0] @ to_numpy(best)[0] @ axes[1].T
+        polished = self.polish(self.x, self.y, polar(fine), _POLISH_NEIGHBORS)
         self.report({"step": "polish"})
         return polished
 
@@ -235,7 +237,7 @@ class Search:
     def _enter(self, covariances: list[FloatArray], *, lineage: tuple[int, int], derived: bool = False) -> None:
         """Let new starts climb and put them into the pool."""
         axes = self.coarse_axes
-        starts = np.stack([_polar(axes[0].T @ c @ axes[1]) for c in covariances])
+        starts = np.stack([polar(axes[0].T @ c @ axes[1]) for c in covariances])
         maps = self._rise(starts)
         scores = self.similarity(maps)
         self._pool += [
@@ -305,10 +307,6 @@ class Search:
 
     def _lift(self, matrix: FloatArray) -> FloatArray:
         return self.coarse_axes[0] @ matrix @ self.coarse_axes[1].T
-
-
-def _polar(matrix: FloatArray) -> FloatArray:
-    return np.asarray(orthogonal(matrix), np.float32)
 
 
 def principal_axes(z: FloatArray) -> tuple[FloatArray, FloatArray]:
