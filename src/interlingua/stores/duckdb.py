@@ -23,7 +23,7 @@ class DuckStore(Store):
     """One vector column of a table in a DuckDB file."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "typed", ("int", "text"), metrics=("cosine",), adds_vectors=True, rows_per_second=20_000
+        "typed", ("int", "text"), metrics=("cosine",), adds_vectors=True, rows_per_second=10_000
     )
 
     def __init__(self, url: StoreURL) -> None:

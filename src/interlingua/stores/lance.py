@@ -26,7 +26,7 @@ _INDEXED_ROWS = 20_000
 class LanceStore(Store):
     """One table of a LanceDB folder."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), rows_per_second=20_000)
+    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), rows_per_second=10_000)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

@@ -27,7 +27,7 @@ _REQUEST_ROWS = 1_000
 class MilvusStore(Store):
     """One vector field of a collection; payload goes into dynamic fields."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("documents", ("int", "text"), rows_per_second=2_000)
+    capabilities: ClassVar[Capabilities] = Capabilities("documents", ("int", "text"), rows_per_second=700)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

@@ -28,7 +28,7 @@ class QdrantStore(Store):
     """One vector of the points of a collection. The embedded kind keeps its points as pickles: open only your own."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "documents", ("int", "text"), adds_vectors=True, normalises=True, rows_per_second=1_000
+        "documents", ("int", "text"), adds_vectors=True, normalises=True, rows_per_second=500
     )
 
     def __init__(self, url: StoreURL) -> None:
