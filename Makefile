@@ -9,12 +9,13 @@ PYTEST_FLAGS ?= -n auto
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
 
-.PHONY: help venv demo test lint lint-style lint-types lint-imports format bench clean
+.PHONY: help venv demo test test-stores lint lint-style lint-types lint-imports format bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    align two real embedding spaces and write demo/report.html (installs no torch)'
 	@echo 'make test    the default tests: offline, no accelerator, minutes'
+	@echo 'make test-stores  every vector store and Ray against the real thing (installs their clients)'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
 	@echo 'make bench   every published number again (hours)'
@@ -54,6 +55,14 @@ demo: $(VENV)/.installed-demo
 
 test: venv
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+$(VENV)/.installed-stores: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing the clients of every vector store, a PostgreSQL server and Ray'
+	@$(INSTALL) '.[dev-stores]'
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-demo
+
+test-stores: $(VENV)/.installed-stores
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m store $(PYTEST_FLAGS)
 
 lint: lint-style lint-types lint-imports
 

@@ -22,7 +22,9 @@ def test_version_is_that_of_the_package(run: Run) -> None:
     assert run("--version").out == "interlingua 0.1.0\n"
 
 
-@pytest.mark.parametrize("command", ["fit", "translate", "evaluate", "inspect", "doctor", "demo"])
+@pytest.mark.parametrize(
+    "command", ["fit", "translate", "evaluate", "migrate", "search", "identify", "inspect", "doctor", "demo"]
+)
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     ran = run(command, "--help")
     assert ran.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -149,6 +150,13 @@ class Translator:
         if not _fit_together(forward, backward, source, target):
             raise InputError(f"{folder} is damaged (the tensors disagree on the widths); fit again.")
         return translator_of(forward, backward, (source, target), card)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits bound to both maps, as they would be saved."""
+        digest = hashlib.sha256(json.dumps(self._map_settings(), sort_keys=True).encode())
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+        return digest.hexdigest()[:16]
 
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
         tensors = self._map_tensors()

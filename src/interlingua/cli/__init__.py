@@ -13,14 +13,14 @@ from typing import Annotated, cast
 
 import typer
 
-from interlingua.cli import console, demo, doctor, evaluate, fit, inspect, translate
+from interlingua.cli import console, demo, doctor, evaluate, fit, identify, inspect, migrate, search, translate
 from interlingua.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
 
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 # The library speaks of its arguments; whoever types commands knows them as options.
-_ARGUMENT = re.compile(r"\b(force|resume|column|key|id_column|scale)=(?:True|\.\.\.)")
+_ARGUMENT = re.compile(r"\b(force|resume|column|key|id_column|scale|inverse|ids_as_text|drop_payload)=(?:True|\.\.\.)")
 
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
@@ -34,7 +34,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit.fit, translate.translate, evaluate.evaluate, inspect.inspect, doctor.doctor, demo.demo):
+for command in (
+    fit.fit,
+    translate.translate,
+    evaluate.evaluate,
+    migrate.migrate,
+    search.search,
+    identify.identify,
+    inspect.inspect,
+    doctor.doctor,
+    demo.demo,
+):
     app.command()(command)
 
 

@@ -19,8 +19,9 @@ from rich.text import Text
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)(?:; extra == ['\"](\w+)['\"])?")
-_EXTRAS = ("torch", "report", "ot")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[\w+\])?>=([0-9.]+)(?:; extra == ['\"](\w+)['\"])?")
+_STORES = ("lancedb", "postgres", "qdrant", "chroma", "milvus", "duckdb", "faiss")
+_EXTRAS = ("torch", "report", "ot", *_STORES, "ray")
 
 
 def doctor(as_json: AsJson = False) -> None:

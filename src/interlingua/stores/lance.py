@@ -1,0 +1,212 @@
+"""``lancedb:///folder#table.column``: LanceDB, read from one version and written by merge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua._arrays import FloatArray, require
+from interlingua.errors import InputError, OutputExistsError
+from interlingua.io._checks import ID_NAMES, choose_vectors
+from interlingua.stores._pages import matrix, pages, vector_column
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._records import Records
+from interlingua.stores._url import StoreURL
+
+_METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
+# Below, a scan is quicker than an index and exact.
+_INDEXED_ROWS = 20_000
+
+
+class LanceStore(Store):
+    """One table of a LanceDB folder."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), rows_per_second=10_000)
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        if not 1 <= len(url.names) <= 2 or url.host:
+            raise InputError(f"{url} names no table; lancedb:///folder#table[.column] is needed.")
+        self._folder, self._name = Path(url.path), url.names[0]
+        self._lancedb = require("lancedb", "lancedb")
+        self._spec: Spec | None = None
+        self._opened: Any = None
+
+    def exists(self) -> bool:
+        """Return whether the table is there."""
+        return (self._folder / f"{self._name}.lance").is_dir()
+
+    def info(self) -> StoreInfo:
+        """Return what the table holds."""
+        table = self._table()
+        key, name, d = self._layout(table.schema)
+        count = table.count_rows()
+        if not count:
+            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
+        kind = table.schema.field(name).type.value_type
+        first = next(self.scan(256))[0]
+        indexes = [table.index_stats(index.name) for index in table.list_indices() if index.columns == [name]]
+        metric = next((_METRICS.get(str(found.distance_type).lower()) for found in indexes if found), None)
+        id_type = (
+            pa.string() if pa.types.is_large_string(table.schema.field(key).type) else table.schema.field(key).type
+        )
+        return StoreInfo(count, d, metric, is_unit(first.vectors), id_type, self._side(table.schema), name, str(kind))
+
+    def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
+        """Yield pages of one version; the cursor holds it and the row."""
+        table = self._table()
+        version, row = (after["version"], after["row"]) if after else (table.version, 0)
+        with self._errors("cannot be read"):
+            table.checkout(version)
+            _, name, d = self._layout(table.schema)
+            query = table.search().offset(row) if row else table.search()
+            for page in pages(query.to_batches(batch_size=size), size):
+                row += len(page)
+                yield self._records(page, name, d), {"version": version, "row": row}
+
+    def fetch(self, ids: pa.Array) -> Records:
+        """Return the rows of these ids."""
+        table = self._table()
+        key, name, d = self._layout(table.schema)
+        listed = ", ".join(_literal(value) for value in ids.to_pylist())
+        with self._errors("cannot be read"):
+            found = table.search().where(f"{_quoted(key)} in ({listed})").to_arrow()
+        return self._records(found, name, d).in_order_of(ids, str(self.url))
+
+    def search(self, queries: FloatArray, k: int) -> list[Hits]:
+        """Ask the index, or the table where it has none."""
+        table, metric = self._table(), self.info().metric or "cosine"
+        key, name, _ = self._layout(table.schema)
+        hits = []
+        for query in np.asarray(queries, np.float32):
+            with self._errors("cannot be searched"):
+                asked = (
+                    table.search(query, vector_column_name=name)
+                    .distance_type(metric)
+                    .limit(k)
+                    .select([key, "_distance"])
+                )
+                found = asked.to_arrow()
+            distances = found["_distance"].to_numpy().astype(np.float64)
+            scores = -np.sqrt(distances) if metric == "l2" else 1 - distances
+            hits.append(Hits(found[key].to_pylist(), scores))
+        return hits
+
+    def create(self, spec: Spec) -> None:
+        """Make the empty table."""
+        self.check(spec)
+        if self.exists():
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        name = self.url.names[1] if len(self.url.names) > 1 else "vector"
+        fields = [
+            pa.field(spec.id_name, spec.id_type),
+            *(spec.schema or ()),
+            pa.field(name, pa.list_(pa.float32(), spec.d)),
+        ]
+        with self._errors("cannot be created"):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._connect().create_table(self._name, schema=pa.schema(fields))
+
+    def prepare(self, spec: Spec, committed: int) -> None:
+        """Open the table once for all batches."""
+        self._spec, self._opened = spec, self._connect().open_table(self._name)
+
+    def upsert(self, records: Records) -> None:
+        """Merge rows by id."""
+        table = self._opened if self._opened is not None else self._table()
+        key, name, _ = self._layout(table.schema)
+        columns = {key: records.ids, name: vector_column(np.asarray(records.vectors, np.float32))}
+        if records.payload is not None:
+            columns |= dict(zip(records.payload.schema.names, records.payload.columns, strict=True))
+        with self._errors("did not take the rows"):
+            rows = pa.table({field.name: columns[field.name] for field in table.schema}).cast(table.schema)
+            merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+            result = merge.execute(rows)
+        done = result.num_updated_rows + result.num_inserted_rows
+        if done != len(records):
+            raise InputError(f"{self.url}: {done} of {len(records)} rows were written. Roll back and report this.")
+
+    def finish(self) -> None:
+        """Compact the fragments and build an index where there are rows enough for one."""
+        table, metric = self._table(), self._spec.metric if self._spec else "cosine"
+        _, name, _ = self._layout(table.schema)
+        with self._errors("cannot be indexed"):
+            table.optimize()
+            if table.count_rows() >= _INDEXED_ROWS and not table.list_indices():
+                table.create_index(metric=metric, vector_column_name=name, index_type="IVF_FLAT")
+
+    def drop(self, *, beside: bool = False) -> None:
+        """Remove the table."""
+        if self.exists():
+            self._connect().drop_table(self._name)
+
+    def _connect(self) -> Any:
+        with self._errors("cannot be opened"):
+            return self._lancedb.connect(str(self._folder))
+
+    def _table(self) -> Any:
+        if not self.exists():
+            known = sorted(path.stem for path in self._folder.glob("*.lance"))
+            raise InputError(f"{self.url}: there is no such table; tables are: {', '.join(known) or 'none'}.")
+        with self._errors("cannot be opened"):
+            return self._connect().open_table(self._name)
+
+    def _layout(self, schema: pa.Schema) -> tuple[str, str, int]:
+        """Return id column, vector column and width."""
+        usable = [
+            f.name for f in schema if pa.types.is_fixed_size_list(f.type) and pa.types.is_floating(f.type.value_type)
+        ]
+        asked = self.url.names[1] if len(self.url.names) > 1 else None
+        name = choose_vectors(usable, schema.names, asked, "column", Path(str(self.url)))
+        if name not in usable:
+            raise InputError(
+                f"{self.url}: column {name!r} is {schema.field(name).type}; a fixed-size list of floats is needed."
+            )
+        key = self.url.options.get("id") or next((found for found in ID_NAMES if found in schema.names), None)
+        if key is None or key not in schema.names:
+            raise InputError(f"{self.url}: no id column {key or ''}; name it id or say ?id=COLUMN.")
+        return key, name, int(schema.field(name).type.list_size)
+
+    def _side(self, schema: pa.Schema) -> pa.Schema | None:
+        key, name, _ = self._layout(schema)
+        fields = [field for field in schema if field.name not in {key, name}]
+        return pa.schema(fields) if fields else None
+
+    def _records(self, page: pa.Table, name: str, d: int) -> Records:
+        side = self._side(page.schema)
+        key = self._layout(page.schema)[0]
+        ids = page[key].combine_chunks()
+        if ids.null_count:
+            raise InputError(f"{self.url}: {ids.null_count} ids in {key!r} are null; every row needs an id.")
+        if pa.types.is_large_string(ids.type):
+            ids = ids.cast(pa.string())
+        payload = None if side is None else page.select(side.names)
+        return Records(
+            ids if isinstance(ids, pa.Array) else pa.concat_arrays(ids.chunks),
+            matrix(page[name], d, str(self.url)),
+            payload,
+        )
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        # lancedb raises ValueError, RuntimeError and OSError, with the cause only in the text.
+        try:
+            yield
+        except (InputError, OutputExistsError):
+            raise
+        except (ValueError, RuntimeError, TypeError, pa.ArrowException) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.url} {what}: {first[:300]}") from error
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _literal(value: Any) -> str:
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

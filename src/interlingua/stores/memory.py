@@ -1,0 +1,150 @@
+"""``memory://name#collection.vector``: the reference store, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua._arrays import FloatArray, unit_rows
+from interlingua.errors import InputError, OutputExistsError
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._records import Records
+from interlingua.stores._url import StoreURL
+
+_DEFAULT = "vector"
+
+
+@dataclass
+class _Vectors:
+    d: int
+    metric: Metric
+    rows: dict[Any, FloatArray] = field(default_factory=dict)
+
+
+@dataclass
+class _Collection:
+    id_type: pa.DataType
+    schema: pa.Schema | None
+    vectors: dict[str, _Vectors] = field(default_factory=dict)
+    payload: dict[Any, dict[str, Any]] = field(default_factory=dict)
+
+
+_DATABASES: dict[str, dict[str, _Collection]] = {}
+
+
+class MemoryStore(Store):
+    """Rows in dictionaries, in order of arrival."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "typed", ("int", "text"), adds_vectors=True, rows_per_second=10**6
+    )
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        if not url.names or len(url.names) > 2:
+            raise InputError(f"{url} names no collection; memory://name#collection[.vector] is needed.")
+        self._database = _DATABASES.setdefault(url.path, {})
+        self._name = url.names[0]
+        self._vector = url.names[1] if len(url.names) > 1 else _DEFAULT
+
+    def exists(self) -> bool:
+        """Return whether the vector is there."""
+        found = self._database.get(self._name)
+        return found is not None and self._vector in found.vectors
+
+    def info(self) -> StoreInfo:
+        """Return what the collection holds."""
+        collection, vectors = self._open()
+        if not vectors.rows:
+            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
+        first = np.stack(list(vectors.rows.values())[:256])
+        return StoreInfo(
+            len(vectors.rows),
+            vectors.d,
+            vectors.metric,
+            is_unit(first),
+            collection.id_type,
+            collection.schema,
+            self._vector,
+        )
+
+    def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
+        """Yield pages; the cursor counts rows."""
+        ids = list(self._open()[1].rows)
+        for start in range(after or 0, len(ids), size):
+            page = ids[start : start + size]
+            yield self._records(page), start + len(page)
+
+    def fetch(self, ids: pa.Array) -> Records:
+        """Return the rows of these ids."""
+        vectors, wanted = self._open()[1], ids.to_pylist()
+        return self._records([value for value in wanted if value in vectors.rows]).in_order_of(ids, str(self.url))
+
+    def search(self, queries: FloatArray, k: int) -> list[Hits]:
+        """Compare every query with every row."""
+        _, vectors = self._open()
+        ids = list(vectors.rows)
+        return exact_search(queries, np.stack(list(vectors.rows.values())), ids, k, vectors.metric)
+
+    def create(self, spec: Spec) -> None:
+        """Make the collection, or a vector in it."""
+        if self.exists():
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        if spec.beside:
+            self._database[self._name].vectors[self._vector] = _Vectors(spec.d, spec.metric)
+        else:
+            vectors = {self._vector: _Vectors(spec.d, spec.metric)}
+            self._database[self._name] = _Collection(spec.id_type, spec.schema, vectors)
+
+    def upsert(self, records: Records) -> None:
+        """Write rows."""
+        collection, vectors = self._open()
+        ids = records.ids.to_pylist()
+        vectors.rows.update(zip(ids, np.array(records.vectors), strict=True))
+        if len(collection.vectors) == 1 and records.payload is not None:
+            collection.payload.update(zip(ids, records.payload.to_pylist(), strict=True))
+
+    def finish(self) -> None:
+        """Do nothing: search is exact."""
+
+    def drop(self, *, beside: bool = False) -> None:
+        """Remove the vector, or the collection."""
+        if beside and self.exists():
+            del self._database[self._name].vectors[self._vector]
+        elif self.exists():
+            del self._database[self._name]
+
+    def _open(self) -> tuple[_Collection, _Vectors]:
+        if not self.exists():
+            raise InputError(f"{self.url} is not there; collections are: {', '.join(self._database) or 'none'}.")
+        collection = self._database[self._name]
+        return collection, collection.vectors[self._vector]
+
+    def _records(self, ids: list[Any]) -> Records:
+        collection, vectors = self._open()
+        stacked = np.stack([vectors.rows[value] for value in ids]) if ids else np.empty((0, vectors.d), np.float32)
+        payload = None
+        if collection.schema is not None:
+            payload = pa.Table.from_pylist([collection.payload[value] for value in ids], collection.schema)
+        return Records(pa.array(ids, collection.id_type), stacked, payload)
+
+
+def exact_search(queries: FloatArray, rows: FloatArray, ids: list[Any], k: int, metric: Metric | None) -> list[Hits]:
+    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; no metric stands for cosine."""
+    here, there = np.asarray(queries, np.float32), np.asarray(rows, np.float32)
+    if metric in {None, "cosine"}:
+        here, there = unit_rows(here), unit_rows(there)
+    scores = here @ there.T
+    if metric == "l2":
+        scores = -np.sqrt(np.maximum((here**2).sum(1)[:, None] + (there**2).sum(1) - 2 * scores, 0))
+    k = min(k, len(ids))
+    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    hits = []
+    for row, found in zip(scores, best, strict=True):
+        order = found[np.argsort(-row[found], kind="stable")]
+        hits.append(Hits([ids[i] for i in order], np.asarray(row[order], np.float64)))
+    return hits

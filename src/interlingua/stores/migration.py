@@ -1,0 +1,313 @@
+"""From one store through a translator into another: surveyed, copied, indexed, checked; resumable at any point.
+
+The source is read twice and never written to. The survey reads every row once, refuses what cannot be translated before
+anything is made, and notes a digest of each page; the copy compares every page with it. A page is noted as written
+after the target has it, so a crash repeats at most one page, under the same ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua._arrays import FloatArray, check_matrix, unit_rows
+from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.stores._journal import Journal
+from interlingua.stores._open import open_store
+from interlingua.stores._protocol import Spec, Store, to_text
+from interlingua.stores._records import Records, same_payload
+from interlingua.stores.planning import Options, Plan, estimate, plan, refuse_same, spec_of
+from interlingua.translator import Translator
+
+_SAMPLE = 256
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What a migration did.
+
+    Attributes:
+        plan: what it set out to do.
+        rows: rows in the target.
+        resumed_from: rows that an earlier run had written.
+        checked: rows that were read again from both sides and compared.
+        largest_error: largest difference of a value of those from its translation, after bringing both to unit norm
+            where the store does.
+        seconds: of each phase of this run.
+        journal: where the journal lies; a rollback needs it.
+    """
+
+    plan: Plan
+    rows: int
+    resumed_from: int
+    checked: int
+    largest_error: float
+    seconds: dict[str, float]
+    journal: str
+
+
+def migrate(
+    translator: Translator,
+    source: Store,
+    target: Store,
+    *,
+    journal: str | Path,
+    options: Options | None = None,
+    resume: bool = False,
+    on_rows: Progress | None = None,
+) -> Migration:
+    """Translate every row of ``source`` into a new collection or vector.
+
+    Args:
+        translator: made for the source's space.
+        source: read, never written to.
+        target: must not be there yet.
+        journal: a file outside both databases; it must not be there yet, except to resume.
+        options: how.
+        resume: go on with the migration of this journal.
+        on_rows: called with the phase, rows done and rows in all.
+
+    Raises:
+        InputError: something cannot be used; or, to resume, source, translator or options are not what they were.
+        OutputExistsError: target or journal are there already.
+        InterlinguaError: a server went away or the check at the end failed; the journal says how far it came.
+    """
+    options, watch = options or Options(), _Watch()
+    if options.page_rows < 1:
+        raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
+    info = source.info()
+    refuse_same(source, target)
+    fresh = None if resume else plan(translator, source, target, options)
+    log = Journal(Path(journal), create=not resume)
+    with closing(log):
+        facts = {
+            "source": str(source.url),
+            "target": str(target.url),
+            "source_facts": info.identity(),
+            "translator": translator.fingerprint(),
+            "options": asdict(options),
+        }
+        if "job" in log.facts:
+            _refuse_changes(log, facts)
+        else:
+            fresh = fresh or plan(translator, source, target, options)
+            log.note(job=f"{translator.fingerprint()}-{time.time_ns():x}", **facts)
+        spec = spec_of(translator, source, target, info, options, job=str(log.facts["job"]))
+        run = _Run(translator, source, target, spec, options, log, on_rows or (lambda phase, done, rows: None))
+        resumed_from = log.rows(done=True)
+        try:
+            run.survey(watch)
+        except BaseException:
+            # Nothing was made yet; a journal left behind would only be in the way of the next attempt.
+            log.discard()
+            raise
+        run.create()
+        run.copy(watch)
+        run.index(watch)
+        checked, error = run.check(watch)
+        log.note(phase="done")
+        done = fresh or replace(estimate(translator, source, target, info, spec, options), seconds=0.0)
+        return Migration(done, log.rows(), resumed_from, checked, error, watch.seconds, str(log.path))
+
+
+def rollback(journal: str | Path, *, target: Store | None = None) -> str:
+    """Drop what the migration of this journal made, and nothing else; the source is untouched either way.
+
+    Returns:
+        the address that was dropped.
+
+    Raises:
+        InputError: there is no such journal.
+    """
+    with closing(Journal(Path(journal), create=False)) as log:
+        facts = log.facts
+        if facts.get("begun") and log.phase != "rolled back":
+            store = target or open_store(str(facts["target"]))
+            try:
+                store.drop(beside=bool(facts.get("beside")))
+            finally:
+                if target is None:
+                    store.close()
+        log.note(phase="rolled back")
+        return str(facts["target"])
+
+
+class _Watch:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._last, 3)
+        self._last = now
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One run over the phases; each returns at once when an earlier run was through with it."""
+
+    translator: Translator
+    source: Store
+    target: Store
+    spec: Spec
+    options: Options
+    log: Journal
+    on_rows: Progress
+
+    def survey(self, watch: _Watch) -> None:
+        """Read everything once: refuse what cannot be translated, note what was read."""
+        if self.log.phase != "surveying":
+            return
+        self.log.restart()
+        total, rows, number = self.spec.count, 0, 0
+        width = self.translator.d_target if self.options.inverse else self.translator.d_source
+        every = max(1, total // _SAMPLE)
+        with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
+            for records, after in pages:
+                try:
+                    check_matrix(records.vectors, f"{self.source.url}", width=width)
+                except InputError as error:
+                    raise InputError(f"{error} The page starts at id {records.ids[0].as_py()!r}.") from error
+                picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
+                self.log.surveyed(number, after, len(records), records.digest(), picked)
+                rows, number = rows + len(records), number + 1
+                self.on_rows("surveying", rows, total)
+        if rows != total:
+            raise InputError(
+                f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
+                "Migrate a snapshot, or wait until it is still."
+            )
+        self.log.note(phase="creating", beside=self.spec.beside)
+        watch.lap("survey")
+
+    def create(self) -> None:
+        """Make the target; what a crash in here left behind is empty, ours, and made anew."""
+        if self.log.phase == "creating":
+            if self.target.exists():
+                if not self.log.facts.get("begun") or self._holds_rows():
+                    raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
+                self.target.drop(beside=self.spec.beside)
+            self.log.note(begun=True)
+            self.target.create(self.spec)
+            self.log.note(phase="copying")
+        if self.log.phase in {"copying", "indexing"}:
+            self.target.prepare(self.spec, self.log.rows(done=True))
+
+    def _holds_rows(self) -> bool:
+        try:
+            return self.target.info().count > 0
+        except InputError:
+            return False
+
+    def copy(self, watch: _Watch) -> None:
+        """Read, translate, write and note page after page."""
+        if self.log.phase != "copying":
+            return
+        last = self.log.last_written()
+        number, rows = (last.number + 1, self.log.rows(done=True)) if last else (0, 0)
+        if last is not None:
+            self._compare_one_written(last.number)
+        with closing(self.source.scan(self.options.page_rows, last.after if last else None)) as pages:  # type: ignore[type-var]
+            for records, _ in pages:
+                page = self.log.page(number)
+                if page is None or page.digest != records.digest():
+                    raise InputError(
+                        f"{self.source.url} changed while it was migrated: page {number} is not what the survey read. "
+                        "Roll back, and migrate a snapshot."
+                    )
+                self.target.upsert(self._translated(records))
+                self.log.written(number)
+                rows, number = rows + len(records), number + 1
+                self.on_rows("copying", rows, self.spec.count)
+        if rows != self.spec.count:
+            raise InputError(f"{self.source.url} lost rows while it was migrated. Roll back, and migrate a snapshot.")
+        self.log.note(phase="indexing")
+        watch.lap("copy")
+
+    def _compare_one_written(self, number: int) -> None:
+        """Refuse to go on if a page that was written before the crash reads differently now."""
+        before = self.log.page(number - 1) if number else None
+        with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
+            records = next(pages, (None, None))[0]
+        page = self.log.page(number)
+        if records is None or page is None or page.digest != records.digest():
+            raise InputError(
+                f"{self.source.url} is not what it was when the migration began. Roll back and start again."
+            )
+
+    def index(self, watch: _Watch) -> None:
+        """Build the index, last."""
+        if self.log.phase != "indexing":
+            return
+        self.on_rows("indexing", 0, self.spec.count)
+        self.target.finish()
+        self.log.note(phase="checking")
+        watch.lap("index")
+
+    def check(self, watch: _Watch) -> tuple[int, float]:
+        """Count, read a sample again from both sides and compare; look one row up through the index."""
+        count = self.target.info().count
+        if count != self.spec.count:
+            raise InterlinguaError(
+                f"{self.target.url} holds {count} rows and {self.spec.count} were written. Roll back."
+            )
+        ids = pa.array(self.log.sample(), self._source_id_type())
+        expected = self._translated(self.source.fetch(ids))
+        found = self.target.fetch(expected.ids)
+        here, there = (self._as_stored(records.vectors) for records in (expected, found))
+        error = float(np.abs(here - there).max())
+        if error > 1e-3:
+            raise InterlinguaError(
+                f"{self.target.url}: vectors read back differ from their translations by up to {error:.2g}. Roll back."
+            )
+        if not self.spec.beside and not same_payload(expected.payload, found.payload):
+            raise InterlinguaError(f"{self.target.url}: payload read back differs from the source's. Roll back.")
+        own = expected.ids[0].as_py()
+        nearest = self.target.search(np.asarray(found.vectors[:1], np.float32), 10)[0].ids
+        if own not in nearest and not _has_twins(found.vectors):
+            raise InterlinguaError(
+                f"{self.target.url}: the index does not find id {own!r} by its own vector. Roll back."
+            )
+        self.on_rows("checking", len(ids), len(ids))
+        watch.lap("check")
+        return len(ids), error
+
+    def _source_id_type(self) -> pa.DataType:
+        return self.source.info().id_type
+
+    def _translated(self, records: Records) -> Records:
+        convert = self.translator.invert if self.options.inverse else self.translator.translate
+        ids = to_text(records.ids) if self.options.ids_as_text else records.ids
+        payload = None if self.options.drop_payload else records.payload
+        return Records(ids, np.asarray(convert(np.asarray(records.vectors, np.float32))), payload)
+
+    def _as_stored(self, vectors: FloatArray) -> FloatArray:
+        rows = np.asarray(vectors, np.float32)
+        return unit_rows(rows) if self.target.capabilities.normalises and self.spec.metric == "cosine" else rows
+
+
+def _has_twins(vectors: FloatArray) -> bool:
+    return len(np.unique(np.round(vectors, 5), axis=0)) < len(vectors)
+
+
+def _refuse_changes(log: Journal, facts: dict[str, Any]) -> None:
+    if log.phase == "rolled back":
+        raise InputError(f"{log.path}: this migration was rolled back. Start a new one with another journal.")
+    before = log.facts
+    for name, value in facts.items():
+        if before.get(name) != value:
+            what = name.replace("source_facts", "content of the source").replace("_", " ")
+            raise InputError(
+                f"{log.path} cannot be continued: the {what} was {before.get(name)!r} and is {value!r}. "
+                "Use the same again, or roll back and start anew."
+            )

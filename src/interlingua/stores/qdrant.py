@@ -1,0 +1,257 @@
+"""``qdrant:///folder#collection`` or ``qdrant://host:6333#collection.vector``: Qdrant, embedded or a server."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua._arrays import FloatArray, require
+from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.stores._pages import borrow, give_back
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._records import Records, from_documents, to_documents
+from interlingua.stores._url import StoreURL
+
+_DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
+_REQUEST_ROWS = 256
+
+
+class QdrantStore(Store):
+    """One vector of the points of a collection. The embedded kind keeps its points as pickles: open only your own."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "documents", ("int", "text"), adds_vectors=True, normalises=True, rows_per_second=500
+    )
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        if not 1 <= len(url.names) <= 2:
+            raise InputError(f"{url} names no collection; qdrant://host:6333#collection[.vector] is needed.")
+        qdrant = require("qdrant_client", "qdrant")
+        self._models = qdrant.models
+        self._http = require("qdrant_client.http.exceptions", "qdrant")
+        self._collection = url.names[0]
+        self._vector = url.names[1] if len(url.names) > 1 else ""
+        self._key = ("qdrant", url.host, url.port, str(Path(url.path).resolve()))
+        self._spec: Spec | None = None
+        if url.host:
+            secure = url.options.get("https", "") in {"1", "true"}
+
+            def connect() -> Any:
+                key = os.environ.get("QDRANT_API_KEY")
+                return qdrant.QdrantClient(host=url.host, port=url.port or 6333, https=secure, api_key=key, timeout=60)
+        else:
+
+            def connect() -> Any:
+                return qdrant.QdrantClient(path=url.path)
+
+        with self._errors("cannot be opened"):
+            self._client = borrow(self._key, connect)
+
+    def exists(self) -> bool:
+        """Return whether the vector is there."""
+        with self._errors("cannot be reached"):
+            if not self._client.collection_exists(self._collection):
+                return False
+        return self._vector in self._vectors()
+
+    def info(self) -> StoreInfo:
+        """Return what the collection holds."""
+        self._check_there()
+        found = self._vectors()[self._vector]
+        with self._errors("cannot be read"):
+            count = self._client.count(self._collection, exact=True).count
+        if not count:
+            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
+        if found.multivector_config:
+            raise InputError(f"{self.url} holds several vectors a point; one is needed.")
+        first = next(self.scan(256))[0]
+        metric = next((name for name, known in _DISTANCES.items() if known == found.distance.value), None)
+        schema = None if first.payload is None else first.payload.schema
+        return StoreInfo(
+            count, found.size, metric, is_unit(first.vectors), first.ids.type, schema, self._vector or None
+        )
+
+    def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
+        """Yield pages in order of the id; the cursor is the last id."""
+        self._check_there()
+        offset, read = after, after
+        while True:
+            with self._errors("cannot be read"):
+                points, offset = self._client.scroll(
+                    self._collection,
+                    limit=size + (read is not None),
+                    offset=offset,
+                    with_payload=True,
+                    with_vectors=self._asked,
+                )
+            # The offset is inclusive, and the point that it names was read already.
+            if points and points[0].id == read:
+                points = points[1:]
+            read = None
+            if points:
+                yield self._records(points), points[-1].id
+            if offset is None:
+                return
+
+    def fetch(self, ids: pa.Array) -> Records:
+        """Return the points of these ids."""
+        self._check_there()
+        with self._errors("cannot be read"):
+            points = self._client.retrieve(
+                self._collection, ids.to_pylist(), with_payload=True, with_vectors=self._asked
+            )
+        if not points:
+            return Records(ids.slice(0, 0), np.empty((0, 0), np.float32)).in_order_of(ids, str(self.url))
+        return self._records(points).in_order_of(ids, str(self.url))
+
+    def search(self, queries: FloatArray, k: int) -> list[Hits]:
+        """Ask the index."""
+        hits, metric = [], self._vectors()[self._vector].distance.value
+        for query in np.asarray(queries, np.float32):
+            with self._errors("cannot be searched"):
+                found = self._client.query_points(
+                    self._collection, query=query.tolist(), using=self._vector or None, limit=k, with_payload=False
+                ).points
+            scores = np.array([point.score for point in found], np.float64)
+            hits.append(Hits([point.id for point in found], -scores if metric == "Euclid" else scores))
+        return hits
+
+    def create(self, spec: Spec) -> None:
+        """Make the collection without its graph, or a named vector in it."""
+        self.check(spec)
+        if self.exists() or (not spec.beside and self._client.collection_exists(self._collection)):
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        models = self._models
+        distance = models.Distance(_DISTANCES[spec.metric])
+        with self._errors("cannot be created"):
+            if spec.beside:
+                dense = models.DenseVectorConfig(size=spec.d, distance=distance)
+                self._client.create_vector_name(
+                    self._collection, self._vector, models.DenseVectorNameConfig(dense=dense)
+                )
+                return
+            params = models.VectorParams(size=spec.d, distance=distance)
+            # A graph that grows with every batch costs more than one built at the end.
+            self._client.create_collection(
+                self._collection,
+                vectors_config={self._vector: params} if self._vector else params,
+                hnsw_config=models.HnswConfigDiff(m=0),
+            )
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a second vector without a name of its own."""
+        super().check(spec)
+        if spec.beside and not self._vector:
+            raise InputError(f"{self.url} names no vector to add; #collection.vector is needed.")
+
+    def prepare(self, spec: Spec, committed: int) -> None:
+        """Remember whether points are written or a vector of theirs."""
+        self._spec = spec
+
+    def upsert(self, records: Records) -> None:
+        """Write points, 256 a request, and wait until they are stored."""
+        ids = records.ids.to_pylist()
+        _check_ids(ids, str(self.url))
+        documents = to_documents(records.payload, len(ids), str(self.url))
+        vectors = np.asarray(records.vectors, np.float32).tolist()
+        models, beside = self._models, self._spec is not None and self._spec.beside
+        for start in range(0, len(ids), _REQUEST_ROWS):
+            part = slice(start, start + _REQUEST_ROWS)
+            with self._errors("did not take the rows"):
+                if beside:
+                    named = zip(ids[part], vectors[part], strict=True)
+                    points = [models.PointVectors(id=i, vector={self._vector: v}) for i, v in named]
+                    self._client.update_vectors(self._collection, points, wait=True)
+                else:
+                    rows = {self._vector: vectors[part]} if self._vector else vectors[part]
+                    batch = models.Batch(ids=ids[part], vectors=rows, payloads=documents[part])
+                    self._client.upsert(self._collection, batch, wait=True)
+
+    def finish(self) -> None:
+        """Switch the graph on and wait until it is built."""
+        if not self.url.host:
+            return  # embedded search is exact
+        with self._errors("cannot be indexed"):
+            self._client.update_collection(self._collection, hnsw_config=self._models.HnswConfigDiff(m=16))
+            while self._client.get_collection(self._collection).status.value == "yellow":
+                time.sleep(0.5)
+
+    def drop(self, *, beside: bool = False) -> None:
+        """Remove the named vector, or the collection."""
+        with self._errors("cannot be dropped"):
+            if beside and self.exists():
+                self._client.delete_vector_name(self._collection, self._vector)
+            elif not beside and self._client.collection_exists(self._collection):
+                self._client.delete_collection(self._collection)
+
+    def close(self) -> None:
+        """Close the client, once nobody else in this process uses it."""
+        give_back(self._key, lambda client: client.close())
+
+    @property
+    def _asked(self) -> Any:
+        return [self._vector] if self._vector else True
+
+    def _check_there(self) -> None:
+        if not self.exists():
+            with self._errors("cannot be reached"):
+                known = sorted(found.name for found in self._client.get_collections().collections)
+            named = ", ".join(f"{name or '(unnamed)'}" for name in self._vectors()) if self._collection in known else ""
+            hint = f"its vectors are: {named}" if named else f"collections are: {', '.join(known) or 'none'}"
+            raise InputError(f"{self.url} is not there; {hint}.")
+
+    def _vectors(self) -> dict[str, Any]:
+        with self._errors("cannot be read"):
+            config = self._client.get_collection(self._collection).config.params.vectors
+        return config if isinstance(config, dict) else {"": config} if config else {}
+
+    def _records(self, points: list[Any]) -> Records:
+        found = [point.vector if not self._vector else (point.vector or {}).get(self._vector) for point in points]
+        missing = [point.id for point, vector in zip(points, found, strict=True) if vector is None]
+        if missing:
+            raise InputError(f"{self.url}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
+        documents = [point.payload or {} for point in points]
+        ids = [point.id if isinstance(point.id, int) else str(point.id) for point in points]
+        if len({type(value) for value in ids}) > 1:
+            raise InputError(f"{self.url} mixes numbers and UUIDs as ids; one kind is needed.")
+        kind = pa.uint64() if isinstance(ids[0], int) else pa.string()
+        return Records(pa.array(ids, kind), np.asarray(found, np.float32), from_documents(documents))
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (self._http.ResponseHandlingException, ConnectionError) as error:
+            raise InterlinguaError(f"{self.url} {what}: {_first_line(error)}. Is the server up?") from error
+        except (self._http.UnexpectedResponse, ValueError, RuntimeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{self.url} {what}: {_first_line(error)}") from error
+
+
+def _check_ids(ids: list[Any], where: str) -> None:
+    for value in ids:
+        if isinstance(value, int):
+            fits = 0 <= value < 2**64
+        else:
+            try:
+                fits = str(UUID(value)) == value
+            except ValueError:
+                fits = False
+        if not fits:
+            raise InputError(
+                f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Choose another target."
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

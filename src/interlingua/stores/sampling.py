@@ -1,0 +1,42 @@
+"""Rows drawn from a store without holding all of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+
+from interlingua._arrays import FloatArray
+from interlingua.errors import InputError
+from interlingua.stores._protocol import Store
+
+_PAGE_ROWS = 4_096
+
+
+def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) -> FloatArray:
+    """Return vectors [m, d] in float32, drawn at random without replacement, in random order.
+
+    Args:
+        store: read once, up to the last row drawn.
+        rows: how many, or all if there are fewer.
+        seed: decides which.
+        pool: draw from so many rows at the beginning only; a scan has no other way to be short.
+
+    Raises:
+        InputError: vectors with NaN or infinity.
+    """
+    rng = np.random.default_rng(seed)
+    count = store.info().count if pool is None else min(pool, store.info().count)
+    picked = np.sort(rng.choice(count, min(rows, count), replace=False))
+    parts, start = [], 0
+    with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
+        for records, _ in pages:
+            inside = slice(*np.searchsorted(picked, (start, start + len(records))))
+            parts.append(np.asarray(records.vectors[picked[inside] - start], np.float32))
+            start += len(records)
+            if start > picked[-1]:
+                break
+    drawn = np.concatenate(parts)
+    if not np.isfinite(drawn).all():
+        raise InputError(f"{store.url} holds NaN or infinity; remove such rows and try again.")
+    return np.asarray(drawn[rng.permutation(len(drawn))])

@@ -1,0 +1,266 @@
+"""What every store must do. An adapter's test module inherits `StoreContract` and says how to open its store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from interlingua.errors import InputError, OutputExistsError
+from interlingua.stores import Records, Spec, Store, open_store
+from interlingua.stores._records import from_documents, same_payload
+
+N, D = 230, 12
+Open = Callable[[str], Store]
+
+DOCUMENTS: list[dict[str, Any]] = [
+    {"title": "zero", "year": 1999, "share": 0.5, "open": True},
+    {"title": "", "year": -3},
+    {"title": "naïve – 東京 \"quoted\" 'single' \\ % ; DROP TABLE t; --"},
+    {},
+]
+NESTED: list[dict[str, Any]] = [
+    {"author": {"name": "x", "tags": ["a", "b"]}, "note": None},
+    {"list": [1, 2, {"k": []}]},
+]
+
+
+def documents(n: int, *, nested: bool) -> pa.Table:
+    pool = [*DOCUMENTS, *NESTED] if nested else DOCUMENTS
+    return from_documents([{**pool[i % len(pool)], "row": i} for i in range(n)])
+
+
+def columns(n: int) -> pa.Table:
+    pool = DOCUMENTS
+    return pa.table(
+        {
+            "title": pa.array([pool[i % len(pool)].get("title") for i in range(n)], pa.string()),
+            "count": pa.array([i if i % 5 else None for i in range(n)], pa.int64()),
+            "share": pa.array([i / 7 for i in range(n)], pa.float64()),
+            "open": pa.array([i % 2 == 0 for i in range(n)]),
+            "day": pa.array([i * 86_400_000_000 for i in range(n)], pa.timestamp("us")),
+            'a "strange" name; it\'s 50 %': pa.array([f"{i}" for i in range(n)]),
+        }
+    )
+
+
+def uuids(n: int) -> list[str]:
+    return [f"00000000-0000-4000-8000-{i:012x}" for i in range(n)]
+
+
+class StoreContract:
+    """Claims about any store; subclasses give `url` and, where the store wants it, other ids and payload."""
+
+    nested: ClassVar[bool] = True
+    beside: ClassVar[str] = "second"
+    hostile: ClassVar[str] = 'it\'s "a" %25 ; DROP TABLE t; --'
+
+    @staticmethod
+    def text_ids(n: int) -> list[str]:
+        """Return n ids as this store takes them."""
+        return [f"row {i} 'ä'" for i in range(n)]
+
+    @pytest.fixture
+    def url(self) -> Callable[[str], str]:
+        """Return the URL of a collection of this name."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def opened(self, url: Callable[[str], str]) -> Any:
+        stores: list[Store] = []
+
+        def open_named(name: str) -> Store:
+            stores.append(open_store(url(name)))
+            return stores[-1]
+
+        yield open_named
+        for store in stores:
+            store.close()
+
+    @pytest.fixture(params=["int", "text"])
+    def records(self, request: pytest.FixtureRequest, opened: Open) -> Records:
+        kinds = opened("probe").capabilities
+        if request.param not in kinds.ids:
+            pytest.skip(f"this store keeps {kinds.ids} ids only")
+        return self.rows(request.param, kinds.payload)
+
+    def rows(self, ids: str, payload: str, n: int = N) -> Records:
+        rng = np.random.default_rng(0)
+        vectors = rng.standard_normal((n, D)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        table = None
+        if payload != "none":
+            table = columns(n) if payload == "typed" else documents(n, nested=self.nested)
+        values = pa.array(self.text_ids(n)) if ids == "text" else pa.array(range(n), pa.int64())
+        return Records(values, vectors, table)
+
+    def spec(self, records: Records, **changes: Any) -> Spec:
+        schema = None if records.payload is None else records.payload.schema
+        facts = {
+            "d": D,
+            "metric": "cosine",
+            "id_type": records.ids.type,
+            "schema": schema,
+            "count": len(records),
+            "job": "j",
+        }
+        return Spec(**{**facts, **changes})
+
+    def fill(self, store: Store, records: Records, size: int = 100) -> Store:
+        spec = self.spec(records)
+        store.create(spec)
+        store.prepare(spec, 0)
+        for start in range(0, len(records), size):
+            store.upsert(records.rows(start, min(start + size, len(records))))
+        store.finish()
+        return store
+
+    @staticmethod
+    def whole(store: Store, size: int = 64) -> Records:
+        parts = [records for records, _ in store.scan(size)]
+        payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
+        return Records(pa.concat_arrays([p.ids for p in parts]), np.concatenate([p.vectors for p in parts]), payload)
+
+    def test_rows_come_back_unchanged(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        found = self.whole(opened("things"))
+        assert sorted(found.ids.to_pylist()) == sorted(records.ids.to_pylist())
+        found = found.in_order_of(records.ids, "test")
+        np.testing.assert_allclose(found.vectors, records.vectors, atol=1e-6)
+        assert same_payload(found.payload, records.payload)
+
+    def test_facts_are_known(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        info = opened("things").info()
+        assert (info.count, info.d, info.normalised) == (N, D, True)
+        assert info.metric in {"cosine", None}
+        assert pa.types.is_integer(info.id_type) == pa.types.is_integer(records.ids.type)
+        json.dumps(info.identity())
+
+    @pytest.mark.parametrize("size", [1, 7, 100, 230, 1000])
+    def test_a_scan_goes_on_behind_any_cursor(self, opened: Open, size: int) -> None:
+        records = self.rows(opened("probe").capabilities.ids[0], opened("probe").capabilities.payload, 23)
+        self.fill(opened("things"), records)
+        pages = list(opened("things").scan(size))
+        whole = [value for page, _ in pages for value in page.ids.to_pylist()]
+        assert sorted(whole) == sorted(records.ids.to_pylist())
+        assert all(len(page) == size for page, _ in pages[:-1])
+        seen = 0
+        for page, cursor in pages:
+            seen += len(page)
+            again = opened("things").scan(size, json.loads(json.dumps(cursor)))
+            rest = list(again)
+            assert [value for part, _ in rest for value in part.ids.to_pylist()] == whole[seen:]
+            assert [part.digest() for part, _ in rest] == [part.digest() for part, _ in pages][len(pages) - len(rest) :]
+
+    def test_the_same_rows_twice_are_the_same_rows(self, opened: Open, records: Records) -> None:
+        store = opened("things")
+        if store.capabilities.appends:
+            pytest.skip("rows are appended; the committed count says where to go on")
+        self.fill(store, records)
+        store.upsert(records.rows(10, 40))
+        assert opened("things").info().count == N
+
+    def test_rows_beyond_the_committed_ones_are_not_written_twice(self, opened: Open, records: Records) -> None:
+        store, spec = opened("things"), self.spec(records)
+        store.create(spec)
+        store.prepare(spec, 0)
+        store.upsert(records.rows(0, 100))
+        # Killed here, after the write and before the journal knew; the lock of a file goes with its process.
+        writer = getattr(getattr(store, "_spool", store), "_writer", None)
+        if writer is not None:
+            writer._close_streams()
+            writer._lock.close()
+        again = opened("things")
+        again.prepare(spec, 50)
+        again.upsert(records.rows(50, 150))
+        again.upsert(records.rows(150))
+        again.finish()
+        found = self.whole(opened("things"))
+        assert sorted(found.ids.to_pylist()) == sorted(records.ids.to_pylist())
+
+    def test_rows_are_found_by_id_in_the_order_asked_for(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        picked = records.take([17, 3, 200, 101])
+        found = opened("things").fetch(picked.ids)
+        assert found.ids.to_pylist() == picked.ids.to_pylist()
+        np.testing.assert_allclose(found.vectors, picked.vectors, atol=1e-6)
+        assert same_payload(found.payload, picked.payload)
+
+    def test_an_id_that_is_not_there_is_refused(self, opened: Open, records: Records) -> None:
+        store = self.fill(opened("things"), records.rows(0, 20))
+        with pytest.raises(InputError, match="1 of 2 ids are not there"):
+            opened("things").fetch(records.take([3, 25]).ids)
+        assert store.exists()
+
+    def test_a_search_finds_the_row_itself_first(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        asked = records.take([5, 77])
+        for hits, expected in zip(opened("things").search(asked.vectors, 3), asked.ids.to_pylist(), strict=True):
+            assert hits.ids[0] == expected
+            assert hits.scores[0] == pytest.approx(1, abs=1e-4)
+            assert list(hits.scores) == sorted(hits.scores, reverse=True)
+            assert len(hits.ids) == 3
+
+    def test_a_taken_name_is_refused(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        with pytest.raises(OutputExistsError, match="exists; choose another name"):
+            opened("things").create(self.spec(records))
+
+    def test_dropping_leaves_the_others(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records)
+        self.fill(opened("others"), records.rows(0, 20))
+        opened("others").drop()
+        opened("others").drop()
+        assert not opened("others").exists()
+        assert opened("things").info().count == N
+
+    def test_what_is_not_there_is_refused_and_not_made(self, opened: Open) -> None:
+        with pytest.raises(InputError):
+            opened("nothing").info()
+        assert not opened("nothing").exists()
+
+    def test_hostile_names_are_names(self, opened: Open, records: Records) -> None:
+        self.fill(opened("things"), records.rows(0, 20))
+        try:
+            self.fill(opened(self.hostile), records.rows(0, 30))
+        except InputError:
+            pass  # a store may forbid a name; it may not do anything else with it
+        else:
+            assert len(self.whole(opened(self.hostile))) == 30
+            opened(self.hostile).drop()
+            assert not opened(self.hostile).exists()
+        assert opened("things").info().count == 20
+
+    def test_a_second_vector_stands_beside_the_first(
+        self, opened: Open, url: Callable[[str], str], records: Records
+    ) -> None:
+        store = self.fill(opened("things"), records)
+        if not store.capabilities.adds_vectors:
+            with pytest.raises(InputError, match="cannot add a second vector"):
+                store.check(self.spec(records, beside=True))
+            return
+        base = url("things").rsplit("#", 1)
+        second = open_store(f"{base[0]}#{base[1].split('.')[0]}.{self.beside}")
+        try:
+            spec = self.spec(records, beside=True, d=5)
+            second.create(spec)
+            second.prepare(spec, 0)
+            narrow = Records(records.ids, np.ascontiguousarray(records.vectors[:, :5]), records.payload)
+            narrow.vectors[:] /= np.linalg.norm(narrow.vectors, axis=1, keepdims=True)
+            for start in range(0, N, 100):
+                second.upsert(narrow.rows(start, min(start + 100, N)))
+            second.finish()
+            found = self.whole(second).in_order_of(records.ids, "test")
+            np.testing.assert_allclose(found.vectors, narrow.vectors, atol=1e-6)
+            assert same_payload(found.payload, records.payload)
+            second.drop(beside=True)
+            assert not second.exists()
+            first = self.whole(opened("things")).in_order_of(records.ids, "test")
+            np.testing.assert_allclose(first.vectors, records.vectors, atol=1e-6)
+        finally:
+            second.close()

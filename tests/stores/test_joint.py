@@ -1,0 +1,98 @@
+"""Two collections of different models are searched as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from interlingua.errors import InputError
+from interlingua.stores import Records, Spec, Store, open_store
+from interlingua.stores.joint import JointSearch
+from interlingua.stores.memory import _DATABASES
+from stores.migrations import D_OUT, fill, translator, unit
+
+N = 1200
+Rows = npt.NDArray[np.float32]
+Split = tuple[Rows, Rows]
+
+
+@pytest.fixture
+def memory() -> Iterator[Callable[[str], Store]]:
+    _DATABASES.pop("j", None)
+    yield lambda name: open_store(f"memory://j#{name}")
+    _DATABASES.pop("j", None)
+
+
+def put(store: Store, ids: pa.Array, vectors: Rows, metric: str = "cosine") -> None:
+    spec = Spec(vectors.shape[1], metric, ids.type, None, len(ids))  # type: ignore[arg-type]
+    store.create(spec)
+    store.upsert(Records(ids, vectors, None))
+
+
+@pytest.fixture
+def split(memory: Callable[[str], Store]) -> Split:
+    """Rows of the target space; the first half is stored as the source space has it."""
+    rows = unit(N, D_OUT, 5)
+    put(memory("old"), pa.array(range(N // 2)), translator().invert(rows[: N // 2]))
+    put(memory("new"), pa.array(range(N // 2, N)), rows[N // 2 :])
+    return rows, unit(20, D_OUT, 6)
+
+
+@pytest.mark.parametrize("sample", [0, 600])
+def test_the_two_are_searched_as_one(memory: Callable[[str], Store], split: Split, sample: int) -> None:
+    rows, queries = split
+    joint = JointSearch(translator(), memory("old"), memory("new"), sample=sample)
+    truth = np.argsort(-(queries @ rows.T), axis=1)[:, :10]
+    shared = 0
+    for hits, best in zip(joint.search(queries, 10), truth, strict=True):
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+        shared += len({hit.id for hit in hits} & set(best.tolist()))
+        for hit in hits:
+            assert hit.translated == (hit.id < N // 2)
+            assert hit.store == f"memory://j#{'old' if hit.translated else 'new'}"
+            assert hit.raw == pytest.approx(float(rows[hit.id] @ queries[0]), abs=2)
+    assert shared >= (200 if sample == 0 else 190)
+
+
+def test_scores_of_another_scale_are_brought_to_one(memory: Callable[[str], Store], split: Split) -> None:
+    rows, queries = split
+    # Every row of the target's model has a part in common, and the translation lost it: its cosines are too low.
+    common = np.full(D_OUT, 0.7, np.float32)
+    cone, asked = (block + common for block in (rows, queries))
+    for name, block in (("old", translator().invert(rows[: N // 2])), ("new", cone[N // 2 :])):
+        ids = memory(name).fetch(pa.array(range(*((N // 2,) if name == "old" else (N // 2, N))))).ids
+        memory(name).drop()
+        put(memory(name), ids, block / np.linalg.norm(block, axis=1, keepdims=True))
+    share = {}
+    for sample in (0, 600):
+        found = JointSearch(translator(), memory("old"), memory("new"), sample=sample).search(asked, 10)
+        share[sample] = np.mean([hit.translated for hits in found for hit in hits])
+    assert share[0] < 0.05
+    assert 0.25 < share[600] < 0.75
+
+
+def test_one_collection_is_a_bridge(memory: Callable[[str], Store], split: Split) -> None:
+    rows, _ = split
+    hits = JointSearch(translator(), memory("old")).search(rows[17], 3)[0]
+    assert hits[0].id == 17
+    back = JointSearch(translator(), target=memory("new"), query_space="source")
+    assert back.search(translator().invert(rows[900]), 3)[0][0].id == 900
+
+
+def test_what_cannot_be_compared_is_refused(memory: Callable[[str], Store], split: Split) -> None:
+    with pytest.raises(InputError, match="No collection was given"):
+        JointSearch(translator())
+    with pytest.raises(InputError, match="in the wrong order"):
+        JointSearch(translator(), memory("new"), memory("old"))
+    fill(memory("far"), pa.array([1, 2]), None, metric="l2")
+    with pytest.raises(InputError, match="searched by l2"):
+        JointSearch(translator(), memory("far"))
+    joint = JointSearch(translator(), memory("old"), memory("new"), sample=0)
+    with pytest.raises(InputError, match="queries has 5 columns"):
+        joint.search(np.ones((1, 5), np.float32))
+    with pytest.raises(InputError, match="k is 0"):
+        joint.search(np.ones((1, D_OUT), np.float32), 0)

@@ -1,0 +1,291 @@
+"""Claims about migration that hold for any pair of stores, shown on those that are quick."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.stores import Records, Store, open_store
+from interlingua.stores._journal import Journal
+from interlingua.stores.memory import _DATABASES, MemoryStore
+from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.planning import Options, plan
+from stores.contract import columns, documents
+from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, whole
+
+N = 530
+SMALL = Options(page_rows=50)
+
+
+@pytest.fixture
+def memory() -> Iterator[Callable[[str], Store]]:
+    _DATABASES.pop("m", None)
+    yield lambda name: open_store(f"memory://m#{name}")
+    _DATABASES.pop("m", None)
+
+
+@pytest.fixture
+def source(memory: Callable[[str], Store]) -> Records:
+    return fill(memory("old"), pa.array([f"row {i}" for i in range(N)]), columns(N))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def test_every_row_arrives_translated(memory: Callable[[str], Store], source: Records, journal: Path) -> None:
+    before = whole(memory("old")).digest()
+    done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    assert_migrated(source, memory("new"))
+    assert (done.rows, done.resumed_from, done.plan.d_out) == (N, 0, D_OUT)
+    assert done.checked >= 256
+    assert done.largest_error < 1e-6
+    assert whole(memory("old")).digest() == before
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "duckdb", "qdrant"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_row_arrives_in_another_kind_of_store(
+    name: str, memory: Callable[[str], Store], journal: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip({"duckdb": "duckdb", "qdrant": "qdrant_client"}.get(name, "pyarrow"))
+    urls = {"duckdb": f"duckdb://{tmp_path}/t.duckdb#new.vector", "qdrant": f"qdrant://{tmp_path}/q#new"}
+    rows = fill(memory("old"), pa.array(range(N)), columns(N))
+    with open_store(urls.get(name, str(tmp_path / name))) as target:
+        migrate(translator(), memory("old"), target, journal=journal, options=SMALL)
+        assert_migrated(rows, target)
+
+
+def test_documents_survive_a_store_with_columns(memory: Callable[[str], Store], journal: Path, tmp_path: Path) -> None:
+    rows = fill(memory("old"), pa.array(range(60)), documents(60, nested=True))
+    middle, last = open_store(str(tmp_path / "a.parquet")), memory("new")
+    migrate(translator(), memory("old"), middle, journal=journal)
+    assert_migrated(rows, open_store(str(tmp_path / "a.parquet")))
+    back = migrate(
+        translator(),
+        open_store(str(tmp_path / "a.parquet")),
+        last,
+        journal=tmp_path / "b",
+        options=Options(inverse=True),
+    )
+    assert back.plan.d_out == D_IN
+    assert whole(last).payload.equals(rows.payload)  # type: ignore[union-attr]
+
+
+def test_a_vector_beside_the_old_one(memory: Callable[[str], Store], source: Records, journal: Path) -> None:
+    done = migrate(translator(), memory("old"), memory("old.new"), journal=journal, options=SMALL)
+    assert done.plan.beside
+    assert_migrated(source, memory("old.new"))
+    assert whole(memory("old")).vectors.shape == (N, D_IN)
+    rollback(journal, target=memory("old.new"))
+    assert not memory("old.new").exists()
+    assert memory("old").info().count == N
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing behind it runs."""
+
+
+def _dying(store: Store, method: str, calls: int, *, after: bool) -> None:
+    """Make a method die at its n-th call, before or after it did its work."""
+    whole_method, count = getattr(store, method), itertools.count(1)
+
+    def dies(*arguments: Any, **more: Any) -> Any:
+        last = next(count) == calls
+        if last and not after:
+            raise Killed
+        result = whole_method(*arguments, **more)
+        if last:
+            raise Killed
+        return result
+
+    setattr(store, method, dies)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    ("method", "calls"), [("create", 1), ("upsert", 1), ("upsert", 7), ("upsert", 11), ("finish", 1)]
+)
+def test_resume_goes_on_from_any_point(
+    method: str, calls: int, after: bool, memory: Callable[[str], Store], source: Records, journal: Path
+) -> None:
+    target = memory("new")
+    _dying(target, method, calls, after=after)
+    with pytest.raises(Killed):
+        migrate(translator(), memory("old"), target, journal=journal, options=SMALL)
+    done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
+    assert_migrated(source, memory("new"))
+    assert done.resumed_from == {"create": 0, "upsert": 50 * (calls - 1), "finish": N}[method]
+    again = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
+    assert again.resumed_from == N
+
+
+def test_resume_after_death_in_the_survey(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(phase: str, done: int, rows: int) -> None:
+        if done > 200:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "discard", lambda self: None)
+        with pytest.raises(Killed):
+            migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, on_rows=dies)
+    assert not memory("new").exists()
+    migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL, resume=True)
+    assert_migrated(source, memory("new"))
+
+
+@pytest.fixture
+def interrupted(memory: Callable[[str], Store], source: Records, journal: Path) -> Path:
+    target = memory("new")
+    _dying(target, "upsert", 4, after=True)
+    with pytest.raises(Killed):
+        migrate(translator(), memory("old"), target, journal=journal, options=SMALL)
+    return journal
+
+
+def _again(memory: Callable[[str], Store], journal: Path, **changes: Any) -> None:
+    facts: dict[str, Any] = {
+        "translator": translator(),
+        "source": memory("old"),
+        "target": memory("new"),
+        "options": SMALL,
+    }
+    facts |= changes
+    migrate(
+        facts["translator"], facts["source"], facts["target"], journal=journal, options=facts["options"], resume=True
+    )
+
+
+def test_resume_refuses_another_translator(memory: Callable[[str], Store], interrupted: Path) -> None:
+    other = translator()
+    other.forward.matrix[0, 0] += 1
+    with pytest.raises(InputError, match="the translator was"):
+        _again(memory, interrupted, translator=other)
+
+
+def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupted: Path) -> None:
+    with pytest.raises(InputError, match="the options was"):
+        _again(memory, interrupted, options=Options(page_rows=51))
+
+
+def test_resume_refuses_a_source_with_another_row(memory: Callable[[str], Store], interrupted: Path) -> None:
+    old = memory("old")
+    old.upsert(old.fetch(pa.array(["row 0"])))
+    extra = old.fetch(pa.array(["row 0"]))
+    old.upsert(Records(pa.array(["one more"]), extra.vectors, extra.payload))
+    with pytest.raises(InputError, match="content of the source"):
+        _again(memory, interrupted)
+
+
+@pytest.mark.parametrize("row", ["row 160", "row 420"])
+def test_resume_refuses_a_source_with_another_value(
+    memory: Callable[[str], Store], interrupted: Path, row: str
+) -> None:
+    old = memory("old")
+    changed = old.fetch(pa.array([row]))
+    old.upsert(Records(changed.ids, -changed.vectors, changed.payload))
+    with pytest.raises(InputError, match="changed while it was migrated|not what it was"):
+        _again(memory, interrupted)
+
+
+@pytest.mark.parametrize("cut", ["empty", "tables only"])
+def test_resume_begins_where_even_the_journal_was_cut_short(
+    cut: str, memory: Callable[[str], Store], source: Records, journal: Path
+) -> None:
+    if cut == "empty":
+        journal.touch()
+    else:
+        Journal(journal, create=True).close()
+    _again(memory, journal)
+    assert_migrated(source, memory("new"))
+
+
+def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interrupted: Path) -> None:
+    fill(memory("bystander"), pa.array([1, 2]), None)
+    assert rollback(interrupted, target=memory("new")) == "memory://m#new"
+    assert not memory("new").exists()
+    assert memory("old").info().count == N
+    assert memory("bystander").info().count == 2
+    with pytest.raises(InputError, match="was rolled back"):
+        _again(memory, interrupted)
+
+
+def test_rollback_never_drops_what_the_journal_did_not_make(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "discard", lambda self: None)
+        patch.setattr("interlingua.stores._journal.Journal.note", _note_then_die)
+        with pytest.raises(Killed):
+            migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    fill(memory("new"), pa.array([1, 2, 3]), None)  # somebody else takes the name
+    rollback(journal, target=memory("new"))
+    assert memory("new").info().count == 3
+
+
+def _note_then_die(self: Any, **facts: Any) -> None:
+    with self._transaction():
+        self._set(facts)
+    if facts.get("phase") == "creating":
+        raise Killed
+
+
+def test_two_runs_do_not_share_a_journal(memory: Callable[[str], Store], interrupted: Path) -> None:
+    holder = sqlite3.connect(interrupted, isolation_level=None)
+    holder.execute("begin exclusive")
+    with pytest.raises(OutputExistsError, match="in use by another migration"):
+        _again(memory, interrupted)
+    holder.close()
+
+
+def test_a_plan_costs_and_makes_nothing(memory: Callable[[str], Store], source: Records) -> None:
+    found = plan(translator(), memory("old"), memory("new"))
+    assert (found.rows, found.d_in, found.d_out, found.metric) == (N, D_IN, D_OUT, "cosine")
+    assert found.bytes > N * D_OUT * 4
+    assert found.seconds >= 0
+    assert not memory("new").exists()
+
+
+def test_a_wrong_vector_in_the_target_is_found(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = MemoryStore.upsert
+    monkeypatch.setattr(
+        MemoryStore, "upsert", lambda self, r: honest(self, Records(r.ids, np.roll(r.vectors, 1, axis=0), r.payload))
+    )
+    with pytest.raises(InterlinguaError, match="vectors read back differ"):
+        migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+
+
+def test_a_lost_row_is_found(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = MemoryStore.upsert
+    monkeypatch.setattr(MemoryStore, "upsert", lambda self, records: honest(self, records.rows(1)))
+    with pytest.raises(InterlinguaError, match="holds 519 rows and 530 were written"):
+        migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+
+
+def test_changed_payload_is_found(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = MemoryStore.upsert
+
+    def forgets(self: MemoryStore, records: Records) -> None:
+        payload = records.payload.set_column(0, "title", pa.nulls(len(records), pa.string()))  # type: ignore[union-attr]
+        honest(self, Records(records.ids, records.vectors, payload))
+
+    monkeypatch.setattr(MemoryStore, "upsert", forgets)
+    with pytest.raises(InterlinguaError, match="payload read back differs"):
+        migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)

@@ -1,0 +1,95 @@
+"""Stores with heavy clients, and servers: `make test-stores` installs and runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stores.contract import StoreContract
+from stores.servers import free_port
+from stores.servers import postgres as postgres
+
+pytestmark = pytest.mark.store
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+class TestLance(StoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Callable[[str], str]:
+        pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
+        return lambda name: f"lancedb://{tmp_path}/l#{name}"
+
+
+class TestPostgres(StoreContract):
+    @pytest.fixture
+    def url(self, postgres: str) -> Callable[[str], str]:
+        return lambda name: f"{postgres}#{name}.vector"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+class TestChroma(StoreContract):
+    nested = False
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Callable[[str], str]:
+        pytest.importorskip("chromadb", reason="the extra chroma is not installed")
+        return lambda name: f"chroma://{tmp_path}/c#{name}"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+class TestChromaServer(StoreContract):
+    nested = False
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[int]:
+        pytest.importorskip("chromadb", reason="the extra chroma is not installed")
+        folder, port = tempfile.mkdtemp(), free_port()
+        command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", folder, "--host", "127.0.0.1"]
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline and process.poll() is None:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.2)
+            else:
+                pytest.skip("chroma run did not start")
+            yield port
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @pytest.fixture
+    def url(self, server: int) -> Callable[[str], str]:
+        import chromadb
+
+        client = chromadb.HttpClient("127.0.0.1", server)
+        for found in client.list_collections():
+            client.delete_collection(found.name)
+        client.close()  # type: ignore[attr-defined]
+        return lambda name: f"chroma://127.0.0.1:{server}#{name}"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+class TestMilvusLite(StoreContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Callable[[str], str]:
+        pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
+        return lambda name: f"milvus://{tmp_path}/m.db#{name}"

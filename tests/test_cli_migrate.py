@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import interlingua
+from command_line import D_SOURCE, N, Rows, Run
+
+
+@pytest.fixture
+def store(folder: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Parquet file with ids and payload; journals go beside it."""
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0].ravel()), D_SOURCE)
+    names = pa.array([f"row {i}" for i in range(N)])
+    pq.write_table(pa.table({"id": names, "vector": vectors, "year": pa.array(range(N))}), folder / "old.parquet")
+    monkeypatch.chdir(folder)
+    return folder / "old.parquet"
+
+
+def test_migrate_moves_every_row(run: Run, store: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
+    ran = run("migrate", saved, store, "new.parquet", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["rows"] == N
+    assert ran.json["checked"] >= 256
+    table = pq.read_table("new.parquet")
+    assert table["year"].to_pylist() == list(range(N))
+    vectors = table["vectors"].combine_chunks().flatten().to_numpy().reshape(N, -1)
+    np.testing.assert_allclose(vectors, planted[1], atol=1e-5)
+
+
+def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(run: Run, store: Path, saved: Path) -> None:
+    before = sorted(Path().iterdir())
+    ran = run("migrate", saved, store, "new.parquet", "--dry-run", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["plan"]["rows"] == N
+    assert ran.json["plan"]["bytes"] > 0
+    assert sorted(Path().iterdir()) == before
+    text = run("migrate", saved, store, "new.parquet", "--dry-run")
+    assert "600 rows of width 24" in text.out
+    assert "Nothing was written" in text.err
+
+
+def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None:
+    assert run("migrate", saved, store, "new.parquet").code == 0
+    ran = run("migrate", saved, store, "new.parquet", "--rollback", "--json")
+    assert ran.json["dropped"] == "new.parquet"
+    assert not Path("new.parquet").exists()
+    assert store.exists()
+
+
+def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> None:
+    assert run("migrate", saved, store, "new.parquet").code == 0
+    again = run("migrate", saved, store, "new.parquet", "--json")
+    assert again.code == 2
+    assert "exists" in again.json["error"]
+    Path("new.parquet").unlink()
+    again = run("migrate", saved, store, "new.parquet", "--json")
+    assert again.code == 2
+    assert "--resume" in again.json["error"]
+
+
+def test_a_failed_fit_migrates_nothing(
+    run: Run, store: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = interlingua.align
+    monkeypatch.setattr(
+        interlingua, "align", lambda *s, seed: whole(*s, seed=seed, method="random-rotation"), raising=False
+    )
+    np.save("noise.npy", rng.standard_normal((150, 16)).astype(np.float32))
+    ran = run("migrate", "fresh", store, "new.parquet", "--fit", "noise.npy", "--json")
+    assert ran.code == 1
+    assert ran.json["verdict"]["status"] == "failed"
+    assert not Path("fresh").exists()
+    assert not Path("new.parquet").exists()
+
+
+def test_search_over_two_files(run: Run, store: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
+    np.save("queries.npy", planted[1][:3])
+    ran = run("search", saved, store, "target.npy", "--query", "queries.npy", "-k", "4", "--json")
+    assert ran.code == 0, ran.err
+    assert [hits[0]["score"] for hits in ran.json["hits"]] == pytest.approx([1, 1, 1], abs=1e-3)
+    assert {hit["id"] for hit in ran.json["hits"][1][:2]} == {1, "row 1"}
+    shown = run("search", saved, store, "--query", "queries.npy", "-k", "2", "--no-calibrate")
+    assert "row 0" in shown.out
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(run: Run, saved: Path, folder: Path) -> None:
+    ran = run("migrate", saved, "postgresql://me:s3cret@host/db#t.v", folder / "x.parquet", "--json")
+    assert ran.code == 2
+    assert "PGPASSWORD" in ran.json["error"]
+    assert "s3cret" not in ran.out + ran.err
+
+
+def test_no_secret_no_vector_and_no_payload_is_kept(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PGPASSWORD", "QDRANT_API_KEY", "CHROMA_TOKEN", "MILVUS_TOKEN"):
+        monkeypatch.setenv(name, "s3cret")
+    table = pq.read_table(store)
+    pq.write_table(table.append_column("note", pa.array(["whispered"] * N)), store)
+    ran = run("migrate", saved, store, "new.parquet", "--log", "log.jsonl")
+    assert ran.code == 0, ran.err
+    kept = ran.out.encode() + ran.err.encode() + b"".join(path.read_bytes() for path in Path().glob("*.sqlite"))
+    kept += Path("log.jsonl").read_bytes()
+    assert b"s3cret" not in kept
+    assert b"whispered" not in kept
+    assert table["vector"].combine_chunks().flatten().to_numpy()[:4].tobytes() not in kept
+
+
+def test_killed_and_resumed_from_outside(store: Path, saved: Path, planted: tuple[Rows, Rows]) -> None:
+    command = [sys.executable, "-c", "import sys; from interlingua.cli import main; sys.exit(main())", "migrate"]
+    command += [str(saved), str(store), "new.jsonl", "--page-rows", "5", "--json"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not Path("new.jsonl.partial/journal.json").exists() and time.monotonic() < deadline and first.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in Path("new.jsonl").read_text("utf-8").splitlines()]
+    assert [line["id"] for line in lines] == [f"row {i}" for i in range(N)]
+    np.testing.assert_allclose([line["vectors"] for line in lines], planted[1], atol=1e-5)
