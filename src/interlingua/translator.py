@@ -153,7 +153,7 @@ class Translator:
 
     def fingerprint(self) -> str:
         """Return 16 hex digits bound to both maps, as they would be saved."""
-        digest = hashlib.sha256(json.dumps(self._map_settings(), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self._map_card(), sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
         return digest.hexdigest()[:16]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.maps import AffineMap
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._journal import Journal
 from interlingua.stores.memory import _DATABASES, MemoryStore
@@ -169,6 +170,7 @@ def _again(memory: Callable[[str], Store], journal: Path, **changes: Any) -> Non
 
 def test_resume_refuses_another_translator(memory: Callable[[str], Store], interrupted: Path) -> None:
     other = translator()
+    assert isinstance(other.forward, AffineMap)
     other.forward.matrix[0, 0] += 1
     with pytest.raises(InputError, match="the translator was"):
         _again(memory, interrupted, translator=other)

@@ -83,7 +83,7 @@ class TestChromaServer(StoreContract):
         client = chromadb.HttpClient("127.0.0.1", server)
         for found in client.list_collections():
             client.delete_collection(found.name)
-        client.close()  # type: ignore[attr-defined]
+        client.close()  # type: ignore[attr-defined, unused-ignore]
         return lambda name: f"chroma://127.0.0.1:{server}#{name}"
 
 
