@@ -89,8 +89,8 @@ def climb(
     def ascend(some: Array) -> Array:
         for temperature, rows_x, rows_y in steps:
             a, b = take(x, rows_x), take(y, rows_y)
-            coupling = _couple((a @ some) @ b.T, temperature)
-            covariance = a.T @ (coupling @ b)
+            kernel, u, v = _couple((a @ some) @ b.T, temperature)
+            covariance = a.T @ (u * (kernel @ (v * b)))
             some = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
         return some
 
@@ -108,7 +108,8 @@ def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float,
     scores = []
     for matrix in maps:
         similarity = (a @ matrix) @ b.T
-        coupling = _couple(similarity[None], temperature)[0]
+        kernel, u, v = (factor[0] for factor in _couple(similarity[None], temperature))
+        coupling = kernel * u * v.T
         scores.append(float((coupling * similarity).sum() / coupling.sum()))
     return np.array(scores)
 
@@ -174,14 +175,15 @@ def csls(mapped: Array, y: Array) -> Array:
     return 2 * similarity - hubs_source[:, None] - hubs_target[None, :]
 
 
-def _couple(similarity: Array, temperature: float) -> Array:
-    """Return Sinkhorn couplings [r, n, m] up to a factor."""
+def _couple(similarity: Array, temperature: float) -> tuple[Array, Array, Array]:
+    """Return Sinkhorn couplings ``u * kernel * v^T`` of cosines [r, n, m], up to a factor, as their three factors."""
     xp = namespace(similarity)
-    kernel = xp.exp((similarity - xp.max(similarity, axis=(1, 2), keepdims=True)) / temperature)
+    # No cosine exceeds 1, so nothing overflows.
+    kernel = xp.exp((similarity - 1) / temperature)
     transposed = xp.permute_dims(kernel, (0, 2, 1))
     v = xp.ones_like(kernel[:, 0, :, None])
     u = v
     for _ in range(_SINKHORN_STEPS):
         u = 1 / (kernel @ v + _TINY)
         v = 1 / (transposed @ u + _TINY)
-    return kernel * u * xp.permute_dims(v, (0, 2, 1))
+    return kernel, u, v
