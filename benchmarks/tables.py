@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.aligners.verify import EXCESS, START, refit_limits
+
 RESULTS = Path(__file__).resolve().parent / "results"
 # A fit is good where it finds at least half of the held-out texts first, and failed where it finds under a tenth.
 GOOD, BAD = 0.5, 0.1
+_SUITES = ("beir", "baselines", "pairs", "domains", "nulls", "planted")
 
 
-def load(pattern: str = "*.jsonl") -> list[dict[str, Any]]:
-    """Return the records of all result files."""
-    return [
-        json.loads(line)
-        for path in sorted(RESULTS.glob(pattern))
-        if not path.name.startswith("neural-")
-        for line in path.read_text().splitlines()
-    ]
+def load() -> list[dict[str, Any]]:
+    """Return the records of all fits."""
+    files = (RESULTS / f"{suite}.jsonl" for suite in _SUITES)
+    return [json.loads(line) for path in files if path.exists() for line in path.read_text().splitlines()]
 
 
 def summary(records: list[dict[str, Any]]) -> str:
@@ -55,11 +54,11 @@ def summary(records: list[dict[str, Any]]) -> str:
 
 
 def confusion(records: list[dict[str, Any]]) -> str:
-    """Return the verdict's confusion table over all fits of the linear method."""
+    """Return the verdict's confusion table over all fits of the linear method, judged by the limits of this version."""
     table: dict[str, dict[str, int]] = {k: dict.fromkeys(("aligned", "doubtful", "failed"), 0) for k in _KINDS}
     for r in records:
         if r["method"] == "linear":
-            table[_kind(r)][r["verdict"]["status"]] += 1
+            table[_kind(r)][_judged(r)] += 1
     lines = ["| truth | aligned | doubtful | failed |", "|---|--:|--:|--:|"]
     lines += [f"| {kind} | {' | '.join(map(str, row.values()))} |" for kind, row in table.items()]
     return "\n".join(lines)
@@ -71,6 +70,16 @@ _KINDS = (f"good (top-1 at least {GOOD})", "partial", f"bad (top-1 under {BAD})"
 def _kind(record: dict[str, Any]) -> str:
     top1 = min(record["forward"]["top1"], record["backward"]["top1"])
     return _KINDS[0] if top1 >= GOOD else _KINDS[2] if top1 < BAD else _KINDS[1]
+
+
+def _judged(record: dict[str, Any]) -> str:
+    """Return the verdict on the recorded evidence."""
+    refit = refit_limits(min(record["n_source"], record["n_target"]))
+    limits = {"transport_excess": EXCESS, "refit_agreement": refit, "cycle": refit, "start_agreement": START}
+    evidence = record["verdict"]["evidence"]
+    if any(e["value"] < limits[e["name"]][1] if e["name"] in limits else not e["passed"] for e in evidence):
+        return "failed"
+    return "doubtful" if any(e["value"] < limits[e["name"]][0] for e in evidence if e["name"] in limits) else "aligned"
 
 
 def main() -> None:
