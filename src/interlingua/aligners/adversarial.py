@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -124,9 +124,10 @@ class Adversarial:
         runs = [self._run(spaces, s, seed + i, maps, teachers, judge, report) for i in range(self.restarts)]
         best = max(runs, key=lambda run: run.measures["score"])
         trace += [{"step": "run", "seed": seed + i, "best": r.best, **r.measures} for i, r in enumerate(runs)]
-        network = _with_norms(best.network, rows)
+        frames = Frame.of(rows[0]), Frame.of(rows[1])
+        network = replace(best.network, norms=tuple(float(frame.norm) for frame in frames))
         there, back = NetworkMap(network, *ENDS), NetworkMap(network, *ENDS[::-1])
-        return there, back, trace, _verdict(there, rows, found, seed)
+        return there, back, trace, _verdict(there, rows[0], frames, found, seed)
 
     def _run(
         self,
@@ -171,16 +172,12 @@ def _teachers(rows: tuple[FloatArray, FloatArray], found: Found, seed: int) -> t
     )
 
 
-def _with_norms(network: Network, rows: tuple[FloatArray, FloatArray]) -> Network:
-    from dataclasses import replace
-
-    return replace(network, norms=tuple(float(Frame.of(z).norm) for z in rows))
-
-
-def _verdict(there: NetworkMap, rows: tuple[FloatArray, FloatArray], found: Found | None, seed: int) -> Verdict:
+def _verdict(
+    there: NetworkMap, source: FloatArray, frames: tuple[Frame, Frame], found: Found | None, seed: int
+) -> Verdict:
     """Judge the network: its translations, and the rotation nearest to it where no search has found one."""
-    x, y = (Frame.of(z) for z in rows)
-    translated = unit_rows(there(rows[0])) - y.mean
+    x, y = frames
+    translated = y.around(there(source))
     if found is not None:
         return verify(found.search, found.rotation, translated, found.confirmed)
     search = Search(x.rows, y.rows, np.random.default_rng(seed))

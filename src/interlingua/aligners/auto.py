@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, IntArray, unit_rows
+from interlingua._arrays import FloatArray, IntArray
 from interlingua.aligners import PAIRED, aligner
 from interlingua.aligners.adversarial import Adversarial
 from interlingua.aligners.frames import Frame, polar
@@ -94,7 +94,7 @@ def align(
     if isinstance(solver, Linear):
         forward, backward, steps, found = solver.solve(rows[0], rows[1], known=known, seed=seed, report=report)
         trace += steps
-        verdict = verify(found.search, found.rotation, _translated(forward, rows), found.confirmed)
+        verdict = verify(found.search, found.rotation, Frame.of(rows[1]).around(forward(rows[0])), found.confirmed)
     elif isinstance(solver, Adversarial):
         vectors = source.vectors, target.vectors
         forward, backward, steps, verdict = solver.solve(
@@ -171,9 +171,4 @@ def _verdict(
         return Verdict(Status.FAILED, 0.0, (f"{reason} Nothing can confirm the map.",))
     frames = [Frame.of(z) for z in rows]
     search = Search(frames[0].rows, frames[1].rows, np.random.default_rng(seed))
-    return verify(search, polar(forward.matrix), _translated(forward, rows), None)
-
-
-def _translated(forward: VectorMap, rows: list[FloatArray]) -> FloatArray:
-    """Return translated source rows as the target's frame sees them."""
-    return unit_rows(forward(rows[0])) - Frame.of(rows[1]).mean
+    return verify(search, polar(forward.matrix), frames[1].around(forward(rows[0])), None)

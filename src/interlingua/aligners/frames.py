@@ -36,6 +36,10 @@ class Frame:
         centred = unit - mean
         return cls(unit_rows(centred), mean, _rms_length(centred), _rms_length(vectors))
 
+    def around(self, vectors: FloatArray) -> FloatArray:
+        """Return ``vectors`` [n, d] brought to unit norm and centred by the frame's mean."""
+        return unit_rows(vectors) - self.mean
+
 
 def polar(matrix: FloatArray) -> FloatArray:
     """Return the (semi-)orthogonal polar factor ``U V^T`` of ``matrix = U S V^T`` [d_source, d_target].

@@ -80,7 +80,7 @@ class Linear:
         rng = np.random.default_rng(seed)
         pairs = None
         if known is not None:
-            centred = [unit_rows(np.asarray(z, np.float32)) - f.mean for z, f in zip(known, (x, y), strict=True)]
+            centred = [f.around(np.asarray(z, np.float32)) for z, f in zip(known, (x, y), strict=True)]
             pairs = unit_rows(centred[0]), unit_rows(centred[1])
         # Row order must not matter beyond the seed: samples that take the first rows take random ones.
         shuffled = [f.rows[rng.permutation(len(f.rows))] for f in (x, y)]

@@ -59,6 +59,11 @@ def vector_column(vectors: FloatArray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
 
 
+def first_line(error: Exception) -> str:
+    """Return what a client's error says first; some append whole stack traces."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def borrow(key: Any, connect: Callable[[], Any]) -> Any:
     """Return the client for ``key``, made on first use: embedded databases let a process open them once."""
     client, users = _CLIENTS.get(key) or (connect(), 0)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, give_back
+from interlingua.stores._pages import borrow, first_line, give_back
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records, from_documents, to_documents
 from interlingua.stores._url import StoreURL
@@ -175,6 +175,5 @@ class ChromaStore(Store):
         except (InputError, OutputExistsError):
             raise
         except (self._failures.ChromaError, ValueError, RuntimeError, TypeError, OSError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             kind = InterlinguaError if self.url.host and isinstance(error, ValueError | OSError) else InputError
-            raise kind(f"{self.url} {what}: {first}") from error
+            raise kind(f"{self.url} {what}: {first_line(error)[:300]}") from error

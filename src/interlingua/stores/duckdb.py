@@ -13,7 +13,7 @@ import pyarrow as pa
 from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, OutputExistsError
 from interlingua.io._checks import ID_NAMES
-from interlingua.stores._pages import borrow, give_back, matrix, pages, vector_column
+from interlingua.stores._pages import borrow, first_line, give_back, matrix, pages, vector_column
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
@@ -214,8 +214,7 @@ class DuckStore(Store):
         try:
             yield
         except self._duckdb.Error as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self.url} {what}: {first[:300]}") from error
+            raise InputError(f"{self.url} {what}: {first_line(error)[:300]}") from error
 
 
 def _is_vector(kind: str) -> bool:

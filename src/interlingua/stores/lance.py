@@ -13,7 +13,7 @@ import pyarrow as pa
 from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, OutputExistsError
 from interlingua.io._checks import ID_NAMES, choose_vectors
-from interlingua.stores._pages import matrix, pages, vector_column
+from interlingua.stores._pages import first_line, matrix, pages, vector_column
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
@@ -200,8 +200,7 @@ class LanceStore(Store):
         except (InputError, OutputExistsError):
             raise
         except (ValueError, RuntimeError, TypeError, pa.ArrowException) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{self.url} {what}: {first[:300]}") from error
+            raise InputError(f"{self.url} {what}: {first_line(error)[:300]}") from error
 
 
 def _quoted(name: str) -> str:

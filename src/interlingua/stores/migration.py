@@ -100,7 +100,7 @@ def migrate(
             _refuse_changes(log, facts)
         else:
             fresh = fresh or plan(translator, source, target, options)
-            log.note(job=f"{translator.fingerprint()}-{time.time_ns():x}", **facts)
+            log.note(job=f"{facts['translator']}-{time.time_ns():x}", **facts)
         spec = spec_of(translator, source, target, info, options, job=str(log.facts["job"]))
         run = _Run(translator, source, target, spec, options, log, on_rows or (lambda phase, done, rows: None))
         resumed_from = log.rows(done=True)
@@ -261,7 +261,7 @@ class _Run:
             raise InterlinguaError(
                 f"{self.target.url} holds {count} rows and {self.spec.count} were written. Roll back."
             )
-        ids = pa.array(self.log.sample(), self._source_id_type())
+        ids = pa.array(self.log.sample(), self.source.info().id_type)
         expected = self._translated(self.source.fetch(ids))
         found = self.target.fetch(expected.ids)
         here, there = (self._as_stored(records.vectors) for records in (expected, found))
@@ -281,9 +281,6 @@ class _Run:
         self.on_rows("checking", len(ids), len(ids))
         watch.lap("check")
         return len(ids), error
-
-    def _source_id_type(self) -> pa.DataType:
-        return self.source.info().id_type
 
     def _translated(self, records: Records) -> Records:
         convert = self.translator.invert if self.options.inverse else self.translator.translate

@@ -13,6 +13,7 @@ from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores import _pgtypes as pgtypes
+from interlingua.stores._pages import first_line
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
@@ -335,15 +336,11 @@ class PostgresStore(Store):
             yield
         except self._psycopg.OperationalError as error:
             raise InterlinguaError(
-                f"{self.url} {what}: {_first_line(error)}. Is the server up and the disk not full?"
+                f"{self.url} {what}: {first_line(error).rstrip('.')}. Is the server up and the disk not full?"
             ) from error
         except self._psycopg.errors.InsufficientPrivilege as error:
             raise InputError(
-                f"{self.url} {what}: {_first_line(error)}. Grant the right, or use another user."
+                f"{self.url} {what}: {first_line(error).rstrip('.')}. Grant the right, or use another user."
             ) from error
         except self._psycopg.Error as error:
-            raise InputError(f"{self.url} {what}: {_first_line(error)}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise InputError(f"{self.url} {what}: {first_line(error).rstrip('.')}.") from error

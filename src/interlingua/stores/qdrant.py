@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, give_back
+from interlingua.stores._pages import borrow, first_line, give_back
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records, from_documents, to_documents
 from interlingua.stores._url import StoreURL
@@ -231,11 +231,11 @@ class QdrantStore(Store):
         try:
             yield
         except (self._http.ResponseHandlingException, ConnectionError) as error:
-            raise InterlinguaError(f"{self.url} {what}: {_first_line(error)}. Is the server up?") from error
+            raise InterlinguaError(f"{self.url} {what}: {first_line(error)[:300]}. Is the server up?") from error
         except (self._http.UnexpectedResponse, ValueError, RuntimeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{self.url} {what}: {_first_line(error)}") from error
+            raise InputError(f"{self.url} {what}: {first_line(error)[:300]}") from error
 
 
 def _check_ids(ids: list[Any], where: str) -> None:
@@ -251,7 +251,3 @@ def _check_ids(ids: list[Any], where: str) -> None:
             raise InputError(
                 f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Choose another target."
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
