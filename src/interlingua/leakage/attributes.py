@@ -1,0 +1,266 @@
+"""Zero-shot attribute inference: which labels a vector gives away, by its cosine to label texts in the known space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import FloatArray, check_matrix, unit_rows
+from interlingua.errors import InputError
+from interlingua.evaluation import Interval
+from interlingua.leakage._resamples import Resamples, interval
+
+TEMPLATES = ("{label}", "This text is about {label}.")
+_SHUFFLES = 10
+
+
+@dataclass(frozen=True)
+class AttributeScores:
+    """How well one set of vectors gives the labels away.
+
+    Attributes:
+        top_k: share of documents with a true label among the first k (paper, section 5.4), by k.
+        recall: share of a document's true labels that are among the first k, mean over documents, by k.
+        macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance whatever the labels' frequencies.
+        auc: the same by label.
+    """
+
+    top_k: Mapping[int, Interval]
+    recall: Mapping[int, Interval]
+    macro_auc: Interval
+    auc: Mapping[str, Interval]
+
+    @property
+    def top1(self) -> Interval:
+        """Share of documents whose first label is true."""
+        return self.top_k[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; an interval is [value, low, high]."""
+        parts: dict[str, Mapping[Any, Interval]] = {"top_k": self.top_k, "recall": self.recall, "auc": self.auc}
+        return {
+            "macro_auc": bounds(self.macro_auc),
+            **{name: {str(k): bounds(v) for k, v in part.items()} for name, part in parts.items()},
+        }
+
+
+@dataclass(frozen=True)
+class AttributeInference:
+    """Attribute inference beside everything it has to be compared with.
+
+    Attributes:
+        labels: the names, in the order of the label vectors.
+        counts: documents with the label, in the same order.
+        n: documents.
+        ways: scores by what was looked at: ``translated``, the vectors in question; ``majority``, always the most
+            frequent labels; ``shuffled``, the same vectors for the wrong documents; ``naive``, the vectors as they
+            were before translation; ``ideal``, the true vectors of the known space. The last two where given.
+        of_ideal: top-1 of ``translated`` over top-1 of ``ideal``, on the same resamples; None without ideal.
+    """
+
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    n: int
+    ways: Mapping[str, AttributeScores]
+    of_ideal: Interval | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "n": self.n,
+            "counts": dict(zip(self.labels, self.counts, strict=True)),
+            "of_ideal": None if self.of_ideal is None else bounds(self.of_ideal),
+            "ways": {way: scores.to_dict() for way, scores in self.ways.items()},
+        }
+
+
+def bounds(value: Interval) -> list[float | None]:
+    """Return an interval as [value, low, high]."""
+    return [value.value, value.low, value.high]
+
+
+def embed_labels(
+    encode: Callable[[list[str]], Any], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
+) -> FloatArray:
+    """Return the vectors of labels in the known space [t, l, d], one layer a prompt template.
+
+    Args:
+        encode: the known encoder, texts to vectors [n, d].
+        labels: names or sentences.
+        templates: sentences with ``{label}`` where the label goes; their cosines are averaged.
+
+    Raises:
+        InputError: no labels, or a template without a place for one.
+    """
+    if not labels or not templates:
+        raise InputError("Attribute inference needs at least one label and one template; give them.")
+    for template in templates:
+        if "{label}" not in template:
+            raise InputError(f"The template {template!r} has no {{label}} in it; say where the label goes.")
+    texts = [template.replace("{label}", label) for template in templates for label in labels]
+    vectors = check_matrix(encode(texts), "the vectors of the labels").astype(np.float32)
+    return vectors.reshape(len(templates), len(labels), -1)
+
+
+def label_scores(vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, centred: bool = True) -> FloatArray:
+    """Return the cosine of every document with every label [n, l], averaged over templates.
+
+    Args:
+        vectors: documents in the known space [n, d].
+        label_vectors: [l, d], or [t, l, d] as :func:`embed_labels` returns them.
+        centred: subtract the mean document and the mean label first. Documents and label sentences lie in different
+            corners of the space, and without this a few labels are near everything.
+
+    Raises:
+        InputError: the widths differ, or a matrix cannot be used.
+    """
+    layers = np.asarray(label_vectors, np.float32)
+    layers = layers[None] if layers.ndim == 2 else layers
+    documents = _directions(check_matrix(vectors, "the documents"), centred)
+    total = sum(
+        documents @ _directions(check_matrix(layer, "the labels", width=documents.shape[1]), centred).T
+        for layer in layers
+    )
+    return np.asarray(total / len(layers), np.float32)
+
+
+def infer_attributes(
+    vectors: npt.ArrayLike,
+    label_vectors: npt.ArrayLike,
+    truth: npt.ArrayLike,
+    names: Sequence[str],
+    *,
+    naive: npt.ArrayLike | None = None,
+    ideal: npt.ArrayLike | None = None,
+    ks: Sequence[int] = (1, 3),
+    centred: bool = True,
+    seed: int = 0,
+) -> AttributeInference:
+    """Measure what labels the vectors give away, beside the majority, a shuffled control, and naive and ideal vectors.
+
+    Args:
+        vectors: documents in the known space, such as translations [n, d].
+        label_vectors: [l, d], or [t, l, d] with one layer a template.
+        truth: which labels are true of a document, boolean [n, l]; several may be.
+        names: the names of the labels.
+        naive: the documents before translation [n, d_source]; cut or filled with zeros to d.
+        ideal: the true vectors of the documents in the known space [n, d].
+        ks: the k of the top-k figures; 1 is always added.
+        centred: as :func:`label_scores` takes it.
+        seed: of the shuffles and the resamples.
+
+    Raises:
+        InputError: shapes that do not go together, or a document without a true label.
+    """
+    known = label_scores(vectors, label_vectors, centred=centred)
+    truth = np.asarray(truth)
+    if truth.shape != known.shape or truth.dtype != bool or len(names) != known.shape[1]:
+        raise InputError(
+            f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {known.shape[0]} documents "
+            f"and {known.shape[1]} labels a boolean matrix {known.shape} and as many names are needed."
+        )
+    if not truth.any(axis=1).all():
+        raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; leave such documents out.")
+    ks = tuple(k for k in sorted({1, *ks}) if k <= len(names))
+    rng = np.random.default_rng(seed)
+    resamples = Resamples.draw(len(truth), seed)
+    shuffles = [known[_derangement(len(known), rng)] for _ in range(_SHUFFLES)]
+    ways = {"translated": [known], "shuffled": shuffles}
+    ways["majority"] = [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)]
+    for way, rows in (("naive", naive), ("ideal", ideal)):
+        if rows is not None:
+            matrix = check_matrix(rows, f"the {way} vectors")
+            if len(matrix) != len(truth):
+                raise InputError(
+                    f"There are {len(matrix)} {way} vectors for {len(truth)} documents; one each is needed."
+                )
+            fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
+            ways[way] = [label_scores(fitted, label_vectors, centred=centred)]
+    hits = {way: _hits(scores, truth, ks) for way, scores in ways.items()}
+    return AttributeInference(
+        labels=tuple(names),
+        counts=tuple(truth.sum(axis=0).tolist()),
+        n=len(truth),
+        ways={way: _measure(scores, hits[way], truth, names, ks, resamples) for way, scores in ways.items()},
+        of_ideal=resamples.ratio(hits["translated"][0][0], hits["ideal"][0][0]) if "ideal" in hits else None,
+    )
+
+
+def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which of the names each document carries [n, l].
+
+    Raises:
+        InputError: a document carries a label that is not among the names.
+    """
+    at = {name: column for column, name in enumerate(names)}
+    matrix = np.zeros((len(labels), len(names)), bool)
+    for row, carried in enumerate(labels):
+        for label in [carried] if isinstance(carried, str) else carried:
+            if label not in at:
+                raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
+            matrix[row, at[label]] = True
+    return matrix
+
+
+def _directions(rows: npt.NDArray[Any], centred: bool) -> FloatArray:
+    units = unit_rows(rows.astype(np.float32))
+    return unit_rows(units - units.mean(axis=0)) if centred and len(units) > 1 else units
+
+
+def _fit_width(rows: npt.NDArray[Any], width: int) -> FloatArray:
+    fitted = np.zeros((len(rows), width), np.float32)
+    fitted[:, : rows.shape[1]] = rows[:, :width]
+    # A row may have nothing left after the cut; it then resembles no label more than another.
+    fitted[~fitted.any(axis=1), 0] = 1
+    return fitted
+
+
+def _derangement(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return a permutation that leaves no document in its place: a cycle through all of them in random order."""
+    order = rng.permutation(n)
+    moved = np.empty(n, np.int64)
+    moved[order] = np.roll(order, 1)
+    return moved
+
+
+def _hits(
+    scores: Sequence[FloatArray], truth: npt.NDArray[np.bool_], ks: Sequence[int]
+) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """Return (hit, recall) of every document [n] for every k, averaged over repetitions."""
+    rows = np.arange(len(truth))[:, None]
+    found = np.stack([truth[rows, np.argsort(-s, axis=1, kind="stable")] for s in scores])
+    return [
+        (
+            found[:, :, :k].any(axis=2).mean(axis=0, dtype=np.float64),
+            (found[:, :, :k].sum(axis=2) / truth.sum(axis=1)).mean(axis=0, dtype=np.float64),
+        )
+        for k in ks
+    ]
+
+
+def _measure(
+    scores: Sequence[FloatArray],
+    hits: Sequence[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
+    truth: npt.NDArray[np.bool_],
+    names: Sequence[str],
+    ks: Sequence[int],
+    resamples: Resamples,
+) -> AttributeScores:
+    areas = {}
+    for column, name in enumerate(names):
+        if 0 < truth[:, column].sum() < len(truth):
+            areas[name] = np.mean([resamples.auc(s[:, column], truth[:, column]) for s in scores], axis=0)
+    # A resample may lack a rare label; its mean is then over the others.
+    table = np.stack(list(areas.values())) if areas else np.full((1, len(resamples.counts)), np.nan)
+    with np.errstate(invalid="ignore"):
+        macro = np.nan_to_num(table).sum(axis=0) / np.isfinite(table).sum(axis=0)
+    return AttributeScores(
+        top_k={k: resamples.mean(hit) for k, (hit, _) in zip(ks, hits, strict=True)},
+        recall={k: resamples.mean(recall) for k, (_, recall) in zip(ks, hits, strict=True)},
+        macro_auc=interval(macro),
+        auc={name: interval(area) for name, area in areas.items()},
+    )

@@ -1,0 +1,10 @@
+"""From vectors of the known space back to words and texts, by methods behind one protocol."""
+
+from interlingua.leakage.inversion.extraction import Extraction as Extraction
+from interlingua.leakage.inversion.extraction import Inverter as Inverter
+from interlingua.leakage.inversion.extraction import Keyword as Keyword
+from interlingua.leakage.inversion.extraction import Neighbour as Neighbour
+from interlingua.leakage.inversion.keywords import KeywordDecoder as KeywordDecoder
+from interlingua.leakage.inversion.retrieval import CorpusRetrieval as CorpusRetrieval
+
+__all__ = ["CorpusRetrieval", "Extraction", "Inverter", "Keyword", "KeywordDecoder", "Neighbour"]

@@ -1,0 +1,63 @@
+"""Retrieval: the texts of a public corpus that lie nearest to a vector. It never invents anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.errors import InputError
+from interlingua.leakage.inversion.extraction import Extraction, Neighbour
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusRetrieval:
+    """Nearest texts of a public corpus, by the cosine of centred rows.
+
+    Attributes:
+        base: the corpus, unit rows less their mean [n, d].
+        mean: [d].
+        texts: n texts.
+        k: neighbours returned.
+    """
+
+    base: FloatArray
+    mean: FloatArray
+    texts: Sequence[str]
+    k: int = 5
+    name: str = "retrieval"
+
+    @classmethod
+    def of(cls, vectors: npt.ArrayLike, texts: Sequence[str], *, k: int = 5) -> CorpusRetrieval:
+        """Make it from a corpus in the known space [n, d] and its texts.
+
+        Raises:
+            InputError: not one text a vector, or k outside 1 to n.
+        """
+        rows = unit_rows(check_matrix(vectors, "the corpus").astype(np.float32))
+        if len(texts) != len(rows) or not 1 <= k <= len(rows):
+            raise InputError(
+                f"The corpus has {len(rows)} vectors, {len(texts)} texts, and k is {k}; one text a vector and k from 1 "
+                f"to {len(rows)} are needed."
+            )
+        mean = rows.mean(axis=0)
+        return cls(unit_rows(rows - mean), mean, texts, k)
+
+    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
+        """Return the k nearest texts of every vector [n, d], and the nearest one as the reconstruction."""
+        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
+        # Translations may miss the corpus's mean: several rows are centred by their own.
+        rows = unit_rows(rows - (rows.mean(axis=0) if len(rows) > _BLOCK else self.mean))
+        found: list[Extraction] = []
+        for block in row_blocks(len(rows), _BLOCK):
+            cosines = rows[block] @ self.base.T
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, : self.k]
+            for values, columns in zip(cosines, best, strict=True):
+                near = tuple(Neighbour(int(i), float(values[i]), self.texts[i]) for i in columns)
+                found.append(Extraction(neighbours=near, text=near[0].text))
+        return found

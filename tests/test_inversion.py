@@ -1,0 +1,122 @@
+"""Inversion: words and texts from vectors, the figures they are judged by, and their controls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlingua.errors import InputError
+from interlingua.leakage.inversion import CorpusRetrieval, Extraction, Keyword, KeywordDecoder
+from interlingua.leakage.inversion.scores import (
+    reidentification,
+    reliability,
+    rouge_l,
+    score_keywords,
+    score_texts,
+    token_f1,
+    wrong_documents,
+)
+from interlingua.leakage.inversion.words import Vocabulary, entities
+
+V, D, N = 120, 64, 1500
+WORDS = [f"word{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(V)]
+
+
+@pytest.fixture(scope="module")
+def bags() -> tuple[Any, Any, list[str]]:
+    """Texts of five words, their vectors as sums of word vectors with noise, and the same from another encoder."""
+    rng = np.random.default_rng(0)
+    picked = np.stack([rng.choice(V, 5, replace=False) for _ in range(N)])
+    texts = [" ".join(WORDS[i] for i in row) for row in picked]
+    known, other = (
+        rng.standard_normal((V, D))[picked].sum(axis=1) + 0.5 * rng.standard_normal((N, D)) for _ in range(2)
+    )
+    mixed = known @ np.linalg.qr(rng.standard_normal((D, D)))[0] + 0.8 * other
+    return known, mixed, texts
+
+
+@pytest.fixture(scope="module")
+def vocabulary(bags: Any) -> Vocabulary:
+    return Vocabulary.of(bags[2][:1200], most=0.2)
+
+
+def test_words_are_recovered_with_honest_probabilities_and_the_control_is_not(bags: Any, vocabulary: Any) -> None:
+    known, _, texts = bags
+    decoder = KeywordDecoder.fit(known[:1200], texts[:1200], vocabulary=vocabulary)
+    figures = score_keywords(decoder.invert(known[1200:]), texts[1200:], vocabulary)
+    assert figures["leak_rate"].value.value > 0.8
+    assert figures["precision"].value.value > 0.65
+    assert figures["precision"].control is not None
+    assert figures["precision"].control.value < 0.1
+    assert figures["recall"].value.value > 3 * figures["recall"].floor.value  # type: ignore[union-attr]
+    bins = reliability(decoder.probabilities(known[1200:]), texts[1200:], vocabulary, bins=4)
+    assert all(abs(b.claimed - b.right) < 0.15 for b in bins if b.count > 50)
+
+
+def test_a_stand_in_makes_the_probabilities_modest(bags: Any, vocabulary: Any) -> None:
+    known, mixed, texts = bags
+    sure = KeywordDecoder.fit(known, texts, vocabulary=vocabulary)
+    modest = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, stand_in=mixed)
+    assert sure.faithfulness == 1
+    assert 0.3 < modest.faithfulness < 0.95
+    claimed = [len([w for e in d.invert(known[:200]) for w in e.asserted()]) for d in (sure, modest)]
+    assert claimed[1] < claimed[0]
+
+
+def test_retrieval_finds_the_text_itself_and_invents_nothing(bags: Any) -> None:
+    known, _, texts = bags
+    found = CorpusRetrieval.of(known, texts, k=3).invert(known[:20])
+    assert [e.text for e in found] == texts[:20]
+    assert all(len(e.neighbours) == 3 and e.neighbours[0].cosine > e.neighbours[1].cosine for e in found)
+    figures = score_texts(found, texts[:20], floor=texts[500:])
+    assert figures["token_f1"].value.value == 1
+    assert figures["token_f1"].control is not None
+    assert figures["token_f1"].control.value < 0.3
+
+
+def test_vectors_single_out_their_documents_and_noise_does_not(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((300, 16))
+    assert reidentification(x, x)["anonymity_set"].value.value == pytest.approx(1)
+    noise = reidentification(rng.standard_normal((300, 16)), x)["anonymity_set"]
+    assert noise.control is not None
+    assert noise.value.value == pytest.approx(noise.control.value, rel=0.2)
+
+
+def test_string_scores_by_hand() -> None:
+    assert token_f1("the cat sat", "the cat ran") == pytest.approx(2 / 3)
+    assert rouge_l("a b c d", "a x c d") == pytest.approx(3 / 4)
+    assert rouge_l("", "a") == token_f1("", "a") == 0
+    assert entities("Call Jane Roe at jane@roe.org by 2024-05-01, $1,200") == {
+        "jane roe",
+        "jane@roe.org",
+        "2024-05-01",
+        "$1,200",
+    }
+
+
+def test_the_control_is_another_document_of_the_same_length() -> None:
+    texts = ["a b", "a b", "c d", "e f g", "h i j"]
+    wrong = wrong_documents(texts, 0)
+    assert all(texts[w] != t for w, t in zip(wrong, texts, strict=True))
+
+
+def test_words_below_the_level_are_not_asserted() -> None:
+    assert Extraction((Keyword("a", 0.7), Keyword("b", 0.4))).asserted() == ("a",)
+
+
+def test_what_does_not_go_together_is_refused(bags: Any, vocabulary: Any) -> None:
+    known, mixed, texts = bags
+    with pytest.raises(InputError, match="1500 vectors and 3 texts"):
+        KeywordDecoder.fit(known, texts[:3])
+    with pytest.raises(InputError, match="No content word is in 5 of the 2 texts"):
+        Vocabulary.of(["one text", "another"])
+    with pytest.raises(InputError, match=r"stand_in has 1501 rows and the corpus 1500"):
+        KeywordDecoder.fit(
+            known, texts, vocabulary=Vocabulary.of(texts, most=0.2), stand_in=np.vstack([mixed, mixed[:1]])
+        )
+    with pytest.raises(InputError, match="k is 0"):
+        CorpusRetrieval.of(known, texts, k=0)
+    with pytest.raises(InputError, match="0 extractions for 1500 texts"):
+        score_texts([], texts)
