@@ -61,6 +61,8 @@ def translate_part(kind: str, folder: Path) -> dict[str, Any]:
     translator = il.load(folder / "translator")
     source, out = folder / "source.npy", folder / f"{kind}.npy"
     if kind == "interlingua":
+        import pyarrow  # noqa: F401
+
         from interlingua.cli import main
 
         arguments = ["translate", str(folder / "translator"), str(source), "--out", str(out), "--json"]
@@ -80,7 +82,9 @@ def translate_part(kind: str, folder: Path) -> dict[str, Any]:
             with out.open("wb") as stream:
                 for start in range(0, len(data), BLOCK):
                     stream.write((np.asarray(data[start : start + BLOCK]) @ matrix).tobytes())
+                os.fsync(stream.fileno())
 
+    os.sync()  # nobody pays for what another part left to be written
     return {"seconds": timed(work)[0]}
 
 

@@ -41,6 +41,15 @@ def test_what_cannot_be_a_space_is_refused_by_name(vectors: Any, message: str) -
         EmbeddingSpace(vectors, name="mine")
 
 
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_rows_whose_squares_overflow_or_vanish_are_still_rows(size: float) -> None:
+    rows = np.eye(4, dtype=np.float32) * np.float32(size)
+    assert EmbeddingSpace(rows).n == 4
+    rows[2] = 0
+    with pytest.raises(InputError, match="1 of 4 rows are all zeros, the first is row 2"):
+        EmbeddingSpace(rows)
+
+
 def test_ids_must_be_one_a_row(rng: np.random.Generator) -> None:
     x = rng.standard_normal((3, 2))
     assert EmbeddingSpace(x, ids=["a", "b", "c"]).ids == ["a", "b", "c"]

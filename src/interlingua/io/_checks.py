@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray
+from interlingua._arrays import FloatArray, surely_sound
 from interlingua.errors import InputError
 from interlingua.io._formats import FLOATS, INT8
 
@@ -26,11 +26,12 @@ class RowCheck:
 
     def add(self, vectors: FloatArray) -> bool:
         """Look at the next rows [b, d] and return whether any was bad so far."""
-        bad = (~np.isfinite(vectors).all(axis=1), ~vectors.any(axis=1))
-        for tally, rows in zip(self._found.values(), bad, strict=True):
-            if rows.any():
-                tally[1] = tally[1] if tally[0] else self._rows + int(rows.argmax())
-                tally[0] += int(rows.sum())
+        if not surely_sound(vectors):
+            bad = (~np.isfinite(vectors).all(axis=1), ~vectors.any(axis=1))
+            for tally, rows in zip(self._found.values(), bad, strict=True):
+                if rows.any():
+                    tally[1] = tally[1] if tally[0] else self._rows + int(rows.argmax())
+                    tally[0] += int(rows.sum())
         self._rows += len(vectors)
         return any(count for count, _ in self._found.values())
 
