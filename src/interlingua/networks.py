@@ -14,7 +14,7 @@ from scipy.special import expit
 from interlingua._arrays import FloatArray, unit_rows
 from interlingua.errors import InputError
 
-_NORM_EPSILON = 1e-5
+NORM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class Network:
         return self._linear(f"{name}.skip", x) + self._tensor(f"{name}.gate", x.dtype) * branch
 
     def _mlp(self, name: str, x: FloatArray, depth: int) -> FloatArray:
-        for number, layers in enumerate(_blocks(depth)):
+        for number, layers in enumerate(blocks(depth)):
             out = x
             for place, layer in enumerate(layers):
                 key = f"{name}.blocks.{number}.{place}"
@@ -128,7 +128,7 @@ class Network:
             mean, variance = (self._tensor(f"{name}.running_{part}", x.dtype) for part in ("mean", "var"))
         else:
             mean, variance = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
-        scale = self._tensor(f"{name}.weight", x.dtype) / np.sqrt(variance + x.dtype.type(_NORM_EPSILON))
+        scale = self._tensor(f"{name}.weight", x.dtype) / np.sqrt(variance + x.dtype.type(NORM_EPSILON))
         return np.asarray((x - mean) * scale + self._tensor(f"{name}.bias", x.dtype))
 
 
@@ -161,7 +161,7 @@ class NetworkMap:
         return self.network.translate(x, self.source, self.target)
 
 
-def _blocks(depth: int) -> Iterator[tuple[str, ...]]:
+def blocks(depth: int) -> Iterator[tuple[str, ...]]:
     """Yield the layers of each block, in the places that the trained modules have them."""
     yield "linear", "silu"
     for _ in range(depth - 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, check_matrix, row_blocks
 from interlingua.errors import InputError, OutputExistsError, SpaceMismatchWarning
+from interlingua.hub import download, model_card, upload
 from interlingua.maps import AffineMap, VectorMap
 from interlingua.networks import Network, NetworkMap
 from interlingua.spaces import SpaceProfile
@@ -107,7 +109,7 @@ class Translator:
             save_file(self._tensors(), fresh / _WEIGHTS)
             card = {"format": FORMAT, **self._map_card(), **self.card}
             (fresh / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
-            (fresh / _README).write_text(_model_card(card), "utf-8")
+            (fresh / _README).write_text(model_card(card), "utf-8")
             if folder.exists():
                 shutil.rmtree(folder)
             fresh.rename(folder)
@@ -150,6 +152,43 @@ class Translator:
         if not _fit_together(forward, backward, source, target):
             raise InputError(f"{folder} is damaged (the tensors disagree on the widths); fit again.")
         return translator_of(forward, backward, (source, target), card)
+
+    def save_pretrained(self, path: str | Path) -> Path:
+        """Write the folder as :meth:`save` does; a translator that is there is replaced, as tools of the Hub expect."""
+        return self.save(path, overwrite=True)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Translator:
+        """Read a translator from a folder, or from the Hugging Face Hub (extra ``hub``).
+
+        Args:
+            name: a folder, or ``owner/name`` on the Hub.
+            options: ``revision``, ``token``, ``cache_dir``, ``local_files_only``; pin a revision where it matters.
+
+        Raises:
+            InputError: as :meth:`load`, or it cannot be fetched.
+            MissingExtraError: the extra ``hub`` is not installed.
+        """
+        return cls.load(name if Path(name).is_dir() else download(str(name), **options))
+
+    def push_to_hub(self, name: str, **options: Any) -> str:
+        """Upload weights, card and model card to ``owner/name`` on the Hugging Face Hub (extra ``hub``).
+
+        Args:
+            name: the repository; it is made where it is missing.
+            options: ``private``, ``token``, ``revision``, ``message``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            MissingExtraError: the extra ``hub`` is not installed.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            folder = self.save(Path(place) / "translator")
+            card = json.loads((folder / _CARD).read_text("utf-8"))
+            (folder / _README).write_text(model_card(card, name=name), "utf-8")
+            return upload(folder, name, **options)
 
     def fingerprint(self) -> str:
         """Return 16 hex digits bound to both maps, as they would be saved."""
@@ -325,30 +364,3 @@ def _warn_if_foreign(rows: npt.NDArray[Any], profile: SpaceProfile, side: str) -
             SpaceMismatchWarning,
             stacklevel=4,
         )
-
-
-def _model_card(card: Mapping[str, Any]) -> str:
-    verdict = card.get("verdict", {})
-    source, target = card.get("source", {}), card.get("target", {})
-    reasons = "\n".join(f"- {reason}" for reason in verdict.get("reasons", ()))
-    return f"""---
-library_name: interlingua
-tags: [embedding-translation]
----
-# {source.get("name") or "source"} ({source.get("d")}) to {target.get("name") or "target"} ({target.get("d")})
-
-Translates text embeddings of one model into another's space. Fitted by interlingua, method `{card.get("method")}`,
-seed {card.get("seed")}, on {source.get("n")} source and {target.get("n")} target rows.
-
-Verdict from label-free evidence: **{verdict.get("status", "none")}** (score {verdict.get("score", 0):.2f}).
-
-{reasons}
-
-```python
-import interlingua as il
-translator = il.load("this-folder")
-target_vectors = translator.translate(source_vectors)
-```
-
-A translation is not a re-embedding: it keeps what both models share and loses the rest.
-"""

@@ -13,7 +13,7 @@ from typing import Annotated, cast
 
 import typer
 
-from interlingua.cli import console, demo, doctor, evaluate, fit, identify, inspect, migrate, search, translate
+from interlingua.cli import console, demo, doctor, evaluate, export, fit, identify, inspect, migrate, search, translate
 from interlingua.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
 
 # The base of typer's usage errors has no public name of its own.
@@ -40,6 +40,7 @@ for command in (
     evaluate.evaluate,
     migrate.migrate,
     search.search,
+    export.export,
     identify.identify,
     inspect.inspect,
     doctor.doctor,

@@ -1,0 +1,88 @@
+"""``interlingua export``: a translator as files of other tools."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlingua.cli import console
+from interlingua.cli.options import AsJson
+from interlingua.errors import InputError
+
+
+class Form(StrEnum):
+    """What a translator may be written as."""
+
+    SENTENCE_TRANSFORMERS = "sentence-transformers"
+    ONNX = "onnx"
+    SAFETENSORS = "safetensors"
+    HUB_FOLDER = "hub-folder"
+    HUB = "hub"
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    to: Annotated[
+        Form,
+        typer.Option(
+            help="sentence-transformers: a folder of stock modules. onnx, safetensors: one file. hub-folder: weights "
+            "and model card of both directions. hub: the same, uploaded."
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option(metavar="OUTPUT", help="The file or folder to write; for hub the repository owner/name.")
+    ],
+    inverse: Annotated[bool, typer.Option("--inverse", help="From the target space back to the source space.")] = False,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="sentence-transformers: the encoder of the vectors that go in; it is copied in front, texts go in.",
+        ),
+    ] = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="sentence-transformers: also the encoder of the other space. Queries then go through --encoder and "
+            "the translator, documents through this one.",
+        ),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="hub: a new repository is public.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a translator for other tools.
+
+    What is written runs without interlingua and gives what `translate` gives, rounding in float32 aside; a network
+    goes to onnx and safetensors, and is refused where it would not be exact. Nothing that is there is replaced.
+    """
+    from interlingua import export as exports
+    from interlingua.translator import load
+
+    if (encoder or documents) and to is not Form.SENTENCE_TRANSFORMERS:
+        raise InputError(f"--encoder and --documents belong to --to {Form.SENTENCE_TRANSFORMERS}; leave them out.")
+    if documents and not encoder:
+        raise InputError("--documents needs --encoder, the encoder of the queries.")
+    if inverse and to in (Form.HUB_FOLDER, Form.HUB):
+        raise InputError(f"--to {to} holds both directions; leave out --inverse.")
+    translator = load(directory)
+    if to is Form.HUB:
+        written = translator.push_to_hub(out, private=not public)
+    elif to is Form.HUB_FOLDER:
+        written = str(translator.save(out))
+    elif to is Form.ONNX:
+        written = str(exports.to_onnx(translator, out, inverse=inverse))
+    elif to is Form.SAFETENSORS:
+        written = str(exports.to_safetensors(translator, out, inverse=inverse))
+    elif encoder and documents:
+        bridge = exports.to_query_bridge(translator, out, queries=encoder, documents=documents, inverse=inverse)
+        written = str(bridge)
+    else:
+        written = str(exports.to_sentence_transformers(translator, out, encoder=encoder, inverse=inverse))
+    if as_json:
+        console.emit_json({"out": written, "to": to.value, "inverse": inverse})
+    else:
+        console.note(f"Wrote {written}")

@@ -1,0 +1,245 @@
+"""Stock sentence-transformers modules: written as files, so neither torch nor sentence-transformers is needed here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interlingua._arrays import FloatArray
+from interlingua.errors import InputError
+from interlingua.export._parts import Folded, direction, fold, fresh, provenance
+from interlingua.maps import AffineMap
+from interlingua.translator import Translator
+
+# These names have been importable since version 2 and still are in 6.
+_TYPE = "sentence_transformers.models.{}"
+_SETTINGS = "config_sentence_transformers.json"
+_ROOT_ONLY = {"modules.json", _SETTINGS, "README.md", ".gitattributes"}
+
+
+def to_sentence_transformers(
+    translator: Translator, path: str | Path, *, encoder: str | Path | None = None, inverse: bool = False
+) -> Path:
+    """Write one direction as ``Normalize``, ``Dense``, ``Normalize`` that ``SentenceTransformer(path)`` loads.
+
+    With an encoder in front the result takes texts and gives vectors of the other model. Without, it takes
+    ``{"sentence_embedding": vectors}`` and translates them in that dict. No remote code is asked for.
+
+    Args:
+        translator: a linear one.
+        path: the folder to write; it must not be there.
+        encoder: a sentence-transformers folder of the model that made the vectors; it is copied, never changed.
+        inverse: from target to source.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: a network, which these modules cannot hold exactly; or an encoder of another kind or width.
+        OutputExistsError: the folder is there.
+    """
+    path, folded = Path(path), _folded(translator, inverse=inverse)
+    before = _Encoder(encoder) if encoder is not None else None
+    if before is not None:
+        before.check_width(folded.weight.shape[1])
+    with fresh(path) as place:
+        place.mkdir()
+        modules = before.copy_to(place) if before is not None else []
+        for kind, tensor, bias in _steps(folded):
+            name = f"{len(modules)}_{kind}"
+            _write_module(place / name, tensor, bias)
+            modules.append({"idx": len(modules), "name": str(len(modules)), "path": name, "type": _TYPE.format(kind)})
+        _write(place / "modules.json", modules)
+        if before is None:
+            _write(place / _SETTINGS, {"similarity_fn_name": "cosine"})
+        (place / "README.md").write_text(_readme(translator, before is not None, inverse=inverse), "utf-8")
+    return path
+
+
+def to_query_bridge(
+    translator: Translator,
+    path: str | Path,
+    *,
+    queries: str | Path,
+    documents: str | Path,
+    inverse: bool = False,
+) -> Path:
+    """Write a ``Router`` that encodes queries with one model and documents with another, in the documents' space.
+
+    ``encode_query`` runs the query encoder and the translator, ``encode_document`` the old encoder alone: an index
+    of the old model is searched with queries of the new one, and grows with documents of the old one.
+
+    Args:
+        translator: a linear one, from the space of the query encoder to that of the documents'.
+        path: the folder to write; it must not be there.
+        queries: a sentence-transformers folder, copied.
+        documents: another, copied.
+        inverse: the translator's target is the query encoder.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: as `to_sentence_transformers`, for either encoder.
+        OutputExistsError: the folder is there.
+    """
+    path, folded = Path(path), _folded(translator, inverse=inverse)
+    asked, stored = _Encoder(queries), _Encoder(documents)
+    asked.check_width(folded.weight.shape[1])
+    stored.check_width(folded.weight.shape[0])
+    with fresh(path) as place:
+        place.mkdir()
+        types: dict[str, str] = {}
+        structure: dict[str, list[str]] = {"query": [], "document": []}
+        for route, encoder in (("query", asked), ("document", stored)):
+            for module in encoder.modules:
+                name = f"{route}_{len(structure[route])}_{module['type'].rpartition('.')[2]}"
+                encoder.copy_module(module, place / name)
+                types[name] = module["type"]
+                structure[route].append(name)
+        for kind, tensor, bias in _steps(folded):
+            name = f"query_{len(structure['query'])}_{kind}"
+            _write_module(place / name, tensor, bias)
+            types[name] = _TYPE.format(kind)
+            structure["query"].append(name)
+        parameters = {"default_route": "query", "allow_empty_key": True}
+        _write(place / "router_config.json", {"types": types, "structure": structure, "parameters": parameters})
+        _write(place / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": _TYPE.format("Router")}])
+        prompts = {"query": asked.prompt("query"), "document": stored.prompt("document")}
+        _write(place / _SETTINGS, {"prompts": prompts, "similarity_fn_name": "cosine"})
+        (place / "README.md").write_text(_readme(translator, True, inverse=inverse), "utf-8")
+    return path
+
+
+class _Encoder:
+    """A saved sentence-transformers model as files; nothing of it is loaded or run."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "modules.json").is_file():
+            raise InputError(
+                f"{folder} is no sentence-transformers folder: modules.json is needed. "
+                "Write one with SentenceTransformer(name).save(folder)."
+            )
+        try:
+            self.modules: list[dict[str, Any]] = sorted(_read(self.folder / "modules.json"), key=lambda m: m["idx"])
+            inside = [self._path(module) for module in self.modules]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder} has a modules.json that cannot be read ({error}).") from error
+        if not all(path.resolve().is_relative_to(self.folder.resolve()) for path in inside):
+            raise InputError(f"{folder} has a modules.json that points outside its folder; it is not copied.")
+
+    def check_width(self, d: int) -> None:
+        """Refuse an encoder that says of itself that its vectors have another width."""
+        for module in reversed(self.modules):
+            config = self._path(module) / "config.json"
+            known = _read(config) if config.is_file() else {}
+            for key in ("out_features", "word_embedding_dimension", "embedding_dimension"):
+                if isinstance(known, dict) and key in known:
+                    if known[key] != d:
+                        raise InputError(
+                            f"{self.folder} gives vectors of width {known[key]} and width {d} is needed. "
+                            "Is it the other model, or the other direction?"
+                        )
+                    return
+
+    def prompt(self, task: str) -> str:
+        """Return what the model puts before a text of this task."""
+        path = self.folder / _SETTINGS
+        prompts = (_read(path) if path.is_file() else {}).get("prompts") or {}
+        return str(prompts.get(task) or "")
+
+    def copy_to(self, place: Path) -> list[dict[str, Any]]:
+        """Copy everything and return the modules."""
+        shutil.copytree(self.folder, place, dirs_exist_ok=True)
+        return list(self.modules)
+
+    def copy_module(self, module: Mapping[str, Any], place: Path) -> None:
+        """Copy one module into a folder of its own; the first may lie in the model's own folder."""
+        path = self._path(module)
+        if not path.is_dir():
+            place.mkdir()  # a Normalize without settings leaves no folder behind
+        elif module["path"]:
+            shutil.copytree(path, place)
+        else:
+            others = {Path(other["path"]).parts[0] for other in self.modules if other["path"]}
+            shutil.copytree(path, place, ignore=lambda top, names: self._skipped(Path(top), names, others))
+
+    def _skipped(self, top: Path, names: Iterable[str], others: set[str]) -> set[str]:
+        return {name for name in names if top == self.folder and name in others | _ROOT_ONLY}
+
+    def _path(self, module: Mapping[str, Any]) -> Path:
+        return self.folder / str(module["path"])
+
+
+def _folded(translator: Translator, *, inverse: bool) -> Folded:
+    mapping = direction(translator, inverse=inverse)
+    if not isinstance(mapping, AffineMap):
+        raise InputError(
+            "This translator is a network; Dense and Normalize cannot hold its skips and gates exactly, and nothing "
+            "inexact is written. Use --to onnx or --to safetensors."
+        )
+    return fold(mapping)
+
+
+def _steps(folded: Folded) -> list[tuple[str, FloatArray | None, FloatArray | None]]:
+    """Return the kind, weight and bias of each module."""
+    unit: tuple[str, None, None] = ("Normalize", None, None)
+    steps: list[tuple[str, FloatArray | None, FloatArray | None]] = [unit] if folded.unit_in else []
+    steps.append(("Dense", folded.weight, folded.bias))
+    if folded.unit_out:
+        steps.append(unit)
+        if folded.norm_out != 1:  # a length can only be set by one more product
+            d = len(folded.bias)
+            steps.append(("Dense", np.eye(d, dtype=np.float32) * np.float32(folded.norm_out), np.zeros(d, np.float32)))
+    return steps
+
+
+def _write_module(folder: Path, weight: FloatArray | None, bias: FloatArray | None) -> None:
+    from safetensors.numpy import save_file
+
+    folder.mkdir()
+    if weight is None or bias is None:
+        _write(folder / "config.json", {})
+        return
+    identity = "torch.nn.modules.linear.Identity"
+    sizes = {"in_features": weight.shape[1], "out_features": weight.shape[0]}
+    _write(folder / "config.json", {**sizes, "bias": True, "activation_function": identity})
+    save_file({"linear.weight": weight, "linear.bias": bias}, folder / "model.safetensors")
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _readme(translator: Translator, takes_texts: bool, *, inverse: bool) -> str:
+    facts = provenance(translator, inverse=inverse)
+    use = (
+        'vectors = SentenceTransformer("this-folder").encode(["a text"])'
+        if takes_texts
+        else 'translated = SentenceTransformer("this-folder")({"sentence_embedding": vectors})["sentence_embedding"]'
+    )
+    return f"""---
+library_name: sentence-transformers
+tags: [sentence-transformers, embedding-translation]
+---
+# {facts["from"]} to {facts["to"]}
+
+```python
+from sentence_transformers import SentenceTransformer
+{use}
+```
+
+Vectors of {facts["from"]} in the space of {facts["to"]}, by stock modules. Fitted by interlingua, method
+`{facts["method"]}`; verdict without labels: **{facts["verdict"]}**. Translator `{facts["translator"]}`.
+Nothing here checks whether vectors come from the model that was fitted.
+"""
