@@ -1,13 +1,9 @@
 """Translators as files that other tools read: nothing of interlingua is needed to run what is written here.
 
-=========================  ==========================================  ====================  ==================
-function                   what it writes                              runs in               networks
-=========================  ==========================================  ====================  ==================
-`to_sentence_transformers`  stock ``Dense`` and ``Normalize`` modules  sentence-transformers  refused: not exact
-`to_query_bridge`           a ``Router``: new queries, old documents   sentence-transformers  refused: not exact
-`to_onnx`                   one ``.onnx``, any number of rows          any ONNX runtime       yes
-`to_safetensors`            one ``.safetensors``, layout in its header  any language          yes
-=========================  ==========================================  ====================  ==================
+- `to_sentence_transformers`: stock ``Dense`` and ``Normalize`` modules, alone or behind an encoder. Linear maps only.
+- `to_query_bridge`: a stock ``Router``: queries of the new model over documents of the old one. Linear maps only.
+- `to_onnx`: one ``.onnx`` file for any number of rows. Networks too.
+- `to_safetensors`: one ``.safetensors`` file whose header documents its layout. Networks too.
 
 Every export holds one direction. What it gives for a row differs from `Translator.translate` by rounding in float32
 and by nothing else: centring and level are folded into one weight and one bias, computed in float64. What is left
