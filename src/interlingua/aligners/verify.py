@@ -23,10 +23,10 @@ _NULL_MAPS = 3
 _ROWS = 1500
 # (aligned, failed): at or beyond the first speaks for the fit, short of the second speaks against it.
 EXCESS = (5.0, 4.0)
-_REFIT = (0.6, 0.45)
-# Refits on few rows are noisy, and right maps agree less there; from so many rows on the limits stand as they are.
-_REFIT_ROWS, _REFIT_POWER = 4_000, 0.35
-START = (0.7, 0.4)
+# Refits of wrong maps agree too, the more the fewer directions the rows have: what counts is the share of the way from
+# there to 1.
+LIFT = (0.18, 0.1)
+START = (0.6, 0.3)
 _HUB_MARGIN = 3.0
 _MIN_RANK = 0.3
 _PAIR_MARGIN = 0.2
@@ -43,10 +43,10 @@ class _Limits:
     refuted: bool
 
 
-def refit_limits(rows: int) -> tuple[float, float]:
-    """Return from where agreement of refits speaks for a fit of so many rows, and below what against it."""
-    share = min(1.0, rows / _REFIT_ROWS) ** _REFIT_POWER
-    return _REFIT[0] * share, _REFIT[1] * share
+def refit_limits(null: float) -> tuple[float, float]:
+    """Return from where agreement of refits speaks for a fit, and below what against it, given the null's."""
+    aligned, failed = (null + lift * (1 - null) for lift in LIFT)
+    return aligned, failed
 
 
 def verify(search: Search, matrix: FloatArray, translated: FloatArray, confirmed: float | None) -> Verdict:
@@ -110,25 +110,17 @@ def _refits(search: Search, maps: FloatArray, a: FloatArray, b: FloatArray) -> l
     halves = [(a[order_a[i::2]], b[order_b[i::2]]) for i in (0, 1)]
     first, second = (search.refit(maps, half) for half in halves)
     back = search.refit(maps, halves[1], reverse=True)
-    limits = refit_limits(search.n)
     rows = a[:_ROWS]
     agreed = [criteria.agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
     cycles = [criteria.agreement(rows, rows @ f @ r) for f, r in zip(first, back, strict=True)]
+    meanings = {
+        "refit_agreement": "Cosine between translations by two refits on disjoint halves of the rows.",
+        "cycle": "Cosine between a row and its round trip, there by one half's map and back by a map fitted on the other.",
+    }
+    nulls = [float(np.mean(values[1:])) for values in (agreed, cycles)]
     return [
-        _check(
-            "refit_agreement",
-            agreed[0],
-            float(np.mean(agreed[1:])),
-            limits,
-            "Cosine between translations by two refits on disjoint halves of the rows.",
-        ),
-        _check(
-            "cycle",
-            cycles[0],
-            float(np.mean(cycles[1:])),
-            limits,
-            "Cosine between a row and its round trip, there by one half's map and back by a map fitted on the other.",
-        ),
+        _check(name, value, null, refit_limits(null), meanings[name])
+        for name, value, null in zip(meanings, (agreed[0], cycles[0]), nulls, strict=True)
     ]
 
 
