@@ -115,7 +115,7 @@ def _refits(search: Search, maps: FloatArray, a: FloatArray, b: FloatArray) -> l
     cycles = [criteria.agreement(rows, rows @ f @ r) for f, r in zip(first, back, strict=True)]
     meanings = {
         "refit_agreement": "Cosine between translations by two refits on disjoint halves of the rows.",
-        "cycle": "Cosine between a row and its round trip, there by one half's map and back by a map fitted on the other.",
+        "cycle": "Cosine between a row and its round trip, there by one half's map and back by the other's.",
     }
     nulls = [float(np.mean(values[1:])) for values in (agreed, cycles)]
     return [
