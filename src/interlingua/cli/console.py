@@ -5,29 +5,46 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from interlingua.errors import SpaceMismatchWarning
 
 _SHOWN_TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
+# What moves a cursor, changes a terminal or turns text around; line ends and tabs are harmless.
+_CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
 STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "bold red"}
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters written out, so that ids and names of others cannot steer a terminal."""
+    return text.translate(_VISIBLE)
+
+
+class _Screen(Console):
+    """A console on which what comes from files is only ever text: no control characters, no markup."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 def stdout() -> Console:
     """Return a console on standard output; made on use, because tests and pipes replace the stream."""
-    return Console(highlight=False)
+    return _Screen(highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
     """Return a console on standard error."""
-    return Console(stderr=True, highlight=False)
+    return _Screen(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def emit_json(result: Mapping[str, Any]) -> None:
@@ -37,7 +54,7 @@ def emit_json(result: Mapping[str, Any]) -> None:
 
 def note(message: str) -> None:
     """Say something that is no result."""
-    typer.echo(message, err=True)
+    typer.echo(visible(message), err=True)
 
 
 class WarningPrinter:

@@ -21,6 +21,8 @@ DTYPES = (*FLOATS, INT8)
 HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
 STREAM = "vectors.npy"
+# Of any array that is no table of named fields; a file may claim up to 4 GiB, and NumPy would make room for that.
+_LONGEST_HEADER = 65_536
 
 
 def open_source(path: Path, request: Request) -> MappedSource:
@@ -50,10 +52,11 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
     """
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
-        version = np.lib.format.read_magic(file)
+        head = _Head(file)
+        version = np.lib.format.read_magic(head)
         if version not in readers:
             raise ValueError(f"format version {version} is not supported")
-        shape, fortran, dtype = readers[version](file)
+        shape, fortran, dtype = readers[version](head)
     except ValueError as error:
         raise InputError(
             f"{path}: {name} has no readable .npy header ({error}). Is it truncated or not .npy?"
@@ -68,6 +71,19 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
             "are there. The file is truncated or damaged; save or download it again."
         )
     return shape, bool(fortran), dtype
+
+
+class _Head:
+    """The beginning of a file, as long as a header may be."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, _LONGEST_HEADER
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to ``size`` bytes, and none once a header should have ended."""
+        found = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(found)
+        return found
 
 
 def header(output: Output, rows: int) -> bytes:
