@@ -1,0 +1,101 @@
+"""The unpaired map beside optimal transport that knows both sides hold the same texts; one JSON line a case and seed.
+
+    python benchmarks/oracles.py --data ../shared/data --vectors DIR
+
+The oracles couple the held-out rows themselves; the map was fitted on other rows of which no two are the same text, and
+is measured on the same held-out rows. ``naive`` leaves the vectors as they are, cut or filled to the other width.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fits import BEIR, Case, rows
+
+import interlingua as il
+from interlingua.evaluation import evaluate
+from interlingua.oracles import ACROSS_WIDTHS, Oracle, match
+
+POOL = 512
+CORPORA = ("debian", "nq-open", "clickbait", "medquad")
+PAIRS = (("minilm", "model2vec"), ("minilm", "use"), ("minilm", "wordllama"))
+
+
+def cases(seeds: range) -> list[Case]:
+    """Return MiniLM against every other encoder on four corpora, and BGE against MiniLM on queries."""
+    found = []
+    for s in seeds:
+        found.append(Case("beir: bge -> minilm", s, 4398, "linear", ("beir", BEIR[0]), ("beir", BEIR[1])))
+        found += [
+            Case(f"{corpus}: {a} -> {b}", s, None, "linear", (corpus, a), (corpus, b))
+            for corpus in CORPORA
+            for a, b in PAIRS
+        ]
+    return found
+
+
+def measure(case: Case, data: Path, folder: Path) -> dict[str, Any]:
+    """Fit without pairs, couple with an oracle, and look at the same rows."""
+    x, y, x_held, y_held = rows(case, data, folder)
+    x_held, y_held = x_held[:POOL], y_held[:POOL]
+    alignment = il.align(x, y, seed=case.seed)
+    ways: dict[str, Any] = {}
+    for name, translator in (
+        ("linear", alignment.translator(force=True)),
+        ("naive", il.align(x, y, method="identity", seed=case.seed).translator(force=True)),
+    ):
+        found = evaluate(translator, x_held, y_held, pool=POOL, bootstrap=0).to_dict()["forward"]
+        ways[name] = {k: found[k] for k in ("top1", "mean_rank", "cosine", "cosine_centred")}
+    usable = list(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS
+    for oracle in usable:
+        started = time.perf_counter()
+        ways[oracle] = match(x_held, y_held, oracle, seed=case.seed).to_dict()
+        ways[oracle]["seconds"] = time.perf_counter() - started
+    return {"pool": POOL, "d": [x.shape[1], y.shape[1]], "seconds": alignment.seconds,
+            "verdict": str(alignment.verdict.status), "ways": ways}  # fmt: skip
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Return Markdown: top-1 and mean rank of every way, medians over seeds."""
+    ways = ("linear", "naive", *Oracle)
+    lines = [f"| case | seeds | {' | '.join(ways)} |", f"|---|--:|{'--:|' * len(ways)}"]
+    for name in dict.fromkeys(r["case"] for r in records):
+        same = [r["ways"] for r in records if r["case"] == name]
+        cells = []
+        for way in ways:
+            found = [w[way] for w in same if way in w]
+            middle = [float(np.median([f[k] for f in found])) for k in ("top1", "mean_rank")] if found else []
+            cells.append(f"{middle[0]:.2f} / {middle[1]:.1f}" if middle else "-")
+        lines.append(f"| {name} | {len(same)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what is not yet recorded, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/oracles.jsonl"))
+    parser.add_argument("--seeds", default="0:5")
+    arguments = parser.parse_args()
+    done = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    for case in cases(range(*map(int, arguments.seeds.split(":")))):
+        if any(r["key"] == case.key for r in done):
+            continue
+        record = {"key": case.key, "case": case.name, "seed": case.seed}
+        record |= measure(case, arguments.data, arguments.vectors)
+        done.append(record)
+        with arguments.out.open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+        sys.stderr.write(f"{case.key}: { {k: round(v['top1'], 3) for k, v in record['ways'].items()} }\n")
+    sys.stdout.write(table(done) + "\n")
+
+
+if __name__ == "__main__":
+    main()
