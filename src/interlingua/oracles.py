@@ -1,8 +1,8 @@
 """Oracle baselines: optimal transport between two encodings of *the same* texts.
 
-They are told what no attacker and no engineer knows, that every row has its text on the other side, and only not which.
-The paper sets vec2vec beside the best of them (arXiv 2505.12540, section 4.1). They match rows and give no translator: a
-new vector means a new problem. Couplings are POT's.
+They are told what no attacker and no engineer knows, that every row has its text on the other side, and only not which
+one. The paper sets vec2vec beside the best of them (arXiv 2505.12540, section 4.1). They match rows and give no
+translator: a new vector means a new problem. Couplings are POT's.
 """
 
 from __future__ import annotations
