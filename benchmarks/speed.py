@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py fit --data ../shared/data
     python benchmarks/speed.py translate --rows 1000000
+    python benchmarks/speed.py fit-large --rows 1000000
 
 Run it on an otherwise idle machine. Each part runs in a process of its own, so that its peak memory is its own; pages
 of memory-mapped files count in it. Writes benchmarks/results/speed-PART.json.
@@ -32,6 +33,7 @@ from interlingua.translator import Translator
 
 HERE = Path(__file__).resolve().parent
 BLOCK = 16_384
+_PARTS = ("one-fit", "one-fit-large", "one-translate")
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -54,6 +56,32 @@ def fit_part(method: str, data: Path, seed: int) -> dict[str, Any]:
     scores = evaluate(translator, x_held, y_held, bootstrap=0).to_dict()
     keep = {way: {k: scores[way][k] for k in ("top1", "mean_rank", "cosine")} for way in ("forward", "backward")}
     return {"seconds": seconds, **keep}
+
+
+def fit_large_part(data: Path, folder: Path, seed: int) -> dict[str, Any]:
+    """Fit two memory-mapped files with the command's defaults, which say how many rows they draw."""
+    from interlingua.io import open_vectors
+
+    seconds, alignment = timed(
+        lambda: il.align(*(open_vectors(folder / f"{side}.npy").vectors() for side in ("source", "target")), seed=seed)
+    )
+    *_, x_held, y_held = rows(Case("bge -> minilm", seed, None), data, data)
+    scores = evaluate(alignment.translator(force=True), x_held, y_held, bootstrap=0).to_dict()
+    keep = {way: {k: scores[way][k] for k in ("top1", "mean_rank", "cosine")} for way in ("forward", "backward")}
+    return {"seconds": seconds, "verdict": str(alignment.verdict.status), "drawn": alignment.settings, **keep}
+
+
+def make_sides(folder: Path, n: int, data: Path, seed: int) -> None:
+    """Write n rows a side: queries of disjoint halves, each many times with noise of half its length."""
+    x, y, *_ = rows(Case("bge -> minilm", seed, None), data, data)
+    rng = np.random.default_rng(seed)
+    for side, z in (("source", x), ("target", y)):
+        out = np.lib.format.open_memmap(folder / f"{side}.npy", "w+", np.float32, (n, z.shape[1]))
+        for start in range(0, n, BLOCK):
+            block = z[rng.integers(len(z), size=min(BLOCK, n - start))]
+            noise = rng.standard_normal(block.shape, np.float32) * np.float32(0.5 / np.sqrt(z.shape[1]))
+            out[start : start + BLOCK] = block + noise
+        out.flush()
 
 
 def translate_part(kind: str, folder: Path) -> dict[str, Any]:
@@ -110,7 +138,7 @@ def make_rows(folder: Path, n: int, data: Path) -> None:
 def main() -> None:
     """Run a part and write its results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("fit", "translate", "one-fit", "one-translate"))
+    parser.add_argument("part", choices=("fit", "fit-large", "translate", *_PARTS))
     parser.add_argument("name", nargs="?")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--folder", type=Path)
@@ -118,10 +146,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    if arguments.part.startswith("one-"):
-        name, folder = str(arguments.name), arguments.folder
-        one_fit = arguments.part == "one-fit"
-        result = fit_part(name, arguments.data, arguments.seed) if one_fit else translate_part(name, folder)
+    if arguments.part in _PARTS:
+        name, folder, data, seed = str(arguments.name), arguments.folder, arguments.data, arguments.seed
+        result = {
+            "one-fit": lambda: fit_part(name, data, seed),
+            "one-fit-large": lambda: fit_large_part(data, folder, seed),
+            "one-translate": lambda: translate_part(name, folder),
+        }[arguments.part]()
         result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         sys.stdout.write("\n" + json.dumps(result) + "\n")
         return
@@ -132,6 +163,11 @@ def main() -> None:
             common = ("--data", str(arguments.data), "--seed", str(arguments.seed))
             record[name] = in_process("one-fit", name, *common)
         record["ratio"] = record["linear"]["seconds"] / record["mini-vec2vec"]["seconds"]
+    elif arguments.part == "fit-large":
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
+            make_sides(Path(scratch), arguments.rows, arguments.data, arguments.seed)
+            common = ("--data", str(arguments.data), "--seed", str(arguments.seed), "--folder", scratch)
+            record |= {"rows": arguments.rows, "fit": in_process("one-fit-large", *common)}
     else:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
             folder = Path(scratch)

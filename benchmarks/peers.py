@@ -1,0 +1,170 @@
+"""Every unpaired method on the same rows in one run; one JSON line a fit, each in a process of its own.
+
+    python benchmarks/peers.py --data ../shared/data --vectors DIR --seeds 0:3
+
+Cases: BGE to MiniLM on queries at several sizes, two pairs on package descriptions, and two domains that differ.
+A method that takes longer than ``--limit`` seconds is stopped and its cell says so. `mini-vec2vec` from the package
+index is run too where it installs (Python 3.12 or later).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fits import BEIR, POOL, Case, rows
+
+from interlingua.aligners import aligner
+from interlingua.evaluation import evaluate
+
+HERE = Path(__file__).resolve().parent
+# The paper's method from nothing, with what a CPU can do in minutes; its own budget is days of a GPU.
+METHODS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "mini-vec2vec": {},
+    "centroids": {},
+    "self-learning": {},
+    "adversarial-rotation": {},
+    "adversarial": {"start": "cold", "preset": "small"},
+    "gromov": {},
+    "mini-vec2vec (package)": {},
+    "random-rotation": {},
+}
+
+
+class Ways:
+    """Two functions with the face of a translator."""
+
+    def __init__(self, there: Any, back: Any) -> None:
+        self.translate, self.invert = there, back
+
+
+def cases(seeds: range) -> list[Case]:
+    """Return what every method is asked."""
+    found = []
+    for s in seeds:
+        found += [
+            Case("beir: bge -> minilm", s, n, "", ("beir", BEIR[0]), ("beir", BEIR[1])) for n in (4398, 2000, 1000)
+        ]
+        for a, b in (("minilm", "model2vec"), ("use", "wordllama")):
+            found.append(Case(f"debian: {a} -> {b}", s, 5000, "", ("debian", a), ("debian", b)))
+        found.append(Case("nq-open | clickbait: minilm -> model2vec", s, 4976, "", ("nq-open", "minilm"),
+                          ("clickbait", "model2vec")))  # fmt: skip
+    return found
+
+
+def one(method: str, case: Case, data: Path, folder: Path) -> dict[str, Any]:
+    """Fit in this process and measure on held-out pairs."""
+    x, y, x_held, y_held = rows(case, data, folder)
+    started = time.perf_counter()
+    if method == "mini-vec2vec (package)":
+        from mini_vec2vec import MiniVec2Vec
+
+        there, back = (MiniVec2Vec().fit(*sides).transform for sides in ((x, y), (y, x)))
+    else:
+        there, back, *_ = aligner(method, **METHODS[method]).maps(x, y, seed=case.seed)
+    seconds = time.perf_counter() - started
+    found = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
+    keep = ("top1", "mean_rank", "cosine", "cosine_centred")
+    ways = {way: {k: found[way][k] for k in keep} for way in ("forward", "backward")}
+    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **ways}
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Return Markdown: median (worst) top-1 forward by case and method, seconds and peak memory."""
+    lines = ["| case | rows | method | seeds | top-1 (worst) | mean rank (worst) | seconds | peak MB |",
+             "|---|--:|---|--:|--:|--:|--:|--:|"]  # fmt: skip
+    for key in dict.fromkeys((r["case"], r["n"], r["method"]) for r in records):
+        same = [r for r in records if (r["case"], r["n"], r["method"]) == key]
+        fits = [r for r in same if "forward" in r]
+        if not fits:
+            lines.append(f"| {key[0]} | {key[1]:,} | {key[2]} | {len(same)} | {same[0]['skipped']} | | | |")
+            continue
+        top1, rank = ([r["forward"][k] for r in fits] for k in ("top1", "mean_rank"))
+        lines.append(
+            f"| {key[0]} | {key[1]:,} | {key[2]} | {len(fits)} | {np.median(top1):.3f} ({min(top1):.3f}) "
+            f"| {np.median(rank):.1f} ({max(rank):.1f}) | {np.median([r['seconds'] for r in fits]):.0f} "
+            f"| {max(r['peak_mb'] for r in fits):,} |"
+        )
+    return "\n".join(lines)
+
+
+def picture(records: list[dict[str, Any]], path: Path) -> None:
+    """Draw top-1 against rows for every method on queries, a dot a seed."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for method in METHODS:
+        dots = [(r["n"], r["forward"]["top1"]) for r in records
+                if r["method"] == method and r["case"].startswith("beir") and "forward" in r]  # fmt: skip
+        if dots:
+            sizes = sorted({n for n, _ in dots})
+            (line,) = axes.plot(sizes, [np.median([t for n, t in dots if n == size]) for size in sizes], label=method)
+            axes.plot(*zip(*dots, strict=True), "o", color=line.get_color(), alpha=0.5)
+    axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
+    axes.set_xticks([1000, 2000, 4398], ["1,000", "2,000", "4,398"])
+    axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Run what is not yet recorded, then print the table and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "peers.jsonl")
+    parser.add_argument("--seeds", default="0:3")
+    parser.add_argument("--only", default="", help="only cases whose key contains this")
+    parser.add_argument("--limit", type=float, default=1200, help="seconds a fit may take")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    wanted = {f"{c.name}/{method}/{c.n}/{c.seed}": (c, method)
+              for c in cases(range(*map(int, arguments.seeds.split(":")))) for method in METHODS}  # fmt: skip
+    if arguments.one:
+        case, method = wanted[arguments.one]
+        sys.stdout.write("\n" + json.dumps(one(method, case, arguments.data, arguments.vectors)))
+        return
+    records = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    for key, (case, method) in wanted.items():
+        if any(r["key"] == key for r in records) or arguments.only not in key:
+            continue
+        record: dict[str, Any] = {"key": key, "case": case.name, "n": case.n, "seed": case.seed, "method": method}
+        if "package" in method and importlib.util.find_spec("mini_vec2vec") is None:
+            record["skipped"] = "not installed (needs Python 3.12)"
+        else:
+            record |= fit(key, arguments)
+        records.append(record)
+        with arguments.out.open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+        sys.stderr.write(f"{key}: {record.get('skipped') or (record['forward'], record['seconds'])}\n")
+    sys.stdout.write(table(records) + "\n")
+    picture(records, HERE / "results" / "peers.svg")
+
+
+def fit(key: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run one fit in a process of its own."""
+    command = [sys.executable, __file__, "--one", key, "--seeds", arguments.seeds, "--data", str(arguments.data),
+               "--vectors", str(arguments.vectors)]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.limit, check=False)
+    except subprocess.TimeoutExpired:
+        return {"skipped": f"stopped after {arguments.limit:.0f} s"}
+    if done.returncode:
+        return {"skipped": f"refused: {done.stderr.strip().splitlines()[-1]}"}
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The methods published for word embeddings: they work where rows have their own translation, as words have."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from interlingua.aligners import aligner
+from interlingua.aligners.adversarial_rotation import AdversarialRotation
+from interlingua.aligners.self_learning import SelfLearning
+from interlingua.errors import InputError
+
+Array = npt.NDArray[np.float32]
+
+
+def skewed(n: int, d: int, seed: int = 0) -> Array:
+    rng = np.random.default_rng(seed)
+    return (rng.gamma(0.3, size=(n, d)) * np.geomspace(1, 0.2, d)).astype("f4")
+
+
+def top1(translated: Array, true: Array) -> float:
+    a, b = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (translated, true))
+    return float(((a @ b.T).argmax(axis=1) == np.arange(len(b))).mean())
+
+
+def rotation(d_in: int, d_out: int, seed: int = 1) -> Array:
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((d_out, d_in)))[0].T.astype("f4")
+
+
+def test_self_learning_sees_through_a_rotation_of_the_same_rows_in_another_order_and_width() -> None:
+    x = skewed(500, 10)
+    y = x @ rotation(10, 16)
+    shuffled = y[np.random.default_rng(2).permutation(len(y))]
+    forward, backward, _ = SelfLearning(patience=5).maps(x, shuffled, seed=0)
+    assert top1(forward(x), y) > 0.95
+    assert top1(backward(y), x) > 0.95
+
+
+def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
+    x = skewed(800, 8)
+    turn = np.linalg.qr(np.eye(8) + 0.15 * np.random.default_rng(3).standard_normal((8, 8)))[0]
+    turn = (turn * np.sign(np.diag(turn))).astype("f4")
+    solver = AdversarialRotation(epochs=2, epoch_rows=2_000, critic_width=32, lr=0.05)
+    forward, _, trace = solver.maps(x[:400], x[400:] @ turn, seed=0)
+    assert top1(forward(x[400:]), x[400:] @ turn) > 0.9
+    assert len(trace["csls"]) == 2
+
+
+@pytest.mark.parametrize("widths", [(6, 9), (9, 6), (7, 7)])
+def test_the_adversarial_map_stays_near_a_rotation_and_seeds_decide_it(widths: tuple[int, int]) -> None:
+    x, y = skewed(200, widths[0]), skewed(200, widths[1], 1)
+    solver = AdversarialRotation(epochs=1, epoch_rows=640, critic_width=16, refinements=0)
+    first, again = (solver.maps(x, y, seed=4)[0] for _ in range(2))
+    np.testing.assert_array_equal(first.matrix, again.matrix)
+    short = first.matrix if widths[0] <= widths[1] else first.matrix.T
+    gram = short @ short.T
+    np.testing.assert_allclose(gram / gram[0, 0], np.eye(len(gram)), atol=1e-3)
+
+
+def test_gromov_sees_through_a_rotation_of_the_same_rows() -> None:
+    pytest.importorskip("ot")
+    x = skewed(150, 6)
+    forward, _, trace = aligner("gromov").maps(x, (x @ rotation(6, 9))[::-1], seed=0)
+    assert top1(forward(x), x @ rotation(6, 9)) > 0.9
+    assert trace["distance"] < 0.1
+
+
+@pytest.mark.parametrize("name", ["self-learning", "adversarial-rotation", "gromov"])
+def test_they_use_no_pairs(name: str) -> None:
+    x = skewed(50, 5)
+    with pytest.raises(InputError, match=f"3 pairs were given and {name} uses none"):
+        aligner(name).maps(x, x, pairs=np.zeros((3, 2), int), seed=0)
