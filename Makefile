@@ -9,7 +9,7 @@ PYTEST_FLAGS ?= -n auto
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
 
-.PHONY: help venv demo test test-stores lint lint-style lint-types lint-imports format bench clean
+.PHONY: help venv demo docs test test-stores lint lint-style lint-types lint-imports format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
 	@echo 'make bench   every published number again (hours)'
+	@echo 'make docs    the documentation site in docs/_build'
 	@echo 'make venv    everything for development in $(VENV)'
 	@echo 'make clean   remove what the other targets wrote; $(VENV) stays'
 
@@ -52,6 +53,15 @@ venv: $(VENV)/.installed-dev
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/interlingua demo
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing what the documentation needs'
+	@$(INSTALL) '.[dev,docs]'
+	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-demo
+
+docs: $(VENV)/.installed-docs
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo 'docs/_build/index.html'
 
 test: venv
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)

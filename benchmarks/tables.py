@@ -42,7 +42,7 @@ def summary(records: list[dict[str, Any]]) -> str:
         verdicts = [r["verdict"]["status"] for r in rs]
         counts = ", ".join(f"{verdicts.count(s)} {s}" for s in ("aligned", "doubtful", "failed") if s in verdicts)
         lines.append(
-            f"| {case} | {method} | {n:,} | {len(rs)} "
+            f"| {case.replace('|', 'to')} | {method} | {n:,} | {len(rs)} "
             f"| {np.median(f['top1']):.3f} ({f['top1'].min():.3f}) "
             f"| {np.median(b['top1']):.3f} ({b['top1'].min():.3f}) "
             f"| {np.median(f['mean_rank']):.2f} / {np.median(b['mean_rank']):.2f} "

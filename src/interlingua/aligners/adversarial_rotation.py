@@ -80,41 +80,44 @@ class AdversarialRotation:
         torch = require("torch", "neural")
         nn = torch.nn
         rng = np.random.default_rng(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            width = y.shape[1]
-            critic = nn.Sequential(
-                nn.Dropout(self.input_dropout),
-                *(nn.Linear(width, self.critic_width), nn.LeakyReLU(0.2)),
-                *(nn.Linear(self.critic_width, self.critic_width), nn.LeakyReLU(0.2)),
-                nn.Linear(self.critic_width, 1),
-            )
-            w = torch.eye(x.shape[1], width).requires_grad_()
-            labels = torch.cat([torch.full((self.batch, 1), p) for p in (1 - self.smoothing, self.smoothing)])
-            loss = nn.BCEWithLogitsLoss()
+        draws = torch.Generator().manual_seed(seed)
+        width = y.shape[1]
+        critic = nn.Sequential(
+            *(nn.Linear(width, self.critic_width), nn.LeakyReLU(0.2)),
+            *(nn.Linear(self.critic_width, self.critic_width), nn.LeakyReLU(0.2)),
+            nn.Linear(self.critic_width, 1),
+        )
+        for parameter in critic.parameters():
+            reach = 1 / np.sqrt(width if parameter.shape[-1] == width else self.critic_width)
+            nn.init.uniform_(parameter, -reach, reach, generator=draws)
+        w = torch.eye(x.shape[1], width).requires_grad_()
+        labels = torch.cat([torch.full((self.batch, 1), p) for p in (1 - self.smoothing, self.smoothing)])
+        loss = nn.BCEWithLogitsLoss()
 
-            def rows() -> tuple[Any, Any]:
-                return tuple(torch.from_numpy(z[rng.integers(len(z), size=self.batch)]) for z in (x, y))
+        def judged(matrix: Any) -> Any:
+            """Return what the discriminator says of translated and of real rows, parts of which it does not see."""
+            a, b = (torch.from_numpy(z[rng.integers(len(z), size=self.batch)]) for z in (x, y))
+            rows = torch.cat([a @ matrix, b])
+            seen = torch.rand(rows.shape, generator=draws) >= self.input_dropout
+            return critic(rows * seen / (1 - self.input_dropout))
 
-            best, judged = (-np.inf, w.detach().numpy().copy()), []
-            for epoch in range(self.epochs):
-                lr = self.lr * self.decay**epoch
-                critics, maps = (torch.optim.SGD(p, lr) for p in (critic.parameters(), [w]))
-                for _ in range(self.epoch_rows // self.batch):
-                    for _ in range(self.critic_steps):
-                        a, b = rows()
-                        critics.zero_grad()
-                        loss(critic(torch.cat([a @ w.detach(), b])), labels).backward()
-                        critics.step()
-                    a, b = rows()
-                    maps.zero_grad()
-                    loss(critic(torch.cat([a @ w, b])), 1 - labels).backward()
-                    maps.step()
-                    self._pull_back(w.data)
-                judged.append(_mean_csls(x, y, w.detach().numpy()))
-                if judged[-1] > best[0]:
-                    best = judged[-1], w.detach().numpy().copy()
-        return polar(best[1]), judged
+        best, scores = (-np.inf, w.detach().numpy().copy()), []
+        for epoch in range(self.epochs):
+            lr = self.lr * self.decay**epoch
+            critics, maps = (torch.optim.SGD(p, lr) for p in (critic.parameters(), [w]))
+            for _ in range(self.epoch_rows // self.batch):
+                for _ in range(self.critic_steps):
+                    critics.zero_grad()
+                    loss(judged(w.detach()), labels).backward()
+                    critics.step()
+                maps.zero_grad()
+                loss(judged(w), 1 - labels).backward()
+                maps.step()
+                self._pull_back(w.data)
+            scores.append(_mean_csls(x, y, w.detach().numpy()))
+            if scores[-1] > best[0]:
+                best = scores[-1], w.detach().numpy().copy()
+        return polar(best[1]), scores
 
     def _pull_back(self, w: Any) -> None:
         # Rows of a narrow map and columns of a wide one can be orthonormal, not both.

@@ -1,0 +1,119 @@
+"""Pages and pictures that come from the code and the raw benchmark records, so that they cannot grow old."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+_COLOURS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
+
+
+def write(folder: Path) -> None:
+    """Write the command reference, the benchmark tables and the pictures."""
+    folder.mkdir(exist_ok=True)
+    (folder / "cli.md").write_text(commands(), "utf-8")
+    (folder / "benchmarks.md").write_text(tables(), "utf-8")
+    pictures(folder)
+
+
+def commands() -> str:
+    """Return what every command says of itself."""
+    import os
+
+    # What width the terminal of a build has must not show in the page.
+    os.environ["COLUMNS"] = os.environ["TERMINAL_WIDTH"] = "96"
+    import typer
+
+    from interlingua.cli import app
+
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("interlingua", ["doctor"], resilient_parsing=True)
+    parts = ["# Commands", "", "As `interlingua COMMAND --help` prints it.", ""]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        with command.make_context(name, [], parent=context, resilient_parsing=True) as own:
+            parts += [f"## {name}", "", "```text", command.get_help(own).rstrip(), "```", ""]
+    return "\n".join(parts)
+
+
+def tables() -> str:
+    """Return the tables of all fits and of the verdict."""
+    import tables as t
+
+    records = t.load()
+    later = [r for r in records if t._held_out(r)]
+    return "\n".join([
+        "# Benchmarks", "",
+        "From the raw records in `benchmarks/results`. Source, target and held-out rows are disjoint texts; no fit saw",
+        "a pair. What else was measured, and how to run it again, is in `benchmarks/README.md`.", "",
+        "```{image} sizes.svg", ":alt: Top-1 against rows a side, BGE to MiniLM, a dot a seed", "```", "",
+        "## Every fit", "", t.summary(records), "",
+        "## The verdict against the truth", "",
+        "Judged on the recorded evidence by the limits of this version.", "", t.confusion(records), "",
+        "The same for the fits that were made after the limits had been chosen:", "", t.confusion(later), "",
+    ])  # fmt: skip
+
+
+def pictures(folder: Path) -> None:
+    """Draw top-1 against rows, and the evidence of right and wrong fits."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+    import tables as t
+
+    from interlingua.aligners.verify import EXCESS, LIFT
+
+    # Grey reads on light and on dark pages.
+    grey = "#808080"
+    plt.rcParams |= {"svg.hashsalt": "interlingua", "font.size": 10, "axes.edgecolor": grey, "axes.labelcolor": grey,
+                     "xtick.color": grey, "ytick.color": grey, "text.color": grey, "axes.spines.top": False,
+                     "axes.spines.right": False}  # fmt: skip
+    fits = [r for r in t.load() if r["method"] == "linear"]
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    for r in fits:
+        if r["case"] == "bge -> minilm":
+            axes.plot(r["n_source"], r["forward"]["top1"], "o", color=_COLOURS["good"], alpha=0.35, ms=6)
+    axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
+    sizes = (250, 500, 1000, 2000, 4398)
+    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+    axes.minorticks_off()
+    _save(figure, folder / "sizes.svg")
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.9))
+    for r in fits:
+        found = {e["name"]: e for e in r["verdict"]["evidence"]}
+        lifts = [(e["value"] - e["null"]) / (1 - e["null"]) for e in (found["refit_agreement"], found["cycle"])]
+        kind = t._kind(r).split()[0]
+        axes.plot(
+            max(found["transport_excess"]["value"], -10), min(lifts), "o", color=_COLOURS[kind], alpha=0.6, ms=6, mew=0
+        )
+    axes.axvline(EXCESS[0], color=grey, lw=0.8, ls="--")
+    axes.axhline(LIFT[0], color=grey, lw=0.8, ls="--")
+    for kind, colour in _COLOURS.items():
+        axes.plot(
+            [], [], "o", color=colour, label={"good": "right (top-1 at least 0.5)", "bad": "wrong"}.get(kind, kind)
+        )
+    axes.set(xlabel="transport excess over random starts (under -10 drawn at -10)", ylabel="refits, above their null")
+    axes.legend(frameon=False)
+    _save(figure, folder / "evidence.svg")
+
+
+def _save(figure: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure.tight_layout()
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parent / "_generated")
+    sys.stdout.write(json.dumps(sorted(p.name for p in (Path(__file__).parent / "_generated").iterdir())) + "\n")
