@@ -81,18 +81,8 @@ def test_python_on_pages_parses_and_files_linked_to_are_there(page: Path) -> Non
 def test_the_site_builds_without_a_warning_and_asks_for_nothing_from_elsewhere(tmp_path: Path) -> None:
     for module in ("sphinx", "furo", "myst_parser"):
         pytest.importorskip(module, reason="the documentation needs interlingua[docs]")
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-W",
-        "--keep-going",
-        "-b",
-        "html",
-        ROOT / "docs",
-        tmp_path / "site",
-    ]
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    command = [*sphinx, str(ROOT / "docs"), str(tmp_path / "site")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "TERM": "dumb"})
     assert done.returncode == 0, done.stderr
     for page in (tmp_path / "site").rglob("*.html"):
