@@ -206,3 +206,17 @@ def test_doctor_names_the_package_that_is_missing(run: Run, monkeypatch: pytest.
     ran = run("doctor")
     assert ran.code == 1
     assert "pip install 'numpy>=2.0'" in ran.out
+
+
+def test_evaluate_writes_a_report_and_never_over_another(run: Run, folder: Path, saved: Path) -> None:
+    command = ["evaluate", saved, folder / "source.npy", folder / "target.npy", "--report", folder / "scores.html"]
+    ran = run(*command, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["report"] == str(folder / "scores.html")
+    page = (folder / "scores.html").read_text("utf-8")
+    for part in ("Held-out pairs", "Rank of the true match", "Overlap of the graphs", "It was made so."):
+        assert part in page
+    again = run(*command, "--json")
+    assert again.code == 2
+    assert "exists" in again.json["error"]
+    assert run(*command, "--force").code == 0
