@@ -11,6 +11,10 @@ from command_line import folder as folder
 from command_line import planted as planted
 from command_line import run as run
 from command_line import saved as saved
+from reported import alignment as alignment
+from reported import drawn as drawn
+from reported import everything as everything
+from reported import spaces as spaces
 from stores.servers import postgres_server as postgres_server
 
 REPOSITORY = Path(__file__).resolve().parents[1]

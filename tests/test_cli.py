@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -206,3 +208,45 @@ def test_doctor_names_the_package_that_is_missing(run: Run, monkeypatch: pytest.
     ran = run("doctor")
     assert ran.code == 1
     assert "pip install 'numpy>=2.0'" in ran.out
+
+
+def test_evaluate_writes_a_report_and_never_over_another(run: Run, folder: Path, saved: Path) -> None:
+    command = ["evaluate", saved, folder / "source.npy", folder / "target.npy", "--report", folder / "scores.html"]
+    ran = run(*command, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["report"] == str(folder / "scores.html")
+    page = (folder / "scores.html").read_text("utf-8")
+    for part in ("Held-out pairs", "Rank of the true match", "Overlap of the graphs", "It was made so."):
+        assert part in page
+    again = run(*command, "--json")
+    assert again.code == 2
+    assert "exists" in again.json["error"]
+    assert run(*command, "--force").code == 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(shell: str, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "import sys; from interlingua.cli import main; sys.exit(main())"]
+
+    def complete(typed: str) -> str:
+        words = {
+            "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)},
+            "zsh": {"_TYPER_COMPLETE_ARGS": typed},
+            "fish": {"_TYPER_COMPLETE_ARGS": typed, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+        }[shell]
+        asked = {**os.environ, **words, "_INTERLINGUA_COMPLETE": f"complete_{shell}", "HOME": str(tmp_path)}
+        return subprocess.run(program, env=asked, capture_output=True, text=True, check=False).stdout
+
+    assert "migrate" in complete("interlingua mi")
+    assert "--report" in complete("interlingua fit --re")
+
+
+def test_doctor_knows_every_extra_that_code_asks_for(run: Run) -> None:
+    source = Path(interlingua.__file__).parent
+    asked = {
+        extra
+        for path in source.rglob("*.py")
+        for extra in re.findall(r'require\("[\w.]+", "(\w+)"\)', path.read_text("utf-8"))
+    }
+    assert asked
+    assert asked <= run("doctor", "--json").json["extras"].keys()

@@ -50,6 +50,21 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(run: Run, store: P
     assert "Nothing was written" in text.err
 
 
+def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["report"] == "report.html"
+    page = Path("report.html").read_text("utf-8")
+    for part in ("600 rows are in the target", "new.parquet", "Nearest other translations", "It was made so."):
+        assert part in page
+    again = run("migrate", saved, store, "other.parquet", "--report", "report.html", "--json")
+    assert again.code == 2
+    assert "report.html exists" in again.json["error"]
+    assert not Path("other.parquet").exists()
+    back = run("migrate", saved, "new.parquet", "back.parquet", "--inverse", "--report", "report.html", "--force")
+    assert back.code == 0, back.err
+
+
 def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None:
     assert run("migrate", saved, store, "new.parquet").code == 0
     ran = run("migrate", saved, store, "new.parquet", "--rollback", "--json")

@@ -121,7 +121,14 @@ class Adversarial:
                 teachers = dict(zip((ENDS, ENDS[::-1]), _teachers(rows, found, seed), strict=True))
         spaces = dict(zip(ENDS, vectors, strict=True))
         judge = Selection(spaces, seed=seed, teachers=teachers)
-        runs = [self._run(spaces, s, seed + i, maps, teachers, judge, report) for i in range(self.restarts)]
+        runs = []
+        for i in range(self.restarts):
+
+            def note(step: dict[str, Any], seed: int = seed + i) -> None:
+                trace.append({"seed": seed, **step})
+                report(step)
+
+            runs.append(self._run(spaces, s, seed + i, maps, teachers, judge, note))
         best = max(runs, key=lambda run: run.measures["score"])
         trace += [{"step": "run", "seed": seed + i, "best": r.best, **r.measures} for i, r in enumerate(runs)]
         frames = Frame.of(rows[0]), Frame.of(rows[1])

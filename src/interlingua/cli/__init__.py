@@ -29,7 +29,6 @@ app = typer.Typer(
     help="Align two text-embedding spaces without paired rows, translate vectors between them, and know when not to.",
     epilog="Start with: interlingua demo. Exit codes: 0 done, 1 the work failed, 2 bad usage or input.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

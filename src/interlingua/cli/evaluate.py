@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from interlingua.cli import console, inputs, tables
+from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed
 
 
@@ -24,6 +24,8 @@ def evaluate(
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
+    report: reports.Report = None,
+    force: reports.ReplaceReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a translator on paired rows.
@@ -35,15 +37,22 @@ def evaluate(
     from interlingua.evaluation import evaluate as measure
     from interlingua.translator import load
 
+    if report is not None:
+        reports.check_report(report, force=force)
     translator = load(directory)
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
     inputs.check_widths(files, translator)
     watch = console.Stopwatch()
     with console.working("Evaluating"):
         vectors = [file.vectors() for file in files]
-        result = measure(translator, *vectors, pool=pool, seed=seed).to_dict()
+        scores = measure(translator, *vectors, pool=pool, seed=seed)
+    result = scores.to_dict()
+    if report is not None:
+        with console.working("Drawing the report"):
+            reports.write(report, translator, evaluation=scores, source_eval=vectors[0], target_eval=vectors[1])
+        console.note(f"Wrote {report}")
     if as_json:
-        console.emit_json({**result, "seconds": watch.seconds})
+        console.emit_json({**result, "seconds": watch.seconds, **({"report": str(report)} if report else {})})
         return
     console.stdout().print(tables.scores({"translated": result}))
     console.note(

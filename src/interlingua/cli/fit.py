@@ -44,9 +44,7 @@ def fit(
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")
-    ] = None,
+    report: reports.Report = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the translator and the report that are there.")
     ] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlingua.cli import console, tables
+from interlingua.cli import console, reports, tables
 from interlingua.cli.journal import open_journal
 from interlingua.cli.options import AsJson, Log, Seed
 
 if TYPE_CHECKING:
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
+    from interlingua.translator import Translator
 
 STORES = "a file, or lancedb://, postgresql://, qdrant://, chroma://, milvus://, duckdb:// or faiss://"
+
+# Rows of a store that a report pictures, drawn from so many at its beginning.
+_PICTURED, _POOL = 4_096, 65_536
 
 
 class Metric(StrEnum):
@@ -58,6 +63,8 @@ def migrate(
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
     page_rows: Annotated[int, typer.Option(min=1, help="Rows read, translated and written at a time.")] = 4_096,
     rows: Annotated[int, typer.Option(min=2, help="Rows of each store that --fit reads.")] = 20_000,
+    report: reports.Report = None,
+    force: reports.ReplaceReport = False,
     seed: Seed = 0,
     log: Log = None,
     as_json: AsJson = False,
@@ -73,6 +80,8 @@ def migrate(
 
     options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
     path = journal or _journal_of(directory, source, target)
+    if report is not None:
+        reports.check_report(report, force=force)
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
@@ -98,8 +107,12 @@ def migrate(
             )
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         note("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
+        if report is not None:
+            _draw(report, translator, here, fit, facts, seed, inverse=inverse)
+    if report is not None:
+        console.note(f"Wrote {report}")
     if as_json:
-        console.emit_json(facts)
+        console.emit_json(facts | ({"report": str(report)} if report else {}))
         return
     console.note(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
@@ -138,6 +151,31 @@ def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_js
         )
         raise typer.Exit(1)
     alignment.translator().save(directory)
+
+
+def _draw(
+    report: Path,
+    translator: Translator,
+    here: Store,
+    like: str | None,
+    facts: Mapping[str, Any],
+    seed: int,
+    *,
+    inverse: bool,
+) -> None:
+    """Write the report, with rows of the source and, where there is one, of the store of the new model."""
+    from interlingua.stores import open_store
+    from interlingua.stores.sampling import sample_rows
+    from interlingua.translator import Translator
+
+    with console.working("Drawing the report"):
+        x = sample_rows(here, _PICTURED, seed, pool=_POOL)
+        y = None
+        if like is not None:
+            with open_store(like) as there:
+                y = sample_rows(there, _PICTURED, seed, pool=_POOL)
+        shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {}) if inverse else None
+        reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
 
 
 def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from interlingua._arrays import require
 from interlingua.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
     from interlingua.alignment import Alignment
+    from interlingua.translator import Translator
+
+Report = Annotated[
+    Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")
+]
+ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace the report that is there.")]
 
 
 def check_report(path: Path, *, force: bool) -> None:
@@ -30,9 +38,9 @@ def check_report(path: Path, *, force: bool) -> None:
         require(module, "report")
 
 
-def write(path: Path, alignment: Alignment, **parts: Any) -> Path:
-    """Write the report of a fit; ``parts`` as :func:`interlingua.report.write_report` takes them."""
+def write(path: Path, fit: Alignment | Translator, **parts: Any) -> Path:
+    """Write the report of a fit or a translator; ``parts`` as :func:`interlingua.report.write_report` takes them."""
     from interlingua.report import write_report
 
-    write_report(path, alignment, **parts)
+    write_report(path, fit, **parts)
     return path

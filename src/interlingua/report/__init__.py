@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua._arrays import require
-from interlingua.report import _figures, _rows
-from interlingua.translator import NeuralTranslator
+from interlingua.report import _curves, _figures, _graphs, _rows
+from interlingua.report._facts import facts_of
+from interlingua.translator import NeuralTranslator, Translator
 
 if TYPE_CHECKING:
     from interlingua.alignment import Alignment, Evidence
@@ -27,7 +28,7 @@ _SUMMARIES = {
 
 def write_report(
     path: str | Path,
-    alignment: Alignment,
+    fit: Alignment | Translator,
     *,
     evaluation: Evaluation | None = None,
     translator: SupportsTranslation | None = None,
@@ -36,15 +37,17 @@ def write_report(
     source_eval: Any = None,
     target_eval: Any = None,
     labels: Mapping[str, Sequence[Any]] | None = None,
+    migration: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one self-contained HTML file about a fit; a file of that name is replaced.
 
     It asks for nothing outside itself and runs no script. What is not given is left out: held-out rows make all
-    pictures, the spaces alone one, nothing at all none. Equal inputs give equal bytes.
+    pictures, the spaces alone those that need no pairs, the source alone what becomes of it, nothing at all none.
+    Equal inputs give equal bytes.
 
     Args:
         path: the file to write.
-        alignment: the fit.
+        fit: the fit, or a saved translator with the card of it; training curves are in the fit alone.
         evaluation: paired scores on held-out rows.
         translator: what the pictures translate with; the alignment's own by default.
         source: the source space or vectors [n, d_source], pictured where there are no held-out rows.
@@ -52,25 +55,28 @@ def write_report(
         source_eval: held-out space or vectors [e, d_source]; its ids, where it has some, name the texts.
         target_eval: vectors [e, d_target] of the same texts in the same order.
         labels: a label a row by ``source``, ``target`` and ``eval``; any of them may be missing. They colour and sort.
+        migration: what `interlingua.stores.migration.migrate` returned, as plain values.
 
     Returns:
         The path.
 
     Raises:
-        InputError: held-out sides that differ in rows, or not one label a row.
+        InputError: held-out sides that differ in rows, not one label a row, or a card that cannot be read.
         MissingExtraError: the extra ``report`` is not installed.
     """
     path = Path(path)
     jinja2 = require("jinja2", "report")
     require("matplotlib", "report")
-    rng = np.random.default_rng(alignment.seed)
-    translator = translator or alignment.translator(force=True)
+    facts = facts_of(fit)
+    rng = np.random.default_rng(facts.seed)
+    translator = translator or (fit if isinstance(fit, Translator) else fit.translator(force=True))
     rows = None
     if source_eval is not None and target_eval is not None:
         rows = _rows.draw_paired(translator, source_eval, target_eval, labels or {}, rng)
-    elif source is not None and target is not None:
+    elif source is not None:
         rows = _rows.draw_unpaired(translator, source, target, labels or {}, rng)
 
+    curves = _curves.curves_of(facts.trace)
     here = files("interlingua.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -78,16 +84,19 @@ def write_report(
     environment.filters |= {"number": _number, "count": _count}
     page = environment.from_string((here / "page.html.jinja").read_text("utf-8")).render(
         style=(here / "style.css").read_text("utf-8"),
-        source={**alignment.source, "name": alignment.source.get("name") or "source"},
-        target={**alignment.target, "name": alignment.target.get("name") or "target"},
-        verdict=alignment.verdict,
-        summary=_SUMMARIES[str(alignment.verdict.status)],
-        evidence=[(item, _share_of_threshold(item)) for item in alignment.verdict.evidence],
+        source=facts.source,
+        target=facts.target,
+        verdict=facts.verdict,
+        summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
+        evidence=[(item, _share_of_threshold(item)) for item in facts.verdict.evidence] if facts.verdict else [],
         evaluation=evaluation,
         scores=_scores(evaluation) if evaluation else [],
         pictures=_pictures(rows, translator) if rows else None,
         heat_limit=_figures.HEAT_LIMIT,
-        alignment=alignment,
+        curves=curves,
+        training=_curves.pictures(curves) if curves else {},
+        migration=migration,
+        alignment=facts,
     )
     fresh = path.with_name(f".{path.name}.tmp")
     try:
@@ -105,8 +114,10 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
     everywhere = {label for side in (rows.source_labels, rows.target_labels) for label in side or ()}
     colours = _figures.row_colours(rows, labels)
     planes = _rows.planes(rows)
+    graph, near, compared, chance = _graphs.overlaps(rows)
     pictures: dict[str, Any] = {
         "paired": rows.paired,
+        "has_target": bool(len(rows.target)),
         "pool": len(rows.source),
         "shown": sum(len(side) for side in planes["after"]),
         "legend": labels,
@@ -115,16 +126,18 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
             when: _figures.scatter(f"scatter-{when}", _SCATTER_ALTS[when], planes[when], colours, joined=rows.paired)
             for when in ("before", "after")
         },
-        "neighbours": _rows.neighbours(rows) if rows.paired else (),
+        "neighbours": _rows.neighbours(rows),
+        "graph": graph,
+        "graph_of": {"near": near, "rows": compared, "chance": chance},
     }
     if rows.paired:
-        similarities = _rows.heat(rows)
-        strip = [colours[0][row] for row in similarities.rows] if labels else None
+        heat = _rows.heat(rows)
+        strip = [colours[0][row] for row in heat.rows] if labels else None
         ranks = _rows.ranks(rows)
-        pictures["heat"] = _figures.heat_maps(similarities, strip, _HEAT_ALTS)
-        pictures["heat_rows"] = len(similarities.rows)
+        pictures["heat"] = _figures.heat_maps(heat, strip, _HEAT_ALTS)
+        pictures["heat_rows"] = len(heat.rows)
         if isinstance(translator, NeuralTranslator):
-            latent = _rows.latent(rows, translator, similarities.rows)
+            latent = _rows.latent(rows, translator, heat.rows)
             pictures["latent"] = {
                 "picture": _figures.heat_map("heat-latent", _LATENT_ALT, latent.across, strip),
                 "same": latent.same,
@@ -133,6 +146,14 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
         pictures["ranks"] = {
             way: _figures.rank_histogram(f"ranks-{way}", _rank_alt(ranks[way]), ranks[way], side)
             for way, side in (("forward", "source"), ("backward", "target"))
+        }
+    else:
+        similarities = _graphs.kept(rows)
+        strip = [colours[0][row] for row in similarities.rows] if labels else None
+        pictures["kept_rows"] = len(similarities.rows)
+        pictures["kept"] = {
+            when: _figures.heat_map(f"kept-{when}", _KEPT_ALTS[when], matrix, strip)
+            for when, matrix in (("before", similarities.before), ("after", similarities.after))
         }
     return pictures
 
@@ -144,6 +165,10 @@ _SCATTER_ALTS = {
 _LATENT_ALT = (
     "Heat map of the latents of held-out source rows against those of target rows; equal texts are on the diagonal."
 )
+_KEPT_ALTS = {
+    "before": "Heat map of the similarity of some source rows among themselves, before translation.",
+    "after": "Heat map of the similarity of the same rows among themselves, after translation.",
+}
 _HEAT_ALTS = {
     "within_source": "Heat map of the similarity of held-out source rows among themselves.",
     "within_target": "Heat map of the similarity of the same rows of the target among themselves.",

@@ -40,6 +40,7 @@ LABELS = 8
 HEAT_LIMIT = 0.6
 _HEAT_COLOURS = ("#c8641e", "#2878b8")
 _JOINED = 40
+_DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 def scatter(
@@ -126,6 +127,42 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: s
     axes.set_ylabel("share of rows")
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(True)
+    return _svg(figure, key, alt)
+
+
+def curves(
+    key: str,
+    alt: str,
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    ylabel: str,
+    log: bool = False,
+    mark: tuple[str, float] | None = None,
+) -> str:
+    """Draw lines over training steps, each with its name; ``mark`` circles a line at a step.
+
+    Lines differ in colour and in dashes, so that they can be told apart without colours.
+    """
+    figure, axes = _canvas(3.6, 2.9)
+    for number, (name, (steps, values)) in enumerate(lines.items()):
+        colour = COLOURS[f"label-{number % LABELS + 1}"]
+        dashes = _DASHES[number // 2 % len(_DASHES)]
+        axes.plot(steps, values, color=colour, linewidth=1.4, linestyle=dashes, label=name.replace("_", " "))
+        if mark is not None and mark[0] == name and mark[1] in steps:
+            at = list(steps).index(mark[1])
+            axes.plot([mark[1]], [values[at]], "o", markersize=7, markerfacecolor="none", color=COLOURS["ink"])
+    if log and all(value > 0 for _, values in lines.values() for value in values):
+        axes.set_yscale("log")
+        axes.minorticks_off()
+    axes.yaxis.grid(visible=True, color=COLOURS["line"], linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("training step")
+    axes.set_ylabel(ylabel)
+    axes.spines["bottom"].set_visible(True)
+    if len(lines) > 1:
+        figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLOURS["ink"], handlelength=2.4
+        )
     return _svg(figure, key, alt)
 
 

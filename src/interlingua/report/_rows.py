@@ -39,7 +39,8 @@ class PicturedRows:
         source_labels: n labels, or nothing.
         target_labels: m labels, or nothing.
         paired: whether row ``i`` of both sides is the same text.
-        names: n names of the texts, or nothing.
+        names: n names of the source rows.
+        target_names: m names of the target rows; the same texts' where the sides are paired.
     """
 
     source: FloatArray
@@ -49,7 +50,8 @@ class PicturedRows:
     source_labels: tuple[str, ...] | None
     target_labels: tuple[str, ...] | None
     paired: bool
-    names: tuple[str, ...] | None
+    names: tuple[str, ...]
+    target_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +91,9 @@ class Neighbours:
     """What lies next to a text.
 
     Attributes:
-        name: the text.
-        before: its nearest texts in the source space.
-        after: the texts whose target rows are nearest to its translation, and whether each is the text itself.
+        name: the row.
+        before: its nearest rows in the source space.
+        after: the rows nearest to its translation, and whether each is known to be the text itself.
     """
 
     name: str
@@ -119,8 +121,9 @@ def draw_paired(
         )
     rows = rng.permutation(source.n)[:POOL]
     marks = _pick(labels.get("eval"), rows, source.n, "labels['eval']")
-    names = _pick(source.ids, rows, source.n, "the ids of source_eval")
-    return _pictured(translator, (source, target), (rows, rows), (marks, marks), paired=True, names=names)
+    names = _names(source, rows, "source_eval")
+    x, y = (_drawn(space, rows) for space in (source, target))
+    return _pictured(translator, (x, y), (marks, marks), (names, names), paired=True)
 
 
 def draw_unpaired(
@@ -130,18 +133,36 @@ def draw_unpaired(
     labels: Mapping[str, Sequence[Any]],
     rng: np.random.Generator,
 ) -> PicturedRows:
-    """Draw texts of each side on its own.
+    """Draw texts of each side on its own; ``target`` may be None, and there are no target rows then.
 
     Raises:
         InputError: there is not one label a row.
     """
-    spaces = as_space(source, "source"), as_space(target, "target")
-    rows = [rng.permutation(space.n)[:POOL] for space in spaces]
-    marks = [
-        _pick(labels.get(side), picked, space.n, f"labels[{side!r}]")
-        for side, space, picked in zip(("source", "target"), spaces, rows, strict=True)
-    ]
-    return _pictured(translator, spaces, (rows[0], rows[1]), (marks[0], marks[1]), paired=False, names=None)
+    names, marks, vectors = [], [], []
+    for side, given in (("source", source), ("target", target)):
+        if given is None:
+            continue
+        space = as_space(given, side)
+        rows = rng.permutation(space.n)[:POOL]
+        marks.append(_pick(labels.get(side), rows, space.n, f"labels[{side!r}]"))
+        names.append(_names(space, rows, side))
+        vectors.append(_drawn(space, rows))
+    if target is None:
+        translated = unit_rows(np.asarray(translator.translate(vectors[0]), np.float32))
+        nothing = (np.empty((0, side.shape[1]), np.float32) for side in (translated, vectors[0]))
+        empty_target, empty_inverted = nothing
+        return PicturedRows(
+            unit_rows(vectors[0]),
+            empty_target,
+            translated,
+            empty_inverted,
+            marks[0],
+            None if marks[0] is None else (),
+            paired=False,
+            names=names[0],
+            target_names=(),
+        )
+    return _pictured(translator, (vectors[0], vectors[1]), (marks[0], marks[1]), (names[0], names[1]), paired=False)
 
 
 def frequent(labels: Sequence[str], count: int) -> list[str]:
@@ -153,10 +174,10 @@ def planes(rows: PicturedRows) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Return coordinates ([n, 2], [m, 2]) of the drawn source and target rows, ``before`` and ``after`` translation.
 
     Before, each side lies on its own two leading principal axes, scaled to the same spread: there is no common space
-    yet. After, both lie on those of the target rows, unscaled.
+    yet. After, both lie on those of the target rows, or of the translations where there are none, unscaled.
     """
     shown = slice(SCATTER_ROWS)
-    (mean_x, axes_x), (mean_y, axes_y) = _axes(rows.source), _axes(rows.target)
+    (mean_x, axes_x), (mean_y, axes_y) = _axes(rows.source), _axes(rows.target if len(rows.target) else rows.translated)
     alone = [_spread(side) for side in ((rows.source - mean_x) @ axes_x, (rows.target - mean_y) @ axes_y)]
     together = (rows.translated - mean_y) @ axes_y, (rows.target - mean_y) @ axes_y
     return {"before": (alone[0][shown], alone[1][shown]), "after": (together[0][shown], together[1][shown])}
@@ -166,14 +187,19 @@ def heat(rows: PicturedRows) -> Heat:
     """Return the similarities of some paired rows, by label where there are labels, neighbours side by side."""
     target, source = (unit_rows(side - side.mean(axis=0)) for side in (rows.target, rows.source))
     translated = unit_rows(rows.translated - rows.target.mean(axis=0))
-    groups = [np.arange(min(HEAT_ROWS, len(source)))]
-    if rows.source_labels is not None:
-        marks = np.array(rows.source_labels)
-        labels = frequent(rows.source_labels, HEAT_LABELS)
-        groups = [np.flatnonzero(marks == label)[: HEAT_ROWS // len(labels)] for label in labels]
-    order = np.concatenate([group[_side_by_side(source[group])] for group in groups])
+    order = order_of(source, rows.source_labels)
     x, y, xy = source[order], target[order], translated[order]
     return Heat(order, x @ x.T, y @ y.T, xy @ y.T)
+
+
+def order_of(source: FloatArray, labels: tuple[str, ...] | None) -> IntArray:
+    """Return a few of the rows [n, d]: by label where there are labels, neighbours side by side."""
+    groups = [np.arange(min(HEAT_ROWS, len(source)))]
+    if labels is not None:
+        marks = np.array(labels)
+        frequents = frequent(labels, HEAT_LABELS)
+        groups = [np.flatnonzero(marks == label)[: HEAT_ROWS // len(frequents)] for label in frequents]
+    return np.concatenate([group[_side_by_side(source[group])] for group in groups])
 
 
 def latent(rows: PicturedRows, translator: NeuralTranslator, shown: IntArray) -> Latent:
@@ -195,19 +221,24 @@ def ranks(rows: PicturedRows) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def neighbours(rows: PicturedRows) -> tuple[Neighbours, ...]:
-    """Return what lies next to the first few paired rows; they are in random order, so nothing is picked by hand."""
-    if rows.names is None:
-        return ()
+    """Return what lies next to the first few source rows; they are in random order, so nothing is picked by hand.
+
+    Widths and frames differ, so before translation a row has neighbours of its own side only; after it, the target's,
+    or other translations where there are no target rows.
+    """
     names, count = rows.names, min(NEIGHBOURS, len(rows.names) - 1)
-    asked = range(min(NEIGHBOUR_ROWS, len(names)))
-    alone = rows.source[: len(asked)] @ rows.source.T
-    alone[np.arange(len(asked)), np.arange(len(asked))] = -np.inf
-    across = rows.translated[: len(asked)] @ rows.target.T
+    asked = np.arange(min(NEIGHBOUR_ROWS, len(names)))
+    alone = rows.source[asked] @ rows.source.T
+    alone[asked, asked] = -np.inf
+    others, found = (rows.target, rows.target_names) if len(rows.target) else (rows.translated, names)
+    across = rows.translated[asked] @ others.T
+    if others is rows.translated:
+        across[asked, asked] = -np.inf
     return tuple(
         Neighbours(
             names[i],
             tuple(names[j] for j in np.argsort(-alone[i], kind="stable")[:count]),
-            tuple((names[j], bool(i == j)) for j in np.argsort(-across[i], kind="stable")[:count]),
+            tuple((found[j], rows.paired and bool(i == j)) for j in np.argsort(-across[i], kind="stable")[:count]),
         )
         for i in asked
     )
@@ -215,18 +246,28 @@ def neighbours(rows: PicturedRows) -> tuple[Neighbours, ...]:
 
 def _pictured(
     translator: SupportsTranslation,
-    spaces: tuple[EmbeddingSpace, EmbeddingSpace],
-    rows: tuple[IntArray, IntArray],
+    vectors: tuple[FloatArray, FloatArray],
     labels: tuple[tuple[str, ...] | None, tuple[str, ...] | None],
+    names: tuple[tuple[str, ...], tuple[str, ...]],
     *,
     paired: bool,
-    names: tuple[str, ...] | None,
 ) -> PicturedRows:
-    x, y = (np.asarray(space.vectors[picked], np.float32) for space, picked in zip(spaces, rows, strict=True))
+    x, y = vectors
     unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
     # One side's labels alone would colour half of the points.
-    source_labels, target_labels = labels if None not in labels else (None, None)
-    return PicturedRows(unit[0], unit[1], unit[2], unit[3], source_labels, target_labels, paired=paired, names=names)
+    here, there = labels if None not in labels else (None, None)
+    return PicturedRows(
+        unit[0], unit[1], unit[2], unit[3], here, there, paired=paired, names=names[0], target_names=names[1]
+    )
+
+
+def _drawn(space: EmbeddingSpace, rows: IntArray) -> FloatArray:
+    return np.asarray(space.vectors[rows], np.float32)
+
+
+def _names(space: EmbeddingSpace, rows: IntArray, what: str) -> tuple[str, ...]:
+    """Return the ids of rows, or their numbers where the space has no ids."""
+    return _pick(space.ids, rows, space.n, f"the ids of {what}") or tuple(f"row {row:,}" for row in rows)
 
 
 def _pick(values: Sequence[Any] | None, rows: IntArray, n: int, what: str) -> tuple[str, ...] | None:
@@ -250,7 +291,7 @@ def _axes(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _spread(points: FloatArray) -> FloatArray:
-    return np.asarray(points / (np.sqrt((points**2).sum(axis=1).mean()) or 1.0))
+    return np.asarray(points / ((np.sqrt((points**2).sum(axis=1).mean()) if len(points) else 0.0) or 1.0))
 
 
 def _side_by_side(rows: FloatArray) -> IntArray:

@@ -1,0 +1,64 @@
+"""What a report says of a fit, from the fit itself or from the card of a saved translator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from interlingua.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.errors import InputError
+from interlingua.translator import Translator
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A fit without its arrays; attributes as those of `Alignment`, and no verdict where a card holds none."""
+
+    verdict: Verdict | None
+    method: str
+    seed: int
+    settings: Mapping[str, Any]
+    source: Mapping[str, Any]
+    target: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    seconds: float | None
+    trace: tuple[Mapping[str, Any], ...] = ()
+
+
+def facts_of(fit: Alignment | Translator) -> Facts:
+    """Return what there is to say of a fit.
+
+    Raises:
+        InputError: the translator's card is not as `fit` writes it.
+    """
+    trace = fit.trace if isinstance(fit, Alignment) else ()
+    card = fit.card() if isinstance(fit, Alignment) else fit.card
+    try:
+        verdict = card.get("verdict")
+        return Facts(
+            verdict=_verdict(verdict) if verdict else None,
+            method=str(card.get("method", "unknown")),
+            seed=int(card.get("seed", 0)),
+            settings=dict(card.get("settings", {})),
+            source=_side(card, "source"),
+            target=_side(card, "target"),
+            versions=dict(card.get("versions", {})),
+            seconds=None if card.get("seconds") is None else float(card["seconds"]),
+            trace=trace,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The translator's card cannot be read ({type(error).__name__}: {error}); fit again or restore card.json."
+        ) from error
+
+
+def _side(card: Mapping[str, Any], side: str) -> dict[str, Any]:
+    space = dict(card.get(side, {}))
+    return {**space, "name": space.get("name") or side}
+
+
+def _verdict(found: Mapping[str, Any]) -> Verdict:
+    evidence = tuple(Evidence(**item) for item in found.get("evidence", ()))
+    reasons = tuple(str(reason) for reason in found.get("reasons", ()))
+    return Verdict(Status(found["status"]), float(found["score"]), reasons, evidence)

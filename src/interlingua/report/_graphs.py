@@ -1,0 +1,89 @@
+"""What translation keeps of a space's neighbours, which needs no pairs and no common coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interlingua._arrays import FloatArray, IntArray, unit_rows
+from interlingua.report._rows import HEAT_ROWS, PicturedRows, order_of
+
+# Graphs are compared on so many rows, and each has so many neighbours.
+GRAPH_ROWS = 2048
+K = 10
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of one graph of nearest neighbours is in another.
+
+    Attributes:
+        name: the two graphs.
+        meaning: what the figure says.
+        value: mean share of a row's ``k`` nearest rows that are the same in both.
+    """
+
+    name: str
+    meaning: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Similarities of the same rows [h, h] ``before`` and ``after`` translation, less the mean; ``rows`` are which."""
+
+    rows: IntArray
+    before: FloatArray
+    after: FloatArray
+
+
+def neighbour_overlap(a: FloatArray, b: FloatArray, k: int) -> float:
+    """Return the mean share of a row's ``k`` nearest rows in ``a`` [n, d] that are so in ``b`` [n, e] as well."""
+    near = [_nearest(side, k) for side in (a, b)]
+    both = [len(np.intersect1d(here, there, assume_unique=True)) for here, there in zip(*near, strict=True)]
+    return float(np.mean(both)) / k
+
+
+def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
+    """Return the overlaps, the neighbours ``k`` and rows they were taken from, and what chance would give."""
+    n = min(GRAPH_ROWS, len(rows.source))
+    k = min(K, n - 1)
+    if k < 1:
+        return (), 0, n, 0.0
+    source, translated = rows.source[:n], rows.translated[:n]
+    found = [
+        Overlap(
+            "Source rows and their translations",
+            "what the map keeps; a rotation keeps all of it, right or wrong",
+            neighbour_overlap(source, translated, k),
+        )
+    ]
+    if rows.paired:
+        target = rows.target[:n]
+        found += [
+            Overlap(
+                "Source rows and target rows",
+                "what the two encoders agree on, before anything is translated",
+                neighbour_overlap(source, target, k),
+            ),
+            Overlap(
+                "Translations and target rows",
+                "what a search among translations has in common with one among real target rows",
+                neighbour_overlap(translated, target, k),
+            ),
+        ]
+    return tuple(found), k, n, k / (n - 1)
+
+
+def kept(rows: PicturedRows) -> Kept:
+    """Return the similarities of some source rows among themselves, before and after translation."""
+    before, after = (unit_rows(side - side.mean(axis=0)) for side in (rows.source, rows.translated))
+    order = order_of(before[:HEAT_ROWS], rows.source_labels)
+    return Kept(order, before[order] @ before[order].T, after[order] @ after[order].T)
+
+
+def _nearest(rows: FloatArray, k: int) -> IntArray:
+    similar = rows @ rows.T
+    np.fill_diagonal(similar, -np.inf)
+    return np.asarray(np.argpartition(-similar, k - 1, axis=1)[:, :k])

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlingua._arrays import unit_rows
+from interlingua.alignment import Alignment
+from interlingua.errors import InputError
+from interlingua.report import _curves, _graphs, _rows, write_report
+from interlingua.spaces import EmbeddingSpace
+from interlingua.translator import Translator, load
+from reported import N, Page
+
+
+def traced() -> tuple[dict[str, Any], ...]:
+    """The trace of a network trained with two seeds, the second better."""
+    lines: list[dict[str, Any]] = []
+    for seed in (0, 1):
+        lines += [{"seed": seed, "step": "check", "at": at, "score": seed + at / 100} for at in (0, 50, 100)]
+        lines += [
+            {
+                "seed": seed,
+                "step": "train",
+                "at": at,
+                "loss": 2.0 / at,
+                "cycle": 1.0 / at,
+                "of": 500,
+                "seconds_left": 1.0,
+            }
+            for at in range(1, 501)
+        ]
+    return (*lines, *({"step": "run", "seed": seed, "best": 100, "score": seed + 1.0} for seed in (0, 1)))
+
+
+def test_training_curves_are_of_the_run_that_was_kept(tmp_path: Path, alignment: Alignment) -> None:
+    curves = _curves.curves_of(traced())
+    assert curves
+    assert (curves.seed, curves.best) == (1, 100)
+    assert set(curves.losses) == {"loss", "cycle"}
+    assert len(curves.losses["loss"][0]) <= 201
+    assert curves.losses["loss"][0][-1] == 500
+    assert [list(line) for line in curves.scores[1]] == [[0, 50, 100], [1.0, 1.5, 2.0]]
+    page = Page(write_report(tmp_path / "report.html", replace(alignment, trace=traced())))
+    assert "Training" in page.headings
+    assert len(page.all("figure")) == 2
+    assert "the snapshot of step 100 was kept" in page.source
+
+
+def test_without_training_there_are_no_curves(tmp_path: Path, alignment: Alignment) -> None:
+    assert _curves.curves_of(({"step": "rows", "source": 1, "target": 1},)) is None
+    assert "Training" not in Page(write_report(tmp_path / "report.html", alignment)).headings
+
+
+def test_a_saved_translator_tells_what_its_fit_told(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
+) -> None:
+    loaded = load(alignment.translator().save(tmp_path / "translator"))
+    fits: tuple[Alignment | Translator, ...] = (alignment, loaded)
+    written = (write_report(tmp_path / f"{i}.html", fit, **everything) for i, fit in enumerate(fits))
+    first, second = (Page(path).text for path in written)
+    assert first == second
+
+
+def test_a_translator_without_a_verdict_shows_none(tmp_path: Path, alignment: Alignment) -> None:
+    made = Translator(alignment.forward, alignment.backward, alignment.profiles, {})
+    assert "Verdict" not in Page(write_report(tmp_path / "report.html", made)).headings
+
+
+def test_a_card_that_cannot_be_read_is_refused(tmp_path: Path, alignment: Alignment) -> None:
+    card = {"verdict": {"status": "splendid", "score": 1}}
+    made = Translator(alignment.forward, alignment.backward, alignment.profiles, card)
+    with pytest.raises(InputError, match="card cannot be read.*splendid"):
+        write_report(tmp_path / "report.html", made)
+
+
+def test_a_source_alone_shows_what_becomes_of_it(
+    tmp_path: Path, alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace]
+) -> None:
+    page = Page(write_report(tmp_path / "report.html", alignment, source=spaces[0]))
+    shown = " ".join(page.text)
+    assert len(page.all("figure")) == 4
+    assert "Nearest other translations" in shown
+    assert "target rows" not in shown
+
+
+def test_the_overlap_of_graphs_is_what_counting_gives(rng: np.random.Generator) -> None:
+    a, b = (unit_rows(rng.standard_normal((40, 6)).astype(np.float32)) for _ in range(2))
+    near = [np.argsort(-np.where(np.eye(40), -2, x @ x.T), axis=1)[:, :5] for x in (a, b)]
+    expected = [len(set(near[0][i]) & set(near[1][i])) / 5 for i in range(40)]
+    assert _graphs.neighbour_overlap(a, b, 5) == pytest.approx(np.mean(expected))
+
+
+def test_an_isometry_keeps_the_graph_and_pairs_show_what_encoders_agree_on(drawn: _rows.PicturedRows) -> None:
+    found, k, n, chance = _graphs.overlaps(drawn)
+    assert (k, n) == (10, N)
+    assert chance == pytest.approx(10 / (N - 1))
+    assert [line.value for line in found] == pytest.approx([1, 1, 1], abs=0.01)
+    scrambled = replace(drawn, translated=drawn.translated[::-1].copy())
+    assert _graphs.overlaps(scrambled)[0][0].value < 5 * chance
+
+
+def test_without_pairs_neighbours_are_rows_of_the_target_and_none_is_called_the_text_itself(
+    alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace], rng: np.random.Generator
+) -> None:
+    unpaired = _rows.draw_unpaired(alignment.translator(), *spaces, {}, rng)
+    for found in _rows.neighbours(unpaired):
+        assert found.after[0] == (f"row {int(found.name.removeprefix('text-')):,}", False)
