@@ -319,7 +319,7 @@ def measure(
         InputError: not one true row a row of the store.
     """
     rows = _rows(store)
-    goal = rows if truth is None else _rows(truth)
+    whole = goal = rows if truth is None else _rows(truth)
     if len(goal) != len(rows):
         raise InputError(f"There are {len(goal)} true rows for a store of {len(rows)}; one each is needed.")
     rng = np.random.default_rng(seed)
@@ -334,10 +334,11 @@ def measure(
         recovered = alignment.translator(force=True).translate(protected[picked])
     else:
         attack = "read as they are; there is no key to find"
-        recovered = _padded(protected[picked], rows.shape[1])
+        # Whoever knows that columns were cut cuts the candidates too, or fills up with zeros what has to be translated.
+        recovered, goal = protected[picked], goal[:, : protected.shape[1]]
         if translate is not None:
             attack = "translated by a fit on unprotected vectors; there is no key to find"
-            recovered = translate(recovered)
+            recovered, goal = translate(_padded(recovered, rows.shape[1])), whole
     seconds = time.perf_counter() - started
     found = reidentification(recovered, goal[picked], seed=seed)
     return DefenceScore(
