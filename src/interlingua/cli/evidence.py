@@ -147,7 +147,7 @@ def demo_evidence(folder: Path, card: dict[str, Any]) -> Evidence:
         labels=Labels.of_corpus(target, marks["target"]),
         truth=Truth(texts["source"], marks["source"]),
         names=(
-            "the demo's source vectors",
+            "the demo's vectors",
             "names of other Debian packages",
             str(encoders.get("target", {}).get("title", "the demo's target encoder")),
         ),

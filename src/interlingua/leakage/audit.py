@@ -180,7 +180,7 @@ def _words(
     claims, control = _claims(decoder, sides), _claims(decoder, [turned])
     asserted = [[keyword.p for keyword in claim.keywords if keyword.p >= LEVEL] for claim in claims]
     said = [p for document in asserted for p in document]
-    calibration = "public text itself, which is optimistic"
+    calibration = "the public text itself, which is optimistic"
     if corpus.stand_in is not None:
         calibration = f"a second encoder of the public text, at a centred cosine of {decoder.faithfulness:.2f}"
     found = Words(
@@ -248,7 +248,7 @@ def _leak(worked: bool, words: Words, topics: Topics | None, reidentified: Mappi
         found.append((reidentified["top1"].value.value, reidentified["top1"].meaning))
     if topics is not None and topics.measured is not None:
         top, prior = topics.measured.ways["translated"].top1.value, topics.measured.ways["majority"].top1.value
-        what = "share of documents with their first label right, beyond always naming the most frequent"
+        what = "share of documents whose label is named right, beyond always naming the most frequent"
         found.append((max(0.0, (top - prior) / (1 - prior)) if prior < 1 else 0.0, what))
     if found:
         return Leak(*max(found), "measured")
@@ -298,5 +298,5 @@ def _documents(
             nearest=near[i].neighbours[0].text,
             cosine=near[i].neighbours[0].cosine,
         )
-        for i in range(min(_EXAMPLES, len(picked)))
+        for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
     )

@@ -46,7 +46,7 @@ class Warrant:
 # LLM08:2025 in the OWASP Top 10 for LLM applications names these risks of vectors and embeddings.
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
-    ("Embedding inversion", "words, labels and nearest public texts below", True),
+    ("Embedding inversion", "words, labels and nearest public texts above", True),
     (
         "Unauthorised access and data leakage",
         "what a copy of the vectors alone gives away, without texts or model",
@@ -77,6 +77,9 @@ def conclusion(audit: Audit) -> str:
     share = f"{audit.leak.value:.0%}"
     if audit.leak.basis == "measured":
         found = f"Checked against the true contents, the worst figure is {share}: {audit.leak.what}."
+        named = audit.words.measured and audit.words.measured["leak_rate"]
+        if named and named.meaning != audit.leak.what:
+            found += f" It names a correct word for {named.value.value:.0%} of the documents."
     else:
         found = (
             f"By calibrated estimate, without a look at the true texts, it names a correct word for at least {share} "
@@ -117,7 +120,7 @@ def write_audit(
     page = environment.from_string((here / "audit.html.jinja").read_text("utf-8")).render(
         style=(here / "style.css").read_text("utf-8") + (here / "audit.css").read_text("utf-8"),
         audit=audit,
-        warrant=warrant,
+        warrant=Warrant(**{name: _clean(value) for name, value in asdict(warrant).items()}),
         tone=_tone(audit),
         summary=conclusion(audit),
         lines=_lines(audit),
