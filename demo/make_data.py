@@ -11,6 +11,7 @@ writes into `data/` next to itself:
     eval-target.npy  [e, d_target] float16  } they measure a fit and take no part in it
     eval-ids.json    the package name of every held-out row
     sections.json    the section of every row, as an index into `names`
+    names.json       the package name of every row of source.npy and target.npy
     CARD.json        where all this came from: index, encoders, versions, licences, checksums, the paired ceiling
 
 README.md has the commands. Every encoder ships its weights inside a package, so no model hub is asked. `--cache DIR`
@@ -49,7 +50,10 @@ CORPUS_SEED = 20261123
 LONG_WORDS = 40
 MAX_TOKENS = 128
 CEILING_PAIRS = 4_000
-SHIPPED = ("source.npy", "target.npy", "eval-source.npy", "eval-target.npy", "eval-ids.json", "sections.json")
+SHIPPED = (
+    *("source.npy", "target.npy", "eval-source.npy", "eval-target.npy"),
+    *("eval-ids.json", "sections.json", "names.json"),
+)
 COMPANION = re.compile(r"-(dev|dbg|dbgsym|docs?|data|common|examples|l10n)$")
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
@@ -332,6 +336,8 @@ def make(arguments: argparse.Namespace) -> None:
     np.save(out / "eval-target.npy", y_eval)
     write_json(out / "eval-ids.json", [package.id for package in packages[parts["eval"]]])
     write_json(out / "sections.json", {"names": sections, **rows_in})
+    sides = ("source", "target")
+    write_json(out / "names.json", {side: [package.id for package in packages[parts[side]]] for side in sides})
     known = slice(held, held + CEILING_PAIRS)
     files = [out / name for name in SHIPPED]
     card = {

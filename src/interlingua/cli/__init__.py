@@ -13,7 +13,20 @@ from typing import Annotated, cast
 
 import typer
 
-from interlingua.cli import console, demo, doctor, evaluate, export, fit, identify, inspect, migrate, search, translate
+from interlingua.cli import (
+    audit,
+    console,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    fit,
+    identify,
+    inspect,
+    migrate,
+    search,
+    translate,
+)
 from interlingua.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
 
 # The base of typer's usage errors has no public name of its own.
@@ -41,6 +54,7 @@ for command in (
     search.search,
     export.export,
     identify.identify,
+    audit.audit,
     inspect.inspect,
     doctor.doctor,
     demo.demo,

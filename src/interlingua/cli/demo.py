@@ -42,10 +42,10 @@ def demo(
     import interlingua
     from interlingua.evaluation import evaluate
 
-    folder = _find(data)
+    folder = find_data(data)
     report = report or folder.parent / "report.html"
     reports.check_report(report, force=True)
-    card = _read_json(folder / "CARD.json")
+    card = read_json(folder / "CARD.json")
     watch = console.Stopwatch()
     source, target, source_eval, target_eval = (inputs.read_space(file) for file in _open(folder))
     source_eval.ids = _names(folder)
@@ -86,7 +86,7 @@ def demo(
         raise typer.Exit(1)
 
 
-def _find(data: Path | None) -> Path:
+def find_data(data: Path | None) -> Path:
     """Return the folder with the demo's files.
 
     Raises:
@@ -112,7 +112,7 @@ def _open(folder: Path) -> list[VectorFile]:
     return [open_vectors(folder / name) for name in _FILES]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Return what a file beside the vectors says, or nothing: own vectors come without it."""
     if not path.is_file():
         return {}
@@ -126,7 +126,7 @@ def _encoder(card: Mapping[str, Any], side: str) -> str:
 
 def _labels(folder: Path) -> dict[str, list[str]] | None:
     """Return the section of every row, by file, where the data says so."""
-    sections = _read_json(folder / "sections.json")
+    sections = read_json(folder / "sections.json")
     names = sections.pop("names", None)
     return {part: [names[i] for i in rows] for part, rows in sections.items()} if names else None
 

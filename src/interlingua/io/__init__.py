@@ -17,7 +17,18 @@ from interlingua.io._files import Batch as Batch
 from interlingua.io._files import VectorFile as VectorFile
 from interlingua.io._files import open_vectors as open_vectors
 from interlingua.io._formats import EXTENSIONS as EXTENSIONS
+from interlingua.io._texts import read_labels as read_labels
+from interlingua.io._texts import read_texts as read_texts
 from interlingua.io._writer import VectorWriter as VectorWriter
 from interlingua.io._writer import create_writer as create_writer
 
-__all__ = ["EXTENSIONS", "Batch", "VectorFile", "VectorWriter", "create_writer", "open_vectors"]
+__all__ = [
+    "EXTENSIONS",
+    "Batch",
+    "VectorFile",
+    "VectorWriter",
+    "create_writer",
+    "open_vectors",
+    "read_labels",
+    "read_texts",
+]

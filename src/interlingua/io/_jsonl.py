@@ -164,6 +164,17 @@ def _candidates(row: dict[str, Any]) -> list[str]:
     return [key for key, value in row.items() if numbers(value) or (value == [] and key in VECTOR_NAMES)]
 
 
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of every line.
+
+    Raises:
+        InputError: a line that is no object, is too long, or cannot be unpacked.
+    """
+    with _open(path) as file:
+        for number, text in _lines(path, file, 1):
+            yield number, _parse(path, number, text)
+
+
 def _open(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb"))
 

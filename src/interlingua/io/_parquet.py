@@ -117,6 +117,19 @@ def open_source(path: Path, request: Request) -> ParquetSource:
     return ParquetSource(path, Contents(shape, dtype, scale, name, id_name, side if len(side) else None))
 
 
+def column_values(path: Path, name: str) -> Iterator[Any]:
+    """Yield the values of one column, a batch of rows in memory at a time.
+
+    Raises:
+        InputError: no such column, or a damaged file.
+    """
+    with _reading(path), pq.ParquetFile(path, pre_buffer=False) as file:
+        if name not in file.schema_arrow.names:
+            raise InputError(f"{path} has no column {name!r}; it has {', '.join(file.schema_arrow.names[:8])}.")
+        for batch in file.iter_batches(BLOCK_ROWS, columns=[name]):
+            yield from batch.column(0).to_pylist()
+
+
 def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
     """Return the NumPy dtype of a list column's values, ``None`` for another column."""
     kind = getattr(kind, "storage_type", kind)

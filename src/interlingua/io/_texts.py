@@ -1,0 +1,72 @@
+"""Columns of texts and labels, which stand beside vectors and row by row belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from interlingua.errors import InputError
+from interlingua.io._jsonl import json_lines
+from interlingua.io._parquet import column_values
+
+EXTENSIONS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
+_MAX_TEXT = 2**22
+
+
+def read_texts(path: str | Path, column: str = "text") -> list[str]:
+    """Read one text a row.
+
+    Args:
+        path: `.txt`, `.jsonl`, `.jsonl.gz` or `.parquet`.
+        column: the column or field; a `.txt` has none and its lines, the blank ones too, are the texts.
+
+    Raises:
+        InputError: no such file, column or format, or a row that holds no text.
+    """
+    path = Path(path)
+    return [_text(path, row, value) for row, value in enumerate(_values(path, column))]
+
+
+def read_labels(path: str | Path, column: str = "label") -> list[tuple[str, ...]]:
+    """Read the labels of every row: a text, or a list of texts where a row has several.
+
+    Raises:
+        InputError: as :func:`read_texts`.
+    """
+    path = Path(path)
+    return [
+        tuple(_text(path, row, item) for item in (value if isinstance(value, list) else [value]))
+        for row, value in enumerate(_values(path, column))
+    ]
+
+
+def _values(path: Path, column: str) -> Iterator[Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Check the path.")
+    name = path.name.lower()
+    if name.endswith(".txt"):
+        try:
+            with path.open(encoding="utf-8") as stream:
+                yield from (line.rstrip("\r\n") for line in stream)
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error
+    elif name.endswith((".jsonl", ".jsonl.gz")):
+        for number, row in json_lines(path):
+            if column not in row:
+                raise InputError(f"{path}: line {number} has no field {column!r}; it has {', '.join(sorted(row)[:8])}.")
+            yield row[column]
+    elif name.endswith(".parquet"):
+        yield from column_values(path, column)
+    else:
+        raise InputError(f"{path} has extension '{path.suffix}'; texts are read from {EXTENSIONS}.")
+
+
+def _text(path: Path, row: int, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{path}: row {row} holds a {type(value).__name__}; a text is needed.")
+    if len(value) > _MAX_TEXT:
+        raise InputError(
+            f"{path}: the text of row {row} has {len(value):,} characters; at most {_MAX_TEXT:,} are read."
+        )
+    return value

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interlingua
+from command_line import N, Rows, Run
+
+PAIRS = np.stack([np.arange(N)] * 2, axis=1)
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
+
+
+def named(rows: Rows) -> list[str]:
+    """Name a row after its largest and its smallest coordinate, so that a vector tells its text."""
+    top, low = rows.argmax(axis=1), rows.argmin(axis=1)
+    return [f"{WORDS[a % 8]}{a // 8} {WORDS[b % 8]}{b // 8}low{a}" for a, b in zip(top, low, strict=True)]
+
+
+@pytest.fixture
+def case(folder: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to audit, whose fit is given the pairs that it has to do without elsewhere."""
+    monkeypatch.setattr(interlingua, "align", functools.partial(interlingua.align, pairs=PAIRS))
+    texts = named(planted[1])
+    lines = [json.dumps({"text": text, "label": text.split()[0]}) for text in texts]
+    (folder / "public.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "words.txt").write_text("".join(f"{word}\n" for word in WORDS))
+    return folder
+
+
+def options(case: Path, *more: object) -> Sequence[object]:
+    parts = ("--corpus", case / "public.jsonl", "--authorised-by", "The Owner", "--out", case / "audit.html")
+    return ("audit", case / "source.npy", *parts, "--documents", "200", *more)
+
+
+def with_vectors(case: Path, *more: object) -> Sequence[object]:
+    return options(case, "--corpus-vectors", case / "target.npy", *more)
+
+
+def test_an_audit_measures_reports_and_says_who_asked_for_it(run: Run, case: Path) -> None:
+    known = ("--truth", case / "public.jsonl", "--truth-vectors", case / "target.npy", "--label-column", "label")
+    ran = run(*with_vectors(case, *known, "--truth-labels", case / "public.jsonl", "--json"))
+    assert ran.code == 0, ran.err
+    found = ran.json
+    assert found["warrant"]["authorised_by"] == "The Owner"
+    assert found["leak"]["basis"] == "measured"
+    assert found["reidentified"]["top1"]["value"][0] > 0.9
+    assert found["verdicts"] == ["aligned", "aligned"]
+    assert found["gate"] == {"fail_above": None, "exceeded": False}
+    assert set(found["labels"]["measured"]["ways"]) >= {"translated", "majority", "shuffled"}
+    assert "The Owner" in (case / "audit.html").read_text("utf-8")
+
+
+def test_the_gate_decides_the_exit_code(run: Run, case: Path) -> None:
+    known = ("--truth-vectors", case / "target.npy", "--fits", "1", "--force")
+    above = run(*with_vectors(case, *known, "--fail-above", "0.5", "--json"))
+    below = run(*with_vectors(case, *known, "--fail-above", "1"))
+    assert (above.code, above.json["gate"]["exceeded"]) == (1, True)
+    assert below.code == 0
+    assert "not above the gate of 1" in below.out
+
+
+def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
+    ran = run(*with_vectors(case, "--fits", "1", "--defences", "quick"))
+    assert ran.code == 0, ran.err
+    for part in (
+        "Fits: aligned",
+        "10 vectors" if N == 10 else f"these {N} vectors",
+        "documents with a word",
+        "secret rotation: ",
+    ):
+        assert part in ran.out
+    assert "safe" not in ran.out.replace("no proof of safety", "")
+
+
+def test_recovered_words_stay_out_of_everything_unless_asked_for(run: Run, case: Path) -> None:
+    quiet = run(*with_vectors(case, "--fits", "1", "--json", "--log", case / "log.jsonl"))
+    log, page = (case / "log.jsonl").read_text(), (case / "audit.html").read_text("utf-8")
+    for said in (quiet.out, quiet.err, log, page):
+        assert not any(f"{word}0" in said or f"{word}1" in said for word in WORDS)
+    assert "The Owner" in log
+    shown = run(*with_vectors(case, "--fits", "1", "--json", "--show-words", "--force"))
+    assert any(word in (case / "audit.html").read_text("utf-8") for word in WORDS)
+    assert shown.json["documents"]
+
+
+def test_an_encoder_makes_the_vectors_of_texts_and_labels(
+    run: Run, case: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    by_text = dict(zip(named(planted[1]), planted[1], strict=True))
+
+    class SentenceTransformer:
+        def __init__(self, name: str, **settings: Any) -> None:
+            if name == "missing":
+                raise OSError("missing is no folder\nand a long explanation")
+            asked.update(name=name, **settings)
+
+        def encode(self, texts: list[str], **settings: Any) -> Any:
+            return np.stack([by_text.get(text, planted[1][len(text)]) for text in texts])
+
+    module = SimpleNamespace(SentenceTransformer=SentenceTransformer)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", module)
+    ran = run(*options(case, "--encoder", "local", "--labels", case / "words.txt", "--fits", "1", "--json"))
+    assert ran.code == 0, ran.err
+    assert set(ran.json["labels"]["shares"]) <= set(WORDS)
+    assert ran.json["warrant"]["encoder"] == asked["name"] == "local"
+    assert asked["trust_remote_code"] is False
+    refused = run(*options(case, "--encoder", "missing", "--force", "--json"))
+    assert refused.code == 2
+    assert "--encoder missing cannot be loaded (missing is no folder)" in refused.json["error"]
+
+
+def test_a_missing_encoder_package_names_its_extra(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    ran = run(*options(case, "--encoder", "any", "--json"))
+    assert ran.code == 2
+    assert "interlingua[encoder]" in ran.json["error"]
+
+
+def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted: tuple[Rows, Rows]) -> None:
+    data = case / "data"
+    data.mkdir()
+    for side, rows in zip(("source", "target"), planted, strict=True):
+        np.save(data / f"{side}.npy", rows)
+        np.save(data / f"eval-{side}.npy", rows)
+    texts = [text.replace(" ", "-") for text in named(planted[1])]
+    (data / "sections.json").write_text(
+        json.dumps({"names": ["a", "b"]} | dict.fromkeys(("source", "target"), [0, 1] * (N // 2)))
+    )
+    parts = ("audit", "--demo", "--data", data, "--out", case / "a.html", "--fits", "1", "--json")
+    assert "lacks names.json" in run(*parts).json["error"]
+    (data / "names.json").write_text(json.dumps(dict.fromkeys(("source", "target"), texts)))
+    ran = run(*parts)
+    assert ran.code == 0, ran.err
+    assert ran.json["leak"]["basis"] == "measured"
+    assert ran.json["warrant"]["authorised_by"] == "nobody had to: the shipped demo"
+
+
+def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
+    vectors, public, page = case / "source.npy", case / "public.jsonl", case / "a.html"
+    asked = ("--authorised-by", "x", "--out", page, "--json")
+    for arguments, message in (
+        (("audit", vectors, "--corpus", public, "--out", page, "--json"), "needs --authorised-by WHO"),
+        (("audit", vectors, *asked), "needs VECTORS and --corpus"),
+        (("audit", vectors, "--corpus", public, *asked), "give --corpus-vectors FILE, or --encoder NAME"),
+        (("audit", vectors, "--demo", *asked), "--demo brings its own"),
+        (with_vectors(case, "--labels", case / "words.txt", "--json"), "--labels needs vectors"),
+        (with_vectors(case, "--labels", case / "words.txt", "--label-vectors", vectors, "--json"), "names 8 labels"),
+        (with_vectors(case, "--truth", case / "words.txt", "--json"), "There are 8 true texts for 600 vectors"),
+        (("audit", vectors, "--corpus", case / "words.txt", "--corpus-vectors", vectors, *asked), "has 8 texts"),
+    ):
+        ran = run(*arguments)
+        assert ran.code == 2, message
+        assert message in ran.json["error"]
+    page.write_text("mine")
+    ran = run("audit", vectors, "--corpus", public, "--corpus-vectors", case / "target.npy", *asked)
+    assert (ran.code, page.read_text()) == (2, "mine")
