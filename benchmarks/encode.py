@@ -1,4 +1,7 @@
-"""Encode text corpora for ``fits.py``: CORPUS.ENCODER.npy, float16 unit rows, the same rows for every encoder.
+"""Encode text corpora for ``fits.py`` and ``leakage.py``.
+
+Writes CORPUS.ENCODER.npy, float16 unit rows, the same rows for every encoder; CORPUS.texts.jsonl, their texts; and
+where labels are to be inferred CORPUS.labels.ENCODER.npy, float32 [templates, labels, d].
 
     python benchmarks/encode.py --corpora ../shared/data/corpora --out benchmarks/vectors ENCODER...
 
@@ -9,6 +12,7 @@ Encoders are those of ``demo/make_data.py``, which also writes the Debian corpus
 from __future__ import annotations
 
 import argparse
+import ast
 import gzip
 import json
 import logging
@@ -18,24 +22,42 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.leakage.attributes import embed_labels
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "demo"))
 import make_data
 
 CORPORA = ("nq-open", "wiki-split", "clickbait", "medquad", "mtsamples", "tweettopicXL")
+LABELLED = ("tweettopicXL", "mtsamples")
 ROWS, SEED, MIN_LENGTH, NOTE_WORDS = 12_000, 20_261_123, 8, 60
 log = logging.getLogger(__name__)
 
 
 def texts(folder: Path, corpus: str) -> list[str]:
     """Return distinct texts of a corpus in a fixed random order; of a medical note its first words."""
-    with gzip.open(folder / f"{corpus}.jsonl.gz", "rt", encoding="utf-8") as stream:
-        records: list[dict[str, Any]] = [json.loads(line) for line in stream]
-    if corpus == "mtsamples":
-        found = [" ".join((r["transcription"] or "").split()[:NOTE_WORDS]) for r in records]
-    else:
-        found = [" ".join(str(r["text"]).split()) for r in records]
+    found = [_text(record) for record in _records(folder, corpus)]
     distinct = list({text.lower(): text for text in reversed(found) if len(text) >= MIN_LENGTH}.values())[::-1]
     return [distinct[i] for i in np.random.default_rng(SEED).permutation(len(distinct))[:ROWS]]
+
+
+def labels(folder: Path, corpus: str) -> dict[str, set[str]]:
+    """Return the labels of every text in lower case; a note listed under several specialties has them all."""
+    found: dict[str, set[str]] = {}
+    for record in _records(folder, corpus):
+        own = ast.literal_eval(record["label"]) if "label" in record else [record["medical_specialty"].strip()]
+        found.setdefault(_text(record).lower(), set()).update(own)
+    return found
+
+
+def _records(folder: Path, corpus: str) -> list[dict[str, Any]]:
+    with gzip.open(folder / f"{corpus}.jsonl.gz", "rt", encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+def _text(record: dict[str, Any]) -> str:
+    if "transcription" in record:
+        return " ".join((record["transcription"] or "").split()[:NOTE_WORDS])
+    return " ".join(str(record["text"]).split())
 
 
 def main() -> None:
@@ -49,12 +71,22 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for corpus in CORPORA:
         rows = texts(arguments.corpora, corpus)
+        kept = arguments.out / f"{corpus}.texts.jsonl"
+        if not kept.exists():
+            kept.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows), "utf-8")
         for name in arguments.encoders:
             path = arguments.out / f"{corpus}.{name}.npy"
             if not path.exists():
                 vectors = make_data.ENCODERS[name].encode(rows, arguments.out)
                 np.save(path, make_data.unit_rows(np.asarray(vectors, np.float32)).astype(np.float16))
                 log.info("wrote %s: %d rows", path, len(rows))
+    for corpus in LABELLED:
+        names = sorted(set().union(*labels(arguments.corpora, corpus).values()))
+        for name in arguments.encoders:
+            encoder = make_data.ENCODERS[name]
+            spoken = [label.replace("_", " ") for label in names]
+            layers = embed_labels(lambda batch, encoder=encoder: encoder.encode(batch, arguments.out), spoken)
+            np.save(arguments.out / f"{corpus}.labels.{name}.npy", layers)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,17 @@ def test_a_stand_in_makes_the_probabilities_modest(bags: Any, vocabulary: Any) -
     assert claimed[1] < claimed[0]
 
 
+def test_a_common_offset_of_many_vectors_changes_no_claim(bags: Any, vocabulary: Any) -> None:
+    known, _, texts = bags
+    units = known / np.linalg.norm(known, axis=1, keepdims=True)
+    decoder = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, epochs=4)
+    offset = 0.2 * np.ones(D)
+    moved = (decoder.probabilities(z) for z in (units[:600], units[:600] + offset))
+    lengths = np.linalg.norm(units[:600] + offset, axis=1)
+    assert lengths.std() > 0.01  # the offset is no mere shift once rows have unit length again
+    assert abs(np.subtract(*moved)).mean() < 0.01
+
+
 def test_retrieval_finds_the_text_itself_and_invents_nothing(bags: Any) -> None:
     known, _, texts = bags
     found = CorpusRetrieval.of(known, texts, k=3).invert(known[:20])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.errors import InputError
+from interlingua.leakage.inversion._centring import recentred
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
@@ -82,14 +83,14 @@ class KeywordDecoder:
         mean = rows[taught].mean(axis=0)
         weights, bias = _train(rows[taught] - mean, truth[taught], vocabulary, epochs, rng)
         seen, cosine = (rows[held], 1.0) if stand_in is None else _stand_in(stand_in, rows, taught, held)
-        logits = _logits(seen, mean, weights, bias)
+        logits = _logits(recentred(seen, mean), weights, bias)
         levels, chances = _calibrate(logits, truth[held])
         return cls(vocabulary, mean, weights, bias, levels, chances, cosine)
 
     def probabilities(self, vectors: npt.ArrayLike) -> FloatArray:
-        """Return the probability of every word for every vector [n, v]."""
+        """Return the probability of every word for every vector [n, v]; more than 512 are centred by their own mean."""
         rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        logits = _logits(rows, self.mean, self.weights, self.bias)
+        logits = _logits(recentred(rows, self.mean), self.weights, self.bias)
         return np.asarray(np.interp(logits, self.levels, self.chances), np.float32)
 
     def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
@@ -122,8 +123,8 @@ def _stand_in(vectors: npt.ArrayLike, rows: FloatArray, taught: IntArray, held: 
     return rows[taught].mean(axis=0) + translated, cosine
 
 
-def _logits(rows: FloatArray, mean: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
-    return np.asarray(_scaled(rows - mean) @ weights + bias)
+def _logits(centred: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
+    return np.asarray(_scaled(centred) @ weights + bias)
 
 
 def _scaled(centred: FloatArray) -> FloatArray:

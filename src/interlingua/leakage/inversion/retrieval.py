@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.errors import InputError
+from interlingua.leakage.inversion._centring import recentred
 from interlingua.leakage.inversion.extraction import Extraction, Neighbour
 
 _BLOCK = 512
@@ -51,8 +52,7 @@ class CorpusRetrieval:
     def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
         """Return the k nearest texts of every vector [n, d], and the nearest one as the reconstruction."""
         rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        # Translations may miss the corpus's mean: several rows are centred by their own.
-        rows = unit_rows(rows - (rows.mean(axis=0) if len(rows) > _BLOCK else self.mean))
+        rows = unit_rows(recentred(rows, self.mean))
         found: list[Extraction] = []
         for block in row_blocks(len(rows), _BLOCK):
             cosines = rows[block] @ self.base.T

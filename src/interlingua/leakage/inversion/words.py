@@ -41,7 +41,7 @@ class Vocabulary:
     shares: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, texts: Sequence[str], *, size: int = 8_000, fewest: int = 5, most: float = 0.02) -> Vocabulary:
+    def of(cls, texts: Sequence[str], *, size: int = 8_000, fewest: int = 5, most: float = 0.03) -> Vocabulary:
         """Return the most frequent content words of a corpus.
 
         Args:
@@ -56,7 +56,7 @@ class Vocabulary:
         from sklearn.feature_extraction.text import CountVectorizer
 
         counter = CountVectorizer(token_pattern=_WORD, stop_words="english", binary=True, min_df=fewest)
-        # One document in fifty is no document in a small corpus: what is frequent enough is never too frequent.
+        # A few documents in a hundred are none in a small corpus: what is frequent enough is never too frequent.
         counter.set_params(max_df=max(fewest, int(most * len(texts))))
         try:
             found = counter.fit_transform(texts)

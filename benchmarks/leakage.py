@@ -1,0 +1,224 @@
+"""What leaks through an unpaired translation; one JSON line a case, appended, resumed where it stopped.
+
+    python benchmarks/leakage.py SUITE --vectors DIR --translators DIR --out benchmarks/results/leakage-SUITE.jsonl
+
+Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes) and
+``inversion`` (retrieval and words as text, re-identification). ``--vectors`` holds what ``encode.py`` wrote.
+A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of the
+corpus take part in nothing and stand for the leaked documents. Fits are kept in ``--translators`` and shared by suites.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import encode
+import numpy as np
+
+import interlingua as il
+from interlingua.evaluation import evaluate
+from interlingua.leakage.attributes import infer_attributes, truth_matrix
+from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
+from interlingua.leakage.inversion.scores import reidentification, reliability, score_keywords, score_texts
+from interlingua.translator import Translator, load
+
+HELD = 2_000
+FITS = (
+    ("debian", "minilm", "model2vec"),
+    ("clickbait", "minilm", "model2vec"),
+    ("nq-open", "minilm", "model2vec"),
+    ("medquad", "minilm", "model2vec"),
+    ("debian", "use", "model2vec"),
+    ("debian", "use", "wordllama"),
+    ("medquad", "use", "wordllama"),
+    ("clickbait", "use", "wordllama"),
+)
+# The encoder whose errors calibrate the keyword decoder: public, and neither the victim's nor the known one.
+STAND_INS = {("minilm", "model2vec"): "use", ("use", "model2vec"): "minilm", ("use", "wordllama"): "minilm"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One unpaired fit, and where the documents come from that are then attacked."""
+
+    corpus: str
+    victim: str
+    known: str
+    seed: int
+    documents: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return what tells this case from all others."""
+        return f"{self.corpus}/{self.victim}/{self.known}/{self.seed}/{self.documents or self.corpus}"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where vectors, texts and fits are."""
+
+    data: Path
+    vectors: Path
+    translators: Path
+
+    def rows(self, corpus: str, encoder: str) -> np.ndarray[Any, Any]:
+        """Return the vectors of a corpus."""
+        return np.load(self.vectors / f"{corpus}.{encoder}.npy").astype(np.float32)
+
+    def texts(self, corpus: str) -> list[str]:
+        """Return the texts of a corpus, row by row."""
+        lines = (self.vectors / f"{corpus}.texts.jsonl").read_text("utf-8").splitlines()
+        return [json.loads(line)["text"] for line in lines]
+
+
+def cases(suite: str, seeds: range) -> Iterator[Case]:
+    """Yield the cases of a suite; attributes are asked in both directions of every fit."""
+    for seed in seeds:
+        for corpus, a, b in FITS:
+            if suite == "attributes":
+                for documents in encode.LABELLED:
+                    yield from (Case(corpus, *way, seed, documents) for way in ((a, b), (b, a)))
+            else:
+                yield Case(corpus, a, b, seed)
+
+
+@cache
+def fitted(corpus: str, a: str, b: str, seed: int, folders: Folders) -> tuple[Translator, dict[str, Any]]:
+    """Return an unpaired fit, made or read, with its verdict and scores on the texts that were held out."""
+    held, rest = split(corpus, a, seed, folders)
+    x, y = folders.rows(corpus, a), folders.rows(corpus, b)
+    folder = folders.translators / f"{corpus}.{a}.{b}.{seed}"
+    if not folder.exists():
+        half = len(rest) // 2
+        alignment = il.align(x[rest[:half]], y[rest[half:]], seed=seed)
+        alignment.translator(force=True).save(folder)
+    translator = load(folder)
+    scores = evaluate(translator, x[held], y[held], pool=HELD, bootstrap=0).to_dict()
+    keep = ("cosine", "cosine_centred", "top1", "mean_rank")
+    ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
+    return translator, {"rows": len(rest) // 2, "verdict": translator.card["verdict"]["status"], **ways}
+
+
+def split(corpus: str, encoder: str, seed: int, folders: Folders) -> tuple[Any, Any]:
+    """Return the rows held out and the others."""
+    order = np.random.default_rng(seed).permutation(len(folders.rows(corpus, encoder)))
+    return order[:HELD], order[HELD:]
+
+
+def keywords(case: Case, folders: Folders) -> dict[str, Any]:
+    """Claim words of held-out documents; trained on all other texts of the corpus in the known space."""
+    translator, fit = fitted(case.corpus, case.victim, case.known, case.seed, folders)
+    held, rest = split(case.corpus, case.victim, case.seed, folders)
+    texts = folders.texts(case.corpus)
+    known = folders.rows(case.corpus, case.known)
+    documents = [texts[i] for i in held]
+    stand_in = STAND_INS[case.victim, case.known]
+    start = time.perf_counter()
+    decoder = KeywordDecoder.fit(
+        known[rest], [texts[i] for i in rest], stand_in=folders.rows(case.corpus, stand_in)[rest], seed=case.seed
+    )
+    seconds = time.perf_counter() - start
+    ways = {
+        "translated": translator.translate(folders.rows(case.corpus, case.victim)[held]),
+        "native": known[held],
+    }
+    figures = {
+        way: {
+            name: figure.to_dict()
+            for name, figure in score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed).items()
+        }
+        for way, z in ways.items()
+    }
+    bins = reliability(decoder.probabilities(ways["translated"]), documents, decoder.vocabulary)
+    return {
+        "fit": fit,
+        "texts": len(rest),
+        "words": len(decoder.vocabulary.words),
+        "most": float(decoder.vocabulary.shares.max()),
+        "stand_in": stand_in,
+        "stand_in_cosine": decoder.faithfulness,
+        "seconds": round(seconds, 1),
+        "figures": figures,
+        "reliability": [asdict(row) for row in bins],
+    }
+
+
+def attributes(case: Case, folders: Folders) -> dict[str, Any]:
+    """Infer the labels of documents of another corpus than the fit's, through the fit's forward or backward map."""
+    forward = (case.corpus, case.victim, case.known) in FITS
+    a, b = (case.victim, case.known) if forward else (case.known, case.victim)
+    translator, fit = fitted(case.corpus, a, b, case.seed, folders)
+    carried = encode.labels(folders.data / "corpora", case.documents)
+    names = sorted(set().union(*carried.values()))
+    truth = truth_matrix([sorted(carried[text.lower()]) for text in folders.texts(case.documents)], names)
+    there = folders.rows(case.documents, case.victim)
+    found = infer_attributes(
+        translator.translate(there) if forward else translator.invert(there),
+        np.load(folders.vectors / f"{case.documents}.labels.{case.known}.npy"),
+        truth,
+        names,
+        naive=there,
+        ideal=folders.rows(case.documents, case.known),
+        seed=case.seed,
+    )
+    return {"fit": fit, **found.to_dict()}
+
+
+def inversion(case: Case, folders: Folders) -> dict[str, Any]:
+    """Reconstruct held-out documents by the nearest other text of the corpus, and single them out among all."""
+    translator, fit = fitted(case.corpus, case.victim, case.known, case.seed, folders)
+    held, rest = split(case.corpus, case.victim, case.seed, folders)
+    texts = folders.texts(case.corpus)
+    known = folders.rows(case.corpus, case.known)
+    documents, public = [texts[i] for i in held], [texts[i] for i in rest]
+    retrieval = CorpusRetrieval.of(known[rest], public)
+    ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
+    figures: dict[str, Any] = {}
+    for way, z in ways.items():
+        found: list[Extraction] = retrieval.invert(z)
+        scored = {**score_texts(found, documents, floor=public, seed=case.seed), **reidentification(z, known[held])}
+        figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
+    return {"fit": fit, "texts": len(rest), "figures": figures}
+
+
+SUITES = {"keywords": keywords, "attributes": attributes, "inversion": inversion}
+
+
+def main() -> None:
+    """Run a suite."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", choices=SUITES)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seeds", default="0:3", help="first:last")
+    parser.add_argument("--only", default="", help="only cases whose key contains this")
+    parser.add_argument("--cached", action="store_true", help="only cases whose fit is there already")
+    arguments = parser.parse_args()
+    folders = Folders(arguments.data, arguments.vectors, arguments.translators)
+    out = arguments.out or Path(f"benchmarks/results/leakage-{arguments.suite}.jsonl")
+    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    for case in cases(arguments.suite, range(*map(int, arguments.seeds.split(":")))):
+        kept = any(
+            (folders.translators / f"{case.corpus}.{a}.{b}.{case.seed}").exists()
+            for a, b in ((case.victim, case.known), (case.known, case.victim))
+        )
+        if case.key in done or arguments.only not in case.key or (arguments.cached and not kept):
+            continue
+        record = {"key": case.key, **asdict(case), **SUITES[arguments.suite](case, folders)}
+        with out.open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+        sys.stderr.write(f"{case.key}: done\n")
+
+
+if __name__ == "__main__":
+    main()
