@@ -4,8 +4,9 @@
 
 Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes) and
 ``inversion`` (retrieval and words as text, re-identification). ``--vectors`` holds what ``encode.py`` wrote.
-A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of the
-corpus take part in nothing and stand for the leaked documents. Fits are kept in ``--translators`` and shared by suites.
+A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of
+the corpus take part in nothing and stand for the leaked documents. Fits are kept in ``--translators`` and shared by
+suites.
 """
 
 from __future__ import annotations
