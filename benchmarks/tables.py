@@ -25,7 +25,7 @@ def load() -> list[dict[str, Any]]:
 
 
 def summary(records: list[dict[str, Any]]) -> str:
-    """Return Markdown rows, one a case, method and size, worst seed beside the median."""
+    """Return Markdown rows, one a case, method and size, worst seed beside the median; verdicts by today's limits."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for r in records:
         groups[r["case"], r["method"], r["n_source"]].append(r)
@@ -39,7 +39,7 @@ def summary(records: list[dict[str, Any]]) -> str:
             {k: np.array([r[way][k] for r in rs]) for k in ("top1", "mean_rank", "cosine_centred")}
             for way in ("forward", "backward")
         )
-        verdicts = [r["verdict"]["status"] for r in rs]
+        verdicts = [_judged(r) if method == "linear" else r["verdict"]["status"] for r in rs]
         counts = ", ".join(f"{verdicts.count(s)} {s}" for s in ("aligned", "doubtful", "failed") if s in verdicts)
         lines.append(
             f"| {case.replace('|', 'to')} | {method} | {n:,} | {len(rs)} "
