@@ -5,6 +5,7 @@ from interlingua.leakage.inversion.extraction import Inverter as Inverter
 from interlingua.leakage.inversion.extraction import Keyword as Keyword
 from interlingua.leakage.inversion.extraction import Neighbour as Neighbour
 from interlingua.leakage.inversion.keywords import KeywordDecoder as KeywordDecoder
+from interlingua.leakage.inversion.probe import WordProbe as WordProbe
 from interlingua.leakage.inversion.retrieval import CorpusRetrieval as CorpusRetrieval
 
-__all__ = ["CorpusRetrieval", "Extraction", "Inverter", "Keyword", "KeywordDecoder", "Neighbour"]
+__all__ = ["CorpusRetrieval", "Extraction", "Inverter", "Keyword", "KeywordDecoder", "Neighbour", "WordProbe"]
