@@ -168,9 +168,7 @@ def judge(
     answers: list[bool | None] = [None] * len(questions)
     for place in rng.permutation(len(questions)):
         row, reconstruction = questions[place]
-        parts = {"{original}": texts[row], "{reconstruction}": reconstruction}
-        # In one pass: a document that holds the words "{reconstruction}" keeps them.
-        question = _PLACE.sub(lambda place, parts=parts: parts[place[0]], template)
+        question = _filled(template, texts[row], reconstruction)
         answers[place] = _verdict(ask(question), reconstruction, quoted=prompt == "quoted")
     said = np.array([answer is True for answer in answers], float)
     resamples = Resamples.draw(n, seed)
@@ -183,6 +181,12 @@ def judge(
         unanswered=sum(answer is None for answer in answers),
         n=n,
     )
+
+
+def _filled(template: str, original: str, reconstruction: str) -> str:
+    """Put both texts in, in one pass: a document that holds the words "{reconstruction}" keeps them."""
+    parts = {"{original}": original, "{reconstruction}": reconstruction}
+    return _PLACE.sub(lambda place: parts[place[0]], template)
 
 
 def _verdict(answer: str, reconstruction: str, *, quoted: bool) -> bool | None:
