@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from interlingua._arrays import FloatArray, unit_rows
 from interlingua.errors import InputError
@@ -108,6 +107,9 @@ class Network:
         return self._linear(f"{name}.skip", x) + self._tensor(f"{name}.gate", x.dtype) * branch
 
     def _mlp(self, name: str, x: FloatArray, depth: int) -> FloatArray:
+        # Half of SciPy comes with it, for which nobody who translates linearly should wait.
+        from scipy.special import expit
+
         for number, layers in enumerate(blocks(depth)):
             out = x
             for place, layer in enumerate(layers):
