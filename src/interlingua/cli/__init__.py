@@ -15,6 +15,7 @@ import typer
 
 from interlingua.cli import (
     audit,
+    bench,
     console,
     demo,
     doctor,
@@ -55,6 +56,7 @@ for command in (
     export.export,
     identify.identify,
     audit.audit,
+    bench.bench,
     inspect.inspect,
     doctor.doctor,
     demo.demo,

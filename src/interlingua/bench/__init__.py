@@ -1,0 +1,13 @@
+"""The tables of the vec2vec paper (arXiv 2505.12540), ours beside theirs.
+
+Every cell is a fit without pairs on two disjoint halves of a corpus and a measurement on texts of neither half. The
+paper's encoders and corpora come from a hub where one can be reached; any other vectors stand in for them as files.
+"""
+
+from interlingua.bench.folder import Vectors as Vectors
+from interlingua.bench.page import page as page
+from interlingua.bench.paper import PAPER as PAPER
+from interlingua.bench.plan import TABLES as TABLES
+from interlingua.bench.plan import Case as Case
+from interlingua.bench.plan import Plan as Plan
+from interlingua.bench.runs import run as run

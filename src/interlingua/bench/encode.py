@@ -1,0 +1,181 @@
+"""Make the vectors of a bench: the paper's encoders and corpora from a hub, or any others."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interlingua._arrays import FloatArray, require, unit_rows
+from interlingua.bench.folder import Vectors, label_names
+from interlingua.errors import InputError
+from interlingua.io import read_labels, read_texts
+from interlingua.leakage.attributes import embed_labels
+
+Encode = Callable[[list[str]], Any]
+
+# The paper's Table 1.
+MODELS: Mapping[str, str] = {
+    "gtr": "sentence-transformers/gtr-t5-base",
+    "clip": "sentence-transformers/clip-ViT-B-32",
+    "e5": "intfloat/e5-base-v2",
+    "gte": "thenlper/gte-base",
+    "stella": "infgrad/stella-base-en-v2",
+    "granite": "ibm-granite/granite-embedding-278m-multilingual",
+    "qwen": "Qwen/Qwen3-Embedding-4B",
+}
+MAX_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A corpus on the hub.
+
+    Attributes:
+        name: of the data set.
+        split: which rows.
+        config: which part, where there are several.
+        text: the field of the text.
+        label: the field of the labels, where there are any.
+    """
+
+    name: str
+    split: str
+    config: str | None = None
+    text: str = "text"
+    label: str | None = None
+
+
+# MIMIC-III is lent to those who sign for it: its notes come as a file of the user's.
+DATASETS: Mapping[str, Dataset] = {
+    "nq": Dataset("jxm/nq_corpus_dpr", "train"),
+    "tweets": Dataset("cardiffnlp/tweet_topic_multilingual", "test", "en", label="label_name"),
+    "enron": Dataset("rishi-jha/filtered_enron", "train"),
+}
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes what a folder lacks.
+
+    Attributes:
+        vectors: the folder.
+        models: encoders by name beside the paper's: a hub's name or a folder, `@` and a revision after it.
+        files: corpora by name beside the paper's: texts, and labels in the column ``label``.
+        limit: most texts of a corpus.
+        batch: texts encoded at a time.
+        device: of the encoders; their own choice by default.
+    """
+
+    vectors: Vectors
+    models: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    limit: int = 100_000
+    batch: int = 256
+    device: str | None = None
+
+    def make(self, corpus: str, encoder: str, *, labels: bool = False) -> None:
+        """Write the texts, vectors and label vectors of a corpus that are not there yet.
+
+        Texts are cut to 64 tokens, as the paper has it, and vectors brought to unit length and to float16.
+
+        Raises:
+            InputError: nobody knows the encoder or corpus, or it has no labels.
+            MissingExtraError: sentence-transformers or datasets is not installed.
+        """
+        lacking = [self.vectors.vectors_path(corpus, encoder)]
+        lacking += [self.vectors.labels_path(corpus, encoder)] if labels else []
+        if all(path.exists() for path in lacking):
+            return
+        self.vectors.path.mkdir(parents=True, exist_ok=True)
+        self._make_texts(corpus)
+        encode = self._encoder(encoder)
+        if not lacking[0].exists():
+            rows = unit_rows(np.asarray(encode(self.vectors.texts(corpus)), np.float32))
+            _save(lacking[0], rows.astype(np.float16))
+        if labels and not lacking[1].exists():
+            names = label_names(self.vectors.labels(corpus))
+            readable = [name.replace("_", " ") for name in names]
+            _save(lacking[1], embed_labels(encode, readable))
+
+    def _make_texts(self, corpus: str) -> None:
+        path = self.vectors.texts_path(corpus)
+        if path.exists():
+            return
+        with _renamed(path) as part, part.open("w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in islice(self._records(corpus), self.limit))
+
+    def _records(self, corpus: str) -> Iterator[dict[str, Any]]:
+        if corpus in self.files:
+            path = self.files[corpus]
+            texts = read_texts(path)
+            try:
+                labels: Any = [{"label": list(own)} for own in read_labels(path)] if path.suffix != ".txt" else None
+            except InputError:  # texts without labels are a corpus too
+                labels = None
+            yield from ({"text": text, **more} for text, more in zip(texts, labels or [{}] * len(texts), strict=True))
+            return
+        if corpus not in DATASETS:
+            raise InputError(
+                f"Nobody here knows the corpus {corpus!r}; known are {', '.join(DATASETS)}. "
+                f"Give its texts: --text {corpus}=FILE."
+            )
+        found = DATASETS[corpus]
+        module = require("datasets", "bench")
+        try:
+            loaded = module.load_dataset(found.name, found.config, split=found.split, streaming=True)
+        except (OSError, ValueError) as error:
+            told = str(error).splitlines()[0][:200]
+            raise InputError(
+                f"The corpus {corpus} ({found.name}) cannot be loaded ({told}). Give its texts: --text {corpus}=FILE."
+            ) from error
+        for row in loaded:
+            if found.text not in row:
+                raise InputError(f"{found.name} has no field {found.text!r}; it has {', '.join(sorted(row))}.")
+            yield {"text": row[found.text], **({"label": list(row[found.label])} if found.label else {})}
+
+    def _encoder(self, name: str) -> Encode:
+        model = self.models.get(name) or MODELS.get(name)
+        if model is None:
+            raise InputError(
+                f"Nobody here knows the encoder {name!r}; known are {', '.join(MODELS)}. "
+                f"Say what it is: --model {name}=MODEL."
+            )
+        model, _, revision = model.partition("@")
+        module = require("sentence_transformers", "bench")
+        try:
+            loaded = module.SentenceTransformer(
+                model, revision=revision or None, device=self.device, trust_remote_code=False
+            )
+        except (OSError, ValueError) as error:
+            told = str(error).splitlines()[0][:200]
+            raise InputError(f"The encoder {name} ({model}) cannot be loaded: {told}") from error
+        loaded.max_seq_length = min(MAX_TOKENS, loaded.max_seq_length or MAX_TOKENS)
+
+        def encode(texts: list[str]) -> FloatArray:
+            return np.asarray(loaded.encode(texts, batch_size=self.batch, show_progress_bar=False))
+
+        return encode
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
+    """Give a temporary name, which becomes the file's own when all is written."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save(path: Path, rows: Any) -> None:
+    with _renamed(path) as part, part.open("wb") as stream:
+        np.save(stream, rows)

@@ -1,0 +1,102 @@
+"""A folder of corpora under encoders: CORPUS.ENCODER.npy, CORPUS.texts.jsonl, CORPUS.labels.ENCODER.npy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from interlingua._arrays import FloatArray
+from interlingua.errors import InputError
+from interlingua.io import open_vectors, read_labels, read_texts
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """The files of a folder by corpus and encoder; row by row the same texts under every encoder.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    def encoders(self, corpus: str) -> tuple[str, ...]:
+        """Return the encoders under which a corpus is there, in the order of their names."""
+        names = (p.name.removeprefix(f"{corpus}.").removesuffix(".npy") for p in self.path.glob(f"{corpus}.*.npy"))
+        return tuple(sorted(name for name in names if not name.startswith("labels.")))
+
+    def rows(self, corpus: str, encoder: str) -> FloatArray:
+        """Return the vectors of a corpus [n, d], float32.
+
+        Raises:
+            InputError: there are none, or the file cannot be used.
+        """
+        return np.asarray(open_vectors(self._need(self.vectors_path(corpus, encoder))).vectors(), np.float32)
+
+    def texts(self, corpus: str) -> list[str]:
+        """Return the texts of a corpus, row by row.
+
+        Raises:
+            InputError: as :meth:`rows`.
+        """
+        return read_texts(self._need(self.texts_path(corpus)))
+
+    def labels(self, corpus: str) -> list[tuple[str, ...]]:
+        """Return the labels of every text.
+
+        Raises:
+            InputError: as :meth:`rows`, or the texts have no labels.
+        """
+        return read_labels(self._need(self.texts_path(corpus)))
+
+    def label_rows(self, corpus: str, encoder: str) -> FloatArray:
+        """Return the vectors of a corpus's labels [templates, labels, d], the labels in the order of their names.
+
+        Raises:
+            InputError: as :meth:`rows`.
+        """
+        found = np.load(self._need(self.labels_path(corpus, encoder)), allow_pickle=False)
+        return np.asarray(found, np.float32)
+
+    def vectors_path(self, corpus: str, encoder: str) -> Path:
+        """Return where the vectors of a corpus are, or will be."""
+        return self.path / f"{plain(corpus)}.{plain(encoder)}.npy"
+
+    def texts_path(self, corpus: str) -> Path:
+        """Return where the texts of a corpus are, or will be."""
+        return self.path / f"{plain(corpus)}.texts.jsonl"
+
+    def labels_path(self, corpus: str, encoder: str) -> Path:
+        """Return where the vectors of a corpus's labels are, or will be."""
+        return self.path / f"{plain(corpus)}.labels.{plain(encoder)}.npy"
+
+    def _need(self, path: Path) -> Path:
+        if not path.is_file():
+            there = ", ".join(sorted(p.name for p in self.path.glob("*.npy"))[:12]) or "no vectors"
+            raise InputError(
+                f"{path} is not there; the folder has {there}. Put it there, or say --encode to let "
+                "sentence-transformers make it."
+            )
+        return path
+
+
+def label_names(labels: Sequence[Sequence[str]]) -> list[str]:
+    """Return all labels that occur, in order."""
+    return sorted(set().union(*labels))
+
+
+def plain(name: str) -> str:
+    """Return a name that is safe inside a file name.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not _NAME.fullmatch(name) or name.startswith("labels."):
+        raise InputError(f"{name!r} names no corpus or encoder; letters, digits, '.', '_' and '-' do.")
+    return name

@@ -1,0 +1,74 @@
+"""Records as a Markdown table, ours beside the paper's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from interlingua.bench.paper import PAPER, cell, span
+from interlingua.bench.plan import TABLES, Table
+
+_SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "median": lambda values: float(np.median(values)),
+    "mean": lambda values: float(np.mean(values)),
+    "min": min,
+    "max": max,
+}
+
+
+def header(name: str) -> list[str]:
+    """Return the headings of a table; the paper's come last."""
+    table = TABLES[name]
+    ours = [heading for heading, *_ in table.columns]
+    return ["pair", "on", "seeds", "verdicts", *ours, *(f"paper: {heading}" for heading, _ in table.beside)]
+
+
+def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Return a line for every pair and column, in the order in which they were measured."""
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["pair"], record["column"]), []).append(record)
+    return [_line(name, TABLES[name], *key, same) for key, same in groups.items()]
+
+
+def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    verdicts = Counter(record["verdict"] for record in records)
+    told = ", ".join(f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status])
+    found = []
+    for _, figure, how in table.columns:
+        values = [record["figures"][figure] for record in records if figure in record["figures"]]
+        found.append(_number(figure, _SUMS[how](values)) if values else "")
+    theirs = cell(name, pair, column) or {}
+    paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.beside]
+    return [pair, column, str(len(records)), told, *found, *paper]
+
+
+def _number(figure: str, value: float) -> str:
+    return f"{value:,.2f}" if figure.endswith("rank") else f"{value:.3f}"
+
+
+def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table as Markdown, with what the paper found on its own pairs below it."""
+    table = TABLES[name]
+    heads = header(name)
+    body = [f"| {' | '.join(cells)} |" for cells in lines(name, records)]
+    rule = "|".join("---" if i in (0, 1, 3) else "--:" for i in range(len(heads)))
+    parts = [f"## {table.title}", "", f"| {' | '.join(heads)} |", f"|{rule}|", *body, "", *notes(name)]
+    return "\n".join(parts) + "\n"
+
+
+def notes(name: str) -> Iterable[str]:
+    """Yield what has to be known to read the paper's figures beside ours."""
+    table = TABLES[name]
+    yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
+    for column in table.paper:
+        spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.beside]
+        told = (
+            f"{heading} {_number(figure, low)} to {_number(figure, high)}" if low < high else
+            f"{heading} {_number(figure, low)}"
+            for heading, figure, found in spans if found for low, high in [found]
+        )  # fmt: skip
+        yield f"Its own pairs on {column}: {', '.join(told)}."

@@ -1,0 +1,23 @@
+"""What the paper reports, cell by cell; figures of version 4."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper.json").read_text("utf-8"))
+
+
+def cell(table: str, pair: str, column: str) -> Mapping[str, float] | None:
+    """Return the paper's figures for its own method; ``None`` where it has no such pair or column."""
+    found = PAPER[table]["pairs"].get(pair, {}).get(column, {}).get("vec2vec")
+    return {"top": found} if isinstance(found, float) else found
+
+
+def span(table: str, column: str, figure: str) -> tuple[float, float] | None:
+    """Return the lowest and the highest of a figure over the paper's pairs."""
+    cells = (cell(table, pair, column) for pair in PAPER[table]["pairs"])
+    values = [found[figure] for found in cells if found and figure in found]
+    return (min(values), max(values)) if values else None

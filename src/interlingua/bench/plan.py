@@ -1,0 +1,176 @@
+"""What every table asks, and the cases a plan has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from interlingua.bench.folder import Vectors, plain
+from interlingua.errors import InputError
+
+CLIP = "clip"
+# What Table 6 takes away from the method, by the settings of `interlingua.neural`.
+ABLATIONS: Mapping[str, Mapping[str, float]] = {
+    "full": {},
+    "-vsp": {"vsp": 0.0, "cycle_vsp": 0.0},
+    "-cycle": {"cycle": 0.0, "cycle_vsp": 0.0},
+    "-latent": {"latent_adversarial": 0.0},
+    "-vsp -cycle": {"vsp": 0.0, "cycle": 0.0, "cycle_vsp": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper.
+
+    Attributes:
+        title: what it shows.
+        paper: the corpora that stand in its columns in the paper; ours are compared with them one by one.
+        columns: heading, figure and how the seeds are summed up (``median``, ``min``, ``max`` or ``mean``).
+        beside: the paper's figures to print, heading and name.
+    """
+
+    title: str
+    paper: tuple[str, ...]
+    columns: tuple[tuple[str, str, str], ...]
+    beside: tuple[tuple[str, str], ...]
+
+
+_RETRIEVAL = (
+    ("cosine", "cosine", "median"),
+    ("top-1", "top1", "median"),
+    ("worst", "top1", "min"),
+    ("mean rank", "mean_rank", "median"),
+    ("naive top-1", "naive_top1", "median"),
+    ("oracle top-1", "oracle_top1", "median"),
+)
+_BESIDE = (("cosine", "cosine"), ("top-1", "top1"), ("mean rank", "mean_rank"))
+
+TABLES: Mapping[str, Table] = {
+    "in-distribution": Table("Texts like those of the fit", ("nq",), _RETRIEVAL, _BESIDE),
+    "out-of-distribution": Table("Texts of other kinds than the fit's", ("tweets", "mimic"), _RETRIEVAL, _BESIDE),
+    "clip": Table("The text tower of an image model", ("nq",), _RETRIEVAL, _BESIDE),
+    "data-efficiency": Table("Fewer source rows", (), _RETRIEVAL[:4], _BESIDE),
+    "seeds": Table(
+        "How many seeds converge",
+        ("nq",),
+        (("top-1 of 0.8", "right", "mean"), ("aligned", "aligned", "mean"), ("worst top-1", "top1", "min")),
+        (("top-1 of 0.8", "right"),),
+    ),
+    "ablations": Table("The paper's method without its parts", (), _RETRIEVAL[:4], _BESIDE),
+    "attributes": Table(
+        "Labels from vectors",
+        ("tweets", "mimic"),
+        (
+            ("top-k", "top", "median"),
+            ("worst", "top", "min"),
+            ("majority", "majority", "median"),
+            ("shuffled", "shuffled", "median"),
+            ("naive", "naive", "median"),
+            ("ideal", "ideal", "median"),
+        ),
+        (("top-k", "top"),),
+    ),
+    "inversion": Table(
+        "Words from vectors",
+        ("enron", "tweets"),
+        (
+            ("leaking", "leak_rate", "median"),
+            ("wrong document", "control", "max"),
+            ("precision", "precision", "median"),
+            ("true vectors", "ideal", "median"),
+        ),
+        (("judged leaking", "leak_rate"),),
+    ),
+}
+# The other corpora are scored whole; the fit's own in texts that took part in nothing.
+ELSEWHERE = ("out-of-distribution", "attributes", "inversion")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell: a fit of two encoders and where it is measured."""
+
+    source: str
+    target: str
+    column: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Return what tells this case from all others of its plan."""
+        return f"{self.source} -> {self.target}/{self.column}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One table over encoders and seeds.
+
+    Attributes:
+        table: its name.
+        vectors: the folder of vectors.
+        out: the folder of records, fits and pages.
+        corpus: what the fits see.
+        on: what they are measured on, where that is another corpus.
+        encoders: all pairs of them are fitted.
+        seeds: of row split and solver.
+        rows: most rows a side; for ``data-efficiency`` those of the source, one after the other.
+        pool: candidates in retrieval.
+        k: of the top-k in ``attributes``.
+        method: of the fits.
+        settings: of the method.
+        oracle_rows: rows the oracle couplings get; 0 runs none.
+    """
+
+    table: str
+    vectors: Vectors
+    out: Path
+    corpus: str
+    encoders: tuple[str, ...]
+    on: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2)
+    rows: tuple[int, ...] = ()
+    pool: int = 8192
+    k: int = 1
+    method: str = "linear"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    oracle_rows: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a plan that has no cell."""
+        if self.table not in TABLES:
+            raise InputError(f"There is no table {self.table!r}; choose from {', '.join(TABLES)}.")
+        for name in (self.corpus, *self.on, *self.encoders):
+            plain(name)
+        if len(set(self.encoders)) < 2:
+            raise InputError(
+                f"{self.corpus} is there under {', '.join(self.encoders) or 'no encoder'}; two are needed to translate."
+            )
+        if self.table == "clip" and CLIP not in self.encoders:
+            raise InputError(f"The table clip needs an encoder called {CLIP}; there are {', '.join(self.encoders)}.")
+        if self.table in ELSEWHERE and not self.on:
+            raise InputError(f"The table {self.table} is measured on other corpora than the fit's; name them with on.")
+        if self.table == "data-efficiency" and not self.rows:
+            raise InputError("The table data-efficiency needs the numbers of source rows; give rows.")
+        if self.table != "data-efficiency" and len(self.rows) > 1:
+            raise InputError(f"The table {self.table} takes one number of rows and got {len(self.rows)}.")
+        if not self.seeds:
+            raise InputError("No seed was given; at least one is needed.")
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns of the table."""
+        if self.table == "ablations":
+            return tuple(ABLATIONS)
+        if self.table == "data-efficiency":
+            return tuple(map(str, self.rows))
+        return self.on if self.table in ELSEWHERE else (self.corpus,)
+
+    def cases(self) -> Iterator[Case]:
+        """Yield one case for two encoders, measured both ways. Seed by seed, so that early tables are whole."""
+        for seed in self.seeds:
+            for a, b in combinations(self.encoders, 2):
+                if self.table != "clip" or CLIP in (a, b):
+                    yield from (Case(a, b, column, seed) for column in self.columns())

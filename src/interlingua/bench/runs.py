@@ -1,0 +1,204 @@
+"""Fit and measure the cases of a plan, one line of JSON a direction, resumed where it stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from interlingua._arrays import FloatArray, IntArray
+from interlingua.bench.folder import label_names
+from interlingua.bench.plan import ABLATIONS, Case, Plan
+from interlingua.evaluation import evaluate
+from interlingua.translator import Translator, load
+
+Record = dict[str, Any]
+_CHUNKS = 8
+
+
+def run(plan: Plan, note: Callable[[Case], None] = lambda case: None) -> list[Record]:
+    """Measure what is not yet recorded and return all records of the plan.
+
+    Args:
+        plan: what to measure.
+        note: called before every case.
+
+    Raises:
+        InputError: vectors, texts or labels are missing or cannot be used.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    path = plan.out / f"{plan.table}.jsonl"
+    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    known = {record["key"] for record in records}
+    asked = {_key(plan, case) for case in plan.cases()}
+    for case in plan.cases():
+        if _key(plan, case) in known:
+            continue
+        note(case)
+        fresh = [{"key": _key(plan, case), "table": plan.table, **cell} for cell in _measure(plan, case)]
+        with path.open("a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(record) + "\n" for record in fresh)
+        records += fresh
+    return [record for record in records if record["key"] in asked]
+
+
+def _key(plan: Plan, case: Case) -> str:
+    """Return the case and all that its figures depend on."""
+    settings = ",".join(f"{k}={v}" for k, v in sorted(plan.settings.items()))
+    rows = "" if plan.table == "data-efficiency" else "-".join(map(str, plan.rows))
+    depends = (plan.corpus, plan.method, settings, rows, plan.pool, plan.k, plan.oracle_rows)
+    return "/".join([case.key, *map(str, depends)])
+
+
+def _measure(plan: Plan, case: Case) -> Iterator[Record]:
+    translator, fit = _fitted(plan, case)
+    figures = {"attributes": _attributes, "inversion": _inversion}.get(plan.table, _retrieval)
+    for (a, b), cells in figures(plan, case, translator).items():
+        if plan.table == "seeds":
+            cells |= {"right": float(cells["top1"] >= 0.8), "aligned": float(fit["verdict"] == "aligned")}
+        yield {"pair": f"{a} -> {b}", "column": case.column, "seed": case.seed, **fit, "figures": cells}
+
+
+def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the rows held out, the source's and the target's: disjoint texts."""
+    n = len(plan.vectors.rows(plan.corpus, case.source))
+    order = np.random.default_rng(case.seed).permutation(n)
+    held = min(_CHUNKS * plan.pool, n // 3)
+    half = (n - held) // 2
+    most = min((int(case.column) if plan.table == "data-efficiency" else next(iter(plan.rows), half)), half)
+    target = order[held + half : held + half + (half if plan.table == "data-efficiency" else most)]
+    return order[:held], order[held : held + most], target
+
+
+def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
+    """Return the fit of a case, made or read; tables share fits."""
+    import interlingua
+
+    _, first, second = _split(plan, case)
+    changes = dict(ABLATIONS[case.column]) if plan.table == "ablations" else {}
+    settings = {**plan.settings, **({"changes": changes} if changes else {})}
+    named = "".join(f",{k}={v}" for k, v in sorted({**plan.settings, **changes}.items()))
+    name = f"{plan.corpus}.{case.source}.{case.target}.{len(first)}-{len(second)}.{plan.method}{named}.{case.seed}"
+    folder = plan.out / "fits" / name
+    if not folder.exists():
+        x, y = plan.vectors.rows(plan.corpus, case.source)[first], plan.vectors.rows(plan.corpus, case.target)[second]
+        started = time.perf_counter()
+        alignment = interlingua.align(x, y, method=plan.method, seed=case.seed, **settings)
+        translator = alignment.translator(force=True)  # a failed fit is a figure of the table too
+        translator.card["seconds"] = round(time.perf_counter() - started, 1)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        translator.save(folder)
+    translator = load(folder)
+    card = translator.card
+    return translator, {
+        "corpus": plan.corpus,
+        "method": plan.method,
+        "rows": [len(first), len(second)],
+        "verdict": card["verdict"]["status"],
+        "seconds": card.get("seconds"),
+    }
+
+
+def _documents(plan: Plan, case: Case, corpus: str, encoder: str) -> FloatArray:
+    """Return what is measured on: another corpus whole, of the fit's own the texts held out."""
+    rows = plan.vectors.rows(corpus, encoder)
+    return rows[_split(plan, case)[0]] if corpus == plan.corpus else rows
+
+
+def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
+    corpus = case.column if case.column in plan.on else plan.corpus
+    a, b = case.source, case.target
+    x, y = (_documents(plan, case, corpus, encoder) for encoder in (a, b))
+    scores = evaluate(translator, x, y, pool=plan.pool, bootstrap=0).to_dict()
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for pair, way, left, right in (((a, b), "forward", x, y), ((b, a), "backward", y, x)):
+        cells = {name: scores[way][name] for name in ("cosine", "top1", "mean_rank")}
+        if x.shape[1] == y.shape[1]:
+            naive = evaluate(_Naive(), left, right, pool=plan.pool, bootstrap=0).to_dict()["forward"]
+            cells |= {f"naive_{name}": naive[name] for name in ("cosine", "top1", "mean_rank")}
+        if plan.oracle_rows:
+            cells |= _oracle(left[: plan.oracle_rows], right[: plan.oracle_rows], case.seed)
+        found[pair] = {name: float(value) for name, value in cells.items()}
+    return found
+
+
+class _Naive:
+    """No translation at all."""
+
+    def translate(self, x: Any) -> Any:
+        return x
+
+    def invert(self, y: Any) -> Any:
+        return y
+
+
+def _oracle(x: FloatArray, y: FloatArray, seed: int) -> dict[str, float]:
+    """Return the best coupling's figures, as the paper takes the best."""
+    from interlingua.oracles import ACROSS_WIDTHS, Oracle, match
+
+    kinds = tuple(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS
+    best = min((match(x, y, kind, seed=seed) for kind in kinds), key=lambda found: found.mean_rank)
+    return {"oracle_top1": best.top1, "oracle_mean_rank": best.mean_rank, "oracle_cosine": best.cosine}
+
+
+def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
+    from interlingua.leakage.attributes import infer_attributes, truth_matrix
+
+    corpus = case.column
+    labels = plan.vectors.labels(corpus)
+    kept = np.array([bool(own) for own in labels])
+    names = label_names(labels)
+    truth = truth_matrix([own for own in labels if own], names)
+    x, y = (plan.vectors.rows(corpus, encoder)[kept] for encoder in (case.source, case.target))
+    found = {}
+    for a, b, victim, known, carried in (
+        (case.source, case.target, x, y, translator.translate(x)),
+        (case.target, case.source, y, x, translator.invert(y)),
+    ):
+        scores = infer_attributes(
+            carried,
+            plan.vectors.label_rows(corpus, b),
+            truth,
+            names,
+            naive=victim,
+            ideal=known,
+            ks=(plan.k,),
+            seed=case.seed,
+        )
+        tops = {way: float(measured.top_k[plan.k]) for way, measured in scores.ways.items()}
+        found[a, b] = {"top": tops.pop("translated"), **tops}
+    return found
+
+
+def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
+    from interlingua.leakage.inversion import KeywordDecoder
+    from interlingua.leakage.inversion.scores import score_keywords
+
+    held, *sides = _split(plan, case)
+    public = np.concatenate(sides)
+    texts, documents = plan.vectors.texts(plan.corpus), plan.vectors.texts(case.column)
+    if case.column == plan.corpus:
+        documents = [documents[i] for i in held]
+    x, y = (_documents(plan, case, case.column, encoder) for encoder in (case.source, case.target))
+    found = {}
+    for a, b, known, carried in (
+        (case.source, case.target, y, translator.translate(x)),
+        (case.target, case.source, x, translator.invert(y)),
+    ):
+        rows = plan.vectors.rows(plan.corpus, b)[public]
+        others = [encoder for encoder in plan.encoders if encoder not in (a, b)]
+        stand_in = plan.vectors.rows(plan.corpus, others[0])[public] if others else None
+        decoder = KeywordDecoder.fit(rows, [texts[i] for i in public], stand_in=stand_in, seed=case.seed)
+        ours, ideal = (
+            score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed) for z in (carried, known)
+        )
+        found[a, b] = {
+            "leak_rate": float(ours["leak_rate"].value),
+            "control": float(ours["leak_rate"].control or np.nan),
+            "precision": float(ours["precision"].value),
+            "ideal": float(ideal["leak_rate"].value),
+        }
+    return found

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from command_line import Run
+from interlingua.bench import PAPER, TABLES, Plan, Vectors, page, run
+from interlingua.bench.encode import DATASETS, MODELS, Maker
+from interlingua.bench.paper import cell, span
+from interlingua.errors import InputError, MissingExtraError
+from interlingua.evaluation import evaluate
+
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
+TOPICS = 6
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Two corpora under three encoders, which are rotations of one latent; texts and topics follow from it."""
+    frames = {name: np.linalg.qr(rng.standard_normal((16, 16)))[0] for name in ("red", "green", "blue")}
+    topics = rng.standard_normal((TOPICS, 16))
+    stories = topics[np.arange(40) % TOPICS] + rng.standard_normal((40, 16))
+    path = tmp_path / "vectors"
+    path.mkdir()
+    for corpus, n in (("news", 900), ("mail", 120)):
+        story = rng.integers(40, size=n)
+        latent = stories[story] + 0.2 * rng.standard_normal((n, 16))
+        lines = [{"text": f"{WORDS[s % 8]}{'abcde'[s // 8]} and more", "label": [f"topic_{s % TOPICS}"]} for s in story]
+        (path / f"{corpus}.texts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        for name, frame in frames.items():
+            np.save(path / f"{corpus}.{name}.npy", (latent @ frame).astype(np.float16))
+            np.save(path / f"{corpus}.labels.{name}.npy", (topics @ frame)[None].astype(np.float32))
+    return path
+
+
+def plan(folder: Path, table: str, **changes: Any) -> Plan:
+    """A plan of fits that do nothing but rotate at random: what is tested here is the protocol."""
+    given = {"encoders": ("red", "green"), "seeds": (0, 1), "pool": 100, "method": "random-rotation", **changes}
+    return Plan(table, Vectors(folder), folder.parent / "out", "news", **given)
+
+
+def test_the_paper_s_tables_are_whole() -> None:
+    assert set(PAPER) == set(TABLES)
+    assert len(PAPER["in-distribution"]["pairs"]) == len(PAPER["attributes"]["pairs"]) == 20
+    assert cell("in-distribution", "gtr -> gte", "nq") == {"cosine": 0.87, "top1": 0.93, "mean_rank": 2.31}
+    assert cell("attributes", "gra -> gtr", "tweets") is None
+    assert cell("attributes", "granite -> gtr", "mimic") == {"top": 0.19}
+    assert span("in-distribution", "nq", "top1") == (0.82, 1.0)
+    for table in PAPER.values():
+        for pair in table["pairs"]:
+            assert pair == "best pair" or set(pair.split(" -> ")) <= set(MODELS)
+
+
+def test_every_pair_is_measured_both_ways_and_a_second_run_adds_nothing(folder: Path) -> None:
+    asked = plan(folder, "in-distribution", encoders=("red", "green", "blue"))
+    seen: list[str] = []
+    records = run(asked, note=lambda case: seen.append(case.key))
+    assert len(seen) == len(set(seen)) == 3 * 2
+    assert {record["pair"] for record in records} == {
+        f"{a} -> {b}" for a in ("red", "green", "blue") for b in ("red", "green", "blue") if a != b
+    }
+    assert run(asked, note=lambda case: pytest.fail("measured twice")) == records
+    assert run(plan(folder, "in-distribution")) == [
+        record for record in records if set(record["pair"].split(" -> ")) == {"red", "green"}
+    ]
+
+
+def test_texts_of_the_fit_are_never_those_it_is_measured_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import interlingua
+
+    fits: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+    align = interlingua.align
+
+    def spy(x: Any, y: Any, **settings: Any) -> Any:
+        fits.append((x, y))
+        return align(x, y, **settings)
+
+    scored: list[Any] = []
+
+    def look(translator: Any, x: Any, y: Any, **settings: Any) -> Any:
+        scored.append(x)
+        return evaluate(translator, x, y, **settings)
+
+    monkeypatch.setattr(interlingua, "align", spy)
+    monkeypatch.setattr("interlingua.bench.runs.evaluate", look)
+    run(plan(folder, "in-distribution", seeds=(0,)))
+    rows = {name: np.load(folder / f"news.{name}.npy").astype(np.float32) for name in ("red", "green")}
+
+    def texts(part: Any, name: str) -> set[int]:
+        at = {row.tobytes(): i for i, row in enumerate(rows[name])}
+        return {at[row.tobytes()] for row in part}
+
+    (x, y), held = fits[0], texts(scored[0], "red")
+    sides = texts(x, "red"), texts(y, "green")
+    assert not sides[0] & sides[1]
+    assert not held & (sides[0] | sides[1])
+    assert len(held) == 300
+
+
+def test_tables_share_fits(folder: Path) -> None:
+    run(plan(folder, "in-distribution"))
+    before = sorted((folder.parent / "out" / "fits").iterdir())
+    run(plan(folder, "out-of-distribution", on=("mail",)))
+    run(plan(folder, "seeds"))
+    assert sorted((folder.parent / "out" / "fits").iterdir()) == before
+
+
+def test_an_oracle_and_the_naive_map_stand_beside_ours(folder: Path) -> None:
+    pytest.importorskip("ot")
+    (there, _) = run(plan(folder, "in-distribution", seeds=(0,), oracle_rows=60))
+    assert there["figures"]["oracle_top1"] == 1.0  # a rotation keeps all distances
+    assert there["figures"]["naive_top1"] < 0.1
+    assert there["verdict"] == "failed"
+    assert "| red -> green | news | 1 | 1 failed |" in page("in-distribution", [there])
+
+
+def test_fewer_rows_of_the_source_only(folder: Path) -> None:
+    records = run(plan(folder, "data-efficiency", seeds=(0,), rows=(100, 200)))
+    assert [record["rows"] for record in records[::2]] == [[100, 300], [200, 300]]
+    assert [record["column"] for record in records[::2]] == ["100", "200"]
+
+
+def test_labels_of_another_corpus(folder: Path) -> None:
+    true = plan(folder, "attributes", seeds=(0,), on=("mail",))
+    (there, back) = run(true)
+    for record in (there, back):
+        assert record["figures"]["ideal"] > 0.6 > record["figures"]["top"]
+        assert set(record["figures"]) == {"top", "majority", "shuffled", "naive", "ideal"}
+
+
+def test_words_of_held_out_texts_and_of_another_corpus(folder: Path) -> None:
+    records = run(plan(folder, "inversion", seeds=(0,), on=("news", "mail")))
+    assert [record["column"] for record in records] == ["news", "news", "mail", "mail"]
+    for record in records:
+        assert record["figures"]["ideal"] > record["figures"]["leak_rate"]
+
+
+def test_the_share_of_seeds_that_converge(folder: Path) -> None:
+    made = run(plan(folder, "seeds"))
+    assert {record["figures"]["right"] for record in made} == {0.0}
+    good = [record | {"figures": record["figures"] | {"right": float(i % 2)}} for i, record in enumerate(made)]
+    assert "0.500" in page("seeds", [record | {"pair": "red -> green"} for record in good])
+
+
+def test_ours_stands_beside_the_paper_s_where_it_has_the_pair() -> None:
+    figures = {"cosine": 0.5, "top1": 0.25, "mean_rank": 12.0}
+    record = {"pair": "gtr -> gte", "column": "nq", "seed": 0, "verdict": "doubtful", "figures": figures}
+    told = page("in-distribution", [record, record | {"figures": figures | {"top1": 0.75}, "verdict": "aligned"}])
+    assert "| gtr -> gte | nq | 2 | 1 aligned, 1 doubtful | 0.500 | 0.500 | 0.250 | 12.00 |  |  |" in told
+    assert "| 0.870 | 0.930 | 2.31 |" in told
+    assert "Its own pairs on nq: cosine 0.740 to 0.920, top-1 0.820 to 1.000, mean rank 1.00 to 5.19." in told
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "message"),
+    [
+        ("table-9", {}, "There is no table 'table-9'; choose from in-distribution"),
+        ("seeds", {"encoders": ("red",)}, "news is there under red; two are needed"),
+        ("seeds", {"encoders": ()}, "under no encoder"),
+        ("clip", {}, "needs an encoder called clip; there are red, green"),
+        ("attributes", {}, "measured on other corpora than the fit's"),
+        ("data-efficiency", {}, "needs the numbers of source rows"),
+        ("seeds", {"rows": (1, 2)}, "takes one number of rows and got 2"),
+        ("seeds", {"seeds": ()}, "No seed was given"),
+        ("seeds", {"encoders": ("red", "../green")}, "'../green' names no corpus or encoder"),
+    ],
+)
+def test_a_plan_without_a_cell_is_refused(folder: Path, table: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan(folder, table, **changes)
+
+
+def test_missing_vectors_are_named(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"news\.black\.npy is not there; the folder has mail\.blue\.npy.*--encode"):
+        run(plan(folder, "seeds", encoders=("red", "black")))
+
+
+def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stand in for the two libraries that reach a hub; returns what they were asked."""
+    asked: dict[str, Any] = {"models": [], "datasets": [], "lengths": []}
+
+    class Model:
+        max_seq_length = 512
+
+        def __init__(self, name: str, **options: Any) -> None:
+            asked["models"].append((name, options["revision"], options["trust_remote_code"]))
+            if "absent" in name:
+                raise OSError("no such model\nmore")
+
+        def encode(self, texts: list[str], **options: Any) -> Any:
+            asked["lengths"].append(self.max_seq_length)
+            return np.array([[len(text), text.count("e"), 1.0] for text in texts])
+
+    def load_dataset(name: str, config: str | None, *, split: str, streaming: bool) -> Any:
+        asked["datasets"].append((name, config, split))
+        if name == DATASETS["enron"].name:
+            raise OSError("no network")
+        if name == DATASETS["nq"].name:
+            return iter([{"text": f"passage {i} {'e' * (i % 5)}"} for i in range(50)])
+        return iter([{"text": f"tweet {i}", "label_name": ["Arts & Culture", f"topic_{i % 3}"]} for i in range(20)])
+
+    modules = {
+        "sentence_transformers": SimpleNamespace(SentenceTransformer=Model),
+        "datasets": SimpleNamespace(load_dataset=load_dataset),
+    }
+    monkeypatch.setattr("interlingua.bench.encode.require", lambda module, extra: modules[module])
+    return asked
+
+
+def test_what_is_missing_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = hub(monkeypatch)
+    vectors = Vectors(tmp_path / "new")
+    maker = Maker(vectors, {"mine": "a/model@abc"}, limit=30)
+    for encoder in ("gtr", "mine"):
+        maker.make("nq", encoder)
+        maker.make("tweets", encoder, labels=True)
+    assert asked["datasets"] == [
+        ("jxm/nq_corpus_dpr", None, "train"),
+        ("cardiffnlp/tweet_topic_multilingual", "en", "test"),
+    ]
+    assert {name for name in asked["models"]} == {(MODELS["gtr"], None, False), ("a/model", "abc", False)}
+    assert set(asked["lengths"]) == {64}
+    assert vectors.encoders("nq") == vectors.encoders("tweets") == ("gtr", "mine")
+    assert vectors.rows("nq", "gtr").shape == (30, 3)
+    assert np.allclose(np.linalg.norm(vectors.rows("nq", "gtr"), axis=1), 1, atol=1e-3)
+    assert vectors.labels("tweets")[1] == ("Arts & Culture", "topic_1")
+    assert vectors.label_rows("tweets", "mine").shape[1:] == (4, 3)
+    count = len(asked["models"])
+    maker.make("tweets", "mine", labels=True)
+    assert len(asked["models"]) == count
+    assert not list(vectors.path.glob("*.part"))
+
+
+def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch)
+    (tmp_path / "notes.jsonl").write_text(
+        '{"text": "a note", "label": "heart"}\n{"text": "another", "label": ["lung"]}\n'
+    )
+    (tmp_path / "plain.txt").write_text("one\ntwo three\n")
+    files = {"mimic": tmp_path / "notes.jsonl", "plain": tmp_path / "plain.txt"}
+    maker = Maker(Vectors(tmp_path / "new"), files=files)
+    maker.make("mimic", "gte", labels=True)
+    maker.make("plain", "gte")
+    assert maker.vectors.labels("mimic") == [("heart",), ("lung",)]
+    assert maker.vectors.texts("plain") == ["one", "two three"]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "encoder", "message"),
+    [
+        ("mimic", "gtr", "Nobody here knows the corpus 'mimic'.*--text mimic=FILE"),
+        ("nq", "bert", "Nobody here knows the encoder 'bert'.*--model bert=MODEL"),
+        ("nq", "absent", r"The encoder absent \(absent\) cannot be loaded: no such model$"),
+        ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).*--text enron=FILE"),
+    ],
+)
+def test_what_nobody_can_make_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, encoder: str, message: str
+) -> None:
+    hub(monkeypatch)
+    with pytest.raises(InputError, match=message):
+        Maker(Vectors(tmp_path), {"absent": "absent"}).make(corpus, encoder)
+    assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob("*.part"))
+
+
+def test_without_the_extra_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'interlingua\[bench\]'"):
+        Maker(Vectors(tmp_path)).make("nq", "gtr")
+
+
+def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None:
+    where = ("--vectors", folder, "--out", folder.parent / "out", "--corpus", "news", "--pool", 100)
+    ran = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2", "--json")
+    assert ran.code == 0, ran.err
+    assert len(ran.json["records"]) == 3 * 2 * 2
+    told = (folder.parent / "out" / "in-distribution.md").read_text("utf-8")
+    assert "| blue -> green | news | 2 | 2 failed |" in told
+    again = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2")
+    assert "Paper: Table 2" in again.out
+    assert "green -> red" in again.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--seeds", "3"), "write FIRST:END"),
+        (("--seeds", "2:2"), "write FIRST:END"),
+        (("--encode", "--model", "mine"), "write NAME=VALUE"),
+        (("--encoder", "red", "--encoder", "black"), "news.black.npy is not there"),
+    ],
+)
+def test_the_command_refuses(run: Run, folder: Path, options: tuple[str, ...], message: str) -> None:
+    ran = run("bench", "seeds", "--vectors", folder, "--out", folder.parent / "out", "--corpus", "news", *options)
+    assert ran.code == 2
+    assert message in ran.err.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_ablations_train_the_paper_s_method_cold(folder: Path) -> None:
+    pytest.importorskip("torch")
+    settings = {"start": "cold", "steps": 20}
+    records = run(plan(folder, "ablations", seeds=(0,), method="adversarial", settings=settings))
+    assert [record["column"] for record in records[::2]] == ["full", "-vsp", "-cycle", "-latent", "-vsp -cycle"]
+    assert len({record["figures"]["cosine"] for record in records[::2]}) == 5
