@@ -26,6 +26,7 @@ from interlingua.cli import (
     inspect,
     migrate,
     search,
+    serve,
     translate,
 )
 from interlingua.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
@@ -57,6 +58,7 @@ for command in (
     identify.identify,
     audit.audit,
     bench.bench,
+    serve.serve,
     inspect.inspect,
     doctor.doctor,
     demo.demo,

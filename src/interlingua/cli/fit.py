@@ -155,10 +155,14 @@ def _align(
 
     source, target = spaces
     what = f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
-    with console.training_progress(what) if method == "adversarial" else console.working(what) as on_step:
-        alignment = interlingua.align(
-            source, target, pairs=pairs, method=method, seed=seed, on_step=on_step, **settings
-        )
+    with console.training_progress(what) if method == "adversarial" else console.working(what) as show:
+
+        def follow(step: dict[str, Any]) -> None:
+            journal("progress", **step)
+            if show is not None:
+                show(step)
+
+        alignment = interlingua.align(source, target, pairs=pairs, method=method, seed=seed, on_step=follow, **settings)
     for step in alignment.trace:
         journal("step", **step)
     verdict = alignment.verdict

@@ -1,0 +1,38 @@
+"""``interlingua serve``: a page to try it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interlingua.cli import console
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port of this machine that the page is at.")] = 8_765,
+    max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="The largest file taken, in MiB.")] = 1_024,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """Open a page: drop two files, watch the fit, read the verdict, translate, search across both (extra: serve).
+
+    Only this machine can reach it. Files are kept in a temporary folder that goes when the server ends.
+    """
+    from interlingua._arrays import require
+
+    uvicorn = require("uvicorn", "serve")
+    from interlingua.serve import Desk, create_app
+
+    with tempfile.TemporaryDirectory(prefix="interlingua-") as folder:
+        desk = Desk(Path(folder))
+        app = create_app(desk, port=port, max_bytes=max_mb * 2**20)
+        address = f"http://127.0.0.1:{port}"
+        console.note(f"{address} until Ctrl-C")
+        if browser:
+            typer.launch(address)
+        try:
+            uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        finally:
+            desk.stop()

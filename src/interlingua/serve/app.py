@@ -1,0 +1,185 @@
+"""Routes and guards of the page."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlingua._arrays import require
+from interlingua.errors import InputError
+from interlingua.serve.desk import Desk
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
+    """Return the page as an ASGI application.
+
+    Args:
+        desk: what it works on.
+        port: the port it will be reached at; requests for another host or port are refused, which keeps pages of
+            other sites out even when their names lead to this machine.
+        max_bytes: the largest file that is taken.
+
+    Raises:
+        MissingExtraError: the extra ``serve`` is not installed.
+    """
+    require("starlette", "serve")
+    for module in ("jinja2", "matplotlib"):
+        require(module, "serve")
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.responses import FileResponse, HTMLResponse, JSONResponse
+    from starlette.routing import Route
+
+    hosts = {f"{host}:{port}" for host in _LOOPBACK} | ({*_LOOPBACK} if port == 80 else set())
+
+    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.headers.get("host") not in hosts:
+            return _refusal(403, f"This page answers to {sorted(hosts)[0]} alone.")
+        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
+        foreign = origin is not None and origin.removeprefix("http://") not in hosts
+        if foreign or (site not in ("same-origin", "none") and request.url.path != "/"):
+            return _refusal(403, "Pages of other sites may not use this one.")
+        try:
+            response = await call(request)
+        except InputError as error:
+            response = _refusal(400, str(error))
+        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def receive(request: Request, path: Path) -> None:
+        """Write the body to a file, and nothing of it where it is too long."""
+        size = 0
+        try:
+            with path.open("wb") as stream:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > max_bytes:
+                        raise InputError(
+                            f"The file is larger than {max_bytes // 2**20:,} MiB; start with a larger --max-mb, or fit "
+                            "on the command line, which reads files where they are."
+                        )
+                    stream.write(chunk)
+        except BaseException:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            raise
+
+    async def index(request: Request) -> Response:
+        return _page(max_bytes)
+
+    async def put_file(request: Request) -> Response:
+        side = request.path_params["side"]
+        path = desk.place(side, request.query_params.get("name", "vectors"))
+        await receive(request, path)
+        return JSONResponse(await run_in_threadpool(desk.take, side, path))
+
+    async def fit(request: Request) -> Response:
+        desk.start(_whole(request, "seed", 0))
+        return JSONResponse(desk.state(), status_code=202)
+
+    async def cancel(request: Request) -> Response:
+        await run_in_threadpool(desk.stop)
+        return JSONResponse(desk.state())
+
+    async def state(request: Request) -> Response:
+        return JSONResponse(desk.state())
+
+    async def report(request: Request) -> Response:
+        # The report's own policy allows its styles; a header that does not would win.
+        return HTMLResponse(
+            desk.report().read_text("utf-8"),
+            headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"},
+        )
+
+    async def archive(request: Request) -> Response:
+        path = await run_in_threadpool(lambda: desk.archive(force=_forced(request)))
+        return FileResponse(path, filename="translator.zip")
+
+    async def translate(request: Request) -> Response:
+        way = request.query_params.get("way", "forward")
+        if way not in ("forward", "backward"):
+            raise InputError(f"There is no way {way!r}; forward and backward there are.")
+        folder = desk.folder / "given" / secrets.token_hex(8)
+        folder.mkdir(parents=True)
+        path = folder / (Path(request.query_params.get("name", "vectors.npy")).name[-80:].lstrip(".") or "vectors.npy")
+        await receive(request, path)
+        try:
+            out = await run_in_threadpool(
+                lambda: desk.translate(path, inverse=way == "backward", force=_forced(request))
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return FileResponse(out, filename=out.name)
+
+    async def search(request: Request) -> Response:
+        side, row, k = request.query_params.get("side", ""), _whole(request, "row", 0), _whole(request, "k", 10)
+        return JSONResponse(await run_in_threadpool(desk.search, side, row, min(max(k, 1), 100)))
+
+    app = Starlette(
+        routes=[
+            Route("/", index),
+            Route("/files/{side}", put_file, methods=["PUT"]),
+            Route("/fit", fit, methods=["POST"]),
+            Route("/cancel", cancel, methods=["POST"]),
+            Route("/state", state),
+            Route("/report", report),
+            Route("/translator.zip", archive),
+            Route("/translate", translate, methods=["POST"]),
+            Route("/search", search),
+        ]
+    )
+    app.add_middleware(BaseHTTPMiddleware, dispatch=guard)
+    return app
+
+
+def _refusal(code: int, message: str) -> Response:
+    from starlette.responses import JSONResponse
+
+    return JSONResponse({"error": message}, status_code=code)
+
+
+def _whole(request: Request, name: str, otherwise: int) -> int:
+    told = request.query_params.get(name, str(otherwise))
+    if not told.removeprefix("-").isdecimal() or len(told) > 12:
+        raise InputError(f"{name} is {told[:40]!r}; a whole number is needed.")
+    return int(told)
+
+
+def _forced(request: Request) -> bool:
+    return request.query_params.get("force") == "1"
+
+
+def _page(max_bytes: int) -> Response:
+    from jinja2 import Environment
+    from starlette.responses import HTMLResponse
+
+    own, report = files("interlingua.serve"), files("interlingua.report")
+    nonce = secrets.token_urlsafe(16)
+    parts: dict[str, Any] = {
+        "style": report.joinpath("style.css").read_text("utf-8") + own.joinpath("page.css").read_text("utf-8"),
+        "script": own.joinpath("page.js").read_text("utf-8"),
+        "nonce": nonce,
+        "most": max_bytes // 2**20,
+    }
+    template = own.joinpath("page.html.jinja").read_text("utf-8")
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    )
+    html = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template).render(**parts)
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})

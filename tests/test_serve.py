@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from browser import Tab, chromium
+from command_line import Rows, Run
+from interlingua.errors import MissingExtraError
+from interlingua.serve import Desk, create_app
+from interlingua.translator import load
+
+pytest.importorskip("starlette")
+pytest.importorskip("httpx")
+from starlette.testclient import TestClient
+
+PORT = 8765
+LIMIT = 200_000
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "desk")
+    made.folder.mkdir()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def page(desk: Desk) -> TestClient:
+    return TestClient(create_app(desk, port=PORT, max_bytes=LIMIT), base_url=f"http://127.0.0.1:{PORT}")
+
+
+def npy(rows: Rows) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, rows)
+    return stream.getvalue()
+
+
+def give(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    for side, rows in zip(("source", "target"), planted, strict=True):
+        answer = page.put(f"/files/{side}", params={"name": f"{side}.npy"}, content=npy(rows))
+        assert answer.json() == {"name": f"{side}.npy", "rows": len(rows), "width": rows.shape[1]}
+
+
+def wait(page: TestClient) -> dict[str, Any]:
+    deadline = time.monotonic() + 120
+    while (state := page.get("/state").json())["phase"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return dict(state)
+
+
+def ended(desk: Desk, status: str) -> None:
+    """Pretend that a fit of the two files ended so: a known translator, and the verdict that is asked for."""
+    import subprocess
+    import sys
+
+    import interlingua
+
+    source, target = (np.load(desk.folder / side / f"{side}.npy") for side in ("source", "target"))
+    pairs = np.stack([np.arange(len(source))] * 2, axis=1)
+    fit = desk.folder / "fit"
+    fit.mkdir()
+    interlingua.align(source, target, pairs=pairs).translator(force=True).save(fit / "translator")
+    (fit / "report.html").write_text("<p>report</p>")
+    (fit / "out.json").write_text(json.dumps({"status": status, "score": 0.5, "reasons": [], "evidence": []}))
+    desk._process = subprocess.Popen([sys.executable, "-c", ""])
+    desk._process.wait()
+
+
+def test_two_files_become_a_verdict_with_evidence_steps_and_a_report(
+    page: TestClient, planted: tuple[Rows, Rows]
+) -> None:
+    assert page.get("/state").json() == {"files": {}, "phase": "waiting"}
+    give(page, planted)
+    assert page.post("/fit", params={"seed": 3}).status_code == 202
+    state = wait(page)
+    assert state["phase"] == "done", state
+    assert state["verdict"]["status"] in ("aligned", "doubtful", "failed")
+    assert state["verdict"]["seed"] == 3
+    assert state["verdict"]["evidence"] or state["verdict"]["reasons"]
+    assert state["steps"]
+    report = page.get("/report")
+    assert "interlingua report" in report.text
+    assert "style-src 'unsafe-inline'" in report.headers["content-security-policy"]
+
+
+def test_the_translator_translates_and_searches(page: TestClient, desk: Desk, planted: tuple[Rows, Rows]) -> None:
+    give(page, planted)
+    ended(desk, "aligned")
+    with zipfile.ZipFile(io.BytesIO(page.get("/translator.zip").content)) as archive:
+        archive.extractall(desk.folder / "unpacked")
+    translator = load(desk.folder / "unpacked")
+    there = page.post("/translate", params={"name": "some.npy"}, content=npy(planted[0][:50]))
+    np.testing.assert_allclose(np.load(io.BytesIO(there.content)), translator.translate(planted[0][:50]), atol=1e-6)
+    back = page.post("/translate", params={"name": "some.npy", "way": "backward"}, content=npy(planted[1][:7]))
+    assert np.load(io.BytesIO(back.content)).shape == (7, planted[0].shape[1])
+    found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
+    assert found["target"][0]["row"] == 5  # the planted pair
+    assert found["target"][0]["cosine"] > 0.99
+    assert 5 not in [hit["row"] for hit in found["source"]]
+    assert len(found["source"]) == len(found["target"]) == 3
+
+
+def test_a_failed_fit_hands_nothing_out_unless_that_is_wanted(
+    page: TestClient, desk: Desk, planted: tuple[Rows, Rows]
+) -> None:
+    give(page, planted)
+    ended(desk, "failed")
+    for answer in (page.get("/translator.zip"), page.post("/translate", content=npy(planted[0]))):
+        assert answer.status_code == 400
+        assert "not to be trusted" in answer.json()["error"]
+    assert page.get("/translator.zip", params={"force": 1}).status_code == 200
+
+
+def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    give(page, planted)
+    page.post("/fit")
+    for answer in (page.post("/fit"), page.put("/files/source", params={"name": "a.npy"}, content=npy(planted[0]))):
+        assert answer.status_code == 400
+        assert "A fit is running" in answer.json()["error"]
+    assert page.post("/cancel").json()["phase"] == "stopped"
+    assert page.get("/report").json()["error"].startswith("No fit has ended yet")
+    page.post("/fit")
+    assert page.get("/state").json()["phase"] == "running"
+
+
+def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    give(page, (planted[0][:5], planted[1][:5]))
+    page.post("/fit")
+    state = wait(page)
+    assert state["phase"] == "refused"
+    assert "rows" in state["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.npy", b"no array", r"a\.npy"),
+        ("a.exe", b"MZ", r"a\.exe: unknown extension; known are"),
+        ("a.npy", b"0" * (LIMIT + 1), "larger than 0 MiB; start with a larger --max-mb"),
+        ("../../etc/passwd", b"x", "passwd"),
+    ],
+)
+def test_files_that_cannot_be_used_leave_nothing(
+    page: TestClient, desk: Desk, name: str, content: bytes, message: str
+) -> None:
+    answer = page.put("/files/source", params={"name": name}, content=content)
+    assert answer.status_code == 400
+    assert re.search(message, answer.json()["error"])
+    assert str(desk.folder) not in answer.json()["error"]
+    assert not [path for path in desk.folder.rglob("*") if path.is_file()]
+
+
+def test_a_vector_that_is_no_number_is_refused_on_arrival(page: TestClient, planted: tuple[Rows, Rows]) -> None:
+    broken = planted[0].copy()
+    broken[7, 3] = np.nan
+    answer = page.put("/files/source", params={"name": "a.npy"}, content=npy(broken))
+    assert "7" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "message"),
+    [
+        ("PUT", "/files/middle", "There is no side 'middle'"),
+        ("POST", "/fit", "There is no source and no target yet"),
+        ("POST", "/fit?seed=x", "seed is 'x'; a whole number"),
+        ("POST", "/translate?way=up", "There is no way 'up'"),
+        ("GET", "/search?side=source", "No fit has ended yet"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(page: TestClient, method: str, path: str, message: str) -> None:
+    answer = page.request(method, path)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+
+
+def test_rows_and_sides_outside_the_files_are_refused(page: TestClient, desk: Desk, planted: tuple[Rows, Rows]) -> None:
+    give(page, planted)
+    ended(desk, "aligned")
+    assert "0 to 599; 600 is not" in page.get("/search?side=target&row=600").json()["error"]
+    assert "There is no side" in page.get("/search?side=up").json()["error"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "127.0.0.1:1"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_other_sites_are_kept_out(page: TestClient, desk: Desk, headers: dict[str, str]) -> None:
+    for method, path in (("PUT", "/files/source?name=a.npy"), ("POST", "/fit"), ("GET", "/state")):
+        answer = page.request(method, path, headers=headers)
+        assert answer.status_code == 403, (method, path)
+    assert not list(desk.folder.iterdir())
+
+
+def test_the_page_runs_its_own_script_alone(page: TestClient) -> None:
+    first, second = page.get("/"), page.get("/")
+    policy = first.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert policy != second.headers["content-security-policy"]
+    assert first.headers["x-content-type-options"] == "nosniff"
+    assert "http://" not in first.text
+    assert "https://" not in first.text
+
+
+def test_without_the_extra_it_says_which(desk: Desk, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    ran = run("serve", "--no-browser")
+    assert ran.code == 2
+    assert "pip install 'interlingua[serve]'" in ran.err.replace("\n", " ")
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(MissingExtraError, match=r"interlingua\[serve\]"):
+        create_app(desk, port=PORT, max_bytes=LIMIT)
+
+
+@pytest.fixture
+def served(desk: Desk) -> Iterator[str]:
+    """A real server on a free port."""
+    import socket
+
+    uvicorn = pytest.importorskip("uvicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = create_app(desk, port=port, max_bytes=10_000_000)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join()
+
+
+def until(tab: Tab, expression: str) -> None:
+    deadline = time.monotonic() + 90
+    while not tab.ask(expression):
+        assert time.monotonic() < deadline, tab.ask("document.body.innerText")
+        time.sleep(0.2)
+
+
+def test_a_person_can_do_it_all_in_a_browser(
+    served: str, desk: Desk, planted: tuple[Rows, Rows], tmp_path: Path
+) -> None:
+    for side, rows in zip(("source", "target"), planted, strict=True):
+        np.save(tmp_path / f"{side}.npy", rows)
+    with chromium() as tab:
+        tab.visit(served)
+        assert tab.ask("document.getElementById('go').disabled")
+        for side in ("source", "target"):
+            tab.choose(f"#{side}", tmp_path / f"{side}.npy")
+        until(tab, "!document.getElementById('go').disabled")
+        assert "600 rows, width 24" in tab.ask("document.getElementById('source-told').textContent")
+        tab.ask("document.getElementById('go').click()")
+        until(tab, "!document.getElementById('cancel').hidden")
+        until(tab, "!document.getElementById('found').hidden")
+        assert tab.ask("document.getElementById('status').textContent") in ("Aligned", "Doubtful", "Failed")
+        tab.ask("document.querySelector('#search button').click()")
+        until(tab, "document.querySelectorAll('#results tr').length === 20")
+        assert tab.ask("document.getElementById('error').hidden")
+        for width in (1200, 390):
+            tab.resize(width)
+            assert tab.ask("document.documentElement.scrollWidth") <= width
+        # Every control has a name that a screen reader can say.
+        named = "e.labels?.length || e.textContent.trim() || e.ariaLabel"
+        assert tab.ask(f"[...document.querySelectorAll('input,select,button')].every(e => {named})")
+        assert not tab.happened("Runtime.exceptionThrown")
