@@ -1,4 +1,4 @@
-"""Encode text corpora for ``fits.py`` and ``leakage.py``.
+"""Encode text corpora for ``fits.py``, ``leakage.py`` and ``interlingua bench``.
 
 Writes CORPUS.ENCODER.npy, float16 unit rows, the same rows for every encoder; CORPUS.texts.jsonl, their texts; and
 where labels are to be inferred CORPUS.labels.ENCODER.npy, float32 [templates, labels, d].
@@ -73,7 +73,9 @@ def main() -> None:
         rows = texts(arguments.corpora, corpus)
         kept = arguments.out / f"{corpus}.texts.jsonl"
         if not kept.exists():
-            kept.write_text("".join(json.dumps({"text": row}) + "\n" for row in rows), "utf-8")
+            carried = labels(arguments.corpora, corpus) if corpus in LABELLED else {}
+            lines = ({"text": row} | ({"label": sorted(carried[row.lower()])} if carried else {}) for row in rows)
+            kept.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
         for name in arguments.encoders:
             path = arguments.out / f"{corpus}.{name}.npy"
             if not path.exists():

@@ -42,7 +42,7 @@ class Tab:
         self.events: list[tuple[str, dict[str, Any]]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Inspector", "Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -103,6 +103,7 @@ class Tab:
             self._unread += more
         line, self._unread = self._unread.split(b"\0", 1)
         message: dict[str, Any] = json.loads(line)
+        assert message.get("method") != "Inspector.targetCrashed", "the page crashed"
         if "method" in message:
             self.events.append((message["method"], message.get("params", {})))
         return message
@@ -116,7 +117,7 @@ def chromium() -> Iterator[Tab]:
         pytest.skip(f"needs a Chromium on the PATH ({', '.join(_NAMES)})")
     (reads, commands), (answers, writes) = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
         process = subprocess.Popen(
             [sys.executable, "-c", _HAND_OVER, str(reads), str(writes), program, *flags, f"--user-data-dir={profile}"],
             pass_fds=(reads, writes),

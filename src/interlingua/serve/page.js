@@ -15,6 +15,23 @@ async function ask(path, options) {
   return answer;
 }
 
+// fetch tells nothing while a file goes up; files here are large.
+function send(path, file, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("PUT", path);
+    request.upload.addEventListener("progress", (event) => progress(event.loaded / event.total));
+    request.addEventListener("error", () => reject(new Error("The server did not answer.")));
+    request.addEventListener("load", () => {
+      if (request.status < 400) return resolve();
+      let told = `The server answered ${request.status}.`;
+      try { told = JSON.parse(request.responseText).error; } catch { /* no JSON: the status says it */ }
+      return reject(new Error(told));
+    });
+    request.send(file);
+  });
+}
+
 function fail(error) {
   at("error").hidden = !error;
   at("error").textContent = error ? error.message : "";
@@ -35,7 +52,9 @@ async function give(side, file) {
   at(`${side}-name`).textContent = file.name;
   at(`${side}-told`).textContent = "Reading ...";
   try {
-    await ask(`/files/${side}?name=${encodeURIComponent(file.name)}`, { method: "PUT", body: file });
+    await send(`/files/${side}?name=${encodeURIComponent(file.name)}`, file, (share) => {
+      at(`${side}-told`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)} %` : "Checking ...";
+    });
   } catch (error) {
     at(`${side}-told`).textContent = waiting[side];
     fail(error);
