@@ -71,7 +71,10 @@ def one(method: str, case: Case, data: Path, folder: Path) -> dict[str, Any]:
     if method == "mini-vec2vec (package)":
         from mini_vec2vec import MiniVec2Vec
 
-        there, back = (MiniVec2Vec().fit(*sides).transform for sides in ((x, y), (y, x)))
+        solvers = MiniVec2Vec(), MiniVec2Vec()
+        for solver, sides in zip(solvers, ((x, y), (y, x)), strict=True):
+            solver.fit(*sides, random_seed=case.seed, verbose=False)
+        there, back = (solver.transform for solver in solvers)
     elif hasattr(solver := aligner(method, **METHODS[method]), "maps"):
         there, back, *_ = solver.maps(x, y, seed=case.seed)
     else:  # ours come with their verdict, and are charged for it

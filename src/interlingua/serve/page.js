@@ -111,8 +111,13 @@ function tell(found) {
     const name = element("th", item.name);
     name.scope = "row";
     name.append(element("span", item.meaning, "meaning"));
-    const values = ["value", "null", "threshold"].map((part) => element("td", number(item[part]), "n"));
+    const values = Object.entries({ value: "value", null: "null", needed: "threshold" }).map(([label, part]) => {
+      const cell = element("td", number(item[part]), "n");
+      cell.dataset.label = label;
+      return cell;
+    });
     const met = document.createElement("td");
+    met.dataset.label = "met";
     met.append(element("span", item.passed ? "yes" : "no", `mark ${item.passed ? "yes" : "no"}`));
     row.append(name, ...values, met);
     return row;
