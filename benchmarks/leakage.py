@@ -2,8 +2,9 @@
 
     python benchmarks/leakage.py SUITE --vectors DIR --translators DIR --out benchmarks/results/leakage-SUITE.jsonl
 
-Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes) and
-``inversion`` (retrieval and words as text, re-identification). ``--vectors`` holds what ``encode.py`` wrote.
+Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes),
+``inversion`` (retrieval and words as text, re-identification) and ``decoder`` (the small text decoder).
+``--vectors`` holds what ``encode.py`` wrote.
 A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of
 the corpus take part in nothing and stand for the leaked documents. Fits are kept in ``--translators`` and shared by
 suites.
@@ -27,8 +28,9 @@ import numpy as np
 import interlingua as il
 from interlingua.evaluation import evaluate
 from interlingua.leakage.attributes import infer_attributes, truth_matrix
-from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
+from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder, TextDecoder
 from interlingua.leakage.inversion.scores import reidentification, reliability, score_keywords, score_texts
+from interlingua.leakage.inversion.words import tokens
 from interlingua.translator import Translator, load
 
 HELD = 2_000
@@ -42,6 +44,8 @@ FITS = (
     ("medquad", "use", "wordllama"),
     ("clickbait", "use", "wordllama"),
 )
+# The text decoder that one thread trains in minutes.
+WRITER = {"size": 4_000, "hidden": 256, "length": 16, "epochs": 4}
 # The encoder whose errors calibrate the keyword decoder: public, and neither the victim's nor the known one.
 STAND_INS = {("minilm", "model2vec"): "use", ("use", "model2vec"): "minilm", ("use", "wordllama"): "minilm"}
 
@@ -190,7 +194,40 @@ def inversion(case: Case, folders: Folders) -> dict[str, Any]:
     return {"fit": fit, "texts": len(rest), "figures": figures}
 
 
-SUITES = {"keywords": keywords, "attributes": attributes, "inversion": inversion}
+def decoder(case: Case, folders: Folders) -> dict[str, Any]:
+    """Write held-out documents with the small text decoder, and count what of it has evidence."""
+    translator, fit = fitted(case.corpus, case.victim, case.known, case.seed, folders)
+    held, rest = split(case.corpus, case.victim, case.seed, folders)
+    held = held[:500]
+    texts = folders.texts(case.corpus)
+    known = folders.rows(case.corpus, case.known)
+    documents, public = [texts[i] for i in held], [texts[i] for i in rest]
+    stand_in = folders.rows(case.corpus, STAND_INS[case.victim, case.known])[rest]
+    words = KeywordDecoder.fit(known[rest], public, stand_in=stand_in, seed=case.seed)
+    start = time.process_time()
+    writer = TextDecoder.fit(
+        known[rest], public, keywords=words, faithfulness=words.faithfulness, seed=case.seed, **WRITER
+    )
+    seconds = time.process_time() - start
+    ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
+    figures: dict[str, Any] = {}
+    for way, z in ways.items():
+        found = writer.invert(z)
+        scored = score_texts(found, documents, floor=public, seed=case.seed)
+        figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
+        written = [set(tokens(e.text or "")) for e in found]
+        true = [set(tokens(text)) for text in documents]
+        backed = [own & set(e.asserted()) for own, e in zip(written, found, strict=True)]
+        for name, sets in (("written", written), ("backed", backed)):
+            right = sum(len(own & real) for own, real in zip(sets, true, strict=True))
+            figures[way][name] = {
+                "words": sum(map(len, sets)) / len(sets),
+                "right": right / max(sum(map(len, sets)), 1),
+            }
+    return {"fit": fit, "texts": len(rest), "seconds": round(seconds, 1), "settings": WRITER, "figures": figures}
+
+
+SUITES = {"keywords": keywords, "attributes": attributes, "inversion": inversion, "decoder": decoder}
 
 
 def main() -> None:

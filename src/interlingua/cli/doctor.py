@@ -21,7 +21,8 @@ from interlingua.cli.options import AsJson
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[\w+\])?>=([0-9.]+)(?:; extra == ['\"](\w+)['\"])?")
 _STORES = ("lancedb", "postgres", "qdrant", "chroma", "milvus", "duckdb", "faiss")
-_EXTRAS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "serve", *_STORES, "ray")
+_TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
+_EXTRAS = (*_TOOLS, *_STORES)
 
 
 def doctor(as_json: AsJson = False) -> None:

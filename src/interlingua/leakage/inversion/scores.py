@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua._arrays import check_matrix, unit_rows
 from interlingua.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage._resamples import Resamples
@@ -193,6 +194,49 @@ def score_texts(
             meaning,
         )
         for name, (measure, meaning) in measures.items()
+    }
+
+
+def recoded_cosine(
+    extractions: Sequence[Extraction],
+    texts: Sequence[str],
+    vectors: npt.ArrayLike,
+    encode: Callable[[list[str]], Any],
+    *,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """Measure how near the encoding of each reconstruction lies to its vector, both less the mean of the vectors.
+
+    The last figure to look at: a method that searches for this cosine finds it, with or without a true word.
+
+    Args:
+        extractions: what was recovered of n documents; those without a text count as 0.
+        texts: the n documents; they only decide which other document is the control.
+        vectors: the vectors that were attacked [n, d].
+        encode: the known encoder.
+        seed: of the control and the resamples.
+
+    Raises:
+        InputError: not one extraction and vector a text.
+    """
+    _check_counts(extractions, texts)
+    rows = unit_rows(check_matrix(vectors, "vectors").astype(np.float32))
+    if len(rows) != len(texts):
+        raise InputError(f"There are {len(rows)} vectors for {len(texts)} documents; one each is needed.")
+    written = [e.text or "" for e in extractions]
+    again = check_matrix(encode([text or " " for text in written]), "what the encoder returned", width=rows.shape[1])
+    mean = rows.mean(axis=0)
+    rows, again = unit_rows(rows - mean), unit_rows(unit_rows(again.astype(np.float32)) - mean)
+    again = again * np.array([[bool(text)] for text in written], np.float32)
+    resamples = Resamples.draw(len(texts), seed)
+    other = wrong_documents(texts, seed)
+    return {
+        "recoded_cosine": Figure(
+            resamples.mean((again * rows).sum(axis=1).tolist()),
+            resamples.mean((again * rows[other]).sum(axis=1).tolist()),
+            None,
+            "cosine between the encoded reconstruction and the vector",
+        )
     }
 
 

@@ -1,0 +1,170 @@
+"""A small text decoder of our own: a recurrent network that writes what a vector seems to say.
+
+It is trained on public texts in the known space and writes in their manner, so most of what it writes about a private
+text is invented. Words count as recovered only where a calibrated keyword decoder asserts them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import FloatArray, check_matrix, require, unit_rows
+from interlingua.errors import InputError
+from interlingua.leakage.inversion._centring import recentred
+from interlingua.leakage.inversion.extraction import Extraction, Inverter
+
+_PIECE = re.compile(r"\w+|[^\w\s]")
+_BEGIN, _END, _OTHER = 0, 1, 2
+_SPECIAL = ("<begin>", "<end>", "<other>")
+
+
+@dataclass(frozen=True, eq=False)
+class TextDecoder:
+    """Writes a text from a vector, word by word, the likeliest first (beam search).
+
+    Attributes:
+        words: the vocabulary; the first three stand for begin, end and all other words.
+        mean: of the known space [d].
+        weights: the network's, by name.
+        length: most words written.
+        keywords: where the claims of an extraction are taken from; without one none are made.
+        beams: texts followed at a time.
+    """
+
+    words: tuple[str, ...]
+    mean: FloatArray
+    weights: dict[str, npt.NDArray[np.float32]]
+    length: int
+    keywords: Inverter | None = None
+    beams: int = 4
+    name: str = "decoder"
+
+    @classmethod
+    def fit(
+        cls,
+        vectors: npt.ArrayLike,
+        texts: Sequence[str],
+        *,
+        keywords: Inverter | None = None,
+        faithfulness: float = 1.0,
+        size: int = 6_000,
+        hidden: int = 384,
+        length: int = 24,
+        epochs: int = 8,
+        batch: int = 128,
+        lr: float = 2e-3,
+        seed: int = 0,
+        device: str = "cpu",
+        report: Callable[[dict[str, float]], None] = lambda step: None,
+    ) -> TextDecoder:
+        """Train on a public corpus.
+
+        Args:
+            vectors: the corpus in the known space [n, d].
+            texts: its n texts.
+            keywords: as the attribute.
+            faithfulness: the cosine that translations will have with the truth; training vectors get noise to match,
+                which teaches the network how little of a direction to believe.
+            size: words of the vocabulary, the most frequent ones.
+            hidden: units of the recurrent layer.
+            length: most words of a text.
+            epochs: passes over the corpus.
+            batch: texts a step.
+            lr: learning rate at the beginning; it falls to zero along a cosine.
+            seed: of weights, order and noise.
+            device: where it trains.
+            report: called after each epoch with its mean loss in nats a word.
+
+        Raises:
+            InputError: not one text a vector, too few of them, or a faithfulness outside (0, 1].
+            MissingExtraError: torch is not installed.
+        """
+        rows = unit_rows(check_matrix(vectors, "the corpus", min_rows=50).astype(np.float32))
+        if len(texts) != len(rows):
+            raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
+        if not 0 < faithfulness <= 1:
+            raise InputError(f"faithfulness is {faithfulness}; a cosine above 0 and up to 1 is needed.")
+        require("torch", "neural")
+        from interlingua.leakage.inversion._decoder_net import train
+
+        pieces = [pieces_of(text)[:length] for text in texts]
+        counts = Counter(piece for own in pieces for piece in own)
+        words = (*_SPECIAL, *(word for word, _ in counts.most_common(size)))
+        at = {word: i for i, word in enumerate(words)}
+        tokens = np.full((len(pieces), length + 2), _END, np.int64)
+        tokens[:, 0] = _BEGIN
+        for row, own in zip(tokens, pieces, strict=True):
+            row[1 : 1 + len(own)] = [at.get(piece, _OTHER) for piece in own]
+        mean = rows.mean(axis=0)
+        centred = unit_rows(rows - mean)
+        # Noise of this size leaves unit vectors at that mean cosine.
+        noise = float(np.sqrt((1 / faithfulness**2 - 1) / rows.shape[1]))
+        weights = train(
+            centred, tokens, len(words), hidden=hidden, noise=noise, epochs=epochs, batch=batch, lr=lr, seed=seed,
+            device=device, report=report,
+        )  # fmt: skip
+        return cls(words, mean, weights, length, keywords)
+
+    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
+        """Return a text for every vector [n, d], with the words that have evidence.
+
+        Raises:
+            InputError: another width than the corpus had.
+            MissingExtraError: torch is not installed.
+        """
+        require("torch", "neural")
+        from interlingua.leakage.inversion._decoder_net import write
+
+        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
+        centred = unit_rows(recentred(rows, self.mean))
+        written = write(self.weights, centred, self.length, self.beams, (_BEGIN, _END, _OTHER))
+        claims = [Extraction()] * len(rows) if self.keywords is None else self.keywords.invert(vectors)
+        texts = (" ".join(self.words[i] for i in own) for own in written)
+        return [replace(claim, text=text) for claim, text in zip(claims, texts, strict=True)]
+
+    def save(self, path: str | Path) -> Path:
+        """Write the decoder, without its keyword decoder, as one .safetensors and return its path."""
+        from safetensors.numpy import save_file
+
+        path = Path(path)
+        told = {"format": "interlingua-decoder-1", "words": json.dumps(self.words), "length": str(self.length)}
+        part = path.with_name(f"{path.name}.part")
+        save_file({**self.weights, "mean": self.mean}, part, metadata=told)
+        part.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path, *, keywords: Inverter | None = None) -> TextDecoder:
+        """Read a decoder.
+
+        Raises:
+            InputError: the file is no decoder.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy") as file:
+                told: dict[str, Any] = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{path} cannot be read as .safetensors ({error}); give what TextDecoder.save wrote."
+            ) from error
+        if told.get("format") != "interlingua-decoder-1" or "mean" not in weights:
+            raise InputError(f"{path} holds no decoder; give what TextDecoder.save wrote.")
+        mean = weights.pop("mean")
+        return cls(tuple(json.loads(told["words"])), mean, weights, int(told["length"]), keywords)
+
+
+def pieces_of(text: str) -> list[str]:
+    """Return the words and marks of a text in lower case."""
+    return _PIECE.findall(text.lower())

@@ -1,0 +1,144 @@
+"""Guided decoding: a language model proposes, the known encoder decides.
+
+After the zero-shot inversion of Zhang, Morris and Shmatikov (arXiv 2504.00147), which the paper uses: a beam of texts
+grows word by word, and the texts stay whose encoding lies nearest to the vector. Nothing is trained. What it writes is
+fluent whether or not it is true, so only words that a calibrated keyword decoder asserts count as recovered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._arrays import FloatArray, check_matrix, require, unit_rows
+from interlingua.errors import InputError
+from interlingua.leakage.inversion.extraction import Extraction, Inverter
+
+# A text and how many continuations; back come (continuation, log-probability), the likeliest first.
+Propose = Callable[[str, int], Sequence[tuple[str, float]]]
+Encode = Callable[[list[str]], Any]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, eq=False)
+class GuidedDecoder:
+    """Beam search over texts by the cosine of their encoding with the vector.
+
+    Attributes:
+        propose: the language model, see :func:`causal_lm`.
+        encode: the known encoder, texts to vectors [n, d].
+        mean: of the known space [d]; subtracted before cosines are taken, without which all texts are near everything.
+        words: where its claims are taken from, usually a :class:`KeywordDecoder`; they also begin the prompt.
+        beams: texts kept at each step.
+        branch: continuations tried of each.
+        steps: continuations a text may have.
+        fluency: weight of the mean log-probability beside the cosine.
+        prompt: what the model reads first; ``{words}`` is where the asserted words go.
+    """
+
+    propose: Propose
+    encode: Encode
+    mean: FloatArray
+    words: Inverter | None = None
+    beams: int = 6
+    branch: int = 12
+    steps: int = 24
+    fluency: float = 0.02
+    prompt: str = "{words}:"
+    name: str = "guided"
+
+    def __post_init__(self) -> None:
+        """Refuse a search that cannot begin."""
+        for name in ("beams", "branch", "steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed.")
+
+    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
+        """Return a text for every vector [n, d], with its cosine and the words that have evidence.
+
+        Raises:
+            InputError: another width than the known space's, or an encoder that gives one.
+        """
+        rows = self._centred(vectors, "vectors")
+        claims = [Extraction()] * len(rows) if self.words is None else self.words.invert(vectors)
+        return [self._write(row, claim) for row, claim in zip(rows, claims, strict=True)]
+
+    def _write(self, row: FloatArray, claim: Extraction) -> Extraction:
+        prompt = self.prompt.format(words=", ".join(claim.asserted()))
+        beam, best = [("", 0.0, 0)], ("", -np.inf)
+        for _ in range(self.steps):
+            grown: dict[str, tuple[float, int]] = {}
+            for text, logp, length in beam:
+                for more, p in self.propose(prompt + text, self.branch):
+                    grown.setdefault(text + more, (logp + p, length + 1))
+            texts = [text for text in grown if text.strip()]
+            if not texts:
+                break
+            cosines = self._centred(self.encode([text.strip() for text in texts]), "what the encoder returned") @ row
+            scores = [c + self.fluency * grown[t][0] / grown[t][1] for t, c in zip(texts, cosines, strict=True)]
+            order = np.argsort(-np.array(scores), kind="stable")[: self.beams]
+            beam = [(texts[i], *grown[texts[i]]) for i in order]
+            top = int(np.argmax(cosines))
+            if cosines[top] > best[1]:
+                best = texts[top].strip(), float(cosines[top])
+        return replace(claim, text=best[0], cosine=best[1] if best[0] else None)
+
+    def _centred(self, vectors: Any, what: str) -> FloatArray:
+        rows = unit_rows(check_matrix(vectors, what, width=len(self.mean)).astype(np.float32))
+        return unit_rows(rows - self.mean)
+
+
+def causal_lm(name: str | Path, *, revision: str | None = None, device: str = "cpu") -> Propose:
+    """Return a causal language model of the user's as a source of continuations.
+
+    Only safetensors are loaded and no code of the repository is run.
+
+    Args:
+        name: a folder, or a name on the hub.
+        revision: the commit; needed for a name on the hub, so that a run can be repeated and a model not be swapped.
+        device: where it runs.
+
+    Raises:
+        InputError: a hub's name without a commit, or a model that cannot be loaded.
+        MissingExtraError: transformers or torch is not installed.
+    """
+    if not Path(name).is_dir() and not _COMMIT.fullmatch(revision or ""):
+        raise InputError(
+            f"{name} is no folder here, and revision is {revision!r}; a model of a hub needs the commit it is meant, "
+            "40 hexadecimal digits."
+        )
+    transformers, torch = require("transformers", "encoder"), require("torch", "neural")
+    safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(name), **safe)
+        model = transformers.AutoModelForCausalLM.from_pretrained(str(name), use_safetensors=True, **safe)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The language model {name} cannot be loaded: {str(error).splitlines()[0][:200]}") from error
+    model = model.to(device).eval()
+    special = set(tokenizer.all_special_ids)
+
+    def propose(text: str, k: int) -> list[tuple[str, float]]:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"].to(device)
+        if ids.shape[1] == 0:
+            begin = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+            ids = torch.tensor([[begin or 0]], device=device)
+        with torch.inference_mode():
+            logp = model(ids).logits[0, -1].log_softmax(-1)
+        values, tokens = logp.topk(min(k + len(special), len(logp)))
+        before = tokenizer.decode(ids[0], skip_special_tokens=True)
+        found = []
+        for value, token in zip(values.tolist(), tokens.tolist(), strict=True):
+            # A token alone may lose its space; what it adds to the text does not.
+            if token not in special:
+                whole = tokenizer.decode([*ids[0].tolist(), token], skip_special_tokens=True)
+                found.append((whole[len(before) :], float(value)))
+        return found[:k]
+
+    return propose
