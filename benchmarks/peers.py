@@ -93,13 +93,15 @@ def table(records: list[dict[str, Any]]) -> str:
              "|---|--:|---|--:|--:|--:|--:|--:|"]  # fmt: skip
     for key in dict.fromkeys((r["case"], r["n"], r["method"]) for r in records):
         same = [r for r in records if (r["case"], r["n"], r["method"]) == key]
+        name = key[0].replace(" | ", " to ")
         fits = [r for r in same if "forward" in r]
         if not fits:
-            lines.append(f"| {key[0]} | {key[1]:,} | {key[2]} | {len(same)} | {same[0]['skipped']} | | | |")
+            why = same[0]["skipped"].split(" with gufunc")[0]
+            lines.append(f"| {name} | {key[1]:,} | {key[2]} | {len(same)} | {why} | | | |")
             continue
         top1, rank = ([r["forward"][k] for r in fits] for k in ("top1", "mean_rank"))
         lines.append(
-            f"| {key[0]} | {key[1]:,} | {key[2]} | {len(fits)} | {np.median(top1):.3f} ({min(top1):.3f}) "
+            f"| {name} | {key[1]:,} | {key[2]} | {len(fits)} | {np.median(top1):.3f} ({min(top1):.3f}) "
             f"| {np.median(rank):.1f} ({max(rank):.1f}) | {np.median([r['seconds'] for r in fits]):.0f} "
             f"| {max(r['peak_mb'] for r in fits):,} |"
         )
@@ -123,9 +125,11 @@ def picture(records: list[dict[str, Any]], path: Path) -> None:
             axes.plot(*zip(*dots, strict=True), "o", color=line.get_color(), alpha=0.5)
     axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
     axes.set_xticks([1000, 2000, 4398], ["1,000", "2,000", "4,398"])
+    axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8)
     figure.tight_layout()
-    figure.savefig(path)
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    plt.close(figure)
 
 
 def main() -> None:

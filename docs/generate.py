@@ -44,7 +44,10 @@ def commands() -> str:
 
 def tables() -> str:
     """Return the tables of all fits and of the verdict."""
+    import peers as p
     import tables as t
+
+    from interlingua.bench import page
 
     records = t.load()
     later = [r for r in records if t._held_out(r)]
@@ -57,7 +60,18 @@ def tables() -> str:
         "## The verdict against the truth", "",
         "Judged on the recorded evidence by the limits of this version.", "", t.confusion(records), "",
         "The same for the fits that were made after the limits had been chosen:", "", t.confusion(later), "",
+        "## Against peers", "",
+        "One run, one thread a fit, seconds of processor time; top-1 and mean rank are medians over seeds.", "",
+        "```{image} peers.svg", ":alt: Top-1 of every method against rows a side", "```", "",
+        p.table(_records(RESULTS / "peers.jsonl")), "",
+        "# The paper's tables", "",
+        "Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by `interlingua bench`.", "",
+        *(page(path.stem, _records(path)) for path in sorted((RESULTS / "paper").glob("*.jsonl"))),
     ])  # fmt: skip
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def pictures(folder: Path) -> None:
@@ -66,6 +80,7 @@ def pictures(folder: Path) -> None:
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
+    import peers as p
     import tables as t
 
     from interlingua.aligners.verify import EXCESS, LIFT
@@ -86,6 +101,8 @@ def pictures(folder: Path) -> None:
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
     axes.minorticks_off()
     _save(figure, folder / "sizes.svg")
+
+    p.picture(_records(RESULTS / "peers.jsonl"), folder / "peers.svg")
 
     figure, axes = plt.subplots(figsize=(6.4, 3.9))
     for r in fits:
