@@ -104,15 +104,16 @@ class Desk:
 
     def stop(self) -> None:
         """End a fit that is running."""
-        if self.running:
-            assert self._process is not None  # noqa: S101 - running says so
-            self._stopped = True
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self._stopped = True
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def clear(self) -> None:
         """Forget the fit and keep the files."""

@@ -51,7 +51,7 @@ def train(
 ) -> Weights:
     """Train by the likelihood of each next word and return the weights."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         net = Net(rows.shape[1], v, hidden).to(device)
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(net.parameters(), lr)
