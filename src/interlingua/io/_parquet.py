@@ -138,7 +138,8 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
     value = kind.value_type
     if not (pa.types.is_floating(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)):
         return None
-    dtype: np.dtype[Any] = np.dtype(value.to_pandas_dtype())
+    # `to_pandas_dtype` wants pandas itself in older versions of pyarrow.
+    dtype: np.dtype[Any] = pa.array([], value).to_numpy(zero_copy_only=False).dtype
     return dtype
 
 
