@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -15,7 +20,7 @@ import pytest
 
 from browser import Tab, chromium
 from command_line import Rows, Run
-from interlingua.errors import MissingExtraError
+from interlingua.errors import InputError, MissingExtraError
 from interlingua.serve import Desk, create_app
 from interlingua.translator import load
 
@@ -135,6 +140,28 @@ def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, pla
     assert page.get("/state").json()["phase"] == "running"
 
 
+def test_a_file_that_arrives_while_a_fit_begins_does_not_orphan_it(
+    page: TestClient, desk: Desk, planted: tuple[Rows, Rows]
+) -> None:
+    give(page, planted)
+    path = desk.place("source", "late.npy")
+    path.write_bytes(npy(planted[0]))
+    desk.start(0)
+    with pytest.raises(InputError, match="A fit is running; wait for it or cancel it first"):
+        desk.take("source", path)
+    assert desk.running
+    assert desk.state()["files"]["source"]["name"] == "source.npy"
+    assert not path.exists()
+
+
+def test_two_files_for_one_side_do_not_mix(desk: Desk, planted: tuple[Rows, Rows]) -> None:
+    first, second = desk.place("source", "a.npy"), desk.place("source", "a.npy")
+    first.write_bytes(npy(planted[0]))
+    second.write_bytes(npy(planted[1]))
+    assert desk.take("source", first)["width"] == planted[0].shape[1]
+    assert desk.take("source", second)["width"] == planted[1].shape[1]
+
+
 def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
     give(page, (planted[0][:5], planted[1][:5]))
     page.post("/fit")
@@ -222,8 +249,6 @@ def test_the_page_runs_its_own_script_alone(page: TestClient) -> None:
 
 
 def test_without_the_extra_it_says_which(desk: Desk, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     ran = run("serve", "--no-browser")
     assert ran.code == 2
@@ -233,15 +258,42 @@ def test_without_the_extra_it_says_which(desk: Desk, monkeypatch: pytest.MonkeyP
         create_app(desk, port=PORT, max_bytes=LIMIT)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "interlingua", "serve", "--no-browser", "--port", str(free_port())]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "until Ctrl-C" in line
+        port = int(re.findall(r":(\d+) until", line)[0])
+        deadline = time.monotonic() + 30
+        while not listening(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert list(tmp_path.glob("interlingua-*"))
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    assert not list(tmp_path.glob("interlingua-*"))
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture
 def served(desk: Desk) -> Iterator[str]:
     """A real server on a free port."""
-    import socket
-
     uvicorn = pytest.importorskip("uvicorn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     app = create_app(desk, port=port, max_bytes=10_000_000)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)

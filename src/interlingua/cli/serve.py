@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +27,8 @@ def serve(
     uvicorn = require("uvicorn", "serve")
     from interlingua.serve import Desk, create_app
 
+    # The server hands a signal on when it has shut down; the default answer to this one would skip what follows it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="interlingua-") as folder:
         desk = Desk(Path(folder))
         app = create_app(desk, port=port, max_bytes=max_mb * 2**20)

@@ -37,6 +37,7 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
     for module in ("jinja2", "matplotlib"):
         require(module, "serve")
     from starlette.applications import Starlette
+    from starlette.background import BackgroundTask
     from starlette.concurrency import run_in_threadpool
     from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.responses import FileResponse, HTMLResponse, JSONResponse
@@ -124,7 +125,7 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return FileResponse(out, filename=out.name)
+        return FileResponse(out, filename=out.name, background=BackgroundTask(shutil.rmtree, folder))
 
     async def search(request: Request) -> Response:
         side, row, k = request.query_params.get("side", ""), _whole(request, "row", 0), _whole(request, "k", 10)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +45,8 @@ class Desk:
     _seconds: float = 0.0
     _translator: Translator | None = None
     _rows: dict[str, FloatArray] = field(default_factory=dict)
+    # Requests arrive in several threads; whether a fit runs must not change between the question and the act.
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def place(self, side: str, name: str) -> Path:
         """Return where an arriving file of a side is to be written; :meth:`take` makes it the side's.
@@ -53,8 +57,7 @@ class Desk:
         if side not in SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
         self._refuse_running()
-        folder = self.folder / "arriving" / side
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = self.folder / "arriving" / secrets.token_hex(8)
         folder.mkdir(parents=True)
         return folder / (_UNSAFE.sub("_", Path(name).name)[-80:].lstrip(".") or "vectors")
 
@@ -62,21 +65,23 @@ class Desk:
         """Read an arrived file once and make it the side's; what an earlier fit found goes.
 
         Raises:
-            InputError: it cannot be used.
+            InputError: it cannot be used, or a fit began while it arrived.
         """
         try:
             file = open_vectors(path)
             file.check()
+            with self._lock:
+                self._refuse_running()
+                self.clear()
+                kept = self.folder / side
+                shutil.rmtree(kept, ignore_errors=True)
+                path.parent.rename(kept)
+                self._files[side] = kept / path.name
+                return self._described(side)
         except InputError as error:
             shutil.rmtree(path.parent)
             # The folder is this page's affair; the reader knows the file by its name.
             raise InputError(str(error).replace(f"{path.parent}/", "")) from error
-        self.clear()
-        kept = self.folder / side
-        shutil.rmtree(kept, ignore_errors=True)
-        path.parent.rename(kept)
-        self._files[side] = kept / path.name
-        return self._described(side)
 
     def start(self, seed: int) -> None:
         """Begin to fit.
@@ -84,23 +89,24 @@ class Desk:
         Raises:
             InputError: a file is missing, a fit is running, or the seed cannot be used.
         """
-        self._refuse_running()
-        missing = [side for side in SIDES if side not in self._files]
-        if missing:
-            raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
-        if seed < 0:
-            raise InputError(f"seed is {seed}; a whole number from 0 on is needed.")
-        self.clear()
-        fit = self.folder / "fit"
-        fit.mkdir()
-        sides = [str(self._files[side]) for side in SIDES]
-        names = {"--out": "translator", "--report": "report.html", "--log": "log.jsonl"}
-        written = [part for option, name in names.items() for part in (option, str(fit / name))]
-        command = [sys.executable, "-m", "interlingua", "fit", *sides, *written, "--seed", str(seed)]
-        with (fit / "out.json").open("wb") as out, (fit / "err.txt").open("wb") as err:
-            # A failed fit is shown too; its translator is not handed out.
-            self._process = subprocess.Popen([*command, "--json", "--allow-failed"], stdout=out, stderr=err)
-        self._started = time.monotonic()
+        with self._lock:
+            self._refuse_running()
+            missing = [side for side in SIDES if side not in self._files]
+            if missing:
+                raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
+            if seed < 0:
+                raise InputError(f"seed is {seed}; a whole number from 0 on is needed.")
+            self.clear()
+            fit = self.folder / "fit"
+            fit.mkdir()
+            sides = [str(self._files[side]) for side in SIDES]
+            names = {"--out": "translator", "--report": "report.html", "--log": "log.jsonl"}
+            written = [part for option, name in names.items() for part in (option, str(fit / name))]
+            command = [sys.executable, "-m", "interlingua", "fit", *sides, *written, "--seed", str(seed)]
+            with (fit / "out.json").open("wb") as out, (fit / "err.txt").open("wb") as err:
+                # A failed fit is shown too; its translator is not handed out.
+                self._process = subprocess.Popen([*command, "--json", "--allow-failed"], stdout=out, stderr=err)
+            self._started = time.monotonic()
 
     def stop(self) -> None:
         """End a fit that is running."""
