@@ -18,7 +18,7 @@ from interlingua.batches import translate_batches
 from interlingua.errors import InputError
 from stores.migrations import D_IN, D_OUT, translator, unit
 
-N = 700
+N = 2_500
 
 
 def table(n: int = N) -> pa.Table:

@@ -1,6 +1,6 @@
 """Arrow record batches in, Arrow record batches out: the one function that any engine can distribute.
 
-Every row depends on itself alone, so a stream can be cut anywhere: shards, tasks and retries give the same rows.
+Every row depends on itself alone, so a stream can be cut anywhere: shards, tasks and retries give the same bytes.
 
 | engine | recipe |
 |---|---|
@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray
+from interlingua._arrays import FloatArray, row_blocks
 from interlingua.errors import InputError
 from interlingua.io._checks import choose_vectors
 from interlingua.translator import Translator
 
 # Products are made of so many rows at a time, whatever the batches are, and the last block is filled up with copies of
-# its first row: a matrix library may round differently for another number of rows.
+# its first row: a matrix library may round differently for another number of rows. It may also round a row by its place
+# in the block, which float32 products do on processors without AVX-512; so they are made in float64 and rounded.
 _BLOCK_ROWS = 1_024
 
 
@@ -31,6 +32,8 @@ def translate_batches(
     batches: Iterable[pa.RecordBatch], translator: Translator, *, column: str | None = None, inverse: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """Yield each batch with its vectors translated and every other column as it is.
+
+    Computed in float64 and rounded to the type of the vectors: `Translator.translate` gives the same to rounding.
 
     Args:
         batches: with a column of lists of float16, float32 or float64; it keeps its place and name.
@@ -46,9 +49,10 @@ def translate_batches(
         name = _vectors(batch.schema, column)
         place = batch.schema.get_field_index(name)
         rows = _matrix(batch.column(place), name)
-        blocks = [convert(_filled(rows[i : i + _BLOCK_ROWS])) for i in range(0, len(rows), _BLOCK_ROWS)]
         width = translator.d_source if inverse else translator.d_target
-        out = np.concatenate(blocks)[: len(rows)] if blocks else np.empty((0, width), rows.dtype)
+        out = np.empty((len(rows), width), rows.dtype)
+        for block in row_blocks(len(rows), _BLOCK_ROWS):
+            out[block] = convert(_filled(rows[block]))[: block.stop - block.start]
         lists = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(out).reshape(-1)), width)
         field = pa.field(name, lists.type, metadata=batch.schema.field(place).metadata)
         columns = [*batch.columns[:place], lists, *batch.columns[place + 1 :]]
@@ -56,8 +60,9 @@ def translate_batches(
 
 
 def _filled(rows: FloatArray) -> FloatArray:
-    missing = _BLOCK_ROWS - len(rows)
-    return np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)]) if missing else rows
+    filled = np.empty((_BLOCK_ROWS, rows.shape[1]))
+    filled[: len(rows)], filled[len(rows) :] = rows, rows[0]
+    return filled
 
 
 def _vectors(schema: pa.Schema, asked: str | None) -> str:
