@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, row_blocks
+from interlingua._arrays import FloatArray, check_matrix, row_blocks
 from interlingua.errors import InputError
 from interlingua.io._checks import choose_vectors
 from interlingua.translator import Translator
@@ -49,7 +49,10 @@ def translate_batches(
         name = _vectors(batch.schema, column)
         place = batch.schema.get_field_index(name)
         rows = _matrix(batch.column(place), name)
-        width = translator.d_source if inverse else translator.d_target
+        widths = translator.d_source, translator.d_target
+        wanted, width = widths[::-1] if inverse else widths
+        if len(rows):  # before it is filled up, so that what is counted is there
+            check_matrix(rows, f"column {name!r}", width=wanted)
         out = np.empty((len(rows), width), rows.dtype)
         for block in row_blocks(len(rows), _BLOCK_ROWS):
             out[block] = convert(_filled(rows[block]))[: block.stop - block.start]

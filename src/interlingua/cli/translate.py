@@ -59,9 +59,10 @@ def translate(
     scale: Annotated[float | None, typer.Option(help="What int8 vectors are multiplied with.")] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Type of the numbers written; by default that of INPUT.")] = None,
     engine: Annotated[
-        Engine, typer.Option(help="ray: Parquet or Lance in, a folder of Parquet files out, on a Ray cluster.")
+        Engine,
+        typer.Option(help="ray: Parquet or Lance in, a folder of Parquet or NAME.lance out, on a Ray cluster."),
     ] = Engine.LOCAL,
-    workers: Annotated[int | None, typer.Option(min=1, help="Batches at a time, with --engine ray.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Parts at a time, with --engine ray.")] = None,
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:
@@ -174,7 +175,8 @@ def _translate_with_ray(
     if as_json:
         console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})
     else:
-        console.note(f"Wrote {out}: {done.rows:,} rows, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
+        start = f"{done.starting_seconds:.1f} s of them until Ray was there"
+        console.note(f"Wrote {out}: {done.rows:,} rows, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
 
 
 def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> None:
