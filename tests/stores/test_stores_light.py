@@ -70,3 +70,21 @@ class TestQdrantEmbedded(StoreContract):
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
         return lambda name: f"qdrant://{tmp_path}/q#{name}.first"
+
+
+class TestQdrantEdge(StoreContract):
+    @staticmethod
+    def text_ids(n: int) -> list[str]:
+        return uuids(n)
+
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Callable[[str], str]:
+        pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+        return lambda name: f"qdrant-edge://{tmp_path}/e#{name}.first"
+
+
+class TestQdrantEdgeWithoutNames(TestQdrantEdge):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> Callable[[str], str]:
+        pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+        return lambda name: f"qdrant-edge://{tmp_path}/e#{name}"

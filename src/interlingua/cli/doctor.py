@@ -19,8 +19,8 @@ from rich.text import Text
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[\w+\])?>=([0-9.]+)(?:; extra == ['\"](\w+)['\"])?")
-_STORES = ("lancedb", "postgres", "qdrant", "chroma", "milvus", "duckdb", "faiss")
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[\w+\])?>=([0-9.]+)(?:; extra == ['\"]([\w-]+)['\"])?")
+_STORES = ("lancedb", "postgres", "qdrant", "qdrant-edge", "chroma", "milvus", "duckdb", "faiss")
 _TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
 _EXTRAS = (*_TOOLS, *_STORES)
 

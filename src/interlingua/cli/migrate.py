@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interlingua.stores.planning import Options, Plan
     from interlingua.translator import Translator
 
-STORES = "a file, or lancedb://, postgresql://, qdrant://, chroma://, milvus://, duckdb:// or faiss://"
+STORES = "a file, or lancedb://, postgresql://, qdrant://, qdrant-edge://, chroma://, milvus://, duckdb:// or faiss://"
 
 # Rows of a store that a report pictures, drawn from so many at its beginning.
 _PICTURED, _POOL = 4_096, 65_536

@@ -7,6 +7,7 @@
 | ``lancedb:///folder#table`` | LanceDB | ``lancedb`` |
 | ``postgresql://user@host/db#table.column`` | PostgreSQL with pgvector | ``postgres`` |
 | ``qdrant:///folder#collection``, ``qdrant://host:6333#collection.vector`` | Qdrant | ``qdrant`` |
+| ``qdrant-edge:///folder#shard.vector`` | Qdrant Edge | ``qdrant-edge`` |
 | ``chroma:///folder#collection``, ``chroma://host:8000#collection`` | Chroma | ``chroma`` |
 | ``milvus:///file.db#collection``, ``milvus://host:19530#collection`` | Milvus | ``milvus`` |
 | ``duckdb:///file.duckdb#table.column`` | DuckDB | ``duckdb`` |

@@ -16,6 +16,7 @@ _ADAPTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "lancedb": ("lance", "LanceStore", ("id",)),
     "postgresql": ("postgres", "PostgresStore", ("id", "host", "sslmode")),
     "qdrant": ("qdrant", "QdrantStore", ("https",)),
+    "qdrant-edge": ("edge", "EdgeStore", ()),
     "chroma": ("chroma", "ChromaStore", ("https",)),
     "milvus": ("milvus", "MilvusStore", ("https",)),
     "duckdb": ("duckdb", "DuckStore", ("id",)),

@@ -19,7 +19,7 @@ from interlingua.translator import Translator
 PAGE_ROWS = 4_096
 # An index of links and a log of changes, beside the vectors themselves.
 _OVERHEAD = 1.5
-_LOCAL = {"file", "lancedb", "chroma", "qdrant", "milvus", "duckdb", "faiss"}
+_LOCAL = {"file", "lancedb", "chroma", "qdrant", "qdrant-edge", "milvus", "duckdb", "faiss"}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +15,11 @@ import pyarrow as pa
 from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.stores._pages import borrow, first_line, give_back
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, from_documents, to_documents
+from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._records import Records, to_documents
 from interlingua.stores._url import StoreURL
 
-_DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
 _REQUEST_ROWS = 256
 
 
@@ -74,7 +73,7 @@ class QdrantStore(Store):
         if found.multivector_config:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
         first = next(self.scan(256))[0]
-        metric = next((name for name, known in _DISTANCES.items() if known == found.distance.value), None)
+        metric = metric_of(found.distance.value)
         schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
             count, found.size, metric, is_unit(first.vectors), first.ids.type, schema, self._vector or None
@@ -109,20 +108,17 @@ class QdrantStore(Store):
             points = self._client.retrieve(
                 self._collection, ids.to_pylist(), with_payload=True, with_vectors=self._asked
             )
-        if not points:
-            return Records(ids.slice(0, 0), np.empty((0, 0), np.float32)).in_order_of(ids, str(self.url))
-        return self._records(points).in_order_of(ids, str(self.url))
+        return (self._records(points) if points else none_of(ids)).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the index."""
-        hits, metric = [], self._vectors()[self._vector].distance.value
+        hits, distance = [], self._vectors()[self._vector].distance.value
         for query in np.asarray(queries, np.float32):
             with self._errors("cannot be searched"):
                 found = self._client.query_points(
                     self._collection, query=query.tolist(), using=self._vector or None, limit=k, with_payload=False
                 ).points
-            scores = np.array([point.score for point in found], np.float64)
-            hits.append(Hits([point.id for point in found], -scores if metric == "Euclid" else scores))
+            hits.append(hits_of(found, distance))
         return hits
 
     def create(self, spec: Spec) -> None:
@@ -131,7 +127,7 @@ class QdrantStore(Store):
         if self.exists() or (not spec.beside and self._client.collection_exists(self._collection)):
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
         models = self._models
-        distance = models.Distance(_DISTANCES[spec.metric])
+        distance = models.Distance(DISTANCES[spec.metric])
         with self._errors("cannot be created"):
             if spec.beside:
                 dense = models.DenseVectorConfig(size=spec.d, distance=distance)
@@ -160,7 +156,7 @@ class QdrantStore(Store):
     def upsert(self, records: Records) -> None:
         """Write points, 256 a request, and wait until they are stored."""
         ids = records.ids.to_pylist()
-        _check_ids(ids, str(self.url))
+        check_ids(ids, str(self.url))
         documents = to_documents(records.payload, len(ids), str(self.url))
         vectors = np.asarray(records.vectors, np.float32).tolist()
         models, beside = self._models, self._spec is not None and self._spec.beside
@@ -215,16 +211,7 @@ class QdrantStore(Store):
         return config if isinstance(config, dict) else {"": config} if config else {}
 
     def _records(self, points: list[Any]) -> Records:
-        found = [point.vector if not self._vector else (point.vector or {}).get(self._vector) for point in points]
-        missing = [point.id for point, vector in zip(points, found, strict=True) if vector is None]
-        if missing:
-            raise InputError(f"{self.url}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
-        documents = [point.payload or {} for point in points]
-        ids = [point.id if isinstance(point.id, int) else str(point.id) for point in points]
-        if len({type(value) for value in ids}) > 1:
-            raise InputError(f"{self.url} mixes numbers and UUIDs as ids; one kind is needed.")
-        kind = pa.uint64() if isinstance(ids[0], int) else pa.string()
-        return Records(pa.array(ids, kind), np.asarray(found, np.float32), from_documents(documents))
+        return records_of(points, self._vector, str(self.url))
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -236,18 +223,3 @@ class QdrantStore(Store):
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{self.url} {what}: {first_line(error)[:300]}") from error
-
-
-def _check_ids(ids: list[Any], where: str) -> None:
-    for value in ids:
-        if isinstance(value, int):
-            fits = 0 <= value < 2**64
-        else:
-            try:
-                fits = str(UUID(value)) == value
-            except ValueError:
-                fits = False
-        if not fits:
-            raise InputError(
-                f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Choose another target."
-            )

@@ -1,0 +1,83 @@
+"""Points of Qdrant, which its server, its embedded client and its edge engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua._arrays import FloatArray
+from interlingua.errors import InputError
+from interlingua.stores._protocol import Hits, Metric
+from interlingua.stores._records import Records, from_documents
+
+DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
+# The larger, the further away.
+_FAR = {"Euclid", "Manhattan"}
+
+
+def metric_of(distance: str) -> Metric | None:
+    """Return the metric behind Qdrant's name for it, ``None`` for Manhattan."""
+    return next((name for name, known in DISTANCES.items() if known == distance), None)
+
+
+def records_of(points: Sequence[Any], vector: str, where: str) -> Records:
+    """Return points as rows.
+
+    Args:
+        points: with ``id``, ``vector`` and ``payload``.
+        vector: name of the vectors, empty for those without a name.
+        where: the address, for refusals.
+
+    Raises:
+        InputError: points without this vector, or numbers and UUIDs side by side as ids.
+    """
+    found = [(point.vector or {}).get(vector) if vector or _named(point) else point.vector for point in points]
+    missing = [point.id for point, values in zip(points, found, strict=True) if values is None]
+    if missing:
+        raise InputError(f"{where}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
+    documents = [point.payload or {} for point in points]
+    ids = [point.id if isinstance(point.id, int) else str(point.id) for point in points]
+    if len({type(value) for value in ids}) > 1:
+        raise InputError(f"{where} mixes numbers and UUIDs as ids; one kind is needed.")
+    kind = pa.uint64() if isinstance(ids[0], int) else pa.string()
+    return Records(pa.array(ids, kind), np.asarray(found, np.float32), from_documents(documents))
+
+
+def _named(point: Any) -> bool:
+    return isinstance(point.vector, dict)
+
+
+def none_of(ids: pa.Array) -> Records:
+    """Return no rows at all, with ids of this type."""
+    return Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
+
+
+def hits_of(points: Sequence[Any], distance: str) -> Hits:
+    """Return scored points as hits, the larger the score the nearer."""
+    scores: FloatArray = np.array([point.score for point in points], np.float64)
+    ids = [point.id if isinstance(point.id, int) else str(point.id) for point in points]
+    return Hits(ids, -scores if distance in _FAR else scores)
+
+
+def check_ids(ids: Sequence[Any], where: str) -> None:
+    """Refuse ids that are neither whole numbers from 0 nor UUIDs as Qdrant writes them.
+
+    Raises:
+        InputError: there is one.
+    """
+    for value in ids:
+        if isinstance(value, int):
+            fits = 0 <= value < 2**64
+        else:
+            try:
+                fits = str(UUID(value)) == value
+            except ValueError:
+                fits = False
+        if not fits:
+            raise InputError(
+                f"{where}: id {value!r}; Qdrant takes whole numbers from 0 and UUIDs only. Choose another target."
+            )

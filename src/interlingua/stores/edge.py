@@ -1,0 +1,270 @@
+"""``qdrant-edge:///folder#shard.vector``: Qdrant's engine in this process, with a shard in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua._arrays import FloatArray, require
+from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.stores._pages import borrow, first_line, give_back
+from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._records import Records, to_documents
+from interlingua.stores._url import StoreURL
+
+# Names become names of folders inside the shard, with a prefix.
+_NAME_BYTES = 200
+_POINTS_ROWS = 256
+
+
+class EdgeStore(Store):
+    """One vector of the points of a shard: the folder ``folder/shard``, which one process at a time can open."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "documents", ("int", "text"), adds_vectors=True, normalises=True, rows_per_second=1_000
+    )
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        if not 1 <= len(url.names) <= 2 or url.host:
+            raise InputError(f"{url} names no shard; qdrant-edge:///folder#shard[.vector] is needed.")
+        for name in url.names:
+            if name.strip(".") == "" or set(name) & set("/\\\0") or len(name.encode()) > _NAME_BYTES:
+                raise InputError(f"{url}: {name[:40]!r} cannot be the name of a folder, which Qdrant Edge makes of it.")
+        self._edge = require("qdrant_edge", "qdrant-edge")
+        self._folder = Path(url.path).resolve() / url.names[0]
+        self._vector = url.names[1] if len(url.names) > 1 else ""
+        self._beside = False
+        self._key = ("qdrant-edge", str(self._folder))
+        # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
+        self._shard: _Shard = borrow(self._key, lambda: _Shard(self._edge, self._folder))
+
+    def exists(self) -> bool:
+        """Return whether the vector is there; nothing is opened."""
+        return self._vector in self._vectors()
+
+    def info(self) -> StoreInfo:
+        """Return what the shard holds."""
+        found = self._found()
+        if "multivector_config" in found:
+            raise InputError(f"{self.url} holds several vectors a point; one is needed.")
+        with self._errors("cannot be read"):
+            count = self._shard.opened.count(self._edge.CountRequest(exact=True))
+        if not count:
+            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
+        first = next(self.scan(256))[0]
+        schema = None if first.payload is None else first.payload.schema
+        return StoreInfo(
+            count, int(found["size"]), metric_of(found["distance"]), is_unit(first.vectors), first.ids.type, schema,
+            self._vector or None, str(found.get("datatype", "float32")).lower(),
+        )  # fmt: skip
+
+    def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
+        """Yield pages in order of the id; the cursor is the last id."""
+        self._found()
+        offset, read = after, after
+        while True:
+            request = self._edge.ScrollRequest(
+                offset=offset, limit=size + (read is not None), with_payload=True, with_vector=self._asked
+            )
+            with self._errors("cannot be read"):
+                points, offset = self._shard.opened.scroll(request)
+            # The offset is inclusive, and the point that it names was read already.
+            if points and _plain(points[0].id) == read:
+                points = points[1:]
+            read = None
+            if points:
+                yield records_of(points, self._vector, str(self.url)), _plain(points[-1].id)
+            if offset is None:
+                return
+
+    def fetch(self, ids: pa.Array) -> Records:
+        """Return the points of these ids."""
+        self._found()
+        check_ids(ids.to_pylist(), str(self.url))
+        with self._errors("cannot be read"):
+            points = self._shard.opened.retrieve(ids.to_pylist(), with_payload=True, with_vector=self._asked)
+        found = records_of(points, self._vector, str(self.url)) if points else none_of(ids)
+        return found.in_order_of(ids, str(self.url))
+
+    def search(self, queries: FloatArray, k: int) -> list[Hits]:
+        """Ask the graph, all queries at once."""
+        distance, edge = self._found()["distance"], self._edge
+        requests = [
+            edge.QueryRequest(query=edge.Query.Nearest(query.tolist(), using=self._vector or None), limit=k)
+            for query in np.asarray(queries, np.float32)
+        ]
+        with self._errors("cannot be searched"):
+            found = self._shard.opened.query_batch(edge.QueryBatchRequest(requests))
+        return [hits_of(points, distance) for points in found]
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a second vector without a name of its own."""
+        super().check(spec)
+        if spec.beside and not self._vector:
+            raise InputError(f"{self.url} names no vector to add; #shard.vector is needed.")
+
+    def create(self, spec: Spec) -> None:
+        """Make the empty shard, or a named vector in it."""
+        self.check(spec)
+        if self.exists() or (not spec.beside and self._folder.exists()):
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        distance = getattr(self._edge.Distance, DISTANCES[spec.metric])
+        with self._errors("cannot be created"):
+            if spec.beside:
+                operation = self._edge.UpdateOperation.create_dense_vector(self._vector, spec.d, distance)
+                self._shard.opened.update(operation)
+                self._shard.opened.flush()
+                return
+            # Moved into its place when complete: opening half a shard would fail.
+            fresh = self._folder.with_name(f".tmp.{self._folder.name}")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.parent.mkdir(parents=True, exist_ok=True)
+            vectors = {self._vector: self._edge.EdgeVectorParams(spec.d, distance)}
+            self._edge.EdgeShard.create(str(fresh), self._edge.EdgeConfig(vectors=vectors)).close()
+            fresh.rename(self._folder)
+
+    def prepare(self, spec: Spec, committed: int) -> None:
+        """Remember whether points are written or a vector of theirs."""
+        self._beside = spec.beside
+
+    def upsert(self, records: Records) -> None:
+        """Write points and wait until they are on the disk."""
+        # What the engine refuses half-way through stays in its log, so everything is checked before.
+        width = self._found()["size"]
+        if records.vectors.shape[1] != width:
+            raise InputError(f"{self.url} takes vectors of {width} values; these have {records.vectors.shape[1]}.")
+        ids = records.ids.to_pylist()
+        check_ids(ids, str(self.url))
+        documents = to_documents(records.payload, len(ids), str(self.url))
+        _check_numbers(documents, str(self.url))
+        edge, points = self._edge, []
+        with self._errors("did not take the rows"):
+            for start in range(0, len(ids), _POINTS_ROWS):
+                part = slice(start, start + _POINTS_ROWS)
+                vectors = np.asarray(records.vectors[part], np.float32).tolist()
+                if self._beside:
+                    named = zip(ids[part], vectors, strict=True)
+                    points += [edge.PointVectors(i, {self._vector: v}) for i, v in named]
+                else:
+                    rows = zip(ids[part], vectors, documents[part], strict=True)
+                    points += [edge.Point(i, {self._vector: v} if self._vector else v, d) for i, v, d in rows]
+            write = edge.UpdateOperation.update_vectors if self._beside else edge.UpdateOperation.upsert_points
+            self._shard.opened.update(write(points))
+            self._shard.opened.flush()
+
+    def finish(self) -> None:
+        """Build the graph, which the engine does when told to and not before."""
+        self._found()
+        with self._errors("cannot be indexed"):
+            self._shard.opened.optimize()
+            self._shard.opened.flush()
+
+    def drop(self, *, beside: bool = False) -> None:
+        """Remove the named vector, or the shard with its folder."""
+        with self._errors("cannot be dropped"):
+            if beside and self.exists():
+                self._shard.opened.update(self._edge.UpdateOperation.delete_vector_name(self._vector))
+                self._shard.opened.flush()
+            elif not beside and self._shard.there:
+                self._shard.close()
+                # Renamed first, so that a crash leaves the whole of it or nothing under its name.
+                gone = self._folder.with_name(f".tmp.{self._folder.name}")
+                shutil.rmtree(gone, ignore_errors=True)
+                self._folder.rename(gone)
+                shutil.rmtree(gone)
+
+    def close(self) -> None:
+        """Close the shard, once nobody else in this process uses it."""
+        give_back(self._key, lambda shard: shard.close())
+
+    @property
+    def _asked(self) -> Any:
+        return [self._vector] if self._vector else True
+
+    def _found(self) -> dict[str, Any]:
+        """Return what the engine noted of the vector."""
+        if not self._shard.there:
+            folder = self._folder.parent
+            known = sorted(path.parent.name for path in folder.glob("*/segments")) if folder.is_dir() else []
+            raise InputError(f"{self.url} is not there; shards are: {', '.join(known) or 'none'}.")
+        vectors = self._vectors()
+        if self._vector not in vectors:
+            named = ", ".join(name or "(unnamed)" for name in vectors) or "none"
+            raise InputError(f"{self.url} is not there; its vectors are: {named}.")
+        found: dict[str, Any] = vectors[self._vector]
+        return found
+
+    def _vectors(self) -> dict[str, Any]:
+        if not self._shard.there:
+            return {}
+        with self._errors("cannot be read"):
+            config = self._folder / "edge_config.json"
+            if not config.is_file():
+                _ = self._shard.opened  # a shard from a server's snapshot: the engine writes the file when it opens it
+            found: dict[str, Any] = json.loads(config.read_text("utf-8"))["vectors"]
+        return found
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        # The engine raises Exception itself, with the cause only in the text.
+        try:
+            yield
+        except InterlinguaError:
+            raise
+        except Exception as error:
+            reason = first_line(error)[:300].removeprefix("Service runtime error: ")
+            if "WouldBlock" in reason:
+                reason = "another process has it open. End that first."
+            raise InputError(f"{self.url} {what}: {reason}") from error
+
+
+class _Shard:
+    """A shard that is opened when it is first asked."""
+
+    def __init__(self, edge: Any, folder: Path) -> None:
+        self._edge, self._folder = edge, folder
+        self._held: Any = None
+
+    @property
+    def there(self) -> bool:
+        return (self._folder / "segments").is_dir()
+
+    @property
+    def opened(self) -> Any:
+        if self._held is None:
+            self._held = self._edge.EdgeShard.load(os.fspath(self._folder))
+        return self._held
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
+def _plain(value: Any) -> Any:
+    """Return an id as JSON can hold it."""
+    return value if value is None or isinstance(value, int) else str(value)
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    """Refuse what the engine would silently write as another number, or not at all."""
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_numbers(item, where)
+    elif isinstance(value, list):
+        for item in value:
+            _check_numbers(item, where)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        raise InputError(f"{where}: the payload holds {value}, which has no 64 bits. Choose another target.")
+    elif isinstance(value, float) and not np.isfinite(value):
+        raise InputError(f"{where}: the payload holds {value}, which a document cannot hold. Choose another target.")
