@@ -37,9 +37,10 @@ from interlingua.translator import Translator
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "stores.jsonl"
-STORES = ("parquet", "lancedb", "duckdb", "faiss", "postgres", "qdrant", "chroma", "milvus")
+STORES = ("parquet", "lancedb", "duckdb", "faiss", "postgres", "qdrant", "qdrant-edge", "chroma", "milvus")
 SPACES = ("beir-queries.bge-base-en-v1.5.npy", "beir-queries.all-MiniLM-L6-v2.npy")
 CHUNK = 1_000
+OWN_QDRANT_ROWS = 5_000
 
 
 def prepared(data: Path, folder: Path, n: int) -> tuple[Translator, Records]:
@@ -84,7 +85,7 @@ def fill(store: Store, records: Records, page: int = 5_000) -> None:
     store.prepare(spec, 0)
     for start in range(0, len(records), page):
         store.upsert(records.rows(start, min(start + page, len(records))))
-    if store.url.scheme != "postgresql":  # the old column needs no index here, and its build takes minutes
+    if store.url.scheme not in {"postgresql", "qdrant-edge"}:  # no index is needed here, and its build takes minutes
         store.finish()
 
 
@@ -179,8 +180,8 @@ def own_postgres(folder: Path, f: Callable[[Any], Any]) -> None:
             db.commit()
 
 
-def own_qdrant(folder: Path, f: Callable[[Any], Any]) -> None:
-    """Scroll and upsert."""
+def own_qdrant(folder: Path, f: Callable[[Any], Any]) -> int:
+    """Scroll and upsert, the first rows only: a commit and its sync a point take an hour on a busy disk."""
     from qdrant_client import QdrantClient, models
 
     db = QdrantClient(path=str(folder / "s"))
@@ -193,9 +194,32 @@ def own_qdrant(folder: Path, f: Callable[[Any], Any]) -> None:
             models.PointStruct(id=p.id, vector=v.tolist(), payload=p.payload) for p, v in zip(points, y, strict=True)
         ]
         db.upsert("own", rows)
+        if offset is None or db.count("own").count >= OWN_QDRANT_ROWS:
+            break
+    copied = db.count("own").count
+    db.close()
+    return copied
+
+
+def own_qdrant_edge(folder: Path, f: Callable[[Any], Any]) -> None:
+    """Scroll and upsert, flushed at the end."""
+    import qdrant_edge as edge
+
+    old = edge.EdgeShard.load(str(folder / "s" / "old_rows"))
+    params = edge.EdgeVectorParams(384, edge.Distance.Cosine)
+    new = edge.EdgeShard.create(str(folder / "own"), edge.EdgeConfig(vectors=params))
+    offset = None
+    while True:
+        asked = edge.ScrollRequest(limit=CHUNK, offset=offset, with_payload=True, with_vector=True)
+        points, offset = old.scroll(asked)
+        y = f(np.array([point.vector for point in points], np.float32))
+        rows = [edge.Point(p.id, v, p.payload) for p, v in zip(points, y.tolist(), strict=True)]
+        new.update(edge.UpdateOperation.upsert_points(rows))
         if offset is None:
             break
-    db.close()
+    new.flush()
+    new.close()
+    old.close()
 
 
 def own_chroma(folder: Path, f: Callable[[Any], Any]) -> None:
@@ -269,13 +293,13 @@ def one(kind: str, folder: Path, data: Path, n: int) -> dict[str, Any]:
             seconds = time.perf_counter() - start
             found = compare(there, Records(records.ids, expected, records.payload))
         start = time.perf_counter()
-        globals()[f"own_{kind}"](folder, translator.translate)
+        copied = globals()[f"own_{kind}".replace("-", "_")](folder, translator.translate) or n
         own = time.perf_counter() - start
     copy = done.seconds["copy"]
     return {
         "store": kind, "n": n, "d_in": 768, "d_out": 384, **found, "seconds": round(seconds, 2), "phases": done.seconds,
         "rows_per_second": round(n / seconds), "copy_rows_per_second": round(n / copy),
-        "own_loop_rows_per_second": round(n / own), "fill_seconds": round(filled, 2),
+        "own_loop_rows_per_second": round(copied / own), "own_loop_rows": copied, "fill_seconds": round(filled, 2),
         "planned_seconds": done.plan.seconds,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "load": os.getloadavg()[0],
     }  # fmt: skip

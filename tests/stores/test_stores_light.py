@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from interlingua.errors import InputError
 from interlingua.stores import Records
 from interlingua.stores.memory import _DATABASES
-from stores.contract import N, StoreContract, uuids
+from stores.contract import N, Open, StoreContract, uuids
 
 
 class TestMemory(StoreContract):
@@ -70,6 +72,24 @@ class TestQdrantEmbedded(StoreContract):
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
         return lambda name: f"qdrant://{tmp_path}/q#{name}.first"
+
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+    def test_written_rows_are_on_the_disk_before_anybody_closes(self, opened: Open, tmp_path: Path) -> None:
+        store = opened("things")
+        self.fill(store, self.rows("int", "documents"))
+        with sqlite3.connect(tmp_path / "q" / "collection" / "things" / "storage.sqlite") as database:
+            assert database.execute("select count(*) from points").fetchone() == (N,)
+        database.close()
+
+    def test_rows_that_are_refused_leave_disk_and_memory_alike(self, opened: Open, tmp_path: Path) -> None:
+        store, records = opened("things"), self.rows("int", "documents")
+        self.fill(store, records.rows(0, 10))
+        with pytest.raises(InputError, match="did not take the rows"):
+            store.upsert(Records(records.ids[10:20], records.vectors[10:20, :5], records.payload.slice(10, 10)))  # type: ignore[union-attr]
+        store.upsert(records.rows(20))
+        with sqlite3.connect(tmp_path / "q" / "collection" / "things" / "storage.sqlite") as database:
+            assert database.execute("select count(*) from points").fetchone() == (store.info().count,)
+        database.close()
 
 
 class TestQdrantEdge(StoreContract):

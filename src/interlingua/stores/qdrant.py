@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,7 +130,7 @@ class QdrantStore(Store):
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
         models = self._models
         distance = models.Distance(DISTANCES[spec.metric])
-        with self._errors("cannot be created"):
+        with self._errors("cannot be created"), self._one_commit():
             if spec.beside:
                 dense = models.DenseVectorConfig(size=spec.d, distance=distance)
                 self._client.create_vector_name(
@@ -160,9 +162,9 @@ class QdrantStore(Store):
         documents = to_documents(records.payload, len(ids), str(self.url))
         vectors = np.asarray(records.vectors, np.float32).tolist()
         models, beside = self._models, self._spec is not None and self._spec.beside
-        for start in range(0, len(ids), _REQUEST_ROWS):
-            part = slice(start, start + _REQUEST_ROWS)
-            with self._errors("did not take the rows"):
+        with self._errors("did not take the rows"), self._one_commit():
+            for start in range(0, len(ids), _REQUEST_ROWS):
+                part = slice(start, start + _REQUEST_ROWS)
                 if beside:
                     named = zip(ids[part], vectors[part], strict=True)
                     points = [models.PointVectors(id=i, vector={self._vector: v}) for i, v in named]
@@ -183,7 +185,7 @@ class QdrantStore(Store):
 
     def drop(self, *, beside: bool = False) -> None:
         """Remove the named vector, or the collection."""
-        with self._errors("cannot be dropped"):
+        with self._errors("cannot be dropped"), self._one_commit():
             if beside and self.exists():
                 self._client.delete_vector_name(self._collection, self._vector)
             elif not beside and self._client.collection_exists(self._collection):
@@ -214,12 +216,46 @@ class QdrantStore(Store):
         return records_of(points, self._vector, str(self.url))
 
     @contextmanager
+    def _one_commit(self) -> Iterator[None]:
+        """Let the embedded client write many points in one transaction; it makes one of every point, a sync each."""
+        collections = getattr(getattr(self._client, "_client", None), "collections", {})
+        storage = getattr(collections.get(self._collection), "storage", None)
+        connection = getattr(storage, "storage", None)
+        if storage is None or not isinstance(connection, sqlite3.Connection):
+            yield  # a server, or a client that keeps its points in another way
+            return
+        storage.storage = _Uncommitted(connection)
+        try:
+            yield
+        finally:
+            storage.storage = connection
+            # After an error too: what the client holds in memory and what lies on the disk stay the same.
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed, as its collection was dropped
+                connection.commit()
+
+    @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except (self._http.ResponseHandlingException, ConnectionError) as error:
             raise InterlinguaError(f"{self.url} {what}: {first_line(error)[:300]}. Is the server up?") from error
-        except (self._http.UnexpectedResponse, ValueError, RuntimeError) as error:
+        except (self._http.UnexpectedResponse, ValueError, RuntimeError, sqlite3.Error) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{self.url} {what}: {first_line(error)[:300]}") from error
+
+
+class _Uncommitted:
+    """A connection whose ``with`` neither commits nor rolls back."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._connection
+
+    def __exit__(self, *error: object) -> None:
+        return None
