@@ -21,6 +21,7 @@ import pytest
 from interlingua.errors import InputError, InterlinguaError
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._journal import Journal
+from interlingua.stores._records import from_documents
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
@@ -73,6 +74,10 @@ class Place:
         pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
         return f"qdrant://{self.at('q')}#{name}"
 
+    def edge(self, name: str) -> str:
+        pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
+        return f"qdrant-edge://{self.folder}#{name}"
+
     def faiss(self, ids: Any) -> str:
         faiss = pytest.importorskip("faiss", reason="the extra faiss is not installed")
         index = faiss.IndexIDMap2(faiss.IndexFlatIP(D_IN))
@@ -115,6 +120,11 @@ address("memory_without_collection", "memory://bad", "names no collection")
 address("lance_without_table", "lancedb:///tmp/x", "names no table")
 address("duckdb_without_table", "duckdb:///tmp/x.duckdb", "names no table")
 address("qdrant_without_collection", "qdrant:///tmp/x", "names no collection")
+address("edge_without_shard", "qdrant-edge:///tmp/x", "names no shard")
+address("edge_on_a_server", "qdrant-edge://host/tmp/x#c", "names no shard")
+address("edge_with_a_path_as_name", "qdrant-edge:///tmp/x#c%2Fd", "cannot be the name of a folder")
+address("edge_with_a_folder_as_name", "qdrant-edge:///tmp/x#c.%2E%2E", "cannot be the name of a folder")
+address("edge_with_a_long_name", f"qdrant-edge:///tmp/x#c.{'é' * 101}", "cannot be the name of a folder")
 address("faiss_with_collection", "faiss:///tmp/x.faiss#c", "has no collections")
 address("faiss_with_unknown_index", "faiss:///tmp/x.faiss?index=ivf", "flat or hnsw")
 address("empty_name", "memory://bad#a..b", "empty name")
@@ -307,6 +317,39 @@ def missing_named_vector(place: Place) -> Made:
     return place.qdrant("c.second"), place.at("new.parquet"), {}
 
 
+@case("is not there; shards are: none")
+def missing_edge_shard(place: Place) -> Made:
+    return place.edge("nothing"), place.at("new.parquet"), {}
+
+
+@case("its vectors are: first")
+def missing_edge_vector(place: Place) -> Made:
+    with open_store(place.edge("c.first")) as store:
+        fill(store, pa.array([1, 2]), None)
+    return place.edge("c.second"), place.at("new.parquet"), {}
+
+
+@case("#c cannot be read: Expecting value")
+def damaged_edge_config(place: Place) -> Made:
+    with open_store(place.edge("c")) as store:
+        fill(store, pa.array([1, 2]), None)
+    Path(place.at("c/edge_config.json")).write_text('{"vectors":')
+    return place.edge("c"), place.at("new.parquet"), {}
+
+
+@case("does not exist; create it or choose another")
+def edge_shard_in_no_folder(place: Place) -> Made:
+    return place.parquet(), place.edge("c").replace("#", "/no#"), {}
+
+
+@case("exists and is no shard; choose another name")
+def edge_shard_in_a_used_folder(place: Place) -> Made:
+    target = place.edge("c")
+    Path(place.at("c")).mkdir(parents=True)
+    Path(place.at("c/note.txt")).write_text("mine")
+    return place.parquet(), target, {}
+
+
 @case("no index that FAISS can read")
 def broken_index(place: Place) -> Made:
     place.faiss([1])
@@ -383,6 +426,21 @@ def words_as_qdrant_ids(place: Place) -> Made:
 @case("Qdrant takes whole numbers from 0 and UUIDs only")
 def negative_qdrant_ids(place: Place) -> Made:
     return place.memory("old", ids=range(-5, N - 5)), place.qdrant("new"), {}
+
+
+@case("Qdrant takes whole numbers from 0 and UUIDs only")
+def words_as_edge_qdrant_ids(place: Place) -> Made:
+    return place.memory("old", ids=[f"r{i}" for i in range(N)]), place.edge("new"), {}
+
+
+@case("holds 18446744073709551616, which has no 64 bits")
+def long_numbers_into_qdrant_edge(place: Place) -> Made:
+    return place.memory("old", payload=from_documents([{"n": {"m": [2**64]}}] * N)), place.edge("new"), {}
+
+
+@case("holds nan, which a document cannot hold")
+def nan_in_the_payload_into_qdrant_edge(place: Place) -> Made:
+    return place.memory("old", payload=pa.table({"n": [float("nan")] * N})), place.edge("new"), {}
 
 
 @case("FaissStore keeps int ids only")
@@ -482,7 +540,7 @@ def test_it_is_refused_and_nothing_is_half_written(name: str, place: Place) -> N
     source, target, more = make(place)
     before = contents(place.folder)
     opened: list[Store] = []
-    late = name.endswith("_qdrant_ids") or name == "bytes_into_documents"
+    late = name.endswith(("_qdrant_ids", "_into_qdrant_edge", "bytes_into_documents"))
     try:
         with pytest.raises(InterlinguaError, match=message) as refused:
             attempt(source, target, opened, {"journal": place.at("journal.sqlite"), **more})

@@ -53,13 +53,15 @@ def test_every_row_arrives_translated(memory: Callable[[str], Store], source: Re
     assert whole(memory("old")).digest() == before
 
 
-@pytest.mark.parametrize("name", ["out.parquet", "duckdb", "qdrant"])
+@pytest.mark.parametrize("name", ["out.parquet", "duckdb", "qdrant", "qdrant-edge"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_row_arrives_in_another_kind_of_store(
     name: str, memory: Callable[[str], Store], journal: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip({"duckdb": "duckdb", "qdrant": "qdrant_client"}.get(name, "pyarrow"))
+    modules = {"duckdb": "duckdb", "qdrant": "qdrant_client", "qdrant-edge": "qdrant_edge"}
+    pytest.importorskip(modules.get(name, "pyarrow"))
     urls = {"duckdb": f"duckdb://{tmp_path}/t.duckdb#new.vector", "qdrant": f"qdrant://{tmp_path}/q#new"}
+    urls["qdrant-edge"] = f"qdrant-edge://{tmp_path}#new.second"
     rows = fill(memory("old"), pa.array(range(N)), columns(N))
     with open_store(urls.get(name, str(tmp_path / name))) as target:
         migrate(translator(), memory("old"), target, journal=journal, options=SMALL)

@@ -100,11 +100,11 @@ class TestQdrantEdge(StoreContract):
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
-        return lambda name: f"qdrant-edge://{tmp_path}/e#{name}.first"
+        return lambda name: f"qdrant-edge://{tmp_path}#{name}.first"
 
 
 class TestQdrantEdgeWithoutNames(TestQdrantEdge):
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("qdrant_edge", reason="the extra qdrant-edge is not installed")
-        return lambda name: f"qdrant-edge://{tmp_path}/e#{name}"
+        return lambda name: f"qdrant-edge://{tmp_path}#{name}"

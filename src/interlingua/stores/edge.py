@@ -108,10 +108,14 @@ class EdgeStore(Store):
         return [hits_of(points, distance) for points in found]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a second vector without a name of its own."""
+        """Refuse a second vector without a name of its own, and a folder that is missing or taken."""
         super().check(spec)
         if spec.beside and not self._vector:
             raise InputError(f"{self.url} names no vector to add; #shard.vector is needed.")
+        if not self._folder.parent.is_dir():
+            raise InputError(f"The folder {self._folder.parent} does not exist; create it or choose another.")
+        if self._folder.exists() and not self._shard.there:
+            raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
 
     def create(self, spec: Spec) -> None:
         """Make the empty shard, or a named vector in it."""
@@ -128,7 +132,6 @@ class EdgeStore(Store):
             # Moved into its place when complete: opening half a shard would fail.
             fresh = self._folder.with_name(f".tmp.{self._folder.name}")
             shutil.rmtree(fresh, ignore_errors=True)
-            fresh.parent.mkdir(parents=True, exist_ok=True)
             vectors = {self._vector: self._edge.EdgeVectorParams(spec.d, distance)}
             self._edge.EdgeShard.create(str(fresh), self._edge.EdgeConfig(vectors=vectors)).close()
             fresh.rename(self._folder)
