@@ -92,6 +92,7 @@ def torment(kind: str, folder: Path, kills: int, rng: np.random.Generator, write
     records = Records(pa.array(range(ROWS), pa.int64()), unit(ROWS, D_IN, 3), payload)
     expected = Records(records.ids, planted().translate(records.vectors), payload)
     planted().save(folder / "translator")
+    (folder / "s").mkdir()
     with open_store(url(kind, folder, "old_rows")) as store:
         spec = Spec(D_IN, "cosine", pa.int64(), payload.schema, ROWS, job="fill")
         store.create(spec)
@@ -135,7 +136,7 @@ def torment(kind: str, folder: Path, kills: int, rng: np.random.Generator, write
 def main() -> None:
     """Torment the stores named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stores", nargs="+", choices=("lancedb", "postgres", "duckdb", "parquet", "qdrant"))
+    parser.add_argument("stores", nargs="+", choices=("lancedb", "postgres", "duckdb", "parquet", "qdrant", "qdrant-edge"))
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--child", help=argparse.SUPPRESS)
