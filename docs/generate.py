@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+_KINDS = {"debian": "package descriptions", "nq-open": "questions", "medquad": "medical", "clickbait": "headlines"}
+_FEWEST = 50
 _COLOURS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
 
 
@@ -75,7 +77,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def pictures(folder: Path) -> None:
-    """Draw top-1 against rows, and the evidence of right and wrong fits."""
+    """Draw top-1 against rows, the evidence of right and wrong fits, and the keyword decoder's calibration."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -121,6 +123,38 @@ def pictures(folder: Path) -> None:
     axes.set(xlabel="transport excess over random starts (under -10 drawn at -10)", ylabel="refits, above their null")
     axes.legend(frameon=False)
     _save(figure, folder / "evidence.svg")
+
+    _calibration(_records(RESULTS / "leakage-keywords.jsonl"), folder / "calibration.svg", grey)
+
+
+def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, int]]]:
+    """Return, for each kind of text and pair of encoders, (probability claimed, share right, claims) by tenths.
+
+    Seeds are pooled. Tenths with fewer than 50 claims are left out: their share says little.
+    """
+    sums: dict[str, dict[float, list[float]]] = {}
+    for r in records:
+        bins = sums.setdefault(f"{_KINDS.get(r['corpus'], r['corpus'])}, {r['victim']} to {r['known']}", {})
+        for b in r["reliability"]:
+            total = bins.setdefault(b["low"], [0.0, 0.0, 0.0])
+            for i, value in enumerate((b["claimed"] * b["count"], b["right"] * b["count"], b["count"])):
+                total[i] += value
+    return {
+        name: [(claimed / n, right / n, int(n)) for _, (claimed, right, n) in sorted(bins.items()) if n >= _FEWEST]
+        for name, bins in sums.items()
+    }
+
+
+def _calibration(records: list[dict[str, Any]], path: Path, grey: str) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.6))
+    axes.plot([0, 1], [0, 1], "--", color=grey, lw=0.8)
+    for (name, points), marker in zip(calibration(records).items(), "osD^v<>PXph*" * 3, strict=False):
+        axes.plot([p[0] for p in points], [p[1] for p in points], f"{marker}-", ms=4, lw=0.8, alpha=0.8, label=name)
+    axes.set(xlabel="probability claimed", ylabel="share of claims that are right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize=7)
+    _save(figure, path)
 
 
 def _save(figure: Any, path: Path) -> None:

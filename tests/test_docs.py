@@ -67,6 +67,15 @@ def test_every_option_of_every_command_is_in_the_reference(generate: ModuleType)
                     assert option in section, f"{name} {option}"
 
 
+def test_the_calibration_picture_weighs_claims_and_leaves_out_what_is_rare(generate: ModuleType) -> None:
+    low = {"low": 0.0, "claimed": 0.05, "right": 0.1, "count": 300}
+    other = {"low": 0.0, "claimed": 0.09, "right": 0.3, "count": 100}
+    rare = {"low": 0.9, "claimed": 0.95, "right": 1.0, "count": 49}
+    record = {"corpus": "nq-open", "victim": "a", "known": "b"}
+    found = generate.calibration([record | {"reliability": [low, rare]}, record | {"reliability": [other]}])
+    assert found == {"questions, a to b": [(pytest.approx(0.06), pytest.approx(0.15), 400)]}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_on_pages_parses_and_files_linked_to_are_there(page: Path) -> None:
     text = page.read_text("utf-8")
