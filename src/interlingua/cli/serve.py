@@ -18,9 +18,11 @@ def serve(
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="The largest file taken, in MiB.")] = 1_024,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Open a page: drop two files, watch the fit, read the verdict, translate, search across both (extra: serve).
+    """Open a page to try it in a browser.
 
-    Only this machine can reach it. Files are kept in a temporary folder that goes when the server ends.
+
+    Drop two files, watch the fit, read the verdict, translate, search across both (extra: serve). Only this machine
+    can reach it. Files are kept in a temporary folder that goes when the server ends.
     """
     from interlingua._arrays import require
 
