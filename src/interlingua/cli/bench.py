@@ -36,7 +36,7 @@ class Which(StrEnum):
 
 
 def bench(
-    table: Annotated[Which, typer.Argument(help="The table of the paper.")],
+    table: Annotated[Which, typer.Argument(metavar="TABLE", help="The table of the paper.")],
     vectors: Annotated[
         Path,
         typer.Option(
@@ -94,7 +94,6 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Run a table of the vec2vec paper.
-
 
     Ours beside the paper's figures, for every pair of encoders and every seed. Fits see two disjoint halves of a
     corpus, one under each encoder, and no pair. The paper's own encoders are called gtr, clip, e5, gte, stella,
