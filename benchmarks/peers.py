@@ -3,7 +3,7 @@
     python benchmarks/peers.py --data ../shared/data --vectors DIR --seeds 0:3
 
 Cases: BGE to MiniLM on queries at several sizes, a pair on package descriptions, and two domains that differ.
-Every fit runs on one thread, and its time is processor time. On a busy machine that too can double: compare on an idle one.
+Every fit runs on one thread, and its time is processor time, which too can double on a busy machine.
 A method that takes longer than ``--limit`` seconds is stopped and its cell says so. `mini-vec2vec` from the package
 index is run too where it installs (Python 3.12 or later). Give shares of the cases to processes with ``--only`` and an
 ``--out`` each; ``--table`` reads several.
