@@ -3,7 +3,7 @@
     python benchmarks/peers.py --data ../shared/data --vectors DIR --seeds 0:3
 
 Cases: BGE to MiniLM on queries at several sizes, a pair on package descriptions, and two domains that differ.
-Every fit runs on one thread, and its time is processor time, so that what else the machine does counts for nobody.
+Every fit runs on one thread, and its time is processor time, which too can double on a busy machine.
 A method that takes longer than ``--limit`` seconds is stopped and its cell says so. `mini-vec2vec` from the package
 index is run too where it installs (Python 3.12 or later). Give shares of the cases to processes with ``--only`` and an
 ``--out`` each; ``--table`` reads several.
@@ -41,6 +41,24 @@ METHODS: dict[str, dict[str, Any]] = {
     "gromov": {},
     "mini-vec2vec (package)": {},
     "random-rotation": {},
+}
+
+# The table of the README: its columns, and what it calls the methods.
+COLUMNS = {
+    "BGE to MiniLM, 4,398": ("beir: bge -> minilm", 4398),
+    "2,000": ("beir: bge -> minilm", 2000),
+    "1,000": ("beir: bge -> minilm", 1000),
+    "MiniLM to Model2Vec, 5,000": ("debian: minilm -> model2vec", 5000),
+    "other domain, 4,976": ("nq-open | clickbait: minilm -> model2vec", 4976),
+}
+NAMES = {
+    "linear": "interlingua",
+    "mini-vec2vec": "mini-vec2vec, from its paper",
+    "centroids": "centroid consensus (Rosetta family)",
+    "self-learning": "self-learning (VecMap's)",
+    "adversarial-rotation": "adversarial rotation (MUSE's), short training",
+    "adversarial": "vec2vec's networks from nothing, 2,000 small steps",
+    "gromov": "Gromov-Wasserstein",
 }
 
 
@@ -108,6 +126,55 @@ def table(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def summary(records: list[dict[str, Any]]) -> str:
+    """Return the README's table: median top-1 forward, a star where there is one seed; seconds are the first case's."""
+    lines = [f"| | {' | '.join(COLUMNS)} | seconds |", "|---" + "|--:" * (len(COLUMNS) + 1) + "|"]
+    for method, name in NAMES.items():
+        cells = []
+        for case in COLUMNS.values():
+            top1 = [r["forward"]["top1"] for r in _fits(records, method) if (r["case"], r["n"]) == case]
+            cells.append(f"{np.median(top1):.3f}{'*' if len(top1) == 1 else ''}")
+        first = next(iter(COLUMNS.values()))
+        seconds = np.median([r["seconds"] for r in _fits(records, method) if (r["case"], r["n"]) == first])
+        lines.append(f"| {name} | {' | '.join(cells)} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def _fits(records: list[dict[str, Any]], method: str) -> list[dict[str, Any]]:
+    return [r for r in records if r["method"] == method and "forward" in r]
+
+
+def costs(records: list[dict[str, Any]], path: Path) -> None:
+    """Draw top-1, seconds and peak memory of every fit by method, a dot a seed; the worst top-1 of a case is ringed."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    methods = [*NAMES, "random-rotation"]
+    panels = {"top-1": lambda r: r["forward"]["top1"], "processor seconds": lambda r: r["seconds"],
+              "peak memory, MB": lambda r: r["peak_mb"]}  # fmt: skip
+    figure, axes = plt.subplots(1, 3, figsize=(9.5, 4.6), sharey=True)
+    for panel, (label, value) in zip(axes, panels.items(), strict=True):
+        for i, (name, case) in enumerate(COLUMNS.items()):
+            for j, method in enumerate(methods):
+                found = [value(r) for r in _fits(records, method) if (r["case"], r["n"]) == case]
+                height = [-j + 0.15 * (2 - i)] * len(found)
+                shown = name if name.startswith(("BGE", "MiniLM", "other")) else f"BGE to MiniLM, {name}"
+                panel.plot(found, height, "o", color=f"C{i}", ms=4, alpha=0.8, label=shown if not j else None)
+                if label == "top-1" and found:
+                    panel.plot(min(found), height[0], "o", ms=8, mfc="none", mec=f"C{i}")
+        panel.set_xlabel(label)
+    axes[0].set_xlim(-0.04, 1.04)
+    axes[1].set_xscale("log")
+    axes[2].set_xlim(left=0)
+    axes[0].set_yticks([-j for j in range(len(methods))], ["interlingua", *methods[1:]])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="upper center", ncols=3, frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 1, 0.91))
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    plt.close(figure)
+
+
 def picture(records: list[dict[str, Any]], path: Path) -> None:
     """Draw top-1 against rows for every method on queries, a dot a seed."""
     import matplotlib
@@ -117,11 +184,11 @@ def picture(records: list[dict[str, Any]], path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7, 4))
     for method in METHODS:
-        dots = [(r["n"], r["forward"]["top1"]) for r in records
-                if r["method"] == method and r["case"].startswith("beir") and "forward" in r]  # fmt: skip
+        dots = [(r["n"], r["forward"]["top1"]) for r in _fits(records, method) if r["case"].startswith("beir")]
         if dots:
             sizes = sorted({n for n, _ in dots})
-            (line,) = axes.plot(sizes, [np.median([t for n, t in dots if n == size]) for size in sizes], label=method)
+            (line,) = axes.plot(sizes, [np.median([t for n, t in dots if n == size]) for size in sizes],
+                                label="interlingua" if method == "linear" else method)  # fmt: skip
             axes.plot(*zip(*dots, strict=True), "o", color=line.get_color(), alpha=0.5)
     axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
     axes.set_xticks([1000, 2000, 4398], ["1,000", "2,000", "4,398"])
@@ -154,7 +221,7 @@ def main() -> None:
         return
     if arguments.table:
         records = [json.loads(line) for path in arguments.table for line in path.read_text().splitlines()]
-        sys.stdout.write(table(records) + "\n")
+        sys.stdout.write(f"{summary(records)}\n\n{table(records)}\n")
         picture(records, HERE / "results" / "peers.svg")
         return
     records = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []

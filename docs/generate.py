@@ -65,6 +65,8 @@ def tables() -> str:
         "## Against peers", "",
         "One run, one thread a fit, seconds of processor time; top-1 and mean rank are medians over seeds.", "",
         "```{image} peers.svg", ":alt: Top-1 of every method against rows a side", "```", "",
+        "Every fit, a dot a seed; the worst seed of a case is ringed:", "",
+        "```{image} peers-costs.svg", ":alt: Top-1, seconds and peak memory of every fit by method", "```", "",
         p.table(_records(RESULTS / "peers.jsonl")), "",
         "# The paper's tables", "",
         "Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by `interlingua bench`.", "",
@@ -105,6 +107,7 @@ def pictures(folder: Path) -> None:
     _save(figure, folder / "sizes.svg")
 
     p.picture(_records(RESULTS / "peers.jsonl"), folder / "peers.svg")
+    p.costs(_records(RESULTS / "peers.jsonl"), folder / "peers-costs.svg")
 
     figure, axes = plt.subplots(figsize=(6.4, 3.9))
     for r in fits:

@@ -13,6 +13,8 @@ import pytest
 
 import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
+from interlingua.aligners import METHODS
+from interlingua.cli import app
 from interlingua.translator import load
 
 
@@ -24,14 +26,23 @@ def test_version_is_that_of_the_package(run: Run) -> None:
     assert run("--version").out == "interlingua 0.1.0\n"
 
 
-@pytest.mark.parametrize(
-    "command", ["fit", "translate", "evaluate", "migrate", "search", "identify", "inspect", "doctor", "demo"]
-)
+@pytest.mark.parametrize("command", [info.callback.__name__ for info in app.registered_commands if info.callback])
 def test_every_command_explains_itself(run: Run, command: str) -> None:
     ran = run(command, "--help")
     assert ran.code == 0
-    assert command in ran.out
-    assert "--json" in ran.out
+    assert f"Usage: interlingua {command}" in ran.out
+    assert "--json" in ran.out or command == "serve"
+
+
+def test_the_list_of_commands_says_each_in_a_whole_sentence(run: Run) -> None:
+    lines = run("--help").out.split("Commands:")[1].split("Start with")[0].strip().splitlines()
+    assert len(lines) == len(app.registered_commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines), lines
+
+
+def test_the_help_of_fit_names_every_method(run: Run) -> None:
+    told = re.sub(r"-\s+", "-", run("fit", "--help").out)  # lines end at hyphens too
+    assert not [name for name in METHODS if name not in told]
 
 
 def test_the_installed_command_runs_without_loading_what_it_does_not_need() -> None:
@@ -201,6 +212,17 @@ def test_doctor_finds_this_environment_in_order(run: Run) -> None:
     assert ran.json["ok"]
     assert ran.json["packages"]["numpy"]["version"] == np.__version__
     assert {"python", "extras", "blas", "cpus", "memory_gib", "disk_free_gib", "device"} <= ran.json.keys()
+
+
+def test_doctor_counts_an_extra_as_there_only_with_those_it_gathers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from interlingua.cli.doctor import _version
+
+    monkeypatch.setattr(
+        "interlingua.cli.doctor._version", lambda name: "0.1" if name == "jinja2" else _version(name) or "99"
+    )
+    extras = run("doctor", "--json").json["extras"]
+    assert {name for name, found in extras.items() if not found["installed"]} == {"report", "serve"}
+    assert extras["serve"]["packages"]["jinja2"] == "0.1"
 
 
 def test_doctor_names_the_package_that_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,12 @@ def test_the_calibration_picture_weighs_claims_and_leaves_out_what_is_rare(gener
     assert found == {"questions, a to b": [(pytest.approx(0.06), pytest.approx(0.15), 400)]}
 
 
+def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) -> None:
+    peers = importlib.import_module("peers")  # the fixture has put benchmarks on the path
+    made = peers.summary(generate._records(generate.RESULTS / "peers.jsonl"))
+    assert made in (ROOT / "README.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_on_pages_parses_and_files_linked_to_are_there(page: Path) -> None:
     text = page.read_text("utf-8")

@@ -58,7 +58,7 @@ def give(page: TestClient, planted: tuple[Rows, Rows]) -> None:
 
 
 def wait(page: TestClient) -> dict[str, Any]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while (state := page.get("/state").json())["phase"] == "running":
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -278,6 +278,22 @@ def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: sig
     assert not list(tmp_path.glob("interlingua-*"))
 
 
+def test_a_port_that_is_taken_is_refused_before_a_browser_opens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvicorn")
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    # The command answers to this signal for as long as the process lives.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = run("serve", "--port", port)
+    assert ran.code == 2
+    assert re.search(rf"Port {port} cannot be listened at \(.*in use\); choose another with --port", ran.err)
+    assert not opened
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -294,7 +310,7 @@ def served(desk: Desk) -> Iterator[str]:
     """A real server on a free port."""
     uvicorn = pytest.importorskip("uvicorn")
     port = free_port()
-    app = create_app(desk, port=port, max_bytes=10_000_000)
+    app = create_app(desk, port=port, max_bytes=100_000_000)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -306,10 +322,19 @@ def served(desk: Desk) -> Iterator[str]:
 
 
 def until(tab: Tab, expression: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while not tab.ask(expression):
         assert time.monotonic() < deadline, tab.ask("document.body.innerText")
         time.sleep(0.2)
+
+
+def test_a_file_of_many_megabytes_goes_up(served: str, rng: np.random.Generator, tmp_path: Path) -> None:
+    np.save(tmp_path / "large.npy", rng.standard_normal((12_000, 512), np.float32))
+    with chromium() as tab:
+        tab.visit(served)
+        tab.choose("#source", tmp_path / "large.npy")
+        until(tab, "document.getElementById('source-told').textContent === '12,000 rows, width 512'")
+        assert tab.ask("document.getElementById('error').hidden")
 
 
 def test_a_person_can_do_it_all_in_a_browser(

@@ -120,11 +120,14 @@ def require(module: str, extra: str) -> ModuleType:
     """Import an optional dependency, or say which extra installs it.
 
     Raises:
-        MissingExtraError: the module is not installed.
+        MissingExtraError: the module is not installed, or what is installed of it cannot be imported.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        # A package that is there and lacks a library of its own would be searched for in vain under "not installed".
+        missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
+        state = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(
-            f"{module} is needed here and is not installed. Install it with: pip install 'interlingua[{extra}]'"
+            f"{module} is needed here and {state}. Install it with: pip install 'interlingua[{extra}]'"
         ) from error

@@ -99,12 +99,14 @@ class Adversarial:
 
         Raises:
             InputError: too few rows, or a cold start with pairs.
-            MissingExtraError: the extra ``neural`` is not installed.
+            MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
         """
         from interlingua.neural.selection import Selection
 
         s = self.settings()
         require("accelerate", "neural")
+        if self.tensorboard:
+            require("torch.utils.tensorboard", "tensorboard")
         reason = obstacle(*rows)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, IntArray, unit_rows
+from interlingua._backend import namespace, to_device
 from interlingua.aligners.fidelity import faithful, level_offset, reach
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.search import Report, Search
@@ -65,11 +66,14 @@ class Linear:
             report: called with one dict of numbers after each step.
 
         Raises:
-            InputError: fewer rows, columns or directions than the method can start from.
+            InputError: fewer rows, columns or directions than the method can start from, or the device is not there.
+            MissingExtraError: a device is asked for and the extra ``torch`` is not installed.
         """
         reason = obstacle(source, target)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
+        # Refuse a device that is not there now and not after the components are found.
+        namespace(to_device(source[:1], self.device))
         trace: list[dict[str, Any]] = []
 
         def note(step: dict[str, Any]) -> None:

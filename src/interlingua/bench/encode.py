@@ -94,6 +94,7 @@ class Maker:
         lacking += [self.vectors.labels_path(corpus, encoder)] if labels else []
         if all(path.exists() for path in lacking):
             return
+        require("sentence_transformers", "bench")
         self.vectors.path.mkdir(parents=True, exist_ok=True)
         self._make_texts(corpus)
         encode = self._encoder(encoder)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua._arrays import FloatArray, IntArray
+from interlingua._arrays import FloatArray, IntArray, require
 from interlingua.bench.folder import label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
 from interlingua.evaluation import evaluate
@@ -28,7 +28,10 @@ def run(plan: Plan, note: Callable[[Case], None] = lambda case: None) -> list[Re
 
     Raises:
         InputError: vectors, texts or labels are missing or cannot be used.
+        MissingExtraError: oracles are asked for and the extra ``ot`` is not installed.
     """
+    if plan.oracle_rows:
+        require("ot", "ot")
     plan.out.mkdir(parents=True, exist_ok=True)
     path = plan.out / f"{plan.table}.jsonl"
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []

@@ -45,35 +45,37 @@ def audit(
         Path | None, typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.")
     ] = None,
     corpus_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Their vectors under an encoder of yours, row by row.")
+        Path | None, typer.Option(metavar="FILE", help="Vectors of --corpus under an encoder of yours, row by row.")
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A sentence-transformers model that makes them instead (extra: encoder)."),
+        typer.Option(
+            metavar="NAME", help="A sentence-transformers model that makes these vectors instead (extra: encoder)."
+        ),
     ] = None,
     stand_in: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Vectors of the public texts under any other encoder: to calibrate with."),
+        typer.Option(metavar="FILE", help="Vectors of --corpus under any other encoder: to calibrate with."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Labels to look for: {_TEXTS}.")] = None,
     label_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Their vectors under your encoder, in the same order.")
+        Path | None, typer.Option(metavar="FILE", help="Vectors of --labels under your encoder, in the same order.")
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A column of the public texts that holds labels instead.")
+        str | None, typer.Option(metavar="NAME", help="A column of --corpus that holds the labels instead.")
     ] = None,
     text_column: Annotated[str, typer.Option(metavar="NAME", help="The column or field that holds texts.")] = "text",
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_KNOWN)
     ] = None,
     truth_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Their true labels.", rich_help_panel=_KNOWN)
+        Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_KNOWN)
     ] = None,
     truth_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Them under your encoder.", rich_help_panel=_KNOWN)
+        Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_KNOWN)
     ] = None,
     defences: Annotated[Sweep, typer.Option(help="Defences to try; full takes a fit each for a dozen.")] = Sweep.NONE,
-    fits: Annotated[int, typer.Option(min=1, help="Fits from seeds of their own, asked together.")] = 2,
+    fits: Annotated[int, typer.Option(min=1, help="Fits from different seeds; their translations are averaged.")] = 2,
     documents: Annotated[int, typer.Option(min=50, help="Documents to look at.")] = 2_000,
     fail_above: Annotated[
         float | None, typer.Option(metavar="LEAK", min=0, max=1, help="Exit with 1 if the leak figure is above this.")
@@ -82,8 +84,10 @@ def audit(
         bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and --json.")
     ] = False,
     shipped: Annotated[bool, typer.Option("--demo", help="Audit the demo's data, whose truth is known.")] = False,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="--demo: its folder.")] = None,
-    column: Annotated[str | None, typer.Option(metavar="NAME", help="Where .parquet, .jsonl hold them.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the report that is there.")] = False,
     seed: Seed = 0,
     log: Log = None,

@@ -36,11 +36,11 @@ class Which(StrEnum):
 
 
 def bench(
-    table: Annotated[Which, typer.Argument(help="The table of the paper.")],
+    table: Annotated[Which, typer.Argument(metavar="TABLE", help="The table of the paper.")],
     vectors: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", help="CORPUS.ENCODER.npy, the same rows under every encoder; CORPUS.texts.jsonl with them."
+            metavar="DIR", help="Holds CORPUS.ENCODER.npy, the same rows under every encoder, and CORPUS.texts.jsonl."
         ),
     ] = Path("vectors"),
     out: Annotated[
@@ -67,24 +67,38 @@ def bench(
         int, typer.Option(min=0, help="Rows for the paper's oracle couplings (extra: ot); 0 runs none.")
     ] = 0,
     encode: Annotated[
-        bool, typer.Option("--encode", help="Make them (extra: bench; needs a hub).", rich_help_panel=_MAKE)
+        bool,
+        typer.Option(
+            "--encode", help="Make the vectors that are not there (extra: bench; needs a hub).", rich_help_panel=_MAKE
+        ),
     ] = False,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=MODEL", help="An encoder beside the paper's.", rich_help_panel=_MAKE),
+        typer.Option(
+            metavar="NAME=MODEL",
+            help="With --encode: an encoder beside the paper's, by its hub name or folder.",
+            rich_help_panel=_MAKE,
+        ),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="The texts of a corpus beside the paper's.", rich_help_panel=_MAKE),
+        typer.Option(
+            metavar="NAME=FILE",
+            help="With --encode: a corpus beside the paper's, by the file of its texts.",
+            rich_help_panel=_MAKE,
+        ),
     ] = None,
-    texts: Annotated[int, typer.Option(min=10, help="Most texts of a corpus.", rich_help_panel=_MAKE)] = 100_000,
+    texts: Annotated[
+        int, typer.Option(min=10, help="With --encode: most texts of a corpus.", rich_help_panel=_MAKE)
+    ] = 100_000,
     as_json: AsJson = False,
 ) -> None:
-    """Run a table of the vec2vec paper, ours beside the paper's figures, for every pair and seed.
+    """Run a table of the vec2vec paper.
 
-    Fits see two disjoint halves of a corpus, one under each encoder, and no pair. The paper's own encoders are called
-    gtr, clip, e5, gte, stella, granite and qwen; with --encode they are fetched, and so are its corpora nq, tweets and
-    enron. Any other vectors stand in for them.
+    Ours beside the paper's figures, for every pair of encoders and every seed. Fits see two disjoint halves of a
+    corpus, one under each encoder, and no pair. The paper's own encoders are called gtr, clip, e5, gte, stella,
+    granite and qwen; with --encode they are fetched, and so are its corpora nq, tweets and enron. Any other vectors
+    stand in for them.
     """
     from interlingua.bench import Plan, Vectors, page, run
 

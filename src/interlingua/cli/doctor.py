@@ -20,6 +20,7 @@ from interlingua.cli import console
 from interlingua.cli.options import AsJson
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[\w+\])?>=([0-9.]+)(?:; extra == ['\"]([\w-]+)['\"])?")
+_GATHERED = re.compile(r"interlingua\[([\w,-]+)\]; extra == ['\"]([\w-]+)['\"]")
 _STORES = ("lancedb", "postgres", "qdrant", "qdrant-edge", "chroma", "milvus", "duckdb", "faiss")
 _TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
 _EXTRAS = (*_TOOLS, *_STORES)
@@ -63,7 +64,10 @@ def _packages() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Return what the installed metadata asks for beside what is there: core packages, and extras."""
     core: dict[str, dict[str, Any]] = {}
     extras: dict[str, dict[str, Any]] = {extra: {"installed": True, "packages": {}} for extra in _EXTRAS}
+    gathered: list[tuple[str, str]] = []
     for requirement in metadata.requires("interlingua") or ():
+        if others := _GATHERED.fullmatch(requirement):
+            gathered += [(others[2], other) for other in others[1].split(",") if {others[2], other} <= extras.keys()]
         match = _REQUIREMENT.fullmatch(requirement)
         if match is None:
             continue
@@ -75,6 +79,10 @@ def _packages() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
         elif extra in extras:
             extras[extra]["packages"][name] = found
             extras[extra]["installed"] &= ok
+    # An extra that gathers others is there when they are.
+    for extra, other in gathered:
+        extras[extra]["packages"] |= extras[other]["packages"]
+        extras[extra]["installed"] &= extras[other]["installed"]
     return core, extras
 
 

@@ -28,7 +28,13 @@ def fit(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the translator is written to.")],
     method: Annotated[
-        str, typer.Option(help="auto takes the paired solution where --pairs are plenty, otherwise the unpaired one.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto takes ridge, the paired solution, where --pairs are plenty, otherwise linear, the unpaired "
+            "one. adversarial is the paper's (extra: neural). To compare with: mini-vec2vec, centroids, self-learning, "
+            "adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation.",
+        ),
     ] = "auto",
     pairs: Annotated[
         Path | None,

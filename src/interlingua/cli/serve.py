@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Annotated
 import typer
 
 from interlingua.cli import console
+from interlingua.errors import InputError
 
 
 def serve(
@@ -18,9 +21,10 @@ def serve(
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="The largest file taken, in MiB.")] = 1_024,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Open a page: drop two files, watch the fit, read the verdict, translate, search across both (extra: serve).
+    """Open a page to try it in a browser.
 
-    Only this machine can reach it. Files are kept in a temporary folder that goes when the server ends.
+    Drop two files, watch the fit, read the verdict, translate, search across both (extra: serve). Only this machine
+    can reach it. Files are kept in a temporary folder that goes when the server ends.
     """
     from interlingua._arrays import require
 
@@ -32,11 +36,29 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="interlingua-") as folder:
         desk = Desk(Path(folder))
         app = create_app(desk, port=port, max_bytes=max_mb * 2**20)
-        address = f"http://127.0.0.1:{port}"
-        console.note(f"{address} until Ctrl-C")
-        if browser:
-            typer.launch(address)
-        try:
-            uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
-        finally:
-            desk.stop()
+        with _listening(port) as door:
+            address = f"http://127.0.0.1:{port}"
+            console.note(f"{address} until Ctrl-C")
+            if browser:
+                typer.launch(address)
+            config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+            try:
+                with contextlib.suppress(KeyboardInterrupt):
+                    uvicorn.Server(config).run(sockets=[door])
+            finally:
+                desk.stop()
+
+
+def _listening(port: int) -> socket.socket:
+    """Return a socket that holds connections until the server takes them, so that a browser never comes too early."""
+    door = socket.socket()
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        door.bind(("127.0.0.1", port))
+    except OSError as error:
+        door.close()
+        raise InputError(
+            f"Port {port} cannot be listened at ({error.strerror}); choose another with --port."
+        ) from error
+    door.listen()
+    return door

@@ -43,6 +43,7 @@ class MilvusStore(Store):
             address = url.path
             if not Path(address).parent.is_dir():
                 raise InputError(f"The folder {Path(address).parent} does not exist; create it or choose another.")
+            require("milvus_lite", "milvus")
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()))
         with self._errors("cannot be opened"):

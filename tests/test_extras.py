@@ -1,0 +1,183 @@
+"""Without what an extra brings, the command that needs it says which extra to install, before any work."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from command_line import Rows
+from interlingua._arrays import require
+from interlingua.errors import MissingExtraError
+
+PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+# What builds, tests and documents; no command of the package runs any of it.
+DEVELOPMENT = {"dev", "dev-export", "dev-stores", "docs"}
+# As on a machine where the packages were never installed, whatever this one has.
+HIDE = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] == {module!r} else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
+"""
+COMMAND = "from interlingua.cli import main\nsys.exit(main(sys.argv[1:]))"
+FIT = ["fit", "source.npy", "target.npy", "--out", "made"]
+ADVERSARIAL = [*FIT, "--method", "adversarial"]
+
+
+@dataclass(frozen=True)
+class Absence:
+    """One package of an extra, and what cannot be done without it.
+
+    Attributes:
+        package: its name in pyproject.toml.
+        module: what it is imported as.
+        asked: what is typed after ``interlingua``, or Python where no command needs it.
+        needs: other modules without which the place is not reached; the test skips where one is missing.
+        told: the module that the message names, if it is another.
+    """
+
+    package: str
+    module: str
+    asked: list[str] | str
+    needs: tuple[str, ...] = ()
+    told: str = ""
+
+
+ALIGN = "import numpy as np, interlingua as il\nsides = np.load('source.npy'), np.load('target.npy')\n"
+ABSENCES: dict[str, list[Absence]] = {
+    "torch": [
+        Absence("torch", "torch", f"{ALIGN}il.align(*sides, device='cuda')"),
+        Absence(
+            "array-api-compat",
+            "array_api_compat",
+            f"{ALIGN}il.align(*sides, device='meta')",
+            ("torch",),
+            "array_api_compat.torch",
+        ),
+    ],
+    "report": [
+        Absence("matplotlib", "matplotlib", [*FIT, "--report", "report.html"]),
+        Absence("jinja2", "jinja2", [*FIT, "--report", "report.html"]),
+    ],
+    "ot": [Absence("POT", "ot", ["bench", "in-distribution", "--corpus", "c", "--vectors", ".", "--oracle-rows", "9"])],
+    "neural": [
+        Absence("torch", "torch", ADVERSARIAL),
+        Absence("accelerate", "accelerate", ADVERSARIAL, ("torch",)),
+    ],
+    "tensorboard": [
+        Absence(
+            "tensorboard",
+            "tensorboard",
+            [*ADVERSARIAL, "--tensorboard", "--run", "run"],
+            ("torch", "accelerate"),
+            "torch.utils.tensorboard",
+        )
+    ],
+    "lancedb": [Absence("lancedb", "lancedb", ["identify", "lancedb:///data/lance#items"])],
+    "postgres": [Absence("psycopg", "psycopg", ["identify", "postgresql://me@127.0.0.1/shop#items.vector"])],
+    "qdrant": [Absence("qdrant-client", "qdrant_client", ["identify", "qdrant://127.0.0.1#items"])],
+    "chroma": [Absence("chromadb", "chromadb", ["identify", "chroma://127.0.0.1#items"])],
+    "milvus": [
+        Absence("pymilvus", "pymilvus", ["identify", "milvus://127.0.0.1#items"]),
+        Absence("milvus-lite", "milvus_lite", ["identify", "milvus:///file.db#items"], ("pymilvus",)),
+    ],
+    "duckdb": [Absence("duckdb", "duckdb", ["identify", "duckdb:///data/shop.duckdb#items"])],
+    "faiss": [Absence("faiss-cpu", "faiss", ["identify", "faiss:///data/items.faiss"])],
+    "onnx": [Absence("onnx", "onnx", ["export", "translator", "--to", "onnx", "--out", "made.onnx"])],
+    "encoder": [
+        Absence(
+            "sentence-transformers",
+            "sentence_transformers",
+            ["audit", "source.npy", "--authorised-by", "me", "--corpus", "texts.txt", "--encoder", "e"],
+            ("matplotlib", "jinja2"),
+        )
+    ],
+    "bench": [Absence("datasets", "datasets", ["bench", "seeds", "--encode"], ("sentence_transformers",))],
+    "hub": [Absence("huggingface-hub", "huggingface_hub", ["export", "translator", "--to", "hub", "--out", "me/made"])],
+    "serve": [
+        Absence("starlette", "starlette", ["serve", "--no-browser"]),
+        Absence("uvicorn", "uvicorn", ["serve", "--no-browser"]),
+    ],
+    "ray": [
+        Absence("ray", "ray", ["translate", "translator", "source.parquet", "--engine", "ray", "--out", "made"]),
+        Absence(
+            "pylance",
+            "lance",
+            ["translate", "translator", "rows.lance", "--engine", "ray", "--out", "made"],
+            ("ray",),
+        ),
+    ],
+}  # fmt: skip
+ROWS = [(extra, absence) for extra, absences in ABSENCES.items() for absence in absences]
+
+
+def own_packages(extra: str) -> set[str]:
+    """Return what an extra brings itself, without the other extras that it gathers."""
+    names = {re.split(r"[\[>=<~!; ]", line)[0] for line in PROJECT["optional-dependencies"][extra]}
+    return names - {PROJECT["name"]}
+
+
+def test_every_package_of_every_extra_has_a_row() -> None:
+    wanted = {extra: own_packages(extra) for extra in PROJECT["optional-dependencies"] if extra not in DEVELOPMENT}
+    tested = {extra: {absence.package for absence in absences} for extra, absences in ABSENCES.items()}
+    assert {extra: packages for extra, packages in wanted.items() if packages} == tested
+
+
+@pytest.fixture
+def place(folder: Path, saved: Path) -> Path:
+    """A folder with all that the commands ask for, so that nothing but the package is missing."""
+    (folder / "texts.txt").write_text("one text\nanother text\n", "utf-8")
+    (folder / "rows.lance").mkdir()
+    rows: Rows = np.load(folder / "source.npy")
+    for encoder in "ab":
+        np.save(folder / f"c.{encoder}.npy", rows)
+    return folder
+
+
+@pytest.mark.parametrize(("extra", "absence"), ROWS, ids=[f"{extra}-{absence.package}" for extra, absence in ROWS])
+def test_what_needs_a_missing_package_says_which_extra_brings_it(place: Path, extra: str, absence: Absence) -> None:
+    for module in absence.needs:
+        pytest.importorskip(module, reason=f"without {module} this place is not reached")
+    there = {path.name for path in place.iterdir()}
+    code, typed = (absence.asked, []) if isinstance(absence.asked, str) else (COMMAND, absence.asked)
+    code = HIDE.format(module=absence.module) + code
+    done = subprocess.run(
+        [sys.executable, "-c", code, *typed], cwd=place, capture_output=True, text=True, check=False, timeout=120
+    )
+    module, remedy = re.escape(absence.told or absence.module), re.escape(f"pip install 'interlingua[{extra}]'")
+    wanted = rf"{module} is needed here and (is not installed|cannot be imported \(.*\))\. Install it with: {remedy}"
+    assert re.search(wanted, done.stderr), done.stderr
+    if typed:
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+    else:
+        assert done.stderr.splitlines()[-1].startswith("interlingua.errors.MissingExtraError: ")
+    assert {path.name for path in place.iterdir()} - {"bench", "vectors"} == there
+
+
+def test_a_package_that_is_there_and_broken_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_installed.py").write_text("import what_it_needs_itself\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingExtraError, match=r"cannot be imported \(No module named 'what_it_needs_itself'\)"):
+        require("half_installed", "extra")
+    with pytest.raises(MissingExtraError, match=r"not_there is needed here and is not installed.*interlingua\[extra"):
+        require("not_there", "extra")
