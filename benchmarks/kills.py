@@ -136,7 +136,9 @@ def torment(kind: str, folder: Path, kills: int, rng: np.random.Generator, write
 def main() -> None:
     """Torment the stores named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stores", nargs="+", choices=("lancedb", "postgres", "duckdb", "parquet", "qdrant", "qdrant-edge"))
+    parser.add_argument(
+        "stores", nargs="+", choices=("lancedb", "postgres", "duckdb", "parquet", "qdrant", "qdrant-edge")
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--child", help=argparse.SUPPRESS)

@@ -92,6 +92,7 @@ ABSENCES: dict[str, list[Absence]] = {
     "lancedb": [Absence("lancedb", "lancedb", ["identify", "lancedb:///data/lance#items"])],
     "postgres": [Absence("psycopg", "psycopg", ["identify", "postgresql://me@127.0.0.1/shop#items.vector"])],
     "qdrant": [Absence("qdrant-client", "qdrant_client", ["identify", "qdrant://127.0.0.1#items"])],
+    "qdrant-edge": [Absence("qdrant-edge-py", "qdrant_edge", ["identify", "qdrant-edge:///data/folder#shard"])],
     "chroma": [Absence("chromadb", "chromadb", ["identify", "chroma://127.0.0.1#items"])],
     "milvus": [
         Absence("pymilvus", "pymilvus", ["identify", "milvus://127.0.0.1#items"]),

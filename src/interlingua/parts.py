@@ -53,13 +53,19 @@ class Part:
             return
         # Rows of a row group cannot be skipped without reading them.
         row = 0
-        for batch in self.unit.to_batches(schema=self.schema, batch_size=size, use_threads=False, **_AHEAD):
+        for batch in self._groups(size):
             start, stop = max(self.start - row, 0), min(self.stop - row, batch.num_rows)
             if start < stop:
                 yield batch.slice(start, stop - start)
             row += batch.num_rows
             if row >= self.stop:
                 return
+
+    def _groups(self, size: int) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of one row group after the other: a fragment that was pickled forgets their order."""
+        for number in sorted(group.id for group in self.unit.row_groups):
+            group = self.unit.subset(row_group_ids=[number])
+            yield from group.to_batches(schema=self.schema, batch_size=size, use_threads=False, **_AHEAD)
 
 
 @dataclass(frozen=True)
