@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import interlingua as il
+from interlingua._arrays import unit_rows
 from interlingua.aligners import METHODS, aligner
 from interlingua.aligners.adversarial import Adversarial
 from interlingua.errors import InputError
+from interlingua.neural.selection import convincing
 from interlingua.translator import NeuralTranslator
 from planted import Problem, problem
 
@@ -131,6 +133,39 @@ def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, t
     assert [run["seed"] for run in runs] == [0, 1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-0", "seed-1"]
     assert alignment.verdict.status == "failed"
+
+
+def test_no_restart_follows_one_that_is_beyond_doubt(planted_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlingua.neural.selection.convincing", lambda measures: True)
+    p = planted_problem
+    cold = {"method": "adversarial", "start": "cold", "steps": 5, "restarts": 3, "changes": TINY}
+    alignment = il.align(p.source, p.target, **cold)
+    assert sum(step["step"] == "run" for step in alignment.trace) == 1
+
+
+def test_only_a_copy_of_a_space_is_beyond_doubt() -> None:
+    right = {"distance": -0.002, "geometry": 0.999, "cycle": 0.9995}
+    assert convincing(right)
+    for name, wrong in (("distance", 0.013), ("geometry", 0.99), ("cycle", 0.9)):
+        assert not convincing(right | {name: wrong})
+
+
+@pytest.mark.slow
+def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
+    """Content around a path, 16 to 24 wide; the starts that arrive are told from those that do not without pairs."""
+    rng = np.random.default_rng(0)
+    n, held, j = 3000, 500, np.arange(1, 6)
+    along = rng.random((2 * n + held, 1))
+    path = np.hstack([0.2 + 1.6 * along, 0.8 * np.cos(np.pi * j * along) / np.sqrt(j)])
+    noise = 0.2 * (rng.exponential(size=path.shape) - 1) * np.hstack([0.3, 1 / np.sqrt(j)])
+    x, y = (unit_rows((path + noise) @ np.linalg.qr(rng.standard_normal((d, 6)))[0].T) for d in (16, 24))
+    cold = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 12}
+    alignment = il.align(x[:n], y[n : 2 * n], **cold)
+    runs = [step for step in alignment.trace if step["step"] == "run"]
+    assert convincing(max(runs, key=lambda run: run["score"]))
+    found = il.evaluate(alignment.translator(force=True), x[2 * n :], y[2 * n :], bootstrap=0)
+    assert found.forward.top1.value > 0.95
+    assert found.backward.top1.value > 0.95
 
 
 def test_the_report_pictures_the_latent_space(

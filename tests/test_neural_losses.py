@@ -203,6 +203,23 @@ def test_discriminators_move_nothing_else_and_unplayed_games_cost_nothing(rng: n
     assert steps.critic_terms(critics, rows, steps.view(generator, rows), none) == {}
 
 
+def test_discriminators_see_real_and_fake_rows_through_noise_of_one_length(rng: np.random.Generator) -> None:
+    seen: list[Any] = []
+
+    class Eye(torch.nn.Module):
+        def forward(self, rows: Any) -> Any:
+            seen.append(rows)
+            return rows[:, :1]
+
+    real, fake = torch.zeros(400, 9).double(), torch.ones(800, 9).double()
+    steps._judged(Eye(), real, fake, 0.6)
+    steps._judged(Eye(), real, fake, 0.0)
+    noise = seen[0] - seen[1]
+    assert torch.equal(seen[1], torch.cat([real, fake]))
+    for part in (noise[:400], noise[400:]):
+        assert float(part.square().sum(dim=1).mean().sqrt()) == pytest.approx(0.6, rel=0.05)
+
+
 @pytest.mark.parametrize("form", ["absolute", "squared", "translated", "unpaired"])
 def test_every_published_form_of_preservation_compares_its_own_rows(form: str, rng: np.random.Generator) -> None:
     s = SMALL.changed(vsp_form=form)

@@ -121,6 +121,10 @@ def test_an_unknown_space_is_named_with_those_there_are() -> None:
     [
         ({"norm": "rms"}, "norm is 'rms'; choose from batch, layer"),
         ({"steps": 0}, "steps is 0; at least 1"),
+        (
+            {"critic_noise": 0.1, "critic_noise_end": 0.2},
+            "critic_noise falls from 0.1 to 0.2; critic_noise_end must be above 0 and at most critic_noise",
+        ),
         ({"dropout": 1.0}, "dropout is 1.0; a number from 0 to under 1"),
         ({"learning_rate": 1}, "There is no setting 'learning_rate'"),
         ({"critic_depth": 1}, "critic_depth is 1; at least 2"),

@@ -44,6 +44,7 @@ QUICK = Settings(
     batch=32,
     steps=12,
     noise=0.05,
+    critic_noise=0.3,
     log_every=2,
     check_every=4,
     save_every=5,
@@ -128,6 +129,25 @@ def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]
     start = maps["a"][0](vectors["a"])
     assert not np.allclose(there, start, atol=1e-5)
     assert float((there * start).sum(axis=1).mean()) > 0.9
+
+
+def test_what_discriminators_see_clears_up(vectors: dict[str, Rows]) -> None:
+    trainer = Trainer(vectors, QUICK.changed(critic_noise=0.8, critic_noise_end=0.2, steps=10))
+    seen = []
+    for trainer._step in range(11):
+        seen.append(trainer._blur())
+    assert seen[0] == pytest.approx(0.8)
+    assert seen[1] / seen[0] == pytest.approx(seen[5] / seen[4])
+    assert seen[6:] == pytest.approx([0.2] * 5)
+    assert Trainer(vectors, QUICK.changed(critic_noise=0.0))._blur() == 0
+
+
+def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:
+    network = Trainer(vectors, QUICK.changed(skips=True, average=0.0)).snapshot()
+    x = vectors["a"]
+    there = network.encode(x, "a")
+    assert there == pytest.approx(unit_rows(x) @ network.tensors["entries.0.skip.weight"].T, abs=1e-5)
+    assert 0 < np.linalg.norm(there, axis=1).mean() < 0.5
 
 
 def test_maps_that_are_missing_are_named(vectors: dict[str, Rows]) -> None:

@@ -35,11 +35,12 @@ class Adversarial:
     """Networks through one latent space, trained against discriminators (vec2vec).
 
     Attributes:
-        preset: ``"small"`` for a CPU, or ``"paper"``.
+        preset: ``"small"`` for a CPU, ``"paper"``, or for cold starts ``"annealed"``: ours, small too.
         start: ``"warm"``: the linear method's alignment exactly at step 0; ``"cold"``: from nothing, as in the paper.
         fidelity: start from the linear method's faithful map instead of from its rotation.
         steps: training steps; the preset's by default.
-        restarts: runs from seeds ``seed``, ``seed + 1``, ...; the best by label-free measurements is taken.
+        restarts: most runs from seeds ``seed``, ``seed + 1``, ...; the best by label-free measurements is taken. None
+            follow one that is beyond doubt: :func:`interlingua.neural.selection.convincing`.
         folder: where checkpoints and metrics go, one folder a restart; none are kept without.
         resume: go on from the checkpoints in ``folder``.
         device: ``"cpu"``, or ``"auto"`` for an accelerator where there is one.
@@ -101,7 +102,7 @@ class Adversarial:
             InputError: too few rows, or a cold start with pairs.
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
         """
-        from interlingua.neural.selection import Selection
+        from interlingua.neural.selection import Selection, convincing
 
         s = self.settings()
         require("accelerate", "neural")
@@ -131,6 +132,8 @@ class Adversarial:
                 report(step)
 
             runs.append(self._run(spaces, s, seed + i, maps, teachers, judge, note))
+            if convincing(runs[-1].measures):
+                break
         best = max(runs, key=lambda run: run.measures["score"])
         trace += [{"step": "run", "seed": seed + i, "best": r.best, **r.measures} for i, r in enumerate(runs)]
         frames = Frame.of(rows[0]), Frame.of(rows[1])

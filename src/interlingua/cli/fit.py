@@ -58,7 +58,10 @@ def fit(
         bool, typer.Option("--allow-failed", help="Write the translator although the verdict is failed.")
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="adversarial: small (default, for a CPU) or paper.", rich_help_panel=_PANEL)
+        str | None,
+        typer.Option(
+            help="adversarial: small (default, for a CPU), paper, or annealed for --start cold.", rich_help_panel=_PANEL
+        ),
     ] = None,
     start: Annotated[
         str | None,

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from interlingua.neural.settings import Settings
 
+# Small skips let what the discriminators say first, the means and then the coarse shape, decide where rows go.
+_SKIP_SHARE = 0.2
+
 
 class ResidualMLP(nn.Module):
     """Residual blocks of linear layers and SiLU; each block adds its input, zero-padded or cut to the block's width.
@@ -137,6 +140,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(part, nn.BatchNorm1d):
             nn.init.normal_(part.weight, 1, 0.02, generator=generator)
             nn.init.normal_(part.bias, 0, 0.02, generator=generator)
+    with torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, Gated):
+                part.skip.weight.mul_(_SKIP_SHARE)
 
 
 def build(modules: Sequence[nn.Module], seed: int) -> None:

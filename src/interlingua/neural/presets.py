@@ -25,6 +25,32 @@ SMALL = Settings(
     check_every=250,
     save_every=500,
 )
+# From nothing: what the discriminators see is blurred at first, so that the means and the coarse shape of a space say
+# where the finer goes, and translations keep the geometry all along. Not every start arrives; restarts find one.
+ANNEALED = SMALL.changed(
+    width=64,
+    latent=32,
+    adapter_depth=2,
+    backbone_depth=2,
+    critic_depth=3,
+    critic_width=64,
+    adversary="relativistic",
+    latent_adversarial=0.1,
+    vsp=60.0,
+    vsp_form="translated",
+    cycle=20.0,
+    cycle_vsp=0.0,
+    cycle_detached=False,
+    critic_noise=0.5,
+    critic_noise_end=0.04,
+    skips=True,
+    skip_lr=2.0,
+    lr=1e-3,
+    critic_lr=1e-3,
+    warmup=100,
+    average=0.99,
+    steps=1000,
+)
 # What a small run from a linear alignment does differently: gently, and not for long.
 SMALL_WARM = SMALL.changed(
     width=128,
@@ -49,16 +75,19 @@ PRESETS: Mapping[tuple[str, str], Settings] = MappingProxyType(
         ("paper", "warm"): PAPER_WARM,
         ("small", "cold"): SMALL,
         ("small", "warm"): SMALL_WARM,
+        ("annealed", "cold"): ANNEALED,
     }
 )
 
 
 def preset(name: str, start: str) -> Settings:
-    """Return the settings of a preset, ``paper`` or ``small``, for a ``cold`` or ``warm`` start.
+    """Return the settings of a preset: ``paper`` or ``small``, for a ``cold`` or ``warm`` start, or ``annealed``, cold.
 
     Raises:
         InputError: there is no such preset or start.
     """
     if (name, start) not in PRESETS:
-        raise InputError(f"preset is {name!r} and start {start!r}; choose from paper, small and from cold, warm.")
+        raise InputError(
+            f"preset is {name!r} and start {start!r}; choose from paper, small (cold or warm), annealed (cold)."
+        )
     return PRESETS[name, start]

@@ -56,6 +56,11 @@ class Settings:
         critic_lr: learning rate of the discriminators (Adam).
         skip_lr: learning rate of the linear part of a warm start, as a share of ``lr``.
         beta1: Adam's first decay of both.
+        critic_noise: length of the Gaussian noise added to every row before a discriminator sees it, at the first step;
+            ours, not the paper's. What it blurs is matched later: the coarse shape of a space first.
+        critic_noise_end: its length from three fifths of the steps on; between, it falls by equal shares.
+        skips: start the linear skips beside every adapter small and the nets closed, in a cold start too; ours. A
+            warm start has them always.
         critic_eps: Adam's epsilon of the discriminators; the networks have 1e-8.
         warmup: steps over which both learning rates rise from 0.
         decay: let both learning rates fall to 0 over the steps after the warm-up; off in the released runs.
@@ -97,6 +102,9 @@ class Settings:
     critic_lr: float = 1e-5
     skip_lr: float = 1.0
     beta1: float = 0.5
+    critic_noise: float = 0.0
+    critic_noise_end: float = 0.05
+    skips: bool = False
     critic_eps: float = 6.25e-10
     warmup: int = 2000
     decay: bool = False
@@ -121,6 +129,11 @@ class Settings:
         for name in ("accumulate", "log_every", "check_every", "save_every"):
             _check_least(self, name, 1)
         _check_least(self, "critic_depth", 2)
+        if self.critic_noise and not 0 < self.critic_noise_end <= self.critic_noise:
+            raise InputError(
+                f"critic_noise falls from {self.critic_noise} to {self.critic_noise_end}; "
+                "critic_noise_end must be above 0 and at most critic_noise."
+            )
         for name in ("dropout", "average", "beta1"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; a number from 0 to under 1 is needed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -70,15 +71,18 @@ def view(generator: Generator, rows: Rows) -> Views:
     return Views(latents, rebuilt, {(j, k): generator.decode(latents[j], k) for j, k in pairs})
 
 
-def critic_terms(critics: Critics, rows: Rows, views: Views, s: Settings) -> dict[str, Tensor]:
-    """Return the discriminators' losses; nothing flows into the networks. Games of weight 0 are not played."""
+def critic_terms(critics: Critics, rows: Rows, views: Views, s: Settings, blur: float = 0.0) -> dict[str, Tensor]:
+    """Return the discriminators' losses; nothing flows into the networks. Games of weight 0 are not played.
+
+    ``blur`` is the length of the noise on the rows that they see.
+    """
     terms: dict[str, Tensor] = {}
     for name, games in critics.contests(rows, views).items():
         if not getattr(s, name):
             continue
         for number, (critic, real, fake) in enumerate(games):
             real, fake = real.detach(), fake.detach()
-            at_real, at_fake = _judged(critic, real, fake)
+            at_real, at_fake = _judged(critic, real, fake, blur)
             loss = losses.critic_loss(at_real, at_fake, s.adversary, smoothing=s.smoothing)
             for weight, at in ((s.r1, real), (s.r2, fake)):
                 if weight:
@@ -95,6 +99,7 @@ def network_terms(
     s: Settings,
     gather: Gather = lambda x: x,
     taught: Mapping[tuple[int, int], Tensor] | None = None,
+    blur: float = 0.0,
 ) -> dict[str, Tensor]:
     """Return the networks' terms, unweighted and by the names of their weights; those of weight 0 are left out.
 
@@ -106,6 +111,7 @@ def network_terms(
         s: which terms, in which form.
         gather: joins a batch with those of the other processes, for terms that compare rows with each other.
         taught: the teacher's translations of the batch, by (from, to).
+        blur: length of the noise on the rows that the discriminators see.
     """
     spaces = range(len(rows))
     terms: dict[str, Callable[[], Tensor]] = {
@@ -121,7 +127,7 @@ def network_terms(
             losses.cosine_distance(y, views.translated[way]) for way, y in taught.items()
         )
     for name, games in critics.contests(rows, views).items():
-        terms[name] = lambda games=games: _fooled(games, s.adversary)  # type: ignore[misc]
+        terms[name] = lambda games=games: _fooled(games, s.adversary, blur)  # type: ignore[misc]
     return {name: term() for name, term in terms.items() if getattr(s, name)}
 
 
@@ -150,15 +156,18 @@ def _preserved(rows: Rows, made: Mapping[tuple[int, int], Tensor], views: Views,
     return _mean(losses.preservation(gather(x), gather(y), squared=squared, reflected=reflected) for x, y in pairs)
 
 
-def _fooled(games: Sequence[tuple[nn.Module, Tensor, Tensor]], kind: str) -> Tensor:
+def _fooled(games: Sequence[tuple[nn.Module, Tensor, Tensor]], kind: str, blur: float) -> Tensor:
     """Return the sum over discriminators; real rows are given without a gradient, as the latents drawn to are."""
     return torch.stack(
-        [losses.generator_loss(*_judged(critic, real.detach(), fake), kind) for critic, real, fake in games]
+        [losses.generator_loss(*_judged(critic, real.detach(), fake, blur), kind) for critic, real, fake in games]
     ).sum()
 
 
-def _judged(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    at_real, at_fake = critic(torch.cat([real, fake])).split([len(real), len(fake)])
+def _judged(critic: nn.Module, real: Tensor, fake: Tensor, blur: float) -> tuple[Tensor, Tensor]:
+    rows = torch.cat([real, fake])
+    if blur:
+        rows = rows + blur / math.sqrt(rows.shape[1]) * torch.randn_like(rows)
+    at_real, at_fake = critic(rows).split([len(real), len(fake)])
     return at_real.repeat(len(fake) // len(real), 1), at_fake
 
 

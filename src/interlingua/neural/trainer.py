@@ -28,6 +28,8 @@ Teacher = Callable[[FloatArray], FloatArray]
 # Measures a network without pairs; the larger its "score", the better.
 Judge = Callable[[Network], Mapping[str, float]]
 Report = Callable[[dict[str, Any]], None]
+# The share of the steps over which the noise before the discriminators falls.
+_BLUR_FALLS = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,10 @@ class Trainer:
         # torch draws values of its own first, from its global generator.
         with _private_randomness(self._accelerator.device):
             self.generator = nets.Generator(
-                self._widths, s, gated=maps is not None, latent=None if maps is None else self._widths[hub]
+                self._widths,
+                s,
+                gated=s.skips or maps is not None,
+                latent=None if maps is None else self._widths[hub],
             )
             self.critics = steps.Critics(list(self._widths.values()), self.generator.latent, s)
         nets.build([self.generator, self.critics], seed)
@@ -162,7 +167,7 @@ class Trainer:
             rows = self._rows(self._step * s.accumulate + part)
             with accelerator.autocast():
                 views = steps.view(self.generator, rows)
-                played = steps.critic_terms(self.critics, rows, views, s)
+                played = steps.critic_terms(self.critics, rows, views, s, self._blur())
             if played:
                 accelerator.backward(torch.stack(list(played.values())).sum() / s.accumulate)
             terms |= {name: term.detach() for name, term in played.items()}
@@ -173,7 +178,7 @@ class Trainer:
             self.critics.requires_grad_(False).eval()
             with accelerator.autocast():
                 own = steps.network_terms(
-                    self.generator, self.critics, rows, views, s, self._gather, self._taught(rows)
+                    self.generator, self.critics, rows, views, s, self._gather, self._taught(rows), self._blur()
                 )
                 loss = steps.total(own, s)
             accelerator.backward(loss / s.accumulate)
@@ -208,6 +213,14 @@ class Trainer:
         if not s.decay:
             return rising
         return rising * min(1.0, (s.steps - self._step) / max(1, s.steps - s.warmup))
+
+    def _blur(self) -> float:
+        """Return the length of the noise before the discriminators at this step."""
+        s = self.settings
+        if not s.critic_noise:
+            return 0.0
+        fallen = min(1.0, self._step / (_BLUR_FALLS * s.steps))
+        return float(s.critic_noise * (s.critic_noise_end / s.critic_noise) ** fallen)
 
     def _adams(self) -> list[torch.optim.Adam]:
         s = self.settings
