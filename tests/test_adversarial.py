@@ -138,7 +138,7 @@ def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, t
 def test_no_restart_follows_one_that_is_beyond_doubt(planted_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlingua.neural.selection.convincing", lambda measures: True)
     p = planted_problem
-    cold = {"method": "adversarial", "start": "cold", "steps": 5, "restarts": 3, "changes": TINY}
+    cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "steps": 5, "restarts": 3, "changes": TINY}
     alignment = il.align(p.source, p.target, **cold)
     assert sum(step["step"] == "run" for step in alignment.trace) == 1
 
@@ -159,7 +159,7 @@ def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
     path = np.hstack([0.2 + 1.6 * along, 0.8 * np.cos(np.pi * j * along) / np.sqrt(j)])
     noise = 0.2 * (rng.exponential(size=path.shape) - 1) * np.hstack([0.3, 1 / np.sqrt(j)])
     x, y = (unit_rows((path + noise) @ np.linalg.qr(rng.standard_normal((d, 6)))[0].T) for d in (16, 24))
-    cold = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 12}
+    cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 12}
     alignment = il.align(x[:n], y[n : 2 * n], **cold)
     runs = [step for step in alignment.trace if step["step"] == "run"]
     assert convincing(max(runs, key=lambda run: run["score"]))
