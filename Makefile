@@ -98,7 +98,7 @@ bench: venv
 	@for suite in $(SUITES); do $(BIN)/python benchmarks/fits.py $$suite --data $(DATA) || exit 1; done
 	@$(BIN)/python benchmarks/speed.py fit --data $(DATA)
 	@$(BIN)/python benchmarks/speed.py translate --data $(DATA)
-	@for suite in planted ablations warm warm-terms cold selection throughput ddp; do \
+	@for suite in planted planted-paper ablations warm warm-terms cold selection throughput ddp; do \
 	    $(BIN)/python benchmarks/neural.py $$suite --data $(DATA) || exit 1; done
 	@$(BIN)/python benchmarks/tables.py
 
