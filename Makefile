@@ -9,13 +9,14 @@ PYTEST_FLAGS ?= -n auto
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
 
-.PHONY: help venv demo docs test test-stores lint lint-style lint-types lint-imports format bench clean
+.PHONY: help venv demo docs test test-stores test-oldest test-newest lint lint-style lint-types lint-imports format bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    align two real embedding spaces and write demo/report.html (installs no torch)'
 	@echo 'make test    the default tests: offline, no accelerator, minutes'
 	@echo 'make test-stores  every vector store and Ray against the real thing (installs their clients)'
+	@echo 'make test-oldest, test-newest  the default tests with the oldest and the newest versions that pyproject.toml allows'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
 	@echo 'make bench   every published number again (hours)'
@@ -73,6 +74,26 @@ $(VENV)/.installed-stores: pyproject.toml constraints.txt | $(BIN)/python
 
 test-stores: $(VENV)/.installed-stores
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m store $(PYTEST_FLAGS)
+
+# torch alone keeps its pin: its other builds bring gigabytes of accelerator packages.
+PINNED_TORCH = grep '^torch==' constraints.txt
+
+# Old versions use what newer ones beside them have deprecated.
+OLD_WARNS := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
+
+test-oldest:
+	@$(or $(PYTHON),python3.11) -m venv --clear .venv-oldest
+	@$(PINNED_TORCH) > .venv-oldest/torch.txt
+	@.venv-oldest/bin/python -m pip install -qq uv -r .venv-oldest/torch.txt
+	@.venv-oldest/bin/python -m uv pip install -q --python .venv-oldest/bin/python --resolution lowest-direct \
+	    -c .venv-oldest/torch.txt -e '.[dev]'
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(OLD_WARNS) $(PYTEST_FLAGS)
+
+test-newest:
+	@$(or $(PYTHON),python3) -m venv --clear .venv-newest
+	@$(PINNED_TORCH) > .venv-newest/torch.txt
+	@.venv-newest/bin/python -m pip install -qq -U -c .venv-newest/torch.txt -e '.[dev]'
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv-newest/bin/python -m pytest $(PYTEST_FLAGS)
 
 lint: lint-style lint-types lint-imports
 

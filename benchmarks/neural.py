@@ -47,11 +47,11 @@ WIDTHS = (32, 48)
 DAMAGES = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
 WITHOUT: dict[str, dict[str, Any]] = {
     "everything": {},
-    "without VSP": {"vsp": 0.0, "cycle_vsp": 0.0},
+    "without VSP": {"vsp": 0.0, "vsp_end": None, "cycle_vsp": 0.0},
     "without cycle": {"cycle": 0.0, "cycle_vsp": 0.0},
     "without latent critic": {"latent_adversarial": 0.0},
     "without critics": {"latent_adversarial": 0.0, "adversarial": 0.0},
-    "without VSP and cycle": {"vsp": 0.0, "cycle": 0.0, "cycle_vsp": 0.0},
+    "without VSP and cycle": {"vsp": 0.0, "vsp_end": None, "cycle": 0.0, "cycle_vsp": 0.0},
 }
 
 
@@ -241,7 +241,7 @@ def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple
 
 COLD_STEPS = 500
 PAPER_STEPS = 3000
-RESTARTS, ABLATION_RESTARTS = 14, 4
+RESTARTS, ABLATION_RESTARTS = 8, 4
 
 
 def throughput(width: int, batch: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from interlingua._arrays import unit_rows
 from interlingua.errors import InputError, TrainingError
 from interlingua.maps import AffineMap
 from interlingua.networks import Network
-from interlingua.neural import checkpoints
+from interlingua.neural import checkpoints, schedule
 from interlingua.neural.batches import Batches
 from interlingua.neural.presets import PAPER, preset
 from interlingua.neural.selection import Selection
@@ -45,6 +45,7 @@ QUICK = Settings(
     steps=12,
     noise=0.05,
     critic_noise=0.3,
+    vsp_end=0.5,
     log_every=2,
     check_every=4,
     save_every=5,
@@ -131,15 +132,19 @@ def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]
     assert float((there * start).sum(axis=1).mean()) > 0.9
 
 
-def test_what_discriminators_see_clears_up(vectors: dict[str, Rows]) -> None:
-    trainer = Trainer(vectors, QUICK.changed(critic_noise=0.8, critic_noise_end=0.2, steps=10))
-    seen = []
-    for trainer._step in range(11):
-        seen.append(trainer._blur())
+def test_what_discriminators_see_clears_up() -> None:
+    s = QUICK.changed(critic_noise=0.8, critic_noise_end=0.2, steps=10)
+    seen = [schedule.blur(s, step) for step in range(10)]
     assert seen[0] == pytest.approx(0.8)
-    assert seen[1] / seen[0] == pytest.approx(seen[5] / seen[4])
-    assert seen[6:] == pytest.approx([0.2] * 5)
-    assert Trainer(vectors, QUICK.changed(critic_noise=0.0))._blur() == 0
+    assert seen[1] / seen[0] == pytest.approx(seen[4] / seen[3])
+    assert seen[4:] == pytest.approx([0.2] * 6)
+    assert schedule.blur(QUICK.changed(critic_noise=0.0), 0) == 0
+
+
+def test_preservation_counts_less_over_the_last_third() -> None:
+    s = QUICK.changed(vsp=60.0, vsp_end=2.0, steps=9)
+    assert [schedule.weights(s, step).vsp for step in range(9)] == [60.0] * 6 + [2.0] * 3
+    assert schedule.weights(s.changed(vsp_end=None), 8).vsp == 60.0
 
 
 def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:
@@ -200,16 +205,10 @@ def test_every_published_choice_trains(change: dict[str, Any], vectors: dict[str
     assert np.isfinite(lines[-1]["loss"])
 
 
-def test_both_learning_rates_rise_in_the_warm_up_and_stay(vectors: dict[str, Rows]) -> None:
-    trainer = Trainer(vectors, QUICK.changed(warmup=4, steps=8))
-    paces = []
-    for step in range(8):
-        trainer._step = step
-        paces.append(trainer._pace())
-    assert paces == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
-    trainer.settings = trainer.settings.changed(decay=True)
-    trainer._step = 6
-    assert trainer._pace() == pytest.approx(0.5)
+def test_both_learning_rates_rise_in_the_warm_up_and_stay() -> None:
+    s = QUICK.changed(warmup=4, steps=8)
+    assert [schedule.pace(s, step) for step in range(8)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+    assert schedule.pace(s.changed(decay=True), 6) == pytest.approx(0.5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(vectors: dict[str, Rows]) -> None:

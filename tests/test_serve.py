@@ -154,6 +154,27 @@ def test_a_file_that_arrives_while_a_fit_begins_does_not_orphan_it(
     assert not path.exists()
 
 
+def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
+    page: TestClient, desk: Desk, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.put("/files/source", params={"name": "source.npy"}, content=npy(planted[0]))
+    path = desk.place("target", "target.npy")
+    path.write_bytes(npy(planted[1]))
+    taking = threading.Thread(target=desk.take, args=("target", path))
+    plain = desk._described
+
+    def described(side: str) -> dict[str, Any]:
+        if not taking.ident:
+            taking.start()
+            taking.join(1)
+        return plain(side)
+
+    monkeypatch.setattr(desk, "_described", described)
+    assert list(desk.state()["files"]) == ["source"]
+    taking.join()
+    assert list(desk.state()["files"]) == ["source", "target"]
+
+
 def test_two_files_for_one_side_do_not_mix(desk: Desk, planted: tuple[Rows, Rows]) -> None:
     first, second = desk.place("source", "a.npy"), desk.place("source", "a.npy")
     first.write_bytes(npy(planted[0]))
@@ -276,6 +297,20 @@ def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: sig
         process.send_signal(number)
         process.communicate(timeout=30)
     assert not list(tmp_path.glob("interlingua-*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 0)])
+def test_a_signal_before_the_server_listens_is_not_lost(
+    number: signal.Signals, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("uvicorn")
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr("typer.launch", lambda _: signal.raise_signal(number))
+    try:
+        assert run("serve", "--port", free_port()).code == code
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
 
 
 def test_a_port_that_is_taken_is_refused_before_a_browser_opens(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

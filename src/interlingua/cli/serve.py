@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
-import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,8 +29,17 @@ def serve(
     uvicorn = require("uvicorn", "serve")
     from interlingua.serve import Desk, create_app
 
-    # The server hands a signal on when it has shut down; the default answer to this one would skip what follows it.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    server: Any = None
+    told: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        told.append(number)
+        if server is not None:
+            server.should_exit = True
+
+    # An exception would be lost where a signal arrives in a callback of the interpreter; a note is not.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     with tempfile.TemporaryDirectory(prefix="interlingua-") as folder:
         desk = Desk(Path(folder))
         app = create_app(desk, port=port, max_bytes=max_mb * 2**20)
@@ -41,12 +48,16 @@ def serve(
             console.note(f"{address} until Ctrl-C")
             if browser:
                 typer.launch(address)
-            config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+            server = uvicorn.Server(
+                uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+            )
+            server.should_exit = bool(told)
             try:
-                with contextlib.suppress(KeyboardInterrupt):
-                    uvicorn.Server(config).run(sockets=[door])
+                server.run(sockets=[door])
             finally:
                 desk.stop()
+    if signal.SIGTERM in told:
+        raise typer.Exit(128 + signal.SIGTERM)
 
 
 def _listening(port: int) -> socket.socket:

@@ -26,7 +26,7 @@ SMALL = Settings(
     save_every=500,
 )
 # From nothing: what the discriminators see is blurred at first, so that the means and the coarse shape of a space say
-# where the finer goes, and translations keep the geometry all along. Not every start arrives; restarts find one.
+# where the finer goes, and translations keep the geometry until the right place is found. Not every start arrives.
 ANNEALED = SMALL.changed(
     width=64,
     latent=32,
@@ -37,19 +37,21 @@ ANNEALED = SMALL.changed(
     adversary="relativistic",
     latent_adversarial=0.1,
     vsp=60.0,
+    vsp_end=2.0,
     vsp_form="translated",
     cycle=20.0,
     cycle_vsp=0.0,
     cycle_detached=False,
     critic_noise=0.5,
-    critic_noise_end=0.04,
+    critic_noise_end=0.1,
     skips=True,
     skip_lr=2.0,
     lr=1e-3,
     critic_lr=1e-3,
     warmup=100,
     average=0.99,
-    steps=1000,
+    steps=1500,
+    check_every=1500,
 )
 # What a small run from a linear alignment does differently: gently, and not for long.
 SMALL_WARM = SMALL.changed(

@@ -15,7 +15,7 @@ from interlingua.networks import Network
 
 _ROWS = 1000
 _DIRECTIONS = 100
-_AS_NEAR, _ISOMETRIC, _BACK = 0.004, 0.996, 0.99
+_AS_NEAR, _ISOMETRIC, _BACK = 0.004, 0.985, 0.99
 
 
 class Selection:
@@ -80,9 +80,9 @@ class Selection:
 def convincing(measures: Mapping[str, float]) -> bool:
     """Return whether measurements leave no doubt: only exact or nearly exact copies of a space come out so.
 
-    Translations lie no farther from the target than its own other rows do, keep all similarities, and lead back. Wrong
-    maps of planted data missed the first by 0.01 and the second by 0.002, or more; two encoders of real text never come
-    near the second.
+    Translations lie no farther from the target than its own other rows do, keep all similarities, and lead back. Of 20
+    runs on planted data that were looked at for these limits the wrong ones came to 0.976 in the second, the right
+    ones to 0.993 at least; two encoders of real text never come near it.
     """
     return measures["distance"] < _AS_NEAR and measures["geometry"] > _ISOMETRIC and measures["cycle"] > _BACK
 

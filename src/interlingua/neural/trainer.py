@@ -19,7 +19,7 @@ from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, TrainingError
 from interlingua.maps import AffineMap
 from interlingua.networks import Network
-from interlingua.neural import checkpoints, nets, steps, warm
+from interlingua.neural import checkpoints, nets, schedule, steps, warm
 from interlingua.neural.batches import Batches
 from interlingua.neural.settings import Settings
 
@@ -28,8 +28,6 @@ Teacher = Callable[[FloatArray], FloatArray]
 # Measures a network without pairs; the larger its "score", the better.
 Judge = Callable[[Network], Mapping[str, float]]
 Report = Callable[[dict[str, Any]], None]
-# The share of the steps over which the noise before the discriminators falls.
-_BLUR_FALLS = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +152,12 @@ class Trainer:
 
     def _train(self) -> dict[str, Tensor]:
         """Do one step and return all terms."""
-        s, accelerator = self.settings, self._accelerator
+        s, accelerator = schedule.weights(self.settings, self._step), self._accelerator
         networks, critics = self._optimizers
+        pace, blur = schedule.pace(s, self._step), schedule.blur(s, self._step)
         for optimizer, lr in zip(self._optimizers, (s.lr, s.critic_lr), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = lr * group["share"] * self._pace()
+                group["lr"] = lr * group["share"] * pace
         self.generator.train()
         self.critics.train()
         _reseed([self.seed, self._step, accelerator.process_index], accelerator.device)
@@ -167,7 +166,7 @@ class Trainer:
             rows = self._rows(self._step * s.accumulate + part)
             with accelerator.autocast():
                 views = steps.view(self.generator, rows)
-                played = steps.critic_terms(self.critics, rows, views, s, self._blur())
+                played = steps.critic_terms(self.critics, rows, views, s, blur)
             if played:
                 accelerator.backward(torch.stack(list(played.values())).sum() / s.accumulate)
             terms |= {name: term.detach() for name, term in played.items()}
@@ -178,7 +177,7 @@ class Trainer:
             self.critics.requires_grad_(False).eval()
             with accelerator.autocast():
                 own = steps.network_terms(
-                    self.generator, self.critics, rows, views, s, self._gather, self._taught(rows), self._blur()
+                    self.generator, self.critics, rows, views, s, self._gather, self._taught(rows), blur
                 )
                 loss = steps.total(own, s)
             accelerator.backward(loss / s.accumulate)
@@ -205,22 +204,6 @@ class Trainer:
             (j, k): nets.unit(torch.as_tensor(teach(rows[j].cpu().numpy())).to(device))
             for (j, k), teach in self._teachers.items()
         }
-
-    def _pace(self) -> float:
-        """Return the share of the learning rates at this step."""
-        s = self.settings
-        rising = min(1.0, (self._step + 1) / s.warmup) if s.warmup else 1.0
-        if not s.decay:
-            return rising
-        return rising * min(1.0, (s.steps - self._step) / max(1, s.steps - s.warmup))
-
-    def _blur(self) -> float:
-        """Return the length of the noise before the discriminators at this step."""
-        s = self.settings
-        if not s.critic_noise:
-            return 0.0
-        fallen = min(1.0, self._step / (_BLUR_FALLS * s.steps))
-        return float(s.critic_noise * (s.critic_noise_end / s.critic_noise) ** fallen)
 
     def _adams(self) -> list[torch.optim.Adam]:
         s = self.settings

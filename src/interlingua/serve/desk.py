@@ -134,6 +134,10 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         """Return what the page shows: files, phase, time, steps, and verdict or error."""
+        with self._lock:
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
         found: dict[str, Any] = {"files": {side: self._described(side) for side in self._files}, "phase": "waiting"}
         if self._process is None:
             return found
