@@ -86,7 +86,7 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
         yield from (Run(suite, "everything", s, p) for s in seeds for p in ("path", "bent path"))
     elif suite == "ablations":
         yield from (Run(suite, name, s, "path", changes=c) for s in seeds for name, c in WITHOUT.items())
-        yield from (Run(suite, "everything", s, "path", n=n) for n in (500, 1000, 2000) for s in seeds)
+        yield from (Run(suite, "everything", s, "path", n=n) for n in (1000, 2000, 4000) for s in seeds)
     elif suite in ("warm", "cold"):
         yield from (Run(suite, suite, s, "beir") for s in seeds)
     elif suite == "warm-terms":
@@ -105,7 +105,7 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
 def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
     """Return content seen isometrically by two encoders, the second one bent where the problem says so."""
     rng = np.random.default_rng(run.seed)
-    n, held = 4000, 1000
+    n, held = (8000 if "path" in run.problem else 4000), 1000
     content = unit_rows((_around_a_path if "path" in run.problem else _sparse)(2 * n + held, rng))
     x, y = (content @ np.linalg.qr(rng.standard_normal((d, content.shape[1])))[0].T for d in WIDTHS)
     bend = rng.standard_normal((WIDTHS[1], WIDTHS[1])) / np.sqrt(WIDTHS[1])
@@ -241,7 +241,7 @@ def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple
 
 COLD_STEPS = 500
 PAPER_STEPS = 3000
-RESTARTS, ABLATION_RESTARTS = 8, 4
+RESTARTS, ABLATION_RESTARTS = 7, 4
 
 
 def throughput(width: int, batch: int) -> dict[str, Any]:

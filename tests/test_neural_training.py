@@ -136,15 +136,15 @@ def test_what_discriminators_see_clears_up() -> None:
     s = QUICK.changed(critic_noise=0.8, critic_noise_end=0.2, steps=10)
     seen = [schedule.blur(s, step) for step in range(10)]
     assert seen[0] == pytest.approx(0.8)
-    assert seen[1] / seen[0] == pytest.approx(seen[4] / seen[3])
-    assert seen[4:] == pytest.approx([0.2] * 6)
+    assert seen[1] / seen[0] == pytest.approx(seen[3] / seen[2])
+    assert seen[3:] == pytest.approx([0.2] * 7)
     assert schedule.blur(QUICK.changed(critic_noise=0.0), 0) == 0
 
 
-def test_preservation_counts_less_over_the_last_third() -> None:
-    s = QUICK.changed(vsp=60.0, vsp_end=2.0, steps=9)
-    assert [schedule.weights(s, step).vsp for step in range(9)] == [60.0] * 6 + [2.0] * 3
-    assert schedule.weights(s.changed(vsp_end=None), 8).vsp == 60.0
+def test_preservation_counts_less_in_the_second_half() -> None:
+    s = QUICK.changed(vsp=60.0, vsp_end=2.0, steps=8)
+    assert [schedule.weights(s, step).vsp for step in range(8)] == [60.0] * 4 + [2.0] * 4
+    assert schedule.weights(s.changed(vsp_end=None), 7).vsp == 60.0
 
 
 def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:

@@ -37,7 +37,7 @@ ANNEALED = SMALL.changed(
     adversary="relativistic",
     latent_adversarial=0.1,
     vsp=60.0,
-    vsp_end=2.0,
+    vsp_end=0.1,
     vsp_form="translated",
     cycle=20.0,
     cycle_vsp=0.0,
@@ -50,8 +50,8 @@ ANNEALED = SMALL.changed(
     critic_lr=1e-3,
     warmup=100,
     average=0.99,
-    steps=1500,
-    check_every=1500,
+    steps=2400,
+    check_every=2400,
 )
 # What a small run from a linear alignment does differently: gently, and not for long.
 SMALL_WARM = SMALL.changed(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from interlingua.neural.settings import Settings
 
 # Shares of the steps: the blur has fallen after the first, preservation is loosened after the second.
-_CLEAR = 0.4
-_LOOSE = 2 / 3
+_CLEAR = 0.3
+_LOOSE = 0.5
 
 
 def pace(s: Settings, step: int) -> float:

@@ -37,7 +37,7 @@ class Settings:
         cycle: weight of the cosine distance between a row and its round trip.
         cycle_detached: stop the gradient at the first leg of the round trip (the code); off for both legs (the paper).
         vsp: weight of vector-space preservation on reconstructions.
-        vsp_end: weight of ``vsp`` over the last third of the steps, so that what discriminators know of the target's
+        vsp_end: weight of ``vsp`` over the second half of the steps, so that what discriminators know of the target's
             own shape counts once the right place is found; ours, not the paper's. None leaves it as it is.
         cycle_vsp: the same on round trips.
         vsp_form: ``"reflected"`` (the code: L1 between Gram matrices and their cross part), ``"absolute"`` (without the
@@ -60,7 +60,7 @@ class Settings:
         beta1: Adam's first decay of both.
         critic_noise: length of the Gaussian noise added to every row before a discriminator sees it, at the first step;
             ours, not the paper's. What it blurs is matched later: the coarse shape of a space first.
-        critic_noise_end: its length from two fifths of the steps on; between, it falls by equal shares.
+        critic_noise_end: its length from three tenths of the steps on; between, it falls by equal shares.
         skips: start the linear skips beside every adapter small and the nets closed, in a cold start too; ours. A
             warm start has them always.
         critic_eps: Adam's epsilon of the discriminators; the networks have 1e-8.
