@@ -62,17 +62,27 @@ def measure(case: Case, data: Path, folder: Path) -> dict[str, Any]:
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Return Markdown: top-1 and mean rank of every way, medians over seeds."""
-    ways = ("linear", "naive", *Oracle)
-    lines = [f"| case | seeds | {' | '.join(ways)} |", f"|---|--:|{'--:|' * len(ways)}"]
-    for name in dict.fromkeys(r["case"] for r in records):
-        same = [r["ways"] for r in records if r["case"] == name]
-        cells = []
-        for way in ways:
-            found = [w[way] for w in same if way in w]
-            middle = [float(np.median([f[k] for f in found])) for k in ("top1", "mean_rank")] if found else []
-            cells.append(f"{middle[0]:.2f} / {middle[1]:.1f}" if middle else "-")
-        lines.append(f"| {name} | {len(same)} | {' | '.join(cells)} |")
+    """Return Markdown: medians over seeds, the worst top-1, the verdicts, and top-1 / mean rank of every other way."""
+    others = [way for way in ("naive", *Oracle) if any(way in r["ways"] for r in records)]
+    own = "seeds | top-1 (worst) | mean rank | cosine | aligned"
+    lines = [f"| case | {own} | {' | '.join(others)} |", f"|---|{'--:|' * (5 + len(others))}"]
+    for name in sorted({r["case"] for r in records}):
+        same = [r for r in records if r["case"] == name]
+        ours = {k: [r["ways"]["linear"][k] for r in same] for k in ("top1", "mean_rank", "cosine")}
+        middle = {k: float(np.median(found)) for k, found in ours.items()}
+        aligned = sum(r["verdict"] == "aligned" for r in same)
+        cells = [
+            str(len(same)),
+            f"{middle['top1']:.2f} ({min(ours['top1']):.2f})",
+            f"{middle['mean_rank']:.1f}",
+            f"{middle['cosine']:.2f}",
+            f"{aligned} of {len(same)}",
+        ]
+        for way in others:
+            found = [r["ways"][way] for r in same if way in r["ways"]]
+            pair = [float(np.median([f[k] for f in found])) for k in ("top1", "mean_rank")] if found else []
+            cells.append(f"{pair[0]:.2f} / {pair[1]:.0f}" if pair else "-")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
