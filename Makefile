@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTHON ?=
 PYTEST_FLAGS ?= -n auto
+# pytest has a process a core.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
@@ -65,7 +67,7 @@ docs: $(VENV)/.installed-docs
 	@echo 'docs/_build/index.html'
 
 test: venv
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 $(VENV)/.installed-stores: pyproject.toml constraints.txt | $(BIN)/python
 	@echo 'installing the clients of every vector store, a PostgreSQL server and Ray'
@@ -73,7 +75,7 @@ $(VENV)/.installed-stores: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed-dev $(VENV)/.installed-demo
 
 test-stores: $(VENV)/.installed-stores
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m store $(PYTEST_FLAGS)
+	@$(ONE_THREAD) $(BIN)/python -m pytest -m store $(PYTEST_FLAGS)
 
 # torch alone keeps its pin: its other builds bring gigabytes of accelerator packages.
 PINNED_TORCH = grep '^torch==' constraints.txt
@@ -87,13 +89,13 @@ test-oldest:
 	@.venv-oldest/bin/python -m pip install -qq uv -r .venv-oldest/torch.txt
 	@.venv-oldest/bin/python -m uv pip install -q --python .venv-oldest/bin/python --resolution lowest-direct \
 	    -c .venv-oldest/torch.txt -e '.[dev]'
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(OLD_WARNS) $(PYTEST_FLAGS)
+	@$(ONE_THREAD) .venv-oldest/bin/python -m pytest $(OLD_WARNS) $(PYTEST_FLAGS)
 
 test-newest:
 	@$(or $(PYTHON),python3) -m venv --clear .venv-newest
 	@$(PINNED_TORCH) > .venv-newest/torch.txt
 	@.venv-newest/bin/python -m pip install -qq -U -c .venv-newest/torch.txt -e '.[dev]'
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv-newest/bin/python -m pytest $(PYTEST_FLAGS)
+	@$(ONE_THREAD) .venv-newest/bin/python -m pytest $(PYTEST_FLAGS)
 
 lint: lint-style lint-types lint-imports
 

@@ -68,22 +68,27 @@ def table(records: list[dict[str, Any]]) -> str:
     lines = [f"| case | {own} | {' | '.join(others)} |", f"|---|{'--:|' * (5 + len(others))}"]
     for name in sorted({r["case"] for r in records}):
         same = [r for r in records if r["case"] == name]
-        ours = {k: [r["ways"]["linear"][k] for r in same] for k in ("top1", "mean_rank", "cosine")}
-        middle = {k: float(np.median(found)) for k, found in ours.items()}
         aligned = sum(r["verdict"] == "aligned" for r in same)
+        worst = min(r["ways"]["linear"]["top1"] for r in same)
+        top1, rank, cosine = _medians(same, "linear", ("top1", "mean_rank", "cosine"))
         cells = [
             str(len(same)),
-            f"{middle['top1']:.2f} ({min(ours['top1']):.2f})",
-            f"{middle['mean_rank']:.1f}",
-            f"{middle['cosine']:.2f}",
+            f"{top1:.2f} ({worst:.2f})",
+            f"{rank:.1f}",
+            f"{cosine:.2f}",
             f"{aligned} of {len(same)}",
         ]
         for way in others:
-            found = [r["ways"][way] for r in same if way in r["ways"]]
-            pair = [float(np.median([f[k] for f in found])) for k in ("top1", "mean_rank")] if found else []
-            cells.append(f"{pair[0]:.2f} / {pair[1]:.0f}" if pair else "-")
+            found = _medians(same, way, ("top1", "mean_rank"))
+            cells.append(f"{found[0]:.2f} / {found[1]:.0f}" if found else "-")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _medians(records: list[dict[str, Any]], way: str, names: tuple[str, ...]) -> list[float]:
+    """Return medians of a way's scores, or none where no record has it."""
+    found = [r["ways"][way] for r in records if way in r["ways"]]
+    return [float(np.median([f[name] for f in found])) for name in names] if found else []
 
 
 def main() -> None:

@@ -23,6 +23,13 @@ def topics(n: int, k: int, rng: np.random.Generator, *, decay: float = 0.3) -> R
     return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
 
 
+def around_a_path(n: int, rng: np.random.Generator) -> Rows:
+    """Skewed content [n, 6] around a path that swings along each direction faster than along the last."""
+    along, j = rng.random((n, 1)), np.arange(1, 6)
+    path = np.hstack([0.2 + 1.6 * along, 0.8 * np.cos(np.pi * j * along) / np.sqrt(j)])
+    return path + 0.2 * (rng.exponential(size=(n, 6)) - 1) * np.hstack([0.3, 1 / np.sqrt(j)])  # type: ignore[no-any-return]
+
+
 def encode(content: Rows, d: int, rng: np.random.Generator, *, noise: float = 0.05) -> Rows:
     """Embed content [n, k] in [n, d] isometrically, then add noise of the given length."""
     rows = content @ rotation(content.shape[1], d, rng)

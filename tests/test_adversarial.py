@@ -17,7 +17,7 @@ from interlingua.aligners.adversarial import Adversarial
 from interlingua.errors import InputError
 from interlingua.neural.selection import convincing
 from interlingua.translator import NeuralTranslator
-from planted import Problem, problem
+from planted import Problem, around_a_path, problem
 
 TINY: dict[str, Any] = {
     "width": 24, "latent": 16, "critic_width": 16, "critic_depth": 3, "batch": 64,
@@ -154,11 +154,9 @@ def test_only_a_copy_of_a_space_is_beyond_doubt() -> None:
 def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
     """Content around a path, 16 to 24 wide; the starts that arrive are told from those that do not without pairs."""
     rng = np.random.default_rng(0)
-    n, held, j = 3000, 500, np.arange(1, 6)
-    along = rng.random((2 * n + held, 1))
-    path = np.hstack([0.2 + 1.6 * along, 0.8 * np.cos(np.pi * j * along) / np.sqrt(j)])
-    noise = 0.2 * (rng.exponential(size=path.shape) - 1) * np.hstack([0.3, 1 / np.sqrt(j)])
-    x, y = (unit_rows((path + noise) @ np.linalg.qr(rng.standard_normal((d, 6)))[0].T) for d in (16, 24))
+    n, held = 3000, 500
+    content = around_a_path(2 * n + held, rng)
+    x, y = (unit_rows(content @ np.linalg.qr(rng.standard_normal((d, 6)))[0].T) for d in (16, 24))
     cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 12}
     alignment = il.align(x[:n], y[n : 2 * n], **cold)
     runs = [step for step in alignment.trace if step["step"] == "run"]

@@ -56,7 +56,7 @@ class Settings:
         r2: the same at fake rows.
         lr: learning rate of the networks (Adam).
         critic_lr: learning rate of the discriminators (Adam).
-        skip_lr: learning rate of the linear part of a warm start, as a share of ``lr``.
+        skip_lr: learning rate of the linear skips, as a share of ``lr``.
         beta1: Adam's first decay of both.
         critic_noise: length of the Gaussian noise added to every row before a discriminator sees it, at the first step;
             ours, not the paper's. What it blurs is matched later: the coarse shape of a space first.
