@@ -6,9 +6,9 @@ Suites: ``planted`` (cold starts on known answers, 32 to 48 wide, each seed anot
 until a start is convincing), ``planted-paper`` (one start each by the released code's losses), ``ablations`` (the
 first without terms, and with fewer source rows), ``warm`` (BGE to MiniLM from the linear alignment, 10 seeds, each
 with its linear starts and its teacher), ``warm-terms`` (the same without the consensus term or without the paper's),
-``cold`` (BGE to MiniLM from nothing on the same budget), ``selection`` (label-free scores beside true top-1, from
-starts of every quality), ``throughput`` (steps a second beside the bare matrix products) and ``ddp`` (two processes
-beside one with the doubled batch).
+``cold`` (BGE to MiniLM from nothing on the same budget), ``spaces`` (three encoders in one network, beside a rotation
+of each two), ``selection`` (label-free scores beside true top-1, from starts of every quality), ``throughput`` (steps a
+second beside the bare matrix products) and ``ddp`` (two processes beside one with the doubled batch).
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fits import Case, rows
+from fits import Case, rows, vectors
 
+import interlingua as il
 from interlingua._arrays import unit_rows
-from interlingua.aligners.adversarial import ENDS, _into_hub, _teachers
+from interlingua.aligners.adversarial import ENDS
+from interlingua.aligners.consensus import consensus
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.aligners.linear import Linear
 from interlingua.evaluation import evaluate
@@ -46,6 +49,8 @@ from planted import around_a_path
 Rows = np.ndarray[Any, Any]
 POOL = 2048
 WIDTHS = (32, 48)
+# Which encoders meet in one network, all of the same corpus and each with texts of its own.
+TOGETHER = ("use", "minilm", "model2vec")
 # How far a paired rotation is turned away before training: runs of every quality, for the question how selection picks.
 DAMAGES = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
 COLD_STEPS = {"cold": 500, "planted-paper": 3000}
@@ -91,8 +96,9 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
     if suite in ("planted", "planted-paper"):
         yield from (Run(suite, "everything", s, p) for s in seeds for p in ("path", "bent path"))
     elif suite == "ablations":
-        yield from (Run(suite, name, s, "path", changes=c) for s in seeds for name, c in WITHOUT.items())
-        yield from (Run(suite, "everything", s, "path", n=n) for n in (1000, 2000, 4000) for s in seeds)
+        for s, p in product(seeds, ("bent path", "path")):
+            yield from (Run(suite, name, s, p, changes=c) for name, c in WITHOUT.items())
+            yield from (Run(suite, "everything", s, p, n=n) for n in (1000, 2000, 4000))
     elif suite in ("warm", "cold"):
         yield from (Run(suite, suite, s, "beir") for s in seeds)
     elif suite == "warm-terms":
@@ -100,6 +106,8 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
         for s in seeds:
             yield Run(suite, "the paper's terms alone", s, "beir", changes={"consensus": 0.0})
             yield Run(suite, "consensus alone", s, "beir", changes=paper | {"latent_adversarial": 0.0})
+    elif suite == "spaces":
+        yield from (Run(suite, ", ".join(TOGETHER), s, "debian") for s in seeds)
     elif suite == "selection":
         for p in ("isometry", "nonlinear"):
             for damage in DAMAGES:
@@ -139,6 +147,11 @@ def _damaged(run: Run, x: Rows, y: Rows, held: tuple[Rows, Rows]) -> tuple[Affin
     return affine_maps(*frames, polar(right + (run.damage or 0) * noise))
 
 
+def into_hub(there: AffineMap, back: AffineMap) -> dict[str, tuple[AffineMap, AffineMap]]:
+    """Return the maps into and out of the narrower space, by the name of the other."""
+    return {ENDS[0]: (there, back)} if there.d_out <= there.d_in else {ENDS[1]: (back, there)}
+
+
 def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tuple[Rows, Rows]) -> dict[str, Any]:
     """Return held-out scores of both directions."""
     found = evaluate(Ways(there, back), *held, pool=POOL, bootstrap=0).to_dict()
@@ -151,8 +164,31 @@ def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
     return scores(lambda x: network.translate(x, *ENDS), lambda y: network.translate(y, *ENDS[::-1]), held)
 
 
-def measure(run: Run, data: Path) -> dict[str, Any]:
+def together(run: Run, folder: Path) -> dict[str, Any]:
+    """Train one network for several encoders, and a rotation for each two beside it."""
+    seen = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
+    order = np.random.default_rng(run.seed).permutation(len(next(iter(seen.values()))))
+    parts = np.array_split(order[POOL:], len(TOGETHER))
+    own = {name: z[part] for (name, z), part in zip(seen.items(), parts, strict=True)}
+    alignments = il.align_spaces(own, seed=run.seed)
+    pairs = {}
+    for (a, b), alignment in alignments.items():
+        held = seen[a][order[:POOL]], seen[b][order[:POOL]]
+        rotation = il.align(own[a], own[b], seed=run.seed, fidelity=False)
+        pairs[f"{a} -> {b}"] = {
+            "status": str(alignment.verdict.status),
+            "network": scores(alignment.forward, alignment.backward, held),
+            "rotation": scores(rotation.forward, rotation.backward, held),
+            "rotation_status": str(rotation.verdict.status),
+        }
+    seconds = next(iter(alignments.values())).seconds
+    return {"key": run.key, "n": [len(part) for part in parts], "pool": POOL, "pairs": pairs, "seconds": seconds}
+
+
+def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     """Do a run; pairs are looked at afterwards, or beside the run by the suite that asks how selection picks."""
+    if run.suite == "spaces":
+        return together(run, folder)
     if run.problem == "beir":
         x, y, *rest = rows(Case("beir", run.seed, 4398), data, data)
     else:
@@ -174,15 +210,16 @@ def measure(run: Run, data: Path) -> dict[str, Any]:
         settings = settings.changed(steps=COLD_STEPS[run.suite])
     if run.suite.startswith("warm"):
         *faithful, _, found = Linear().solve(x, y, seed=run.seed)
-        rotation = affine_maps(Frame.of(x), Frame.of(y), found.rotation)
+        frames = Frame.of(x), Frame.of(y)
+        rotation = affine_maps(*frames, found.rotation)
         record |= {"rotation": scores(*rotation, held), "faithful": scores(faithful[0], faithful[1], held)}
-        maps, pair = _into_hub(*rotation), _teachers((x, y), found, run.seed)
+        maps, pair = into_hub(*rotation), consensus(*frames, found.search, found.rotation, run.seed)
         record["teacher"] = scores(*pair, held)
         if settings.consensus:
             teachers = dict(zip((ENDS, ENDS[::-1]), pair, strict=True))
     if run.damage is not None:
         settings = SMALL_WARM.changed(consensus=0.0, steps=60, check_every=30)
-        maps = _into_hub(*_damaged(run, x, y, held))
+        maps = into_hub(*_damaged(run, x, y, held))
     record["seconds_before"] = time.perf_counter() - started
     judge: Any = Selection(spaces, seed=run.seed, teachers=teachers)
     seen: list[dict[str, Any]] = []
@@ -307,6 +344,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"), help="what encode.py wrote")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seeds", default="0:10", help="first:last")
     parser.add_argument("--only", default="", help="only runs whose key contains this")
@@ -321,7 +359,7 @@ def main() -> None:
         todo = {"ddp": two_processes}
     else:
         seeds = range(*map(int, arguments.seeds.split(":")))
-        todo = {r.key: lambda r=r: measure(r, arguments.data) for r in runs(arguments.suite, seeds)}
+        todo = {r.key: lambda r=r: measure(r, arguments.data, arguments.vectors) for r in runs(arguments.suite, seeds)}
     for key, work in todo.items():
         if key in done or arguments.only not in key:
             continue

@@ -30,6 +30,7 @@ from interlingua.translator import load as load
 
 if TYPE_CHECKING:
     from interlingua.aligners.auto import align as align
+    from interlingua.aligners.many import align_spaces as align_spaces
     from interlingua.evaluation import evaluate as evaluate
     from interlingua.sklearn import EmbeddingTranslator as EmbeddingTranslator
 
@@ -38,6 +39,7 @@ __version__ = version("interlingua")
 # What brings scikit-learn along is loaded on first use, so that importing interlingua stays quick.
 _LAZY = {
     "align": "interlingua.aligners.auto",
+    "align_spaces": "interlingua.aligners.many",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
 }

@@ -11,15 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua._arrays import FloatArray, require, unit_rows
-from interlingua.aligners.consensus import consensus
-from interlingua.aligners.fidelity import level_offset, reach
-from interlingua.aligners.frames import Frame, affine_map, polar
-from interlingua.aligners.linear import Found, Linear, obstacle
+from interlingua.aligners.frames import Frame, polar
+from interlingua.aligners.linear import Linear, obstacle
 from interlingua.aligners.search import Report, Search
+from interlingua.aligners.starts import Starts
 from interlingua.aligners.verify import verify
 from interlingua.alignment import Verdict
 from interlingua.errors import InputError
-from interlingua.maps import AffineMap
 from interlingua.networks import Network, NetworkMap
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from interlingua.neural.trainer import Trained
 
 ENDS = ("source", "target")
-Maps = tuple[AffineMap, AffineMap]
 
 
 @dataclass(frozen=True)
@@ -102,28 +99,57 @@ class Adversarial:
             InputError: too few rows, or a cold start with pairs.
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
         """
-        from interlingua.neural.selection import Selection, convincing
-
-        s = self.settings()
-        require("accelerate", "neural")
-        if self.tensorboard:
-            require("torch.utils.tensorboard", "tensorboard")
+        s = self.checked()
         reason = obstacle(*rows)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         if known is not None and self.start == "cold":
             raise InputError("pairs were given and a cold start uses none. Leave them out, or take start='warm'.")
+        spaces, samples = (dict(zip(ENDS, pair, strict=True)) for pair in (vectors, rows))
+        network, starts, trace = self.train(spaces, samples, s, known=known, seed=seed, report=report)
+        there, back = NetworkMap(network, *ENDS), NetworkMap(network, *ENDS[::-1])
+        return there, back, trace, judged(there, samples, starts, seed)
+
+    def checked(self) -> Settings:
+        """Return all settings of a run that can begin.
+
+        Raises:
+            MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
+        """
+        s = self.settings()
+        require("accelerate", "neural")
+        if self.tensorboard:
+            require("torch.utils.tensorboard", "tensorboard")
+        return s
+
+    def train(
+        self,
+        spaces: Mapping[str, npt.NDArray[Any]],
+        rows: Mapping[str, FloatArray],
+        s: Settings,
+        *,
+        known: tuple[FloatArray, FloatArray] | None,
+        seed: int,
+        report: Report,
+    ) -> tuple[Network, Starts | None, list[dict[str, Any]]]:
+        """Return the best network of all restarts, the linear alignments it started from, and the trace.
+
+        Args:
+            spaces: [n_k, d_k] of each space by name, to train on.
+            rows: float32 samples of them, for the linear start.
+            s: all settings.
+            known: rows of known pairs of the first and the second space.
+            seed: decides every random draw.
+            report: called with one dict of numbers after each step.
+        """
+        from interlingua.neural.selection import Selection, convincing
+
         trace: list[dict[str, Any]] = []
-        found, maps, teachers = None, None, {}
+        starts = None
         if self.start == "warm":
-            forward, backward, trace, found = Linear(fidelity=self.fidelity).solve(
-                *rows, known=known, seed=seed, report=report
-            )
-            maps = _into_hub(forward, backward)
-            if s.consensus:
-                teachers = dict(zip((ENDS, ENDS[::-1]), _teachers(rows, found, seed), strict=True))
-        spaces = dict(zip(ENDS, vectors, strict=True))
-        judge = Selection(spaces, seed=seed, teachers=teachers)
+            starts = Starts.between(rows, Linear(fidelity=self.fidelity), known, seed, report, agreed=bool(s.consensus))
+            trace += starts.trace
+        judge = Selection(spaces, seed=seed, teachers=starts.teachers if starts else {})
         runs = []
         for i in range(self.restarts):
 
@@ -131,23 +157,20 @@ class Adversarial:
                 trace.append({"seed": seed, **step})
                 report(step)
 
-            runs.append(self._run(spaces, s, seed + i, maps, teachers, judge, note))
+            runs.append(self._run(spaces, s, seed + i, starts, judge, note))
             if convincing(runs[-1].measures):
                 break
         best = max(runs, key=lambda run: run.measures["score"])
         trace += [{"step": "run", "seed": seed + i, "best": r.best, **r.measures} for i, r in enumerate(runs)]
-        frames = Frame.of(rows[0]), Frame.of(rows[1])
-        network = replace(best.network, norms=tuple(float(frame.norm) for frame in frames))
-        there, back = NetworkMap(network, *ENDS), NetworkMap(network, *ENDS[::-1])
-        return there, back, trace, _verdict(there, rows[0], frames, found, seed)
+        norms = tuple(float(Frame.of(sample).norm) for sample in rows.values())
+        return replace(best.network, norms=norms), starts, trace
 
     def _run(
         self,
         spaces: Mapping[str, npt.NDArray[Any]],
         s: Settings,
         seed: int,
-        maps: Mapping[str, Maps] | None,
-        teachers: Mapping[tuple[str, str], Callable[[FloatArray], FloatArray]],
+        starts: Starts | None,
         judge: Callable[[Network], Mapping[str, float]],
         report: Report,
     ) -> Trained:
@@ -157,8 +180,8 @@ class Adversarial:
             spaces,
             s,
             seed=seed,
-            maps=maps,
-            teachers=teachers,
+            maps=starts.maps if starts else None,
+            teachers=starts.teachers if starts else {},
             folder=None if self.folder is None else Path(self.folder) / f"seed-{seed}",
             judge=judge,
             report=report,
@@ -168,28 +191,18 @@ class Adversarial:
         return trainer.run(resume=self.resume)
 
 
-def _into_hub(forward: AffineMap, backward: AffineMap) -> dict[str, Maps]:
-    """Return the maps into and out of the narrower space, by the name of the other."""
-    if forward.d_out <= forward.d_in:
-        return {"source": (forward, backward)}
-    return {"target": (backward, forward)}
+def judged(there: NetworkMap, rows: Mapping[str, FloatArray], starts: Starts | None, seed: int) -> Verdict:
+    """Judge a direction of a network: its translations, and the rotation nearest to it where no search has found one.
 
-
-def _teachers(rows: tuple[FloatArray, FloatArray], found: Found, seed: int) -> tuple[AffineMap, AffineMap]:
-    x, y = (Frame.of(z) for z in rows)
-    there, back = consensus(found.search, found.rotation, np.random.default_rng([seed, 2]))
-    return (
-        affine_map(x, y, there, offset=level_offset(y), reach=reach(x, y)),
-        affine_map(y, x, back, offset=level_offset(x), reach=reach(y, x)),
-    )
-
-
-def _verdict(
-    there: NetworkMap, source: FloatArray, frames: tuple[Frame, Frame], found: Found | None, seed: int
-) -> Verdict:
-    """Judge the network: its translations, and the rotation nearest to it where no search has found one."""
-    x, y = frames
-    translated = y.around(there(source))
+    Args:
+        there: the direction.
+        rows: samples of all spaces by name.
+        starts: the linear alignments that training started from; None of a cold start.
+        seed: decides the search's draws.
+    """
+    x, y = (Frame.of(rows[name]) for name in (there.source, there.target))
+    translated = y.around(there(rows[there.source]))
+    found = starts.found.get((there.source, there.target)) if starts else None
     if found is not None:
         return verify(found.search, found.rotation, translated, found.confirmed)
     search = Search(x.rows, y.rows, np.random.default_rng(seed))

@@ -79,7 +79,7 @@ def align(
         'aligned'
     """
     started = time.perf_counter()
-    _check_numbers(seed, max_rows)
+    check_numbers(seed, max_rows)
     source, target = as_space(source, "source"), as_space(target, "target")
     known_pairs = _check_pairs(pairs, source, target)
     name = choose_method(source, target, known_pairs) if method == "auto" else method
@@ -114,21 +114,32 @@ def align(
         verdict=verdict,
         method=name,
         seed=seed,
-        settings=_told(solver) | {"max_rows": max_rows},
+        settings=told(solver) | {"max_rows": max_rows},
         source=source.describe(),
         target=target.describe(),
         profiles=(SpaceProfile.of(rows[0]), SpaceProfile.of(rows[1])),
         trace=tuple(trace),
-        versions={package: version(package) for package in _PACKAGES},
+        versions=versions(),
         seconds=time.perf_counter() - started,
     )
 
 
-def _told(solver: Any) -> dict[str, Any]:
+def told(solver: Any) -> dict[str, Any]:
+    """Return an aligner's settings as a card tells them."""
     return {name: value for name, value in asdict(solver).items() if not callable(value) and name not in _LOCAL}
 
 
-def _check_numbers(seed: int, max_rows: int | None) -> None:
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that a fit's figures depend on."""
+    return {package: version(package) for package in _PACKAGES}
+
+
+def check_numbers(seed: int, max_rows: int | None) -> None:
+    """Refuse a negative seed and a limit under one row.
+
+    Raises:
+        InputError: either is so.
+    """
     if seed < 0:
         raise InputError(f"seed is {seed}; a whole number from 0 on is needed.")
     if max_rows is not None and max_rows < 1:

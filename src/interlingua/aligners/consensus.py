@@ -7,40 +7,67 @@ estimate of the conditional mean. Regression on mutual neighbours adds what the 
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 from interlingua._arrays import FloatArray, unit_rows
-from interlingua.aligners.fidelity import faithful
-from interlingua.aligners.frames import polar
+from interlingua.aligners.fidelity import faithful, level_offset, reach
+from interlingua.aligners.frames import Frame, affine_map, polar
 from interlingua.aligners.refine import mutual_neighbors
 from interlingua.aligners.search import Search
+from interlingua.criteria import agreement
+from interlingua.maps import AffineMap
 
 _PART = 0.5
+# Refits, and from how many rows a part on fewer, for they take longer and differ less.
+_REFITS, _FEWEST, _LARGE = 40, 12, 2500
 _NEIGHBORS = (50, 50)
 _PSEUDO_NEIGHBORS, _PSEUDO_RIDGE = 5, 0.1
 _MAX_ROWS = 6000
+# Length of the neighbours' regression as a share of the refits' mean, into a narrower and into a wider space: more
+# raises the cosine and lowers retrieval.
+_SHARE_NARROWER, _SHARE_WIDER = 0.15, 0.35
+# Shares of the way from the mean to the level offset, which helps retrieval the more the longer the mean is, and then
+# costs cosine: the first is taken that lets real rows keep this much of theirs.
+_LEANS, _KEPT = (1.0, 0.5, 0.25), 0.9975
 
 
-def consensus(
-    search: Search, rotation: FloatArray, rng: np.random.Generator, *, refits: int = 12, share: float = 0.3
-) -> tuple[FloatArray, FloatArray]:
-    """Return what refits agree on as matrices [d_source, d_target] and [d_target, d_source].
+def consensus(x: Frame, y: Frame, search: Search, rotation: FloatArray, seed: int) -> tuple[AffineMap, AffineMap]:
+    """Return what refits agree on as maps there and back.
 
     Args:
-        search: knows the rows of both sides, centred and of unit norm.
+        x: frame of the source.
+        y: frame of the target.
+        search: knows the rows of both frames.
         rotation: [d_source, d_target], where every refit starts.
-        rng: draws the parts.
-        refits: how many.
-        share: length of the neighbours' regression as a share of the refits' mean; more raises the cosine and lowers
-            retrieval.
+        seed: draws the parts.
     """
+    rng = np.random.default_rng([seed, 2])
+    refits = max(_FEWEST, min(_REFITS, _REFITS * _LARGE // int(_PART * search.n)))
     total = np.zeros(rotation.shape, np.float32)
     for _ in range(refits):
-        x, y = (z[rng.permutation(len(z))[: int(_PART * len(z))]] for z in (search.x, search.y))
-        total += np.asarray(search.polish(x, y, rotation, _NEIGHBORS), np.float32)
+        a, b = (z[rng.permutation(len(z))[: int(_PART * len(z))]] for z in (search.x, search.y))
+        total += np.asarray(search.polish(a, b, rotation, _NEIGHBORS), np.float32)
     mean = total / np.float32(refits)
-    x, y = (z[rng.permutation(len(z))[:_MAX_ROWS]] for z in (search.x, search.y))
-    return _finished(mean, x, y, share), _finished(np.ascontiguousarray(mean.T), y, x, share)
+    a, b = (z[rng.permutation(len(z))[:_MAX_ROWS]] for z in (search.x, search.y))
+    return _teacher(x, y, mean, a, b), _teacher(y, x, np.ascontiguousarray(mean.T), b, a)
+
+
+def _teacher(x: Frame, y: Frame, mean: FloatArray, a: FloatArray, b: FloatArray) -> AffineMap:
+    share = _SHARE_NARROWER if mean.shape[0] >= mean.shape[1] else _SHARE_WIDER
+    offset, far = _place(x, y)
+    return affine_map(x, y, _finished(mean, a, b, share), offset=offset, reach=far)
+
+
+def _place(x: Frame, y: Frame) -> tuple[FloatArray, float]:
+    """Return where in y translations are centred, and how far out they lie in its radii."""
+    level, rows = level_offset(y), y.radius * y.rows
+    for lean, far in product(_LEANS, (reach(x, y), 1.0)):
+        offset = (1 - lean) * y.mean + lean * level
+        if agreement(y.mean + rows, offset + far * rows) >= _KEPT:
+            return offset, far
+    return y.mean, 1.0
 
 
 def _finished(mean: FloatArray, x: FloatArray, y: FloatArray, share: float) -> FloatArray:

@@ -103,12 +103,16 @@ class Linear:
 
 
 def obstacle(source: npt.NDArray[Any], target: npt.NDArray[Any]) -> str | None:
-    """Return why rows [n_source, d_source] and [n_target, d_target] say too little without pairs, or None."""
-    for side, rows in (("source", source), ("target", target)):
-        if len(rows) < MIN_ROWS:
-            return f"{side} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
-        if rows.shape[1] < MIN_WIDTH:
-            return f"{side} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
+    """Return why rows [n, d_source] and [n, d_target] say too little without pairs, or None."""
+    return shortage("source", source) or shortage("target", target)
+
+
+def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
+    """Return why rows [n, d] of the space with that name say too little without pairs, or None."""
+    if len(rows) < MIN_ROWS:
+        return f"{name} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
+    if rows.shape[1] < MIN_WIDTH:
+        return f"{name} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
     return None
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, TrainingError
 from interlingua.maps import AffineMap
-from interlingua.networks import Network
+from interlingua.networks import Network, narrowest
 from interlingua.neural import checkpoints, nets, schedule, steps, warm
 from interlingua.neural.batches import Batches
 from interlingua.neural.settings import Settings
@@ -89,7 +89,7 @@ class Trainer:
         self._widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
         names = list(self._widths)
         self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
-        hub = warm.narrowest(self._widths)
+        hub = narrowest(self._widths)
         # torch draws values of its own first, from its global generator.
         with _private_randomness(self._accelerator.device):
             self.generator = nets.Generator(

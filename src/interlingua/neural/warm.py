@@ -6,7 +6,7 @@ The narrowest space is the latent space. Each adapter is a linear skip beside a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -46,12 +46,6 @@ def folded(affine: AffineMap) -> tuple[np.ndarray, np.ndarray]:
     matrix = np.asarray(affine.matrix, np.float64)
     offset = np.asarray(affine.mean_out, np.float64) - np.asarray(affine.mean_in, np.float64) @ matrix
     return matrix.astype(np.float32), offset.astype(np.float32)
-
-
-def narrowest(widths: Mapping[str, int]) -> str:
-    """Return the name of the narrowest space, the last of several."""
-    names: Sequence[str] = list(widths)
-    return min(reversed(names), key=lambda name: widths[name])
 
 
 def _set(module: nn.Module, values: tuple[np.ndarray, np.ndarray]) -> None:
