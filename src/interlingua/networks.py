@@ -134,11 +134,6 @@ class Network:
         return np.asarray((x - mean) * scale + self._tensor(f"{name}.bias", x.dtype))
 
 
-def narrowest(widths: Mapping[str, int]) -> str:
-    """Return the name of the narrowest space, the last of several: the latent space of a warm start."""
-    return min(reversed(list(widths)), key=lambda name: widths[name])
-
-
 @dataclass(frozen=True, eq=False)
 class NetworkMap:
     """One direction of a network, as a vector map.

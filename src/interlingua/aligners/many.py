@@ -28,8 +28,8 @@ def align_spaces(
 ) -> dict[tuple[str, str], Alignment]:
     """Align any number of embedding spaces through one latent space (vec2vec), with no pair known.
 
-    A warm start aligns every space with the narrowest, which is the latent space at first; then one network learns all
-    directions. Needs the extra ``neural``.
+    A warm start aligns every two spaces; the one that the alignments carry most through is the latent space at first,
+    and then one network learns all directions. Needs the extra ``neural``.
 
     Args:
         vectors: [n, d] of two or more spaces by name, as :func:`interlingua.align` takes them.

@@ -26,7 +26,7 @@ class Settings:
 
     Attributes:
         width: units of the hidden layers of adapters and backbone.
-        latent: width of the universal latent space of a cold start; a warm start takes the narrowest space's.
+        latent: width of the universal latent space of a cold start; a warm start takes one space's.
         adapter_depth: blocks of each input and output adapter.
         backbone_depth: blocks of the shared backbone.
         norm: ``"batch"`` as the code has it, or ``"layer"`` as the paper says.

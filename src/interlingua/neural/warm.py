@@ -1,12 +1,12 @@
 """A warm start: networks that are a linear alignment exactly at step 0.
 
-The narrowest space is the latent space. Each adapter is a linear skip beside a net whose gate is closed, so at first
+One of the spaces is the latent space. Each adapter is a linear skip beside a net whose gate is closed, so at first
 ``decode(encode(x, j), k)`` is the alignment's map of j into the latent space and out of it into k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -15,6 +15,21 @@ from torch import nn
 from interlingua.errors import InputError
 from interlingua.maps import AffineMap
 from interlingua.neural.nets import Gated, Generator
+
+
+def latent_space(names: Iterable[str], maps: Mapping[str, tuple[AffineMap, AffineMap]]) -> str:
+    """Return the space whose vectors are the latents: the one that an alignment has no maps for.
+
+    Raises:
+        InputError: there is not just one.
+    """
+    left = [name for name in names if name not in maps]
+    if len(left) != 1:
+        raise InputError(
+            f"The alignment leaves out {', '.join(left) or 'no space'}; just one is needed without maps, the latent "
+            "space, and for all others the maps into it and out of it."
+        )
+    return left[0]
 
 
 def open_with(generator: Generator, maps: Mapping[str, tuple[AffineMap, AffineMap]], hub: str) -> None:
@@ -26,7 +41,7 @@ def open_with(generator: Generator, maps: Mapping[str, tuple[AffineMap, AffineMa
         hub: the space whose vectors are their own latents.
 
     Raises:
-        InputError: maps are missing, or of other widths.
+        InputError: a map is of other widths.
     """
     for number, name in enumerate(generator.names):
         entry, exit_ = generator.entries[number], generator.exits[number]
@@ -34,8 +49,6 @@ def open_with(generator: Generator, maps: Mapping[str, tuple[AffineMap, AffineMa
             identity = np.eye(generator.latent, dtype=np.float32), np.zeros(generator.latent, np.float32)
             _set(entry, identity)
             _set(exit_, identity)
-        elif name not in maps:
-            raise InputError(f"The alignment has no maps between {name} and {hub}; give both directions.")
         else:
             _set(entry, folded(maps[name][0]))
             _set(exit_, folded(maps[name][1]))
