@@ -24,6 +24,7 @@ from interlingua.leakage.defences import (
     neighbour_overlap,
     suite,
 )
+from planted import encode, topics
 
 N, D = 400, 32
 PAIRS = np.stack([np.arange(N)] * 2, axis=1)
@@ -145,6 +146,5 @@ def test_refusals(store: Any) -> None:
 
 @pytest.mark.slow
 def test_a_secret_rotation_falls_to_an_unpaired_fit_on_similar_vectors(rng: np.random.Generator) -> None:
-    mixing = rng.standard_normal((24, 24))
-    rows = unit_rows((rng.laplace(size=(6_000, 24)) ** 3 @ mixing).astype(np.float32))
+    rows = encode(topics(6_000, 32, rng), 48, rng)
     assert measure(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"

@@ -1,4 +1,8 @@
-"""Linear alignments of every two spaces: where the networks of a warm start begin."""
+"""Linear alignments of every two spaces: where the networks of a warm start begin.
+
+The latent space is the one that most directions of the others reach by alignments that stand, the narrowest of
+several: of two spaces the narrower, of three often the second widest, which loses nothing that two of them share.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ class Starts:
 
     Attributes:
         maps: for every space but one, the latent space, the maps into it and out of it.
-        teachers: what refits agree on, by (from, to); or nothing.
+        teachers: what refits agree on, by (from, to), where an alignment stands; or nothing.
         found: what each search left behind, by (from, to) in the order of the spaces.
         trace: what the searches did.
     """
@@ -60,28 +64,25 @@ class Starts:
         teachers: dict[Way, AffineMap] = {}
         found: dict[Way, Found] = {}
         trace: list[dict[str, Any]] = []
+        widths = {name: z.shape[1] for name, z in rows.items()}
+        reached = dict.fromkeys(rows, 0)
         for j, k in combinations(rows, 2):
             ways[j, k], ways[k, j], steps, found[j, k] = solver.solve(
                 rows[j], rows[k], known=known, seed=seed, report=report
             )
             trace += steps
+            x, y = Frame.of(rows[j]), Frame.of(rows[k])
+            # Two spaces have one alignment, right or wrong; of more, one that failed must not spoil the others.
+            if len(rows) > 2 and not _stands(found[j, k], y.around(ways[j, k](rows[j]))):
+                continue
+            for end in (j, k):
+                reached[end] += min(widths[j], widths[k])
             if agreed:
-                x, y = Frame.of(rows[j]), Frame.of(rows[k])
                 teachers[j, k], teachers[k, j] = consensus(x, y, found[j, k].search, found[j, k].rotation, seed)
-        hub = _hub(rows, ways, found)
+        hub = max(reversed(list(rows)), key=lambda name: (reached[name], -widths[name]))
         maps = {name: (ways[name, hub], ways[hub, name]) for name in rows if name != hub}
         return cls(maps, teachers, found, trace)
 
 
-def _hub(rows: Mapping[str, FloatArray], ways: Mapping[Way, AffineMap], found: Mapping[Way, Found]) -> str:
-    """Return the space that most directions of the others reach by alignments that stand; the narrowest of several."""
-    widths = {name: z.shape[1] for name, z in rows.items()}
-    reached = dict.fromkeys(rows, 0)
-    # Of two spaces the narrower is as good as the other, whatever their alignment is worth.
-    for j, k in found if len(rows) > 2 else ():
-        search, rotation, confirmed = found[j, k].search, found[j, k].rotation, found[j, k].confirmed
-        translated = Frame.of(rows[k]).around(ways[j, k](rows[j]))
-        if verify(search, rotation, translated, confirmed).status is not Status.FAILED:
-            for end in (j, k):
-                reached[end] += min(widths[j], widths[k])
-    return max(reversed(list(rows)), key=lambda name: (reached[name], -widths[name]))
+def _stands(found: Found, translated: FloatArray) -> bool:
+    return verify(found.search, found.rotation, translated, found.confirmed).status is not Status.FAILED
