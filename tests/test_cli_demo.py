@@ -70,4 +70,4 @@ def test_the_shipped_demo_succeeds_without_a_pair(run: Run, tmp_path: Path) -> N
     assert ran.json["seconds"] < 300
     ceiling = json.loads((REPOSITORY / "demo" / "data" / "CARD.json").read_text("utf-8"))["paired_ceiling"]
     for way in ("forward", "backward"):
-        assert ran.json["after"][way]["top1"] > 0.8 * ceiling[f"{way}_top1"]
+        assert ran.json["after"][way]["top1"] > 0.9 * ceiling[f"{way}_top1"]

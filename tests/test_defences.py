@@ -148,3 +148,11 @@ def test_refusals(store: Any) -> None:
 def test_a_secret_rotation_falls_to_an_unpaired_fit_on_similar_vectors(rng: np.random.Generator) -> None:
     rows = encode(topics(6_000, 32, rng), 48, rng)
     assert measure(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(reason="the verdict calls a wrong map of equal, symmetric components aligned", strict=True)
+def test_a_secret_rotation_falls_where_components_are_alike_and_symmetric(rng: np.random.Generator) -> None:
+    mixing = rng.standard_normal((24, 24))
+    rows = unit_rows((rng.laplace(size=(6_000, 24)) ** 3 @ mixing).astype(np.float32))
+    assert measure(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"

@@ -200,10 +200,11 @@ def judged(there: NetworkMap, rows: Mapping[str, FloatArray], starts: Starts | N
         starts: the linear alignments that training started from; None of a cold start.
         seed: decides the search's draws.
     """
-    x, y = (Frame.of(rows[name]) for name in (there.source, there.target))
+    y = Frame.of(rows[there.target])
     translated = y.around(there(rows[there.source]))
     found = starts.found.get((there.source, there.target)) if starts else None
     if found is not None:
         return verify(found.search, found.rotation, translated, found.confirmed)
+    x = Frame.of(rows[there.source])
     search = Search(x.rows, y.rows, np.random.default_rng(seed))
     return verify(search, polar(x.rows.T @ unit_rows(translated)), translated, None)

@@ -63,7 +63,7 @@ def _teacher(x: Frame, y: Frame, mean: FloatArray, a: FloatArray, b: FloatArray)
 def _place(x: Frame, y: Frame) -> tuple[FloatArray, float]:
     """Return where in y translations are centred, and how far out they lie in its radii."""
     level, rows = level_offset(y), y.radius * y.rows
-    for lean, far in product(_LEANS, (reach(x, y), 1.0)):
+    for lean, far in product(_LEANS, sorted({reach(x, y), 1.0}, reverse=True)):
         offset = (1 - lean) * y.mean + lean * level
         if agreement(y.mean + rows, offset + far * rows) >= _KEPT:
             return offset, far

@@ -65,6 +65,7 @@ def align_spaces(
     )
     trace = ({"step": "rows", **{name: len(sample) for name, sample in rows.items()}}, *steps)
     profiles = {name: SpaceProfile.of(sample) for name, sample in rows.items()}
+    described = {name: space.describe() for name, space in spaces.items()}
     alignments = {}
     for a, b in combinations(spaces, 2):
         there = NetworkMap(trained, a, b)
@@ -77,8 +78,8 @@ def align_spaces(
             method=solver.name,
             seed=seed,
             settings=told(solver) | {"max_rows": max_rows},
-            source=spaces[a].describe(),
-            target=spaces[b].describe(),
+            source=described[a],
+            target=described[b],
             profiles=(profiles[a], profiles[b]),
             trace=trace,
             versions=versions(),

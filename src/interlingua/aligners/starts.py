@@ -65,20 +65,22 @@ class Starts:
         found: dict[Way, Found] = {}
         trace: list[dict[str, Any]] = []
         widths = {name: z.shape[1] for name, z in rows.items()}
+        frames = {name: Frame.of(z) for name, z in rows.items()}
         reached = dict.fromkeys(rows, 0)
         for j, k in combinations(rows, 2):
             ways[j, k], ways[k, j], steps, found[j, k] = solver.solve(
                 rows[j], rows[k], known=known, seed=seed, report=report
             )
             trace += steps
-            x, y = Frame.of(rows[j]), Frame.of(rows[k])
             # Two spaces have one alignment, right or wrong; of more, one that failed must not spoil the others.
-            if len(rows) > 2 and not _stands(found[j, k], y.around(ways[j, k](rows[j]))):
+            if len(rows) > 2 and not _stands(found[j, k], frames[k].around(ways[j, k](rows[j]))):
                 continue
             for end in (j, k):
                 reached[end] += min(widths[j], widths[k])
             if agreed:
-                teachers[j, k], teachers[k, j] = consensus(x, y, found[j, k].search, found[j, k].rotation, seed)
+                teachers[j, k], teachers[k, j] = consensus(
+                    frames[j], frames[k], found[j, k].search, found[j, k].rotation, seed
+                )
         hub = max(reversed(list(rows)), key=lambda name: (reached[name], -widths[name]))
         maps = {name: (ways[name, hub], ways[hub, name]) for name in rows if name != hub}
         return cls(maps, teachers, found, trace)

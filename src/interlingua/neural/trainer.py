@@ -89,19 +89,19 @@ class Trainer:
         self._widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
         names = list(self._widths)
         self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
-        hub = None if maps is None else warm.latent_space(names, maps)
+        latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
         # torch draws values of its own first, from its global generator.
         with _private_randomness(self._accelerator.device):
             self.generator = nets.Generator(
                 self._widths,
                 s,
                 gated=s.skips or maps is not None,
-                latent=None if hub is None else self._widths[hub],
+                latent=latent,
             )
             self.critics = steps.Critics(list(self._widths.values()), self.generator.latent, s)
         nets.build([self.generator, self.critics], seed)
-        if maps is not None and hub is not None:
-            warm.open_with(self.generator, maps, hub)
+        if maps is not None:
+            warm.open_with(self.generator, maps)
         for module in (self.generator, self.critics):
             module.to(self._accelerator.device)
         self._average = _Average(self.generator, s.average) if s.average else None

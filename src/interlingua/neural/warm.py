@@ -32,20 +32,19 @@ def latent_space(names: Iterable[str], maps: Mapping[str, tuple[AffineMap, Affin
     return left[0]
 
 
-def open_with(generator: Generator, maps: Mapping[str, tuple[AffineMap, AffineMap]], hub: str) -> None:
+def open_with(generator: Generator, maps: Mapping[str, tuple[AffineMap, AffineMap]]) -> None:
     """Set the linear skips of a gated generator to an alignment.
 
     Args:
-        generator: its latent width must be that of the hub.
-        maps: for every space but the hub the maps into the hub's space and out of it.
-        hub: the space whose vectors are their own latents.
+        generator: its latent width must be that of the latent space.
+        maps: for every space but the latent space the maps into it and out of it.
 
     Raises:
         InputError: a map is of other widths.
     """
     for number, name in enumerate(generator.names):
         entry, exit_ = generator.entries[number], generator.exits[number]
-        if name == hub:
+        if name not in maps:
             identity = np.eye(generator.latent, dtype=np.float32), np.zeros(generator.latent, np.float32)
             _set(entry, identity)
             _set(exit_, identity)
