@@ -172,7 +172,11 @@ def csls(mapped: Array, y: Array) -> Array:
     k = min(_CSLS_NEIGHBORS, *similarity.shape)
     hubs_source = xp.mean(largest(similarity, k, axis=1), axis=1)
     hubs_target = xp.mean(largest(similarity, k, axis=0), axis=1)
-    return 2 * similarity - hubs_source[:, None] - hubs_target[None, :]
+    # In place: of many rows this is by far the largest array there is.
+    similarity *= 2
+    similarity -= hubs_source[:, None]
+    similarity -= hubs_target[None, :]
+    return similarity
 
 
 def _couple(similarity: Array, temperature: float) -> tuple[Array, Array, Array]:

@@ -42,6 +42,9 @@ _RANK_FLOOR, _MIN_RANK = 1e-6, 8
 _SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
 _POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
 _POLISH_ROWS = 6_000
+# Where batches leave rows out, the last steps take all of them: among more rows the nearest are nearer, and fewer do.
+_CLOSING_NEIGHBORS = (30, 20, 10)
+_CLOSING_ROWS = 12_000
 _USUAL_ROWS = 5_000
 # A known pair counts as so many rows of a batch, up to half of the batch.
 _PAIR_WEIGHT = 10
@@ -153,17 +156,21 @@ class Search:
         self.report({"step": "fine", "similarity": float(scores.max())})
         fine = axes[0] @ to_numpy(best)[0] @ axes[1].T
         polished = self.polish(self.x, self.y, polar(fine), _POLISH_NEIGHBORS)
+        if max(len(self.x), len(self.y)) > _POLISH_ROWS:
+            polished = self.polish(self.x, self.y, polished, _CLOSING_NEIGHBORS, _CLOSING_ROWS)
         self.report({"step": "polish"})
         return polished
 
-    def polish(self, x: FloatArray, y: FloatArray, matrix: FloatArray, neighbors: Sequence[int]) -> FloatArray:
-        """Polish a full-width map on the rows given; few rows allow few neighbours."""
+    def polish(
+        self, x: FloatArray, y: FloatArray, matrix: FloatArray, neighbors: Sequence[int], batch: int = _POLISH_ROWS
+    ) -> FloatArray:
+        """Polish a full-width map on the rows given, or on batches of them; few rows allow few neighbours."""
         limit = max(2, min(len(x), len(y)) // 40)
         prior = None if self.known is None else to_device(self._pair_covariance(*self.known), self.device)
         polished = polish(
             *(to_device(z, self.device) for z in (x, y, matrix)),
             neighbors=[min(k, limit) for k in neighbors],
-            batch=_POLISH_ROWS,
+            batch=batch,
             rng=self.rng,
             prior=prior,
         )
