@@ -157,7 +157,7 @@ def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
     n, held = 3000, 500
     content = around_a_path(2 * n + held, rng)
     x, y = (unit_rows(content @ np.linalg.qr(rng.standard_normal((d, 6)))[0].T) for d in (16, 24))
-    cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 12}
+    cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 4}
     alignment = il.align(x[:n], y[n : 2 * n], **cold)
     runs = [step for step in alignment.trace if step["step"] == "run"]
     assert convincing(max(runs, key=lambda run: run["score"]))

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua._backend import largest, take, to_device, to_numpy
+from interlingua.aligners import search
 from interlingua.aligners.frames import polar
 from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
+from interlingua.criteria import agreement
 from interlingua.errors import InputError
 from planted import encode, rotation, topics
 
@@ -212,3 +214,30 @@ def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Gener
     end = climb(x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng)[0]
     rows = x[:400] @ end
     assert float((rows * (x[:400] @ truth)).sum(axis=1).mean()) > 0.9
+
+
+def test_where_batches_leave_rows_out_the_last_steps_on_all_of_them_bring_the_map_nearer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Limits brought down to what a test can afford; the truth is the rotation of the content that both sides hold."""
+    rng = np.random.default_rng(1)
+    n, k = 700, 40
+    content = topics(2 * n, k, rng)
+    turns = [rotation(k, d, rng) for d in (60, 48)]
+    x, y = (
+        centred(side @ turn + 0.05 * rng.standard_normal((n, turn.shape[1])))
+        for side, turn in zip(np.split(content, 2), turns, strict=True)
+    )
+    truth = np.asarray(turns[0].T @ turns[1], np.float32)
+    away = [agreement(x @ truth, x @ end) for end in finished(x, y, truth, n, monkeypatch)]
+    assert away[1] > away[0] + 0.02
+
+
+def finished(x: Array, y: Array, start: Array, n: int, monkeypatch: pytest.MonkeyPatch) -> list[Array]:
+    """Return where a search ends whose batches hold a quarter of n rows, without closing steps and with them."""
+    monkeypatch.setattr(search, "_POLISH_ROWS", n // 4)
+    ends = []
+    for closing in ((), (30, 20, 10)):
+        monkeypatch.setattr(search, "_CLOSING_NEIGHBORS", closing)
+        ends.append(search.Search(x, y, np.random.default_rng(0)).finish([start]))
+    return ends

@@ -155,7 +155,7 @@ class Search:
         best = self._climb(a, b, best, [0.04] * round(90 * more), batch=min(1500, self.n), prior=prior)
         self.report({"step": "fine", "similarity": float(scores.max())})
         fine = axes[0] @ to_numpy(best)[0] @ axes[1].T
-        polished = self.polish(self.x, self.y, polar(fine), _POLISH_NEIGHBORS)
+        polished = self.polish(self.x, self.y, polar(fine), _POLISH_NEIGHBORS, _POLISH_ROWS)
         if max(len(self.x), len(self.y)) > _POLISH_ROWS:
             polished = self.polish(self.x, self.y, polished, _CLOSING_NEIGHBORS, _CLOSING_ROWS)
         self.report({"step": "polish"})

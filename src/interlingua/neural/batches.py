@@ -42,6 +42,10 @@ class Batches:
         """Return unit rows [size / parts, d_k] in float32 of each space for a step, counted from 0."""
         return [self._rows(space, step) for space in range(len(self._vectors))]
 
+    def sample(self, space: int, count: int) -> FloatArray:
+        """Return unit rows [count or fewer, d] of a space at random, the same in every process."""
+        return unit_rows(np.asarray(self._vectors[space][np.sort(self._order(space, 0)[:count])], np.float32))
+
     def _rows(self, space: int, step: int) -> FloatArray:
         vectors = self._vectors[space]
         epoch, place = divmod(step, len(vectors) // self._size)

@@ -30,6 +30,7 @@ SMALL = Settings(
 ANNEALED = SMALL.changed(
     width=64,
     latent=32,
+    dropout=0.2,
     adapter_depth=2,
     backbone_depth=2,
     critic_depth=3,
@@ -45,13 +46,14 @@ ANNEALED = SMALL.changed(
     critic_noise=0.5,
     critic_noise_end=0.1,
     skips=True,
+    mirrors=6,
     skip_lr=2.0,
     lr=1e-3,
     critic_lr=1e-3,
     warmup=100,
     average=0.99,
-    steps=2400,
-    check_every=2400,
+    steps=3000,
+    check_every=300,
 )
 # What a small run from a linear alignment does differently: gently, and not for long.
 SMALL_WARM = SMALL.changed(

@@ -1,12 +1,13 @@
-"""What changes over a training run: learning rates, the blur before the discriminators, the weight of preservation."""
+"""What changes over a run: learning rates, the blur before the discriminators, preservation; when mirrors are tried."""
 
 from __future__ import annotations
 
 from interlingua.neural.settings import Settings
 
-# Shares of the steps: the blur has fallen after the first, preservation is loosened after the second.
-_CLEAR = 0.3
-_LOOSE = 0.5
+# Shares of the steps: the blur has fallen, mirrors are tried from here to there, preservation is loosened.
+_CLEAR = 0.25
+_MIRRORED = (0.3, 0.35)
+_LOOSE = 0.4
 
 
 def pace(s: Settings, step: int) -> float:
@@ -30,3 +31,9 @@ def weights(s: Settings, step: int) -> Settings:
     if s.vsp_end is None or step < _LOOSE * s.steps:
         return s
     return s.changed(vsp=s.vsp_end)
+
+
+def mirrored(s: Settings) -> range:
+    """Return the steps that every mirrored copy takes before they are compared; none where there are none."""
+    begin, end = (round(share * s.steps) for share in _MIRRORED)
+    return range(begin, max(end, begin + 1)) if s.mirrors else range(0)

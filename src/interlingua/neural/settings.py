@@ -37,7 +37,7 @@ class Settings:
         cycle: weight of the cosine distance between a row and its round trip.
         cycle_detached: stop the gradient at the first leg of the round trip (the code); off for both legs (the paper).
         vsp: weight of vector-space preservation on reconstructions.
-        vsp_end: weight of ``vsp`` over the second half of the steps, so that what discriminators know of the target's
+        vsp_end: weight of ``vsp`` from two fifths of the steps on, so that what discriminators know of the target's
             own shape counts once the right place is found; ours, not the paper's. None leaves it as it is.
         cycle_vsp: the same on round trips.
         vsp_form: ``"reflected"`` (the code: L1 between Gram matrices and their cross part), ``"absolute"`` (without the
@@ -60,9 +60,11 @@ class Settings:
         beta1: Adam's first decay of both.
         critic_noise: length of the Gaussian noise added to every row before a discriminator sees it, at the first step;
             ours, not the paper's. What it blurs is matched later: the coarse shape of a space first.
-        critic_noise_end: its length from three tenths of the steps on; between, it falls by equal shares.
+        critic_noise_end: its length from a quarter of the steps on; between, it falls by equal shares.
         skips: start the linear skips beside every adapter small and the nets closed, in a cold start too; ours. A
             warm start has them always.
+        mirrors: three tenths of the way, most principal directions a space in which a mirrored copy is tried; the
+            copy that measures best without pairs goes on. Ours; needs ``skips``. 0 tries none.
         critic_eps: Adam's epsilon of the discriminators; the networks have 1e-8.
         warmup: steps over which both learning rates rise from 0.
         decay: let both learning rates fall to 0 over the steps after the warm-up; off in the released runs.
@@ -108,6 +110,7 @@ class Settings:
     critic_noise: float = 0.0
     critic_noise_end: float = 0.05
     skips: bool = False
+    mirrors: int = 0
     critic_eps: float = 6.25e-10
     warmup: int = 2000
     decay: bool = False
@@ -137,6 +140,8 @@ class Settings:
                 f"critic_noise falls from {self.critic_noise} to {self.critic_noise_end}; "
                 "critic_noise_end must be above 0 and at most critic_noise."
             )
+        if self.mirrors and not self.skips:
+            raise InputError(f"mirrors is {self.mirrors} without skips; mirrored copies need skips=True.")
         for name in ("dropout", "average", "beta1"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; a number from 0 to under 1 is needed.")

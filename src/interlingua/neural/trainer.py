@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from interlingua._arrays import FloatArray, require
 from interlingua.errors import InputError, TrainingError
 from interlingua.maps import AffineMap
 from interlingua.networks import Network
-from interlingua.neural import checkpoints, nets, schedule, steps, warm
+from interlingua.neural import checkpoints, mirrors, nets, schedule, steps, warm
 from interlingua.neural.batches import Batches
 from interlingua.neural.settings import Settings
 
@@ -106,6 +107,7 @@ class Trainer:
             module.to(self._accelerator.device)
         self._average = _Average(self.generator, s.average) if s.average else None
         self._optimizers = [self._accelerator.prepare(o) for o in self._adams()]
+        self._mirrored = schedule.mirrored(settings) if judge is not None else range(0)
         self._step = 0
         self._history: list[dict[str, float]] = []
         self._best: tuple[int, dict[str, Tensor]] | None = None
@@ -130,7 +132,7 @@ class Trainer:
         s = self.settings
         with _private_randomness(self._accelerator.device):
             while self._step < s.steps:
-                terms = self._train()
+                terms = self._turned_over() if self._step in self._mirrored[:1] else self._train()
                 self._step += 1
                 last = self._step == s.steps
                 if self._step % s.log_every == 0 or last:
@@ -190,6 +192,24 @@ class Trainer:
         if self._average is not None:
             self._average.follow(self.generator)
         return terms
+
+    def _turned_over(self) -> dict[str, Tensor]:
+        """Take some steps with every mirrored copy, go on from the best, and return its last terms."""
+        begin = deepcopy(self._state())
+        best: tuple[float, dict[str, Any], dict[str, Tensor]] = (math.nan, begin, {})
+        for number, turn in enumerate(mirrors.copies(self._batches, len(self._widths), self.settings.mirrors)):
+            self._restore(deepcopy(begin))
+            for module in (self.generator, *([self._average.module] if self._average else [])):
+                turn(module)
+            for step in self._mirrored:
+                self._step = step
+                terms = self._train()
+            score = float(self._judge(self.snapshot())["score"]) if self._judge else math.nan
+            self._report({"step": "mirror", "at": self._step + 1, "copy": number, "score": score})
+            if number == 0 or score > best[0]:
+                best = score, deepcopy(self._state()), terms
+        self._restore(best[1])
+        return best[2]
 
     def _rows(self, step: int) -> list[Tensor]:
         rows = [torch.as_tensor(x).to(self._accelerator.device, non_blocking=True) for x in self._batches(step)]
@@ -297,6 +317,13 @@ class Trainer:
             parts["scaler"] = self._accelerator.scaler
         return parts
 
+    def _state(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self._modules().items()}
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        for name, part in self._modules().items():
+            part.load_state_dict(state[name])
+
     def _identity(self) -> dict[str, Any]:
         """Return what two runs must share for one to go on from the other."""
         return {"seed": self.seed, "widths": dict(self._widths), "gated": self.generator.gated, **asdict(self.settings)}
@@ -304,7 +331,7 @@ class Trainer:
     def _save(self) -> None:
         if self._folder is None or not self._accelerator.is_main_process:
             return
-        state = {name: part.state_dict() for name, part in self._modules().items()}
+        state = self._state()
         best = None if self._best is None else list(self._best)
         checkpoints.write(
             self._folder,
@@ -324,8 +351,7 @@ class Trainer:
         if different:
             told = ", ".join(f"{name} {saved['run'].get(name)!r}, now {ours[name]!r}" for name in different[:3])
             raise InputError(f"{self._folder} holds a run with other settings ({told}); repeat them to resume it.")
-        for name, part in self._modules().items():
-            part.load_state_dict(saved["state"][name])
+        self._restore(saved["state"])
         self._step, self._history = saved["at"], list(saved["history"])
         self._best = None if saved["best"] is None else (saved["best"][0], saved["best"][1])
 
@@ -334,8 +360,6 @@ class _Average:
     """A running average of a module's weights; its buffers are taken as they are."""
 
     def __init__(self, module: nets.Generator, decay: float) -> None:
-        from copy import deepcopy
-
         self.module = deepcopy(module).requires_grad_(False)
         self._decay = decay
 
