@@ -116,7 +116,8 @@ def test_the_copy_that_the_judge_likes_best_goes_on(vectors: dict[str, Rows]) ->
 
         return judge
 
-    s, reports = SMALL.changed(check_every=20, log_every=20), []
+    s = SMALL.changed(check_every=20, log_every=20)
+    reports: list[dict[str, Any]] = []
     ends = []
     for number in (1, 3):  # the first judgement is of the network at step 0
         calls.clear()

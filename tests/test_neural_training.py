@@ -180,6 +180,16 @@ def test_the_snapshot_that_the_judge_likes_best_is_kept(vectors: dict[str, Rows]
     assert same(trained.network, seen[2])
 
 
+def test_until_geometry_is_let_go_of_a_snapshot_is_measured_and_not_kept(vectors: dict[str, Rows]) -> None:
+    scores = iter([0.9, 0.8, 0.3, 0.4])
+    trained = Trainer(vectors, QUICK, judge=lambda network: {"score": next(scores)}).run()
+    assert (trained.best, trained.measures["score"]) == (12, 0.4)
+    assert [step for step in range(11) if schedule.settled(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
+    scores = iter([0.9, 0.8, 0.3, 0.4])
+    kept = Trainer(vectors, QUICK.changed(vsp_end=None), judge=lambda network: {"score": next(scores)}).run()
+    assert kept.best == 0
+
+
 def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[str, Rows]) -> None:
     network = Trainer(vectors, QUICK.changed(steps=1)).run().network
     measured = Selection(vectors)(network)

@@ -33,6 +33,11 @@ def weights(s: Settings, step: int) -> Settings:
     return s.changed(vsp=s.vsp_end)
 
 
+def settled(s: Settings, step: int) -> bool:
+    """Return whether a snapshot after so many steps may be the result: until geometry is let go of, it flatters."""
+    return s.vsp_end is None or step > _LOOSE * s.steps
+
+
 def mirrored(s: Settings) -> range:
     """Return the steps that every mirrored copy takes before they are compared; none where there are none."""
     begin, end = (round(share * s.steps) for share in _MIRRORED)

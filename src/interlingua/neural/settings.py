@@ -76,7 +76,8 @@ class Settings:
         precision: ``"no"``, ``"fp16"`` or ``"bf16"``; mixed precision is left out on a CPU.
         noise: length of the Gaussian noise added to incoming rows in training.
         log_every: steps between lines of metrics.
-        check_every: steps between label-free measurements, after each of which the best snapshot is kept.
+        check_every: steps between label-free measurements, after each of which the best snapshot is kept; with
+            ``vsp_end``, the best from there on.
         save_every: steps between checkpoints.
     """
 

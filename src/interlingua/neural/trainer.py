@@ -280,14 +280,14 @@ class Trainer:
             )
 
     def _check(self) -> None:
-        """Measure the network as it is, and keep it if it is the best so far."""
+        """Measure the network as it is, and keep it if it is the best that may be kept so far."""
         if self._judge is None:
             return
         weights = self._weights()
         measures = {key: float(value) for key, value in self._judge(self._network(weights)).items()}
-        best = max((line["score"] for line in self._history), default=-math.inf)
+        settled = [line["score"] for line in self._history if schedule.settled(self.settings, int(line["at"]))]
         self._history.append({"at": self._step, **measures})
-        if measures["score"] > best:
+        if schedule.settled(self.settings, self._step) and measures["score"] > max(settled, default=-math.inf):
             self._best = (self._step, {name: tensor.clone() for name, tensor in weights.items()})
         self._report({"step": "check", "at": self._step, **measures})
 
