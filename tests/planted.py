@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,12 @@ def encode(content: Rows, d: int, rng: np.random.Generator, *, noise: float = 0.
     """Embed content [n, k] in [n, d] isometrically, then add noise of the given length."""
     rows = content @ rotation(content.shape[1], d, rng)
     return np.asarray(rows + noise / np.sqrt(d) * rng.standard_normal(rows.shape), np.float32)
+
+
+def unpaired(widths: Mapping[str, int], rng: np.random.Generator) -> dict[str, Rows]:
+    """Embed disjoint rows of one content, 300 in all, in a space of each name and width."""
+    content = topics(300, 6, rng)
+    return {name: encode(content, d, rng)[k :: len(widths)] for k, (name, d) in enumerate(widths.items())}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from interlingua.neural.mirrors import copies, directions, mirror
 from interlingua.neural.selection import Selection
 from interlingua.neural.settings import Settings
 from interlingua.neural.trainer import Trainer
-from planted import around_a_path, encode, rotation, topics
+from planted import around_a_path, rotation, unpaired
 
 Rows = npt.NDArray[Any]
 WIDTHS = {"a": 10, "b": 8}
@@ -42,9 +42,7 @@ SMALL = Settings(
 
 @pytest.fixture
 def vectors() -> dict[str, Rows]:
-    rng = np.random.default_rng(0)
-    content = topics(300, 6, rng)
-    return {name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}
+    return unpaired(WIDTHS, np.random.default_rng(0))
 
 
 def turned(z: Rows, axis: Rows, centre: Rows) -> Rows:

@@ -24,7 +24,7 @@ from interlingua.neural.presets import PAPER, preset
 from interlingua.neural.selection import Selection
 from interlingua.neural.settings import Settings
 from interlingua.neural.trainer import Trainer
-from planted import encode, rotation, topics
+from planted import encode, rotation, topics, unpaired
 
 Rows = npt.NDArray[Any]
 WIDTHS = {"a": 12, "b": 8}
@@ -54,9 +54,7 @@ QUICK = Settings(
 
 @pytest.fixture
 def vectors() -> dict[str, Rows]:
-    rng = np.random.default_rng(0)
-    content = topics(300, 6, rng)
-    return {name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}
+    return unpaired(WIDTHS, np.random.default_rng(0))
 
 
 def affine(d_in: int, d_out: int, seed: int) -> AffineMap:
@@ -235,14 +233,13 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import numpy as np
 import torch
-from test_neural_training import QUICK, WIDTHS, encode, topics
+from planted import unpaired
+from test_neural_training import QUICK, WIDTHS
 from interlingua.neural.selection import Selection
 from interlingua.neural.trainer import Trainer
 torch.set_num_threads(1)
 folder, die, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
-rng = np.random.default_rng(0)
-content = topics(300, 6, rng)
-vectors = {{name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}}
+vectors = unpaired(WIDTHS, np.random.default_rng(0))
 settings = QUICK.changed(log_every=1, skips=True, mirrors=2)
 trainer = Trainer(vectors, settings, seed=3, folder=folder, judge=Selection(vectors))
 inner = trainer._train
@@ -310,12 +307,11 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import json, numpy as np, torch
-from test_neural_training import QUICK, WIDTHS, encode, topics
+from planted import unpaired
+from test_neural_training import QUICK, WIDTHS
 from interlingua.neural.trainer import Trainer
 torch.set_num_threads(1)
-rng = np.random.default_rng(0)
-content = topics(300, 6, rng)
-vectors = {{name: encode(content, width, rng)[k::2] for k, (name, width) in enumerate(WIDTHS.items())}}
+vectors = unpaired(WIDTHS, np.random.default_rng(0))
 s = QUICK.changed(dropout=0.0, noise=0.0, critic_noise=0.0, log_every=1, batch=int(sys.argv[2]))
 Trainer(vectors, s, folder=Path(sys.argv[1])).run()
 """
