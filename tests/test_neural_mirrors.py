@@ -104,7 +104,7 @@ def test_copies_are_the_network_itself_and_mirrors_of_all_spaces_but_the_first(v
 
 
 def test_the_copy_that_the_judge_likes_best_goes_on(vectors: dict[str, Rows]) -> None:
-    """With a judge that likes the third best, the run is the one in which only the third was tried."""
+    """Where it likes the network itself best, the run is that without mirrors; where it likes another, it is not."""
     calls: list[float] = []
 
     def likes(number: int) -> Any:
