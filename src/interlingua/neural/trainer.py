@@ -93,12 +93,7 @@ class Trainer:
         latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
         # torch draws values of its own first, from its global generator.
         with _private_randomness(self._accelerator.device):
-            self.generator = nets.Generator(
-                self._widths,
-                s,
-                gated=s.skips or maps is not None,
-                latent=latent,
-            )
+            self.generator = nets.Generator(self._widths, s, gated=s.skips or maps is not None, latent=latent)
             self.critics = steps.Critics(list(self._widths.values()), self.generator.latent, s)
         nets.build([self.generator, self.critics], seed)
         if maps is not None:
@@ -285,9 +280,9 @@ class Trainer:
             return
         weights = self._weights()
         measures = {key: float(value) for key, value in self._judge(self._network(weights)).items()}
-        settled = [line["score"] for line in self._history if schedule.settled(self.settings, int(line["at"]))]
+        best = -math.inf if self._best is None else self._measured(self._best[0])["score"]
         self._history.append({"at": self._step, **measures})
-        if schedule.settled(self.settings, self._step) and measures["score"] > max(settled, default=-math.inf):
+        if schedule.settled(self.settings, self._step) and measures["score"] > best:
             self._best = (self._step, {name: tensor.clone() for name, tensor in weights.items()})
         self._report({"step": "check", "at": self._step, **measures})
 
@@ -304,8 +299,10 @@ class Trainer:
         if self._best is None:
             return Trained(self.snapshot(), self._step, {}, (), seconds)
         step, weights = self._best
-        measures = next(line for line in self._history if line["at"] == step)
-        return Trained(self._network(weights), step, measures, tuple(self._history), seconds)
+        return Trained(self._network(weights), step, self._measured(step), tuple(self._history), seconds)
+
+    def _measured(self, step: int) -> Mapping[str, float]:
+        return next(line for line in self._history if line["at"] == step)
 
     def _modules(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"generator": self.generator, "critics": self.critics}
