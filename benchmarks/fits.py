@@ -147,7 +147,7 @@ def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
         pairs = np.stack([np.arange(len(x))] * 2, axis=1)
     alignment = il.align(x, y, pairs=pairs, method=case.method, seed=case.seed)
     scores = evaluate(alignment.translator(force=True), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
-    keep = ("cosine", "cosine_centred", "top1", "mean_rank")
+    keep = ("cosine", "cosine_centered", "top1", "mean_rank")
     return {
         "case": case.name,
         "method": case.method,

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.fingerprints import UNKNOWN, Fingerprint, identify, save_table
+from interlingua.identification import UNKNOWN, Fingerprint, identify, save_table
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE.parent / "src" / "interlingua" / "fingerprints.npz"

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 import interlingua as il
-from interlingua._arrays import unit_rows
+from interlingua.core.arrays import unit_rows
 from interlingua.stores import Records, Spec, open_store
 from interlingua.stores.joint import JointSearch
 from interlingua.stores.migration import migrate

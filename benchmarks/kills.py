@@ -27,12 +27,12 @@ import numpy as np
 import pyarrow as pa
 
 import interlingua as il
-from interlingua.maps import AffineMap
-from interlingua.spaces import SpaceProfile
+from interlingua.core.maps import AffineMap
+from interlingua.core.spaces import SpaceProfile
+from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, open_store
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
-from interlingua.translator import Translator
 from stores import compare, server
 
 HERE = Path(__file__).resolve().parent

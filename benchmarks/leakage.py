@@ -3,7 +3,7 @@
     python benchmarks/leakage.py SUITE --vectors DIR --translators DIR --out benchmarks/results/leakage-SUITE.jsonl
 
 Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes),
-``adapted`` (the same for one half of them, translations learnt again among the other half in the known space),
+``adapted`` (the same for one half of them, translations learned again among the other half in the known space),
 ``inversion`` (retrieval and words as text, re-identification) and ``decoder`` (the small text decoder).
 ``--vectors`` holds what ``encode.py`` wrote.
 A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of
@@ -27,14 +27,14 @@ import encode
 import numpy as np
 
 import interlingua as il
+from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
 from interlingua.leakage.adaptation import adapted
 from interlingua.leakage.attributes import AttributeInference, infer_attributes, label_scores, truth_matrix
-from interlingua.leakage.defences import Rotation
+from interlingua.leakage.defenses import Rotation
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder, TextDecoder
 from interlingua.leakage.inversion.scores import reidentification, reliability, score_keywords, score_texts
 from interlingua.leakage.inversion.words import tokens
-from interlingua.translator import Translator, load
 
 HELD = 2_000
 FITS = (
@@ -116,7 +116,7 @@ def fitted(corpus: str, a: str, b: str, seed: int, folders: Folders) -> tuple[Tr
         alignment.translator(force=True).save(folder)
     translator = load(folder)
     scores = evaluate(translator, x[held], y[held], pool=HELD, bootstrap=0).to_dict()
-    keep = ("cosine", "cosine_centred", "top1", "mean_rank")
+    keep = ("cosine", "cosine_centered", "top1", "mean_rank")
     ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
     return translator, {"rows": len(rest) // 2, "verdict": translator.card["verdict"]["status"], **ways}
 
@@ -193,7 +193,7 @@ class Labelled:
         )  # fmt: skip
 
 
-def labelled(case: Case, folders: Folders) -> tuple[Labelled, dict[str, Any]]:
+def labeled(case: Case, folders: Folders) -> tuple[Labelled, dict[str, Any]]:
     """Return documents of another corpus than the fit's, through the fit's forward or backward map, and the fit."""
     forward = (case.corpus, case.victim, case.known) in FITS
     a, b = (case.victim, case.known) if forward else (case.known, case.victim)
@@ -214,7 +214,7 @@ def labelled(case: Case, folders: Folders) -> tuple[Labelled, dict[str, Any]]:
 
 def attributes(case: Case, folders: Folders) -> dict[str, Any]:
     """Infer the labels of documents from their translations."""
-    documents, fit = labelled(case, folders)
+    documents, fit = labeled(case, folders)
     return {"fit": fit, **documents.infer(slice(None), documents.translated, case.seed).to_dict()}
 
 
@@ -224,7 +224,7 @@ def adaptation(case: Case, folders: Folders) -> dict[str, Any]:
     Top-1 of controls: ``plain`` is the translation as it is, ``turned`` begins at a translation turned at random,
     ``elsewhere`` takes texts of the fit's corpus instead of the other half, ``ideal_adapted`` the true vectors.
     """
-    documents, fit = labelled(case, folders)
+    documents, fit = labeled(case, folders)
     leaked, other = np.array_split(np.random.default_rng(case.seed).permutation(len(documents.truth)), 2)
     victim, translated, known = (z[leaked] for z in (documents.victim, documents.translated, documents.known))
     public, elsewhere = documents.known[other], folders.rows(case.corpus, case.known)[: 5 * len(other)]

@@ -30,14 +30,14 @@ import torch
 from fits import Case, rows, vectors
 
 import interlingua as il
-from interlingua._arrays import unit_rows
-from interlingua.aligners.adversarial import ENDS
-from interlingua.aligners.consensus import consensus
 from interlingua.aligners.frames import Frame, affine_maps, polar
-from interlingua.aligners.linear import Linear
+from interlingua.aligners.linear.aligner import Linear
+from interlingua.aligners.linear.consensus import consensus
+from interlingua.core.arrays import unit_rows
+from interlingua.core.maps import AffineMap
+from interlingua.core.networks import Network
 from interlingua.evaluation import evaluate
-from interlingua.maps import AffineMap
-from interlingua.networks import Network
+from interlingua.neural.aligner import ENDS
 from interlingua.neural.presets import ANNEALED, SMALL, SMALL_WARM
 from interlingua.neural.selection import Selection, convincing
 from interlingua.neural.settings import Settings
@@ -155,7 +155,7 @@ def into_hub(there: AffineMap, back: AffineMap) -> dict[str, tuple[AffineMap, Af
 def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tuple[Rows, Rows]) -> dict[str, Any]:
     """Return held-out scores of both directions."""
     found = evaluate(Ways(there, back), *held, pool=POOL, bootstrap=0).to_dict()
-    keep = ("cosine", "cosine_centred", "top1", "mean_rank")
+    keep = ("cosine", "cosine_centered", "top1", "mean_rank")
     return {way: {name: found[way][name] for name in keep} for way in ("forward", "backward")}
 
 

@@ -20,7 +20,7 @@ from fits import BEIR, Case, rows
 
 import interlingua as il
 from interlingua.evaluation import evaluate
-from interlingua.oracles import ACROSS_WIDTHS, Oracle, match
+from interlingua.evaluation.oracles import ACROSS_WIDTHS, Oracle, match
 
 POOL = 512
 CORPORA = ("debian", "nq-open", "clickbait", "medquad")
@@ -51,7 +51,7 @@ def measure(case: Case, data: Path, folder: Path) -> dict[str, Any]:
         ("naive", il.align(x, y, method="identity", seed=case.seed).translator(force=True)),
     ):
         found = evaluate(translator, x_held, y_held, pool=POOL, bootstrap=0).to_dict()["forward"]
-        ways[name] = {k: found[k] for k in ("top1", "mean_rank", "cosine", "cosine_centred")}
+        ways[name] = {k: found[k] for k in ("top1", "mean_rank", "cosine", "cosine_centered")}
     usable = list(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS
     for oracle in usable:
         started = time.perf_counter()

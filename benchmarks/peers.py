@@ -100,7 +100,7 @@ def one(method: str, case: Case, data: Path, folder: Path) -> dict[str, Any]:
         there, back = found.translate, found.invert
     seconds = time.process_time() - started
     scores = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
-    keep = ("top1", "mean_rank", "cosine", "cosine_centred")
+    keep = ("top1", "mean_rank", "cosine", "cosine_centered")
     ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
     return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, **ways}
 

@@ -27,7 +27,7 @@ def refuse(number: int, folder: str, results: Any) -> None:
     import resource
 
     from hostile.cases import ON_OPENING, ON_READING
-    from interlingua.errors import InputError
+    from interlingua.core.errors import InputError
     from interlingua.io import open_vectors
 
     name, content, message = (ON_OPENING + ON_READING)[number]

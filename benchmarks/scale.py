@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import interlingua as il
-from interlingua.batches import translate_batches
-from interlingua.parts import finish, parts_of, write_part
+from interlingua.distributed.arrow import translate_batches
+from interlingua.distributed.parts import finish, parts_of, write_part
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "scale.jsonl"
@@ -96,7 +96,7 @@ def share(folder: Path, source: Path, out: Path, number: int, of: int) -> None:
 
 def with_ray(folder: Path, source: Path, out: Path, workers: int) -> None:
     """Start Ray, let its workers import the package on a few rows, then translate; print the seconds of each."""
-    from interlingua.engine import translate_with_ray
+    from interlingua.distributed.ray import translate_with_ray
 
     model = folder / "translator"
     warm = translate_with_ray(model, folder / "warm.parquet", out.with_name("warm"), workers=workers)

@@ -28,8 +28,8 @@ from fits import BEIR, Case, rows
 
 import interlingua as il
 from interlingua.aligners import aligner
+from interlingua.core.translator import Translator
 from interlingua.evaluation import evaluate
-from interlingua.translator import Translator
 
 HERE = Path(__file__).resolve().parent
 BLOCK = 16_384

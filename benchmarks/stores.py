@@ -29,11 +29,11 @@ import numpy as np
 import pyarrow as pa
 
 import interlingua as il
+from interlingua.core.translator import Translator
 from interlingua.io import Batch, create_writer
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores._records import same_payload
 from interlingua.stores.migration import migrate
-from interlingua.translator import Translator
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "stores.jsonl"
@@ -99,7 +99,7 @@ def compare(store: Store, expected: Records) -> dict[str, Any]:
         ids += found
         rows = [position[value] for value in found]
         want = expected.take(rows)
-        unit = store.capabilities.normalises
+        unit = store.capabilities.normalizes
         here = want.vectors / np.linalg.norm(want.vectors, axis=1, keepdims=True) if unit else want.vectors
         error = max(error, float(np.abs(records.vectors - here).max()))
         payload &= want.payload is None or same_payload(want.payload, records.payload)

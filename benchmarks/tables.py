@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.aligners.verify import EXCESS, START, refit_limits
+from interlingua.aligners.verdict import EXCESS, START, refit_limits
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # A fit is good where it finds at least half of the held-out texts first, and failed where it finds under a tenth.
@@ -31,12 +31,12 @@ def summary(records: list[dict[str, Any]]) -> str:
         groups[r["case"], r["method"], r["n_source"]].append(r)
     lines = [
         "| case | method | rows a side | seeds | top-1 forward (worst) | top-1 backward (worst) "
-        "| mean rank f / b (worst) | centred cosine f / b | seconds | verdicts |",
+        "| mean rank f / b (worst) | centered cosine f / b | seconds | verdicts |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for (case, method, n), rs in groups.items():
         f, b = (
-            {k: np.array([r[way][k] for r in rs]) for k in ("top1", "mean_rank", "cosine_centred")}
+            {k: np.array([r[way][k] for r in rs]) for k in ("top1", "mean_rank", "cosine_centered")}
             for way in ("forward", "backward")
         )
         verdicts = [_judged(r) if method == "linear" else r["verdict"]["status"] for r in rs]
@@ -47,7 +47,7 @@ def summary(records: list[dict[str, Any]]) -> str:
             f"| {np.median(b['top1']):.3f} ({b['top1'].min():.3f}) "
             f"| {np.median(f['mean_rank']):.2f} / {np.median(b['mean_rank']):.2f} "
             f"({max(f['mean_rank'].max(), b['mean_rank'].max()):.2f}) "
-            f"| {np.median(f['cosine_centred']):.3f} / {np.median(b['cosine_centred']):.3f} "
+            f"| {np.median(f['cosine_centered']):.3f} / {np.median(b['cosine_centered']):.3f} "
             f"| {np.median([r['seconds'] for r in rs]):.0f} | {counts} |"
         )
     return "\n".join(lines)

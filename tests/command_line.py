@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from interlingua.cli import main
-from interlingua.maps import AffineMap
-from interlingua.spaces import SpaceProfile
-from interlingua.translator import Translator
+from interlingua.core.maps import AffineMap
+from interlingua.core.spaces import SpaceProfile
+from interlingua.core.translator import Translator
 
 Rows = npt.NDArray[np.float32]
 N, D_SOURCE, D_TARGET = 600, 24, 16

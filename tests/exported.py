@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.maps import AffineMap
-from interlingua.networks import Network, NetworkMap, blocks
-from interlingua.spaces import SpaceProfile
-from interlingua.translator import NeuralTranslator, Translator
+from interlingua.core.maps import AffineMap
+from interlingua.core.networks import Network, NetworkMap, blocks
+from interlingua.core.spaces import SpaceProfile
+from interlingua.core.translator import NeuralTranslator, Translator
 
 D_SOURCE, D_TARGET = 24, 16
 CARD = {

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.core.maps import AffineMap
+from interlingua.core.spaces import EmbeddingSpace, SpaceProfile
 from interlingua.evaluation import evaluate
-from interlingua.maps import AffineMap
 from interlingua.report import _rows
-from interlingua.spaces import EmbeddingSpace, SpaceProfile
 
 N, D_SOURCE, D_TARGET = 300, 12, 8
 VOID = {"meta", "link", "br", "img", "hr"}

@@ -1,4 +1,4 @@
-"""Translations learnt again among texts of their own kind: when they get better, and when nothing is learnt."""
+"""Translations learned again among texts of their own kind: when they get better, and when nothing is learned."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua._arrays import unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
 from interlingua.leakage.adaptation import adapted
 from interlingua.leakage.attributes import label_scores
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua._arrays import unit_rows
 from interlingua.aligners import METHODS, aligner
-from interlingua.aligners.adversarial import Adversarial
-from interlingua.errors import InputError
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.translator import NeuralTranslator
+from interlingua.neural.aligner import Adversarial
 from interlingua.neural.selection import convincing
-from interlingua.translator import NeuralTranslator
 from planted import Problem, around_a_path, problem
 
 TINY: dict[str, Any] = {

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.aligners.auto import choose_method
-from interlingua.alignment import Alignment, Status
-from interlingua.errors import AlignmentError, InputError
+from interlingua._align import choose_method
+from interlingua.core.alignment import Alignment, AlignmentError, Status
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 from interlingua.evaluation import Evaluation, evaluate
-from interlingua.maps import AffineMap
 from planted import Problem, Rows, encode, problem, rotation, topics
 
 PARTS = ("mean_in", "matrix", "mean_out")
@@ -64,7 +64,7 @@ def test_a_planted_isometry_is_recovered_without_a_pair(recovered: Alignment, pl
     assert recovered.method == "linear"
     assert min(top1(recovered, planted_problem)) > 0.9
     scores = score(recovered, planted_problem.source_eval, planted_problem.target_eval)
-    assert float(scores.forward.cosine_centred) > 0.9
+    assert float(scores.forward.cosine_centered) > 0.9
 
 
 def test_neither_the_order_of_rows_nor_a_rotation_of_the_input_matters(
@@ -85,7 +85,7 @@ def test_the_same_encoder_under_a_secret_rotation_is_solved_on_disjoint_rows(rng
     alignment = il.align(x[:1500], x[1500:3000] @ secret, rounds=3)
     assert alignment.verdict.status is Status.ALIGNED
     assert min(top1(alignment, Problem(x, x, x[3000:], x[3000:] @ secret))) > 0.9
-    assert float(score(alignment, x[3000:], x[3000:] @ secret).forward.cosine_centred) > 0.9
+    assert float(score(alignment, x[3000:], x[3000:] @ secret).forward.cosine_centered) > 0.9
 
 
 def test_unrelated_spaces_fail_and_give_no_translator(failed: Alignment) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.errors import InputError
-from interlingua.metrics import match_ranks
-from interlingua.translator import NeuralTranslator
+from interlingua.core.errors import InputError
+from interlingua.core.translator import NeuralTranslator
+from interlingua.evaluation.metrics import match_ranks
 from planted import Rows, encode, topics
 
 WIDTHS = {"wide": 48, "narrow": 32, "middle": 40}

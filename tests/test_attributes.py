@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from interlingua.errors import InputError
-from interlingua.leakage._resamples import Resamples
+from interlingua.core.errors import InputError
+from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.attributes import embed_labels, infer_attributes, label_scores, truth_matrix
 
 D, L, N = 32, 5, 600
@@ -63,19 +63,19 @@ def test_labels_under_the_wrong_names_lower_the_score(topics: tuple[Any, Any, An
     assert wrong < right / 2
 
 
-def test_centring_takes_away_what_all_documents_share(topics: tuple[Any, Any, Any]) -> None:
+def test_centering_takes_away_what_all_documents_share(topics: tuple[Any, Any, Any]) -> None:
     documents, labels, truth = topics
     labels = labels + 2 * np.eye(L, D)[:1].T.sum() * np.linspace(0, 3, L)[:, None]  # labels along the mean direction
-    plain = infer_attributes(documents, labels, truth, NAMES, centred=False).ways["translated"].top1.value
-    centred = infer_attributes(documents, labels, truth, NAMES).ways["translated"].top1.value
-    assert centred > plain
+    plain = infer_attributes(documents, labels, truth, NAMES, centered=False).ways["translated"].top1.value
+    centered = infer_attributes(documents, labels, truth, NAMES).ways["translated"].top1.value
+    assert centered > plain
 
 
 def test_several_labels_a_document_count_as_hits_and_share_the_recall() -> None:
     labels = np.eye(4)
     documents = np.array([[2.0, 1.0, 0.0, 0.1], [0.0, 0.1, 1.0, 2.0], [1.0, 0.0, 0.2, 0.0]])
     truth = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 1, 0, 0]], bool)
-    found = infer_attributes(documents, labels, truth, list("abcd"), ks=(2,), centred=False).ways["translated"]
+    found = infer_attributes(documents, labels, truth, list("abcd"), ks=(2,), centered=False).ways["translated"]
     assert found.top1.value == pytest.approx(2 / 3)
     assert found.recall[1].value == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
     assert found.recall[2].value == pytest.approx((1 + 1 / 2 + 0) / 3)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from interlingua import align
-from interlingua._arrays import unit_rows
-from interlingua.alignment import Alignment, Status
-from interlingua.errors import InputError
+from interlingua.core.alignment import Alignment, Status
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
 from interlingua.leakage.audit import Labels, PublicCorpus, Truth, audit
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inversion.words import Vocabulary
@@ -28,8 +28,8 @@ class World:
 
     def __init__(self, rng: np.random.Generator) -> None:
         topics = np.stack([rng.permutation(TOPICS)[:2] for _ in range(2 * N)])
-        centres = rng.standard_normal((TOPICS, D))
-        known = centres[topics].sum(axis=1) + 0.3 * rng.standard_normal((2 * N, D))
+        centers = rng.standard_normal((TOPICS, D))
+        known = centers[topics].sum(axis=1) + 0.3 * rng.standard_normal((2 * N, D))
         rotation = np.linalg.qr(rng.standard_normal((D, D)))[0]
         self.known = unit_rows(known.astype(np.float32))
         self.secret = np.asarray(self.known @ rotation, np.float32)
@@ -108,10 +108,10 @@ def test_a_failed_fit_beside_one_that_worked_is_left_out(world: World) -> None:
 
 
 def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> None:
-    result = world.audit(world.fit(right=False), defences="quick")
+    result = world.audit(world.fit(right=False), defenses="quick")
     assert not result.worked
     assert (result.leak.value, result.leak.basis) == (0.0, "attack failed")
-    assert result.defences == ()
+    assert result.defenses == ()
     assert "did not work" in conclusion(result)
     page = write_audit(tmp_path / "a.html", result, WARRANT, fail_above=0.1).read_text("utf-8")
     assert "no proof of safety" in page
@@ -139,12 +139,12 @@ def test_recovered_words_are_written_only_on_request(found: Audit, tmp_path: Pat
     assert "documents" in result.to_dict(show=True)
 
 
-def test_the_report_neutralises_what_it_was_given(found: Audit, tmp_path: Path) -> None:
+def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>\u202e\x1b[31m"
     document = replace(found.documents[0], nearest=evil, words=((evil, 0.9),), labels=(evil,))
     assert found.topics is not None
     topics = replace(found.topics, shares={evil: 1.0})
-    warrant = replace(WARRANT, vectors=evil, corpus=evil, encoder=evil, authorised_by=evil)
+    warrant = replace(WARRANT, vectors=evil, corpus=evil, encoder=evil, authorized_by=evil)
     result = replace(found, documents=(document,), topics=topics)
     page = write_audit(tmp_path / "a.html", result, warrant, show=True).read_text("utf-8")
     assert "<script" not in page
@@ -154,7 +154,7 @@ def test_the_report_neutralises_what_it_was_given(found: Audit, tmp_path: Path) 
     assert not any(mark in page for mark in ("http://", "https://", "src=", "url("))
 
 
-def test_the_report_names_who_authorised_it_and_belongs_to_its_owner(found: Audit, tmp_path: Path) -> None:
+def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audit, tmp_path: Path) -> None:
     path = write_audit(tmp_path / "a.html", found, WARRANT, fail_above=0.2)
     page = path.read_text("utf-8")
     for part in ("R. &lt;Owner&gt;", "2026-01-02", "LLM08:2025", "Gate at 20%: exceeded", "not tested"):

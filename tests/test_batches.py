@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlingua.batches import translate_batches
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
+from interlingua.distributed.arrow import translate_batches
 from stores.migrations import D_IN, D_OUT, translator, unit
 
 N = 2_500

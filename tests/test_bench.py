@@ -12,7 +12,7 @@ from command_line import Run
 from interlingua.bench import PAPER, TABLES, Plan, Vectors, page, run
 from interlingua.bench.encode import DATASETS, MODELS, Maker
 from interlingua.bench.paper import cell, span
-from interlingua.errors import InputError, MissingExtraError
+from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.evaluation import evaluate
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")

@@ -15,7 +15,7 @@ import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
 from interlingua.aligners import METHODS
 from interlingua.cli import app
-from interlingua.translator import load
+from interlingua.core.translator import load
 
 
 def fit_arguments(folder: Path, *more: object) -> Sequence[object]:

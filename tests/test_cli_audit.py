@@ -36,7 +36,7 @@ def case(folder: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPat
 
 
 def options(case: Path, *more: object) -> Sequence[object]:
-    parts = ("--corpus", case / "public.jsonl", "--authorised-by", "The Owner", "--out", case / "audit.html")
+    parts = ("--corpus", case / "public.jsonl", "--authorized-by", "The Owner", "--out", case / "audit.html")
     return ("audit", case / "source.npy", *parts, "--documents", "200", *more)
 
 
@@ -49,7 +49,7 @@ def test_an_audit_measures_reports_and_says_who_asked_for_it(run: Run, case: Pat
     ran = run(*with_vectors(case, *known, "--truth-labels", case / "public.jsonl", "--json"))
     assert ran.code == 0, ran.err
     found = ran.json
-    assert found["warrant"]["authorised_by"] == "The Owner"
+    assert found["warrant"]["authorized_by"] == "The Owner"
     assert found["leak"]["basis"] == "measured"
     assert found["reidentified"]["top1"]["value"][0] > 0.9
     assert found["verdicts"] == ["aligned", "aligned"]
@@ -68,7 +68,7 @@ def test_the_gate_decides_the_exit_code(run: Run, case: Path) -> None:
 
 
 def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
-    ran = run(*with_vectors(case, "--fits", "1", "--defences", "quick"))
+    ran = run(*with_vectors(case, "--fits", "1", "--defenses", "quick"))
     assert ran.code == 0, ran.err
     for part in (
         "Fits: aligned",
@@ -141,14 +141,14 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     ran = run(*parts)
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["warrant"]["authorised_by"] == "nobody had to: the shipped demo"
+    assert ran.json["warrant"]["authorized_by"] == "nobody had to: the shipped demo"
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
     vectors, public, page = case / "source.npy", case / "public.jsonl", case / "a.html"
-    asked = ("--authorised-by", "x", "--out", page, "--json")
+    asked = ("--authorized-by", "x", "--out", page, "--json")
     for arguments, message in (
-        (("audit", vectors, "--corpus", public, "--out", page, "--json"), "needs --authorised-by WHO"),
+        (("audit", vectors, "--corpus", public, "--out", page, "--json"), "needs --authorized-by WHO"),
         (("audit", vectors, *asked), "needs VECTORS and --corpus"),
         (("audit", vectors, "--corpus", public, *asked), "give --corpus-vectors FILE, or --encoder NAME"),
         (("audit", vectors, "--demo", *asked), "--demo brings its own"),

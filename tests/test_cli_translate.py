@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
-from interlingua.translator import Translator
+from interlingua.core.translator import Translator
 
 
 def test_translate_is_the_translator_row_by_row(
@@ -101,7 +101,7 @@ def test_translate_refuses_before_the_work(
     assert not list(folder.glob("*.partial"))
 
 
-@pytest.mark.filterwarnings("default::interlingua.errors.SpaceMismatchWarning")
+@pytest.mark.filterwarnings("default::interlingua.core.errors.SpaceMismatchWarning")
 def test_foreign_vectors_are_noticed_in_one_sentence(
     run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from interlingua.aligners.consensus import consensus
 from interlingua.aligners.frames import Frame, affine_maps, polar
-from interlingua.aligners.search import Search
-from interlingua.criteria import agreement
-from interlingua.maps import AffineMap
+from interlingua.aligners.linear.consensus import consensus
+from interlingua.aligners.linear.search import Search
+from interlingua.core.criteria import agreement
+from interlingua.core.maps import AffineMap
 from planted import Problem, encode, topics
 
 

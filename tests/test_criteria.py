@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import skew, wasserstein_distance
 
-from interlingua.criteria import agreement, effective_rank, hubness, sliced_wasserstein
+from interlingua.core.criteria import agreement, effective_rank, hubness, sliced_wasserstein
 from planted import rotation
 
 Array = npt.NDArray[Any]
@@ -62,7 +62,7 @@ def test_sliced_wasserstein_sees_a_collapse_that_a_mean_cosine_rewards(rng: np.r
     assert distance(np.zeros_like(a), a) > 5 * distance(rng.standard_normal((200, 4)), a)
 
 
-def test_hubness_is_the_skewness_of_neighbour_counts(rng: np.random.Generator) -> None:
+def test_hubness_is_the_skewness_of_neighbor_counts(rng: np.random.Generator) -> None:
     queries, candidates = rng.standard_normal((80, 6)), rng.standard_normal((50, 6))
     cosines = queries @ (candidates / np.linalg.norm(candidates, axis=1, keepdims=True)).T
     counts = np.zeros(50)
@@ -77,7 +77,7 @@ def test_hubness_is_large_where_a_few_rows_attract_everything(rng: np.random.Gen
     assert hubness(narrow, candidates) > 3 > hubness(spread, candidates)
 
 
-def test_hubness_is_zero_where_all_rows_are_as_often_neighbours() -> None:
+def test_hubness_is_zero_where_all_rows_are_as_often_neighbors() -> None:
     angles = 2 * np.pi * np.arange(20) / 20
     ring, between = (np.stack([np.cos(a), np.sin(a)], axis=1) for a in (angles, angles + np.pi / 20))
     assert hubness(between, ring) == 0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.errors import InputError, MissingExtraError
+from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.leakage.inversion import Extraction, GuidedDecoder, Keyword, TextDecoder, causal_lm
 from interlingua.leakage.inversion.scores import recoded_cosine, score_texts
 

@@ -13,9 +13,9 @@ from safetensors import safe_open
 
 from command_line import Run
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
-from interlingua.errors import InputError, MissingExtraError, OutputExistsError
+from interlingua.core.errors import InputError, MissingExtraError, OutputExistsError
+from interlingua.core.translator import Translator
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
-from interlingua.translator import Translator
 
 LINEAR = {
     "unit to unit": linear,
@@ -36,7 +36,7 @@ Runner = Callable[[Any], Any]
 QUIET = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning",
     "ignore::FutureWarning",
-    "ignore::interlingua.errors.SpaceMismatchWarning",
+    "ignore::interlingua.core.errors.SpaceMismatchWarning",
 )
 
 

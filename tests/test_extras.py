@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from command_line import Rows
-from interlingua._arrays import require
-from interlingua.errors import MissingExtraError
+from interlingua.core.arrays import require
+from interlingua.core.errors import MissingExtraError
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 # What builds, tests and documents; no command of the package runs any of it.
@@ -105,7 +105,7 @@ ABSENCES: dict[str, list[Absence]] = {
         Absence(
             "sentence-transformers",
             "sentence_transformers",
-            ["audit", "source.npy", "--authorised-by", "me", "--corpus", "texts.txt", "--encoder", "e"],
+            ["audit", "source.npy", "--authorized-by", "me", "--corpus", "texts.txt", "--encoder", "e"],
             ("matplotlib", "jinja2"),
         )
     ],
@@ -169,7 +169,7 @@ def test_what_needs_a_missing_package_says_which_extra_brings_it(place: Path, ex
         assert done.stdout == ""
         assert "Traceback" not in done.stderr
     else:
-        assert done.stderr.splitlines()[-1].startswith("interlingua.errors.MissingExtraError: ")
+        assert done.stderr.splitlines()[-1].startswith("interlingua.core.errors.MissingExtraError: ")
     assert {path.name for path in place.iterdir()} - {"bench", "vectors"} == there
 
 

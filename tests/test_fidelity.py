@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from interlingua.aligners.fidelity import faithful, level_offset, reach
 from interlingua.aligners.frames import Frame, affine_map, polar
-from interlingua.criteria import agreement
+from interlingua.aligners.linear.fidelity import faithful, level_offset, reach
+from interlingua.core.criteria import agreement
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from exported import D_SOURCE, linear, neural, rows
-from interlingua.errors import InputError, MissingExtraError
-from interlingua.translator import NeuralTranslator, Translator
+from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.translator import NeuralTranslator, Translator
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, Keyword, KeywordDecoder
 from interlingua.leakage.inversion.scores import (
     reidentification,
@@ -80,7 +80,7 @@ def test_retrieval_finds_the_text_itself_and_invents_nothing(bags: Any) -> None:
     known, _, texts = bags
     found = CorpusRetrieval.of(known, texts, k=3).invert(known[:20])
     assert [e.text for e in found] == texts[:20]
-    assert all(len(e.neighbours) == 3 and e.neighbours[0].cosine > e.neighbours[1].cosine for e in found)
+    assert all(len(e.neighbors) == 3 and e.neighbors[0].cosine > e.neighbors[1].cosine for e in found)
     figures = score_texts(found, texts[:20], floor=texts[500:])
     assert figures["token_f1"].value.value == 1
     assert figures["token_f1"].control is not None

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from interlingua.errors import InputError, InputWarning
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.io import EXTENSIONS, Batch, VectorFile, create_writer, open_vectors
 
 ALL = sorted(EXTENSIONS)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.io import EXTENSIONS, Batch, VectorFile, VectorWriter, create_writer, open_vectors
 
 ALL = sorted(EXTENSIONS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.leakage.inversion import Extraction
 from interlingua.leakage.inversion.judge import endpoint, judge, remembered
 

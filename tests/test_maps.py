@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlingua.maps import AffineMap
+from interlingua.core.maps import AffineMap
 
 Array = npt.NDArray[Any]
 

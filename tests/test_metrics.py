@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.evaluation import Evaluation, Interval, evaluate
-from interlingua.metrics import TIE, bootstrap_means, match_ranks, paired_cosine
+from interlingua.evaluation.metrics import TIE, bootstrap_means, match_ranks, paired_cosine
 
 Array = npt.NDArray[np.floating]
 
@@ -87,7 +87,7 @@ def test_csls_ranks_equal_the_slow_oracle(k: int, rng: np.random.Generator) -> N
 def test_row_blocks_change_nothing(csls: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = noisy_pair(101, 8, rng)
     whole = match_ranks(a, b, csls=csls)
-    monkeypatch.setattr("interlingua.metrics._BLOCK_ENTRIES", 707)
+    monkeypatch.setattr("interlingua.evaluation.metrics._BLOCK_ENTRIES", 707)
     blocks = match_ranks(a, b, csls=csls)
     assert whole[0].tolist() == blocks[0].tolist()
     assert whole[1].tolist() == blocks[1].tolist()
@@ -111,23 +111,23 @@ def test_paired_cosine_equals_the_formula_and_ignores_length(rng: np.random.Gene
     assert paired_cosine(a, b, mean=mean) == pytest.approx(np.diag(cosines(units[0], units[1])), abs=1e-6)
 
 
-def test_centring_takes_the_credit_for_the_mean_away(rng: np.random.Generator) -> None:
+def test_centering_takes_the_credit_for_the_mean_away(rng: np.random.Generator) -> None:
     d = 32
     target = rng.standard_normal((400, d)) + 5
     unrelated = rng.permuted(target, axis=0)
     scores = evaluate(Linear(np.eye(d), np.eye(d)), unrelated, target, bootstrap=0)
     assert scores.forward.cosine.value > 0.9
-    assert abs(scores.forward.cosine_centred.value) < 0.05
+    assert abs(scores.forward.cosine_centered.value) < 0.05
 
 
 def slow_direction(translated: Array, real: Array) -> dict[str, float]:
     s = cosines(translated, real)
     ranks, n = np.array(slow_ranks(s, TIE)), len(s)
     unit = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (translated, real)]
-    centred = cosines(unit[0] - unit[1].mean(axis=0), unit[1] - unit[1].mean(axis=0))
+    centered = cosines(unit[0] - unit[1].mean(axis=0), unit[1] - unit[1].mean(axis=0))
     return {
         "cosine": float(np.diag(s).mean()),
-        "cosine_centred": float(np.diag(centred).mean()),
+        "cosine_centered": float(np.diag(centered).mean()),
         "top1": float((ranks <= 1).mean()),
         "top5": float((ranks <= 5).mean()),
         "mean_rank": float(ranks.mean()),
@@ -143,7 +143,7 @@ def flat(scores: Evaluation, direction: str) -> dict[str, float]:
     plain = side.retrieval["plain"]
     return {
         "cosine": side.cosine.value,
-        "cosine_centred": side.cosine_centred.value,
+        "cosine_centered": side.cosine_centered.value,
         "top1": side.top1.value,
         "top5": plain.top_k[5].value,
         "mean_rank": side.mean_rank.value,
@@ -232,7 +232,7 @@ def test_bootstrap_means_equal_one_resample_at_a_time(
     drawn = np.random.default_rng(5).integers(0, 40, (7, 40))
     expected = np.array([rows[picked].mean(axis=0) for picked in drawn])
     assert bootstrap_means(rows, draws=7, rng=np.random.default_rng(5)) == pytest.approx(expected)
-    monkeypatch.setattr("interlingua.metrics._BLOCK_ENTRIES", 160)
+    monkeypatch.setattr("interlingua.evaluation.metrics._BLOCK_ENTRIES", 160)
     assert bootstrap_means(rows, draws=7, rng=np.random.default_rng(5)) == pytest.approx(expected)
 
 

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from interlingua._arrays import unit_rows
 from interlingua.aligners.frames import polar
-from interlingua.errors import InputError
-from interlingua.maps import AffineMap
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 from interlingua.neural import schedule
 from interlingua.neural.batches import Batches
 from interlingua.neural.mirrors import copies, directions, mirror
@@ -117,7 +117,7 @@ def test_the_copy_that_the_judge_likes_best_goes_on(vectors: dict[str, Rows]) ->
     s = SMALL.changed(check_every=20, log_every=20)
     reports: list[dict[str, Any]] = []
     ends = []
-    for number in (1, 3):  # the first judgement is of the network at step 0
+    for number in (1, 3):  # the first judgment is of the network at step 0
         calls.clear()
         trainer = Trainer(vectors, s, judge=likes(number), report=reports.append)
         trainer.run()

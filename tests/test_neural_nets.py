@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from interlingua.errors import InputError
-from interlingua.networks import Network, NetworkMap
+from interlingua.core.errors import InputError
+from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural import nets, settings
 
 PAPER = settings.Settings()

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from interlingua._arrays import unit_rows
-from interlingua.errors import InputError, TrainingError
-from interlingua.maps import AffineMap
-from interlingua.networks import Network
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError, TrainingError
+from interlingua.core.maps import AffineMap
+from interlingua.core.networks import Network
 from interlingua.neural import checkpoints, schedule
 from interlingua.neural.batches import Batches
 from interlingua.neural.presets import PAPER, preset
@@ -191,7 +191,7 @@ def test_until_geometry_is_let_go_of_a_snapshot_is_measured_and_not_kept(vectors
 def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[str, Rows]) -> None:
     network = Trainer(vectors, QUICK.changed(steps=1)).run().network
     measured = Selection(vectors)(network)
-    assert {"score", "neighbours", "geometry", "cycle", "distance", "hubness", "effective_rank"} <= measured.keys()
+    assert {"score", "neighbors", "geometry", "cycle", "distance", "hubness", "effective_rank"} <= measured.keys()
     assert all(np.isfinite(value) for value in measured.values())
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from interlingua.errors import InputError, MissingExtraError
-from interlingua.oracles import ACROSS_WIDTHS, Oracle, couple, match
+from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.evaluation.oracles import ACROSS_WIDTHS, Oracle, couple, match
 
 pytest.importorskip("ot")
 

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from command_line import Run
-from interlingua.batches import translate_batches
-from interlingua.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.parts import Part, finish, parts_of, write_part
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.distributed.arrow import translate_batches
+from interlingua.distributed.parts import Part, finish, parts_of, write_part
 from stores.migrations import D_IN, translator, unit
 
 N = 1_000
@@ -54,7 +54,7 @@ def test_row_groups_keep_their_order_on_the_way_to_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What pyarrow restores from a pickle has its groups in the order of a hash table: 32 to 34, then 28 to 31.
-    monkeypatch.setattr("interlingua.parts.PART_ROWS", 70)
+    monkeypatch.setattr("interlingua.distributed.parts.PART_ROWS", 70)
     source = tmp_path / "in.parquet"
     pq.write_table(table(), source, row_group_size=10)
     assert read(pickle.loads(pickle.dumps(parts_of(source, 1)))).equals(loaded(source))
@@ -71,7 +71,7 @@ def test_parts_hold_every_row_once_and_in_order(name: str, workers: int, tmp_pat
 
 
 def test_row_groups_are_taken_together_up_to_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interlingua.parts.PART_ROWS", 500)
+    monkeypatch.setattr("interlingua.distributed.parts.PART_ROWS", 500)
     parts = parts_of(saved(table(), tmp_path / "in.parquet"), 1)
     assert [part.stop - part.start for part in parts] == [600, 400]
 
@@ -164,7 +164,8 @@ def killed_once(how: str) -> Callable[..., Any]:
 
     # Nested, so that it travels to the workers by value: they cannot import tests.
     def translate_parts(picked: Any, **settings: Any) -> Any:
-        from interlingua import batches, engine
+        from interlingua.distributed import arrow
+        from interlingua.distributed import ray as engine
 
         try:
             os.close(os.open(f"{settings['directory']}/killed", os.O_CREAT | os.O_EXCL))
@@ -177,8 +178,8 @@ def killed_once(how: str) -> Callable[..., Any]:
                     os.kill(os.getpid(), signal.SIGKILL)
                 yield batch
 
-        translate_batches = batches.translate_batches
-        batches.translate_batches = dies  # type: ignore[assignment]
+        translate_batches = arrow.translate_batches
+        arrow.translate_batches = dies  # type: ignore[assignment]
         return engine._translate_parts(picked, **settings)
 
     return translate_parts
@@ -194,7 +195,7 @@ def killed_once(how: str) -> Callable[..., Any]:
 def test_ray_gives_the_same_bytes_even_when_a_worker_dies(
     ray: Any, name: str, out_name: str, dies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from interlingua import engine
+    from interlingua.distributed import ray as engine
 
     n = 20_000
     folder, source, out = translator().save(tmp_path / "t"), saved(table(n), tmp_path / name), tmp_path / out_name
@@ -212,7 +213,7 @@ def test_ray_gives_the_same_bytes_even_when_a_worker_dies(
 @pytest.mark.store
 @pytest.mark.filterwarnings("ignore")
 def test_a_row_that_cannot_be_translated_leaves_nothing_behind(ray: Any, tmp_path: Path) -> None:
-    from interlingua.engine import translate_with_ray
+    from interlingua.distributed.ray import translate_with_ray
 
     vectors = unit(N, D_IN, 3)
     vectors[-1, 0] = np.nan

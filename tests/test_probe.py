@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.leakage.inversion import WordProbe
 from interlingua.leakage.inversion.scores import score_keywords
 from interlingua.leakage.inversion.words import Vocabulary

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlingua.aligners.components import find_components, match_components
 from interlingua.aligners.frames import polar
-from interlingua.aligners.qap import best_swap
-from interlingua.criteria import agreement
+from interlingua.aligners.linear.components import find_components, match_components
+from interlingua.aligners.linear.qap import best_swap
+from interlingua.core.criteria import agreement
 from planted import rotation, topics
 
 Array = npt.NDArray[Any]
@@ -62,7 +62,7 @@ def test_many_starts_reach_the_best_of_all_permutations(k: int, rng: np.random.G
     assert np.array_equal(matchings[0], everything[values.argmax()])
 
 
-def test_a_relabelled_graph_is_matched_with_itself(rng: np.random.Generator) -> None:
+def test_a_relabeled_graph_is_matched_with_itself(rng: np.random.Generator) -> None:
     a = graph(25, rng, layers=3)
     order = rng.permutation(25)
     inverse = np.argsort(order)
@@ -70,7 +70,7 @@ def test_a_relabelled_graph_is_matched_with_itself(rng: np.random.Generator) -> 
     assert np.array_equal(matchings[0], inverse)
 
 
-def test_relabelling_a_side_relabels_the_best_matching(rng: np.random.Generator) -> None:
+def test_relabeling_a_side_relabels_the_best_matching(rng: np.random.Generator) -> None:
     a, b, nodes = graph(7, rng), graph(7, rng), rng.standard_normal((7, 7))
     order = rng.permutation(7)
     plain, value = best_swap(a, b, nodes, starts=100, rng=rng)

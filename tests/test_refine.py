@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlingua._backend import largest, take, to_device, to_numpy
-from interlingua.aligners import search
 from interlingua.aligners.frames import polar
+from interlingua.aligners.linear import search
 from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
-from interlingua.criteria import agreement
-from interlingua.errors import InputError
+from interlingua.core.backend import largest, take, to_device, to_numpy
+from interlingua.core.criteria import agreement
+from interlingua.core.errors import InputError
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]
 TEMPERATURES = [0.06] * 25
 
 
-def centred(rows: Array) -> Array:
+def centered(rows: Array) -> Array:
     rows = rows - rows.mean(axis=0)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
@@ -32,7 +32,7 @@ def sides(rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Disjoint samples of one kind of text in two frames, and the map between them."""
     content = topics(800, 14, rng)
     frames = [rotation(14, width, rng) for width in (20, 14)]
-    x, y = (centred(part @ frame) for part, frame in zip((content[:400], content[400:]), frames, strict=True))
+    x, y = (centered(part @ frame) for part, frame in zip((content[:400], content[400:]), frames, strict=True))
     return x, y, frames[0].T @ frames[1]
 
 
@@ -140,15 +140,15 @@ def test_largest_is_the_end_of_a_sort(seed: int, n: int, m: int, axis: int) -> N
 
 
 def test_csls_is_its_formula(rng: np.random.Generator) -> None:
-    x, y = rng.standard_normal((30, 4)), centred(rng.standard_normal((25, 4)))
+    x, y = rng.standard_normal((30, 4)), centered(rng.standard_normal((25, 4)))
     cosine = (x / np.linalg.norm(x, axis=1, keepdims=True)) @ y.T
     r_x = np.sort(cosine, axis=1)[:, -10:].mean(axis=1)
     r_y = np.sort(cosine, axis=0)[-10:].mean(axis=0)
     assert csls(x, y) == pytest.approx(2 * cosine - r_x[:, None] - r_y[None], abs=1e-6)
 
 
-def test_mutual_neighbours_are_those_of_a_sort(rng: np.random.Generator) -> None:
-    x, y = rng.standard_normal((30, 4)), centred(rng.standard_normal((25, 4)))
+def test_mutual_neighbors_are_those_of_a_sort(rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((30, 4)), centered(rng.standard_normal((25, 4)))
     similarity = csls(x, y)
     of_rows = np.argsort(-similarity, axis=1)[:, :6]
     of_columns = np.argsort(-similarity, axis=0)[:6]
@@ -156,8 +156,8 @@ def test_mutual_neighbours_are_those_of_a_sort(rng: np.random.Generator) -> None
     assert np.array_equal(mutual_neighbors(x, y, 6), wanted)
 
 
-def test_a_row_is_its_own_mutual_neighbour(rng: np.random.Generator) -> None:
-    y = centred(rng.standard_normal((40, 12)))
+def test_a_row_is_its_own_mutual_neighbor(rng: np.random.Generator) -> None:
+    y = centered(rng.standard_normal((40, 12)))
     assert np.array_equal(mutual_neighbors(y, y, 1), np.eye(40))
 
 
@@ -209,7 +209,7 @@ def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Ge
 
 def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Generator) -> None:
     content = topics(800, 12, rng)
-    x, y = (centred(encode(part, 16, rng, noise=0.2)) for part in (content, content))
+    x, y = (centered(encode(part, 16, rng, noise=0.2)) for part in (content, content))
     truth = polar(x.T @ y)
     end = climb(x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng)[0]
     rows = x[:400] @ end
@@ -225,7 +225,7 @@ def test_where_batches_leave_rows_out_the_last_steps_on_all_of_them_bring_the_ma
     content = topics(2 * n, k, rng)
     turns = [rotation(k, d, rng) for d in (60, 48)]
     x, y = (
-        centred(side @ turn + 0.05 * rng.standard_normal((n, turn.shape[1])))
+        centered(side @ turn + 0.05 * rng.standard_normal((n, turn.shape[1])))
         for side, turn in zip(np.split(content, 2), turns, strict=True)
     )
     truth = np.asarray(turns[0].T @ turns[1], np.float32)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.alignment import Alignment, Evidence, Status, Verdict
-from interlingua.errors import InputError, MissingExtraError
+from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.spaces import EmbeddingSpace
 from interlingua.evaluation import evaluate
-from interlingua.metrics import match_ranks
+from interlingua.evaluation.metrics import match_ranks
 from interlingua.report import _figures, _rows, _share_of_threshold, write_report
-from interlingua.spaces import EmbeddingSpace
 from reported import N, Page, planted_spaces
 
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -34,7 +34,7 @@ def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, ever
         "Before and after",
         "Who resembles whom",
         "Rank of the true match",
-        "Nearest neighbours",
+        "Nearest neighbors",
         "Provenance",
     ]
     shown = " ".join(page.text)
@@ -107,7 +107,7 @@ def test_ids_are_unique_and_every_reference_is_answered(
     ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
     assert max(ids.values()) == 1
     asked = set(re.findall(r'(?:url\(#|href="#)([^")]+)', page.source))
-    asked |= {str(attributes["aria-labelledby"]) for _, attributes in page.elements if "aria-labelledby" in attributes}
+    asked |= {str(attributes["aria-labeledby"]) for _, attributes in page.elements if "aria-labeledby" in attributes}
     assert asked <= set(ids)
 
 
@@ -123,7 +123,7 @@ def test_every_picture_has_words_and_every_header_cell_a_scope(
     assert "first in 100% of the rows" in page.source
 
 
-def test_colours_come_from_the_page_and_the_page_knows_them_on_light_and_on_dark(
+def test_colors_come_from_the_page_and_the_page_knows_them_on_light_and_on_dark(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     page = Page(write_report(tmp_path / "report.html", alignment, **everything))
@@ -131,7 +131,7 @@ def test_colours_come_from_the_page_and_the_page_knows_them_on_light_and_on_dark
     assert not re.findall(r"(?:fill|stroke): #\w+", body)
     style = (files("interlingua.report") / "style.css").read_text("utf-8")
     light, dark = style.split("prefers-color-scheme: dark")
-    for name in re.findall(r"var\((--[\w-]+)\)", body) + [f"--{name}" for name in _figures.COLOURS]:
+    for name in re.findall(r"var\((--[\w-]+)\)", body) + [f"--{name}" for name in _figures.COLORS]:
         assert f"{name}:" in light
         assert f"{name}:" in dark
 
@@ -248,8 +248,8 @@ def test_the_heat_map_keeps_labels_together_and_shows_the_diagonal(drawn: _rows.
     np.testing.assert_allclose(similarities.within_target, similarities.across, atol=1e-4)
 
 
-def test_neighbours_leave_the_text_out_before_and_find_it_after(drawn: _rows.PicturedRows) -> None:
-    for found in _rows.neighbours(drawn):
+def test_neighbors_leave_the_text_out_before_and_find_it_after(drawn: _rows.PicturedRows) -> None:
+    for found in _rows.neighbors(drawn):
         assert found.name not in found.before
         assert found.after[0] == (found.name, True)
         assert not any(itself for _, itself in found.after[1:])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from browser import Tab, chromium
-from interlingua.alignment import Alignment
+from interlingua.core.alignment import Alignment
 from interlingua.report import write_report
 from test_report_parts import traced
 
@@ -83,7 +83,7 @@ def test_text_is_legible_on_light_and_on_dark(tab: Tab, page: Path, dark: bool) 
     assert tab.ask(CONTRAST) == []
 
 
-def test_pictures_take_the_colours_of_the_page(tab: Tab, page: Path) -> None:
+def test_pictures_take_the_colors_of_the_page(tab: Tab, page: Path) -> None:
     fills = []
     for dark in (False, True):
         tab.open(page, dark=dark)
@@ -98,7 +98,7 @@ def test_a_screen_reader_finds_its_way(tab: Tab, page: Path) -> None:
     roles = [role for role, _ in told]
     assert roles.count("main") == 1
     regions = {name.capitalize() for role, name in told if role == "region"}
-    assert {"Verdict", "Evidence", "Training", "Nearest neighbours", "Provenance"} <= regions
+    assert {"Verdict", "Evidence", "Training", "Nearest neighbors", "Provenance"} <= regions
     assert all(name for role, name in told if role in ("image", "table", "heading", "rowheader", "columnheader"))
     levels = tab.ask('[...document.querySelectorAll("h1, h2, h3")].map(h => +h.tagName[1])')
     assert levels[0] == 1

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua._arrays import unit_rows
-from interlingua.alignment import Alignment
-from interlingua.errors import InputError
+from interlingua.core.alignment import Alignment
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.translator import Translator, load
 from interlingua.report import _curves, _graphs, _rows, write_report
-from interlingua.spaces import EmbeddingSpace
-from interlingua.translator import Translator, load
 from reported import N, Page
 
 
@@ -91,7 +91,7 @@ def test_the_overlap_of_graphs_is_what_counting_gives(rng: np.random.Generator) 
     a, b = (unit_rows(rng.standard_normal((40, 6)).astype(np.float32)) for _ in range(2))
     near = [np.argsort(-np.where(np.eye(40), -2, x @ x.T), axis=1)[:, :5] for x in (a, b)]
     expected = [len(set(near[0][i]) & set(near[1][i])) / 5 for i in range(40)]
-    assert _graphs.neighbour_overlap(a, b, 5) == pytest.approx(np.mean(expected))
+    assert _graphs.neighbor_overlap(a, b, 5) == pytest.approx(np.mean(expected))
 
 
 def test_an_isometry_keeps_the_graph_and_pairs_show_what_encoders_agree_on(drawn: _rows.PicturedRows) -> None:
@@ -103,9 +103,9 @@ def test_an_isometry_keeps_the_graph_and_pairs_show_what_encoders_agree_on(drawn
     assert _graphs.overlaps(scrambled)[0][0].value < 5 * chance
 
 
-def test_without_pairs_neighbours_are_rows_of_the_target_and_none_is_called_the_text_itself(
+def test_without_pairs_neighbors_are_rows_of_the_target_and_none_is_called_the_text_itself(
     alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace], rng: np.random.Generator
 ) -> None:
     unpaired = _rows.draw_unpaired(alignment.translator(), *spaces, {}, rng)
-    for found in _rows.neighbours(unpaired):
+    for found in _rows.neighbors(unpaired):
         assert found.after[0] == (f"row {int(found.name.removeprefix('text-')):,}", False)

@@ -20,9 +20,9 @@ import pytest
 
 from browser import Tab, chromium
 from command_line import Rows, Run
-from interlingua.errors import InputError, MissingExtraError
+from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.translator import load
 from interlingua.serve import Desk, create_app
-from interlingua.translator import load
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")

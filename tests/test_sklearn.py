@@ -15,8 +15,8 @@ from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import interlingua as il
-from interlingua.alignment import Status
-from interlingua.errors import AlignmentError, InputError
+from interlingua.core.alignment import AlignmentError, Status
+from interlingua.core.errors import InputError
 from interlingua.sklearn import EmbeddingTranslator
 from planted import encode, rotation, topics
 

@@ -1,4 +1,4 @@
-"""Spaces: what is refused, what stays as it came, and how a space is recognised again."""
+"""Spaces: what is refused, what stays as it came, and how a space is recognized again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.errors import InputError
-from interlingua.spaces import EmbeddingSpace, SpaceProfile, as_space
+from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace, SpaceProfile, as_space
 from planted import encode, rotation, topics
 
 

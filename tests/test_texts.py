@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 
 TEXTS = ["first", "", "zweite – Zeile", "=1+1 <b>"]

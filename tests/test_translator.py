@@ -14,10 +14,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import interlingua as il
-from interlingua.errors import InputError, OutputExistsError, SpaceMismatchWarning
-from interlingua.maps import AffineMap
-from interlingua.spaces import SpaceProfile
-from interlingua.translator import Translator, check_destination, load
+from interlingua.core.errors import InputError, OutputExistsError, SpaceMismatchWarning
+from interlingua.core.maps import AffineMap
+from interlingua.core.spaces import SpaceProfile
+from interlingua.core.translator import Translator, check_destination, load
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]
@@ -89,7 +89,7 @@ def test_a_large_matrix_is_translated_in_blocks_and_to_the_same_rows(
 ) -> None:
     whole = translator.translate(rows[0])
     blocks = [slice(start, start + 100) for start in range(0, 600, 100)]
-    monkeypatch.setattr("interlingua.translator.row_blocks", lambda n: iter(blocks))
+    monkeypatch.setattr("interlingua.core.translator.row_blocks", lambda n: iter(blocks))
     assert translator.translate(rows[0]) == pytest.approx(whole, abs=1e-4)
 
 

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from interlingua.aligners import aligner
-from interlingua.aligners.adversarial_rotation import AdversarialRotation
-from interlingua.aligners.self_learning import SelfLearning
-from interlingua.errors import InputError
+from interlingua.aligners.baselines.adversarial_rotation import AdversarialRotation
+from interlingua.aligners.baselines.self_learning import SelfLearning
+from interlingua.core.errors import InputError
 
 Array = npt.NDArray[np.float32]
 

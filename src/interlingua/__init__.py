@@ -16,21 +16,21 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from interlingua.alignment import Alignment as Alignment
-from interlingua.alignment import Evidence as Evidence
-from interlingua.alignment import Status as Status
-from interlingua.alignment import Verdict as Verdict
-from interlingua.errors import AlignmentError as AlignmentError
-from interlingua.errors import InputError as InputError
-from interlingua.errors import InterlinguaError as InterlinguaError
-from interlingua.errors import SpaceMismatchWarning as SpaceMismatchWarning
-from interlingua.spaces import EmbeddingSpace as EmbeddingSpace
-from interlingua.translator import Translator as Translator
-from interlingua.translator import load as load
+from interlingua.core.alignment import Alignment as Alignment
+from interlingua.core.alignment import AlignmentError as AlignmentError
+from interlingua.core.alignment import Evidence as Evidence
+from interlingua.core.alignment import Status as Status
+from interlingua.core.alignment import Verdict as Verdict
+from interlingua.core.errors import InputError as InputError
+from interlingua.core.errors import InterlinguaError as InterlinguaError
+from interlingua.core.errors import SpaceMismatchWarning as SpaceMismatchWarning
+from interlingua.core.spaces import EmbeddingSpace as EmbeddingSpace
+from interlingua.core.translator import Translator as Translator
+from interlingua.core.translator import load as load
 
 if TYPE_CHECKING:
-    from interlingua.aligners.auto import align as align
-    from interlingua.aligners.many import align_spaces as align_spaces
+    from interlingua._align import align as align
+    from interlingua._align_spaces import align_spaces as align_spaces
     from interlingua.evaluation import evaluate as evaluate
     from interlingua.sklearn import EmbeddingTranslator as EmbeddingTranslator
 
@@ -38,8 +38,8 @@ __version__ = version("interlingua")
 
 # What brings scikit-learn along is loaded on first use, so that importing interlingua stays quick.
 _LAZY = {
-    "align": "interlingua.aligners.auto",
-    "align_spaces": "interlingua.aligners.many",
+    "align": "interlingua._align",
+    "align_spaces": "interlingua._align_spaces",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
 }

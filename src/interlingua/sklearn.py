@@ -15,15 +15,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 
-from interlingua._arrays import FloatArray, unit_rows
-from interlingua.aligners.auto import MAX_ROWS, align
-from interlingua.aligners.linear import obstacle
-from interlingua.aligners.search import principal_axes
-from interlingua.alignment import Alignment, Status, Verdict
-from interlingua.criteria import sliced_wasserstein
-from interlingua.errors import InputError
-from interlingua.maps import AffineMap, VectorMap
-from interlingua.spaces import SpaceProfile
+from interlingua._align import MAX_ROWS, align
+from interlingua.aligners.linear.aligner import obstacle
+from interlingua.aligners.linear.search import principal_axes
+from interlingua.core.alignment import Alignment, Status, Verdict
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.criteria import sliced_wasserstein
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.spaces import SpaceProfile
 
 _ON_FAILURE = ("raise", "warn", "ignore")
 _DIRECTIONS = 200
@@ -37,8 +37,9 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     belongs to a row of ``X``. Pipelines take that; `GridSearchCV` and everything else that splits ``X`` and ``y``
     together does not.
 
-    Samples too small or too narrow for the unpaired solver (see :func:`interlingua.aligners.linear.obstacle`) are
-    brought together by their means and principal axes when ``method="auto"`` and no pairs are given. Nothing can
+    Samples too small or too narrow for the unpaired solver
+    (see :func:`interlingua.aligners.linear.aligner.obstacle`) are brought together by their means and principal axes
+    when ``method="auto"`` and no pairs are given. Nothing can
     confirm such a map, so its verdict is ``failed`` and ``on_failure`` decides what follows.
 
     Args:
@@ -197,9 +198,9 @@ def _align_principal_axes(source: FloatArray, target: FloatArray, seed: int, rea
     means = [z.mean(axis=0, dtype=np.float64).astype(np.float32) for z in rows]
     turned, spreads = [], []
     for z, mean in zip(rows, means, strict=True):
-        centred = z - mean
-        axes, variances = principal_axes(centred)
-        turned.append(axes * np.where(((centred @ axes) ** 3).mean(axis=0) < 0, -1, 1))
+        centered = z - mean
+        axes, variances = principal_axes(centered)
+        turned.append(axes * np.where(((centered @ axes) ** 3).mean(axis=0) < 0, -1, 1))
         spreads.append(float(np.sqrt(variances.clip(0).sum())) or 1.0)
     k = min(axes.shape[1] for axes in turned)
     matrix = turned[0][:, :k] @ turned[1][:, :k].T

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hostile.cases import ON_OPENING, ON_READING, X, tensors, with_rows
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.io import EXTENSIONS, create_writer, open_vectors
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores._records import from_documents, same_payload
 
@@ -136,7 +136,7 @@ class StoreContract:
     def test_facts_are_known(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records)
         info = opened("things").info()
-        assert (info.count, info.d, info.normalised) == (N, D, True)
+        assert (info.count, info.d, info.normalized) == (N, D, True)
         assert info.metric in {"cosine", None}
         assert pa.types.is_integer(info.id_type) == pa.types.is_integer(records.ids.type)
         json.dumps(info.identity())

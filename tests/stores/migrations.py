@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from interlingua.maps import AffineMap
-from interlingua.spaces import SpaceProfile
+from interlingua.core.maps import AffineMap
+from interlingua.core.spaces import SpaceProfile
+from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, Store
 from interlingua.stores._records import same_payload
-from interlingua.translator import Translator
 
 D_IN, D_OUT = 12, 8
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from interlingua.errors import InputError, InterlinguaError
+from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._journal import Journal
 from interlingua.stores._records import from_documents
@@ -533,7 +533,7 @@ def test_the_table_is_long_enough() -> None:
     assert len(CASES) >= 60
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::interlingua.errors.SpaceMismatchWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::interlingua.core.errors.SpaceMismatchWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_it_is_refused_and_nothing_is_half_written(name: str, place: Place) -> None:
     make, message = CASES[name]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.errors import InputError, InterlinguaError
+from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import Store, open_store
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options

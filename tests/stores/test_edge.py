@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.stores import Records, open_store
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
@@ -107,7 +107,7 @@ def test_half_precision_and_several_vectors_are_told(tmp_path: Path) -> None:
     shard.close()
     with open_store(f"qdrant-edge://{tmp_path}#c.half") as store:
         info = store.info()
-        assert (info.dtype, info.metric, info.normalised) == ("float16", None, False)
+        assert (info.dtype, info.metric, info.normalized) == ("float16", None, False)
         hits = store.search(np.array([[0.5, 3.0, 1.0]], np.float32), 2)[0]
         assert hits.ids[0] == 3
         assert list(hits.scores) == [0.0, -1.0]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores.joint import JointSearch
 from interlingua.stores.memory import _DATABASES

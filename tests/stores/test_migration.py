@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.maps import AffineMap
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.maps import AffineMap
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._journal import Journal
 from interlingua.stores.memory import _DATABASES, MemoryStore

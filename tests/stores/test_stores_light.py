@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.stores import Records
 from interlingua.stores.memory import _DATABASES
 from stores.contract import N, Open, StoreContract, uuids

@@ -6,22 +6,22 @@ import importlib
 from types import MappingProxyType
 from typing import Any
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 _PATHS = MappingProxyType(
     {
-        "linear": "interlingua.aligners.linear:Linear",
-        "adversarial": "interlingua.aligners.adversarial:Adversarial",
-        "mini-vec2vec": "interlingua.aligners.mini_vec2vec:MiniVec2Vec",
-        "centroids": "interlingua.aligners.centroids:CentroidConsensus",
-        "self-learning": "interlingua.aligners.self_learning:SelfLearning",
-        "adversarial-rotation": "interlingua.aligners.adversarial_rotation:AdversarialRotation",
-        "gromov": "interlingua.aligners.gromov:Gromov",
-        "procrustes": "interlingua.aligners.procrustes:Procrustes",
-        "ridge": "interlingua.aligners.procrustes:Ridge",
-        "identity": "interlingua.aligners.baselines:Identity",
-        "mean-shift": "interlingua.aligners.baselines:MeanShift",
-        "random-rotation": "interlingua.aligners.baselines:RandomRotation",
+        "linear": "interlingua.aligners.linear.aligner:Linear",
+        "adversarial": "interlingua.neural.aligner:Adversarial",
+        "mini-vec2vec": "interlingua.aligners.baselines.mini_vec2vec:MiniVec2Vec",
+        "centroids": "interlingua.aligners.baselines.centroids:CentroidConsensus",
+        "self-learning": "interlingua.aligners.baselines.self_learning:SelfLearning",
+        "adversarial-rotation": "interlingua.aligners.baselines.adversarial_rotation:AdversarialRotation",
+        "gromov": "interlingua.aligners.baselines.gromov:Gromov",
+        "procrustes": "interlingua.aligners.paired:Procrustes",
+        "ridge": "interlingua.aligners.paired:Ridge",
+        "identity": "interlingua.aligners.baselines.controls:Identity",
+        "mean-shift": "interlingua.aligners.baselines.controls:MeanShift",
+        "random-rotation": "interlingua.aligners.baselines.controls:RandomRotation",
     }
 )
 

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interlingua._arrays import FloatArray, IntArray, unit_rows
-from interlingua.errors import InputError
-from interlingua.maps import AffineMap
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Unit rows of one space, centred by their own mean and brought to unit norm again.
+    """Unit rows of one space, centered by their own mean and brought to unit norm again.
 
     Attributes:
         rows: [n, d], float32, unit norm.
-        mean: [d], mean of the unit rows before centring.
-        radius: root mean square length of the centred rows; 1 for a space around the origin, 0.3 for a narrow cone.
+        mean: [d], mean of the unit rows before centering.
+        radius: root mean square length of the centered rows; 1 for a space around the origin, 0.3 for a narrow cone.
         norm: the rows' root mean square length as they came; 1 for unit vectors.
     """
 
@@ -33,11 +33,11 @@ class Frame:
         vectors = np.asarray(vectors, np.float32)
         unit = unit_rows(vectors)
         mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
-        centred = unit - mean
-        return cls(unit_rows(centred), mean, _rms_length(centred), _rms_length(vectors))
+        centered = unit - mean
+        return cls(unit_rows(centered), mean, _rms_length(centered), _rms_length(vectors))
 
     def around(self, vectors: FloatArray) -> FloatArray:
-        """Return ``vectors`` [n, d] brought to unit norm and centred by the frame's mean."""
+        """Return ``vectors`` [n, d] brought to unit norm and centered by the frame's mean."""
         return unit_rows(vectors) - self.mean
 
 

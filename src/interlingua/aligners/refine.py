@@ -2,7 +2,7 @@
 
 `climb` is entropic Wasserstein-Procrustes on small random batches: a Sinkhorn coupling of the mapped source rows with
 target rows, then the polar factor of the coupled cross-covariance. Small batches with a soft coupling carry a rough
-map a long way; many maps climb side by side. `polish` ends with all rows and mutual hub-corrected neighbours (CSLS).
+map a long way; many maps climb side by side. `polish` ends with all rows and mutual hub-corrected neighbors (CSLS).
 Neither sees pairs unless some are known, and both take numpy arrays or torch tensors.
 """
 
@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from interlingua._arrays import FloatArray, IntArray
-from interlingua._backend import Array, largest, namespace, take
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.backend import Array, largest, namespace, take
 
 _SINKHORN_STEPS = 3
 # Far below every temperature in use; keeps a row without partners from dividing by zero.

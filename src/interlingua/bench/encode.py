@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from interlingua._arrays import FloatArray, require, unit_rows
 from interlingua.bench.folder import Vectors, label_names
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, require, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
 

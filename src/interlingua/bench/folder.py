@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 from interlingua.io import open_vectors, read_labels, read_texts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")

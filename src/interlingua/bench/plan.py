@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.bench.folder import Vectors, plain
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 CLIP = "clip"
 # What Table 6 takes away from the method, by the settings of `interlingua.neural`.

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from interlingua._arrays import FloatArray, IntArray, require
 from interlingua.bench.folder import label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
+from interlingua.core.arrays import FloatArray, IntArray, require
+from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
-from interlingua.translator import Translator, load
 
 Record = dict[str, Any]
 _CHUNKS = 8
@@ -140,7 +140,7 @@ class _Naive:
 
 def _oracle(x: FloatArray, y: FloatArray, seed: int) -> dict[str, float]:
     """Return the best coupling's figures, as the paper takes the best."""
-    from interlingua.oracles import ACROSS_WIDTHS, Oracle, match
+    from interlingua.evaluation.oracles import ACROSS_WIDTHS, Oracle, match
 
     kinds = tuple(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS
     best = min((match(x, y, kind, seed=seed) for kind in kinds), key=lambda found: found.mean_rank)

@@ -29,7 +29,7 @@ from interlingua.cli import (
     serve,
     translate,
 )
-from interlingua.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
 
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])

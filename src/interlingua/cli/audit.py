@@ -15,10 +15,10 @@ from rich.table import Table
 from interlingua.cli import console, demo, evidence, reports
 from interlingua.cli.journal import open_journal
 from interlingua.cli.options import FORMATS, AsJson, Log, Seed
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
-    from interlingua.alignment import Alignment
+    from interlingua.core.alignment import Alignment
     from interlingua.leakage.findings import Audit
 
 _TEXTS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
@@ -26,7 +26,7 @@ _KNOWN = "What the rows really are, if somebody knows"
 
 
 class Sweep(StrEnum):
-    """Which defences are tried."""
+    """Which defenses are tried."""
 
     NONE = "none"
     QUICK = "quick"
@@ -35,8 +35,8 @@ class Sweep(StrEnum):
 
 def audit(
     vectors: Annotated[Path | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}.")] = None,
-    authorised_by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who authorised this audit; it is written into the report.")
+    authorized_by: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Who authorized this audit; it is written into the report.")
     ] = None,
     out: Annotated[
         Path, typer.Option(metavar="FILE.html", help="The report, readable by you alone (extra: report).")
@@ -74,7 +74,7 @@ def audit(
     truth_vectors: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_KNOWN)
     ] = None,
-    defences: Annotated[Sweep, typer.Option(help="Defences to try; full takes a fit each for a dozen.")] = Sweep.NONE,
+    defenses: Annotated[Sweep, typer.Option(help="Defenses to try; full takes a fit each for a dozen.")] = Sweep.NONE,
     fits: Annotated[int, typer.Option(min=1, help="Fits from different seeds; their translations are averaged.")] = 2,
     documents: Annotated[int, typer.Option(min=50, help="Documents to look at.")] = 2_000,
     fail_above: Annotated[
@@ -103,8 +103,8 @@ def audit(
     from interlingua.leakage.audit import audit as measure
     from interlingua.report.audit import Warrant, conclusion, write_audit
 
-    if not authorised_by and not shipped:
-        raise InputError("An audit needs --authorised-by WHO: who owns the vectors and asked for it. It is recorded.")
+    if not authorized_by and not shipped:
+        raise InputError("An audit needs --authorized-by WHO: who owns the vectors and asked for it. It is recorded.")
     reports.check_report(out, force=force)
     found = _evidence(
         vectors,
@@ -118,25 +118,25 @@ def audit(
     )
     watch = console.Stopwatch()
     warrant = Warrant(
-        authorised_by or "nobody had to: the shipped demo",
+        authorized_by or "nobody had to: the shipped demo",
         datetime.now(UTC).isoformat(timespec="seconds"),
         *found.names,
     )
     with open_journal(log) as note:
-        note("audit", authorised_by=warrant.authorised_by, rows=len(found.vectors), public=len(found.corpus.texts))
+        note("audit", authorized_by=warrant.authorized_by, rows=len(found.vectors), public=len(found.corpus.texts))
         alignments: list[Alignment] = []
         for number in range(fits):
             with console.working(f"Fit {number + 1} of {fits}, no pairs"):
                 alignments.append(interlingua.align(found.vectors, found.corpus.vectors, seed=seed + number))
             note("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
-        with console.working("Looking for words, labels, neighbours"):
+        with console.working("Looking for words, labels, neighbors"):
             result = measure(
                 alignments,
                 found.vectors,
                 found.corpus,
                 labels=found.labels,
                 truth=found.truth,
-                defences=None if defences is Sweep.NONE else defences.value,
+                defenses=None if defenses is Sweep.NONE else defenses.value,
                 documents=documents,
                 seed=seed,
             )
@@ -205,9 +205,9 @@ def _print(out: Console, result: Audit, paragraph: str, fail_above: float | None
     for name, estimated, measured, control in _rows(result):
         table.add_row(name, *("" if value is None else f"{value:.3f}" for value in (estimated, measured, control)))
     out.print(table)
-    for score in result.defences:
+    for score in result.defenses:
         overlap, kept = score.overlap.value, score.top1.value
-        out.print(f"{score.name}: {score.finding} ({kept:.3f} singled out, {overlap:.2f} of neighbours kept)")
+        out.print(f"{score.name}: {score.finding} ({kept:.3f} singled out, {overlap:.2f} of neighbors kept)")
     if fail_above is not None:
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.bench.plan import Plan

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.segment import Segment
 from rich.text import Text
 
-from interlingua.errors import SpaceMismatchWarning
+from interlingua.core.errors import SpaceMismatchWarning
 
 _SHOWN_TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 # What moves a cursor, changes a terminal or turns text around; line ends and tabs are harmless.

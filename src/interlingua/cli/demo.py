@@ -12,13 +12,13 @@ from rich.console import Console
 
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.options import AsJson, Seed
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
-    from interlingua.alignment import Alignment
+    from interlingua.core.alignment import Alignment
+    from interlingua.core.spaces import EmbeddingSpace
+    from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
-    from interlingua.spaces import EmbeddingSpace
-    from interlingua.translator import Translator
 
 _FILES = ("source.npy", "target.npy", "eval-source.npy", "eval-target.npy")
 
@@ -139,8 +139,8 @@ def _names(folder: Path) -> list[str] | None:
 
 def _untranslated(alignment: Alignment, source: EmbeddingSpace, target: EmbeddingSpace) -> Translator:
     """Return the translator that leaves vectors as they are, cut or padded to the other width."""
-    from interlingua.aligners.baselines import Identity
-    from interlingua.translator import Translator
+    from interlingua.aligners.baselines.controls import Identity
+    from interlingua.core.translator import Translator
 
     forward, backward, _ = Identity().maps(source.vectors, target.vectors)
     return Translator(forward, backward, alignment.profiles, {})

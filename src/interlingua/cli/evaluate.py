@@ -34,8 +34,8 @@ def evaluate(
     directions, how often the right row comes first (top-1), its mean rank (1 is best), and the mean cosine of a
     translation with the real vector.
     """
+    from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
-    from interlingua.translator import load
 
     if report is not None:
         reports.check_report(report, force=force)

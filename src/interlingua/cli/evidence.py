@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua._arrays import require
-from interlingua.errors import InputError
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
-    from interlingua._arrays import FloatArray
+    from interlingua.core.arrays import FloatArray
     from interlingua.leakage.audit import Labels, PublicCorpus, Truth
 
 Encode = Callable[[list[str]], Any]

@@ -10,7 +10,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 
 class Form(StrEnum):
@@ -60,7 +60,7 @@ def export(
     goes to onnx and safetensors, and is refused where it would not be exact. Nothing that is there is replaced.
     """
     from interlingua import export as exports
-    from interlingua.translator import load
+    from interlingua.core.translator import load
 
     if (encoder or documents) and to is not Form.SENTENCE_TRANSFORMERS:
         raise InputError(f"--encoder and --documents belong to --to {Form.SENTENCE_TRANSFORMERS}; leave them out.")

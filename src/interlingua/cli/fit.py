@@ -13,9 +13,9 @@ from interlingua.cli.journal import Journal, open_journal
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
 
 if TYPE_CHECKING:
-    from interlingua._arrays import IntArray
-    from interlingua.alignment import Alignment
-    from interlingua.spaces import EmbeddingSpace
+    from interlingua.core.alignment import Alignment
+    from interlingua.core.arrays import IntArray
+    from interlingua.core.spaces import EmbeddingSpace
 
 
 _PANEL = "Options of --method adversarial"
@@ -139,7 +139,7 @@ def fit(
 
 def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
     """Refuse what could not be written at the end, before hours are spent on it."""
-    from interlingua.translator import check_destination
+    from interlingua.core.translator import check_destination
 
     check_destination(out, overwrite=force)
     if report is not None:

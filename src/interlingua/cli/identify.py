@@ -22,15 +22,15 @@ def identify(
 ) -> None:
     """Guess which model made these vectors.
 
-    From the vectors alone: width, lengths, mean direction and how much each coordinate varies, beside fingerprints of
-    models measured before. The answer may be unknown; vectors that were rotated or centred always are.
+    From the vectors alone: width, lengths, mean direction and how much each coordinate varies, beside profiles of
+    models measured before. The answer may be unknown; vectors that were rotated or centered always are.
     """
-    from interlingua import fingerprints
+    from interlingua import identification
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
 
     with open_store(source) as store:
-        found = fingerprints.identify(sample_rows(store, rows, seed))
+        found = identification.identify(sample_rows(store, rows, seed))
     if as_json:
         console.emit_json(asdict(found))
         return

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
-    from interlingua._arrays import IntArray
+    from interlingua.core.arrays import IntArray
+    from interlingua.core.spaces import EmbeddingSpace
+    from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
-    from interlingua.spaces import EmbeddingSpace
-    from interlingua.translator import Translator
 
 SIDES = ("source", "target")
 
@@ -95,7 +95,7 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0) -> E
     Raises:
         InputError: rows that cannot be used.
     """
-    from interlingua.spaces import EmbeddingSpace
+    from interlingua.core.spaces import EmbeddingSpace
 
     name = file.path.name.split(".")[0]
     if rows is None or rows >= file.n:

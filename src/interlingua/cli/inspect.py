@@ -21,7 +21,7 @@ def inspect(
 
     Its two spaces, how it was fitted, and the verdict with its evidence.
     """
-    from interlingua.translator import load
+    from interlingua.core.translator import load
 
     translator = load(directory)
     card = {"path": str(directory), "d_source": translator.d_source, "d_target": translator.d_target, **translator.card}

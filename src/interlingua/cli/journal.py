@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 
 class Journal(Protocol):

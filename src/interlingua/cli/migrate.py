@@ -16,9 +16,9 @@ from interlingua.cli.journal import open_journal
 from interlingua.cli.options import AsJson, Log, Seed
 
 if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
-    from interlingua.translator import Translator
 
 STORES = "a file, or lancedb://, postgresql://, qdrant://, qdrant-edge://, chroma://, milvus://, duckdb:// or faiss://"
 
@@ -75,8 +75,8 @@ def migrate(
     vector. Killed at any point, the same command with --resume ends with every row exactly once. Passwords and keys
     come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN, MILVUS_TOKEN.
     """
+    from interlingua.core.translator import load
     from interlingua.stores import migration, open_store, planning
-    from interlingua.translator import load
 
     options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
     path = journal or _journal_of(directory, source, target)
@@ -129,9 +129,9 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
 def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_json: bool) -> None:
     """Fit on samples of two stores and save the translator; a failed verdict ends the command."""
     import interlingua
+    from interlingua.core.translator import check_destination
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
-    from interlingua.translator import check_destination
 
     check_destination(directory, overwrite=False)
     with open_store(like) as there, console.working("Reading samples"):
@@ -164,9 +164,9 @@ def _draw(
     inverse: bool,
 ) -> None:
     """Write the report, with rows of the source and, where there is one, of the store of the new model."""
+    from interlingua.core.translator import Translator
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
-    from interlingua.translator import Translator
 
     with console.working("Drawing the report"):
         x = sample_rows(here, _PICTURED, seed, pool=_POOL)

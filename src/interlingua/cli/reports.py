@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlingua._arrays import require
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
-    from interlingua.alignment import Alignment
-    from interlingua.translator import Translator
+    from interlingua.core.alignment import Alignment
+    from interlingua.core.translator import Translator
 
 Report = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")

@@ -41,10 +41,10 @@ def search(
     The query is translated, the databases stay as they are. With one collection this is the query-side bridge: a
     query of the new model over the vectors of the old one.
     """
+    from interlingua.core.translator import load
     from interlingua.io import open_vectors
     from interlingua.stores import open_store
     from interlingua.stores.joint import JointSearch
-    from interlingua.translator import load
 
     translator, queries = load(directory), open_vectors(query).vectors()
     here, there = open_store(source), open_store(target) if target else None

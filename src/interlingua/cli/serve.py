@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from interlingua.cli import console
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 
 def serve(
@@ -24,7 +24,7 @@ def serve(
     Drop two files, watch the fit, read the verdict, translate, search across both (extra: serve). Only this machine
     can reach it. Files are kept in a temporary folder that goes when the server ends.
     """
-    from interlingua._arrays import require
+    from interlingua.core.arrays import require
 
     uvicorn = require("uvicorn", "serve")
     from interlingua.serve import Desk, create_app

@@ -51,7 +51,7 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ([] if single else ["vectors"]) + ["direction"]:
         table.add_column(heading, no_wrap=True)
-    for heading in ("top-1", "mean rank", "cosine", "centred"):
+    for heading in ("top-1", "mean rank", "cosine", "centered"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, evaluation in rows.items():
         for way, label in WAYS.items():
@@ -60,7 +60,7 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
                 *([] if single else [name]),
                 label,
                 *(_value(score, key, bounds=single) for key in ("top1", "mean_rank", "cosine")),
-                _value(score, "cosine_centred", bounds=False),
+                _value(score, "cosine_centered", bounds=False),
             )
     return table
 

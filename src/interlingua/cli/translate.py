@@ -15,11 +15,11 @@ import typer
 from interlingua.cli import console
 from interlingua.cli.journal import Journal, open_journal
 from interlingua.cli.options import FORMATS, AsJson, Log
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
     from interlingua.io import VectorFile, VectorWriter
-    from interlingua.translator import Translator
 
 
 class Dtype(StrEnum):
@@ -71,8 +71,8 @@ def translate(
     Ids and other columns travel along. Rows are streamed, so the file may be larger than memory. OUTPUT appears under
     its name only when it is complete; until then its rows are in OUTPUT.partial, from where --resume goes on.
     """
+    from interlingua.core.translator import load
     from interlingua.io import create_writer, open_vectors
-    from interlingua.translator import load
 
     if engine is Engine.RAY:
         given = {
@@ -164,7 +164,7 @@ def _translate_with_ray(
     inverse: bool,
     as_json: bool,
 ) -> None:
-    from interlingua.engine import translate_with_ray
+    from interlingua.distributed.ray import translate_with_ray
 
     wrong = next((name for name, value in given.items() if value), None)
     if wrong:

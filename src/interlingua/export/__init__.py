@@ -6,7 +6,7 @@
 - `to_safetensors`: one ``.safetensors`` file whose header documents its layout. Networks too.
 
 Every export holds one direction. What it gives for a row differs from `Translator.translate` by rounding in float32
-and by nothing else: centring and level are folded into one weight and one bias, computed in float64. What is left
+and by nothing else: centering and level are folded into one weight and one bias, computed in float64. What is left
 behind is the check that vectors look like the space that was fitted, and the verdict, which is written beside.
 """
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
+from interlingua.core.translator import Translator
 from interlingua.export._parts import Folded, direction, fold, fresh, provenance
-from interlingua.maps import AffineMap
-from interlingua.translator import Translator
 
 # These names have been importable since version 2 and still are in 6.
 _TYPE = "sentence_transformers.models.{}"

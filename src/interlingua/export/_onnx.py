@@ -1,4 +1,4 @@
-"""One ONNX graph from rows to rows, normalisation inside; built with ``onnx`` alone, so no torch is needed."""
+"""One ONNX graph from rows to rows, normalization inside; built with ``onnx`` alone, so no torch is needed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import require
-from interlingua.errors import InputError
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
+from interlingua.core.networks import NORM_EPSILON, Network, NetworkMap, blocks
+from interlingua.core.translator import Translator
 from interlingua.export._parts import direction, fold, fresh, provenance
-from interlingua.maps import AffineMap
-from interlingua.networks import NORM_EPSILON, Network, NetworkMap, blocks
-from interlingua.translator import Translator
 
 # The first with LayerNormalization; every runtime since 2022 reads it.
 _OPSET, _IR_VERSION = 17, 8
@@ -134,7 +134,7 @@ def _mlp(g: _Graph, net: Network, name: str, x: str, width: int, depth: int) -> 
             elif layer == "silu":
                 out = g.op("Mul", out, g.op("Sigmoid", out))
             elif layer == "norm":
-                out = _normalised(g, net, key, out)
+                out = _normalized(g, net, key, out)
         x, width = g.op("Add", out, _resized(g, x, width, out_width)), out_width
     return x, width
 
@@ -149,7 +149,7 @@ def _linear(g: _Graph, net: Network, name: str, x: str) -> str:
     return g.linear(x, net.tensors[f"{name}.weight"], net.tensors[f"{name}.bias"])
 
 
-def _normalised(g: _Graph, net: Network, name: str, x: str) -> str:
+def _normalized(g: _Graph, net: Network, name: str, x: str) -> str:
     weight, bias = (np.asarray(net.tensors[f"{name}.{part}"], np.float64) for part in ("weight", "bias"))
     if net.norm != "batch":
         return g.op("LayerNormalization", x, g.weight(weight), g.weight(bias), axis=-1, epsilon=NORM_EPSILON)

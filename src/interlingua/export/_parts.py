@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError, OutputExistsError
-from interlingua.maps import AffineMap, VectorMap
-from interlingua.translator import Translator
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.translator import Translator
 
 
 @dataclass(frozen=True, eq=False)

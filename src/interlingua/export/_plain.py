@@ -7,21 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
+from interlingua.core.networks import NetworkMap
+from interlingua.core.translator import Translator
 from interlingua.export._parts import direction, fold, fresh, provenance
-from interlingua.maps import AffineMap
-from interlingua.networks import NetworkMap
-from interlingua.translator import Translator
 
 _AFFINE = "y = x / |x| if unit_in; y = weight @ y + bias; y = norm_out * y / |y| if unit_out"
-_NETWORK = "y = decode(encode(x / |x|, from), to); tensors and settings as interlingua.networks.Network documents them"
+_NETWORK = (
+    "y = decode(encode(x / |x|, from), to); tensors and settings as interlingua.core.networks.Network documents them"
+)
 
 
 def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = False) -> Path:
     """Write one direction as one ``.safetensors`` file.
 
     A linear map has two float32 tensors, ``weight`` [d_out, d_in] and ``bias`` [d_out]; a network has its own, by the
-    names that :class:`interlingua.networks.Network` gives them. The header (``__metadata__``) says ``layout``
+    names that :class:`interlingua.core.networks.Network` gives them. The header (``__metadata__``) says ``layout``
     (``interlingua-affine-1`` or ``interlingua-network-1``), the ``formula``, its settings, and where it comes from.
 
     Args:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, surely_sound
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, surely_sound
+from interlingua.core.errors import InputError
 from interlingua.io._formats import FLOATS, INT8
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")

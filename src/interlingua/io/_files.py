@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import BLOCK_ROWS, FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import BLOCK_ROWS, FloatArray
+from interlingua.core.errors import InputError
 from interlingua.io._checks import RowCheck, check_scale
 from interlingua.io._formats import INT8, AnyArray, Request, Source, find_format
 

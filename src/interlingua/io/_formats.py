@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ class Request:
     column: str | None = None
     key: str | None = None
     id_column: str | None = None
-    quantised: bool = False
+    quantized: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._npy import holds as holds

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, OutputExistsError
 
 _JOURNAL = "journal.json"
 _LOCK = "lock"

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.io._checks import VECTOR_NAMES, RowCheck, check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
 
@@ -107,7 +107,7 @@ class JsonlSource:
 def open_source(path: Path, request: Request) -> JsonlSource:
     """Read every line once: count, find the vectors, check them and the types of the other keys."""
     check_unused(path, ".jsonl", key=request.key)
-    dtype = INT8 if request.quantised else np.dtype(np.float32)
+    dtype = INT8 if request.quantized else np.dtype(np.float32)
     with _open(path) as file:
         lines = _lines(path, file, 1)
         number, text = next(lines, (0, b""))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.errors import InputError, InputWarning
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Contents, Request
 

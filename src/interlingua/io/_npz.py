@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._mapped import (

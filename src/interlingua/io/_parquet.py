@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from interlingua._arrays import BLOCK_ROWS
-from interlingua.errors import InputError
+from interlingua.core.arrays import BLOCK_ROWS
+from interlingua.core.errors import InputError
 from interlingua.io._checks import check_shape, check_stored, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._spool import encode_table, read_tables

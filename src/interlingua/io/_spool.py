@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 
 def encode_table(table: pa.Table) -> memoryview:

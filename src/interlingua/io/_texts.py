@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.io._jsonl import json_lines
 from interlingua.io._parquet import column_values
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.io._checks import check_scale
 from interlingua.io._files import Batch, VectorFile
 from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format

@@ -1,4 +1,4 @@
-"""What vectors give away: attributes, words and neighbours inferred from them.
+"""What vectors give away: attributes, words and neighbors inferred from them.
 
 Everything here takes vectors of the *known* space, so that native, translated and defended vectors are measured alike.
 Every figure stands beside what chance, a wrong document and the true vectors give.

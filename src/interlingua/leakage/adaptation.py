@@ -1,4 +1,4 @@
-"""Translations learnt again among texts of their own kind, where topics matter more than single texts.
+"""Translations learned again among texts of their own kind, where topics matter more than single texts.
 
 A map fitted on one kind of text is off on another: its mean lies elsewhere, and directions that mattered little there
 matter here. Public texts of the documents' own kind, never the documents, say how the known space looks in that place.
@@ -9,24 +9,24 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, unit_rows
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.refine import mutual_neighbors
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
 
 _NEIGHBORS = 10
-# Of the mean variance of the documents; they are few, and their neighbours are not their translations.
+# Of the mean variance of the documents; they are few, and their neighbors are not their translations.
 _RIDGE = 0.3
 _FEWEST = 100
 _MAX_PUBLIC = 10_000
 
 
 def adapted(vectors: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLike, *, seed: int = 0) -> FloatArray:
-    """Return translations [n, d_target] by a ridge regression of documents on their mutual neighbours in public text.
+    """Return translations [n, d_target] by a ridge regression of documents on their mutual neighbors in public text.
 
-    No pair, no text and no label takes part. A document is a neighbour of a public text where each is among the ten
-    nearest of the other by CSLS, both sides centred by their own mean. Since many documents share the regression, a
-    neighbour stands for what the text is about, not for what it says: labels come out better, single texts do not.
+    No pair, no text and no label takes part. A document is a neighbor of a public text where each is among the ten
+    nearest of the other by CSLS, both sides centered by their own mean. Since many documents share the regression, a
+    neighbor stands for what the text is about, not for what it says: labels come out better, single texts do not.
     From a wrong translation it learns nothing.
 
     Args:

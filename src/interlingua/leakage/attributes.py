@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.leakage._resamples import Resamples, interval
+from interlingua.evaluation.bootstrap import Resamples, interval
 
 TEMPLATES = ("{label}", "This text is about {label}.")
 _SHUFFLES = 10
@@ -106,13 +106,13 @@ def embed_labels(
     return vectors.reshape(len(templates), len(labels), -1)
 
 
-def label_scores(vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, centred: bool = True) -> FloatArray:
+def label_scores(vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, centered: bool = True) -> FloatArray:
     """Return the cosine of every document with every label [n, l], averaged over templates.
 
     Args:
         vectors: documents in the known space [n, d].
         label_vectors: [l, d], or [t, l, d] as :func:`embed_labels` returns them.
-        centred: subtract the mean document and the mean label first. Documents and label sentences lie in different
+        centered: subtract the mean document and the mean label first. Documents and label sentences lie in different
             corners of the space, and without this a few labels are near everything.
 
     Raises:
@@ -120,9 +120,9 @@ def label_scores(vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, centre
     """
     layers = np.asarray(label_vectors, np.float32)
     layers = layers[None] if layers.ndim == 2 else layers
-    documents = _directions(check_matrix(vectors, "the documents"), centred)
+    documents = _directions(check_matrix(vectors, "the documents"), centered)
     total = sum(
-        documents @ _directions(check_matrix(layer, "the labels", width=documents.shape[1]), centred).T
+        documents @ _directions(check_matrix(layer, "the labels", width=documents.shape[1]), centered).T
         for layer in layers
     )
     return np.asarray(total / len(layers), np.float32)
@@ -137,7 +137,7 @@ def infer_attributes(
     naive: npt.ArrayLike | None = None,
     ideal: npt.ArrayLike | None = None,
     ks: Sequence[int] = (1, 3),
-    centred: bool = True,
+    centered: bool = True,
     seed: int = 0,
 ) -> AttributeInference:
     """Measure what labels the vectors give away, beside the majority, a shuffled control, and naive and ideal vectors.
@@ -150,13 +150,13 @@ def infer_attributes(
         naive: the documents before translation [n, d_source]; cut or filled with zeros to d.
         ideal: the true vectors of the documents in the known space [n, d].
         ks: the k of the top-k figures; 1 is always added.
-        centred: as :func:`label_scores` takes it.
+        centered: as :func:`label_scores` takes it.
         seed: of the shuffles and the resamples.
 
     Raises:
         InputError: shapes that do not go together, or a document without a true label.
     """
-    known = label_scores(vectors, label_vectors, centred=centred)
+    known = label_scores(vectors, label_vectors, centered=centered)
     truth = np.asarray(truth)
     if truth.shape != known.shape or truth.dtype != bool or len(names) != known.shape[1]:
         raise InputError(
@@ -179,7 +179,7 @@ def infer_attributes(
                     f"There are {len(matrix)} {way} vectors for {len(truth)} documents; one each is needed."
                 )
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
-            ways[way] = [label_scores(fitted, label_vectors, centred=centred)]
+            ways[way] = [label_scores(fitted, label_vectors, centered=centered)]
     hits = {way: _hits(scores, truth, ks) for way, scores in ways.items()}
     return AttributeInference(
         labels=tuple(names),
@@ -206,9 +206,9 @@ def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) ->
     return matrix
 
 
-def _directions(rows: npt.NDArray[Any], centred: bool) -> FloatArray:
+def _directions(rows: npt.NDArray[Any], centered: bool) -> FloatArray:
     units = unit_rows(rows.astype(np.float32))
-    return unit_rows(units - units.mean(axis=0)) if centred and len(units) > 1 else units
+    return unit_rows(units - units.mean(axis=0)) if centered and len(units) > 1 else units
 
 
 def _fit_width(rows: npt.NDArray[Any], width: int) -> FloatArray:

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, row_blocks, unit_rows
-from interlingua.alignment import Alignment, Status
-from interlingua.errors import InputError
-from interlingua.leakage._resamples import Resamples
+from interlingua.core.alignment import Alignment, Status
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
-from interlingua.leakage.defences import DefenceScore, Rotation, measure, suite
+from interlingua.leakage.defenses import DefenseScore, Rotation, measure, suite
 from interlingua.leakage.findings import Audit, Document, Leak, Retrieval, Topics, Words
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import claims as claims_of
@@ -59,7 +59,7 @@ class Labels:
 
     @classmethod
     def of_corpus(cls, vectors: npt.ArrayLike, labels: Sequence[Sequence[str]], *, fewest: int = 5) -> Labels:
-        """Make label vectors of a labelled corpus: the mean of the rows [m, d] that carry a label.
+        """Make label vectors of a labeled corpus: the mean of the rows [m, d] that carry a label.
 
         Args:
             vectors: the corpus.
@@ -105,7 +105,7 @@ def audit(
     *,
     labels: Labels | None = None,
     truth: Truth | None = None,
-    defences: str | None = None,
+    defenses: str | None = None,
     documents: int = DOCUMENTS,
     seed: int = 0,
 ) -> Audit:
@@ -118,8 +118,8 @@ def audit(
         corpus: public texts in the auditor's space.
         labels: attributes to look for.
         truth: what the rows really are, if known.
-        defences: ``quick`` or ``full`` also tries defences; None tries none, and so does a failed fit.
-        documents: most rows that words, labels and neighbours are looked for in.
+        defenses: ``quick`` or ``full`` also tries defenses; None tries none, and so does a failed fit.
+        documents: most rows that words, labels and neighbors are looked for in.
         seed: of every draw.
 
     Raises:
@@ -161,7 +161,7 @@ def audit(
         topics=topics,
         reidentified=reidentified,
         leak=_leak(worked, words, topics, reidentified),
-        defences=_defences(alignment, rows, corpus, truth, defences, seed) if defences and worked else (),
+        defenses=_defenses(alignment, rows, corpus, truth, defenses, seed) if defenses and worked else (),
         documents=_documents(picked, claims, near, labels, order),
     )
 
@@ -180,9 +180,9 @@ def _words(
     claims, control = _claims(decoder, sides), _claims(decoder, [turned])
     asserted = [[keyword.p for keyword in claim.keywords if keyword.p >= LEVEL] for claim in claims]
     said = [p for document in asserted for p in document]
-    calibration = "the public text itself, which is optimistic"
+    calibration = "the public text itself, which is optimiztic"
     if corpus.stand_in is not None:
-        calibration = f"a second encoder of the public text, at a centred cosine of {decoder.faithfulness:.2f}"
+        calibration = f"a second encoder of the public text, at a centered cosine of {decoder.faithfulness:.2f}"
     found = Words(
         expected=resamples.mean([max(document, default=0.0) for document in asserted]),
         control=resamples.mean([_likeliest(claim) for claim in control]),
@@ -215,10 +215,10 @@ def _retrieval(
     some = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
     near, null, own = (method.invert(side) for side in (translated, turned, corpus.vectors[some]))
     found = Retrieval(
-        nearest=resamples.mean([e.neighbours[0].cosine for e in near]),
-        control=resamples.mean([e.neighbours[0].cosine for e in null]),
-        # The first neighbour of a public text is the text itself.
-        public=Resamples.draw(len(some), seed).mean([e.neighbours[1].cosine for e in own]),
+        nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
+        control=resamples.mean([e.neighbors[0].cosine for e in null]),
+        # The first neighbor of a public text is the text itself.
+        public=Resamples.draw(len(some), seed).mean([e.neighbors[1].cosine for e in own]),
     )
     return found, near
 
@@ -256,19 +256,19 @@ def _leak(worked: bool, words: Words, topics: Topics | None, reidentified: Mappi
     return Leak(words.expected.value, what, "estimated") if worked else Leak(0.0, what, "attack failed")
 
 
-def _defences(
+def _defenses(
     alignment: Alignment,
     rows: npt.NDArray[Any],
     corpus: PublicCorpus,
     truth: Truth,
     which: str,
     seed: int,
-) -> tuple[DefenceScore, ...]:
-    # Without a truth the attack on unprotected vectors stands for it: a defence must keep at least that from happening.
+) -> tuple[DefenseScore, ...]:
+    # Without a truth the attack on unprotected vectors stands for it: a defense must keep at least that from happening.
     goal = _translate(alignment, rows) if truth.vectors is None else truth.vectors
     return tuple(
-        measure(defence, rows, corpus.vectors, truth=goal, translate=lambda x: _translate(alignment, x), seed=seed)
-        for defence in suite(which, rows.shape[1])
+        measure(defense, rows, corpus.vectors, truth=goal, translate=lambda x: _translate(alignment, x), seed=seed)
+        for defense in suite(which, rows.shape[1])
     )
 
 
@@ -295,8 +295,8 @@ def _documents(
             row=int(picked[i]),
             words=tuple((k.word, k.p) for k in claims[i].keywords[:6] if k.p >= LEVEL),
             labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
-            nearest=near[i].neighbours[0].text,
-            cosine=near[i].neighbours[0].cosine,
+            nearest=near[i].neighbors[0].text,
+            cosine=near[i].neighbors[0].cosine,
         )
         for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
     )

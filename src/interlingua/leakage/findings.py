@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from interlingua.alignment import Alignment, Status
+from interlingua.core.alignment import Alignment, Status
 from interlingua.evaluation import Interval
 from interlingua.leakage.attributes import AttributeInference, bounds
-from interlingua.leakage.defences import DefenceScore
+from interlingua.leakage.defenses import DefenseScore
 from interlingua.leakage.inversion.scores import Figure
 
 
@@ -52,7 +52,7 @@ class Topics:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """The nearest public texts, by mean cosine of centred rows.
+    """The nearest public texts, by mean cosine of centered rows.
 
     Attributes:
         nearest: of a translation to its nearest public text.
@@ -98,13 +98,13 @@ class Audit:
     Attributes:
         alignment: the unpaired fit with the best verdict.
         verdicts: of all fits, the best first.
-        agreement: mean centred cosine between what two fits make of a row; None where one was usable.
+        agreement: mean centered cosine between what two fits make of a row; None where one was usable.
         rows: documents that were looked at.
         words: keywords.
         retrieval: nearest public texts.
         topics: labels, where any were looked for.
         reidentified: how well translations single out their true vectors, where these were given.
-        defences: what each would cost and keep.
+        defenses: what each would cost and keep.
         documents: a few rows in full.
         leak: the figure to gate on.
     """
@@ -118,7 +118,7 @@ class Audit:
     topics: Topics | None
     reidentified: Mapping[str, Figure] | None
     leak: Leak
-    defences: tuple[DefenceScore, ...] = ()
+    defenses: tuple[DefenseScore, ...] = ()
     documents: tuple[Document, ...] = field(default=(), repr=False)
 
     @property
@@ -147,7 +147,7 @@ class Audit:
             "labels": topics
             and {"shares": dict(topics.shares), "measured": topics.measured and topics.measured.to_dict()},
             "reidentified": _figures(self.reidentified),
-            "defences": [score.to_dict() for score in self.defences],
+            "defenses": [score.to_dict() for score in self.defenses],
         }
         if show:
             found["documents"] = [

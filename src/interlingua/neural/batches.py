@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InputError
 
 
 class Batches:

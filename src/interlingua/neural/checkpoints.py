@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 _FILE = "checkpoint.pt"
 _METRICS = "metrics.jsonl"

@@ -32,7 +32,7 @@ def preservation(x: Tensor, y: Tensor, *, squared: bool = False, reflected: bool
 
 
 def critic_loss(real: Tensor, fake: Tensor, kind: str, *, smoothing: float = 1.0) -> Tensor:
-    """Return what a discriminator minimises, from its outputs [n, 1] at real and fake rows; real is 0 and fake is 1.
+    """Return what a discriminator minimizes, from its outputs [n, 1] at real and fake rows; real is 0 and fake is 1.
 
     ``least-squares``: ``(E real^2 + E (fake - 1)^2) / 2`` (Mao et al., ICCV 2017). ``vanilla``: half the sum of the
     cross-entropies, with ``smoothing`` as the label of a fake row (Goodfellow et al., NeurIPS 2014). ``relativistic``:
@@ -48,7 +48,7 @@ def critic_loss(real: Tensor, fake: Tensor, kind: str, *, smoothing: float = 1.0
 
 
 def generator_loss(real: Tensor, fake: Tensor, kind: str) -> Tensor:
-    """Return what the networks minimise against a discriminator; arguments as in :func:`critic_loss`.
+    """Return what the networks minimize against a discriminator; arguments as in :func:`critic_loss`.
 
     ``least-squares``: ``E fake^2 / 2``. ``vanilla``: cross-entropy of fake rows taken for real. ``relativistic``:
     ``E softplus(fake - real)``. Only the last looks at ``real``.

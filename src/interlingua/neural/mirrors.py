@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from interlingua._arrays import FloatArray
+from interlingua.core.arrays import FloatArray
 from interlingua.neural.batches import Batches
 from interlingua.neural.nets import Gated, Generator
 

@@ -131,7 +131,7 @@ class Critic(nn.Sequential):
         super().__init__(nn.Linear(d, w), *middle, nn.SiLU(), nn.Linear(w, 1))
 
 
-def initialise(module: nn.Module, generator: torch.Generator) -> None:
+def initialize(module: nn.Module, generator: torch.Generator) -> None:
     """Draw the code's initial values: linear layers Kaiming normal for ReLU, batch norms near (1, 0)."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
@@ -150,7 +150,7 @@ def build(modules: Sequence[nn.Module], seed: int) -> None:
     """Initialise modules one after the other from one seed, and from nothing else."""
     generator = torch.Generator().manual_seed(seed)
     for module in modules:
-        initialise(module, generator)
+        initialize(module, generator)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.neural.settings import Settings
 
 PAPER = Settings()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua import criteria
-from interlingua._arrays import FloatArray, unit_rows
-from interlingua.networks import Network
+from interlingua.core import criteria
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.networks import Network
 
 _ROWS = 1000
 _DIRECTIONS = 100
@@ -47,7 +47,7 @@ class Selection:
         """Return the measurements, means over all directions; ``score`` is what to choose by."""
         lines = [self._measure(network, j, k) for j, k in permutations(network.names, 2)]
         mean = {name: float(np.mean([line[name] for line in lines])) for name in lines[0]}
-        score = mean["neighbours"] + mean["geometry"] + mean["cycle"] - mean["distance"]
+        score = mean["neighbors"] + mean["geometry"] + mean["cycle"] - mean["distance"]
         if not self._teachers:
             return {"score": score, **mean}
         agreed = [self._agreed(network, j, k) for j, k in self._teachers]
@@ -61,14 +61,14 @@ class Selection:
         x, y, other = self.rows[source], self.rows[target], self._others[target]
         there = unit_rows(network.translate(x, source, target))
         back = network.translate(there, target, source)
-        centre, home = y.mean(axis=0), x.mean(axis=0)
-        ours, theirs, rest = (unit_rows(z - centre) for z in (there, y, other))
+        center, home = y.mean(axis=0), x.mean(axis=0)
+        ours, theirs, rest = (unit_rows(z - center) for z in (there, y, other))
         rng = np.random.default_rng(self._seed)
         spread = float(np.sqrt((theirs**2).sum(axis=1).mean() / theirs.shape[1]))
         itself = criteria.sliced_wasserstein(rest, theirs, directions=_DIRECTIONS, rng=rng)
         apart = criteria.sliced_wasserstein(ours, theirs, directions=_DIRECTIONS, rng=rng)
         return {
-            "neighbours": _nearest(ours, theirs) - _nearest(rest, theirs),
+            "neighbors": _nearest(ours, theirs) - _nearest(rest, theirs),
             "geometry": _correlation(unit_rows(x - home), ours),
             "cycle": criteria.agreement(x - home, back - home),
             "distance": (apart - itself) / spread,

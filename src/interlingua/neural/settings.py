@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -22,7 +22,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Settings:
-    """Nets, losses and optimisation. The defaults are the released code's, which are the ``paper`` preset.
+    """Nets, losses and optimization. The defaults are the released code's, which are the ``paper`` preset.
 
     Attributes:
         width: units of the hidden layers of adapters and backbone.

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from interlingua._arrays import FloatArray, require
-from interlingua.errors import InputError, TrainingError
-from interlingua.maps import AffineMap
-from interlingua.networks import Network
+from interlingua.core.arrays import FloatArray, require
+from interlingua.core.errors import InputError, TrainingError
+from interlingua.core.maps import AffineMap
+from interlingua.core.networks import Network
 from interlingua.neural import checkpoints, mirrors, nets, schedule, steps, warm
 from interlingua.neural.batches import Batches
 from interlingua.neural.settings import Settings

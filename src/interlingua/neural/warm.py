@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from interlingua.errors import InputError
-from interlingua.maps import AffineMap
+from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 from interlingua.neural.nets import Gated, Generator
 
 

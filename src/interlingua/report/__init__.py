@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua._arrays import require
+from interlingua.core.arrays import require
+from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.report import _curves, _figures, _graphs, _rows
 from interlingua.report._facts import facts_of
-from interlingua.translator import NeuralTranslator, Translator
 
 if TYPE_CHECKING:
-    from interlingua.alignment import Alignment, Evidence
+    from interlingua.core.alignment import Alignment, Evidence
     from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
 
 _SUMMARIES = {
@@ -54,7 +54,7 @@ def write_report(
         target: the target space or vectors [m, d_target], likewise.
         source_eval: held-out space or vectors [e, d_source]; its ids, where it has some, name the texts.
         target_eval: vectors [e, d_target] of the same texts in the same order.
-        labels: a label a row by ``source``, ``target`` and ``eval``; any of them may be missing. They colour and sort.
+        labels: a label a row by ``source``, ``target`` and ``eval``; any of them may be missing. They color and sort.
         migration: what `interlingua.stores.migration.migrate` returned, as plain values.
 
     Returns:
@@ -112,7 +112,7 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
     if rows.source_labels is not None and rows.target_labels is not None:
         labels = _rows.frequent((*rows.source_labels, *rows.target_labels), _figures.LABELS)
     everywhere = {label for side in (rows.source_labels, rows.target_labels) for label in side or ()}
-    colours = _figures.row_colours(rows, labels)
+    colors = _figures.row_colors(rows, labels)
     planes = _rows.planes(rows)
     graph, near, compared, chance = _graphs.overlaps(rows)
     pictures: dict[str, Any] = {
@@ -123,16 +123,16 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
         "legend": labels,
         "has_rest": len(everywhere) > len(labels),
         "scatter": {
-            when: _figures.scatter(f"scatter-{when}", _SCATTER_ALTS[when], planes[when], colours, joined=rows.paired)
+            when: _figures.scatter(f"scatter-{when}", _SCATTER_ALTS[when], planes[when], colors, joined=rows.paired)
             for when in ("before", "after")
         },
-        "neighbours": _rows.neighbours(rows),
+        "neighbors": _rows.neighbors(rows),
         "graph": graph,
         "graph_of": {"near": near, "rows": compared, "chance": chance},
     }
     if rows.paired:
         heat = _rows.heat(rows)
-        strip = [colours[0][row] for row in heat.rows] if labels else None
+        strip = [colors[0][row] for row in heat.rows] if labels else None
         ranks = _rows.ranks(rows)
         pictures["heat"] = _figures.heat_maps(heat, strip, _HEAT_ALTS)
         pictures["heat_rows"] = len(heat.rows)
@@ -149,7 +149,7 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
         }
     else:
         similarities = _graphs.kept(rows)
-        strip = [colours[0][row] for row in similarities.rows] if labels else None
+        strip = [colors[0][row] for row in similarities.rows] if labels else None
         pictures["kept_rows"] = len(similarities.rows)
         pictures["kept"] = {
             when: _figures.heat_map(f"kept-{when}", _KEPT_ALTS[when], matrix, strip)
@@ -201,7 +201,8 @@ def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
                 add(f"Top-{k}" + ("" if kind == "plain" else ", CSLS"), meaning, min(1.0, k / pool), _top(kind, k))
     add("Mean rank", "of the true match; 1 is best", (pool + 1) / 2, lambda way: way.mean_rank)
     add("Cosine", "of a translation with the real vector of its text", None, lambda way: way.cosine)
-    add("Cosine, centred", "the same less the mean vector, which any translator hits", 0.0, lambda w: w.cosine_centred)
+    centered = "the same without the mean vector, which any translator hits"
+    add("Cosine, centered", centered, 0.0, lambda way: way.cosine_centered)
     return lines
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from interlingua.alignment import Alignment, Evidence, Status, Verdict
-from interlingua.errors import InputError
-from interlingua.translator import Translator
+from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.core.errors import InputError
+from interlingua.core.translator import Translator
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures as SVG that takes its colours from the page, so that one file is legible on light and on dark."""
+"""Pictures as SVG that takes its colors from the page, so that one file is legible on light and on dark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, require
+from interlingua.core.arrays import FloatArray, require
 from interlingua.report._rows import Heat, PicturedRows
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # What is drawn with one of these becomes the page's custom property of that name; style.css holds the values. They
-# only have to differ from each other here. The labels' colours are Paul Tol's "muted" on light and "light" on dark.
-COLOURS = {
+# only have to differ from each other here. The labels' colors are Paul Tol's "muted" on light and "light" on dark.
+COLORS = {
     "ink": "#1d2025",
     "muted": "#5d6571",
     "line": "#dcdfe4",
@@ -29,16 +29,16 @@ COLOURS = {
     "target": "#d55e00",
     "rest": "#b4b9c1",
     **{
-        f"label-{number}": colour
-        for number, colour in enumerate(
+        f"label-{number}": color
+        for number, color in enumerate(
             ("#332288", "#cc6677", "#117733", "#88ccee", "#882255", "#999933", "#44aa99", "#aa4499"), 1
         )
     },
 }
 LABELS = 8
-# Cosines of +-HEAT_LIMIT get the full colour: blue for alike, orange for opposed, the page itself for unrelated.
+# Cosines of +-HEAT_LIMIT get the full color: blue for alike, orange for opposed, the page itself for unrelated.
 HEAT_LIMIT = 0.6
-_HEAT_COLOURS = ("#c8641e", "#2878b8")
+_HEAT_COLORS = ("#c8641e", "#2878b8")
 _JOINED = 40
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
@@ -47,7 +47,7 @@ def scatter(
     key: str,
     alt: str,
     points: tuple[FloatArray, FloatArray],
-    colours: tuple[Sequence[str], Sequence[str]],
+    colors: tuple[Sequence[str], Sequence[str]],
     *,
     joined: bool,
 ) -> str:
@@ -57,7 +57,7 @@ def scatter(
         key: prefix of the ids in the SVG.
         alt: what a reader who does not see it should know.
         points: ([n, 2], [m, 2]).
-        colours: names from `COLOURS`, at least one a point; ``rest`` lies below everything else.
+        colors: names from `COLORS`, at least one a point; ``rest`` lies below everything else.
         joined: whether to join the first few rows of both sides, which are the same texts then.
     """
     figure, axes = _canvas(3.6, 3.4)
@@ -66,16 +66,16 @@ def scatter(
     middle, half = (low + high) / 2, 0.53 * float((high - low).max()) or 1.0
     axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
     axes.set(aspect="equal", xticks=[], yticks=[])
-    axes.axhline(0, color=COLOURS["line"], linewidth=0.6, zorder=0)
-    axes.axvline(0, color=COLOURS["line"], linewidth=0.6, zorder=0)
+    axes.axhline(0, color=COLORS["line"], linewidth=0.6, zorder=0)
+    axes.axvline(0, color=COLORS["line"], linewidth=0.6, zorder=0)
     if joined:
         ends = np.stack([side[:_JOINED] for side in points])
-        axes.plot(ends[..., 0], ends[..., 1], color=COLOURS["muted"], linewidth=0.5, alpha=0.55, zorder=4)
-    for side, names, marker in zip(points, colours, ("o", "^"), strict=True):
+        axes.plot(ends[..., 0], ends[..., 1], color=COLORS["muted"], linewidth=0.5, alpha=0.55, zorder=4)
+    for side, names, marker in zip(points, colors, ("o", "^"), strict=True):
         held = np.array(names[: len(side)])
         for name in dict.fromkeys(held.tolist()):
             at = side[held == name]
-            paint = COLOURS[name]
+            paint = COLORS[name]
             look: dict[str, Any] = (
                 {"s": 12, "color": paint, "linewidths": 0}
                 if marker == "o"
@@ -88,17 +88,17 @@ def scatter(
     return _svg(figure, key, alt)
 
 
-def heat_maps(similarities: Heat, colours: Sequence[str] | None, alts: Mapping[str, str]) -> dict[str, str]:
-    """Draw the similarities within each side and across; ``colours`` gives each row the name of its label's colour."""
+def heat_maps(similarities: Heat, colors: Sequence[str] | None, alts: Mapping[str, str]) -> dict[str, str]:
+    """Draw the similarities within each side and across; ``colors`` gives each row the name of its label's color."""
     matrices = {
         "within_source": similarities.within_source,
         "within_target": similarities.within_target,
         "across": similarities.across,
     }
-    return {part: heat_map(f"heat-{part}", alts[part], matrix, colours) for part, matrix in matrices.items()}
+    return {part: heat_map(f"heat-{part}", alts[part], matrix, colors) for part, matrix in matrices.items()}
 
 
-def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: str) -> str:
+def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:
     """Draw the share of rows by the rank of their true match, in bins that double, beside chance."""
     figure, axes = _canvas(3.6, 2.5)
     pool = len(ranks)
@@ -107,8 +107,8 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: s
     counts, _ = np.histogram(ranks, edges)
     shares, chance = counts / pool, np.diff(edges) / pool
     at = np.arange(len(edges))
-    axes.bar(at[:-1] + 0.06, shares, 0.88, align="edge", color=COLOURS[colour])
-    axes.stairs(chance, at, color=COLOURS["ink"], linewidth=1.1, linestyle=(0, (3, 2)), baseline=None)
+    axes.bar(at[:-1] + 0.06, shares, 0.88, align="edge", color=COLORS[color])
+    axes.stairs(chance, at, color=COLORS["ink"], linewidth=1.1, linestyle=(0, (3, 2)), baseline=None)
     for left, share in zip(at, shares, strict=False):
         if share >= 0.005:
             axes.annotate(
@@ -118,7 +118,7 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], colour: s
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
-                color=COLOURS["ink"],
+                color=COLORS["ink"],
             )
     ticks = at[:-1:2]
     axes.set_xticks(ticks, [f"{2**tick:,}" for tick in ticks])
@@ -141,33 +141,33 @@ def curves(
 ) -> str:
     """Draw lines over training steps, each with its name; ``mark`` circles a line at a step.
 
-    Lines differ in colour and in dashes, so that they can be told apart without colours.
+    Lines differ in color and in dashes, so that they can be told apart without colors.
     """
     figure, axes = _canvas(3.6, 2.9)
     for number, (name, (steps, values)) in enumerate(lines.items()):
-        colour = COLOURS[f"label-{number % LABELS + 1}"]
+        color = COLORS[f"label-{number % LABELS + 1}"]
         dashes = _DASHES[number // 2 % len(_DASHES)]
-        axes.plot(steps, values, color=colour, linewidth=1.4, linestyle=dashes, label=name.replace("_", " "))
+        axes.plot(steps, values, color=color, linewidth=1.4, linestyle=dashes, label=name.replace("_", " "))
         if mark is not None and mark[0] == name and mark[1] in steps:
             at = list(steps).index(mark[1])
-            axes.plot([mark[1]], [values[at]], "o", markersize=7, markerfacecolor="none", color=COLOURS["ink"])
+            axes.plot([mark[1]], [values[at]], "o", markersize=7, markerfacecolor="none", color=COLORS["ink"])
     if log and all(value > 0 for _, values in lines.values() for value in values):
         axes.set_yscale("log")
         axes.minorticks_off()
-    axes.yaxis.grid(visible=True, color=COLOURS["line"], linewidth=0.6)
+    axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel("training step")
     axes.set_ylabel(ylabel)
     axes.spines["bottom"].set_visible(True)
     if len(lines) > 1:
         figure.legend(
-            loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLOURS["ink"], handlelength=2.4
+            loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=2.4
         )
     return _svg(figure, key, alt)
 
 
-def row_colours(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the names of the colours of all rows of both sides: by label, or by side where there are no labels."""
+def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the names of the colors of all rows of both sides: by label, or by side where there are no labels."""
     if rows.source_labels is None or rows.target_labels is None:
         return ["source"] * len(rows.source), ["target"] * len(rows.target)
     names = {label: f"label-{number}" for number, label in enumerate(labels, 1)}
@@ -175,24 +175,24 @@ def row_colours(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], l
     return source, target
 
 
-def heat_map(key: str, alt: str, matrix: FloatArray, colours: Sequence[str] | None) -> str:
-    """Draw similarities [h, h], with a strip of the rows' colours where there are any."""
-    colors = require("matplotlib.colors", "report")
-    # Colour fades into the page where rows are unrelated, whatever the page's colour is.
-    opposed, alike = (colors.to_rgb(colour) for colour in _HEAT_COLOURS)
+def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | None) -> str:
+    """Draw similarities [h, h], with a strip of the rows' colors where there are any."""
+    palette = require("matplotlib.colors", "report")
+    # Color fades into the page where rows are unrelated, whatever the page's color is.
+    opposed, alike = (palette.to_rgb(color) for color in _HEAT_COLORS)
     anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
-    fading = colors.LinearSegmentedColormap.from_list("fading", anchors)
+    fading = palette.LinearSegmentedColormap.from_list("fading", anchors)
     figure, axes = _canvas(3.0, 3.0)
     n = len(matrix)
     axes.imshow(matrix, cmap=fading, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
     strip = 0.03 * n
-    for start, stop, colour in _runs(colours or ()):
-        paint = COLOURS[colour]
+    for start, stop, color in _runs(colors or ()):
+        paint = COLORS[color]
         axes.fill([start, stop, stop, start], [-2 * strip, -2 * strip, -strip, -strip], color=paint, linewidth=0)
         axes.fill([-2 * strip, -2 * strip, -strip, -strip], [start, stop, stop, start], color=paint, linewidth=0)
-    margin = 2 * strip if colours else 0
+    margin = 2 * strip if colors else 0
     axes.set(xlim=(-0.5 - margin, n - 0.5), ylim=(n - 0.5, -0.5 - margin), xticks=[], yticks=[])
-    axes.plot([-0.5, n - 0.5, n - 0.5, -0.5, -0.5], [-0.5, -0.5, n - 0.5, n - 0.5, -0.5], color=COLOURS["line"], lw=0.8)
+    axes.plot([-0.5, n - 0.5, n - 0.5, -0.5, -0.5], [-0.5, -0.5, n - 0.5, n - 0.5, -0.5], color=COLORS["line"], lw=0.8)
     return _svg(figure, key, alt)
 
 
@@ -208,10 +208,10 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
     for spine in axes.spines.values():
-        spine.set(visible=False, color=COLOURS["line"])
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=COLOURS["muted"])
+        spine.set(visible=False, color=COLORS["line"])
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=COLORS["muted"])
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set(color=COLOURS["muted"], fontsize=8.5)
+        axis.label.set(color=COLORS["muted"], fontsize=8.5)
     return figure, axes
 
 
@@ -228,8 +228,8 @@ def _svg(figure: Figure, key: str, alt: str) -> str:
     for useless in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->", r"<defs>\s*</defs>"):
         text = re.sub(useless, "", text, flags=re.DOTALL)
     text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
-    for name, colour in COLOURS.items():
-        text = text.replace(colour, f"var(--{name})")
+    for name, color in COLORS.items():
+        text = text.replace(color, f"var(--{name})")
     text = _unique_ids(text, key)
     box = re.search(r'viewBox="[^"]*"', text)
     body = text[text.index(">") + 1 :]

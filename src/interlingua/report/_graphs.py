@@ -1,4 +1,4 @@
-"""What translation keeps of a space's neighbours, which needs no pairs and no common coordinates."""
+"""What translation keeps of a space's neighbors, which needs no pairs and no common coordinates."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interlingua._arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.report._rows import HEAT_ROWS, PicturedRows, order_of
 
-# Graphs are compared on so many rows, and each has so many neighbours.
+# Graphs are compared on so many rows, and each has so many neighbors.
 GRAPH_ROWS = 2048
 K = 10
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one graph of nearest neighbours is in another.
+    """How much of one graph of nearest neighbors is in another.
 
     Attributes:
         name: the two graphs.
@@ -38,7 +38,7 @@ class Kept:
     after: FloatArray
 
 
-def neighbour_overlap(a: FloatArray, b: FloatArray, k: int) -> float:
+def neighbor_overlap(a: FloatArray, b: FloatArray, k: int) -> float:
     """Return the mean share of a row's ``k`` nearest rows in ``a`` [n, d] that are so in ``b`` [n, e] as well."""
     near = [_nearest(side, k) for side in (a, b)]
     both = [len(np.intersect1d(here, there, assume_unique=True)) for here, there in zip(*near, strict=True)]
@@ -46,7 +46,7 @@ def neighbour_overlap(a: FloatArray, b: FloatArray, k: int) -> float:
 
 
 def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
-    """Return the overlaps, the neighbours ``k`` and rows they were taken from, and what chance would give."""
+    """Return the overlaps, the neighbors ``k`` and rows they were taken from, and what chance would give."""
     n = min(GRAPH_ROWS, len(rows.source))
     k = min(K, n - 1)
     if k < 1:
@@ -56,7 +56,7 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
         Overlap(
             "Source rows and their translations",
             "what the map keeps; a rotation keeps all of it, right or wrong",
-            neighbour_overlap(source, translated, k),
+            neighbor_overlap(source, translated, k),
         )
     ]
     if rows.paired:
@@ -65,12 +65,12 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
             Overlap(
                 "Source rows and target rows",
                 "what the two encoders agree on, before anything is translated",
-                neighbour_overlap(source, target, k),
+                neighbor_overlap(source, target, k),
             ),
             Overlap(
                 "Translations and target rows",
                 "what a search among translations has in common with one among real target rows",
-                neighbour_overlap(translated, target, k),
+                neighbor_overlap(translated, target, k),
             ),
         ]
     return tuple(found), k, n, k / (n - 1)

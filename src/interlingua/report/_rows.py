@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from interlingua._arrays import FloatArray, IntArray, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.translator import NeuralTranslator
 from interlingua.evaluation import SupportsTranslation
-from interlingua.metrics import match_ranks
-from interlingua.spaces import EmbeddingSpace, as_space
-from interlingua.translator import NeuralTranslator
+from interlingua.evaluation.metrics import match_ranks
 
-# Rows that ranks, axes and neighbours are taken from, and those of them that are drawn.
+# Rows that ranks, axes and neighbors are taken from, and those of them that are drawn.
 POOL = 4096
 SCATTER_ROWS = 750
 HEAT_ROWS = 60
@@ -87,7 +87,7 @@ class Latent:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """What lies next to a text.
 
     Attributes:
@@ -184,7 +184,7 @@ def planes(rows: PicturedRows) -> dict[str, tuple[FloatArray, FloatArray]]:
 
 
 def heat(rows: PicturedRows) -> Heat:
-    """Return the similarities of some paired rows, by label where there are labels, neighbours side by side."""
+    """Return the similarities of some paired rows, by label where there are labels, neighbors side by side."""
     target, source = (unit_rows(side - side.mean(axis=0)) for side in (rows.target, rows.source))
     translated = unit_rows(rows.translated - rows.target.mean(axis=0))
     order = order_of(source, rows.source_labels)
@@ -193,7 +193,7 @@ def heat(rows: PicturedRows) -> Heat:
 
 
 def order_of(source: FloatArray, labels: tuple[str, ...] | None) -> IntArray:
-    """Return a few of the rows [n, d]: by label where there are labels, neighbours side by side."""
+    """Return a few of the rows [n, d]: by label where there are labels, neighbors side by side."""
     groups = [np.arange(min(HEAT_ROWS, len(source)))]
     if labels is not None:
         marks = np.array(labels)
@@ -220,10 +220,10 @@ def ranks(rows: PicturedRows) -> dict[str, npt.NDArray[np.float64]]:
     }
 
 
-def neighbours(rows: PicturedRows) -> tuple[Neighbours, ...]:
+def neighbors(rows: PicturedRows) -> tuple[Neighbors, ...]:
     """Return what lies next to the first few source rows; they are in random order, so nothing is picked by hand.
 
-    Widths and frames differ, so before translation a row has neighbours of its own side only; after it, the target's,
+    Widths and frames differ, so before translation a row has neighbors of its own side only; after it, the target's,
     or other translations where there are no target rows.
     """
     names, count = rows.names, min(NEIGHBOURS, len(rows.names) - 1)
@@ -235,7 +235,7 @@ def neighbours(rows: PicturedRows) -> tuple[Neighbours, ...]:
     if others is rows.translated:
         across[asked, asked] = -np.inf
     return tuple(
-        Neighbours(
+        Neighbors(
             names[i],
             tuple(names[j] for j in np.argsort(-alone[i], kind="stable")[:count]),
             tuple((found[j], rows.paired and bool(i == j)) for j in np.argsort(-across[i], kind="stable")[:count]),
@@ -254,7 +254,7 @@ def _pictured(
 ) -> PicturedRows:
     x, y = vectors
     unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
-    # One side's labels alone would colour half of the points.
+    # One side's labels alone would color half of the points.
     here, there = labels if None not in labels else (None, None)
     return PicturedRows(
         unit[0], unit[1], unit[2], unit[3], here, there, paired=paired, names=names[0], target_names=names[1]
@@ -281,8 +281,8 @@ def _pick(values: Sequence[Any] | None, rows: IntArray, n: int, what: str) -> tu
 def _axes(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the mean [d] and the two leading principal axes [d, 2]; a missing second axis is zero."""
     mean = rows.mean(axis=0)
-    centred = (rows - mean).astype(np.float64)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
+    centered = (rows - mean).astype(np.float64)
+    _, vectors = np.linalg.eigh(centered.T @ centered)
     axes = np.zeros((rows.shape[1], 2))
     leading = vectors[:, ::-1][:, :2]
     # An axis has no sign of its own; without a rule the picture would depend on the machine.
@@ -295,5 +295,5 @@ def _spread(points: FloatArray) -> FloatArray:
 
 
 def _side_by_side(rows: FloatArray) -> IntArray:
-    """Return an order [n] in which similar rows are neighbours."""
+    """Return an order [n] in which similar rows are neighbors."""
     return np.asarray(leaves_list(linkage(rows, "average"))) if len(rows) > 2 else np.arange(len(rows))

@@ -1,4 +1,4 @@
-"""One HTML file that a manager can read about an audit: conclusion, figures, defences, what was not tested."""
+"""One HTML file that a manager can read about an audit: conclusion, figures, defenses, what was not tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from interlingua._arrays import require
+from interlingua.core.arrays import require
 from interlingua.evaluation import Interval
 from interlingua.leakage.findings import Audit
 from interlingua.report import _count, _number
@@ -25,14 +25,14 @@ class Warrant:
     """On whose word, when, and on what an audit was made.
 
     Attributes:
-        authorised_by: who authorised it, as given.
+        authorized_by: who authorized it, as given.
         date: ISO 8601, UTC.
         vectors: what the audited vectors are called.
         corpus: what the public corpus is called.
         encoder: what the auditor's encoder is called.
     """
 
-    authorised_by: str
+    authorized_by: str
     date: str
     vectors: str
     corpus: str
@@ -48,7 +48,7 @@ OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
     ("Embedding inversion", "words, labels and nearest public texts above", True),
     (
-        "Unauthorised access and data leakage",
+        "Unauthorized access and data leakage",
         "what a copy of the vectors alone gives away, without texts or model",
         True,
     ),
@@ -102,7 +102,7 @@ def write_audit(
     Args:
         path: the file to write.
         audit: the findings.
-        warrant: who authorised them, when, on what.
+        warrant: who authorized them, when, on what.
         fail_above: the gate, if there is one.
         show: write recovered words and public texts in full; otherwise only how many and how sure.
 

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlingua._arrays import require
-from interlingua.errors import InputError
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
 from interlingua.serve.desk import Desk
 
 if TYPE_CHECKING:

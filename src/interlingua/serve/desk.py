@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from interlingua._arrays import FloatArray, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.translator import Translator, load
 from interlingua.io import create_writer, open_vectors
-from interlingua.translator import Translator, load
 
 SIDES = ("source", "target")
 _UNSAFE = re.compile(r"[^\w.-]+")

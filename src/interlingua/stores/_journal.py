@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, OutputExistsError
 
 FORMAT = 1
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")

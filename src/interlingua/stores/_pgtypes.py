@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 from interlingua.stores._records import is_json, json_field
 
 MARK = b"interlingua.postgres"

@@ -9,8 +9,8 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 from interlingua.stores._protocol import Hits, Metric
 from interlingua.stores._records import Records, from_documents
 

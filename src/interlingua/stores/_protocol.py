@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
@@ -31,7 +31,7 @@ class Capabilities:
         ids: kinds of id it keeps as they are: ``"int"``, ``"text"``.
         metrics: distances that a new collection can have.
         adds_vectors: a second vector can stand beside the first in the same collection.
-        normalises: vectors of cosine collections are brought to unit norm when stored.
+        normalizes: vectors of cosine collections are brought to unit norm when stored.
         appends: rows are appended and not found by id; an interrupted copy continues behind the last one.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
     """
@@ -40,7 +40,7 @@ class Capabilities:
     ids: tuple[Literal["int", "text"], ...]
     metrics: tuple[Metric, ...] = METRICS
     adds_vectors: bool = False
-    normalises: bool = False
+    normalizes: bool = False
     appends: bool = False
     rows_per_second: int = 5_000
 
@@ -53,7 +53,7 @@ class StoreInfo:
         count: number of rows.
         d: width of the vectors.
         metric: the distance it is searched with, ``None`` where the store has no notion of one.
-        normalised: whether the first rows have unit norm.
+        normalized: whether the first rows have unit norm.
         id_type: Arrow type of the ids.
         schema: Arrow schema of the payload, ``None`` when there is none.
         vector_name: name of the vectors, ``None`` where they have none.
@@ -64,7 +64,7 @@ class StoreInfo:
     count: int
     d: int
     metric: Metric | None
-    normalised: bool
+    normalized: bool
     id_type: pa.DataType
     schema: pa.Schema | None = None
     vector_name: str | None = None

@@ -15,8 +15,8 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 
 # Documents of stores without a schema travel in one text column of this name, as JSON with sorted keys.
 JSON_COLUMN = "payload_json"

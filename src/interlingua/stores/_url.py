@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 # Scheme -> where its secret comes from, for the message to whoever put it into the URL.
 SECRETS = {

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, require
-from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.arrays import FloatArray, require
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.stores._pages import borrow, first_line, give_back
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records, from_documents, to_documents

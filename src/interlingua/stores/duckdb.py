@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, require
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.arrays import FloatArray, require
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._pages import borrow, first_line, give_back, matrix, pages, vector_column
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, require
-from interlingua.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.arrays import FloatArray, require
+from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL

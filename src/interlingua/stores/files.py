@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.io import Batch, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records

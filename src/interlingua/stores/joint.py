@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, check_matrix, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.translator import Translator
 from interlingua.stores._protocol import Store
 from interlingua.stores.sampling import sample_rows
-from interlingua.translator import Translator
 
 Side = Literal["source", "target"]
 # Rows looked at, from the beginning of a collection, to draw its background sample from.
@@ -165,7 +165,7 @@ def _check(store: Store, width: int) -> None:
             f"{store.url} has width {info.d} and {width} are needed. Are the collections in the wrong order, or is it "
             "from another model?"
         )
-    if info.metric not in {"cosine", None} and not (info.metric == "dot" and info.normalised):
+    if info.metric not in {"cosine", None} and not (info.metric == "dot" and info.normalized):
         raise InputError(
             f"{store.url} is searched by {info.metric}, and scores of two collections can only be compared as cosines. "
             "Use a collection with the metric cosine, or unit vectors and dot."

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, unit_rows
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL

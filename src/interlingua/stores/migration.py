@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, check_matrix, unit_rows
-from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.translator import Translator
 from interlingua.stores._journal import Journal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, to_text
 from interlingua.stores._records import Records, same_payload
 from interlingua.stores.planning import Options, Plan, estimate, plan, refuse_same, spec_of
-from interlingua.translator import Translator
 
 _SAMPLE = 256
 
@@ -290,7 +290,7 @@ class _Run:
 
     def _as_stored(self, vectors: FloatArray) -> FloatArray:
         rows = np.asarray(vectors, np.float32)
-        return unit_rows(rows) if self.target.capabilities.normalises and self.spec.metric == "cosine" else rows
+        return unit_rows(rows) if self.target.capabilities.normalizes and self.spec.metric == "cosine" else rows
 
 
 def _has_twins(vectors: FloatArray) -> bool:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from interlingua.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.translator import Translator
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
-from interlingua.translator import Translator
 
 PAGE_ROWS = 4_096
 # An index of links and a log of changes, beside the vectors themselves.

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, require
-from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.arrays import FloatArray, require
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._pages import first_line

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua._arrays import FloatArray, require
-from interlingua.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.arrays import FloatArray, require
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.stores._pages import borrow, first_line, give_back
 from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
@@ -29,7 +29,7 @@ class QdrantStore(Store):
     """One vector of the points of a collection. The embedded kind keeps its points as pickles: open only your own."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "documents", ("int", "text"), adds_vectors=True, normalises=True, rows_per_second=500
+        "documents", ("int", "text"), adds_vectors=True, normalizes=True, rows_per_second=500
     )
 
     def __init__(self, url: StoreURL) -> None:

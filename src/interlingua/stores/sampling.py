@@ -6,8 +6,8 @@ from contextlib import closing
 
 import numpy as np
 
-from interlingua._arrays import FloatArray
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 from interlingua.stores._protocol import Store
 
 _PAGE_ROWS = 4_096

@@ -4,7 +4,7 @@ from interlingua.leakage.inversion.decoder import TextDecoder as TextDecoder
 from interlingua.leakage.inversion.extraction import Extraction as Extraction
 from interlingua.leakage.inversion.extraction import Inverter as Inverter
 from interlingua.leakage.inversion.extraction import Keyword as Keyword
-from interlingua.leakage.inversion.extraction import Neighbour as Neighbour
+from interlingua.leakage.inversion.extraction import Neighbor as Neighbor
 from interlingua.leakage.inversion.guided import GuidedDecoder as GuidedDecoder
 from interlingua.leakage.inversion.guided import causal_lm as causal_lm
 from interlingua.leakage.inversion.keywords import KeywordDecoder as KeywordDecoder
@@ -18,7 +18,7 @@ __all__ = [
     "Inverter",
     "Keyword",
     "KeywordDecoder",
-    "Neighbour",
+    "Neighbor",
     "TextDecoder",
     "WordProbe",
     "causal_lm",

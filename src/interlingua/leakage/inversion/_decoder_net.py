@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from interlingua._arrays import FloatArray
+from interlingua.core.arrays import FloatArray
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -54,9 +54,9 @@ def train(
         torch.default_generator.manual_seed(seed)
         net = Net(rows.shape[1], v, hidden).to(device)
     rng = np.random.default_rng(seed)
-    optimiser = torch.optim.Adam(net.parameters(), lr)
+    optimizer = torch.optim.Adam(net.parameters(), lr)
     steps = epochs * -(-len(rows) // batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(epochs):
         total = count = 0.0
         order = rng.permutation(len(rows))
@@ -69,10 +69,10 @@ def train(
             # After the first end only ends follow; they teach nothing.
             counted = torch.cat([torch.ones_like(t[:, :1], dtype=torch.bool), t[:, 1:-1] != t[0, -1]], dim=1)
             loss = nn.functional.cross_entropy(logits[counted], t[:, 1:][counted])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             total, count = total + float(loss.detach()) * len(chosen), count + len(chosen)
         report({"epoch": epoch, "loss": total / count})

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, require, unit_rows
-from interlingua.errors import InputError
-from interlingua.leakage.inversion._centring import recentred
+from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.leakage.inversion._centering import recentered
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
@@ -105,11 +105,11 @@ class TextDecoder:
         for row, own in zip(tokens, pieces, strict=True):
             row[1 : 1 + len(own)] = [at.get(piece, _OTHER) for piece in own]
         mean = rows.mean(axis=0)
-        centred = unit_rows(rows - mean)
+        centered = unit_rows(rows - mean)
         # Noise of this size leaves unit vectors at that mean cosine.
         noise = float(np.sqrt((1 / faithfulness**2 - 1) / rows.shape[1]))
         weights = train(
-            centred, tokens, len(words), hidden=hidden, noise=noise, epochs=epochs, batch=batch, lr=lr, seed=seed,
+            centered, tokens, len(words), hidden=hidden, noise=noise, epochs=epochs, batch=batch, lr=lr, seed=seed,
             device=device, report=report,
         )  # fmt: skip
         return cls(words, mean, weights, length, keywords)
@@ -125,8 +125,8 @@ class TextDecoder:
         from interlingua.leakage.inversion._decoder_net import write
 
         rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        centred = unit_rows(recentred(rows, self.mean))
-        written = write(self.weights, centred, self.length, self.beams, (_BEGIN, _END, _OTHER))
+        centered = unit_rows(recentered(rows, self.mean))
+        written = write(self.weights, centered, self.length, self.beams, (_BEGIN, _END, _OTHER))
         claims = [Extraction()] * len(rows) if self.keywords is None else self.keywords.invert(vectors)
         texts = (" ".join(self.words[i] for i in own) for own in written)
         return [replace(claim, text=text) for claim, text in zip(claims, texts, strict=True)]

@@ -17,7 +17,7 @@ class Keyword:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """A text of a public corpus near a vector: its row, its cosine, and the text."""
 
     row: int
@@ -31,13 +31,13 @@ class Extraction:
 
     Attributes:
         keywords: words, the most probable first; empty for methods that recover none.
-        neighbours: public texts, the nearest first.
+        neighbors: public texts, the nearest first.
         text: a reconstruction; a guess in which only words among `keywords` have evidence.
         cosine: cosine of the re-encoded text with the vector, where the method has an encoder.
     """
 
     keywords: tuple[Keyword, ...] = ()
-    neighbours: tuple[Neighbour, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
     text: str | None = None
     cosine: float | None = None
 

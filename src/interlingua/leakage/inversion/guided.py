@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, require, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
 # A text and how many continuations; back come (continuation, log-probability), the likeliest first.
@@ -66,7 +66,7 @@ class GuidedDecoder:
         Raises:
             InputError: another width than the known space's, or an encoder that gives one.
         """
-        rows = self._centred(vectors, "vectors")
+        rows = self._centered(vectors, "vectors")
         claims = [Extraction()] * len(rows) if self.words is None else self.words.invert(vectors)
         return [self._write(row, claim) for row, claim in zip(rows, claims, strict=True)]
 
@@ -81,7 +81,7 @@ class GuidedDecoder:
             texts = [text for text in grown if text.strip()]
             if not texts:
                 break
-            cosines = self._centred(self.encode([text.strip() for text in texts]), "what the encoder returned") @ row
+            cosines = self._centered(self.encode([text.strip() for text in texts]), "what the encoder returned") @ row
             scores = [c + self.fluency * grown[t][0] / grown[t][1] for t, c in zip(texts, cosines, strict=True)]
             order = np.argsort(-np.array(scores), kind="stable")[: self.beams]
             beam = [(texts[i], *grown[texts[i]]) for i in order]
@@ -90,7 +90,7 @@ class GuidedDecoder:
                 best = texts[top].strip(), float(cosines[top])
         return replace(claim, text=best[0], cosine=best[1] if best[0] else None)
 
-    def _centred(self, vectors: Any, what: str) -> FloatArray:
+    def _centered(self, vectors: Any, what: str) -> FloatArray:
         rows = unit_rows(check_matrix(vectors, what, width=len(self.mean)).astype(np.float32))
         return unit_rows(rows - self.mean)
 

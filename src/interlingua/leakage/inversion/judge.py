@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.leakage._resamples import Resamples
+from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.scores import wrong_documents

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, IntArray, check_matrix, unit_rows
-from interlingua.errors import InputError
-from interlingua.leakage.inversion._centring import recentred
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.leakage.inversion._centering import recentered
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
@@ -33,7 +33,7 @@ class KeywordDecoder:
         bias: [v].
         levels: [c], logits of the calibration, ascending.
         chances: [c], how often a claim at that logit was right on held-out documents.
-        faithfulness: the centred cosine that vectors in the calibration had with the true ones; 1 for true vectors.
+        faithfulness: the centered cosine that vectors in the calibration had with the true ones; 1 for true vectors.
     """
 
     vocabulary: Vocabulary
@@ -83,14 +83,14 @@ class KeywordDecoder:
         mean = rows[taught].mean(axis=0)
         weights, bias = _train(rows[taught] - mean, truth[taught], vocabulary, epochs, rng)
         seen, cosine = (rows[held], 1.0) if stand_in is None else _stand_in(stand_in, rows, taught, held)
-        logits = _logits(recentred(seen, mean), weights, bias)
+        logits = _logits(recentered(seen, mean), weights, bias)
         levels, chances = _calibrate(logits, truth[held])
         return cls(vocabulary, mean, weights, bias, levels, chances, cosine)
 
     def probabilities(self, vectors: npt.ArrayLike) -> FloatArray:
-        """Return the probability of every word for every vector [n, v]; more than 512 are centred by their own mean."""
+        """Return word probabilities [n, v]; more than 512 vectors are centered by their own mean."""
         rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        logits = _logits(recentred(rows, self.mean), self.weights, self.bias)
+        logits = _logits(recentered(rows, self.mean), self.weights, self.bias)
         return np.asarray(np.interp(logits, self.levels, self.chances), np.float32)
 
     def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
@@ -108,7 +108,7 @@ def claims(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> 
 
 
 def _stand_in(vectors: npt.ArrayLike, rows: FloatArray, taught: IntArray, held: IntArray) -> tuple[FloatArray, float]:
-    """Return the held-out rows translated from another encoder, and their mean centred cosine with the true ones."""
+    """Return the held-out rows translated from another encoder, and their mean centered cosine with the true ones."""
     from scipy.linalg import orthogonal_procrustes
 
     other = unit_rows(check_matrix(vectors, "stand_in", min_rows=len(rows)).astype(np.float32))
@@ -123,19 +123,19 @@ def _stand_in(vectors: npt.ArrayLike, rows: FloatArray, taught: IntArray, held: 
     return rows[taught].mean(axis=0) + translated, cosine
 
 
-def _logits(centred: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
-    return np.asarray(_scaled(centred) @ weights + bias)
+def _logits(centered: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
+    return np.asarray(_scaled(centered) @ weights + bias)
 
 
-def _scaled(centred: FloatArray) -> FloatArray:
-    return np.asarray(unit_rows(centred) * np.sqrt(centred.shape[1]), np.float32)
+def _scaled(centered: FloatArray) -> FloatArray:
+    return np.asarray(unit_rows(centered) * np.sqrt(centered.shape[1]), np.float32)
 
 
 def _train(
-    centred: FloatArray, truth: Any, vocabulary: Vocabulary, epochs: int, rng: np.random.Generator
+    centered: FloatArray, truth: Any, vocabulary: Vocabulary, epochs: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Return weights [d, v] and bias [v] of independent logistic regressions, by Adam (Kingma and Ba, 2015)."""
-    x = _scaled(centred)
+    x = _scaled(centered)
     shares = np.clip(vocabulary.shares, 1e-6, 0.5)
     # One matrix with the bias as its last row, so that one step moves both.
     weights = np.zeros((x.shape[1] + 1, len(shares)), np.float32)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 
 _OWN_MEAN = 50
@@ -18,7 +18,7 @@ _OWN_MEAN = 50
 
 @dataclass(frozen=True, eq=False)
 class WordProbe:
-    """The nearest words of a list, by the cosine of centred vectors in the known space.
+    """The nearest words of a list, by the cosine of centered vectors in the known space.
 
     It needs the encoder and no text, and so has nothing to be calibrated with: its words come in an order and without
     probabilities (NaN), and none is ever asserted. Where there is a public corpus, `KeywordDecoder` is the one to use.
@@ -51,7 +51,7 @@ class WordProbe:
     def scores(self, vectors: npt.ArrayLike) -> FloatArray:
         """Return the cosine of every vector with every word [n, v].
 
-        From 50 vectors on they are centred by their own mean, and each word's scores by their own: documents lie in
+        From 50 vectors on they are centered by their own mean, and each word's scores by their own: documents lie in
         another corner of the space than words, and some words are near everything.
         """
         rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))

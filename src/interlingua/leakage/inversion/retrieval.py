@@ -8,23 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import FloatArray, check_matrix, row_blocks, unit_rows
-from interlingua.errors import InputError
-from interlingua.leakage.inversion._centring import recentred
-from interlingua.leakage.inversion.extraction import Extraction, Neighbour
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.inversion.extraction import Extraction, Neighbor
 
 _BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
 class CorpusRetrieval:
-    """Nearest texts of a public corpus, by the cosine of centred rows.
+    """Nearest texts of a public corpus, by the cosine of centered rows.
 
     Attributes:
         base: the corpus, unit rows less their mean [n, d].
         mean: [d].
         texts: n texts.
-        k: neighbours returned.
+        k: neighbors returned.
     """
 
     base: FloatArray
@@ -52,12 +52,12 @@ class CorpusRetrieval:
     def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
         """Return the k nearest texts of every vector [n, d], and the nearest one as the reconstruction."""
         rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        rows = unit_rows(recentred(rows, self.mean))
+        rows = unit_rows(recentered(rows, self.mean))
         found: list[Extraction] = []
         for block in row_blocks(len(rows), _BLOCK):
             cosines = rows[block] @ self.base.T
             best = np.argsort(-cosines, axis=1, kind="stable")[:, : self.k]
             for values, columns in zip(cosines, best, strict=True):
-                near = tuple(Neighbour(int(i), float(values[i]), self.texts[i]) for i in columns)
-                found.append(Extraction(neighbours=near, text=near[0].text))
+                near = tuple(Neighbor(int(i), float(values[i]), self.texts[i]) for i in columns)
+                found.append(Extraction(neighbors=near, text=near[0].text))
         return found

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua._arrays import check_matrix, unit_rows
-from interlingua.errors import InputError
+from interlingua.core.arrays import check_matrix, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.leakage._resamples import Resamples
+from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.metrics import match_ranks
 from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
-from interlingua.metrics import match_ranks
 
 LEVEL = 0.5
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.errors import InputError
+from interlingua.core.errors import InputError
 
 # A word starts with a letter and has at least two characters; single letters and numbers say little.
 _WORD = r"(?u)\b[^\W\d_]\w+\b"

@@ -1,0 +1,73 @@
+"""Defenses of a store: what each costs retrieval, and what an unpaired attack gets; one JSON line a case, appended.
+
+    python benchmarks/defenses.py --data ../shared/data --vectors DIR --seeds 2
+
+The store holds MiniLM vectors of search questions. The attacker knows the encoder and the mechanism, neither key nor
+noise, and embeds other texts: ``similar`` are other search questions of the same kind, ``unrelated`` are package
+descriptions (``--vectors`` holds debian.minilm.npy, as ``encode.py`` wrote it). Without a key any attacker will do.
+Unrelated text is tried where the key is all there is: what it cannot break alone, noise on top does not make easier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import interlingua as il
+from interlingua.leakage.defenses import Defense, Rotation, Shuffle, measure, suite
+
+HERE = Path(__file__).resolve().parent
+ATTACKERS = ("similar", "unrelated")
+KEY_ALONE = (Rotation(), Shuffle())
+
+
+def cases(width: int, seeds: int) -> Iterator[tuple[Defense, str, int]]:
+    """Yield defense, attacker and seed; a seed decides split, key, noise and fit."""
+    for seed in range(seeds):
+        for defense in suite("full", width):
+            for attacker in ("any",) if not defense.keyed else ATTACKERS if defense in KEY_ALONE else ATTACKERS[:1]:
+                yield defense, attacker, seed
+
+
+def rows(attacker: str, seed: int, data: Path, folder: Path) -> tuple[Any, Any]:
+    """Return the store and the attacker's vectors: other texts, equally many."""
+    questions = np.load(data / "spaces" / "beir-queries.all-MiniLM-L6-v2.npy").astype(np.float32)
+    order = np.random.default_rng(seed).permutation(len(questions))
+    here, there = np.array_split(order, 2)
+    if attacker == "unrelated":
+        packages = np.load(folder / "debian.minilm.npy").astype(np.float32)
+        return questions[here], packages[np.random.default_rng(seed).permutation(len(packages))[: len(there)]]
+    return questions[here], questions[there]
+
+
+def main() -> None:
+    """Run every case that the output does not hold yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--vectors", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "defenses.jsonl")
+    parser.add_argument("--seeds", type=int, default=1)
+    arguments = parser.parse_args()
+    done = set()
+    if arguments.out.exists():
+        lines = map(json.loads, arguments.out.read_text("utf-8").splitlines())
+        done = {(line["name"], line["attacker"], line["seed"]) for line in lines}
+    for defense, attacker, seed in cases(384, arguments.seeds):
+        if (defense.name, attacker, seed) in done:
+            continue
+        store, known = rows(attacker, seed, arguments.data, arguments.vectors)
+        record = measure(defense, store, known, seed=seed).to_dict()
+        record |= {"attacker": attacker, "seed": seed, "rows": len(store), "attacker_rows": len(known)}
+        record |= {"version": il.__version__, "machine": platform.machine()}
+        with arguments.out.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+
+if __name__ == "__main__":
+    main()

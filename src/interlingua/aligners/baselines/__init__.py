@@ -1,0 +1,1 @@
+"""Published methods and controls to measure against, one module a method."""

@@ -1,0 +1,119 @@
+"""Anchors: k-means centroids of two spaces, matched by their geometry alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.optimize import quadratic_assignment
+
+from interlingua.aligners.linear.qap import best_swap
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.errors import InputError
+
+# (A [C, C], B [C, C], rng) -> the permutation p [C] that makes sum(A * B[p][:, p]) large.
+QapSolver = Callable[[FloatArray, FloatArray, np.random.Generator], IntArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """Matched centroids: row ``i`` of both sides is believed to be the same topic.
+
+    Attributes:
+        source: [C, d_source].
+        target: [C, d_target].
+        cka: linear CKA of the two under the matching, in [0, 1]; a large value is no proof of a right matching.
+    """
+
+    source: FloatArray
+    target: FloatArray
+    cka: float
+
+
+def match_centroids(
+    x: FloatArray, y: FloatArray, *, clusters: int, subsample: int, qap: QapSolver, rng: np.random.Generator
+) -> Anchors:
+    """Cluster a subsample of each side and match the centroids.
+
+    The matching maximizes ``tr(K_x P K_y P^T)`` with ``K = H C C^T H`` the centered Gram matrix of the centroids C,
+    which is linear CKA up to a factor that no permutation changes.
+
+    Args:
+        x: [n_source, d_source], centered.
+        y: [n_target, d_target], centered.
+        clusters: number of centroids C on either side.
+        subsample: most rows clustered on either side.
+        qap: solver of the quadratic assignment problem.
+        rng: decides subsamples, k-means starts and the solver's starts.
+    """
+    source, target = (centroids(_subsample(rows, subsample, rng), clusters, rng) for rows in (x, y))
+    gram_x, gram_y = _centered_gram(source), _centered_gram(target)
+    order = qap(gram_x, gram_y, rng)
+    scale = float(np.linalg.norm(gram_x) * np.linalg.norm(gram_y)) or 1.0
+    return Anchors(source, target[order], _objective(gram_x, gram_y, order) / scale)
+
+
+def two_opt(restarts: int) -> QapSolver:
+    """Return SciPy's 2-opt local search, the best of ``restarts`` random starts."""
+    return partial(_two_opt, restarts=restarts)
+
+
+def batched_swaps(starts: int) -> QapSolver:
+    """Return the batched best-swap search, the best of ``starts`` random starts; faster and stronger than 2-opt."""
+    return partial(_batched_swaps, starts=starts)
+
+
+def _two_opt(a: FloatArray, b: FloatArray, rng: np.random.Generator, *, restarts: int) -> IntArray:
+    options = {"maximize": True, "rng": rng}
+    results = [quadratic_assignment(a, b, method="2opt", options=options) for _ in range(restarts)]
+    return np.asarray(max(results, key=lambda result: result.fun).col_ind)
+
+
+def _batched_swaps(a: FloatArray, b: FloatArray, rng: np.random.Generator, *, starts: int) -> IntArray:
+    # The search wants edges of unit scale and an empty diagonal; what the diagonals contribute is a bonus of nodes.
+    edges = [gram / (np.linalg.norm(gram) or 1.0) for gram in (a, b)]
+    nodes = np.outer(np.diag(edges[0]), np.diag(edges[1]))
+    bare = [(gram - np.diag(np.diag(gram)))[None] for gram in edges]
+    matchings, _ = best_swap(bare[0], bare[1], nodes, starts=starts, rng=rng)
+    return np.asarray(matchings[0])
+
+
+def centroids(
+    rows: FloatArray, clusters: int, rng: np.random.Generator, *, init: FloatArray | None = None
+) -> FloatArray:
+    """Return the k-means centroids [clusters, d] of ``rows`` [n, d], from k-means++ or from ``init``."""
+    # scikit-learn takes a second to import, and only these methods need it.
+    from sklearn.cluster import KMeans
+
+    random_state = int(rng.integers(2**31))
+    kmeans = KMeans(clusters, init="k-means++" if init is None else init, n_init=1, random_state=random_state)
+    return np.asarray(kmeans.fit(rows).cluster_centers_, rows.dtype)
+
+
+def check_rows(source: FloatArray, target: FloatArray, clusters: int, method: str) -> None:
+    """Refuse sides with fewer rows than clusters.
+
+    Raises:
+        InputError: a side is too small.
+    """
+    for side, rows in (("source", source), ("target", target)):
+        if len(rows) < clusters:
+            raise InputError(
+                f"{side} has {len(rows)} rows; {method} needs at least {clusters}, one a cluster, and thousands to "
+                f"be of use. Pass more rows, or a smaller clusters than {clusters}."
+            )
+
+
+def _subsample(rows: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
+    return rows if len(rows) <= size else rows[rng.choice(len(rows), size, replace=False)]
+
+
+def _centered_gram(points: FloatArray) -> FloatArray:
+    centered = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    return np.asarray(centered @ centered.T)
+
+
+def _objective(a: FloatArray, b: FloatArray, order: IntArray) -> float:
+    return float(np.vdot(a, b[np.ix_(order, order)]))

@@ -1,0 +1,1 @@
+"""``method="linear"``: the unpaired linear solver of this project, from starts to the fidelity stage."""

@@ -1,0 +1,102 @@
+"""Starts without pairs: match the independent components of both spaces.
+
+Independent components depend neither on the rotation of a space nor on any invertible linear map of it, and encoders of
+the same kind of text share many of them (Yamagiwa et al., EMNLP 2023). Each component gets a signature that needs no
+pairs, how it behaves alone and with the others of its space, and the signatures are matched as a quadratic assignment.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from interlingua.aligners.linear.qap import best_swap
+from interlingua.core.arrays import FloatArray
+
+# Weight of the node term against the edge matrices, each of which has unit norm.
+_NODE_WEIGHT = 0.003
+_TAILS = (1.5, 2.5)
+_ICA_STEPS = 200
+_ICA_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Independent components of one space with their signatures.
+
+    Attributes:
+        directions: [d, k], mean of the rows weighted by each component, E[x s].
+        edges: [e, k, k], how two components go together: off-diagonal, centered, unit norm.
+        quantiles: [k, q], the marginal distribution of each component.
+    """
+
+    directions: FloatArray
+    edges: FloatArray
+    quantiles: FloatArray
+
+
+def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
+    """Run FastICA on the leading ``k`` principal coordinates of centered rows [n, d] and describe what it finds.
+
+    Components are scaled to unit variance and turned so that their skewness is positive.
+    """
+    from sklearn.decomposition import fastica
+
+    values, axes = np.linalg.eigh(x.T @ x / len(x))
+    whitened = x @ (axes[:, ::-1][:, :k] / np.sqrt(values[::-1][:k]))
+    start, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((k, k)))
+    _, _, s = fastica(whitened, whiten=False, w_init=start.astype(x.dtype), max_iter=_ICA_STEPS, tol=_ICA_TOLERANCE)
+    s = (s - s.mean(axis=0)) / s.std(axis=0)
+    s = np.asarray(s * np.sign((s**3).mean(axis=0)), np.float32)
+    return Components(x.T @ s / np.float32(len(x)), _edges(s), np.quantile(s, np.linspace(0.01, 0.99, 50), axis=0).T)
+
+
+@contextmanager
+def quiet_ica() -> Iterator[None]:
+    """Silence FastICA: components that are still moving are noise in either space and simply find no partner."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def match_components(
+    source: Components, target: Components, *, starts: int, keep: int, rng: np.random.Generator
+) -> list[FloatArray]:
+    """Return the ``keep`` best matchings as cross-covariances [d_source, d_target], best first."""
+    distance = ((source.quantiles[:, None] - target.quantiles[None]) ** 2).mean(axis=-1)
+    nodes = -_NODE_WEIGHT * len(source.edges) * (distance - distance.mean()) / distance.std()
+    matchings, _ = best_swap(source.edges, target.edges, nodes, starts=starts, rng=rng)
+    distinct = dict.fromkeys(map(tuple, matchings.tolist()))
+    return [source.directions @ target.directions[:, list(matching)].T for matching in list(distinct)[:keep]]
+
+
+def _edges(s: FloatArray) -> FloatArray:
+    """Return the edge matrices [e, k, k] of activations [n, k] with unit variance."""
+    n = np.float32(len(s))
+    edges = []
+    for tail in _TAILS:
+        above = (s > tail).astype(np.float32)
+        together, alone = above.T @ above / n, above.mean(axis=0)
+        # Pointwise mutual information of tail events; one count is added so that it exists for pairs never seen.
+        edges.append(np.log((together + 1 / n) / (np.outer(alone, alone) + 1 / n)))
+    squares = s**2
+    co_skewness = squares.T @ s / n
+    edges.append(co_skewness + co_skewness.T)
+    clipped = np.clip(squares, None, 25)
+    edges.append(clipped.T @ clipped / n)
+    mixed = (s > 2).astype(np.float32).T @ (s < -1).astype(np.float32) / n
+    edges.append(mixed + mixed.T)
+    edges.append(np.corrcoef(np.abs(s).T))
+    return np.stack([_off_diagonal(edge) for edge in edges]).astype(np.float32)
+
+
+def _off_diagonal(edge: FloatArray) -> FloatArray:
+    outside = ~np.eye(len(edge), dtype=bool)
+    centered = np.where(outside, edge - edge[outside].mean(), 0)
+    return np.asarray(centered / (np.linalg.norm(centered) or 1))

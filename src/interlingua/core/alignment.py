@@ -1,0 +1,168 @@
+"""The result of a fit: maps of both directions, the verdict with its evidence, and where it all came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from interlingua.core.arrays import IntArray
+from interlingua.core.errors import InterlinguaError
+from interlingua.core.maps import VectorMap
+from interlingua.core.spaces import EmbeddingSpace, SpaceProfile
+
+if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
+
+
+class Status(StrEnum):
+    """What label-free evidence says of a fit."""
+
+    ALIGNED = "aligned"
+    DOUBTFUL = "doubtful"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One label-free measurement beside what it would be if nothing were aligned.
+
+    Attributes:
+        name: the criterion, as in :mod:`interlingua.core.criteria`.
+        value: what was measured.
+        null: the same measurement where there is nothing to find.
+        threshold: the value that ``aligned`` asks for.
+        passed: whether it was reached.
+        meaning: one sentence for the reader of a report.
+    """
+
+    name: str
+    value: float
+    null: float
+    threshold: float
+    passed: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The conclusion from all evidence.
+
+    Attributes:
+        status: ``aligned``, ``doubtful`` or ``failed``.
+        score: 0 to 1; how far the evidence is from its nulls.
+        reasons: sentences, the weightiest first.
+        evidence: the measurements behind them.
+    """
+
+    status: Status
+    score: float
+    reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "status": str(self.status),
+            "score": self.score,
+            "reasons": list(self.reasons),
+            "evidence": [asdict(e) for e in self.evidence],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """What :func:`interlingua.align` returns.
+
+    Attributes:
+        forward: map from source to target.
+        backward: map from target to source.
+        verdict: whether to believe them.
+        method: the aligner's name.
+        seed: the seed it ran with.
+        settings: the aligner's settings.
+        source: name, shape and fingerprint of the source space.
+        target: the same of the target space.
+        profiles: how rows of source and target look, to notice foreign vectors later.
+        trace: what the fit did, step by step; numbers only.
+        versions: versions of the packages that computed it.
+        seconds: wall time of the fit.
+    """
+
+    forward: VectorMap
+    backward: VectorMap
+    verdict: Verdict
+    method: str
+    seed: int
+    settings: Mapping[str, Any]
+    source: Mapping[str, Any]
+    target: Mapping[str, Any]
+    profiles: tuple[SpaceProfile, SpaceProfile]
+    trace: tuple[Mapping[str, Any], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def translator(self, *, force: bool = False) -> Translator:
+        """Return the object that translates vectors.
+
+        Args:
+            force: make one even of a failed fit.
+
+        Raises:
+            AlignmentError: the verdict is ``failed`` and ``force`` is not set.
+        """
+        from interlingua.core.translator import translator_of
+
+        if self.verdict.status is Status.FAILED and not force:
+            raise AlignmentError(
+                "The fit failed, so its translator would be no better than chance: "
+                + " ".join(self.verdict.reasons)
+                + " Give more rows, rows of more similar content, or a few known pairs; force=True makes it anyway.",
+                self,
+            )
+        return translator_of(self.forward, self.backward, self.profiles, self.card())
+
+    def card(self) -> dict[str, Any]:
+        """Return everything but the arrays, as plain values for JSON."""
+        return {
+            "source": dict(self.source),
+            "target": dict(self.target),
+            "verdict": self.verdict.to_dict(),
+            "method": self.method,
+            "seed": self.seed,
+            "settings": dict(self.settings),
+            "versions": dict(self.versions),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class AlignmentError(InterlinguaError, RuntimeError):
+    """A fit ended with the verdict ``failed`` and no translator was made of it.
+
+    Attributes:
+        alignment: the failed alignment with its evidence, for inspection.
+    """
+
+    def __init__(self, message: str, alignment: Alignment | None = None) -> None:
+        super().__init__(message)
+        self.alignment = alignment
+
+
+class Aligner(Protocol):
+    """A way to align: settings in the constructor, nothing fitted on it, the result is the value."""
+
+    name: str
+
+    def fit(
+        self, source: EmbeddingSpace, target: EmbeddingSpace, *, pairs: IntArray | None = None, seed: int = 0
+    ) -> Alignment:
+        """Align two spaces.
+
+        Args:
+            source: [n_source, d_source].
+            target: [n_target, d_target]; other texts, another encoder.
+            pairs: [p, 2], known (source row, target row), if any.
+            seed: decides every random draw.
+        """
+        ...

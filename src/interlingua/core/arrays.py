@@ -1,0 +1,133 @@
+"""Array checks and row arithmetic shared by every module."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.errors import InputError, MissingExtraError
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+
+# Rows per block wherever a pass over a large matrix must stay bounded in memory.
+BLOCK_ROWS = 16_384
+
+
+def row_blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
+    """Yield consecutive slices that cover ``range(n)``."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def unit_rows(x: FloatArray) -> FloatArray:
+    """Return ``x`` [n, d] with rows of unit Euclidean norm; a zero row stays zero."""
+    norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64)).astype(x.dtype)
+    norms[norms == 0] = 1
+    return np.asarray(x / norms[:, None])
+
+
+def check_matrix(
+    x: Any, name: str, *, min_rows: int = 1, width: int | None = None, varied: bool = False
+) -> npt.NDArray[Any]:
+    """Return ``x`` as an ndarray [n, d] that can be computed with, or refuse it.
+
+    The array is not copied and its dtype is kept, so a memory map stays one.
+
+    Args:
+        x: array-like of rank 2 with a real numeric dtype.
+        name: the argument's name, for the message.
+        min_rows: fewest rows accepted.
+        width: required number of columns, if any.
+        varied: also refuse constant or duplicate-only rows.
+
+    Raises:
+        InputError: wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
+    """
+    array = x if isinstance(x, np.ndarray) else np.asarray(x)
+    if array.dtype == object or array.dtype.kind not in "fiu":
+        raise InputError(
+            f"{name} has dtype {array.dtype}; real numbers are needed. "
+            "Pass a numeric matrix of shape [n, d], for example float32."
+        )
+    if array.ndim != 2:
+        raise InputError(
+            f"{name} has shape {array.shape}; a matrix of shape [n, d] is needed, one row a vector. "
+            "Reshape a single vector with x[None, :]."
+        )
+    n, d = array.shape
+    if d == 0 or n < min_rows:
+        raise InputError(f"{name} has shape {array.shape}; at least {min_rows} rows and 1 column are needed.")
+    if width is not None and d != width:
+        raise InputError(f"{name} has {d} columns; {width} are needed. Is it from another model?")
+    _check_rows(array, name)
+    if varied and n > 1 and _is_constant(array):
+        raise InputError(
+            f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
+        )
+    return array
+
+
+def _check_rows(array: npt.NDArray[Any], name: str) -> None:
+    """Refuse NaN, infinity and all-zero rows, saying how many and which comes first."""
+    bad, first_bad, zero, first_zero = 0, -1, 0, -1
+    for block in row_blocks(len(array)):
+        rows = array[block]
+        if surely_sound(rows):
+            continue
+        broken = np.zeros(len(rows), bool)
+        if rows.dtype.kind == "f":
+            broken = ~np.isfinite(rows).all(axis=1)
+        empty = ~rows.any(axis=1)
+        if broken.any():
+            first_bad = first_bad if bad else block.start + int(broken.argmax())
+            bad += int(broken.sum())
+        if empty.any():
+            first_zero = first_zero if zero else block.start + int(empty.argmax())
+            zero += int(empty.sum())
+    n = len(array)
+    if bad:
+        raise InputError(
+            f"{name}: {bad} of {n} rows hold NaN or infinity, the first is row {first_bad}. Remove them and try again."
+        )
+    if zero:
+        raise InputError(
+            f"{name}: {zero} of {n} rows are all zeros, the first is row {first_zero}; "
+            "a zero vector has no direction. Remove them and try again."
+        )
+
+
+def surely_sound(rows: npt.NDArray[Any]) -> bool:
+    """Return whether squared lengths alone show that no row is broken or empty; one quick pass, made for good rows."""
+    if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    return bool(np.isfinite(squares).all() and squares.all())
+
+
+def _is_constant(array: npt.NDArray[Any]) -> bool:
+    first = array[:1]
+    return all(bool((array[block] == first).all()) for block in row_blocks(len(array)))
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra installs it.
+
+    Raises:
+        MissingExtraError: the module is not installed, or what is installed of it cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        # A package that is there and lacks a library of its own would be searched for in vain under "not installed".
+        missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
+        state = "is not installed" if missing else f"cannot be imported ({error})"
+        raise MissingExtraError(
+            f"{module} is needed here and {state}. Install it with: pip install 'interlingua[{extra}]'"
+        ) from error

@@ -1,0 +1,55 @@
+"""Label-free criteria: what can be known of a fit without one pair.
+
+Every function works on plain arrays and compares no row of one side with "its" row of the other, because nobody knows
+which that is. :mod:`interlingua.aligners.verdict` measures them on a fit, each beside its null.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray, unit_rows
+
+_HUB_NEIGHBORS = 10
+
+
+def agreement(first: FloatArray, second: FloatArray) -> float:
+    """Return the mean cosine between two translations [n, d] of the same rows; 1 where two fits say the same."""
+    return float((unit_rows(first) * unit_rows(second)).sum(axis=1).mean(dtype=np.float64))
+
+
+def sliced_wasserstein(a: FloatArray, b: FloatArray, *, directions: int, rng: np.random.Generator) -> float:
+    """Return the mean 1-Wasserstein distance of random one-dimensional projections of two clouds [n, d], [m, d].
+
+    Bonneel et al., J. Math. Imaging Vis. 2015. 0 where the clouds are the same; unlike a mean cosine it does not grow
+    when everything is mapped onto one spot.
+    """
+    lines = unit_rows(rng.standard_normal((directions, a.shape[1]))).T.astype(a.dtype)
+    levels = np.linspace(0.005, 0.995, 199)
+    first, second = (np.quantile(z @ lines, levels, axis=0) for z in (a, b))
+    return float(np.abs(first - second).mean())
+
+
+def hubness(queries: FloatArray, candidates: FloatArray) -> float:
+    """Return the skewness of how often candidates [m, d] are among the 10 nearest of queries [n, d].
+
+    Radovanović et al., JMLR 2010. Near that of the candidates among themselves in a good translation; large where a
+    few rows attract everything.
+    """
+    k = min(_HUB_NEIGHBORS, len(candidates) - 1)
+    nearest = np.argpartition(-(unit_rows(queries) @ unit_rows(candidates).T), k, axis=1)[:, :k]
+    counts = np.bincount(nearest.ravel(), minlength=len(candidates)).astype(np.float64)
+    spread = counts.std()
+    return float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread else 0.0
+
+
+def effective_rank(rows: FloatArray) -> float:
+    """Return the exponential of the entropy of the covariance spectrum of rows [n, d]; 1 where all lie on a line.
+
+    Roy and Vetterli, EUSIPCO 2007.
+    """
+    centered = rows - rows.mean(axis=0)
+    values = np.linalg.eigvalsh((centered.T @ centered).astype(np.float64))
+    share = np.clip(values, 0, None) / max(values.sum(), np.finfo(np.float64).tiny)
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))

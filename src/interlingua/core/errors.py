@@ -1,0 +1,34 @@
+"""The exceptions and warnings of interlingua.
+
+Every message says what arrived, what was needed and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class InterlinguaError(Exception):
+    """Base class of every error raised on purpose by interlingua."""
+
+
+class InputError(InterlinguaError, ValueError):
+    """The data or an argument cannot be used; nothing was computed or written."""
+
+
+class OutputExistsError(InterlinguaError, FileExistsError):
+    """The output is already there and overwriting it was not asked for."""
+
+
+class MissingExtraError(InterlinguaError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class TrainingError(InterlinguaError, RuntimeError):
+    """A training run cannot go on; the message says what to change."""
+
+
+class SpaceMismatchWarning(UserWarning):
+    """Vectors given to a translator do not look like the space it was fitted on."""
+
+
+class InputWarning(UserWarning):
+    """The input can be used, and something about it deserves a look."""

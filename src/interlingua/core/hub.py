@@ -1,0 +1,124 @@
+"""The Hugging Face Hub: folders up and down, and the card that people read there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
+
+FILES = ("card.json", "translator.safetensors", "README.md")
+
+
+def download(name: str, **options: Any) -> Path:
+    """Fetch a translator's three files, and nothing else of a repository, into the local cache.
+
+    Args:
+        name: ``owner/name``.
+        options: ``revision``, ``token``, ``cache_dir``, ``local_files_only`` and so on, as
+            ``huggingface_hub.snapshot_download`` takes them.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: no such repository or revision, or no access to it.
+        MissingExtraError: the extra ``hub`` is not installed.
+    """
+    hub = require("huggingface_hub", "hub")
+    try:
+        return Path(hub.snapshot_download(name, allow_patterns=list(FILES), **options))
+    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError) as error:
+        raise InputError(
+            f"{name} is no folder here and cannot be fetched from the Hub ({error}). "
+            "Give a folder, or owner/name, and a token where it is private."
+        ) from error
+
+
+def upload(
+    folder: Path,
+    name: str,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    revision: str | None = None,
+    message: str = "Upload translator",
+) -> str:
+    """Send a translator's folder to a repository, which is made where it is missing.
+
+    Args:
+        folder: as `Translator.save` writes it.
+        name: ``owner/name``.
+        private: whether a new repository is private.
+        token: of the Hub; by default the one of ``hf auth login`` or ``HF_TOKEN``.
+        revision: the branch.
+        message: of the commit.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        MissingExtraError: the extra ``hub`` is not installed.
+    """
+    api = require("huggingface_hub", "hub").HfApi(token=token)
+    api.create_repo(name, private=private, exist_ok=True)
+    done = api.upload_folder(
+        repo_id=name, folder_path=folder, revision=revision, commit_message=message, allow_patterns=list(FILES)
+    )
+    return str(done.commit_url)
+
+
+def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
+    """Return the README of a translator: what it is, whether to believe it, how to use it, what it cannot do.
+
+    Args:
+        card: the translator's, with ``kind`` and ``maps``.
+        name: what the example loads.
+    """
+    verdict = card.get("verdict", {})
+    source, target = ({"name": side, **_filled(card.get(side))} for side in ("source", "target"))
+    reasons = "\n".join(f"- {reason}" for reason in verdict.get("reasons", ()))
+    rows = "\n".join(
+        f"| {item['name'].replace('_', ' ')} | {item['value']:.3g} | {item['null']:.3g} | {item['threshold']:.3g} "
+        f"| {'yes' if item['passed'] else 'no'} |"
+        for item in verdict.get("evidence", ())
+    )
+    evidence = f"\n| evidence | value | null | needed | passed |\n|---|--:|--:|--:|---|\n{rows}\n" if rows else ""
+    versions = ", ".join(f"{package} {version}" for package, version in sorted(card.get("versions", {}).items()))
+    return f"""---
+library_name: interlingua
+tags: [embedding-translation]
+---
+# {source["name"]} ({source.get("d")}) to {target["name"]} ({target.get("d")})
+
+Translates text embeddings of one model into another's space, and back. Fitted by interlingua, method
+`{card.get("method")}`, seed {card.get("seed")}, on {source.get("n")} source and {target.get("n")} target rows.
+
+```python
+import interlingua as il
+translator = il.Translator.from_pretrained("{name}")
+target_vectors = translator.translate(source_vectors)
+```
+
+## Verdict
+
+From label-free evidence: **{verdict.get("status", "none")}** (score {verdict.get("score", 0):.2f}).
+
+{reasons}
+{evidence}
+## Limits
+
+- A translation is not a re-embedding: it keeps what both models share and loses the rest.
+- Rankings carry over; thresholds tuned on the target model's cosines do not.
+- Vectors of any other model give results that mean nothing; most of them are noticed and warned about.
+
+## Provenance
+
+Source `{source.get("fingerprint")}`, target `{target.get("fingerprint")}`, kind `{card.get("kind")}`. {versions}
+"""
+
+
+def _filled(space: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (space or {}).items() if value is not None}

@@ -1,0 +1,84 @@
+"""Vector maps: functions from rows of one space to rows of another, each row on its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray
+
+
+class VectorMap(Protocol):
+    """A function from rows of one space to rows of another, each row on its own."""
+
+    @property
+    def d_in(self) -> int:
+        """Width of incoming rows."""
+
+    @property
+    def d_out(self) -> int:
+        """Width of outgoing rows."""
+
+    def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
+        """Map rows [n, d_in] to [n, d_out]."""
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap:
+    """``y = norm((u(x) - mean_in) @ matrix + mean_out)``, row by row.
+
+    ``u`` brings rows to unit norm where ``unit_in`` is set; ``norm`` brings them to length ``norm_out`` where
+    ``unit_out`` is set. Nothing is learned from the batch, so one row alone gives what it gives in a batch.
+
+    Attributes:
+        mean_in: [d_in], subtracted before the product.
+        matrix: [d_in, d_out].
+        mean_out: [d_out], added after the product.
+        unit_in: whether incoming rows are brought to unit norm first.
+        unit_out: whether outgoing rows are brought to length ``norm_out``.
+        norm_out: the typical length of the target's rows; 1 for unit vectors.
+    """
+
+    mean_in: FloatArray
+    matrix: FloatArray
+    mean_out: FloatArray
+    unit_in: bool = True
+    unit_out: bool = True
+    norm_out: float = 1.0
+
+    @property
+    def d_in(self) -> int:
+        """Width of incoming rows."""
+        return int(self.matrix.shape[0])
+
+    @property
+    def d_out(self) -> int:
+        """Width of outgoing rows."""
+        return int(self.matrix.shape[1])
+
+    @cached_property
+    def _offset(self) -> FloatArray:
+        exact = np.asarray(self.mean_out, np.float64) - np.asarray(self.mean_in, np.float64) @ self.matrix
+        return exact.astype(np.float32)
+
+    def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
+        """Map rows [n, d_in] to [n, d_out]; computed in float32, or in float64 for float64 rows."""
+        dtype = np.float64 if x.dtype == np.float64 else np.float32
+        rows: FloatArray = np.asarray(x, dtype)
+        out = rows @ self.matrix.astype(dtype, copy=False)
+        if self.unit_in:
+            # The row's length is divided out after the product: the result is narrower to touch than a copy of x.
+            out *= _inverse_norms(rows)[:, None]
+        out += self._offset.astype(dtype, copy=False)
+        if self.unit_out:
+            out *= (self.norm_out * _inverse_norms(out))[:, None]
+        return np.asarray(out)
+
+
+def _inverse_norms(rows: FloatArray) -> FloatArray:
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(1 / np.where(norms == 0, 1, norms), rows.dtype)

@@ -1,0 +1,172 @@
+"""Trained networks applied with numpy: what a translator needs of the neural method, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InputError
+
+NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """All translations between named spaces through one latent space, row by row.
+
+    Attributes:
+        widths: name and width of every space, in order.
+        depths: blocks of an adapter and of the backbone.
+        norm: ``"batch"`` or ``"layer"``.
+        gated: whether every net stands beside a linear skip.
+        tensors: float32 arrays by the names that :class:`interlingua.neural.nets.Generator` gives them.
+        norms: the typical length of the rows of each space; 1 for unit vectors.
+    """
+
+    widths: Mapping[str, int]
+    depths: tuple[int, int]
+    norm: str
+    gated: bool
+    tensors: Mapping[str, npt.NDArray[Any]]
+    norms: tuple[float, ...] = field(default=())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the spaces, in order."""
+        return tuple(self.widths)
+
+    @cached_property
+    def latent(self) -> int:
+        """Width of the latent space."""
+        return int(self.tensors["exits.0.skip.weight" if self.gated else "exits.0.blocks.0.0.weight"].shape[1])
+
+    def encode(self, x: npt.NDArray[Any], space: str) -> FloatArray:
+        """Return latents [n, latent] of rows [n, d] of a space; latents have no fixed length."""
+        dtype = np.float64 if x.dtype == np.float64 else np.float32
+        rows: FloatArray = unit_rows(np.asarray(x, dtype))
+        z = self._adapter(f"entries.{self._number(space)}", rows)
+        out = self._mlp("backbone", z, self.depths[1])
+        return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
+
+    def decode(self, z: npt.NDArray[Any], space: str) -> FloatArray:
+        """Return rows [n, d] of a space for latents [n, latent]."""
+        number = self._number(space)
+        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z)))
+        return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
+
+    def translate(self, x: npt.NDArray[Any], source: str, target: str) -> FloatArray:
+        """Return rows [n, d_source] as rows [n, d_target]."""
+        return self.decode(self.encode(x, source), target)
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything but the tensors, as plain values for JSON."""
+        return {
+            "spaces": [[name, width] for name, width in self.widths.items()],
+            "depths": list(self.depths),
+            "norm": self.norm,
+            "gated": self.gated,
+            "norms": list(self.norms),
+        }
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Network:
+        """Return the network that :meth:`settings` and its tensors describe, checked by one run through it."""
+        network = cls(
+            {str(name): int(width) for name, width in settings["spaces"]},
+            (int(settings["depths"][0]), int(settings["depths"][1])),
+            str(settings["norm"]),
+            bool(settings["gated"]),
+            dict(tensors),
+            tuple(float(value) for value in settings["norms"]),
+        )
+        for name, width in network.widths.items():
+            network.decode(network.encode(np.eye(2, width, dtype=np.float32), name), name)
+        return network
+
+    def _number(self, space: str) -> int:
+        if space not in self.widths:
+            raise InputError(f"There is no space {space!r} in this translator; it knows {', '.join(self.names)}.")
+        return self.names.index(space)
+
+    def _tensor(self, name: str, dtype: Any) -> FloatArray:
+        return np.asarray(self.tensors[name], dtype)
+
+    def _linear(self, name: str, x: FloatArray) -> FloatArray:
+        return np.asarray(x @ self._tensor(f"{name}.weight", x.dtype).T + self._tensor(f"{name}.bias", x.dtype))
+
+    def _adapter(self, name: str, x: FloatArray) -> FloatArray:
+        if not self.gated:
+            return self._mlp(name, x, self.depths[0])
+        branch = self._mlp(f"{name}.branch", x, self.depths[0])
+        return self._linear(f"{name}.skip", x) + self._tensor(f"{name}.gate", x.dtype) * branch
+
+    def _mlp(self, name: str, x: FloatArray, depth: int) -> FloatArray:
+        # Half of SciPy comes with it, for which nobody who translates linearly should wait.
+        from scipy.special import expit
+
+        for number, layers in enumerate(blocks(depth)):
+            out = x
+            for place, layer in enumerate(layers):
+                key = f"{name}.blocks.{number}.{place}"
+                if layer == "linear":
+                    out = self._linear(key, out)
+                elif layer == "silu":
+                    out = out * expit(out)
+                elif layer == "norm":
+                    out = self._normalized(key, out)
+            shared = min(x.shape[1], out.shape[1])
+            out[:, :shared] += x[:, :shared]
+            x = out
+        return x
+
+    def _normalized(self, name: str, x: FloatArray) -> FloatArray:
+        if self.norm == "batch":
+            mean, variance = (self._tensor(f"{name}.running_{part}", x.dtype) for part in ("mean", "var"))
+        else:
+            mean, variance = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
+        scale = self._tensor(f"{name}.weight", x.dtype) / np.sqrt(variance + x.dtype.type(NORM_EPSILON))
+        return np.asarray((x - mean) * scale + self._tensor(f"{name}.bias", x.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkMap:
+    """One direction of a network, as a vector map.
+
+    Attributes:
+        network: the network.
+        source: name of the space that rows come from.
+        target: name of the space they go to.
+    """
+
+    network: Network
+    source: str
+    target: str
+
+    @property
+    def d_in(self) -> int:
+        """Width of incoming rows."""
+        return self.network.widths[self.source]
+
+    @property
+    def d_out(self) -> int:
+        """Width of outgoing rows."""
+        return self.network.widths[self.target]
+
+    def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
+        """Map rows [n, d_in] to [n, d_out]; computed in float32, or in float64 for float64 rows."""
+        return self.network.translate(x, self.source, self.target)
+
+
+def blocks(depth: int) -> Iterator[tuple[str, ...]]:
+    """Yield the layers of each block, in the places that the trained modules have them."""
+    yield "linear", "silu"
+    for _ in range(depth - 2):
+        yield "linear", "silu", "norm", "dropout"
+    if depth > 1:
+        yield "linear", "dropout", "silu", "linear"

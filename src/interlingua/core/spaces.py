@@ -1,0 +1,135 @@
+"""Embedding spaces: all vectors of one encoder, and the profile by which they are recognized."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+
+_FINGERPRINT_ROWS = 256
+_PROFILE_WIDTH = 32
+# A row is foreign when a profile statistic leaves the fitted range widened by this share of its length.
+_PROFILE_MARGIN = 0.25
+
+
+class EmbeddingSpace:
+    """The vectors of one encoder, one row a text.
+
+    Args:
+        vectors: [n, d], float16, float32, float64 or integers; a memory map stays one. A torch tensor is read as numpy.
+        ids: one identifier a row, carried along and never used to match rows.
+        name: the encoder's name, or whatever tells this space from others in a report.
+
+    Raises:
+        InputError: wrong rank, NaN or infinity, zero rows, constant data, or ids of another length.
+    """
+
+    def __init__(self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None) -> None:
+        label = name or "vectors"
+        self.vectors: npt.NDArray[Any] = check_matrix(_as_numpy(vectors), label, varied=True)
+        if ids is not None and len(ids) != len(self.vectors):
+            raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id a row is needed.")
+        self.ids = ids
+        self.name = name
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return int(self.vectors.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Width of the vectors."""
+        return int(self.vectors.shape[1])
+
+    def rows(self, limit: int | None, rng: np.random.Generator) -> FloatArray:
+        """Return rows [min(n, limit), d] in float32, drawn without replacement when there are more."""
+        if limit is None or self.n <= limit:
+            picked = self.vectors
+        else:
+            picked = self.vectors[np.sort(rng.choice(self.n, limit, replace=False))]
+        return np.asarray(picked, np.float32)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits bound to shape, dtype and evenly spaced rows."""
+        step = max(1, self.n // _FINGERPRINT_ROWS)
+        digest = hashlib.sha256(f"{self.vectors.shape}{self.vectors.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.vectors[::step]).tobytes())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """Return name, shape and fingerprint, as they go into a card."""
+        return {"name": self.name, "n": self.n, "d": self.d, "fingerprint": self.fingerprint()}
+
+    def __repr__(self) -> str:
+        """Return the name and shape."""
+        return f"EmbeddingSpace({self.name or 'unnamed'}: {self.n} x {self.d}, {self.vectors.dtype})"
+
+
+def as_space(vectors: Any, name: str) -> EmbeddingSpace:
+    """Return ``vectors`` as an :class:`EmbeddingSpace`, which it may be already."""
+    return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
+
+
+def _as_numpy(vectors: Any) -> Any:
+    # torch is never imported to find out: a tensor brings the method along.
+    if hasattr(vectors, "detach"):
+        return vectors.detach().cpu().numpy()
+    return vectors
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceProfile:
+    """What rows of a fitted space look like: enough to notice vectors of another encoder.
+
+    Two numbers a row: its cosine with the space's mean, and the share of its energy inside the leading principal
+    subspace. Vectors of another encoder of the same width miss the fitted range of at least one of them.
+
+    Attributes:
+        mean: [d], mean of the unit rows.
+        basis: [d, k], leading principal directions of the centered rows.
+        low: [2], smallest value expected of (cosine with the mean, energy share).
+        high: [2], largest value expected.
+    """
+
+    mean: FloatArray
+    basis: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> SpaceProfile:
+        """Measure the profile of rows [n, d]."""
+        rows = unit_rows(rows)
+        mean = rows.mean(axis=0, dtype=np.float64)
+        centered = (rows - mean).astype(np.float64)
+        _, axes = np.linalg.eigh(centered.T @ centered)
+        basis = axes[:, ::-1][:, : min(_PROFILE_WIDTH, max(1, rows.shape[1] // 4))]
+        bare = cls(_f32(mean), _f32(basis), np.zeros(2, np.float32), np.ones(2, np.float32))
+        values = np.concatenate([bare._statistics(rows[block]) for block in row_blocks(len(rows))])
+        low, high = np.quantile(values, (0.001, 0.999), axis=0)
+        margin = _PROFILE_MARGIN * (high - low)
+        return cls(bare.mean, bare.basis, _f32(low - margin), _f32(high + margin))
+
+    def foreign(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return [n] True where a row does not look like the fitted space."""
+        values = self._statistics(unit_rows(np.asarray(rows, np.float32)))
+        return np.asarray(((values < self.low) | (values > self.high)).any(axis=1))
+
+    def _statistics(self, rows: FloatArray) -> FloatArray:
+        scale = np.linalg.norm(self.mean) or 1.0
+        centered = rows - self.mean
+        inside = centered @ self.basis
+        share = (inside**2).sum(axis=1) / np.maximum((centered**2).sum(axis=1), 1e-12)
+        return np.stack([rows @ self.mean / scale, share], axis=1)
+
+
+def _f32(x: npt.NDArray[Any]) -> FloatArray:
+    return np.asarray(x, np.float32)

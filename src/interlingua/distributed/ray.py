@@ -1,0 +1,157 @@
+"""Ray Data as the engine: Parquet or Lance in, Parquet or Lance out, on as many machines as the cluster has.
+
+Every task reads, translates and writes one part, so no vector passes through Ray itself. Tasks and not actors: a worker
+that dies takes its part along and nothing else, and Ray gives the part to another.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+
+if TYPE_CHECKING:
+    from interlingua.core.translator import Translator
+    from interlingua.distributed.parts import Part
+
+BATCH_ROWS = 8_192
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """What an engine did.
+
+    Attributes:
+        out: folder of Parquet files, or Lance dataset.
+        rows: how many rows it holds.
+        parts: how many parts were handed out.
+        starting_seconds: until Ray was there; next to nothing where it was running.
+        working_seconds: from then to the end.
+    """
+
+    out: str
+    rows: int
+    parts: int
+    starting_seconds: float
+    working_seconds: float
+
+
+def translate_with_ray(
+    directory: str | Path,
+    source: str | Path,
+    out: str | Path,
+    *,
+    column: str | None = None,
+    inverse: bool = False,
+    workers: int | None = None,
+    batch_rows: int = BATCH_ROWS,
+) -> Distributed:
+    """Translate a Parquet file, a folder of them or a Lance dataset with Ray Data.
+
+    Uses the Ray that is running, or starts one on this machine. Rows keep their order and their columns; ``out``
+    appears when it is complete. Every worker must be able to read and write the folders.
+
+    Args:
+        directory: a translator's folder.
+        source: ``.parquet`` file, folder of such files, or ``.lance`` folder.
+        out: to be made, and not there yet: a Lance dataset where its name ends in ``.lance``, otherwise a folder of
+            Parquet files, whose names in order hold the rows in order.
+        column: the vectors, as in :func:`interlingua.distributed.arrow.translate_batches`.
+        inverse: translate from the target space back to the source space.
+        workers: most parts at a time; as many as Ray has processors by default.
+        batch_rows: rows read, translated and written at a time.
+
+    Raises:
+        InputError: the source is not there, of another kind, empty or damaged.
+        OutputExistsError: ``out`` is there.
+        MissingExtraError: the extra ``ray`` is not installed.
+        InterlinguaError: a batch could not be translated; nothing is left behind.
+    """
+    from interlingua.core.translator import load
+    from interlingua.distributed.parts import Written, finish, is_lance, parts_of
+
+    ray, source, out = require("ray", "ray"), Path(source).resolve(), Path(out).resolve()
+    data = require("ray.data", "ray")
+    load(directory)  # refuse a bad folder here and not in every worker
+    if out.suffix and not is_lance(out):
+        raise InputError(
+            f"{out}: the engine ray writes a folder of .parquet files, or a dataset whose name ends in .lance; "
+            "name it without another extension."
+        )
+    if out.exists():
+        raise OutputExistsError(f"{out} exists; choose another name or remove it first.")
+    if not out.parent.is_dir():
+        raise InputError(f"The folder {out.parent} does not exist; create it or choose another.")
+    parts_of(source, 1)  # refuse a bad source before Ray takes its seconds to start
+    start = time.perf_counter()
+    if not ray.is_initialized():
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    started = time.perf_counter()
+    data.DataContext.get_current().enable_progress_bars = False
+    parts = parts_of(source, workers or int(ray.cluster_resources().get("CPU", 1)))
+    fresh = out.with_name(f".tmp.{out.name}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
+        done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
+            _translate_parts,
+            batch_size=None,
+            fn_kwargs={**settings, "parts": parts, "out": str(fresh), "batch_rows": batch_rows},
+            compute=data.TaskPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        written = [Written(**row) for row in done.take_all()]
+        finish(fresh, written)
+    except ray.exceptions.RayError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise InterlinguaError(f"{source} could not be translated: {_cause(error)}") from error
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    fresh.rename(out)
+    seconds = round(started - start, 2), round(time.perf_counter() - started, 2)
+    return Distributed(str(out), sum(part.rows for part in written), len(parts), *seconds)
+
+
+def _translate_parts(
+    picked: dict[str, Any],
+    directory: str,
+    column: str | None,
+    inverse: bool,
+    parts: Sequence[Part],
+    out: str,
+    batch_rows: int,
+) -> dict[str, list[Any]]:
+    """Read, translate and write the parts of these numbers, and return what became of them as columns."""
+    from interlingua.distributed.arrow import translate_batches
+    from interlingua.distributed.parts import write_part
+
+    done = []
+    for number in picked["id"]:
+        rows = parts[int(number)].batches(batch_rows)
+        batches = translate_batches(rows, _loaded(directory), column=column, inverse=inverse)
+        done.append(asdict(write_part(batches, int(number), Path(out))))
+    return {name: [part[name] for part in done] for name in done[0]}
+
+
+@lru_cache(maxsize=2)
+def _loaded(directory: str) -> Translator:
+    from interlingua.core.translator import load
+
+    return load(directory)
+
+
+def _cause(error: Exception) -> str:
+    """Return the line of a worker's traceback that names the error: ours, which Lance and Ray wrap, before theirs."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    ours = [line.split("Error: ", 1)[1] for line in lines if line.startswith("interlingua.core.errors.")]
+    theirs = [line for line in lines if "Error: " in line]
+    return [*lines[-1:], *theirs[-1:], *ours[-1:]][-1].strip()[:300]

@@ -1,0 +1,136 @@
+"""Paired scores on arrays: row ``i`` of both matrices is the same text.
+
+Every function returns one value a row, so that means and intervals are taken in one place (`interlingua.evaluation`).
+Solvers never see this module: a fit that looks at paired scores would be selecting on the answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+
+# Cosines closer than this count as equal: it is above the rounding of a float32 dot product and far below any
+# difference that means something, so duplicates tie whatever order BLAS adds them up in.
+TIE = 1e-6
+
+# Entries of one block of the similarity matrix (32 MiB of float32).
+_BLOCK_ENTRIES = 2**23
+
+
+def paired_cosine(a: npt.ArrayLike, b: npt.ArrayLike, *, mean: FloatArray | None = None) -> npt.NDArray[np.float64]:
+    """Return the cosine of every row of ``a`` with the same row of ``b``.
+
+    Args:
+        a: vectors [n, d].
+        b: vectors [n, d] of the same texts.
+        mean: subtracted from the unit rows of *both* sides when given [d]. Text embeddings share a large mean vector
+            that lifts every cosine, right or wrong; with ``mean`` set to the mean unit row of the real side the score
+            of unrelated rows is about 0.
+
+    Returns:
+        Cosines in [-1, 1], [n]; 0 where a side has no direction.
+
+    Raises:
+        InputError: shapes differ, or a matrix cannot be used.
+    """
+    left, right = _unit_pair(a, b)
+    if mean is not None:
+        left, right = unit_rows(left - mean), unit_rows(right - mean)
+    return np.asarray(np.einsum("ij,ij->i", left, right, dtype=np.float64))
+
+
+def match_ranks(
+    queries: npt.ArrayLike, candidates: npt.ArrayLike, *, csls: bool = False, k: int = 10
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the rank of the true match of every row, seen from either side.
+
+    Rows are compared by cosine, or by ``csls(q, c) = 2 cos(q, c) - r(q) - r(c)`` with ``r`` the mean cosine of a row
+    to its ``k`` nearest rows on the other side (Conneau et al. 2018, section 2.3), which takes the advantage of hubs
+    away. The best rank is 1. Ties (closer than `TIE`) share their mean rank, so a collapsed translator, for which
+    every candidate looks alike, gets ``(n + 1) / 2`` and not a lucky 1.
+
+    Args:
+        queries: vectors [n, d].
+        candidates: vectors [n, d] of the same texts.
+        csls: rank by CSLS instead of by the cosine.
+        k: size of the CSLS neighborhood; at most n is used.
+
+    Returns:
+        Two arrays [n] with values in [1, n]: the rank of candidate ``i`` among all candidates for query ``i``, and the
+        rank of query ``i`` among all queries for candidate ``i``.
+
+    Raises:
+        InputError: shapes differ, or a matrix cannot be used.
+    """
+    q, c = _unit_pair(queries, candidates)
+    n = len(q)
+    penalty_q, penalty_c = _csls_penalties(q, c, min(k, n)) if csls else (np.zeros(n, q.dtype), np.zeros(n, q.dtype))
+    true = np.einsum("ij,ij->i", q, c, dtype=np.float64) - penalty_q - penalty_c
+    above, below = (true + TIE).astype(q.dtype), (true - TIE).astype(q.dtype)
+
+    query_ranks = np.empty(n)
+    candidate_sums = np.zeros(n)
+    for rows in row_blocks(n, _block_rows(n)):
+        scores = q[rows] @ c.T
+        scores -= penalty_q[rows, None]
+        scores -= penalty_c
+        better = np.count_nonzero(scores > above[rows, None], axis=1)
+        as_good = np.count_nonzero(scores >= below[rows, None], axis=1)
+        query_ranks[rows] = (better + as_good + 1) / 2  # as_good counts the match itself
+        candidate_sums += np.count_nonzero(scores > above, axis=0)
+        candidate_sums += np.count_nonzero(scores >= below, axis=0)
+    return query_ranks, (candidate_sums + 1) / 2
+
+
+def bootstrap_means(rows: FloatArray, *, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Return the column means of ``draws`` resamples of the rows.
+
+    All columns see the same resamples, so differences between columns can be read off them too.
+
+    Args:
+        rows: one value a row and score [n, m].
+        draws: number of resamples.
+        rng: source of the resamples.
+
+    Returns:
+        Means [draws, m].
+    """
+    n = len(rows)
+    means = np.empty((draws, rows.shape[1]))
+    for block in row_blocks(draws, max(1, _BLOCK_ENTRIES // (2 * n))):
+        size = block.stop - block.start
+        cells = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+        counts = np.bincount(cells.ravel(), minlength=size * n).reshape(size, n)
+        means[block] = counts.astype(np.float64) @ rows / n
+    return means
+
+
+def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    left, right = check_matrix(a, "the first matrix"), check_matrix(b, "the second matrix")
+    if left.shape != right.shape:
+        raise InputError(
+            f"the matrices have shapes {left.shape} and {right.shape}; paired scores need row i of both to be the "
+            "same text in the same space. Translate one side first and keep the same rows on both."
+        )
+    return unit_rows(left.astype(np.float32)), unit_rows(right.astype(np.float32))
+
+
+def _csls_penalties(q: FloatArray, c: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
+    """Return half the mean cosine to the ``k`` nearest rows of the other side, for both sides."""
+    n = len(q)
+    near_q = np.empty(n, q.dtype)
+    best_c = np.full((n, k), -np.inf, q.dtype)
+    for rows in row_blocks(n, _block_rows(n)):
+        cosines = q[rows] @ c.T
+        near_q[rows] = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1)
+        best_c = np.partition(np.concatenate([best_c, cosines.T], axis=1), -k, axis=1)[:, -k:]
+    return near_q / 2, best_c.mean(axis=1) / 2
+
+
+def _block_rows(n: int) -> int:
+    return max(1, _BLOCK_ENTRIES // n)

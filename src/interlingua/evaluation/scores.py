@@ -1,0 +1,309 @@
+"""Evaluation of a translator on paired rows, in both directions, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.evaluation.metrics import bootstrap_means, match_ranks, paired_cosine
+
+RETRIEVALS = ("plain", "csls")
+
+
+class SupportsTranslation(Protocol):
+    """Anything that maps source rows to target rows and back."""
+
+    def translate(self, x: Any, /) -> Any:
+        """Return the rows ``x`` [n, d_source] in the target space [n, d_target]."""
+
+    def invert(self, y: Any, /) -> Any:
+        """Return the rows ``y`` [n, d_target] in the source space [n, d_source]."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over rows with its 95 % bootstrap interval (``None`` without a bootstrap)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g}" if self.low is None else f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """How well true matches rank inside their pool.
+
+    Attributes:
+        top_k: share of rows whose true match ranks at ``k`` or better, by ``k``; always holds 1.
+        mean_rank: mean rank of the true match, 1 is best, ``(pool + 1) / 2`` is chance. Ties share their mean rank.
+        mrr: mean reciprocal rank.
+        foscttm: fraction of samples closer than the true match, ``(rank - 1) / (pool - 1)``; 0 is best, 0.5 is chance.
+    """
+
+    top_k: Mapping[int, Interval]
+    mean_rank: Interval
+    mrr: Interval
+    foscttm: Interval
+
+    @property
+    def top1(self) -> Interval:
+        """Share of rows whose true match ranks first."""
+        return self.top_k[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers, and the bounds under ``intervals``."""
+        means = {"top1": self.top1, "mean_rank": self.mean_rank, "mrr": self.mrr, "foscttm": self.foscttm}
+        return {
+            **{name: mean.value for name, mean in means.items()},
+            "top_k": {str(k): mean.value for k, mean in self.top_k.items()},
+            "intervals": _bounds({**means, **{f"top{k}": mean for k, mean in self.top_k.items()}}),
+        }
+
+
+@dataclass(frozen=True)
+class DirectionScores:
+    """The scores of one direction.
+
+    Attributes:
+        cosine: mean cosine of a translation with the real vector of its text.
+        cosine_centered: the same after subtracting the mean real vector from both; unlike ``cosine`` it is about 0
+            for a translator that only hits the right mean.
+        retrieval: scores with the translation as the query and the real rows as candidates, by similarity
+            (``plain``: cosine, ``csls``: hub-corrected).
+        reference: scores with the *real* row as the query and the translations as candidates. The vec2vec
+            reference implementation ranks this way round; use it to compare with published numbers.
+        pool: rows in a pool (the largest, when pools differ by one row).
+        n: rows evaluated.
+    """
+
+    cosine: Interval
+    cosine_centered: Interval
+    retrieval: Mapping[str, RetrievalScores]
+    reference: Mapping[str, RetrievalScores]
+    pool: int
+    n: int
+
+    @property
+    def top1(self) -> Interval:
+        """Top-1 accuracy of the first similarity asked for (``plain`` unless chosen otherwise)."""
+        return next(iter(self.retrieval.values())).top1
+
+    @property
+    def mean_rank(self) -> Interval:
+        """Mean rank by the first similarity asked for (``plain`` unless chosen otherwise)."""
+        return next(iter(self.retrieval.values())).mean_rank
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON object with at least ``cosine``, ``top1``, ``mean_rank``, ``pool`` and ``n``."""
+        return {
+            "n": self.n,
+            "pool": self.pool,
+            "cosine": self.cosine.value,
+            "cosine_centered": self.cosine_centered.value,
+            "top1": self.top1.value,
+            "mean_rank": self.mean_rank.value,
+            "intervals": _bounds(
+                {
+                    "cosine": self.cosine,
+                    "cosine_centered": self.cosine_centered,
+                    "top1": self.top1,
+                    "mean_rank": self.mean_rank,
+                }
+            ),
+            "retrieval": {kind: scores.to_dict() for kind, scores in self.retrieval.items()},
+            "reference": {kind: scores.to_dict() for kind, scores in self.reference.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Paired scores of a translator in both directions.
+
+    Attributes:
+        forward: translations of the source against the real target.
+        backward: inversions of the target against the real source.
+        pool: rows in a pool actually used, at most the number asked for.
+        n: rows evaluated.
+        seed: seed of the pools and the bootstrap.
+    """
+
+    forward: DirectionScores
+    backward: DirectionScores
+    pool: int
+    n: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON object with both directions."""
+        return {
+            "n": self.n,
+            "pool": self.pool,
+            "seed": self.seed,
+            "forward": self.forward.to_dict(),
+            "backward": self.backward.to_dict(),
+        }
+
+
+def evaluate(
+    translator: SupportsTranslation,
+    source: Any,
+    target: Any,
+    *,
+    pool: int = 8192,
+    seed: int = 0,
+    ks: Sequence[int] = (1, 5, 10, 16),
+    retrieval: Sequence[str] = RETRIEVALS,
+    bootstrap: int = 1000,
+) -> Evaluation:
+    """Score a translator on paired rows: row ``i`` of both sides is the same text.
+
+    The rows are shuffled and split into the fewest disjoint pools of at most ``pool`` rows, equal in size up to one
+    row; a row competes only inside its pool. Memory is bounded by the pool, so memory maps may be larger than memory.
+
+    Args:
+        translator: object with ``translate`` and ``invert``.
+        source: vectors [n, d_source], or a space with ``.vectors``.
+        target: vectors [n, d_target] of the same texts in the same order, or a space with ``.vectors``.
+        pool: most rows in a pool. Ranks and top-k depend on it: compare only equal pools. The vec2vec paper uses 8192.
+        seed: seed of the pools and the bootstrap.
+        ks: the ``k`` of the top-k accuracies; 1 is always added. A ``k`` beyond the pool scores 1.
+        retrieval: similarities to rank by, of ``plain`` and ``csls``; the first gives ``top1`` and ``mean_rank``.
+        bootstrap: resamples of the rows behind the 95 % percentile intervals; 0 leaves the intervals out. The ranks
+            are kept and the rows resampled, so the intervals do not cover the choice of the candidates.
+
+    Returns:
+        The scores of both directions.
+
+    Raises:
+        InputError: the sides differ in rows, an argument is out of range, or a matrix cannot be used.
+    """
+    source, target = getattr(source, "vectors", source), getattr(target, "vectors", target)
+    source, target = check_matrix(source, "source", min_rows=2), check_matrix(target, "target", min_rows=2)
+    n = len(source)
+    if len(target) != n:
+        raise InputError(
+            f"source has {n} rows and target {len(target)}; evaluation needs paired rows, row i of both being the "
+            "same text. Pass the vectors of the same texts in the same order."
+        )
+    ks, retrieval = _check_settings(pool, ks, retrieval, bootstrap)
+
+    rng = np.random.default_rng(seed)
+    pools = np.array_split(rng.permutation(n), -(-n // pool))
+    means = {"forward": _mean_unit_row(target), "backward": _mean_unit_row(source)}
+    parts: dict[tuple[str, ...], list[FloatArray]] = {}
+    for rows in pools:
+        x, y = source[rows], target[rows]
+        sides = {
+            "forward": (check_matrix(translator.translate(x), "the translation of source"), y),
+            "backward": (check_matrix(translator.invert(y), "the inversion of target"), x),
+        }
+        for direction, (translated, real) in sides.items():
+            for name, values in _row_scores(translated, real, means[direction], ks, retrieval).items():
+                parts.setdefault((direction, *name), []).append(values)
+
+    intervals = _intervals({name: np.concatenate(values) for name, values in parts.items()}, bootstrap, rng)
+    used = max(map(len, pools))
+    forward, backward = (_direction(intervals, direction, ks, retrieval, used, n) for direction in means)
+    return Evaluation(forward=forward, backward=backward, pool=used, n=n, seed=seed)
+
+
+def _check_settings(
+    pool: int, ks: Sequence[int], retrieval: Sequence[str], bootstrap: int
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    if pool < 2:
+        raise InputError(f"pool is {pool}; a pool needs at least 2 rows to rank. Pass pool=2 or more.")
+    if any(k < 1 for k in ks):
+        raise InputError(f"ks holds {min(ks)}; a top-k accuracy needs k >= 1. Pass positive numbers such as (1, 10).")
+    unknown = [kind for kind in retrieval if kind not in RETRIEVALS]
+    if unknown or not retrieval:
+        raise InputError(
+            f"retrieval is {tuple(retrieval)}; one or more of {RETRIEVALS} are needed. Pass retrieval=('plain',)."
+        )
+    if bootstrap < 0:
+        raise InputError(f"bootstrap is {bootstrap}; 0 or more resamples are needed. Pass 0 to leave intervals out.")
+    return tuple(sorted({1, *ks})), tuple(dict.fromkeys(retrieval))
+
+
+def _mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
+    total = sum(
+        unit_rows(matrix[rows].astype(np.float32)).sum(axis=0, dtype=np.float64) for rows in row_blocks(len(matrix))
+    )
+    return np.asarray(total / len(matrix), dtype=np.float32)
+
+
+def _row_scores(
+    translated: FloatArray, real: FloatArray, mean: FloatArray, ks: tuple[int, ...], retrieval: tuple[str, ...]
+) -> dict[tuple[str, ...], FloatArray]:
+    """Return one value a row and score for one pool of one direction."""
+    scores: dict[tuple[str, ...], FloatArray] = {
+        ("cosine",): paired_cosine(translated, real),
+        ("cosine_centered",): paired_cosine(translated, real, mean=mean),
+    }
+    others = max(len(real) - 1, 1)
+    for kind in retrieval:
+        by_translation, by_real = match_ranks(translated, real, csls=kind == "csls")
+        for convention, ranks in (("retrieval", by_translation), ("reference", by_real)):
+            scores |= {(convention, kind, f"top{k}"): (ranks <= k).astype(np.float64) for k in ks}
+            scores[convention, kind, "mean_rank"] = ranks
+            scores[convention, kind, "mrr"] = 1 / ranks
+            scores[convention, kind, "foscttm"] = (ranks - 1) / others
+    return scores
+
+
+def _intervals(
+    scores: Mapping[tuple[str, ...], FloatArray], bootstrap: int, rng: np.random.Generator
+) -> dict[tuple[str, ...], Interval]:
+    rows = np.stack(list(scores.values()), axis=1)
+    values = rows.mean(axis=0).tolist()
+    if bootstrap == 0:
+        return {name: Interval(value) for name, value in zip(scores, values, strict=True)}
+    means = bootstrap_means(rows, draws=bootstrap, rng=rng)
+    lows, highs = np.quantile(means, [0.025, 0.975], axis=0).tolist()
+    return {name: Interval(*parts) for name, *parts in zip(scores, values, lows, highs, strict=True)}
+
+
+def _direction(
+    intervals: Mapping[tuple[str, ...], Interval],
+    direction: str,
+    ks: tuple[int, ...],
+    retrieval: tuple[str, ...],
+    pool: int,
+    n: int,
+) -> DirectionScores:
+    def ranked(convention: str) -> dict[str, RetrievalScores]:
+        return {
+            kind: RetrievalScores(
+                top_k={k: intervals[direction, convention, kind, f"top{k}"] for k in ks},
+                mean_rank=intervals[direction, convention, kind, "mean_rank"],
+                mrr=intervals[direction, convention, kind, "mrr"],
+                foscttm=intervals[direction, convention, kind, "foscttm"],
+            )
+            for kind in retrieval
+        }
+
+    return DirectionScores(
+        cosine=intervals[direction, "cosine"],
+        cosine_centered=intervals[direction, "cosine_centered"],
+        retrieval=ranked("retrieval"),
+        reference=ranked("reference"),
+        pool=pool,
+        n=n,
+    )
+
+
+def _bounds(means: Mapping[str, Interval]) -> dict[str, list[float]]:
+    return {
+        name: [mean.low, mean.high] for name, mean in means.items() if mean.low is not None and mean.high is not None
+    }

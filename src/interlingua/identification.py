@@ -1,0 +1,228 @@
+"""Which known model made a bare collection: told from its vectors alone, against models that were measured before.
+
+A model leaves the same marks on whatever it embeds: the width, the length of its vectors, the direction of their mean,
+and how much each coordinate varies. Texts move these marks a little, other models have quite different ones, and a
+rotation of the space removes all but width and length. So a match is evidence, and "unknown" is the answer where there
+is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
+
+UNKNOWN = "unknown"
+# Fewer rows leave too much noise in the means.
+MIN_ROWS = 50
+MAX_ROWS = 20_000
+# Both were set between what the same model reaches on other texts and what other models of one width reach; see
+# benchmarks/results/identify.jsonl.
+_NEEDED = 0.2
+_MARGIN = 0.1
+# Coordinates to either side whose mean deviation is taken off: principal components all fall off alike.
+_TREND = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """What is characteristic of a model's vectors.
+
+    Attributes:
+        name: the model.
+        d: width.
+        unit: its vectors have unit norm.
+        mean: [d], mean of the unit rows; its direction and its length both tell.
+        spread: [d], standard deviation of each coordinate of the unit rows.
+        spectrum: [16], shares of variance of the leading principal directions.
+    """
+
+    name: str
+    d: int
+    unit: bool
+    mean: FloatArray
+    spread: FloatArray
+    spectrum: FloatArray
+
+    @classmethod
+    def of(cls, vectors: Any, name: str = "") -> Fingerprint:
+        """Measure rows [n, d].
+
+        Raises:
+            InputError: fewer than 50 rows, NaN, infinity or zero rows.
+        """
+        rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
+        if len(rows) > MAX_ROWS:
+            rows = rows[np.sort(np.random.default_rng(0).choice(len(rows), MAX_ROWS, replace=False))]
+        rows = np.asarray(rows, np.float32)
+        norms = np.linalg.norm(rows, axis=1)
+        units = unit_rows(rows)
+        mean = units.mean(axis=0, dtype=np.float64)
+        centered = units - mean
+        variances = np.linalg.eigvalsh(centered.T @ centered / len(centered))[::-1]
+        leading = np.zeros(16)
+        leading[: min(16, len(variances))] = variances[:16]
+        return cls(
+            name,
+            rows.shape[1],
+            bool(np.abs(norms - 1).max() < 2e-3),
+            np.asarray(mean, np.float32),
+            np.asarray(centered.std(axis=0), np.float32),
+            np.asarray(leading / max(variances.sum(), 1e-12), np.float32),
+        )
+
+    def likeness(self, other: Fingerprint) -> dict[str, float]:
+        """Return how alike two fingerprints of one width are, each mark from -1 or 0 to 1; 0 is chance.
+
+        ``mean`` is the cosine of the mean directions, ``spread`` the correlation of the coordinates' log deviations
+        from those of their neighbors, ``spectrum`` one minus half the distance of the leading shares.
+        """
+        lengths = float(np.linalg.norm(self.mean) * np.linalg.norm(other.mean))
+        spreads = [_detrended(np.log(np.maximum(part.spread, 1e-9))) for part in (self, other)]
+        varied = all(float(part.std()) > 0 for part in spreads)
+        return {
+            "mean": float(self.mean @ other.mean) / lengths if lengths else 0.0,
+            "spread": float(np.corrcoef(spreads[0], spreads[1])[0, 1]) if varied else 0.0,
+            "spectrum": 1 - float(np.abs(self.spectrum - other.spectrum).sum()) / 2,
+        }
+
+
+def _detrended(values: FloatArray) -> FloatArray:
+    reach = min(_TREND, max(1, len(values) // 8))
+    padded = np.pad(values, reach, mode="reflect")
+    window = np.full(2 * reach + 1, 1 / (2 * reach + 1))
+    return np.asarray(values - np.convolve(padded, window, "valid"))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A known model beside the collection.
+
+    Attributes:
+        name: the model.
+        score: mean of the likeness in mean direction and spread; 0 is chance, 1 the same.
+        marks: each mark's likeness.
+    """
+
+    name: str
+    score: float
+    marks: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Identification:
+    """The answer of `identify`.
+
+    Attributes:
+        model: the name of a known model, or ``"unknown"``.
+        reason: why.
+        candidates: known models of the same width, the likeliest first.
+        rows: rows looked at.
+        d: width.
+        unit: vectors have unit norm.
+        grid: what the values look like: ``float32``, ``float16`` or ``int8`` precision.
+    """
+
+    model: str
+    reason: str
+    candidates: tuple[Candidate, ...]
+    rows: int
+    d: int
+    unit: bool
+    grid: str
+
+
+def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identification:
+    """Guess which known model made these vectors.
+
+    Args:
+        vectors: [n, d], at least 50 rows.
+        table: known models; by default those that come with interlingua.
+
+    Raises:
+        InputError: too few rows, NaN, infinity or zero rows.
+    """
+    known = shipped() if table is None else table
+    rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
+    found = Fingerprint.of(rows)
+    facts: dict[str, Any] = {
+        "rows": min(len(rows), MAX_ROWS),
+        "d": found.d,
+        "unit": found.unit,
+        "grid": value_grid(rows),
+    }
+    widths = sorted({model.d for model in known})
+    candidates = []
+    for model in known:
+        if model.d == found.d:
+            marks = found.likeness(model)
+            score = (max(marks["mean"], 0.0) + max(marks["spread"], 0.0)) / 2
+            candidates.append(Candidate(model.name, round(score, 4), {k: round(v, 4) for k, v in marks.items()}))
+    ranked = tuple(sorted(candidates, key=lambda candidate: -candidate.score))
+    if not ranked:
+        reason = f"No known model has {found.d} columns; known widths are {', '.join(map(str, widths)) or 'none'}."
+        return Identification(UNKNOWN, reason, (), **facts)
+    best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
+    if best.score < _NEEDED:
+        reason = (
+            f"The likeliest of {len(ranked)} models of this width, {best.name}, reaches {best.score:.2f} and {_NEEDED} "
+            "is needed: another model, or vectors that were rotated or centered."
+        )
+        return Identification(UNKNOWN, reason, ranked, **facts)
+    if second is not None and best.score - second.score < _MARGIN:
+        reason = f"{best.name} ({best.score:.2f}) and {second.name} ({second.score:.2f}) are too close to choose."
+        return Identification(UNKNOWN, reason, ranked, **facts)
+    reason = f"{best.name} reaches {best.score:.2f}; {_NEEDED} is needed"
+    reason += f", and the next, {second.name}, reaches {second.score:.2f}." if second else "."
+    return Identification(best.name, reason, ranked, **facts)
+
+
+def value_grid(vectors: FloatArray) -> str:
+    """Return the coarsest precision that holds all values of a sample: ``int8``, ``float16`` or ``float32``."""
+    sample = np.asarray(vectors[:1_000], np.float32)
+    if np.array_equal(sample, sample.astype(np.float16).astype(np.float32)):
+        return "float16"
+    # Quantised to 8 bits with one scale: few distinct sizes in a row.
+    few = min(128, sample.shape[1] // 2)
+    return "int8" if all(len(np.unique(np.abs(row))) <= few for row in sample[:50]) else "float32"
+
+
+def save_table(path: str | Path, table: list[Fingerprint]) -> None:
+    """Write fingerprints as `.npz`: statistics only, no vector and no text."""
+    arrays: dict[str, Any] = {"names": np.array([model.name for model in table])}
+    for number, model in enumerate(table):
+        arrays[f"{number}.unit"] = np.array(model.unit)
+        for part in ("mean", "spread", "spectrum"):
+            arrays[f"{number}.{part}"] = getattr(model, part).astype(np.float16)
+    np.savez_compressed(path, **arrays)
+
+
+def load_table(path: str | Path) -> list[Fingerprint]:
+    """Read what `save_table` wrote.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            table = []
+            for number, name in enumerate(arrays["names"].tolist()):
+                mean, spread, spectrum = (
+                    arrays[f"{number}.{part}"].astype(np.float32) for part in ("mean", "spread", "spectrum")
+                )
+                unit = bool(arrays[f"{number}.unit"])
+                table.append(Fingerprint(name, len(mean), unit, mean, spread, spectrum))
+            return table
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is no table of fingerprints ({error}).") from error
+
+
+def shipped() -> list[Fingerprint]:
+    """Return the models that come with interlingua, measured by benchmarks/identify.py."""
+    return load_table(Path(str(files("interlingua") / "fingerprints.npz")))
