@@ -30,7 +30,7 @@ from interlingua.core.translator import load as load
 
 if TYPE_CHECKING:
     from interlingua._align import align as align
-    from interlingua._align_spaces import align_spaces as align_spaces
+    from interlingua._align import align_spaces as align_spaces
     from interlingua.evaluation import evaluate as evaluate
     from interlingua.sklearn import EmbeddingTranslator as EmbeddingTranslator
 
@@ -39,7 +39,7 @@ __version__ = version("interlingua")
 # What brings scikit-learn along is loaded on first use, so that importing interlingua stays quick.
 _LAZY = {
     "align": "interlingua._align",
-    "align_spaces": "interlingua._align_spaces",
+    "align_spaces": "interlingua._align",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
 }

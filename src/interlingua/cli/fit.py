@@ -33,7 +33,7 @@ def fit(
             metavar="NAME",
             help="auto takes ridge, the paired solution, where --pairs are plenty, otherwise linear, the unpaired "
             "one. adversarial is the paper's (extra: neural). To compare with: mini-vec2vec, centroids, self-learning, "
-            "adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation.",
+            "adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation, principal-axes.",
         ),
     ] = "auto",
     pairs: Annotated[

@@ -49,10 +49,10 @@ def check_method(name: str) -> None:
     Raises:
         InputError: there is no method of this name.
     """
-    from interlingua.aligners import METHODS
+    from interlingua.aligners import available_methods
 
-    if name not in METHODS:
-        raise InputError(f"There is no method {name!r}; choose from {', '.join(METHODS)}.")
+    if name not in available_methods():
+        raise InputError(f"There is no method {name!r}; choose from {', '.join(available_methods())}.")
 
 
 def training_settings(method: str, **given: Any) -> dict[str, Any]:
@@ -63,9 +63,9 @@ def training_settings(method: str, **given: Any) -> dict[str, Any]:
     """
     settings = {name: value for name, value in given.items() if value is not None}
     if method == "adversarial":
-        from interlingua.aligners import aligner
+        from interlingua.neural.aligner import Adversarial
 
-        aligner(method, **settings).settings()
+        Adversarial(**settings).settings()
     elif settings:
         option = {"folder": "run"}.get(next(iter(settings)), next(iter(settings)))
         raise InputError(f"--{option} belongs to --method adversarial; the method is {method}.")

@@ -33,7 +33,13 @@ def unit_rows(x: FloatArray) -> FloatArray:
 
 
 def check_matrix(
-    x: Any, name: str, *, min_rows: int = 1, width: int | None = None, varied: bool = False
+    x: Any,
+    name: str,
+    *,
+    min_rows: int = 1,
+    width: int | None = None,
+    varied: bool = False,
+    allow_zero_rows: bool = False,
 ) -> npt.NDArray[Any]:
     """Return ``x`` as an ndarray [n, d] that can be computed with, or refuse it.
 
@@ -45,6 +51,7 @@ def check_matrix(
         min_rows: fewest rows accepted.
         width: required number of columns, if any.
         varied: also refuse constant or duplicate-only rows.
+        allow_zero_rows: accept rows of zeros, which have no direction.
 
     Raises:
         InputError: wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
@@ -65,7 +72,7 @@ def check_matrix(
         raise InputError(f"{name} has shape {array.shape}; at least {min_rows} rows and 1 column are needed.")
     if width is not None and d != width:
         raise InputError(f"{name} has {d} columns; {width} are needed. Is it from another model?")
-    _check_rows(array, name)
+    _check_rows(array, name, allow_zero_rows=allow_zero_rows)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
@@ -73,7 +80,7 @@ def check_matrix(
     return array
 
 
-def _check_rows(array: npt.NDArray[Any], name: str) -> None:
+def _check_rows(array: npt.NDArray[Any], name: str, *, allow_zero_rows: bool) -> None:
     """Refuse NaN, infinity and all-zero rows, saying how many and which comes first."""
     bad, first_bad, zero, first_zero = 0, -1, 0, -1
     for block in row_blocks(len(array)):
@@ -95,7 +102,7 @@ def _check_rows(array: npt.NDArray[Any], name: str) -> None:
         raise InputError(
             f"{name}: {bad} of {n} rows hold NaN or infinity, the first is row {first_bad}. Remove them and try again."
         )
-    if zero:
+    if zero and not allow_zero_rows:
         raise InputError(
             f"{name}: {zero} of {n} rows are all zeros, the first is row {first_zero}; "
             "a zero vector has no direction. Remove them and try again."

@@ -26,14 +26,25 @@ class EmbeddingSpace:
         vectors: [n, d], float16, float32, float64 or integers; a memory map stays one. A torch tensor is read as numpy.
         ids: one identifier a row, carried along and never used to match rows.
         name: the encoder's name, or whatever tells this space from others in a report.
+        allow_zero_rows: accept rows of zeros. They have no direction, so only methods that compare positions rather
+            than directions can map them.
 
     Raises:
         InputError: wrong rank, NaN or infinity, zero rows, constant data, or ids of another length.
     """
 
-    def __init__(self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        vectors: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        name: str | None = None,
+        allow_zero_rows: bool = False,
+    ) -> None:
         label = name or "vectors"
-        self.vectors: npt.NDArray[Any] = check_matrix(_as_numpy(vectors), label, varied=True)
+        self.vectors: npt.NDArray[Any] = check_matrix(
+            _as_numpy(vectors), label, varied=True, allow_zero_rows=allow_zero_rows
+        )
         if ids is not None and len(ids) != len(self.vectors):
             raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id a row is needed.")
         self.ids = ids
