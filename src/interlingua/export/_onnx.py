@@ -13,7 +13,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import NORM_EPSILON, Network, NetworkMap, blocks
 from interlingua.core.translator import Translator
-from interlingua.export._parts import direction, fold, fresh, provenance
+from interlingua.export._parts import direction, fold, new_file, provenance
 
 # The first with LayerNormalization; every runtime since 2022 reads it.
 _OPSET, _IR_VERSION = 17, 8
@@ -52,8 +52,8 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
     model = graph.model(out, mapping.d_in, mapping.d_out)
     onnx.helper.set_model_props(model, provenance(translator, inverse=inverse))
     onnx.checker.check_model(model)
-    with fresh(path, suffix=".onnx") as place:
-        place.write_bytes(model.SerializeToString())
+    with new_file(path, ".onnx") as fresh:
+        fresh.write_bytes(model.SerializeToString())
     return path
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from interlingua.core.arrays import FloatArray
+from interlingua.core.atomic import atomic_file, atomic_folder
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.translator import Translator
@@ -62,30 +61,30 @@ def provenance(translator: Translator, *, inverse: bool) -> dict[str, str]:
     }
 
 
-@contextmanager
-def fresh(path: Path, *, suffix: str = "") -> Iterator[Path]:
-    """Yield a place beside ``path`` that takes its name at the end, and only then.
+def new_file(path: Path, suffix: str) -> AbstractContextManager[Path]:
+    """Return a context with a temporary file that becomes ``path`` when it ends.
 
     Raises:
-        OutputExistsError: ``path`` is there; exports replace nothing.
+        OutputExistsError: ``path`` exists.
         InputError: its name does not end in ``suffix``.
     """
-    if suffix and path.suffix.lower() != suffix:
+    if path.suffix.lower() != suffix:
         raise InputError(f"{path} has extension '{path.suffix}'; {suffix} is needed here.")
+    _prepare(path)
+    return atomic_file(path, overwrite=False)
+
+
+def new_folder(path: Path) -> AbstractContextManager[Path]:
+    """Return a context with an empty temporary folder that becomes ``path`` when it ends.
+
+    Raises:
+        OutputExistsError: ``path`` exists.
+    """
+    _prepare(path)
+    return atomic_folder(path)
+
+
+def _prepare(path: Path) -> None:
     if path.exists():
         raise OutputExistsError(f"{path} exists and an export replaces nothing; choose another name or remove it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{path.name}.tmp")
-    _remove(place)
-    try:
-        yield place
-        place.rename(path)
-    finally:
-        _remove(place)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
