@@ -55,9 +55,10 @@ class Network:
         return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
 
     def decode(self, z: npt.NDArray[Any], space: str) -> FloatArray:
-        """Return rows [n, d] of a space for latents [n, latent]."""
+        """Return rows [n, d] of a space for latents [n, latent]; computed in float32, or float64 for float64."""
         number = self._number(space)
-        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z)))
+        dtype = np.float64 if z.dtype == np.float64 else np.float32
+        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z, dtype)))
         return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
 
     def translate(self, x: npt.NDArray[Any], source: str, target: str) -> FloatArray:

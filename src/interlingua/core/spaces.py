@@ -33,7 +33,7 @@ class EmbeddingSpace:
 
     def __init__(self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None) -> None:
         label = name or "vectors"
-        self.vectors: npt.NDArray[Any] = check_matrix(_as_numpy(vectors), label, varied=True)
+        self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True)
         if ids is not None and len(ids) != len(self.vectors):
             raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id a row is needed.")
         self.ids = ids
@@ -76,13 +76,6 @@ class EmbeddingSpace:
 def as_space(vectors: Any, name: str) -> EmbeddingSpace:
     """Return ``vectors`` as an :class:`EmbeddingSpace`, which it may be already."""
     return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
-
-
-def _as_numpy(vectors: Any) -> Any:
-    # torch is never imported to find out: a tensor brings the method along.
-    if hasattr(vectors, "detach"):
-        return vectors.detach().cpu().numpy()
-    return vectors
 
 
 @dataclass(frozen=True, eq=False)
