@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from interlingua.core.arguments import check_flag
 from interlingua.core.arrays import IntArray
 from interlingua.core.errors import InterlinguaError
 from interlingua.core.maps import VectorMap
@@ -114,6 +115,7 @@ class Alignment:
         """
         from interlingua.core.translator import translator_of
 
+        check_flag(force, "force")
         if self.verdict.status is Status.FAILED and not force:
             raise AlignmentError(
                 "The fit failed, so its translator would be no better than chance: "

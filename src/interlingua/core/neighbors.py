@@ -7,11 +7,12 @@ No function holds a similarity matrix [n, m], except `csls`, whose result is one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_choice, check_count
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 from interlingua.core.backend import Array, largest, namespace
 from interlingua.core.errors import InputError
@@ -68,6 +69,8 @@ def nearest(
     Raises:
         InputError: the widths differ, or ``k`` is below 1, or no row is left.
     """
+    k = check_count(k, "k")
+    check_choice(metric, "metric", get_args(Metric))
     n, m = len(queries), len(rows)
     limit = m if exclude is None else m - 1
     if queries.shape[1:] != rows.shape[1:]:

@@ -156,6 +156,7 @@ class Translator:
             The address of the commit.
 
         Raises:
+            InputError: not a repository name, or no permission to write there.
             MissingExtraError: the extra ``hub`` is not installed.
         """
         with tempfile.TemporaryDirectory() as parent:
@@ -257,7 +258,7 @@ class NeuralTranslator(Translator):
         return _apply(z, lambda rows: self.network.decode(rows, space), widths, "latent", None)
 
     def _width(self, space: str) -> int:
-        if space not in self.spaces:
+        if not isinstance(space, str) or space not in self.spaces:
             raise InputError(f"There is no space {shown(space)} in this translator; it knows {', '.join(self.spaces)}.")
         return self.network.widths[space]
 

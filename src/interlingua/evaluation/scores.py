@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation.metrics import bootstrap_means, match_ranks, paired_cosine
@@ -189,6 +190,12 @@ def evaluate(
     Raises:
         InputError: the sides differ in rows, an argument is out of range, or a matrix cannot be used.
     """
+    for method in ("translate", "invert"):
+        if not callable(getattr(translator, method, None)):
+            raise InputError(
+                f"translator is {shown(translator)}, which has no method {method}(); pass alignment.translator() or "
+                "another object with translate() and invert()."
+            )
     source, target = getattr(source, "vectors", source), getattr(target, "vectors", target)
     source, target = check_matrix(source, "source", min_rows=2), check_matrix(target, "target", min_rows=2)
     n = len(source)
@@ -197,7 +204,8 @@ def evaluate(
             f"source has {n} rows and target {len(target)}; evaluation needs paired rows, row i of both being the "
             "same text. Pass the vectors of the same texts in the same order."
         )
-    ks, retrieval = _check_settings(pool, ks, retrieval, bootstrap)
+    pool, ks, retrieval, bootstrap = _check_settings(pool, ks, retrieval, bootstrap)
+    seed = check_count(seed, "seed")
 
     rng = np.random.default_rng(seed)
     pools = np.array_split(rng.permutation(n), -(-n // pool))
@@ -220,20 +228,24 @@ def evaluate(
 
 
 def _check_settings(
-    pool: int, ks: Sequence[int], retrieval: Sequence[str], bootstrap: int
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    if pool < 2:
+    pool: Any, ks: Any, retrieval: Any, bootstrap: Any
+) -> tuple[int, tuple[int, ...], tuple[str, ...], int]:
+    if check_count(pool, "pool", minimum=0) < 2:
         raise InputError(f"pool is {pool}; a pool needs at least 2 rows to rank. Pass pool=2 or more.")
-    if any(k < 1 for k in ks):
-        raise InputError(f"ks holds {min(ks)}; a top-k accuracy needs k >= 1. Pass positive numbers such as (1, 10).")
-    unknown = [kind for kind in retrieval if kind not in RETRIEVALS]
-    if unknown or not retrieval:
+    if isinstance(ks, str) or not isinstance(ks, Iterable):
+        raise InputError(f"ks is {shown(ks)}; a sequence of numbers such as (1, 10) is needed.")
+    ranks = [check_count(k, "a k of ks") for k in ks]
+    if 0 in ranks:
+        raise InputError("ks holds 0; a top-k accuracy needs k >= 1. Pass positive numbers such as (1, 10).")
+    kinds = () if isinstance(retrieval, str) or not isinstance(retrieval, Iterable) else tuple(retrieval)
+    if not kinds or not all(isinstance(kind, str) and kind in RETRIEVALS for kind in kinds):
         raise InputError(
-            f"retrieval is {tuple(retrieval)}; one or more of {RETRIEVALS} are needed. Pass retrieval=('plain',)."
+            f"retrieval is {shown(retrieval)}; one or more of {RETRIEVALS} are needed. Pass retrieval=('plain',)."
         )
-    if bootstrap < 0:
+    if isinstance(bootstrap, int) and bootstrap < 0:
         raise InputError(f"bootstrap is {bootstrap}; 0 or more resamples are needed. Pass 0 to leave intervals out.")
-    return tuple(sorted({1, *ks})), tuple(dict.fromkeys(retrieval))
+    draws = check_count(bootstrap, "bootstrap")
+    return int(pool), tuple(sorted({1, *ranks})), tuple(dict.fromkeys(kinds)), draws
 
 
 def _mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
@@ -43,7 +44,7 @@ def to_sentence_transformers(
         InputError: a network, which these modules cannot hold exactly; or an encoder of another kind or width.
         OutputExistsError: the folder is there.
     """
-    path, folded = Path(path), _folded(translator, inverse=inverse)
+    path, folded = check_path(path), _folded(translator, inverse=inverse)
     before = _Encoder(encoder) if encoder is not None else None
     if before is not None:
         before.check_width(folded.weight.shape[1])
@@ -87,7 +88,7 @@ def to_query_bridge(
         InputError: as `to_sentence_transformers`, for either encoder.
         OutputExistsError: the folder is there.
     """
-    path, folded = Path(path), _folded(translator, inverse=inverse)
+    path, folded = check_path(path), _folded(translator, inverse=inverse)
     asked, stored = _Encoder(queries), _Encoder(documents)
     asked.check_width(folded.weight.shape[1])
     stored.check_width(folded.weight.shape[0])
@@ -118,7 +119,7 @@ class _Encoder:
     """A saved sentence-transformers model as files; nothing of it is loaded or run."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = check_path(folder, "the encoder's folder")
         if not (self.folder / "modules.json").is_file():
             raise InputError(
                 f"{folder} is no sentence-transformers folder: modules.json is needed. "

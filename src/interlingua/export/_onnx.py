@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
@@ -40,7 +41,7 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
         OutputExistsError: the file is there.
         MissingExtraError: the extra ``onnx`` is not installed.
     """
-    path, mapping = Path(path), direction(translator, inverse=inverse)
+    path, mapping = check_path(path), direction(translator, inverse=inverse)
     onnx = require("onnx", "onnx")
     graph = _Graph()
     if isinstance(mapping, AffineMap):

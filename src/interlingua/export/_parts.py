@@ -1,4 +1,4 @@
-"""What every export needs: the chosen direction, its folded form, its provenance, and a place to write to."""
+"""Parts of every export: the chosen direction, its folded form, its provenance, and the output file or folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interlingua.core.arguments import check_flag, shown
 from interlingua.core.arrays import FloatArray
 from interlingua.core.atomic import atomic_file, atomic_folder
 from interlingua.core.errors import InputError, OutputExistsError
@@ -42,7 +43,14 @@ def fold(mapping: AffineMap) -> Folded:
 
 
 def direction(translator: Translator, *, inverse: bool) -> VectorMap:
-    """Return the map to export."""
+    """Return the map to export.
+
+    Raises:
+        InputError: ``translator`` is not a translator, or ``inverse`` not a flag.
+    """
+    if not isinstance(translator, Translator):
+        raise InputError(f"translator is {shown(translator)}; a Translator is needed, as interlingua.load returns it.")
+    check_flag(inverse, "inverse")
     return translator.backward if inverse else translator.forward
 
 
@@ -51,10 +59,10 @@ def provenance(translator: Translator, *, inverse: bool) -> dict[str, str]:
     card = translator.card
     ends = [str((card.get(side) or {}).get("name") or side) for side in ("source", "target")]
     verdict = card.get("verdict") or {}
-    here, there = reversed(ends) if inverse else ends
+    origin, destination = reversed(ends) if inverse else ends
     return {
-        "from": here,
-        "to": there,
+        "from": origin,
+        "to": destination,
         "method": str(card.get("method", "")),
         "verdict": str(verdict.get("status", "none")),
         "translator": translator.fingerprint(),
@@ -69,7 +77,7 @@ def new_file(path: Path, suffix: str) -> AbstractContextManager[Path]:
         InputError: its name does not end in ``suffix``.
     """
     if path.suffix.lower() != suffix:
-        raise InputError(f"{path} has extension '{path.suffix}'; {suffix} is needed here.")
+        raise InputError(f"{path} has extension '{path.suffix}'; {suffix} is needed.")
     _prepare(path)
     return atomic_file(path, overwrite=False)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import NetworkMap
@@ -40,7 +41,7 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
     """
     from safetensors.numpy import save_file
 
-    path, mapping = Path(path), direction(translator, inverse=inverse)
+    path, mapping = check_path(path), direction(translator, inverse=inverse)
     header = provenance(translator, inverse=inverse)
     if isinstance(mapping, AffineMap):
         folded = fold(mapping)
