@@ -20,6 +20,18 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 
+__all__ = [
+    "UNKNOWN",
+    "Candidate",
+    "Fingerprint",
+    "Identification",
+    "identify",
+    "load_table",
+    "save_table",
+    "shipped",
+    "value_grid",
+]
+
 UNKNOWN = "unknown"
 # Fewer rows leave too much noise in the means.
 MIN_ROWS = 50
@@ -52,6 +64,10 @@ class Fingerprint:
     mean: FloatArray
     spread: FloatArray
     spectrum: FloatArray
+
+    def __repr__(self) -> str:
+        """Return name and width."""
+        return f"Fingerprint({self.name or 'unnamed'}, d={self.d}, {'unit' if self.unit else 'varied'} norms)"
 
     @classmethod
     def of(cls, vectors: Any, name: str = "") -> Fingerprint:

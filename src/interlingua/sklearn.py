@@ -27,6 +27,8 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import SpaceProfile
 
+__all__ = ["EmbeddingTranslator"]
+
 _ON_FAILURE = ("raise", "warn", "ignore")
 _DIRECTIONS = 200
 _SCORED_ROWS = 5_000

@@ -12,6 +12,18 @@ import numpy.typing as npt
 
 from interlingua.core.errors import InputError, MissingExtraError
 
+__all__ = [
+    "BLOCK_ROWS",
+    "FloatArray",
+    "IntArray",
+    "as_array",
+    "check_matrix",
+    "require",
+    "row_blocks",
+    "surely_sound",
+    "unit_rows",
+]
+
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 

@@ -11,6 +11,8 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
+__all__ = ["agreement", "effective_rank", "hubness", "sliced_wasserstein"]
+
 _HUB_NEIGHBORS = 10
 
 

@@ -10,6 +10,8 @@ from interlingua.core.arguments import check_text
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
+__all__ = ["download", "model_card", "upload"]
+
 FILES = ("card.json", "translator.safetensors", "README.md")
 
 

@@ -14,6 +14,8 @@ from interlingua.core.arguments import check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = ["EmbeddingSpace", "SpaceProfile", "as_space"]
+
 _FINGERPRINT_ROWS = 256
 _PROFILE_WIDTH = 32
 # A row is foreign when a profile statistic leaves the fitted range widened by this share of its length.
@@ -100,6 +102,10 @@ class SpaceProfile:
     basis: FloatArray
     low: FloatArray
     high: FloatArray
+
+    def __repr__(self) -> str:
+        """Return the width of the space."""
+        return f"SpaceProfile(d={len(self.mean)})"
 
     @classmethod
     def of(cls, rows: FloatArray) -> SpaceProfile:

@@ -16,6 +16,8 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import mean_nearest_cosines
 
+__all__ = ["bootstrap_means", "match_ranks", "paired_cosine"]
+
 # Cosines closer than this count as equal. It is above the rounding error of a float32 dot product and far below any
 # relevant difference, so duplicates tie in whatever order BLAS sums their products.
 TIE = 1e-6

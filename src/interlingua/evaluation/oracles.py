@@ -21,6 +21,8 @@ from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation.metrics import paired_cosine
 
+__all__ = ["ACROSS_WIDTHS", "Oracle", "OracleScores", "couple", "match"]
+
 _SINKHORN = {"reg": 5e-2, "numItermax": 10_000}
 _GROMOV = {"epsilon": 5e-3, "max_iter": 10_000, "tol": 1e-9}
 

@@ -14,6 +14,16 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.errors import InputError
 from interlingua.evaluation.metrics import bootstrap_means, match_ranks, paired_cosine
 
+__all__ = [
+    "RETRIEVALS",
+    "DirectionScores",
+    "Evaluation",
+    "Interval",
+    "RetrievalScores",
+    "SupportsTranslation",
+    "evaluate",
+]
+
 RETRIEVALS = ("plain", "csls")
 
 
@@ -83,8 +93,8 @@ class DirectionScores:
             for a translator that only hits the right mean.
         retrieval: scores with the translation as the query and the real rows as candidates, by similarity
             (``plain``: cosine, ``csls``: hub-corrected).
-        reference: scores with the *real* row as the query and the translations as candidates. The vec2vec
-            reference implementation ranks this way round; use it to compare with published numbers.
+        reference: scores with the *real* row as the query and the translations as candidates, as the vec2vec
+            reference implementation ranks; use it to compare with published numbers.
         pool: rows in a pool (the largest, when pools differ by one row).
         n: rows evaluated.
     """
@@ -98,12 +108,12 @@ class DirectionScores:
 
     @property
     def top1(self) -> Interval:
-        """Top-1 accuracy of the first similarity asked for (``plain`` unless chosen otherwise)."""
+        """Top-1 accuracy by the first similarity of ``retrieval``."""
         return next(iter(self.retrieval.values())).top1
 
     @property
     def mean_rank(self) -> Interval:
-        """Mean rank by the first similarity asked for (``plain`` unless chosen otherwise)."""
+        """Mean rank by the first similarity of ``retrieval``."""
         return next(iter(self.retrieval.values())).mean_rank
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,7 +145,7 @@ class Evaluation:
     Attributes:
         forward: translations of the source against the real target.
         backward: inversions of the target against the real source.
-        pool: rows in a pool actually used, at most the number asked for.
+        pool: rows in a pool, at most the ``pool`` of `evaluate`.
         n: rows evaluated.
         seed: seed of the pools and the bootstrap.
     """
@@ -145,6 +155,15 @@ class Evaluation:
     pool: int
     n: int
     seed: int
+
+    def __repr__(self) -> str:
+        """Return the main scores of both directions on one line."""
+        directions = (
+            f"{name}: top-1 {scores.top1.value:.3f}, mean rank {scores.mean_rank.value:.1f}, "
+            f"cosine {scores.cosine.value:.3f}"
+            for name, scores in (("forward", self.forward), ("backward", self.backward))
+        )
+        return f"Evaluation({'; '.join(directions)}; pools of {self.pool}, {self.n} rows)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object with both directions."""
