@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
 from interlingua.core.alignment import Status
+from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.criteria import sliced_wasserstein
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import EmbeddingSpace
+
+__all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
 _DIRECTIONS = 200
@@ -92,14 +96,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Warns:
             ConvergenceWarning: the verdict is ``failed`` and ``on_failure="warn"``.
         """
-        if self.on_failure not in _ON_FAILURE:
-            raise InputError(f"on_failure is {self.on_failure!r}; choose from {', '.join(_ON_FAILURE)}.")
+        check_choice(self.on_failure, "on_failure", _ON_FAILURE)
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. "
                 "Pass vectors of the target space; their rows need not match those of X."
             )
-        source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
+        with _input_errors():
+            source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
         target = _as_target(y, ensure_min_samples=2)
         sides = {"source": source, "target": target}
         seed = self._seed()
@@ -127,7 +131,8 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Floats keep their dtype, integers give float64, as everywhere in scikit-learn.
         """
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
+        with _input_errors():
+            rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
         return _apply(rows, self.translator_.forward, self.translator_.translate)
 
     def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -158,8 +163,12 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self.translator_.d_target
 
     def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
+        if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
             return int(self.random_state)
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            raise InputError(
+                f"random_state is {shown(self.random_state)}; a whole number, a RandomState or None is needed."
+            )
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def __sklearn_tags__(self) -> Any:
@@ -178,8 +187,18 @@ def _apply(
     return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
 
 
+@contextmanager
+def _input_errors() -> Iterator[None]:
+    """Turn a `ValueError` of scikit-learn's checks into an `InputError`; its protocol asks for their `TypeError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:
-    rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
+    with _input_errors():
+        rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
     return np.asarray(rows[:, None] if rows.ndim == 1 else rows)
 
 

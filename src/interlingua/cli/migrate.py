@@ -129,7 +129,7 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
 def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_json: bool) -> None:
     """Fit on samples of two stores and save the translator; a failed verdict ends the command."""
     import interlingua
-    from interlingua.core.translator import check_destination
+    from interlingua.core.storage import check_destination
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
 

@@ -12,6 +12,18 @@ import numpy.typing as npt
 
 from interlingua.core.errors import InputError, MissingExtraError
 
+__all__ = [
+    "BLOCK_ROWS",
+    "FloatArray",
+    "IntArray",
+    "as_array",
+    "check_matrix",
+    "require",
+    "row_blocks",
+    "surely_sound",
+    "unit_rows",
+]
+
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -32,6 +44,32 @@ def unit_rows(x: FloatArray) -> FloatArray:
     return np.asarray(x / norms[:, None])
 
 
+def as_array(x: Any, name: str) -> npt.NDArray[Any]:
+    """Return ``x`` as an ndarray: arrays, nested lists, data frames, and torch tensors of any device, with gradients.
+
+    Args:
+        x: array-like; bfloat16 tensors, which NumPy has no type for, become float32.
+        name: the argument's name, for the message.
+
+    Raises:
+        InputError: rows of different lengths, or an object that cannot be read as an array.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    try:
+        # A tensor brings this method along, so torch is never imported to recognize one.
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+        return np.asarray(x)
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{name} cannot be read as an array ({reason}). "
+            "Pass a numeric matrix of shape [n, d], with rows of one length."
+        ) from error
+
+
 def check_matrix(
     x: Any,
     name: str,
@@ -46,7 +84,7 @@ def check_matrix(
     The array is not copied and its dtype is kept, so a memory map stays one.
 
     Args:
-        x: array-like of rank 2 with a real numeric dtype.
+        x: array-like of rank 2 with a real numeric dtype, as `as_array` reads it.
         name: the argument's name, for the message.
         min_rows: fewest rows accepted.
         width: required number of columns, if any.
@@ -54,9 +92,9 @@ def check_matrix(
         allow_zero_rows: accept rows of zeros, which have no direction.
 
     Raises:
-        InputError: wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
+        InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
     """
-    array = x if isinstance(x, np.ndarray) else np.asarray(x)
+    array = as_array(x, name)
     if array.dtype == object or array.dtype.kind not in "fiu":
         raise InputError(
             f"{name} has dtype {array.dtype}; real numbers are needed. "

@@ -5,6 +5,16 @@ Every message says what arrived, what was needed and what to do about it.
 
 from __future__ import annotations
 
+__all__ = [
+    "InputError",
+    "InputWarning",
+    "InterlinguaError",
+    "MissingExtraError",
+    "OutputExistsError",
+    "SpaceMismatchWarning",
+    "TrainingError",
+]
+
 
 class InterlinguaError(Exception):
     """Base class of every error raised on purpose by interlingua."""

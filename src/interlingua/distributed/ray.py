@@ -6,7 +6,6 @@ that dies takes its part along and nothing else, and Ray gives the part to anoth
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlingua.core.arrays import require
+from interlingua.core.atomic import atomic_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -96,27 +96,20 @@ def translate_with_ray(
     started = time.perf_counter()
     data.DataContext.get_current().enable_progress_bars = False
     parts = parts_of(source, workers or int(ray.cluster_resources().get("CPU", 1)))
-    fresh = out.with_name(f".tmp.{out.name}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
     try:
-        settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
-        done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
-            _translate_parts,
-            batch_size=None,
-            fn_kwargs={**settings, "parts": parts, "out": str(fresh), "batch_rows": batch_rows},
-            compute=data.TaskPoolStrategy(size=workers),
-            num_cpus=1,
-        )
-        written = [Written(**row) for row in done.take_all()]
-        finish(fresh, written)
+        with atomic_folder(out) as fresh:
+            settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
+            done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
+                _translate_parts,
+                batch_size=None,
+                fn_kwargs={**settings, "parts": parts, "out": str(fresh), "batch_rows": batch_rows},
+                compute=data.TaskPoolStrategy(size=workers),
+                num_cpus=1,
+            )
+            written = [Written(**row) for row in done.take_all()]
+            finish(fresh, written)
     except ray.exceptions.RayError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         raise InterlinguaError(f"{source} could not be translated: {_cause(error)}") from error
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    fresh.rename(out)
     seconds = round(started - start, 2), round(time.perf_counter() - started, 2)
     return Distributed(str(out), sum(part.rows for part in written), len(parts), *seconds)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import atomic_folder, remove_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.stores._pages import borrow, first_line, give_back
 from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
@@ -129,12 +129,9 @@ class EdgeStore(Store):
                 self._shard.opened.update(operation)
                 self._shard.opened.flush()
                 return
-            # Moved into its place when complete: opening half a shard would fail.
-            fresh = self._folder.with_name(f".tmp.{self._folder.name}")
-            shutil.rmtree(fresh, ignore_errors=True)
             vectors = {self._vector: self._edge.EdgeVectorParams(spec.d, distance)}
-            self._edge.EdgeShard.create(str(fresh), self._edge.EdgeConfig(vectors=vectors)).close()
-            fresh.rename(self._folder)
+            with atomic_folder(self._folder) as fresh:  # opening half a shard would fail
+                self._edge.EdgeShard.create(str(fresh), self._edge.EdgeConfig(vectors=vectors)).close()
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Remember whether points are written or a vector of theirs."""
@@ -180,11 +177,7 @@ class EdgeStore(Store):
                 self._shard.opened.flush()
             elif not beside and self._shard.there:
                 self._shard.close()
-                # Renamed first, so that a crash leaves the whole of it or nothing under its name.
-                gone = self._folder.with_name(f".tmp.{self._folder.name}")
-                shutil.rmtree(gone, ignore_errors=True)
-                self._folder.rename(gone)
-                shutil.rmtree(gone)
+                remove_folder(self._folder)
 
     def close(self) -> None:
         """Close the shard, once nobody else in this process uses it."""

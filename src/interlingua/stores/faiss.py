@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
@@ -121,14 +122,11 @@ class FaissStore(Store):
             index.add_with_ids(
                 np.ascontiguousarray(records.vectors, np.float32), records.ids.to_numpy().astype(np.int64)
             )
-        fresh = self._path.with_name(f".{self._path.name}.tmp")
         try:
-            faiss.write_index(index, str(fresh))
-            fresh.replace(self._path)
+            with atomic_file(self._path) as fresh:
+                faiss.write_index(index, str(fresh))
         except RuntimeError as error:
             raise OSError(f"{self._path} cannot be written: {error}") from error
-        finally:
-            fresh.unlink(missing_ok=True)
         self._spool.drop()
 
     def drop(self, *, beside: bool = False) -> None:
