@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
-from interlingua.io import EXTENSIONS, Batch, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io import EXTENSIONS, Records, VectorFile, VectorWriter, create_writer, open_vectors
 
 ALL = sorted(EXTENSIONS)
 SETTINGS = {"input": "abc", "translator": "def"}
@@ -51,7 +51,7 @@ def interrupt(writer: VectorWriter, like: VectorFile, stop: int, error: BaseExce
         raise error
 
 
-def write_all(writer: VectorWriter, *pieces: tuple[Any, Batch | None]) -> None:
+def write_all(writer: VectorWriter, *pieces: tuple[Any, Records | None]) -> None:
     with writer:
         for vectors, batch in pieces:
             writer.write(vectors, batch)
@@ -264,9 +264,9 @@ def test_int8_values_beyond_the_scale_are_refused(tmp_path: Path) -> None:
 
 def test_columns_stay_the_same_from_batch_to_batch(tmp_path: Path, numbered: VectorFile) -> None:
     batch = next(numbered.batches(10))
-    without = Batch(batch.vectors, None, batch.payload, 0)
-    renamed = Batch(batch.vectors, batch.ids, pa.table({"month": np.arange(10)}), 0)
-    short = Batch(batch.vectors, pa.array(range(5)), None, 0)
+    without = Records(None, batch.vectors, batch.payload)
+    renamed = Records(batch.ids, batch.vectors, pa.table({"month": np.arange(10)}))
+    short = Records(pa.array(range(5)), batch.vectors)
     for other, message in (
         (None, r"rows came without the columns \['id', 'year'\]; pass their batch too"),
         (without, "columns changed between batches"),
@@ -283,7 +283,7 @@ def test_nulls_are_not_made_up_for_by_arrays(tmp_path: Path, extension: str) -> 
     table = pa.table({"year": [1, None]})
     x = np.ones((2, 2), np.float32)
     with create_writer(tmp_path / "a.parquet", d=2, dtype="float32") as writer:
-        writer.write(x, Batch(x, None, table, 0))
+        writer.write(x, Records(None, x, table))
     like = open_vectors(tmp_path / "a.parquet")
     writer = create_writer(tmp_path / f"b{extension}", d=2, dtype="float32", like=like)
     with pytest.raises(InputError, match=f"column 'year' has 1 nulls, which {extension} arrays cannot hold"):
@@ -315,9 +315,9 @@ def test_a_full_disk_leaves_whole_batches_only(
 def test_columns_the_model_lacks_are_kept_or_named_but_not_lost(tmp_path: Path, source: VectorFile) -> None:
     x = source.vectors()
     with begin(tmp_path / "a.jsonl", source) as writer:
-        writer.write(x, Batch(x, pa.array(range(100)), None, 0))
+        writer.write(x, Records(pa.array(range(100)), x))
     ids = open_vectors(tmp_path / "a.jsonl").ids()
     assert ids is not None
     assert ids.to_pylist() == list(range(100))
     with pytest.warns(InputWarning, match="cannot hold ids 'id'"), begin(tmp_path / "a.npy", source) as writer:
-        writer.write(x, Batch(x, pa.array(range(100)), None, 0))
+        writer.write(x, Records(pa.array(range(100)), x))

@@ -12,7 +12,7 @@ import pytest
 
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores import Records, Spec, Store, open_store
-from interlingua.stores._records import from_documents, same_payload
+from interlingua.stores._documents import from_documents, same_payload
 
 N, D = 230, 12
 Open = Callable[[str], Store]

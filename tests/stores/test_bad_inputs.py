@@ -20,8 +20,8 @@ import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import Records, Store, open_store
+from interlingua.stores._documents import from_documents
 from interlingua.stores._journal import Journal
-from interlingua.stores._records import from_documents
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
@@ -295,7 +295,7 @@ def table_without_ids(place: Place) -> Made:
     return place.duck(f"v float[{D_IN}]", f"select {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("1 vectors are null")
+@case("the row with id 1 of column 'v' is null")
 def null_vector_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", "values (1, null)"), place.at("new.parquet"), {}
 

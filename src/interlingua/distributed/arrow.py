@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
+from interlingua.core.records import is_list, to_column, to_matrix
 from interlingua.core.translator import Translator
 from interlingua.io._checks import choose_vectors
 
@@ -48,7 +49,7 @@ def translate_batches(
     for batch in batches:
         name = _vectors(batch.schema, column)
         place = batch.schema.get_field_index(name)
-        rows = _matrix(batch.column(place), name)
+        rows = to_matrix(batch.column(place), name, "The batch")
         widths = translator.d_source, translator.d_target
         wanted, width = widths[::-1] if inverse else widths
         if len(rows):  # before it is filled up, so that what is counted is there
@@ -56,7 +57,7 @@ def translate_batches(
         out = np.empty((len(rows), width), rows.dtype)
         for block in row_blocks(len(rows), _BLOCK_ROWS):
             out[block] = convert(_filled(rows[block]))[: block.stop - block.start]
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(out).reshape(-1)), width)
+        lists = to_column(out)
         field = pa.field(name, lists.type, metadata=batch.schema.field(place).metadata)
         columns = [*batch.columns[:place], lists, *batch.columns[place + 1 :]]
         yield pa.RecordBatch.from_arrays(columns, schema=batch.schema.set(place, field))
@@ -69,23 +70,8 @@ def _filled(rows: FloatArray) -> FloatArray:
 
 
 def _vectors(schema: pa.Schema, asked: str | None) -> str:
-    usable = [f.name for f in schema if _is_list(f.type) and pa.types.is_floating(f.type.value_type)]
+    usable = [f.name for f in schema if is_list(f.type) and pa.types.is_floating(f.type.value_type)]
     name = choose_vectors(usable, schema.names, asked, "column", Path("batch"))
     if name not in usable:
         raise InputError(f"Column {name!r} holds {schema.field(name).type}; lists of floating-point values are needed.")
     return name
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _matrix(column: pa.Array, name: str) -> FloatArray:
-    values = column.flatten()
-    if column.null_count or values.null_count:
-        raise InputError(f"Column {name!r} holds null vectors or values; every row needs a whole one. Drop such rows.")
-    rows = len(column)
-    widths = np.unique(np.asarray(column.value_lengths()))
-    if len(widths) > 1:
-        raise InputError(f"Column {name!r} holds vectors of {widths[0]} to {widths[-1]} values; all need one width.")
-    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(rows, int(widths[0]) if rows else 0)

@@ -13,7 +13,7 @@ A column or array named ``id``, ``ids`` or ``_id`` holds the ids unless ``id_col
 ``q`` stands for ``q * scale`` and is handed out as float32. Numbers in JSON are handed out as float32.
 """
 
-from interlingua.io._files import Batch as Batch
+from interlingua.core.records import Records as Records
 from interlingua.io._files import VectorFile as VectorFile
 from interlingua.io._files import open_vectors as open_vectors
 from interlingua.io._formats import EXTENSIONS as EXTENSIONS
@@ -24,7 +24,7 @@ from interlingua.io._writer import create_writer as create_writer
 
 __all__ = [
     "EXTENSIONS",
-    "Batch",
+    "Records",
     "VectorFile",
     "VectorWriter",
     "create_writer",

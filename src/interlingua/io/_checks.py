@@ -9,43 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, surely_sound
 from interlingua.core.errors import InputError
 from interlingua.io._formats import FLOATS, INT8
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
 ID_NAMES = ("id", "ids", "_id")
-
-
-class RowCheck:
-    """Counts, over consecutive blocks of rows, those that have no direction, and where the first is."""
-
-    def __init__(self) -> None:
-        self._rows = 0
-        self._found = {"hold NaN or infinity": [0, -1], "are all zeros, and a zero vector has no direction": [0, -1]}
-
-    def add(self, vectors: FloatArray) -> bool:
-        """Look at the next rows [b, d] and return whether any was bad so far."""
-        if not surely_sound(vectors):
-            bad = (~np.isfinite(vectors).all(axis=1), ~vectors.any(axis=1))
-            for tally, rows in zip(self._found.values(), bad, strict=True):
-                if rows.any():
-                    tally[1] = tally[1] if tally[0] else self._rows + int(rows.argmax())
-                    tally[0] += int(rows.sum())
-        self._rows += len(vectors)
-        return any(count for count, _ in self._found.values())
-
-    def refuse(self, path: Path) -> None:
-        """Refuse the rows seen if any was bad.
-
-        Raises:
-            InputError: how many rows of how many, which is the first, and why.
-        """
-        for what, (count, first) in self._found.items():
-            if count:
-                raise InputError(
-                    f"{path}: {count} of {self._rows} rows {what}; the first is row {first}. Remove them and try again."
-                )
 
 
 def check_stored(dtype: np.dtype[Any], name: str, path: Path) -> np.dtype[Any]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import BLOCK_ROWS, FloatArray
+from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
-from interlingua.io._checks import RowCheck, check_scale
+from interlingua.core.records import Records
+from interlingua.io._checks import check_scale
 from interlingua.io._formats import INT8, AnyArray, Request, Source, find_format
 
 if TYPE_CHECKING:
@@ -22,23 +22,6 @@ if TYPE_CHECKING:
 
 _SAMPLES = 64
 _SAMPLE_BYTES = 65_536
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Consecutive rows of a file.
-
-    Attributes:
-        vectors: [b, d], floating point; may be a read-only view of the file.
-        ids: b ids, or ``None`` when the file has none.
-        payload: b rows of the other columns, or ``None`` when the file has none.
-        start: index of the first row in the file.
-    """
-
-    vectors: FloatArray
-    ids: pa.Array | None
-    payload: pa.Table | None
-    start: int
 
 
 class VectorFile:
@@ -110,7 +93,7 @@ class VectorFile:
         seen.refuse(self.path)
         self._checked = True
 
-    def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+    def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Records]:
         """Yield the rows from ``start`` to ``stop`` in order, at most ``size`` at a time.
 
         Every batch is checked; call `check` first to refuse a bad file before the first batch.
@@ -158,7 +141,7 @@ class VectorFile:
         """Return all ids in row order, or ``None`` when the file has none."""
         return self._source.ids()
 
-    def _batches(self, size: int, start: int, stop: int) -> Iterator[Batch]:
+    def _batches(self, size: int, start: int, stop: int) -> Iterator[Records]:
         row = start
         for stored, side in self._source.blocks(start, stop, size, side=True):
             vectors = self._floating(stored)
@@ -169,7 +152,7 @@ class VectorFile:
                 if self.id_name is not None:
                     ids = side.column(self.id_name).combine_chunks()
                 payload = side.select(list(self.names)) if self.names else None
-            yield Batch(vectors, ids, payload, row)
+            yield Records(ids, vectors, payload, row)
             row += len(vectors)
         if row != stop:
             raise InputError(f"{self.path}: {row} rows could be read and {stop} were announced; it is truncated.")

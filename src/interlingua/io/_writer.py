@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.records import Records
+from interlingua.io._checkpoint import Journal, lock, partial_folder, start_journal, sync, sync_folder
 from interlingua.io._checks import check_scale
-from interlingua.io._files import Batch, VectorFile
+from interlingua.io._files import VectorFile
 from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format
-from interlingua.io._journal import Journal, lock, partial_folder, start_journal, sync, sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +73,7 @@ class VectorWriter:
         """Rows written so far; after resuming, how many to skip before going on."""
         return self._journal.rows
 
-    def write(self, vectors: npt.ArrayLike, batch: Batch | None = None) -> None:
+    def write(self, vectors: npt.ArrayLike, batch: Records | None = None) -> None:
         """Append rows.
 
         Args:
@@ -208,7 +209,7 @@ class VectorWriter:
             )
         return rows.astype(output.dtype, copy=False)
 
-    def _side(self, batch: Batch, rows: int) -> pa.Table | None:
+    def _side(self, batch: Records, rows: int) -> pa.Table | None:
         import pyarrow as pa
 
         columns, fields = [], []

@@ -16,6 +16,7 @@
 Secrets come from the environment: ``PGPASSWORD``, ``QDRANT_API_KEY``, ``CHROMA_TOKEN``, ``MILVUS_TOKEN``.
 """
 
+from interlingua.core.records import Records as Records
 from interlingua.stores._open import SCHEMES as SCHEMES
 from interlingua.stores._open import open_store as open_store
 from interlingua.stores._protocol import Capabilities as Capabilities
@@ -23,6 +24,5 @@ from interlingua.stores._protocol import Hits as Hits
 from interlingua.stores._protocol import Spec as Spec
 from interlingua.stores._protocol import Store as Store
 from interlingua.stores._protocol import StoreInfo as StoreInfo
-from interlingua.stores._records import Records as Records
 
 __all__ = ["SCHEMES", "Capabilities", "Hits", "Records", "Spec", "Store", "StoreInfo", "open_store"]

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.records import Records
+from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Hits, Metric
-from interlingua.stores._records import Records, from_documents
 
 DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
 # The larger, the further away.

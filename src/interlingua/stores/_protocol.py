@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.stores._records import Records
+from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
 
 Metric = Literal["cosine", "dot", "l2"]
@@ -45,7 +45,7 @@ class Capabilities:
     rows_per_second: int = 5_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoreInfo:
     """What a collection was found to hold.
 

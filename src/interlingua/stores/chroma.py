@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, first_line, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, from_documents, to_documents
 from interlingua.stores._url import StoreURL
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
@@ -51,7 +52,7 @@ class ChromaStore(Store):
         if not url.host and not Path(url.path).parent.is_dir():
             raise InputError(f"The folder {Path(url.path).parent} does not exist; create it or choose another.")
         with self._errors("cannot be opened"):
-            self._client = borrow(self._key, connect)
+            self._client = acquire(self._key, connect)
 
     def exists(self) -> bool:
         """Return whether the collection is there."""
@@ -70,7 +71,14 @@ class ChromaStore(Store):
             first = self._records(collection.get(limit=256, include=_INCLUDED))
         metric = next((name for name, known in _SPACES.items() if known == space), None)
         schema = None if first.payload is None else first.payload.schema
-        return StoreInfo(count, first.vectors.shape[1], metric, is_unit(first.vectors), pa.string(), schema)
+        return StoreInfo(
+            count=count,
+            d=first.vectors.shape[1],
+            metric=metric,
+            normalized=is_unit(first.vectors),
+            id_type=pa.string(),
+            schema=schema,
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """List the ids once and read them in order; paging by offset would be quadratic. The cursor is the last id."""
@@ -135,7 +143,7 @@ class ChromaStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        give_back(self._key, lambda client: client.close())
+        release(self._key, lambda client: client.close())
 
     def _open(self) -> Any:
         if not self.exists():

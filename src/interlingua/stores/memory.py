@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
 _DEFAULT = "vector"
@@ -63,13 +63,13 @@ class MemoryStore(Store):
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         first = np.stack(list(vectors.rows.values())[:256])
         return StoreInfo(
-            len(vectors.rows),
-            vectors.d,
-            vectors.metric,
-            is_unit(first),
-            collection.id_type,
-            collection.schema,
-            self._vector,
+            count=len(vectors.rows),
+            d=vectors.d,
+            metric=vectors.metric,
+            normalized=is_unit(first),
+            id_type=collection.id_type,
+            schema=collection.schema,
+            vector_name=self._vector,
         )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:

@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.stores._documents import same_payload
 from interlingua.stores._journal import Journal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, to_text
-from interlingua.stores._records import Records, same_payload
 from interlingua.stores.planning import Options, Plan, estimate, plan, refuse_same, spec_of
 
 _SAMPLE = 256

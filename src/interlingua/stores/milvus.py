@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, release
+from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, from_documents, to_documents
 from interlingua.stores._url import StoreURL
 
 _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
@@ -47,7 +48,7 @@ class MilvusStore(Store):
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()))
         with self._errors("cannot be opened"):
-            self._client = borrow(self._key, lambda: self._milvus.MilvusClient(address, token=token))
+            self._client = acquire(self._key, lambda: self._milvus.MilvusClient(address, token=token))
 
     def exists(self) -> bool:
         """Return whether the collection is there."""
@@ -69,7 +70,15 @@ class MilvusStore(Store):
         metric = next((known for known, label in _METRICS.items() if label == found), None)
         first = next(self.scan(256))[0]
         schema = None if first.payload is None else first.payload.schema
-        return StoreInfo(count, d, metric, is_unit(first.vectors), first.ids.type, schema, name)
+        return StoreInfo(
+            count=count,
+            d=d,
+            metric=metric,
+            normalized=is_unit(first.vectors),
+            id_type=first.ids.type,
+            schema=schema,
+            vector_name=name,
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the primary key, which is the cursor."""
@@ -185,7 +194,7 @@ class MilvusStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        give_back(self._key, lambda client: client.close())
+        release(self._key, lambda client: client.close())
 
     def _load(self) -> None:
         # Without an index there is nothing to load, and Lite reads all the same.

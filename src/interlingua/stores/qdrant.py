@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, first_line, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._documents import to_documents
 from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, to_documents
 from interlingua.stores._url import StoreURL
 
 _REQUEST_ROWS = 256
@@ -55,7 +56,7 @@ class QdrantStore(Store):
                 return qdrant.QdrantClient(path=url.path)
 
         with self._errors("cannot be opened"):
-            self._client = borrow(self._key, connect)
+            self._client = acquire(self._key, connect)
 
     def exists(self) -> bool:
         """Return whether the vector is there."""
@@ -75,10 +76,14 @@ class QdrantStore(Store):
         if found.multivector_config:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
         first = next(self.scan(256))[0]
-        metric = metric_of(found.distance.value)
-        schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
-            count, found.size, metric, is_unit(first.vectors), first.ids.type, schema, self._vector or None
+            count=count,
+            d=found.size,
+            metric=metric_of(found.distance.value),
+            normalized=is_unit(first.vectors),
+            id_type=first.ids.type,
+            schema=None if first.payload is None else first.payload.schema,
+            vector_name=self._vector or None,
         )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
@@ -193,7 +198,7 @@ class QdrantStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        give_back(self._key, lambda client: client.close())
+        release(self._key, lambda client: client.close())
 
     @property
     def _asked(self) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.records import sample_vectors
 from interlingua.stores._protocol import Store
 
 _PAGE_ROWS = 4_096
@@ -27,16 +28,8 @@ def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) 
     """
     rng = np.random.default_rng(seed)
     count = store.info().count if pool is None else min(pool, store.info().count)
-    picked = np.sort(rng.choice(count, min(rows, count), replace=False))
-    parts, start = [], 0
     with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
-        for records, _ in pages:
-            inside = slice(*np.searchsorted(picked, (start, start + len(records))))
-            parts.append(np.asarray(records.vectors[picked[inside] - start], np.float32))
-            start += len(records)
-            if start > picked[-1]:
-                break
-    drawn = np.concatenate(parts)
+        drawn = np.asarray(sample_vectors((records for records, _ in pages), count, rows, rng), np.float32)
     if not np.isfinite(drawn).all():
         raise InputError(f"{store.url} holds NaN or infinity; remove such rows and try again.")
     return np.asarray(drawn[rng.permutation(len(drawn))])

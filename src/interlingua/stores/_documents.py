@@ -2,96 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.records import is_marked_json, json_field
 
 # Documents of stores without a schema travel in one text column of this name, as JSON with sorted keys.
 JSON_COLUMN = "payload_json"
-# Marks a text column whose values are JSON.
-_JSON_MARK = {b"interlingua.json": b"1"}
-
-
-@dataclass(frozen=True, eq=False)
-class Records:
-    """Rows of a collection.
-
-    Attributes:
-        ids: b ids, integers or text.
-        vectors: [b, d], floating point.
-        payload: b rows of everything else, or ``None`` when there is nothing else.
-    """
-
-    ids: pa.Array
-    vectors: FloatArray
-    payload: pa.Table | None = None
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.ids)
-
-    def rows(self, start: int, stop: int | None = None) -> Records:
-        """Return the rows from ``start`` to before ``stop``."""
-        stop = len(self) if stop is None else stop
-        payload = None if self.payload is None else self.payload.slice(start, stop - start)
-        return Records(self.ids.slice(start, stop - start), self.vectors[start:stop], payload)
-
-    def take(self, order: Sequence[int]) -> Records:
-        """Return the rows at these positions, in this order."""
-        picked = pa.array(order, pa.int64())
-        payload = None if self.payload is None else self.payload.take(picked)
-        return Records(self.ids.take(picked), self.vectors[np.asarray(order, np.int64)], payload)
-
-    def in_order_of(self, ids: pa.Array, where: str) -> Records:
-        """Return one row for each of ``ids``, in that order.
-
-        Raises:
-            InputError: an id is not among the rows.
-        """
-        position = {value: row for row, value in enumerate(self.ids.to_pylist())}
-        wanted = ids.to_pylist()
-        missing = [value for value in wanted if value not in position]
-        if missing:
-            raise InputError(
-                f"{where}: {len(missing)} of {len(wanted)} ids are not there, the first is {missing[0]!r}. "
-                "Were rows deleted in the meantime?"
-            )
-        return self.take([position[value] for value in wanted])
-
-    def digest(self) -> str:
-        """Return 16 hex digits bound to every id, vector and payload value."""
-        digest = hashlib.blake2b(np.ascontiguousarray(self.vectors).tobytes(), digest_size=8)
-        table = pa.table({"": self.ids}) if self.payload is None else self.payload.append_column("", self.ids)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
-            # Taking every row lays the buffers out anew: a slice of a longer page has the bytes of its own rows only.
-            every = pa.array(range(len(table)), pa.int64())
-            writer.write_table(table.replace_schema_metadata().take(every).combine_chunks())
-        digest.update(sink.getvalue())
-        return digest.hexdigest()
-
-
-def json_field(name: str) -> pa.Field:
-    """Return the field of a text column that holds JSON."""
-    return pa.field(name, pa.string(), metadata=_JSON_MARK)
 
 
 def is_json(field: pa.Field) -> bool:
-    """Return whether a column holds JSON as text."""
-    marked = (field.metadata or {}).keys() >= _JSON_MARK.keys()
-    return pa.types.is_string(field.type) and (marked or field.name == JSON_COLUMN)
+    """Return whether a column holds JSON as text; a store that loses the mark of a column keeps its name."""
+    return bool(pa.types.is_string(field.type) and (is_marked_json(field) or field.name == JSON_COLUMN))
 
 
 def from_documents(documents: Sequence[dict[str, Any]]) -> pa.Table:
