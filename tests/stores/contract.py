@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.stores import Records, Spec, Store, open_store
+from interlingua.stores import STORES, Records, Spec, Store, open_store
 from interlingua.stores._documents import from_documents, same_payload
 
 N, D = 230, 12
@@ -53,8 +53,9 @@ def uuids(n: int) -> list[str]:
 
 
 class StoreContract:
-    """Claims about any store; subclasses give `url` and, where the store wants it, other ids and payload."""
+    """Claims about any store; subclasses give `scheme`, `url` and, where the store needs it, other ids and payload."""
 
+    scheme: ClassVar[str]
     nested: ClassVar[bool] = True
     beside: ClassVar[str] = "second"
     hostile: ClassVar[str] = 'it\'s "a" %25 ; DROP TABLE t; --'
@@ -124,6 +125,11 @@ class StoreContract:
         parts = [records for records, _ in store.scan(size)]
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
         return Records(pa.concat_arrays([p.ids for p in parts]), np.concatenate([p.vectors for p in parts]), payload)
+
+    def test_the_adapter_is_the_one_of_its_registry_row(self, opened: Open) -> None:
+        store = opened("probe")
+        assert type(store) is STORES[self.scheme].load()
+        assert store.url.scheme == self.scheme
 
     def test_rows_come_back_unchanged(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records)

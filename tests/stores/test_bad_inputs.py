@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError
-from interlingua.stores import Records, Store, open_store
+from interlingua.stores import STORES, Records, Store, open_store
 from interlingua.stores._documents import from_documents
 from interlingua.stores._journal import Journal
 from interlingua.stores.memory import _DATABASES, MemoryStore
@@ -113,7 +113,11 @@ address("no_address", "", "is empty; a path or a URL")
 address("unknown_scheme", "mongodb://host/db#t", "mongodb:// is no store")
 address("python_as_scheme", "os.system://x", "is no store")
 address("password_in_address", "postgresql://me:s3cret@host/db#t.v", "holds a password")
-address("unknown_option", "postgresql://host/db?password=s3cret#t.v", "option 'password'; known are")
+address("unknown_option", "qdrant://host?timeout=3#c", "option 'timeout'; known are: https")
+address("option_without_a_value", "postgresql://host/db?s3cret#t.v", "has an option without a value")
+for kind in STORES.values():
+    for option in kind.secret_options:
+        address(f"{kind.scheme}_with_{option}", f"{kind.scheme}://host/db?{option}=s3cret#t.v", "holds a password")
 address("port_is_no_number", "qdrant://host:port#c", "cannot be read")
 address("bracket_left_open", "qdrant://[::1#c", "cannot be read")
 address("memory_without_collection", "memory://bad", "names no collection")

@@ -14,13 +14,12 @@ import typer
 from interlingua.cli import console, reports, tables
 from interlingua.cli.journal import open_journal
 from interlingua.cli.options import AsJson, Log, Seed
+from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
-
-STORES = "a file, or lancedb://, postgresql://, qdrant://, qdrant-edge://, chroma://, milvus://, duckdb:// or faiss://"
 
 # Rows of a store that a report pictures, drawn from so many at its beginning.
 _PICTURED, _POOL = 4_096, 65_536
@@ -36,7 +35,12 @@ class Metric(StrEnum):
 
 def migrate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Where the vectors are: {STORES}.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help=f"Where the vectors are: {address_forms()}. Passwords and keys: {secret_sources()}."
+        ),
+    ],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Where the new ones go: a name that is not there yet.")
     ],
@@ -72,8 +76,7 @@ def migrate(
     """Migrate a vector store to another model.
 
     Ids and payload travel along, the source is only read, and TARGET is made anew: a collection, a column or a named
-    vector. Killed at any point, the same command with --resume ends with every row exactly once. Passwords and keys
-    come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN, MILVUS_TOKEN.
+    vector. Killed at any point, the same command with --resume ends with every row exactly once.
     """
     from interlingua.core.translator import load
     from interlingua.stores import migration, open_store, planning

@@ -6,15 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Metric = Literal["cosine", "dot", "l2"]
 # What a scan can be continued from: a value that JSON can hold, or None for the beginning.
@@ -171,6 +173,8 @@ class Store(ABC):
         Raises:
             InputError: ids, payload or metric do not fit.
         """
+        import pyarrow as pa
+
         name = type(self).__name__
         kind = "int" if pa.types.is_integer(spec.id_type) else "text"
         if kind not in self.capabilities.ids:
@@ -247,4 +251,6 @@ def is_unit(vectors: FloatArray) -> bool:
 
 def to_text(ids: pa.Array) -> pa.Array:
     """Return ids as text."""
+    import pyarrow as pa
+
     return ids if pa.types.is_string(ids.type) else ids.cast(pa.string())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import Translator
@@ -19,7 +18,6 @@ from interlingua.stores._url import StoreURL
 PAGE_ROWS = 4_096
 # An index of links and a log of changes, beside the vectors themselves.
 _OVERHEAD = 1.5
-_LOCAL = {"file", "lancedb", "chroma", "qdrant", "qdrant-edge", "milvus", "duckdb", "faiss"}
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,8 @@ def spec_of(translator: Translator, source: Store, target: Store, info: StoreInf
     Raises:
         InputError: the source has another width than the translator takes, or there is no such metric.
     """
+    import pyarrow as pa
+
     width, new = translator.d_source, translator.d_target
     if options.inverse:
         width, new = new, width
@@ -181,7 +181,7 @@ def estimate(
 
 
 def _free(url: StoreURL) -> int | None:
-    if url.host or url.scheme not in _LOCAL:
+    if not url.on_disk:
         return None
     place = Path(url.path).resolve()
     while not place.exists():
