@@ -43,7 +43,7 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(run: Run, store: P
     ran = run("migrate", saved, store, "new.parquet", "--dry-run", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["plan"]["rows"] == N
-    assert ran.json["plan"]["bytes"] > 0
+    assert ran.json["plan"]["needed_bytes"] > 0
     assert sorted(Path().iterdir()) == before
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out

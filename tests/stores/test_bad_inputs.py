@@ -21,7 +21,7 @@ import pytest
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import STORES, Records, Store, open_store
 from interlingua.stores._documents import from_documents
-from interlingua.stores._journal import Journal
+from interlingua.stores._journal import MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
@@ -487,7 +487,7 @@ def no_rows_a_page(place: Place) -> Made:
 
 @case("is the journal of an earlier run")
 def journal_of_an_earlier_run(place: Place) -> Made:
-    Journal(place.folder / "mine.sqlite", create=True).close()
+    MigrationJournal(place.folder / "mine.sqlite", create=True).close()
     return place.parquet(), place.at("new.parquet"), {"journal": place.at("mine.sqlite")}
 
 
@@ -507,10 +507,10 @@ def journal_is_something_else(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}
 
 
-@case("another format than 1")
+@case("another format than 2")
 def journal_of_a_newer_version(place: Place) -> Made:
-    journal = Journal(place.folder / "mine.sqlite", create=True)
-    journal.note(format=2)
+    journal = MigrationJournal(place.folder / "mine.sqlite", create=True)
+    journal.note(format=3)
     journal.close()
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
 

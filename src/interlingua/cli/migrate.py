@@ -190,7 +190,7 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     what = "a vector beside the old one" if plan.beside else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
-    out.print(f"about {plan.bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
+    out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")
     console.note("Nothing was written.")
