@@ -137,7 +137,9 @@ def test_killed_and_resumed_from_outside(store: Path, saved: Path, planted: tupl
     command += [str(saved), str(store), "new.jsonl", "--page-rows", "5", "--json"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not Path("new.jsonl.partial/journal.json").exists() and time.monotonic() < deadline and first.poll() is None:
+    while (
+        not Path("new.jsonl.partial/checkpoint.json").exists() and time.monotonic() < deadline and first.poll() is None
+    ):
         time.sleep(0.01)
     time.sleep(0.1)
     os.kill(first.pid, signal.SIGKILL)

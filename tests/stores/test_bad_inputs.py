@@ -576,8 +576,7 @@ def test_a_full_disk_stops_the_copy_and_resume_ends_it(place: Place, monkeypatch
         with pytest.raises(OSError, match="No space left"):
             migrate(translator(), source, target, journal=place.at("j"), options=options)
     assert not Path(place.at("new.parquet")).exists()
-    target._writer._close_streams()  # type: ignore[attr-defined]
-    target._writer._lock.close()  # type: ignore[attr-defined]
+    target.close()
     done = migrate(
         translator(), source, open_store(place.at("new.parquet")), journal=place.at("j"), options=options, resume=True
     )

@@ -102,8 +102,8 @@ class Output:
 class Sink(Protocol):
     """Encodes rows into append-only streams, files of a working folder, and makes the final file of them.
 
-    Truncating every stream after any ``encode`` leaves a state that can be continued: that is what makes one journal
-    of byte counts enough to resume every format.
+    Truncating every stream after any ``encode`` leaves a state that can be continued, so one checkpoint
+    of byte counts is enough to resume every format.
     """
 
     def begin(self) -> Buffers:

@@ -1,9 +1,9 @@
 """Writing embedding files so that nothing half-written is ever found under the final name.
 
 Rows go to append-only streams in the folder ``<output>.partial``; for `.npy`, `.fvecs`, `.safetensors` and `.jsonl` the
-main stream already is the final file. Every few seconds the streams are flushed to disk and a journal is replaced
+main stream already is the final file. Every few seconds the streams are flushed to disk and a checkpoint is replaced
 that says how many rows and bytes they hold. Finishing makes the final file of the streams and renames it. Continuing
-after a crash cuts the streams back to the journal's byte counts.
+after a crash cuts the streams back to the byte counts of the checkpoint.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.io._checkpoint import Journal, lock, partial_folder, start_journal, sync, sync_folder
+from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync, sync_folder
 from interlingua.io._checks import check_scale
 from interlingua.io._files import VectorFile
 from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format
@@ -46,14 +46,14 @@ class VectorWriter:
     """
 
     def __init__(
-        self, path: Path, module: Format, output: Output, journal: Journal, n: int | None, like: VectorFile | None,
-        force: bool, checkpoint_seconds: float,
+        self, path: Path, module: Format, output: Output, checkpoint: Checkpoint, n: int | None,
+        like: VectorFile | None, force: bool, checkpoint_seconds: float,
     ) -> None:  # fmt: skip
         self.path = path
         self._folder = partial_folder(path)
         self._module = module
         self._output = output
-        self._journal = journal
+        self._checkpoint = checkpoint
         self._n = n
         self._force = force
         self._checkpoint_seconds = checkpoint_seconds
@@ -63,15 +63,15 @@ class VectorWriter:
         if like is not None and like.schema is not None:
             self._kept = self._keep(like.schema, like.id_name)
         self._sink: Sink = module.create_sink(output)
-        self._lock = lock(self._folder)
+        self._lock = acquire_lock(self._folder)
         self._streams = self._open_streams()
-        self._journal = replace(journal, sizes=self._sizes())
+        self._checkpoint = replace(checkpoint, sizes=self._sizes())
         self._saved_at = time.monotonic()
 
     @property
     def rows(self) -> int:
         """Rows written so far; after resuming, how many to skip before going on."""
-        return self._journal.rows
+        return self._checkpoint.rows
 
     def write(self, vectors: npt.ArrayLike, batch: Records | None = None) -> None:
         """Append rows.
@@ -95,17 +95,17 @@ class VectorWriter:
         except BaseException:
             # Whole batches only: a full disk or Ctrl-C must not leave half a row behind rows that count.
             for name, stream in self._streams.items():
-                stream.truncate(self._journal.sizes[name])
+                stream.truncate(self._checkpoint.sizes[name])
             raise
-        self._journal = replace(self._journal, rows=self.rows + len(rows), sizes=self._sizes())
+        self._checkpoint = replace(self._checkpoint, rows=self.rows + len(rows), sizes=self._sizes())
         if time.monotonic() - self._saved_at >= self._checkpoint_seconds:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Flush all rows to disk and note them in the journal; happens by itself every few seconds."""
+        """Flush all rows to disk and record how many there are; `write` does so every few seconds."""
         for stream in self._streams.values():
             sync(stream)
-        self._journal.save(self._folder)
+        self._checkpoint.save(self._folder)
         self._saved_at = time.monotonic()
 
     def finish(self) -> Path:
@@ -139,7 +139,7 @@ class VectorWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file, or keep or remove what there is after an exception."""
+        """Finish the file; after an exception keep the rows for ``resume=True`` or remove them."""
         try:
             if kind is None:
                 self.finish()
@@ -149,20 +149,23 @@ class VectorWriter:
         if kind is not None:
             self._abandon()
 
+    def close(self) -> None:
+        """Close the output without finishing it; ``resume=True`` continues from the last checkpoint."""
+        self._close_streams()
+        self._lock.release()
+
     def _abandon(self) -> None:
-        if not (self._journal.resumable and self.rows):
+        if not (self._checkpoint.resumable and self.rows):
             self._discard()
             return
         if not any(stream.closed for stream in self._streams.values()):
-            # The last checkpoint still holds when the disk is full.
+            # If the disk is full, the last checkpoint is still valid.
             with contextlib.suppress(OSError):
                 self.checkpoint()
-        self._close_streams()
-        self._lock.close()
+        self.close()
 
     def _discard(self) -> None:
-        self._close_streams()
-        self._lock.close()
+        self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _close_streams(self) -> None:
@@ -177,12 +180,12 @@ class VectorWriter:
         streams: dict[str, FileIO] = {}
         for name, begin in self._sink.begin().items():
             path = self._folder / name
-            size = self._journal.sizes.get(name)
+            size = self._checkpoint.sizes.get(name)
             if size is None:
                 path.write_bytes(b"".join(begin))
             elif not path.is_file() or path.stat().st_size < size:
-                self._lock.close()
-                raise InputError(f"{path} lost rows that its journal counts. Start over with force=True.")
+                self._lock.release()
+                raise InputError(f"{path} lost rows that its checkpoint counts. Start over with force=True.")
             else:
                 os.truncate(path, size)
             streams[name] = FileIO(path, "ab")
@@ -303,9 +306,9 @@ def create_writer(
     output = _output(path, module, extension, d, np.dtype(dtype), scale, like)
     given = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
-    fresh = Journal({**facts, **given}, settings is not None, 0, {})
-    journal = start_journal(path, fresh, force=force, resume=resume)
-    return VectorWriter(path, module, output, journal, n, like, force, checkpoint_seconds)
+    fresh = Checkpoint({**facts, **given}, settings is not None, 0, {})
+    checkpoint = prepare_folder(path, fresh, force=force, resume=resume)
+    return VectorWriter(path, module, output, checkpoint, n, like, force, checkpoint_seconds)
 
 
 def _output(

@@ -142,6 +142,10 @@ class FaissStore(Store):
         self._path.unlink(missing_ok=True)
         self._spool.drop()
 
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
+
     def _vectors(self, start: int, stop: int) -> FloatArray:
         return np.asarray(self._index[2].reconstruct_n(start, stop - start), np.float32)
 

@@ -147,6 +147,12 @@ class FileStore(Store):
         self._path.unlink(missing_ok=True)
         shutil.rmtree(self._path.with_name(self._path.name + ".partial"), ignore_errors=True)
 
+    def close(self) -> None:
+        """Close an unfinished file; its rows are kept for a resumed migration."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
     @cached_property
     def _file(self) -> VectorFile:
         column = self.url.names[0] if self.url.names else None
