@@ -1,4 +1,4 @@
-"""Opened embedding files: what they hold, and their rows in batches."""
+"""Opened embedding files: their contents and their rows in batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class VectorFile:
         path: the file.
         n: number of rows.
         d: width of the vectors.
-        dtype: of the vectors handed out: float16, float32 or float64; float32 where int8 is stored.
+        dtype: of the vectors as returned: float16, float32 or float64; float32 if the file stores int8.
         stored_dtype: of the vectors in the file.
         scale: scalar or [d] factor of stored int8 vectors, else ``None``.
         vector_name: name of the vectors in the file, ``None`` in `.npy` and `.fvecs`.
@@ -63,7 +63,7 @@ class VectorFile:
         """Return a hash of size, shape, dtype, scale and content.
 
         Files up to 4 MiB are hashed whole, larger ones at 64 evenly spaced blocks of 64 KiB, both ends included: a
-        file with other rows differs, an edit of a few values between two blocks can go unseen.
+        file with other rows has another hash, but an edit of a few values between two blocks can be missed.
         """
         size = self.path.stat().st_size
         scale = None if self.scale is None else self.scale.tolist()
@@ -79,7 +79,7 @@ class VectorFile:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Read every vector once and refuse what cannot be translated, before any work is done on it.
+        """Read every vector once and refuse a file that cannot be translated.
 
         Raises:
             InputError: rows with NaN or infinity, or of zeros only (how many, and which comes first); ragged or null
@@ -109,7 +109,7 @@ class VectorFile:
         stop = self.n if stop is None else stop
         if size < 1 or not 0 <= start <= stop <= self.n:
             raise InputError(
-                f"{self.path}: rows {start} to {stop} in batches of {size} were asked for; "
+                f"{self.path}: rows {start} to {stop} in batches of {size} were requested; "
                 f"needed are 0 <= start <= stop <= {self.n} and size >= 1."
             )
         return self._batches(size, start, stop)
@@ -173,8 +173,8 @@ def open_vectors(
 ) -> VectorFile:
     """Open an embedding file lazily; the format goes by the extension.
 
-    Headers, shapes and sizes are checked here and nothing is allocated on a header's word alone. A `.jsonl` file is
-    read once in full: its lines must be counted and can be ragged.
+    Headers are checked against the size of the file, so a false header causes no allocation. A `.jsonl` file is read
+    once in full to count its lines and compare the widths of its vectors.
 
     Args:
         path: `.npy`, `.npz`, `.parquet`, `.jsonl`, `.jsonl.gz`, `.safetensors` or `.fvecs`.

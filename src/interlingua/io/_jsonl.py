@@ -1,8 +1,8 @@
 """`.jsonl` and `.jsonl.gz`: one JSON object a line, streamed; every line is read once on opening to count and check.
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
-become floats; all else (objects, lists, mixed types, integers beyond 64 bits) travels as JSON text in a column marked
-``interlingua.json`` and is written back to JSON as it came.
+become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
+``interlingua.json``, and is written to JSON unchanged.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
 _MAX_LINE = 2**26
 _MAX_COLUMNS = 1000
-# Every so many rows the scan notes where the line begins, so that a later start need not parse what is before it.
+# The scan records the offset of every 4096th row, so that reading from a later row need not parse the earlier ones.
 _MARK_ROWS = 4096
 _INT64 = 2**63
 
 
 @dataclass
 class _Scan:
-    """What one pass over the lines found out."""
+    """Facts that one pass over the lines collects."""
 
     n: int = 0
     d: int = 0
@@ -217,8 +217,8 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
 def _checked_vector(path: Path, number: int, row: dict[str, Any], name: str, d: int | None) -> list[float]:
     values = row.get(name)
     if values is None:
-        found = "null" if name in row else "missing"
-        raise InputError(f"{path}: line {number}: {name!r} is {found}; every row needs a vector. Drop such lines.")
+        fault = "null" if name in row else "missing"
+        raise InputError(f"{path}: line {number}: {name!r} is {fault}; every row needs a vector. Drop such lines.")
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise InputError(f"{path}: line {number}: {name!r} is not a list of numbers, as every vector must be.")
     if d is not None and len(values) != d:
@@ -329,5 +329,5 @@ def create_sink(output: Output) -> Sink:
 
 
 def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether JSON can say the values; dates, times and decimals become text."""
+    """Return whether JSON can represent the values; dates, times and decimals become text."""
     return _is_json_type(field.type) or _as_text(field.type)

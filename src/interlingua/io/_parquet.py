@@ -120,7 +120,7 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
 
 
 def _first_width(path: Path, name: str) -> int:
-    """Return the width of the first vector; fixed-size lists are not trusted to be read back as such."""
+    """Return the width of the first vector; some files declare fixed-size lists and hold others."""
     with _reading(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(1, columns=[name]):
             column = batch.column(batch.schema.get_field_index(name))
@@ -151,7 +151,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 class Sink:
-    """Spools rows as Arrow tables, which can be cut anywhere, and writes the Parquet file from them at the end."""
+    """Spools rows as Arrow tables, and writes the Parquet file from them at the end."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -160,7 +160,7 @@ class Sink:
         self._field = pa.field(output.vector_name, kind, metadata=metadata)
 
     def begin(self) -> Buffers:
-        """Return nothing: every table brings its schema."""
+        """Return nothing: every table has its own schema."""
         return {STREAM: []}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
@@ -173,7 +173,7 @@ class Sink:
         return {STREAM: [encode_table(table)]}
 
     def assemble(self, folder: Path, rows: int) -> Path:
-        """Write row groups of at least `BLOCK_ROWS` rows where there are as many."""
+        """Write row groups of at least `BLOCK_ROWS` rows, except the last."""
         done = folder / "done.parquet"
         writer, waiting = None, list[pa.Table]()
         try:

@@ -1,4 +1,4 @@
-"""Columns of texts and labels, which stand beside vectors and row by row belong to them."""
+"""Columns of texts and labels that belong to vectors row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing embedding files so that nothing half-written is ever found under the final name.
+"""Writing embedding files; a file appears under its final name only when it is complete.
 
 Rows go to append-only streams in the folder ``<output>.partial``; for `.npy`, `.fvecs`, `.safetensors` and `.jsonl` the
 main stream already is the final file. Every few seconds the streams are flushed to disk and a checkpoint is replaced
@@ -269,19 +269,19 @@ def create_writer(
     settings: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 2.0,
 ) -> VectorWriter:
-    """Start, or go on with, an embedding file; the format goes by the extension.
+    """Start or resume writing an embedding file in the format of its extension.
 
     Args:
         path: the final name; rows wait in ``<path>.partial`` until the file is finished.
         d: width of the vectors.
         dtype: float16, float32, float64 or int8.
-        n: rows to come, if known; another number is then refused at the end.
+        n: number of rows, if known; another number is refused at the end.
         like: the input, whose names, ids and payload the output takes over.
         scale: factor of int8 vectors, scalar or [d]: ``x / scale`` is rounded to -127 to 127.
         force: overwrite an existing output and drop an interrupted one.
-        resume: go on where an interrupted writer with the same settings stopped; from the start if there is none.
-        settings: JSON values the rows depend on, such as fingerprints of input and translator. They make the output
-            resumable, by a writer with equal settings only.
+        resume: continue an interrupted run with the same settings; start from the first row if there is none.
+        settings: JSON values that the rows depend on, such as fingerprints of input and translator. Only an output
+            with settings can be resumed, and only with equal ones.
         checkpoint_seconds: time between checkpoints; 0 makes one of every batch.
 
     Example:

@@ -1,4 +1,4 @@
-"""Rows on their way between stores: ids, vectors and payload, and when two payloads are the same."""
+"""Payload as JSON documents, and the comparison of two payloads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from interlingua.core.errors import InputError
 from interlingua.core.records import is_marked_json, json_field
 
-# Documents of stores without a schema travel in one text column of this name, as JSON with sorted keys.
+# Documents of stores without a schema are kept in one text column of this name, as JSON with sorted keys.
 JSON_COLUMN = "payload_json"
 
 
@@ -25,7 +25,7 @@ def is_json(field: pa.Field) -> bool:
 
 
 def from_documents(documents: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return documents as the one JSON column they travel in."""
+    """Return documents as a table with one JSON column."""
     texts = [json.dumps(document, sort_keys=True, ensure_ascii=False) for document in documents]
     return pa.table([pa.array(texts, pa.string())], schema=document_schema())
 
@@ -39,12 +39,12 @@ def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list
     """Return one document a row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
 
     Args:
-        payload: what to return as documents.
-        rows: how many there are, where there is no payload.
-        where: whom to name in a refusal; ``None`` refuses nothing and is for comparing only.
+        payload: table of the payload, or ``None``.
+        rows: number of rows, if there is no payload.
+        where: address for the message of an error; ``None`` accepts every value and is meant for comparing.
 
     Raises:
-        InputError: a value, such as bytes, that has no place in a document, or a JSON column that holds something else.
+        InputError: a value that a document cannot hold, such as bytes, or invalid JSON in a JSON column.
     """
     if payload is None:
         return [{} for _ in range(rows)]
@@ -58,15 +58,15 @@ def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list
     return documents
 
 
-def same_payload(here: pa.Table | None, there: pa.Table | None) -> bool:
-    """Return whether two payloads say the same of every row.
+def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:
+    """Return whether two payloads are equal in every row.
 
     They are compared as documents, in which a missing key is a null one. Chroma changes the last bit of one float64 in
     ten, so floats may differ by that.
     """
-    rows = len(here) if here is not None else len(there) if there is not None else 0
-    parsed = {f.name for side in (here, there) if side is not None for f in side.schema if is_json(f)}
-    pairs = zip(_comparable(here, rows, parsed), _comparable(there, rows, parsed), strict=True)
+    rows = len(first) if first is not None else len(second) if second is not None else 0
+    parsed = {f.name for side in (first, second) if side is not None for f in side.schema if is_json(f)}
+    pairs = zip(_comparable(first, rows, parsed), _comparable(second, rows, parsed), strict=True)
     return all(a == b or _same(a, b) for a, b in pairs)
 
 
@@ -78,14 +78,14 @@ def _comparable(payload: pa.Table | None, rows: int, parsed: set[str]) -> list[d
     return [{key: value for key, value in document.items() if value is not None} for document in documents]
 
 
-def _same(here: Any, there: Any) -> bool:
-    if isinstance(here, dict) and isinstance(there, dict):
-        return here.keys() == there.keys() and all(_same(here[key], there[key]) for key in here)
-    if isinstance(here, list) and isinstance(there, list):
-        return len(here) == len(there) and all(map(_same, here, there))
-    if isinstance(here, float) and isinstance(there, float):
-        return math.isclose(here, there, rel_tol=4e-16) or (math.isnan(here) and math.isnan(there))
-    return bool(here == there) and isinstance(here, bool) == isinstance(there, bool)
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=4e-16) or (math.isnan(first) and math.isnan(second))
+    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
 
 
 def _parse(value: str | None) -> Any:

@@ -22,12 +22,12 @@ from interlingua.stores._url import StoreURL
 from interlingua.stores.memory import exact_search
 
 _WRITTEN = (".parquet", ".jsonl", ".jsonl.gz", ".npy")
-# Formats of nothing but vectors: ids are row numbers.
+# Formats that hold only vectors: ids are row numbers.
 _BARE = (".npy", ".fvecs")
 
 
 class FileStore(Store):
-    """One embedding file; rows without ids are known by their number."""
+    """One embedding file; rows without ids are identified by their number."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
 
@@ -38,11 +38,11 @@ class FileStore(Store):
         self._skip = self._next = 0
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         return self._path.exists()
 
     def info(self) -> StoreInfo:
-        """Return what the file holds; ids are read once, because each may stand for one row only."""
+        """Return facts about the file; all ids are read once, to refuse repeated ones."""
         file = self._file
         first = next(file.batches(256)).vectors
         return StoreInfo(
@@ -69,10 +69,10 @@ class FileStore(Store):
         if not parts:
             return Records(ids.slice(0, 0), np.empty((0, self._file.d), np.float32)).in_order_of(ids, str(self.url))
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
-        found = Records(
+        records = Records(
             pa.concat_arrays([part.ids for part in parts]), np.concatenate([part.vectors for part in parts]), payload
         )
-        return found.in_order_of(ids, str(self.url))
+        return records.in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
@@ -103,7 +103,7 @@ class FileStore(Store):
             raise OutputExistsError(f"{self._path} exists; choose another name or remove it first.")
 
     def prepare(self, spec: Spec, committed: int) -> None:
-        """Open the unfinished file; rows that it holds beyond the committed ones will be passed over."""
+        """Open the unfinished file; rows that it holds beyond the committed ones are not written again."""
         if self.exists():
             return
         self._writer = create_writer(
@@ -126,7 +126,7 @@ class FileStore(Store):
         """Append rows."""
         writer = self._writer
         if writer is None:
-            raise InputError(f"{self._path}: prepare() was not called; rows have nowhere to go.")
+            raise InputError(f"{self._path}: prepare() was not called; rows cannot be written.")
         rows = records.rows(min(self._skip, len(records)))
         self._skip -= len(records) - len(rows)
         bare = self._path.suffix.lower() in _BARE
@@ -137,7 +137,7 @@ class FileStore(Store):
         self._next += len(records)
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Complete the file and give it its name."""
         if self._writer is not None and not self.exists():
             self._writer.finish()
         self._writer = None

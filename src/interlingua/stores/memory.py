@@ -1,4 +1,4 @@
-"""``memory://name#collection.vector``: the reference store, in this process."""
+"""``memory://name#collection.vector``: the reference implementation of a store, in this process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DATABASES: dict[str, dict[str, _Collection]] = {}
 
 
 class MemoryStore(Store):
-    """Rows in dictionaries, in order of arrival."""
+    """Rows in dictionaries, in the order in which they were written."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         "typed", ("int", "text"), adds_vectors=True, rows_per_second=10**6
@@ -52,9 +52,9 @@ class MemoryStore(Store):
         self._vector = url.names[1] if len(url.names) > 1 else _DEFAULT
 
     def exists(self) -> bool:
-        """Return whether the vector is there."""
-        found = self._database.get(self._name)
-        return found is not None and self._vector in found.vectors
+        """Return whether the vector exists."""
+        collection = self._database.get(self._name)
+        return collection is not None and self._vector in collection.vectors
 
     def info(self) -> StoreInfo:
         """Return what the collection holds."""
@@ -134,17 +134,17 @@ class MemoryStore(Store):
 
 
 def exact_search(queries: FloatArray, rows: FloatArray, ids: list[Any], k: int, metric: Metric | None) -> list[Hits]:
-    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; no metric stands for cosine."""
-    here, there = np.asarray(queries, np.float32), np.asarray(rows, np.float32)
+    """Return the k nearest of ``rows`` [n, d] for each query by comparing all; ``None`` as metric means cosine."""
+    queries, rows = np.asarray(queries, np.float32), np.asarray(rows, np.float32)
     if metric in {None, "cosine"}:
-        here, there = unit_rows(here), unit_rows(there)
-    scores = here @ there.T
+        queries, rows = unit_rows(queries), unit_rows(rows)
+    scores = queries @ rows.T
     if metric == "l2":
-        scores = -np.sqrt(np.maximum((here**2).sum(1)[:, None] + (there**2).sum(1) - 2 * scores, 0))
+        scores = -np.sqrt(np.maximum((queries**2).sum(1)[:, None] + (rows**2).sum(1) - 2 * scores, 0))
     k = min(k, len(ids))
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     hits = []
-    for row, found in zip(scores, best, strict=True):
-        order = found[np.argsort(-row[found], kind="stable")]
+    for row, candidates in zip(scores, best, strict=True):
+        order = candidates[np.argsort(-row[candidates], kind="stable")]
         hits.append(Hits([ids[i] for i in order], np.asarray(row[order], np.float64)))
     return hits

@@ -1,4 +1,4 @@
-"""Rows drawn from a store without holding all of it."""
+"""Random samples of a store, read page by page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) 
 
     Args:
         store: read once, up to the last row drawn.
-        rows: how many, or all if there are fewer.
-        seed: decides which.
-        pool: draw from so many rows at the beginning only; a scan has no other way to be short.
+        rows: number of rows, or all rows if there are fewer.
+        seed: of the random generator.
+        pool: draw only from this many rows at the beginning, which limits how much is read.
 
     Raises:
         InputError: vectors with NaN or infinity.
