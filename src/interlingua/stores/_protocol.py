@@ -34,6 +34,7 @@ class Capabilities:
         metrics: distances that a new collection can have.
         adds_vectors: whether rows of a collection can have a second vector.
         normalizes: whether vectors of cosine collections are scaled to unit norm when stored.
+        reads_only: whether reading leaves every file of the store unchanged.
         appends: whether rows are appended instead of written by id; an interrupted copy continues after the last row.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
     """
@@ -43,6 +44,7 @@ class Capabilities:
     metrics: tuple[Metric, ...] = METRICS
     adds_vectors: bool = False
     normalizes: bool = False
+    reads_only: bool = True
     appends: bool = False
     rows_per_second: int = 5_000
 

@@ -31,7 +31,7 @@ class EdgeStore(Store):
     """One vector of the points of a shard: the folder ``folder/shard``, which one process at a time can open."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "documents", ("int", "text"), adds_vectors=True, normalizes=True, rows_per_second=1_000
+        "documents", ("int", "text"), adds_vectors=True, normalizes=True, reads_only=False, rows_per_second=1_000
     )
 
     def __init__(self, url: StoreURL) -> None:

@@ -55,11 +55,13 @@ class QdrantStore(Store):
             def connect() -> Any:
                 return qdrant.QdrantClient(path=url.path)
 
-        with self._errors("cannot be opened"):
-            self._client = acquire(self._key, connect)
+        self._connect = connect
+        self._held: Any = None
 
     def exists(self) -> bool:
         """Return whether the vector is there."""
+        if not self._has_database():
+            return False
         with self._errors("cannot be reached"):
             if not self._client.collection_exists(self._collection):
                 return False
@@ -190,6 +192,8 @@ class QdrantStore(Store):
 
     def drop(self, *, beside: bool = False) -> None:
         """Remove the named vector, or the collection."""
+        if not self._has_database():
+            return
         with self._errors("cannot be dropped"), self._one_commit():
             if beside and self.exists():
                 self._client.delete_vector_name(self._collection, self._vector)
@@ -198,7 +202,20 @@ class QdrantStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        release(self._key, lambda client: client.close())
+        if self._held is not None:
+            self._held = None
+            release(self._key, lambda client: client.close())
+
+    @property
+    def _client(self) -> Any:
+        if self._held is None:
+            with self._errors("cannot be opened"):
+                self._held = acquire(self._key, self._connect)
+        return self._held
+
+    def _has_database(self) -> bool:
+        """Return False for a folder without a database, in which the embedded client would make one."""
+        return bool(self.url.host) or (Path(self.url.path) / "meta.json").is_file()
 
     @property
     def _asked(self) -> Any:
@@ -206,8 +223,10 @@ class QdrantStore(Store):
 
     def _check_there(self) -> None:
         if not self.exists():
-            with self._errors("cannot be reached"):
-                known = sorted(found.name for found in self._client.get_collections().collections)
+            known: list[str] = []
+            if self._has_database():
+                with self._errors("cannot be reached"):
+                    known = sorted(found.name for found in self._client.get_collections().collections)
             named = ", ".join(f"{name or '(unnamed)'}" for name in self._vectors()) if self._collection in known else ""
             hint = f"its vectors are: {named}" if named else f"collections are: {', '.join(known) or 'none'}"
             raise InputError(f"{self.url} is not there; {hint}.")
