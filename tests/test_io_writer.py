@@ -200,13 +200,19 @@ def test_existing_output_is_kept_without_force(tmp_path: Path, source: VectorFil
     assert out.read_bytes() == b"arrived meanwhile"
 
 
-def test_an_input_can_be_overwritten_by_its_own_translation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelling", ["x.npy", "folder/../x.npy", "soft.npy", "hard.npy"])
+def test_an_output_that_is_the_input_is_refused_however_it_is_spelled(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "folder").mkdir()
     np.save(tmp_path / "x.npy", np.ones((50, 3), np.float32))
+    (tmp_path / "soft.npy").symlink_to(tmp_path / "x.npy")
+    (tmp_path / "hard.npy").hardlink_to(tmp_path / "x.npy")
+    before = (tmp_path / "x.npy").read_bytes()
     like = open_vectors(tmp_path / "x.npy")
-    with begin(like.path, like, force=True) as writer:
-        for batch in like.batches(10):
-            writer.write(2 * batch.vectors)
-    assert (np.load(like.path) == 2).all()
+    for options in ({}, {"resume": True}):
+        with pytest.raises(InputError, match="is the input .* itself, which is never overwritten. Choose another name"):
+            begin(tmp_path / spelling, like, force=True, **options)
+    assert (tmp_path / "x.npy").read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
 
 
 @pytest.mark.parametrize(

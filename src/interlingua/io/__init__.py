@@ -14,6 +14,7 @@ A column or array named ``id``, ``ids`` or ``_id`` holds the ids unless ``id_col
 """
 
 from interlingua.core.records import Records as Records
+from interlingua.io._checks import check_output as check_output
 from interlingua.io._files import VectorFile as VectorFile
 from interlingua.io._files import open_vectors as open_vectors
 from interlingua.io._formats import EXTENSIONS as EXTENSIONS
@@ -27,6 +28,7 @@ __all__ = [
     "Records",
     "VectorFile",
     "VectorWriter",
+    "check_output",
     "create_writer",
     "open_vectors",
     "read_labels",

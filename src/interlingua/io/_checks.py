@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,17 @@ def check_shape(shape: Sequence[int], name: str, path: Path) -> tuple[int, int]:
     if min(shape) < 1:
         raise InputError(f"{path}: {name} has shape {tuple(shape)}; at least 1 row and 1 column are needed.")
     return int(shape[0]), int(shape[1])
+
+
+def check_output(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is one of the inputs, also through a link or another spelling of its path.
+
+    Raises:
+        InputError: writing the output would destroy an input.
+    """
+    for source in inputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path} is the input {source} itself, which is never overwritten. Choose another name.")
 
 
 def check_unused(path: Path, extension: str, **arguments: str | None) -> None:

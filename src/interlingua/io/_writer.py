@@ -27,7 +27,7 @@ import numpy.typing as npt
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync, sync_folder
-from interlingua.io._checks import check_scale
+from interlingua.io._checks import check_output, check_scale
 from interlingua.io._files import VectorFile
 from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format
 
@@ -293,7 +293,8 @@ def create_writer(
                     writer.write(translate(batch.vectors), batch)
 
     Raises:
-        InputError: unknown extension, no such folder, a dtype the format lacks, or other settings than before.
+        InputError: unknown extension, no such folder, a dtype the format lacks, other settings than before, or a path
+            that is ``like`` itself.
         OutputExistsError: the output, or an interrupted one, exists, and neither ``force`` nor ``resume`` is set.
     """
     path = Path(path)
@@ -303,6 +304,8 @@ def create_writer(
         raise InputError(f"{wrong}; the path of a file in an existing folder is needed.")
     if not force:
         _refuse_existing(path)
+    if like is not None:
+        check_output(path, [like.path])
     output = _output(path, module, extension, d, np.dtype(dtype), scale, like)
     given = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]

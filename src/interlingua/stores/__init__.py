@@ -4,6 +4,7 @@
 """
 
 from interlingua.core.records import Records as Records
+from interlingua.stores._open import input_files as input_files
 from interlingua.stores._open import open_store as open_store
 from interlingua.stores._protocol import Capabilities as Capabilities
 from interlingua.stores._protocol import Hits as Hits
@@ -13,4 +14,15 @@ from interlingua.stores._protocol import StoreInfo as StoreInfo
 from interlingua.stores.registry import STORES as STORES
 from interlingua.stores.registry import StoreKind as StoreKind
 
-__all__ = ["STORES", "Capabilities", "Hits", "Records", "Spec", "Store", "StoreInfo", "StoreKind", "open_store"]
+__all__ = [
+    "STORES",
+    "Capabilities",
+    "Hits",
+    "Records",
+    "Spec",
+    "Store",
+    "StoreInfo",
+    "StoreKind",
+    "input_files",
+    "open_store",
+]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from interlingua.stores._protocol import Store
 from interlingua.stores._url import StoreURL, parse_url
 from interlingua.stores.registry import STORES
+
+
+def input_files(*urls: str) -> list[Path]:
+    """Return the files and folders of this machine that these addresses name; empty addresses are ignored."""
+    return [Path(url.path) for url in map(parse_url, filter(None, urls)) if url.on_disk]
 
 
 def open_store(url: str | StoreURL) -> Store:
