@@ -95,17 +95,13 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0) -> E
     Raises:
         InputError: rows that cannot be used.
     """
+    from interlingua.core.records import sample_vectors
     from interlingua.core.spaces import EmbeddingSpace
 
     name = file.path.name.split(".")[0]
     if rows is None or rows >= file.n:
         return EmbeddingSpace(file.vectors(), name=name)
-    picked = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
-    sample = np.empty((rows, file.d), file.dtype)
-    for batch in file.batches():
-        inside = slice(*np.searchsorted(picked, (batch.start, batch.start + len(batch.vectors))))
-        sample[inside] = batch.vectors[picked[inside] - batch.start]
-    return EmbeddingSpace(sample, name=name)
+    return EmbeddingSpace(sample_vectors(file.batches(), file.n, rows, np.random.default_rng(seed)), name=name)
 
 
 def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> IntArray:

@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.migrate import STORES
 from interlingua.cli.options import FORMATS, AsJson, Seed
+from interlingua.stores.registry import address_forms
 
 
 class Space(StrEnum):
@@ -25,7 +25,7 @@ class Space(StrEnum):
 
 def search(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Vectors of its source space: {STORES}.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Vectors of its source space: {address_forms()}.")],
     target: Annotated[str | None, typer.Argument(metavar="TARGET", help="Vectors of its target space, if any.")] = None,
     query: Annotated[Path, typer.Option(metavar="FILE", help=f"Query vectors: {FORMATS}.")] = ...,  # type: ignore[assignment]
     space: Annotated[Space, typer.Option(help="What the queries are vectors of.")] = Space.TARGET,
