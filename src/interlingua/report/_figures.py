@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,6 +11,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.report._rows import Heat, PicturedRows
+from interlingua.report._svg import svg_element
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +118,7 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: st
                 fontsize=8,
                 color=COLORS["ink"],
             )
-    ticks = at[:-1:2]
+    ticks = at[: -1 : 2 if len(at) > 6 else 1]
     axes.set_xticks(ticks, [f"{2**tick:,}" for tick in ticks])
     axes.set(xlim=(0, len(edges) - 1), ylim=(0, 1.12 * max(shares.max(), chance.max())), yticks=[])
     axes.set_xlabel("rank of the true match")
@@ -151,9 +149,14 @@ def curves(
         if mark is not None and mark[0] == name and mark[1] in steps:
             at = list(steps).index(mark[1])
             axes.plot([mark[1]], [values[at]], "o", markersize=7, markerfacecolor="none", color=COLORS["ink"])
-    if log and all(value > 0 for _, values in lines.values() for value in values):
+    log = log and all(value > 0 for _, values in lines.values() for value in values)
+    if log:
         axes.set_yscale("log")
-        axes.minorticks_off()
+    ticks = _ticks(*axes.get_ylim(), log=log)
+    axes.minorticks_off()
+    axes.set_yticks(ticks, [f"{tick:.12g}" for tick in ticks])
+    axes.xaxis.set_major_locator(require("matplotlib.ticker", "report").MaxNLocator(5, integer=True))
+    axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel("training step")
@@ -196,6 +199,20 @@ def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | Non
     return _svg(figure, key, alt)
 
 
+def _ticks(low: float, high: float, *, log: bool) -> list[float]:
+    """Return at least two round numbers between the ends of an axis."""
+    ticker = require("matplotlib.ticker", "report")
+    locators = [ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])]
+    if log:
+        # Powers of ten where the axis is long, fractions of a decade or equal steps where it is short.
+        locators = [ticker.LogLocator(), ticker.LogLocator(subs=(1, 2, 5)), *locators]
+    for locator in locators:
+        ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+        if len(ticks) > 1:
+            return ticks
+    return [low, high]
+
+
 def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
     """Return start, stop and value of each run of equal values, as edges of an image's pixels."""
     edges = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]] + [len(values)]
@@ -216,29 +233,4 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, key: str, alt: str) -> str:
-    """Return the figure as an ``svg`` element to stand inside HTML."""
-    stream = io.BytesIO()
-    # Text stays text, and equal figures give equal bytes.
-    settings = {"svg.fonttype": "none", "svg.hashsalt": key}
-    with require("matplotlib", "report").rc_context(settings):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    text = stream.getvalue().decode("utf-8")
-    text = text[text.index("<svg") :]
-    # The style element would rule the whole page; the rest would only weigh.
-    for useless in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->", r"<defs>\s*</defs>"):
-        text = re.sub(useless, "", text, flags=re.DOTALL)
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
-    for name, color in COLORS.items():
-        text = text.replace(color, f"var(--{name})")
-    text = _unique_ids(text, key)
-    box = re.search(r'viewBox="[^"]*"', text)
-    body = text[text.index(">") + 1 :]
-    view = box[0] if box else ""
-    return f'<svg {view} role="img" aria-label="{html.escape(alt)}" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
-
-
-def _unique_ids(text: str, key: str) -> str:
-    """Give the ids that are referred to a prefix of their own, and drop the others."""
-    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", text)
-    return re.sub(r'(url\(#|href="#)([^")]+)', rf"\1{key}-\2", text)
+    return svg_element(figure, key, alt, COLORS)
