@@ -1,4 +1,4 @@
-"""``interlingua migrate``: the vectors of one store, translated, into another store, column or named vector."""
+"""``interlingua migrate``: translate the vectors of one store into another store, column or named vector."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlingua.cli import console, reports, tables
-from interlingua.cli.journal import open_journal
-from interlingua.cli.options import AsJson, Log, Seed
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 STORES = "a file, or lancedb://, postgresql://, qdrant://, qdrant-edge://, chroma://, milvus://, duckdb:// or faiss://"
 
-# Rows of a store that a report pictures, drawn from so many at its beginning.
+# Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
+_FIT_ROWS = 20_000
 
 
 class Metric(StrEnum):
-    """How the new vectors will be searched."""
+    """The metric that the new vectors are searched with."""
 
     COSINE = "cosine"
     DOT = "dot"
@@ -35,35 +36,45 @@ class Metric(StrEnum):
 
 
 def migrate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    directory: TranslatorFolder,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Where the vectors are: {STORES}.")],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="Where the new ones go: a name that is not there yet.")
+        str, typer.Argument(metavar="TARGET", help="Where the translated vectors go: a name that does not exist yet.")
     ],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run of the same command stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done and what it would cost; write nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be done and what it would cost; write nothing.")
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--rollback", help="Drop what this command made in TARGET, and nothing else.")
+        bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
     ] = False,
     fit: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="First fit DIR, on samples of SOURCE and of this store of the new model."),
+        typer.Option(
+            metavar="URL", help="First fit the translator DIR, on samples of SOURCE and of this store of the new model."
+        ),
     ] = None,
     journal: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keeps what was done; by default a file here, named by the migration."),
+        typer.Option(
+            metavar="FILE",
+            help="The journal of the migration; by default a file in the current folder, named by a hash.",
+        ),
     ] = None,
-    inverse: Annotated[bool, typer.Option("--inverse", help="From the target space back to the source space.")] = False,
-    metric: Annotated[Metric | None, typer.Option(help="Of the new vectors; by default the source's.")] = None,
+    inverse: Inverse = False,
+    metric: Annotated[
+        Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
+    ] = None,
     ids_as_text: Annotated[bool, typer.Option("--ids-as-text", help="Write whole-number ids as text.")] = False,
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
-    page_rows: Annotated[int, typer.Option(min=1, help="Rows read, translated and written at a time.")] = 4_096,
-    rows: Annotated[int, typer.Option(min=2, help="Rows of each store that --fit reads.")] = 20_000,
-    report: reports.Report = None,
+    page_rows: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
+    ] = 4_096,
+    rows: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default="20000"),
+    ] = None,
+    report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     seed: Seed = 0,
     log: Log = None,
@@ -71,26 +82,32 @@ def migrate(
 ) -> None:
     """Migrate a vector store to another model.
 
-    Ids and payload travel along, the source is only read, and TARGET is made anew: a collection, a column or a named
-    vector. Killed at any point, the same command with --resume ends with every row exactly once. Passwords and keys
-    come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN, MILVUS_TOKEN.
+    Ids and payload are copied, and TARGET is created: a collection, a column or a named vector. After an interruption
+    at any point, the same command with --resume completes the migration with every row exactly once. Passwords and
+    keys come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN, MILVUS_TOKEN.
     """
     from interlingua.core.translator import load
     from interlingua.stores import migration, open_store, planning
 
     options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
     path = journal or _journal_of(directory, source, target)
-    if report is not None:
-        reports.check_report(report, force=force)
+    reports.check_optional_report(report, force=force)
+    if fit is None:
+        refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
+    if undo:
+        refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+    if dry_run:
+        unused = {"--resume": resume, "--report": report, "--log": log}
+        refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
-    with open_store(source) as here, open_store(target) as there, open_journal(log) as note:
+    with open_store(source) as from_store, open_store(target) as to_store, open_log(log) as record:
         if fit is not None and not resume:
-            _fit(directory, here, fit, rows, seed, as_json=as_json)
+            _fit(directory, from_store, fit, rows or _FIT_ROWS, seed, as_json=as_json)
         translator = load(directory)
         if dry_run:
-            _show_plan(planning.plan(translator, here, there, options), options, as_json=as_json)
+            _show_plan(planning.plan(translator, from_store, to_store, options), options, as_json=as_json)
             return
         watch = console.Stopwatch()
         with console.row_progress() as progress:
@@ -99,16 +116,16 @@ def migrate(
             def show(phase: str, done: int, of: int) -> None:
                 if phase not in bars:
                     bars[phase] = progress.add_task(phase.capitalize(), total=of)
-                    note(phase, rows=of)
+                    record(phase, rows=of)
                 progress.update(bars[phase], completed=done)
 
             result = migration.migrate(
-                translator, here, there, journal=path, options=options, resume=resume, on_rows=show
+                translator, from_store, to_store, journal=path, options=options, resume=resume, on_rows=show
             )
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
-        note("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
+        record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
-            _draw(report, translator, here, fit, facts, seed, inverse=inverse)
+            _draw(report, translator, from_store, fit, facts, seed, inverse=inverse)
     if report is not None:
         console.note(f"Wrote {report}")
     if as_json:
@@ -116,7 +133,7 @@ def migrate(
         return
     console.note(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
-        f"read again and compared, largest difference {result.largest_error:.1g}."
+        f"read back and compared, largest difference {result.largest_error:.1g}."
     )
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
 
@@ -126,7 +143,7 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
     return Path(f"migration-{name}.sqlite")
 
 
-def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_json: bool) -> None:
+def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, as_json: bool) -> None:
     """Fit on samples of two stores and save the translator; a failed verdict ends the command."""
     import interlingua
     from interlingua.core.translator import check_destination
@@ -134,9 +151,9 @@ def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_js
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
-    with open_store(like) as there, console.working("Reading samples"):
+    with open_store(like) as new, console.working("Reading samples"):
         spaces = [
-            interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (here, there)
+            interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (old, new)
         ]
     with console.working(f"Aligning {spaces[0].n:,} x {spaces[0].d} with {spaces[1].n:,} x {spaces[1].d}"):
         alignment = interlingua.align(*spaces, seed=seed)
@@ -147,7 +164,8 @@ def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_js
         if as_json:
             console.emit_json({"verdict": verdict.to_dict(), "rows": 0})
         console.note(
-            "Nothing was migrated. Give more rows, rows of more similar texts, or fit with a few known --pairs."
+            "Nothing was migrated. Give more rows (thousands a side) or rows of more similar texts, or run "
+            "`interlingua fit` with a few known --pairs."
         )
         raise typer.Exit(1)
     alignment.translator().save(directory)
@@ -156,7 +174,7 @@ def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_js
 def _draw(
     report: Path,
     translator: Translator,
-    here: Store,
+    old: Store,
     like: str | None,
     facts: Mapping[str, Any],
     seed: int,
@@ -169,11 +187,11 @@ def _draw(
     from interlingua.stores.sampling import sample_rows
 
     with console.working("Drawing the report"):
-        x = sample_rows(here, _PICTURED, seed, pool=_POOL)
+        x = sample_rows(old, _PICTURED, seed, pool=_POOL)
         y = None
         if like is not None:
-            with open_store(like) as there:
-                y = sample_rows(there, _PICTURED, seed, pool=_POOL)
+            with open_store(like) as new:
+                y = sample_rows(new, _PICTURED, seed, pool=_POOL)
         shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {}) if inverse else None
         reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
 

@@ -311,7 +311,7 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not overwrite:
-        raise OutputExistsError(f"{folder} exists; choose another name, or overwrite it with --force.")
+        raise OutputExistsError(f"{folder} exists.", "Choose another name, or replace it with {overwrite}.")
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if not is_empty and not (folder / _CARD).is_file():
         raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ import numpy as np
 from interlingua.core.arrays import require
 from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.report import _curves, _figures, _graphs, _rows
+from interlingua.report._evidence import bar_length
+from interlingua.report._evidence import comparison as comparison
 from interlingua.report._facts import facts_of
 
 if TYPE_CHECKING:
-    from interlingua.core.alignment import Alignment, Evidence
+    from interlingua.core.alignment import Alignment
     from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
 
 _SUMMARIES = {
@@ -88,7 +91,7 @@ def write_report(
         target=facts.target,
         verdict=facts.verdict,
         summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
-        evidence=[(item, _share_of_threshold(item)) for item in facts.verdict.evidence] if facts.verdict else [],
+        evidence=[_line(asdict(item)) for item in facts.verdict.evidence] if facts.verdict else [],
         evaluation=evaluation,
         scores=_scores(evaluation) if evaluation else [],
         pictures=_pictures(rows, translator) if rows else None,
@@ -213,12 +216,8 @@ def _top(kind: str, k: int) -> Any:
     return pick
 
 
-def _share_of_threshold(item: Evidence) -> float:
-    """Return how far the value is on the way from null (0) to threshold (1), cut to [0, 2]."""
-    way = item.threshold - item.null
-    if not math.isfinite(item.value) or not math.isfinite(way) or way == 0:
-        return 1.0 if item.passed else 0.0
-    return min(2.0, max(0.0, (item.value - item.null) / way))
+def _line(item: dict[str, Any]) -> dict[str, Any]:
+    return {**item, "needed": comparison(item), "bar": bar_length(item)}
 
 
 def _number(value: float | None) -> str:

@@ -5,4 +5,4 @@ does one fit at a time.
 """
 
 from interlingua.serve.app import create_app as create_app
-from interlingua.serve.desk import Desk as Desk
+from interlingua.serve.session import Session as Session

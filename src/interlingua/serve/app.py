@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
-from interlingua.serve.desk import Desk
+from interlingua.serve.session import Session
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
+def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
     """Return the page as an ASGI application.
 
     Args:
-        desk: what it works on.
+        session: what it works on.
         port: the port it will be reached at; requests for another host or port are refused, which keeps pages of
             other sites out even when their names lead to this machine.
         max_bytes: the largest file that is taken.
@@ -84,43 +84,43 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
 
     async def put_file(request: Request) -> Response:
         side = request.path_params["side"]
-        path = desk.place(side, request.query_params.get("name", "vectors"))
+        path = session.place(side, request.query_params.get("name", "vectors"))
         await receive(request, path)
-        return JSONResponse(await run_in_threadpool(desk.take, side, path))
+        return JSONResponse(await run_in_threadpool(session.take, side, path))
 
     async def fit(request: Request) -> Response:
-        desk.start(_whole(request, "seed", 0))
-        return JSONResponse(desk.state(), status_code=202)
+        session.start(_whole(request, "seed", 0))
+        return JSONResponse(session.state(), status_code=202)
 
     async def cancel(request: Request) -> Response:
-        await run_in_threadpool(desk.stop)
-        return JSONResponse(desk.state())
+        await run_in_threadpool(session.stop)
+        return JSONResponse(session.state())
 
     async def state(request: Request) -> Response:
-        return JSONResponse(desk.state())
+        return JSONResponse(session.state())
 
     async def report(request: Request) -> Response:
         # The report's own policy allows its styles; a header that does not would win.
         return HTMLResponse(
-            desk.report().read_text("utf-8"),
+            session.report().read_text("utf-8"),
             headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"},
         )
 
     async def archive(request: Request) -> Response:
-        path = await run_in_threadpool(lambda: desk.archive(force=_forced(request)))
+        path = await run_in_threadpool(lambda: session.archive(force=_forced(request)))
         return FileResponse(path, filename="translator.zip")
 
     async def translate(request: Request) -> Response:
         way = request.query_params.get("way", "forward")
         if way not in ("forward", "backward"):
             raise InputError(f"There is no way {way!r}; forward and backward there are.")
-        folder = desk.folder / "given" / secrets.token_hex(8)
+        folder = session.folder / "given" / secrets.token_hex(8)
         folder.mkdir(parents=True)
         path = folder / (Path(request.query_params.get("name", "vectors.npy")).name[-80:].lstrip(".") or "vectors.npy")
         await receive(request, path)
         try:
             out = await run_in_threadpool(
-                lambda: desk.translate(path, inverse=way == "backward", force=_forced(request))
+                lambda: session.translate(path, inverse=way == "backward", force=_forced(request))
             )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -129,7 +129,7 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
 
     async def search(request: Request) -> Response:
         side, row, k = request.query_params.get("side", ""), _whole(request, "row", 0), _whole(request, "k", 10)
-        return JSONResponse(await run_in_threadpool(desk.search, side, row, min(max(k, 1), 100)))
+        return JSONResponse(await run_in_threadpool(session.search, side, row, min(max(k, 1), 100)))
 
     app = Starlette(
         routes=[

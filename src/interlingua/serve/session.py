@@ -27,7 +27,7 @@ _BLOCK = 8_192
 
 
 @dataclass
-class Desk:
+class Session:
     """Two files of vectors and at most one fit of them.
 
     The fit is the command ``interlingua fit`` in a process of its own, so that it can be stopped and so that its memory
