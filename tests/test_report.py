@@ -14,9 +14,10 @@ import pytest
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.wording import comparison
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.report import _figures, _rows, comparison, write_report
+from interlingua.report import _figures, _rows, write_report
 from interlingua.report._evidence import bar_length
 from reported import N, Page, planted_spaces
 

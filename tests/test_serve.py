@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from browser import Tab, chromium
@@ -108,8 +110,15 @@ def test_the_translator_translates_and_searches(page: TestClient, session: Sessi
     translator = load(session.folder / "unpacked")
     there = page.post("/translate", params={"name": "some.npy"}, content=npy(planted[0][:50]))
     np.testing.assert_allclose(np.load(io.BytesIO(there.content)), translator.translate(planted[0][:50]), atol=1e-6)
-    back = page.post("/translate", params={"name": "some.npy", "way": "backward"}, content=npy(planted[1][:7]))
+    back = page.post("/translate", params={"name": "some.npy", "direction": "backward"}, content=npy(planted[1][:7]))
     assert np.load(io.BytesIO(back.content)).shape == (7, planted[0].shape[1])
+    ids = pa.array([f"row {i}" for i in range(9)])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0][:9].ravel()), planted[0].shape[1])
+    pq.write_table(pa.table({"id": ids, "vector": vectors}), session.folder / "rows.parquet")
+    given = (session.folder / "rows.parquet").read_bytes()
+    named = page.post("/translate", params={"name": "rows.parquet"}, content=given)
+    assert 'filename="rows.translated.parquet"' in named.headers["content-disposition"]
+    assert pq.read_table(io.BytesIO(named.content))["id"].to_pylist() == ids.to_pylist()
     found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
     assert found["target"][0]["row"] == 5  # the planted pair
     assert found["target"][0]["cosine"] > 0.99
@@ -144,11 +153,11 @@ def test_a_file_that_arrives_while_a_fit_begins_does_not_orphan_it(
     page: TestClient, session: Session, planted: tuple[Rows, Rows]
 ) -> None:
     give(page, planted)
-    path = session.place("source", "late.npy")
+    path = session.upload_path("source", "late.npy")
     path.write_bytes(npy(planted[0]))
     session.start(0)
     with pytest.raises(InputError, match="A fit is running; wait for it or cancel it first"):
-        session.take("source", path)
+        session.accept("source", path)
     assert session.running
     assert session.state()["files"]["source"]["name"] == "source.npy"
     assert not path.exists()
@@ -158,9 +167,9 @@ def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
     page: TestClient, session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page.put("/files/source", params={"name": "source.npy"}, content=npy(planted[0]))
-    path = session.place("target", "target.npy")
+    path = session.upload_path("target", "target.npy")
     path.write_bytes(npy(planted[1]))
-    taking = threading.Thread(target=session.take, args=("target", path))
+    taking = threading.Thread(target=session.accept, args=("target", path))
     plain = session._described
 
     def described(side: str) -> dict[str, Any]:
@@ -176,11 +185,11 @@ def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
 
 
 def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows, Rows]) -> None:
-    first, second = session.place("source", "a.npy"), session.place("source", "a.npy")
+    first, second = session.upload_path("source", "a.npy"), session.upload_path("source", "a.npy")
     first.write_bytes(npy(planted[0]))
     second.write_bytes(npy(planted[1]))
-    assert session.take("source", first)["width"] == planted[0].shape[1]
-    assert session.take("source", second)["width"] == planted[1].shape[1]
+    assert session.accept("source", first)["width"] == planted[0].shape[1]
+    assert session.accept("source", second)["width"] == planted[1].shape[1]
 
 
 def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
@@ -223,7 +232,7 @@ def test_a_vector_that_is_no_number_is_refused_on_arrival(page: TestClient, plan
         ("PUT", "/files/middle", "There is no side 'middle'"),
         ("POST", "/fit", "There is no source and no target yet"),
         ("POST", "/fit?seed=x", "seed is 'x'; a whole number"),
-        ("POST", "/translate?way=up", "There is no way 'up'"),
+        ("POST", "/translate?direction=up", "There is no direction 'up'"),
         ("GET", "/search?side=source", "No fit has ended yet"),
     ],
 )
@@ -370,7 +379,7 @@ def test_a_file_of_many_megabytes_goes_up(served: str, rng: np.random.Generator,
     with chromium() as tab:
         tab.visit(served)
         tab.choose("#source", tmp_path / "large.npy")
-        until(tab, "document.getElementById('source-told').textContent === '12,000 rows, width 512'")
+        until(tab, "document.getElementById('source-state').textContent === '12,000 rows, width 512'")
         assert tab.ask("document.getElementById('error').hidden")
 
 
@@ -385,10 +394,10 @@ def test_a_person_can_do_it_all_in_a_browser(
         for side in ("source", "target"):
             tab.choose(f"#{side}", tmp_path / f"{side}.npy")
         until(tab, "!document.getElementById('go').disabled")
-        assert "600 rows, width 24" in tab.ask("document.getElementById('source-told').textContent")
+        assert "600 rows, width 24" in tab.ask("document.getElementById('source-state').textContent")
         tab.ask("document.getElementById('go').click()")
         until(tab, "!document.getElementById('cancel').hidden")
-        until(tab, "!document.getElementById('found').hidden")
+        until(tab, "!document.getElementById('results-of-fit').hidden")
         assert tab.ask("document.getElementById('status').textContent") in ("Aligned", "Doubtful", "Failed")
         tab.ask("document.querySelector('#search button').click()")
         until(tab, "document.querySelectorAll('#results tr').length === 20")

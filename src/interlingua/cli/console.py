@@ -26,10 +26,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from interlingua.core.errors import SpaceMismatchWarning
+from interlingua.core.wording import describe_step
 
 # Seconds between two lines of progress where no terminal is watching.
 LINE_SECONDS = 10.0
-_SHOWN_TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
 _CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
@@ -149,31 +149,6 @@ def _fit_lines(task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     finally:
         ended.set()
         writer.join()
-
-
-_STEPS = {
-    "rows": "rows drawn",
-    "round": "search round {round} finished",
-    "fine": "search finished",
-    "polish": "refinement finished",
-    "fidelity": "non-orthogonal stage finished",
-    "mirror": "mirrored copy {copy} measured",
-    "check": "snapshot at step {at} measured",
-    "verdict": "verdict {status}",
-}
-
-
-def describe_step(step: Mapping[str, Any]) -> str:
-    """Return a step of a fit in words."""
-    name = str(step.get("step", ""))
-    if name == "train":
-        terms = "  ".join(f"{term} {step[term]:.3f}" for term in _SHOWN_TERMS if term in step)
-        left = step.get("seconds_left")
-        return f"training step {step['at']} of {step['of']}  {terms}" + (f"  {left:.0f} s left" if left else "")
-    try:
-        return _STEPS.get(name, name).format_map(step)
-    except KeyError:
-        return name
 
 
 class _RateColumn(ProgressColumn):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typer.core import TyperCommand
-
-if TYPE_CHECKING:
-    import typer
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -49,15 +46,18 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 class Command(TyperCommand):
-    """A command whose help shows the groups of its options and examples of its use."""
+    """A command whose help shows the groups of its options and examples of its use.
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+    The context is typer's own or click's, depending on the version of typer.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return ``[OPTIONS]`` and the arguments, optional ones in brackets."""
         arguments: list[Any] = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
         names = [(param.metavar or param.name.upper(), param.required) for param in arguments]
         return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options in groups, in the order of the function's parameters."""
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         parameters: list[Any] = list(self.get_params(ctx))
@@ -75,7 +75,7 @@ class Command(TyperCommand):
                 with formatter.section(name):
                     formatter.write_dl(records)
 
-    def format_epilog(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples, one a line and never wrapped: they are there to be copied."""
         examples = EXAMPLES.get(self.name or "", ())
         if examples:

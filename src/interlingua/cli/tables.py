@@ -11,14 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
+from interlingua.core.wording import comparison
 
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
 def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
     """Print status, score, reasons and, where there is any, the evidence with what each measurement needs."""
-    from interlingua.report import comparison
-
     status = str(verdict["status"])
     out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
     reasons = [str(reason) for reason in verdict["reasons"]]

@@ -13,9 +13,9 @@ import numpy as np
 
 from interlingua.core.arrays import require
 from interlingua.core.translator import NeuralTranslator, Translator
+from interlingua.core.wording import comparison
 from interlingua.report import _curves, _figures, _graphs, _rows
 from interlingua.report._evidence import bar_length
-from interlingua.report._evidence import comparison as comparison
 from interlingua.report._facts import facts_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How a measurement of the verdict is compared with its threshold, for every face that shows it."""
+"""The bar beside a measurement of the verdict."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-_SIGNS = {"at_least": "≥", "at_most": "≤"}
-
-
-def comparison(evidence: Mapping[str, Any]) -> str:
-    """Return the sign between a value and its threshold where the measurement passes: ``≥`` or ``≤``.
-
-    Args:
-        evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
-    """
-    reached = evidence["value"] >= evidence["threshold"]
-    return _SIGNS["at_least" if evidence["passed"] == reached else "at_most"]
+from interlingua.core.wording import comparison
 
 
 def bar_length(evidence: Mapping[str, Any]) -> float:
@@ -24,10 +14,11 @@ def bar_length(evidence: Mapping[str, Any]) -> float:
 
     The null has length 0 where the value has to move away from it, and length 2 where it must not.
     """
-    value, null, way = evidence["value"], evidence["null"], evidence["threshold"] - evidence["null"]
-    if not math.isfinite(value) or not math.isfinite(way) or way == 0:
+    null = float(evidence["null"])
+    value, limit = float(evidence["value"]) - null, float(evidence["threshold"]) - null
+    if not math.isfinite(value) or not math.isfinite(limit) or limit == 0:
         return 1.0 if evidence["passed"] else 0.0
-    length = (value - null) / way
-    if (comparison(evidence) == "≥") != (way > 0):
+    length = value / limit
+    if (comparison(evidence) == "≥") != (limit > 0):
         length = 2 - length
     return min(2.0, max(0.0, length))
