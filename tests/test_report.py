@@ -34,7 +34,7 @@ def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, ever
         "Evidence",
         "Held-out pairs",
         "Before and after",
-        "Who resembles whom",
+        "Similarity structure",
         "Rank of the true match",
         "Nearest neighbors",
         "Provenance",

@@ -166,6 +166,7 @@ def audit(
         authorized_by or "nobody had to: the shipped demo",
         datetime.now(UTC).isoformat(timespec="seconds"),
         *inputs.names,
+        model=evidence.describe_model(inputs.vectors),
     )
     with open_log(log) as record:
         record("audit", authorized_by=warrant.authorized_by, rows=len(inputs.vectors), public=len(inputs.corpus.texts))
@@ -221,7 +222,8 @@ def _print(out: Console, result: Audit, paragraph: str, fail_above: float | None
     out.print(table)
     for score in result.defenses:
         overlap, kept = score.overlap.value, score.top1.value
-        out.print(f"{score.name}: {score.finding} ({kept:.3f} re-identified, {overlap:.2f} of neighbors kept)")
+        figures = f"{kept:.1%} re-identified, {overlap:.0%} of neighbors kept"
+        out.print(f"No defense: {figures}" if score.name == "none" else f"{score.name}: {score.finding} ({figures})")
     if fail_above is not None:
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")

@@ -162,7 +162,7 @@ def read_labels(
     """Return the labels to look for: named in a file with vectors or an encoder, or carried by the public texts.
 
     Args:
-        names: label names, one a row.
+        names: label names, one per row.
         vectors: their vectors in the same order.
         encode: embeds the names otherwise.
         corpus: the public text.
@@ -202,6 +202,16 @@ def read_truth(texts: Path | None, column: str, labels: Path | None, label_colum
         None if labels is None else read_labels(labels, label_column),
         None if vectors is None else _vectors(vectors),
     )
+
+
+def describe_model(vectors: FloatArray) -> str:
+    """Return which known model probably produced the vectors, for the report."""
+    from interlingua.identification import MIN_ROWS, UNKNOWN, identify
+
+    if len(vectors) < MIN_ROWS:
+        return "source model unknown"
+    guess = identify(vectors)
+    return "source model unknown" if guess.model == UNKNOWN else f"probably {guess.model}"
 
 
 def demo_evidence(folder: Path, card: dict[str, Any]) -> Evidence:

@@ -1,4 +1,4 @@
-"""Pictures as SVG that takes its colors from the page, so that one file is legible on light and on dark."""
+"""Pictures as SVG with the colors of the page, so that one file works in light and in dark mode."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is drawn with one of these becomes the page's custom property of that name; style.css holds the values. They
-# only have to differ from each other here. The labels' colors are Paul Tol's "muted" on light and "light" on dark.
+# In the SVG each color is replaced by the CSS custom property of that name, whose value is in style.css. Here the
+# colors only have to be distinct. The labels' colors in style.css are Paul Tol's "muted" (light) and "light" (dark).
 COLORS = {
     "ink": "#1d2025",
     "muted": "#5d6571",
@@ -34,7 +34,7 @@ COLORS = {
     },
 }
 LABELS = 8
-# Cosines of +-HEAT_LIMIT get the full color: blue for alike, orange for opposed, the page itself for unrelated.
+# Cosines of +-HEAT_LIMIT have full color: blue for similar, orange for opposite. 0 is transparent.
 HEAT_LIMIT = 0.6
 _HEAT_COLORS = ("#c8641e", "#2878b8")
 _JOINED = 40
@@ -53,10 +53,10 @@ def scatter(
 
     Args:
         key: prefix of the ids in the SVG.
-        alt: what a reader who does not see it should know.
+        alt: description for readers who do not see the picture.
         points: ([n, 2], [m, 2]).
-        colors: names from `COLORS`, at least one a point; ``rest`` lies below everything else.
-        joined: whether to join the first few rows of both sides, which are the same texts then.
+        colors: names from `COLORS`, at least one per point; points of color ``rest`` are drawn below the others.
+        joined: draw lines between the first rows of both sides; row i of both must be the same text.
     """
     figure, axes = _canvas(3.6, 3.4)
     everything = np.concatenate(points)
@@ -97,10 +97,10 @@ def heat_maps(similarities: Heat, colors: Sequence[str] | None, alts: Mapping[st
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:
-    """Draw the share of rows by the rank of their true match, in bins that double, beside chance."""
+    """Draw the share of rows by the rank of their true match, in bins of doubling width, with chance as a line."""
     figure, axes = _canvas(3.6, 2.5)
     pool = len(ranks)
-    # The last bin takes in what would be less than half of another one.
+    # The last bin includes the remainder if that is less than half a bin.
     edges = np.append(2.0 ** np.arange(max(2, round(np.log2(pool)))), pool + 1)
     counts, _ = np.histogram(ranks, edges)
     shares, chance = counts / pool, np.diff(edges) / pool
@@ -139,7 +139,7 @@ def curves(
 ) -> str:
     """Draw lines over training steps, each with its name; ``mark`` circles a line at a step.
 
-    Lines differ in color and in dashes, so that they can be told apart without colors.
+    Lines differ in color and in dashes, so that they can be distinguished without colors.
     """
     figure, axes = _canvas(3.6, 2.9)
     for number, (name, (steps, values)) in enumerate(lines.items()):
@@ -170,7 +170,7 @@ def curves(
 
 
 def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the names of the colors of all rows of both sides: by label, or by side where there are no labels."""
+    """Return the color names of all rows of both sides: by label, or by side if there are no labels."""
     if rows.source_labels is None or rows.target_labels is None:
         return ["source"] * len(rows.source), ["target"] * len(rows.target)
     names = {label: f"label-{number}" for number, label in enumerate(labels, 1)}
@@ -179,9 +179,9 @@ def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], li
 
 
 def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | None) -> str:
-    """Draw similarities [h, h], with a strip of the rows' colors where there are any."""
+    """Draw similarities [h, h], with a strip of the rows' colors if they are given."""
     palette = require("matplotlib.colors", "report")
-    # Color fades into the page where rows are unrelated, whatever the page's color is.
+    # Unrelated rows are transparent, so that the picture works on any background.
     opposed, alike = (palette.to_rgb(color) for color in _HEAT_COLORS)
     anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
     fading = palette.LinearSegmentedColormap.from_list("fading", anchors)
