@@ -34,7 +34,7 @@ REFUSED = [
     ("--run", f"{FIT} --run folder", "--run belongs to --method adversarial; the method is auto"),
     ("--resume", f"{FIT} --resume", "--resume belongs to --method adversarial"),
     ("--device", f"{FIT} --method procrustes --pairs pairs.npy --device cpu", "--device belongs to --method linear or"),
-    ("--device", f"{FIT} --pairs pairs.npy --device cpu", "--device belongs to .* the method is auto"),
+    ("--device", f"{FIT} --pairs pairs.npy --device cpu", "--device needs --method NAME together with --pairs"),
     ("--rows", f"{FIT} --pairs pairs.npy --rows 100", "use one of the two"),
     ("--column", f"{FIT} --column x", "column='x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "key='x' means nothing in a .npy file"),
@@ -301,9 +301,12 @@ def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(
 ) -> None:
     given: list[dict[str, Any]] = []
     whole = interlingua.align
-    monkeypatch.setattr(
-        interlingua, "align", lambda *s, **more: given.append(more) or whole(*s, method="identity", seed=0)
-    )
+
+    def align(*sides: Any, **more: Any) -> Any:
+        given.append(more)
+        return whole(*sides, method="identity", seed=0)
+
+    monkeypatch.setattr(interlingua, "align", align)
     files = folder / "source.npy", folder / "target.npy"
     for more in ((), ("--rows", 30_000)):
         run("fit", *files, "--out", folder / "t", "--allow-failed", "--force", *more)

@@ -156,7 +156,7 @@ def test_training_steps_are_whole_numbers_in_full(steps: list[float]) -> None:
 
 @pytest.mark.parametrize("pool", [2, 3, 5, 4096])
 def test_the_ranks_of_a_histogram_have_two_ticks_or_more(pool: int) -> None:
-    ranks = np.arange(pool) + 1.0
+    ranks = np.arange(1, pool + 1, dtype=np.float64)
     ticks = tick_labels(_figures.rank_histogram("k", "words", ranks, "source"))["x"]
     shown = [tick for tick in ticks if "%" not in tick]
     assert 2 <= len(shown) == len(set(shown))

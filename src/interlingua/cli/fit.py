@@ -11,6 +11,7 @@ import typer
 from interlingua.cli import console, inputs, reports, settings, tables
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
@@ -107,7 +108,6 @@ def fit(
     known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
     chosen = _method_settings(
         method,
-        files,
         known,
         assignments or (),
         device=settings.resolve_device(device),
@@ -150,16 +150,17 @@ def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
         reports.check_report(report, force=force)
 
 
-def _method_settings(
-    method: str, files: Sequence[Any], pairs: IntArray | None, assignments: Sequence[str], **options: Any
-) -> dict[str, Any]:
-    from interlingua._align import choose_method
-
-    if not assignments and all(value is None for value in options.values()):
-        return settings.method_settings(method, (), {}) if method != "auto" else {}
-    # Only widths and the number of pairs decide.
-    chosen = choose_method(files[0], files[1], pairs) if method == "auto" else method
-    return settings.method_settings(chosen, assignments, options, named=method)
+def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Return the settings of the method; without pairs, auto is the linear method."""
+    given = [name for name, value in options.items() if value is not None] + ["set"] * bool(assignments)
+    if method != "auto" or not given:
+        return {} if method == "auto" else settings.method_settings(method, assignments, options)
+    if pairs is not None:
+        raise InputError(
+            f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
+            "number of pairs, and their settings differ."
+        )
+    return settings.method_settings("linear", assignments, options, named=method)
 
 
 def _row_limit(rows: int | None) -> dict[str, int]:

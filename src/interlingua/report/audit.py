@@ -63,8 +63,8 @@ _LIMITS = (
     "that completes texts, known pairs of text and vector.",
     "An attacker with public text that is more similar to the audited text recovers more, with less similar text less.",
     "Estimates without ground truth assume that the public text resembles the audited text. They can be too high: on "
-    "trivia questions 69% of the asserted words were estimated to be correct, and 52% were. All fits can also map a group of "
-    "texts of one kind to the wrong place, and only ground truth reveals that.",
+    "trivia questions 69% of the asserted words were estimated to be correct and 52% were. All fits can also map a "
+    "group of texts of one kind to the wrong place, and only ground truth reveals that.",
 )
 
 
