@@ -1,4 +1,4 @@
-"""``interlingua identify``: which known model made a collection."""
+"""``interlingua identify``: guess which known model produced a collection."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from interlingua.stores.registry import address_forms
 
 def identify(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],
-    rows: Annotated[int, typer.Option(min=50, help="Rows to look at.")] = 5_000,
+    rows: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of rows.")] = 5_000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Guess which model made these vectors.
+    """Guess which model produced these vectors.
 
-    From the vectors alone: width, lengths, mean direction and how much each coordinate varies, beside profiles of
-    models measured before. The answer may be unknown; vectors that were rotated or centered always are.
+    Compares width, lengths, mean direction and the variance of each coordinate with stored profiles of known models.
+    The answer may be unknown. It always is for vectors that were rotated or centered.
     """
     from interlingua import identification
     from interlingua.stores import open_store

@@ -1,4 +1,4 @@
-"""``interlingua migrate``: the vectors of one store, translated, into another store, column or named vector."""
+"""``interlingua migrate``: translate the vectors of one store into another store, column or named vector."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlingua.cli import console, reports, tables
-from interlingua.cli.journal import open_journal
-from interlingua.cli.options import AsJson, Log, Seed
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
 
-# A report shows this many rows of a store, drawn from this many at its beginning.
+# Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
+_FIT_ROWS = 20_000
 
 
 class Metric(StrEnum):
-    """How the new vectors will be searched."""
+    """The metric that the new vectors are searched with."""
 
     COSINE = "cosine"
     DOT = "dot"
@@ -34,7 +35,7 @@ class Metric(StrEnum):
 
 
 def migrate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    directory: TranslatorFolder,
     source: Annotated[
         str,
         typer.Argument(
@@ -42,11 +43,13 @@ def migrate(
             help=f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}.",
         ),
     ],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="Address of the new vectors; it must not exist yet.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
+    ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing.")] = False,
     undo: Annotated[
-        bool, typer.Option("--rollback", help="Drop what this command made in TARGET, and nothing else.")
+        bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
     ] = False,
     fit: Annotated[
         str | None,
@@ -61,17 +64,20 @@ def migrate(
             metavar="FILE", help="Record of progress; by default migration-*.sqlite in the working directory."
         ),
     ] = None,
-    inverse: Annotated[
-        bool, typer.Option("--inverse", help="Translate from the target space to the source space.")
-    ] = False,
+    inverse: Inverse = False,
     metric: Annotated[
-        Metric | None, typer.Option(help="Metric of the new vectors; by default that of the source.")
+        Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
     ] = None,
     ids_as_text: Annotated[bool, typer.Option("--ids-as-text", help="Write whole-number ids as text.")] = False,
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
-    page_rows: Annotated[int, typer.Option(min=1, help="Rows read, translated and written at a time.")] = 4_096,
-    rows: Annotated[int, typer.Option(min=2, help="Rows of each store that --fit reads.")] = 20_000,
-    report: reports.Report = None,
+    page_rows: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
+    ] = 4_096,
+    rows: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default="20000"),
+    ] = None,
+    report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     seed: Seed = 0,
     log: Log = None,
@@ -88,19 +94,25 @@ def migrate(
 
     options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
     path = journal or _journal_of(directory, source, target)
+    reports.check_optional_report(report, force=force)
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
-    if report is not None:
-        reports.check_report(report, force=force)
+    if fit is None:
+        refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
+    if undo:
+        refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+    if dry_run:
+        unused = {"--resume": resume, "--report": report, "--log": log}
+        refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
-    with open_store(source) as old, open_store(target) as new, open_journal(None if dry_run else log) as note:
+    with open_store(source) as old, open_store(target) as new, open_log(log) as record:
         if not (resume or dry_run):
             migration.check_journal(path, old, new)
         if fit is not None and not resume:
-            translator = _fit(directory, old, fit, rows, seed, save=not dry_run, as_json=as_json)
+            translator = _fit(directory, old, fit, rows or _FIT_ROWS, seed, save=not dry_run, as_json=as_json)
         else:
             translator = load(directory)
         if dry_run:
@@ -113,12 +125,12 @@ def migrate(
             def show(phase: str, done: int, of: int) -> None:
                 if phase not in bars:
                     bars[phase] = progress.add_task(phase.capitalize(), total=of)
-                    note(phase, rows=of)
+                    record(phase, rows=of)
                 progress.update(bars[phase], completed=done)
 
             result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
-        note("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
+        record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
             _draw(report, translator, old, fit, facts, seed, inverse=inverse)
     if report is not None:
@@ -128,7 +140,7 @@ def migrate(
         return
     console.note(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
-        f"read again and compared, largest difference {result.largest_error:.1g}."
+        f"read back and compared, largest difference {result.largest_error:.1g}."
     )
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
 
@@ -159,7 +171,8 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
         if as_json:
             console.emit_json({"verdict": verdict.to_dict(), "rows": 0})
         console.note(
-            "Nothing was migrated. Give more rows, rows of more similar texts, or fit with a few known --pairs."
+            "Nothing was migrated. Give more rows (thousands a side) or rows of more similar texts, or run "
+            "`interlingua fit` with a few known --pairs."
         )
         raise typer.Exit(1)
     translator = alignment.translator()

@@ -71,8 +71,8 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
                 _refuse_changes(folder, old.settings, fresh.settings)
                 return old
             raise OutputExistsError(
-                f"{folder} holds {old.rows} rows of an interrupted run. Go on with resume=True, "
-                "or start over with force=True."
+                f"{folder} holds {old.rows} rows of an interrupted run.",
+                "Go on with {resume}, or start over with {force}.",
             )
         shutil.rmtree(folder)
     elif folder.exists():
@@ -118,7 +118,7 @@ def _load(folder: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise InputError(f"{folder / _CHECKPOINT} cannot be read ({error}). Start over with force=True.") from error
+        raise InputError(f"{folder / _CHECKPOINT} cannot be read ({error}).", "Start over with {force}.") from error
 
 
 def _refuse_changes(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -129,6 +129,6 @@ def _refuse_changes(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> N
     ]
     if changed:
         raise InputError(
-            f"{folder} cannot be continued: {'; '.join(changed)}. Use the same input and settings, "
-            "or start over with force=True and without resume."
+            f"{folder} cannot be continued: {'; '.join(changed)}.",
+            "Use the same input and settings, or start over with {force} and without resume.",
         )

@@ -209,7 +209,7 @@ def _resolve_scale(
         return None
     if scale is None:
         raise InputError(
-            f"{path}: int8 vectors need a scale and the file holds none. "
-            "Pass scale=..., a number or one a column; 1.0 takes the integers as they are."
+            f"{path}: int8 vectors need a scale and the file holds none.",
+            "Pass {scale=...}, a number or one a column; 1.0 takes the integers as they are.",
         )
     return check_scale(scale, d, str(path))

@@ -185,7 +185,7 @@ class VectorWriter:
                 path.write_bytes(b"".join(begin))
             elif not path.is_file() or path.stat().st_size < size:
                 self._lock.release()
-                raise InputError(f"{path} lost rows that its checkpoint counts. Start over with force=True.")
+                raise InputError(f"{path} lost rows that its checkpoint counts.", "Start over with {force}.")
             else:
                 os.truncate(path, size)
             streams[name] = FileIO(path, "ab")
@@ -346,4 +346,4 @@ def _write(stream: FileIO, data: bytes | memoryview) -> None:
 
 def _refuse_existing(path: Path) -> None:
     if path.exists():
-        raise OutputExistsError(f"{path} exists. Choose another name, or overwrite it with force=True.")
+        raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")

@@ -109,6 +109,6 @@ def _plain(value: Any, name: str, where: str | None) -> Any:
     if where is None:
         return f"{type(value).__name__} {value!r}"
     raise InputError(
-        f"{where}: column {name!r} holds {type(value).__name__} values, which a document cannot hold. "
-        "Choose a target with typed columns, or leave the payload out with drop_payload=True."
+        f"{where}: column {name!r} holds {type(value).__name__} values, which a document cannot hold.",
+        "Choose a target with typed columns, or leave the payload out with {drop_payload}.",
     )

@@ -57,8 +57,8 @@ class MigrationJournal:
         self.path = path
         if create and path.exists():
             raise OutputExistsError(
-                f"{path} is the journal of an earlier run. Go on with resume=True, undo it with a rollback, or name "
-                "another journal."
+                f"{path} is the journal of an earlier run.",
+                "Go on with {resume}, undo it with a rollback, or name another journal.",
             )
         if not create and not path.is_file():
             raise InputError(f"{path}: no such journal. There is nothing to resume; start without resume.")

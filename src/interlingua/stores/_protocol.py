@@ -182,8 +182,8 @@ class Store(ABC):
         if kind not in self.capabilities.ids:
             raise InputError(
                 f"{self.url}: the ids are {spec.id_type} and {name} keeps "
-                f"{' or '.join(self.capabilities.ids)} ids only. "
-                + ("Write them as text with ids_as_text=True." if kind == "int" else "Choose another target.")
+                f"{' or '.join(self.capabilities.ids)} ids only.",
+                "Write them as text with {ids_as_text}." if kind == "int" else "Choose another target.",
             )
         if spec.metric not in self.capabilities.metrics:
             raise InputError(
@@ -191,8 +191,8 @@ class Store(ABC):
             )
         if spec.schema is not None and self.capabilities.payload == "none":
             raise InputError(
-                f"{self.url}: {name} holds no payload and the source has {', '.join(spec.schema.names)}. "
-                "Choose another target, or leave the payload out with drop_payload=True."
+                f"{self.url}: {name} holds no payload and the source has {', '.join(spec.schema.names)}.",
+                "Choose another target, or leave the payload out with {drop_payload}.",
             )
         if spec.beside and not self.capabilities.adds_vectors:
             raise InputError(

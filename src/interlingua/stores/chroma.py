@@ -187,8 +187,8 @@ class ChromaStore(Store):
         for key, value in document.items():
             if not isinstance(value, str | int | float | bool | list) and value is not None:
                 raise InputError(
-                    f"{self.url}: {key!r} of id {row!r} is nested, and Chroma's metadata is flat. "
-                    "Choose another target, or leave the payload out with drop_payload=True."
+                    f"{self.url}: {key!r} of id {row!r} is nested, and Chroma's metadata is flat.",
+                    "Choose another target, or leave the payload out with {drop_payload}.",
                 )
         return {key: value for key, value in document.items() if value is not None} or None
 
