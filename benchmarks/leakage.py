@@ -31,6 +31,7 @@ from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
 from interlingua.leakage.adaptation import adapted
 from interlingua.leakage.attributes import AttributeInference, infer_attributes, label_scores, truth_matrix
+from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defenses import Rotation
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder, TextDecoder
 from interlingua.leakage.inversion.scores import reidentification, reliability, score_keywords, score_texts
@@ -147,11 +148,17 @@ def keywords(case: Case, folders: Folders) -> dict[str, Any]:
     figures = {
         way: {
             name: figure.to_dict()
-            for name, figure in score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed).items()
+            for name, figure in score_keywords(
+                decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed
+            ).items()
         }
         for way, z in ways.items()
     }
-    bins = reliability(decoder.probabilities(ways["translated"]), documents, decoder.vocabulary)
+    bins = reliability(
+        decoder.probabilities(ways["translated"], mean=collection_mean(ways["translated"])),
+        documents,
+        decoder.vocabulary,
+    )
     return {
         "fit": fit,
         "texts": len(rest),
@@ -235,7 +242,9 @@ def adaptation(case: Case, folders: Folders) -> dict[str, Any]:
         "ideal_adapted": adapted(known, known, public),
         "plain": translated,
     }
-    best = {way: label_scores(vectors, documents.labels).argmax(axis=1) for way, vectors in controls.items()}
+    best = {
+        way: label_scores(z, documents.labels, mean=collection_mean(z)).argmax(axis=1) for way, z in controls.items()
+    }
     found = documents.infer(leaked, adapted(victim, translated, public), case.seed)
     return {
         "fit": fit,
@@ -257,7 +266,7 @@ def inversion(case: Case, folders: Folders) -> dict[str, Any]:
     ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
     figures: dict[str, Any] = {}
     for way, z in ways.items():
-        found: list[Extraction] = retrieval.invert(z)
+        found: list[Extraction] = retrieval.invert(z, mean=collection_mean(z))
         scored = {**score_texts(found, documents, floor=public, seed=case.seed), **reidentification(z, known[held])}
         figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
     return {"fit": fit, "texts": len(rest), "figures": figures}
@@ -281,7 +290,7 @@ def decoder(case: Case, folders: Folders) -> dict[str, Any]:
     ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
     figures: dict[str, Any] = {}
     for way, z in ways.items():
-        found = writer.invert(z)
+        found = writer.invert(z, mean=collection_mean(z))
         scored = score_texts(found, documents, floor=public, seed=case.seed)
         figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
         written = [set(tokens(e.text or "")) for e in found]

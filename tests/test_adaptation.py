@@ -11,6 +11,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage.adaptation import adapted
 from interlingua.leakage.attributes import label_scores
+from interlingua.leakage.centering import collection_mean
 
 D, L, N = 48, 6, 800
 
@@ -35,7 +36,9 @@ class World:
         self.translated = self.victim @ secret.T @ wrong + 0.3 * rng.standard_normal(D) / np.sqrt(D)
 
     def right(self, vectors: Any) -> float:
-        return float((label_scores(vectors, self.labels).argmax(axis=1) == self.topic[:N]).mean())
+        return float(
+            (label_scores(vectors, self.labels, mean=collection_mean(vectors)).argmax(axis=1) == self.topic[:N]).mean()
+        )
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,20 @@ def test_without_a_truth_the_leak_is_the_calibrated_estimate(world: World) -> No
     assert result.retrieval.nearest.value > result.retrieval.control.value
 
 
+def test_an_offset_common_to_all_translations_changes_no_finding(world: World) -> None:
+    # 240 held-out public texts calibrate the decoder, and 1,200 translations are audited, in blocks.
+    right = world.fit()
+    offset = 0.6 * unit_rows(np.random.default_rng(7).standard_normal((1, D)).astype(np.float32))
+    moved = replace(right, forward=lambda rows: unit_rows(right.forward(rows)) + offset)
+    truth = Truth(texts=world.texts[:N])
+    plain, shifted = (world.audit(fit, truth=truth).words for fit in (right, moved))
+    assert plain.measured is not None
+    assert shifted.measured is not None
+    for name in ("leak_rate", "precision"):
+        assert shifted.measured[name].value.value == pytest.approx(plain.measured[name].value.value, abs=0.01)
+    assert shifted.expected.value == pytest.approx(plain.expected.value, abs=0.02)
+
+
 def test_a_claim_is_believed_as_far_as_the_fits_agree(world: World) -> None:
     right = world.fit()
     wrong = replace(world.fit(right=False), verdict=right.verdict)  # wrong, and does not know it

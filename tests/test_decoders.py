@@ -50,7 +50,7 @@ class Claims:
     def __init__(self, *words: Keyword) -> None:
         self.words = words
 
-    def invert(self, vectors: Any) -> list[Extraction]:
+    def invert(self, vectors: Any, /, *, mean: Any = None) -> list[Extraction]:
         return [Extraction(keywords=self.words) for _ in vectors]
 
 

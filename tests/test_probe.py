@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from interlingua.core.errors import InputError
+from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.inversion import WordProbe
 from interlingua.leakage.inversion.scores import score_keywords
 from interlingua.leakage.inversion.words import Vocabulary
@@ -22,7 +23,7 @@ def bags(seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def test_the_nearest_words_are_in_the_document_and_none_is_asserted() -> None:
     words, documents, texts = bags()
-    found = WordProbe.of(WORDS, words).invert(documents)
+    found = WordProbe.of(WORDS, words).invert(documents, mean=collection_mean(documents))
     right = [e.keywords[0].word in t for e, t in zip(found, texts, strict=True)]
     assert np.mean(right) > 0.9
     assert not any(e.asserted(0.0) for e in found)

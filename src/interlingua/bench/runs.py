@@ -177,6 +177,7 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
 
 
 def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
+    from interlingua.leakage.centering import collection_mean
     from interlingua.leakage.inversion import KeywordDecoder
     from interlingua.leakage.inversion.scores import score_keywords
 
@@ -196,7 +197,8 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
         stand_in = plan.vectors.rows(plan.corpus, others[0])[public] if others else None
         decoder = KeywordDecoder.fit(rows, [texts[i] for i in public], stand_in=stand_in, seed=case.seed)
         ours, ideal = (
-            score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed) for z in (carried, known)
+            score_keywords(decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed)
+            for z in (carried, known)
         )
         found[a, b] = {
             "leak_rate": float(ours["leak_rate"].value),

@@ -13,6 +13,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples, interval
+from interlingua.leakage.centering import collection_mean, subtract_mean
 
 TEMPLATES = ("{label}", "This text is about {label}.")
 _SHUFFLES = 10
@@ -106,25 +107,33 @@ def embed_labels(
     return vectors.reshape(len(templates), len(labels), -1)
 
 
-def label_scores(vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, centered: bool = True) -> FloatArray:
+def label_scores(
+    vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None
+) -> FloatArray:
     """Return the cosine of every document with every label [n, l], averaged over templates.
 
     Args:
-        vectors: documents in the known space [n, d].
+        vectors: documents in the known space [n, d]; rows do not depend on each other.
         label_vectors: [l, d], or [t, l, d] as :func:`embed_labels` returns them.
-        centered: subtract the mean document and the mean label first. Documents and label sentences lie in different
-            corners of the space, and without this a few labels are near everything.
+        mean: mean of the unit rows of the collection the documents belong to [d], from
+            :func:`~interlingua.leakage.centering.collection_mean`. With it, documents are centered by it and labels
+            by their own mean. Documents and label sentences lie in different parts of the space, so that without
+            centering a few labels are near every document.
 
     Raises:
         InputError: the widths differ, or a matrix cannot be used.
     """
     layers = np.asarray(label_vectors, np.float32)
     layers = layers[None] if layers.ndim == 2 else layers
-    documents = _directions(check_matrix(vectors, "the documents"), centered)
-    total = sum(
-        documents @ _directions(check_matrix(layer, "the labels", width=documents.shape[1]), centered).T
-        for layer in layers
-    )
+    documents = check_matrix(vectors, "the documents")
+    width = documents.shape[1]
+    directions = unit_rows(subtract_mean(documents, mean, np.zeros(width, np.float32)))
+    total = np.zeros((len(documents), layers.shape[1]), np.float32)
+    for layer in layers:
+        labels = unit_rows(check_matrix(layer, "the labels", width=width).astype(np.float32))
+        if mean is not None and len(labels) > 1:
+            labels = unit_rows(labels - labels.mean(axis=0))
+        total += directions @ labels.T
     return np.asarray(total / len(layers), np.float32)
 
 
@@ -138,6 +147,7 @@ def infer_attributes(
     ideal: npt.ArrayLike | None = None,
     ks: Sequence[int] = (1, 3),
     centered: bool = True,
+    mean: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> AttributeInference:
     """Measure what labels the vectors give away, beside the majority, a shuffled control, and naive and ideal vectors.
@@ -150,13 +160,17 @@ def infer_attributes(
         naive: the documents before translation [n, d_source]; cut or filled with zeros to d.
         ideal: the true vectors of the documents in the known space [n, d].
         ks: the k of the top-k figures; 1 is always added.
-        centered: as :func:`label_scores` takes it.
+        centered: subtract the mean of a collection from its documents, and the mean label from the labels. Naive and
+            ideal vectors are centered by their own means.
+        mean: mean of the collection that ``vectors`` were taken from [d]; by default the mean of ``vectors``.
         seed: of the shuffles and the resamples.
 
     Raises:
         InputError: shapes that do not go together, or a document without a true label.
     """
-    known = label_scores(vectors, label_vectors, centered=centered)
+    if centered and mean is None:
+        mean = collection_mean(vectors)
+    known = label_scores(vectors, label_vectors, mean=mean if centered else None)
     truth = np.asarray(truth)
     if truth.shape != known.shape or truth.dtype != bool or len(names) != known.shape[1]:
         raise InputError(
@@ -179,7 +193,7 @@ def infer_attributes(
                     f"There are {len(matrix)} {way} vectors for {len(truth)} documents; one each is needed."
                 )
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
-            ways[way] = [label_scores(fitted, label_vectors, centered=centered)]
+            ways[way] = [label_scores(fitted, label_vectors, mean=collection_mean(fitted) if centered else None)]
     hits = {way: _hits(scores, truth, ks) for way, scores in ways.items()}
     return AttributeInference(
         labels=tuple(names),
@@ -204,11 +218,6 @@ def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) ->
                 raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
             matrix[row, at[label]] = True
     return matrix
-
-
-def _directions(rows: npt.NDArray[Any], centered: bool) -> FloatArray:
-    units = unit_rows(rows.astype(np.float32))
-    return unit_rows(units - units.mean(axis=0)) if centered and len(units) > 1 else units
 
 
 def _fit_width(rows: npt.NDArray[Any], width: int) -> FloatArray:

@@ -21,6 +21,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
+from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defenses import DefenseScore, Rotation, measure, suite
 from interlingua.leakage.findings import Audit, Document, Leak, Retrieval, Topics, Words
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
@@ -138,17 +139,18 @@ def audit(
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
     sides = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(sides, axis=0), np.float32)
+    mean = collection_mean(translated)
     resamples = Resamples.draw(len(picked), seed)
-    # Turned about its mean, a translation keeps every distance and loses all meaning.
-    mean = translated.mean(axis=0)
-    turned = np.asarray(Rotation().apply(translated - mean, seed) + mean, np.float32)
+    # Rotated about its mean, a translation keeps every distance and loses all meaning.
+    center = translated.mean(axis=0)
+    turned = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
     texts = None if truth.texts is None else [truth.texts[i] for i in picked]
     words, claims = _words(corpus, sides, turned, texts, resamples, seed)
     retrieval, near = _retrieval(corpus, translated, turned, resamples, seed)
     topics, order = None, None
     if labels is not None:
         carried = None if truth.labels is None else [truth.labels[i] for i in picked]
-        topics, order = _topics(labels, translated, carried, seed)
+        topics, order = _topics(labels, translated, mean, carried, seed)
     known = None if truth.vectors is None else np.asarray(truth.vectors[picked], np.float32)
     reidentified = None if known is None else reidentification(translated, known, seed=seed)
     return Audit(
@@ -197,9 +199,11 @@ def _words(
 
 def _claims(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extraction]:
     """Return the likeliest words of every row, by the mean of the probabilities that each fit's translation gives."""
+    means = [collection_mean(side) for side in sides]
     found: list[Extraction] = []
     for block in row_blocks(len(sides[0]), _BLOCK):
-        chances = np.mean([decoder.probabilities(side[block]) for side in sides], axis=0)
+        pairs = zip(sides, means, strict=True)
+        chances = np.mean([decoder.probabilities(side[block], mean=mean) for side, mean in pairs], axis=0)
         found += claims_of(chances, decoder.vocabulary.words)
     return found
 
@@ -213,7 +217,8 @@ def _retrieval(
 ) -> tuple[Retrieval, list[Extraction]]:
     method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=2)
     some = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
-    near, null, own = (method.invert(side) for side in (translated, turned, corpus.vectors[some]))
+    near, null = (method.invert(side, mean=collection_mean(side)) for side in (translated, turned))
+    own = method.invert(corpus.vectors[some])
     found = Retrieval(
         nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
@@ -224,9 +229,9 @@ def _retrieval(
 
 
 def _topics(
-    labels: Labels, translated: FloatArray, carried: Sequence[Sequence[str]] | None, seed: int
+    labels: Labels, translated: FloatArray, mean: FloatArray, carried: Sequence[Sequence[str]] | None, seed: int
 ) -> tuple[Topics, npt.NDArray[np.int64]]:
-    order = np.argsort(-label_scores(translated, labels.vectors), axis=1, kind="stable")
+    order = np.argsort(-label_scores(translated, labels.vectors, mean=mean), axis=1, kind="stable")
     counts = Counter(order[:, 0].tolist())
     shares = {labels.names[i]: count / len(order) for i, count in counts.most_common()}
     measured = None
@@ -236,7 +241,9 @@ def _topics(
         with_label = np.array([bool(row) for row in kept])
         if with_label.sum() > 1:
             truth = truth_matrix([row for row in kept if row], labels.names)
-            measured = infer_attributes(translated[with_label], labels.vectors, truth, labels.names, seed=seed)
+            measured = infer_attributes(
+                translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed
+            )
     return Topics(shares, measured), order
 
 

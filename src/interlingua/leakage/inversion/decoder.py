@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
@@ -114,8 +114,14 @@ class TextDecoder:
         )  # fmt: skip
         return cls(words, mean, weights, length, keywords)
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return a text for every vector [n, d], with the words that have evidence.
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return a text for every vector, with the words that have evidence.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
 
         Raises:
             InputError: another width than the corpus had.
@@ -124,10 +130,9 @@ class TextDecoder:
         require("torch", "neural")
         from interlingua.leakage.inversion._decoder_net import write
 
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        centered = unit_rows(recentered(rows, self.mean))
+        centered = unit_rows(subtract_mean(vectors, mean, self.mean))
         written = write(self.weights, centered, self.length, self.beams, (_BEGIN, _END, _OTHER))
-        claims = [Extraction()] * len(rows) if self.keywords is None else self.keywords.invert(vectors)
+        claims = [Extraction()] * len(centered) if self.keywords is None else self.keywords.invert(vectors, mean=mean)
         texts = (" ".join(self.words[i] for i in own) for own in written)
         return [replace(claim, text=text) for claim, text in zip(claims, texts, strict=True)]
 

@@ -53,8 +53,10 @@ class Inverter(Protocol):
     def name(self) -> str:
         """What reports call it."""
 
-    def invert(self, vectors: npt.ArrayLike, /) -> list[Extraction]:
-        """Return what every vector [n, d] gives away.
+    def invert(self, vectors: npt.ArrayLike, /, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return what every vector [n, d] gives away; rows do not depend on each other.
+
+        ``mean`` [d] is the mean of the unit rows of the collection that the vectors belong to.
 
         Raises:
             InputError: another width than the method was made for.

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
 # A text and how many continuations; back come (continuation, log-probability), the likeliest first.
@@ -60,14 +61,21 @@ class GuidedDecoder:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed.")
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return a text for every vector [n, d], with its cosine and the words that have evidence.
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return a text for every vector, with its cosine and the words that have evidence.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the known space, which is
+                right for vectors of the known space and wrong for translations.
+                Encodings of texts that were written are always centered by the mean of the known space.
 
         Raises:
             InputError: another width than the known space's, or an encoder that gives one.
         """
-        rows = self._centered(vectors, "vectors")
-        claims = [Extraction()] * len(rows) if self.words is None else self.words.invert(vectors)
+        rows = unit_rows(subtract_mean(vectors, mean, self.mean))
+        claims = [Extraction()] * len(rows) if self.words is None else self.words.invert(vectors, mean=mean)
         return [self._write(row, claim) for row, claim in zip(rows, claims, strict=True)]
 
     def _write(self, row: FloatArray, claim: Extraction) -> Extraction:
@@ -81,7 +89,8 @@ class GuidedDecoder:
             texts = [text for text in grown if text.strip()]
             if not texts:
                 break
-            cosines = self._centered(self.encode([text.strip() for text in texts]), "what the encoder returned") @ row
+            encoded = check_matrix(self.encode([text.strip() for text in texts]), "what the encoder returned")
+            cosines = unit_rows(subtract_mean(encoded, None, self.mean)) @ row
             scores = [c + self.fluency * grown[t][0] / grown[t][1] for t, c in zip(texts, cosines, strict=True)]
             order = np.argsort(-np.array(scores), kind="stable")[: self.beams]
             beam = [(texts[i], *grown[texts[i]]) for i in order]
@@ -89,10 +98,6 @@ class GuidedDecoder:
             if cosines[top] > best[1]:
                 best = texts[top].strip(), float(cosines[top])
         return replace(claim, text=best[0], cosine=best[1] if best[0] else None)
-
-    def _centered(self, vectors: Any, what: str) -> FloatArray:
-        rows = unit_rows(check_matrix(vectors, what, width=len(self.mean)).astype(np.float32))
-        return unit_rows(rows - self.mean)
 
 
 def causal_lm(name: str | Path, *, revision: str | None = None, device: str = "cpu") -> Propose:

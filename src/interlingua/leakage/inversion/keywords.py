@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
@@ -83,19 +83,29 @@ class KeywordDecoder:
         mean = rows[taught].mean(axis=0)
         weights, bias = _train(rows[taught] - mean, truth[taught], vocabulary, epochs, rng)
         seen, cosine = (rows[held], 1.0) if stand_in is None else _stand_in(stand_in, rows, taught, held)
-        logits = _logits(recentered(seen, mean), weights, bias)
+        # Centered by its own mean, as a collection that is attacked will be.
+        logits = _logits(subtract_mean(seen, collection_mean(seen), mean), weights, bias)
         levels, chances = _calibrate(logits, truth[held])
         return cls(vocabulary, mean, weights, bias, levels, chances, cosine)
 
-    def probabilities(self, vectors: npt.ArrayLike) -> FloatArray:
-        """Return word probabilities [n, v]; more than 512 vectors are centered by their own mean."""
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        logits = _logits(recentered(rows, self.mean), self.weights, self.bias)
+    def probabilities(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> FloatArray:
+        """Return the probability of every word in every document [n, v]; rows do not depend on each other.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
+
+        Raises:
+            InputError: another width than the corpus had.
+        """
+        logits = _logits(subtract_mean(vectors, mean, self.mean), self.weights, self.bias)
         return np.asarray(np.interp(logits, self.levels, self.chances), np.float32)
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return the most probable words of every vector [n, d]."""
-        return claims(self.probabilities(vectors), self.vocabulary.words)
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return the most probable words of every vector [n, d]; arguments as :meth:`probabilities` takes them."""
+        return claims(self.probabilities(vectors, mean=mean), self.vocabulary.words)
 
 
 def claims(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:

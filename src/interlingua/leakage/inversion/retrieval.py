@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Neighbor
 
 _BLOCK = 512
@@ -49,10 +49,19 @@ class CorpusRetrieval:
         mean = rows.mean(axis=0)
         return cls(unit_rows(rows - mean), mean, texts, k)
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return the k nearest texts of every vector [n, d], and the nearest one as the reconstruction."""
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        rows = unit_rows(recentered(rows, self.mean))
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return the k nearest texts of every vector, and the nearest one as the reconstruction.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
+
+        Raises:
+            InputError: another width than the corpus had.
+        """
+        rows = unit_rows(subtract_mean(vectors, mean, self.mean))
         found: list[Extraction] = []
         for block in row_blocks(len(rows), _BLOCK):
             cosines = rows[block] @ self.base.T
