@@ -87,29 +87,6 @@ def match_ranks(
     return query_ranks, (candidate_sums + 1) / 2
 
 
-def bootstrap_means(rows: FloatArray, *, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return the column means of ``draws`` resamples of the rows.
-
-    All columns see the same resamples, so differences between columns can be read off them too.
-
-    Args:
-        rows: one value a row and score [n, m].
-        draws: number of resamples.
-        rng: source of the resamples.
-
-    Returns:
-        Means [draws, m].
-    """
-    n = len(rows)
-    means = np.empty((draws, rows.shape[1]))
-    for block in row_blocks(draws, max(1, _BLOCK_ENTRIES // (2 * n))):
-        size = block.stop - block.start
-        cells = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
-        counts = np.bincount(cells.ravel(), minlength=size * n).reshape(size, n)
-        means[block] = counts.astype(np.float64) @ rows / n
-    return means
-
-
 def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     left, right = check_matrix(a, "the first matrix"), check_matrix(b, "the second matrix")
     if left.shape != right.shape:

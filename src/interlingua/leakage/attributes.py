@@ -44,8 +44,8 @@ class AttributeScores:
         """Return plain values for JSON; an interval is [value, low, high]."""
         parts: dict[str, Mapping[Any, Interval]] = {"top_k": self.top_k, "recall": self.recall, "auc": self.auc}
         return {
-            "macro_auc": bounds(self.macro_auc),
-            **{name: {str(k): bounds(v) for k, v in part.items()} for name, part in parts.items()},
+            "macro_auc": self.macro_auc.to_list(),
+            **{name: {str(k): v.to_list() for k, v in part.items()} for name, part in parts.items()},
         }
 
 
@@ -74,14 +74,9 @@ class AttributeInference:
         return {
             "n": self.n,
             "counts": dict(zip(self.labels, self.counts, strict=True)),
-            "of_ideal": None if self.of_ideal is None else bounds(self.of_ideal),
+            "of_ideal": None if self.of_ideal is None else self.of_ideal.to_list(),
             "ways": {way: scores.to_dict() for way, scores in self.ways.items()},
         }
-
-
-def bounds(value: Interval) -> list[float | None]:
-    """Return an interval as [value, low, high]."""
-    return [value.value, value.low, value.high]
 
 
 def embed_labels(
@@ -181,7 +176,7 @@ def infer_attributes(
         raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; leave such documents out.")
     ks = tuple(k for k in sorted({1, *ks}) if k <= len(names))
     rng = np.random.default_rng(seed)
-    resamples = Resamples.draw(len(truth), seed)
+    resamples = Resamples(len(truth), seed)
     shuffles = [known[_derangement(len(known), rng)] for _ in range(_SHUFFLES)]
     ways = {"translated": [known], "shuffled": shuffles}
     ways["majority"] = [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)]
@@ -264,7 +259,7 @@ def _measure(
         if 0 < truth[:, column].sum() < len(truth):
             areas[name] = np.mean([resamples.auc(s[:, column], truth[:, column]) for s in scores], axis=0)
     # A resample may lack a rare label; its mean is then over the others.
-    table = np.stack(list(areas.values())) if areas else np.full((1, len(resamples.counts)), np.nan)
+    table = np.stack(list(areas.values())) if areas else np.full((1, 1 + resamples.draws), np.nan)
     with np.errstate(invalid="ignore"):
         macro = np.nan_to_num(table).sum(axis=0) / np.isfinite(table).sum(axis=0)
     return AttributeScores(

@@ -140,7 +140,7 @@ def audit(
     sides = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(sides, axis=0), np.float32)
     mean = collection_mean(translated)
-    resamples = Resamples.draw(len(picked), seed)
+    resamples = Resamples(len(picked), seed)
     # Rotated about its mean, a translation keeps every distance and loses all meaning.
     center = translated.mean(axis=0)
     turned = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
@@ -223,7 +223,7 @@ def _retrieval(
         nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
         # The first neighbor of a public text is the text itself.
-        public=Resamples.draw(len(some), seed).mean([e.neighbors[1].cosine for e in own]),
+        public=Resamples(len(some), seed).mean([e.neighbors[1].cosine for e in own]),
     )
     return found, near
 

@@ -21,7 +21,6 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.scores import reidentification
 
 # Rows that are looked for among each other, and rows whose neighbors are compared.
@@ -256,11 +255,11 @@ class DefenseScore:
         return {
             "name": self.name,
             "keyed": self.keyed,
-            "knn_overlap_10": bounds(self.overlap),
+            "knn_overlap_10": self.overlap.to_list(),
             "attack": self.attack,
             "verdict": self.verdict,
-            "reidentified": bounds(self.top1),
-            "anonymity_set": bounds(self.anonymity_set),
+            "reidentified": self.top1.to_list(),
+            "anonymity_set": self.anonymity_set.to_list(),
             "pool": self.pool,
             "finding": self.finding,
             "seconds": round(self.seconds, 1),
@@ -376,7 +375,7 @@ def neighbor_overlap(
     picked = np.random.default_rng(seed).permutation(n)[:queries]
     near = [_nearest(side, picked, k) for side in sides]
     shared = [len(set(a) & set(b)) / k for a, b in zip(near[0].tolist(), near[1].tolist(), strict=True)]
-    return Resamples.draw(len(picked), seed).mean(shared)
+    return Resamples(len(picked), seed).mean(shared)
 
 
 def _rows(vectors: npt.ArrayLike) -> FloatArray:

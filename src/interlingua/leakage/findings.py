@@ -8,7 +8,7 @@ from typing import Any
 
 from interlingua.core.alignment import Alignment, Status
 from interlingua.evaluation import Interval
-from interlingua.leakage.attributes import AttributeInference, bounds
+from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.defenses import DefenseScore
 from interlingua.leakage.inversion.scores import Figure
 
@@ -137,13 +137,13 @@ class Audit:
             "agreement": self.agreement,
             "rows": self.rows,
             "words": {
-                **{name: bounds(getattr(words, name)) for name in ("expected", "control", "asserted")},
+                **{name: getattr(words, name).to_list() for name in ("expected", "control", "asserted")},
                 "claimed_precision": words.claimed,
                 "vocabulary": words.vocabulary,
                 "calibration": words.calibration,
                 "measured": _figures(words.measured),
             },
-            "retrieval": {name: bounds(getattr(self.retrieval, name)) for name in ("nearest", "public", "control")},
+            "retrieval": {name: getattr(self.retrieval, name).to_list() for name in ("nearest", "public", "control")},
             "labels": topics
             and {"shares": dict(topics.shares), "measured": topics.measured and topics.measured.to_dict()},
             "reidentified": _figures(self.reidentified),

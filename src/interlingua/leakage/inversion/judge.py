@@ -23,7 +23,6 @@ import numpy as np
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.scores import wrong_documents
 
@@ -64,7 +63,7 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {name: bounds(getattr(self, name)) for name in ("yes", "false_yes", "leak")}
+        parts = {name: getattr(self, name).to_list() for name in ("yes", "false_yes", "leak")}
         return {**parts, "empty_yes": self.empty_yes, "unanswered": self.unanswered, "n": self.n}
 
 
@@ -171,7 +170,7 @@ def judge(
         question = _filled(template, texts[row], reconstruction)
         answers[place] = _verdict(ask(question), reconstruction, quoted=prompt == "quoted")
     said = np.array([answer is True for answer in answers], float)
-    resamples = Resamples.draw(n, seed)
+    resamples = Resamples(n, seed)
     yes, wrong = said[:n], said[n : 2 * n]
     return Judgement(
         yes=resamples.mean(yes),

@@ -15,7 +15,6 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
@@ -41,7 +40,7 @@ class Figure:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
         parts = {"value": self.value, "control": self.control, "floor": self.floor}
-        return {name: None if part is None else bounds(part) for name, part in parts.items()} | {
+        return {name: None if part is None else part.to_list() for name, part in parts.items()} | {
             "meaning": self.meaning
         }
 
@@ -86,7 +85,7 @@ def score_keywords(
     """
     _check_counts(extractions, texts)
     other = wrong_documents(texts, seed)
-    resamples = Resamples.draw(len(texts), seed)
+    resamples = Resamples(len(texts), seed)
     truth = _word_sets(texts, vocabulary)
     bits = dict(zip(vocabulary.words, vocabulary.information.tolist(), strict=True))
     asserted = [e.asserted(level) for e in extractions]
@@ -173,7 +172,7 @@ def score_texts(
     _check_counts(extractions, texts)
     written = [e.text or "" for e in extractions]
     other = wrong_documents(texts, seed)
-    resamples = Resamples.draw(len(texts), seed)
+    resamples = Resamples(len(texts), seed)
     rng = np.random.default_rng(seed)
     chosen = None if not floor else [floor[i] for i in rng.integers(0, len(floor), len(texts))]
     measures = {
@@ -228,7 +227,7 @@ def recoded_cosine(
     mean = rows.mean(axis=0)
     rows, again = unit_rows(rows - mean), unit_rows(unit_rows(again.astype(np.float32)) - mean)
     again = again * np.array([[bool(text)] for text in written], np.float32)
-    resamples = Resamples.draw(len(texts), seed)
+    resamples = Resamples(len(texts), seed)
     other = wrong_documents(texts, seed)
     return {
         "recoded_cosine": Figure(
@@ -253,7 +252,7 @@ def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed:
         one cannot be told from; 1 is none, n / e is chance.
     """
     ranks, _ = match_ranks(vectors, candidates)
-    resamples = Resamples.draw(len(ranks), seed)
+    resamples = Resamples(len(ranks), seed)
     chance = len(ranks) * np.exp(-1)
     logs = resamples.mean(np.log(ranks))
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
