@@ -146,12 +146,9 @@ def keywords(case: Case, folders: Folders) -> dict[str, Any]:
         "native": known[held],
     }
     figures = {
-        way: {
-            name: figure.to_dict()
-            for name, figure in score_keywords(
-                decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed
-            ).items()
-        }
+        way: score_keywords(
+            decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed
+        ).to_dict()
         for way, z in ways.items()
     }
     bins = reliability(
@@ -267,8 +264,8 @@ def inversion(case: Case, folders: Folders) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for way, z in ways.items():
         found: list[Extraction] = retrieval.invert(z, mean=collection_mean(z))
-        scored = {**score_texts(found, documents, floor=public, seed=case.seed), **reidentification(z, known[held])}
-        figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
+        texts_scored = score_texts(found, documents, floor=public, seed=case.seed).to_dict()
+        figures[way] = {**texts_scored, **reidentification(z, known[held]).to_dict()}
     return {"fit": fit, "texts": len(rest), "figures": figures}
 
 
@@ -291,8 +288,7 @@ def decoder(case: Case, folders: Folders) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for way, z in ways.items():
         found = writer.invert(z, mean=collection_mean(z))
-        scored = score_texts(found, documents, floor=public, seed=case.seed)
-        figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
+        figures[way] = score_texts(found, documents, floor=public, seed=case.seed).to_dict()
         written = [set(tokens(e.text or "")) for e in found]
         true = [set(tokens(text)) for text in documents]
         backed = [own & set(e.asserted()) for own, e in zip(written, found, strict=True)]

@@ -62,20 +62,20 @@ def found(world: World) -> Audit:
 
 def test_estimates_come_close_to_what_the_truth_measures(found: Audit) -> None:
     assert found.words.measured is not None
-    leak = found.words.measured["leak_rate"].value.value
+    leak = found.words.measured.leak_rate.value
     assert leak > 0.9
     assert found.words.expected.value == pytest.approx(leak, abs=0.1)
-    assert found.words.claimed == pytest.approx(found.words.measured["precision"].value.value, abs=0.1)
+    assert found.words.claimed == pytest.approx(found.words.measured.precision.value, abs=0.1)
     assert found.words.control.value < 0.7 * leak
 
 
 def test_labels_and_rows_are_told_apart(found: Audit) -> None:
     assert found.topics is not None
     assert found.topics.measured is not None
-    assert found.topics.measured.ways["translated"].top1.value > 0.9
+    assert found.topics.measured.translated.top1.value > 0.9
     assert sum(found.topics.shares.values()) == pytest.approx(1)
     assert found.reidentified is not None
-    assert found.reidentified["top1"].value.value > 0.99
+    assert found.reidentified.top1.value > 0.99
     assert found.leak.basis == "measured"
     assert found.leak.value > 0.99
 
@@ -98,7 +98,7 @@ def test_an_offset_common_to_all_translations_changes_no_finding(world: World) -
     assert plain.measured is not None
     assert shifted.measured is not None
     for name in ("leak_rate", "precision"):
-        assert shifted.measured[name].value.value == pytest.approx(plain.measured[name].value.value, abs=0.01)
+        assert getattr(shifted.measured, name).value == pytest.approx(getattr(plain.measured, name).value, abs=0.01)
     assert shifted.expected.value == pytest.approx(plain.expected.value, abs=0.02)
 
 

@@ -54,7 +54,7 @@ def test_an_audit_measures_reports_and_says_who_asked_for_it(run: Run, case: Pat
     assert found["reidentified"]["top1"]["value"][0] > 0.9
     assert found["verdicts"] == ["aligned", "aligned"]
     assert found["gate"] == {"fail_above": None, "exceeded": False}
-    assert set(found["labels"]["measured"]["ways"]) >= {"translated", "majority", "shuffled"}
+    assert set(found["labels"]["measured"]["scores"]) >= {"translated", "majority", "shuffled"}
     assert "The Owner" in (case / "audit.html").read_text("utf-8")
 
 

@@ -28,8 +28,8 @@ def test_the_nearest_words_are_in_the_document_and_none_is_asserted() -> None:
     assert np.mean(right) > 0.9
     assert not any(e.asserted(0.0) for e in found)
     figures = score_keywords(found, texts, Vocabulary.of(texts, fewest=2, most=1.0), k=3)
-    assert figures["recall"].value.value > 3 * figures["recall"].control.value  # type: ignore[union-attr]
-    assert figures["leak_rate"].value.value == 0
+    assert figures.recall.value > 3 * figures.recall.control.value  # type: ignore[union-attr]
+    assert figures.leak_rate.value == 0
 
 
 def test_an_encoder_makes_the_vectors_and_shapes_must_agree() -> None:

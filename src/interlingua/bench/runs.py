@@ -171,7 +171,7 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
             ks=(plan.k,),
             seed=case.seed,
         )
-        tops = {way: float(measured.top_k[plan.k]) for way, measured in scores.ways.items()}
+        tops = {name: float(measured.top_k[plan.k]) for name, measured in scores.scores().items()}
         found[a, b] = {"top": tops.pop("translated"), **tops}
     return found
 
@@ -201,9 +201,9 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
             for z in (carried, known)
         )
         found[a, b] = {
-            "leak_rate": float(ours["leak_rate"].value),
-            "control": float(ours["leak_rate"].control or np.nan),
-            "precision": float(ours["precision"].value),
-            "ideal": float(ideal["leak_rate"].value),
+            "leak_rate": ours.leak_rate.value,
+            "control": float(ours.leak_rate.control or np.nan),
+            "precision": ours.precision.value,
+            "ideal": ideal.leak_rate.value,
         }
     return found

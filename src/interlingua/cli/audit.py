@@ -215,20 +215,21 @@ def _print(out: Console, result: Audit, paragraph: str, fail_above: float | None
 
 def _rows(result: Audit) -> list[tuple[str, Any, Any, Any]]:
     words, worked = result.words, result.worked
-    leak, precision = ((words.measured or {}).get(name) for name in ("leak_rate", "precision"))
+    leak = words.measured.leak_rate if words.measured else None
+    precision = words.measured.precision if words.measured else None
     rows: list[tuple[str, Any, Any, Any]] = [
         (
             "documents with a word named",
             words.expected.value if worked else None,
-            leak and leak.value.value,
+            leak and leak.value,
             leak.control.value if leak and leak.control else words.control.value,
         ),
-        ("words that are right", words.claimed if worked else None, precision and precision.value.value, None),
+        ("words that are right", words.claimed if worked else None, precision and precision.value, None),
     ]
     if result.topics and result.topics.measured:
-        ways = result.topics.measured.ways
-        rows.append(("first label right", None, ways["translated"].top1.value, ways["majority"].top1.value))
+        scores = result.topics.measured
+        rows.append(("first label right", None, scores.translated.top1.value, scores.majority.top1.value))
     if result.reidentified:
-        figure = result.reidentified["top1"]
-        rows.append(("documents singled out", None, figure.value.value, figure.control and figure.control.value))
+        figure = result.reidentified.top1
+        rows.append(("documents singled out", None, figure.value, figure.control and figure.control.value))
     return rows

@@ -57,17 +57,28 @@ class AttributeInference:
         labels: the names, in the order of the label vectors.
         counts: documents with the label, in the same order.
         n: documents.
-        ways: scores by what was looked at: ``translated``, the vectors in question; ``majority``, always the most
-            frequent labels; ``shuffled``, the same vectors for the wrong documents; ``naive``, the vectors as they
-            were before translation; ``ideal``, the true vectors of the known space. The last two where given.
-        of_ideal: top-1 of ``translated`` over top-1 of ``ideal``, on the same resamples; None without ideal.
+        translated: scores of the vectors in question.
+        majority: control: always the most frequent labels.
+        shuffled: control: the same vectors for the wrong documents.
+        naive: scores of the vectors before translation, where given.
+        ideal: scores of the true vectors of the known space, where given.
+        of_ideal: top-1 of ``translated`` over top-1 of ``ideal``, on the same resamples; None without ``ideal``.
     """
 
     labels: tuple[str, ...]
     counts: tuple[int, ...]
     n: int
-    ways: Mapping[str, AttributeScores]
+    translated: AttributeScores
+    majority: AttributeScores
+    shuffled: AttributeScores
+    naive: AttributeScores | None
+    ideal: AttributeScores | None
     of_ideal: Interval | None
+
+    def scores(self) -> dict[str, AttributeScores]:
+        """Return the scores that were measured, by the name of the attribute."""
+        names = ("translated", "majority", "shuffled", "naive", "ideal")
+        return {name: scores for name in names if (scores := getattr(self, name)) is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -75,7 +86,7 @@ class AttributeInference:
             "n": self.n,
             "counts": dict(zip(self.labels, self.counts, strict=True)),
             "of_ideal": None if self.of_ideal is None else self.of_ideal.to_list(),
-            "ways": {way: scores.to_dict() for way, scores in self.ways.items()},
+            "scores": {name: scores.to_dict() for name, scores in self.scores().items()},
         }
 
 
@@ -178,23 +189,32 @@ def infer_attributes(
     rng = np.random.default_rng(seed)
     resamples = Resamples(len(truth), seed)
     shuffles = [known[_derangement(len(known), rng)] for _ in range(_SHUFFLES)]
-    ways = {"translated": [known], "shuffled": shuffles}
-    ways["majority"] = [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)]
-    for way, rows in (("naive", naive), ("ideal", ideal)):
+    candidates = {
+        "translated": [known],
+        "majority": [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)],
+        "shuffled": shuffles,
+    }
+    for name, rows in (("naive", naive), ("ideal", ideal)):
         if rows is not None:
-            matrix = check_matrix(rows, f"the {way} vectors")
+            matrix = check_matrix(rows, f"the {name} vectors")
             if len(matrix) != len(truth):
                 raise InputError(
-                    f"There are {len(matrix)} {way} vectors for {len(truth)} documents; one each is needed."
+                    f"There are {len(matrix)} {name} vectors for {len(truth)} documents; one each is needed."
                 )
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
-            ways[way] = [label_scores(fitted, label_vectors, mean=collection_mean(fitted) if centered else None)]
-    hits = {way: _hits(scores, truth, ks) for way, scores in ways.items()}
+            own_mean = collection_mean(fitted) if centered else None
+            candidates[name] = [label_scores(fitted, label_vectors, mean=own_mean)]
+    hits = {name: _hits(scores, truth, ks) for name, scores in candidates.items()}
+    measured = {name: _measure(scores, hits[name], truth, names, ks, resamples) for name, scores in candidates.items()}
     return AttributeInference(
         labels=tuple(names),
         counts=tuple(truth.sum(axis=0).tolist()),
         n=len(truth),
-        ways={way: _measure(scores, hits[way], truth, names, ks, resamples) for way, scores in ways.items()},
+        translated=measured["translated"],
+        majority=measured["majority"],
+        shuffled=measured["shuffled"],
+        naive=measured.get("naive"),
+        ideal=measured.get("ideal"),
         of_ideal=resamples.ratio(hits["translated"][0][0], hits["ideal"][0][0]) if "ideal" in hits else None,
     )
 

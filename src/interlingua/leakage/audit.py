@@ -9,7 +9,7 @@ they are measured, and the estimates stand beside them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from interlingua.leakage.defenses import DefenseScore, Rotation, measure, suite
 from interlingua.leakage.findings import Audit, Document, Leak, Retrieval, Topics, Words
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import claims as claims_of
-from interlingua.leakage.inversion.scores import LEVEL, Figure, reidentification, score_keywords
+from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
 from interlingua.leakage.inversion.words import Vocabulary
 
 DOCUMENTS = 2_000
@@ -247,14 +247,14 @@ def _topics(
     return Topics(shares, measured), order
 
 
-def _leak(worked: bool, words: Words, topics: Topics | None, reidentified: Mapping[str, Figure] | None) -> Leak:
+def _leak(worked: bool, words: Words, topics: Topics | None, reidentified: Reidentification | None) -> Leak:
     found: list[tuple[float, str]] = []
     if words.measured is not None:
-        found.append((words.measured["leak_rate"].value.value, words.measured["leak_rate"].meaning))
+        found.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
     if reidentified is not None:
-        found.append((reidentified["top1"].value.value, reidentified["top1"].meaning))
+        found.append((reidentified.top1.value, reidentified.top1.meaning))
     if topics is not None and topics.measured is not None:
-        top, prior = topics.measured.ways["translated"].top1.value, topics.measured.ways["majority"].top1.value
+        top, prior = topics.measured.translated.top1.value, topics.measured.majority.top1.value
         what = "share of documents whose label is named right, beyond always naming the most frequent"
         found.append((max(0.0, (top - prior) / (1 - prior)) if prior < 1 else 0.0, what))
     if found:

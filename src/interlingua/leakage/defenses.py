@@ -346,8 +346,8 @@ def measure(
         overlap=neighbor_overlap(rows, protected, seed=seed),
         attack=attack,
         verdict=verdict,
-        top1=found["top1"].value,
-        anonymity_set=found["anonymity_set"].value,
+        top1=found.top1.interval,
+        anonymity_set=found.anonymity_set.interval,
         pool=len(picked),
         seconds=seconds,
     )

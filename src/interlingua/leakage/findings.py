@@ -10,7 +10,7 @@ from interlingua.core.alignment import Alignment, Status
 from interlingua.evaluation import Interval
 from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.defenses import DefenseScore
-from interlingua.leakage.inversion.scores import Figure
+from interlingua.leakage.inversion.scores import Reidentification, WordFigures
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Words:
     claimed: float
     vocabulary: int
     calibration: str
-    measured: Mapping[str, Figure] | None
+    measured: WordFigures | None
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Audit:
     words: Words
     retrieval: Retrieval
     topics: Topics | None
-    reidentified: Mapping[str, Figure] | None
+    reidentified: Reidentification | None
     leak: Leak
     defenses: tuple[DefenseScore, ...] = ()
     documents: tuple[Document, ...] = field(default=(), repr=False)
@@ -141,12 +141,12 @@ class Audit:
                 "claimed_precision": words.claimed,
                 "vocabulary": words.vocabulary,
                 "calibration": words.calibration,
-                "measured": _figures(words.measured),
+                "measured": words.measured and words.measured.to_dict(),
             },
             "retrieval": {name: getattr(self.retrieval, name).to_list() for name in ("nearest", "public", "control")},
             "labels": topics
             and {"shares": dict(topics.shares), "measured": topics.measured and topics.measured.to_dict()},
-            "reidentified": _figures(self.reidentified),
+            "reidentified": self.reidentified and self.reidentified.to_dict(),
             "defenses": [score.to_dict() for score in self.defenses],
         }
         if show:
@@ -155,7 +155,3 @@ class Audit:
                 for d in self.documents
             ]
         return found
-
-
-def _figures(figures: Mapping[str, Figure] | None) -> dict[str, Any] | None:
-    return None if figures is None else {name: figure.to_dict() for name, figure in figures.items()}

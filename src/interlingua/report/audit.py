@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -77,9 +76,9 @@ def conclusion(audit: Audit) -> str:
     share = f"{audit.leak.value:.0%}"
     if audit.leak.basis == "measured":
         found = f"Checked against the true contents, the worst figure is {share}: {audit.leak.what}."
-        named = audit.words.measured and audit.words.measured["leak_rate"]
+        named = audit.words.measured and audit.words.measured.leak_rate
         if named and named.meaning != audit.leak.what:
-            found += f" It names a correct word for {named.value.value:.0%} of the documents."
+            found += f" It names a correct word for {named.value:.0%} of the documents."
     else:
         found = (
             f"By calibrated estimate, without a look at the true texts, it names a correct word for at least {share} "
@@ -159,45 +158,45 @@ def _lines(audit: Audit) -> list[dict[str, Any]]:
         lines.append({"name": name, "meaning": meaning, "estimated": estimated, "measured": measured})
         lines[-1] |= {"control": control, "bar": min(1.0, max(0.0, best.value)) if best else 0.0}
 
-    figures: Mapping[str, Any] = words.measured or {}
-    leak, precision = figures.get("leak_rate"), figures.get("precision")
+    leak = words.measured.leak_rate if words.measured else None
+    precision = words.measured.precision if words.measured else None
     add(
         "Documents with a word named",
         "share with at least one correct word asserted at p ≥ 0.5",
         words.expected if worked else None,
-        leak and leak.value,
+        leak and leak.interval,
         leak.control if leak else words.control,
     )
     add(
         "Words that are right",
         "of those asserted; the control holds them against a wrong document",
         Interval(words.claimed) if worked else None,
-        precision and precision.value,
+        precision and precision.interval,
         precision and precision.control,
     )
     if audit.topics and audit.topics.measured:
-        ways = audit.topics.measured.ways
+        scores = audit.topics.measured
         add(
             "First label right",
             "the control always names the most frequent",
             None,
-            ways["translated"].top1,
-            ways["majority"].top1,
+            scores.translated.top1,
+            scores.majority.top1,
         )
         add(
             "Labels told apart",
             "mean area under the ROC curve; the control shuffles documents",
             None,
-            ways["translated"].macro_auc,
-            ways["shuffled"].macro_auc,
+            scores.translated.macro_auc,
+            scores.shuffled.macro_auc,
         )
     if audit.reidentified:
-        figure = audit.reidentified["top1"]
+        figure = audit.reidentified.top1
         add(
             "Documents singled out",
             "among all those looked at; the control is chance",
             None,
-            figure.value,
+            figure.interval,
             figure.control,
         )
     near = audit.retrieval
