@@ -29,7 +29,7 @@ import numpy as np
 import interlingua as il
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
-from interlingua.leakage.adaptation import adapted
+from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.attributes import AttributeInference, infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defenses import Rotation
@@ -162,7 +162,7 @@ def keywords(case: Case, folders: Folders) -> dict[str, Any]:
         "words": len(decoder.vocabulary.words),
         "most": float(decoder.vocabulary.shares.max()),
         "stand_in": stand_in,
-        "stand_in_cosine": decoder.faithfulness,
+        "stand_in_cosine": decoder.translation_cosine,
         "seconds": round(seconds, 1),
         "figures": figures,
         "reliability": [asdict(row) for row in bins],
@@ -234,15 +234,15 @@ def adaptation(case: Case, folders: Folders) -> dict[str, Any]:
     public, elsewhere = documents.known[other], folders.rows(case.corpus, case.known)[: 5 * len(other)]
     mean = translated.mean(axis=0)
     controls = {
-        "turned": adapted(victim, Rotation().apply(translated - mean, case.seed) + mean, public),
-        "elsewhere": adapted(victim, translated, elsewhere),
-        "ideal_adapted": adapted(known, known, public),
+        "turned": adapt(victim, Rotation().apply(translated - mean, case.seed) + mean, public),
+        "elsewhere": adapt(victim, translated, elsewhere),
+        "ideal_adapted": adapt(known, known, public),
         "plain": translated,
     }
     best = {
         way: label_scores(z, documents.labels, mean=collection_mean(z)).argmax(axis=1) for way, z in controls.items()
     }
-    found = documents.infer(leaked, adapted(victim, translated, public), case.seed)
+    found = documents.infer(leaked, adapt(victim, translated, public), case.seed)
     return {
         "fit": fit,
         "leaked": len(leaked),
@@ -281,7 +281,7 @@ def decoder(case: Case, folders: Folders) -> dict[str, Any]:
     words = KeywordDecoder.fit(known[rest], public, stand_in=stand_in, seed=case.seed)
     start = time.process_time()
     writer = TextDecoder.fit(
-        known[rest], public, keywords=words, faithfulness=words.faithfulness, seed=case.seed, **WRITER
+        known[rest], public, keywords=words, translation_cosine=words.translation_cosine, seed=case.seed, **WRITER
     )
     seconds = time.process_time() - start
     ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}

@@ -102,7 +102,7 @@ def test_guided_decoding_refuses(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("revision", [None, "main", "abc123"])
 def test_a_model_of_a_hub_needs_its_commit(revision: str | None) -> None:
-    with pytest.raises(InputError, match="needs the commit it is meant, 40 hexadecimal digits"):
+    with pytest.raises(InputError, match="needs its commit, 40 hexadecimal digits"):
         causal_lm("some/model", revision=revision)
 
 
@@ -187,7 +187,7 @@ def test_noise_teaches_it_to_bear_noise(encoder: Encoder, rng: np.random.Generat
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     noisy = rows + 1.0 / np.sqrt(D) * rng.standard_normal(rows.shape)  # cosine 0.7
     settings: dict[str, Any] = {"hidden": 48, "epochs": 12, "batch": 32, "lr": 1e-2, "length": 4}
-    naive, wary = (TextDecoder.fit(encoder(texts), texts, faithfulness=f, **settings) for f in (1.0, 0.7))
+    naive, wary = (TextDecoder.fit(encoder(texts), texts, translation_cosine=f, **settings) for f in (1.0, 0.7))
     f1 = [float(score_texts(d.invert(noisy), fresh).token_f1.value) for d in (naive, wary)]
     assert f1[1] > f1[0]
 
@@ -198,15 +198,15 @@ def test_the_decoder_refuses(
     texts = documents(rng, 60)
     with pytest.raises(InputError, match="60 vectors and 59 texts"):
         TextDecoder.fit(encoder(texts), texts[1:])
-    with pytest.raises(InputError, match="faithfulness is 0"):
-        TextDecoder.fit(encoder(texts), texts, faithfulness=0)
+    with pytest.raises(InputError, match="translation_cosine is 0"):
+        TextDecoder.fit(encoder(texts), texts, translation_cosine=0)
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"cannot be read as \.safetensors"):
         TextDecoder.load(tmp_path / "x.safetensors")
     from safetensors.numpy import save_file
 
     save_file({"a": np.ones(2)}, tmp_path / "y.safetensors")
-    with pytest.raises(InputError, match="holds no decoder"):
+    with pytest.raises(InputError, match="is not a text decoder"):
         TextDecoder.load(tmp_path / "y.safetensors")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"interlingua\[neural\]"):

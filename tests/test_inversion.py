@@ -42,7 +42,7 @@ def bags() -> tuple[Any, Any, list[str]]:
 
 @pytest.fixture(scope="module")
 def vocabulary(bags: Any) -> Vocabulary:
-    return Vocabulary.of(bags[2][:1200], most=0.2)
+    return Vocabulary.of(bags[2][:1200], max_share=0.2)
 
 
 def test_words_are_recovered_with_honest_probabilities_and_the_control_is_not(bags: Any, vocabulary: Any) -> None:
@@ -64,8 +64,8 @@ def test_a_stand_in_keeps_the_probabilities_of_translations_from_being_too_high(
     mixed = mixed + 5 * np.random.default_rng(1).standard_normal(mixed.shape)
     sure = KeywordDecoder.fit(known[train], texts[train], vocabulary=vocabulary)
     modest = KeywordDecoder.fit(known[train], texts[train], vocabulary=vocabulary, stand_in=mixed[train])
-    assert sure.faithfulness == 1
-    assert 0.3 < modest.faithfulness < 0.5  # as low as translations between real encoders are
+    assert sure.translation_cosine == 1
+    assert 0.3 < modest.translation_cosine < 0.5  # as low as translations between real encoders are
     rotation, _ = orthogonal_procrustes(mixed[train], known[train])
     translated = mixed[test] @ rotation
     excess = []
@@ -163,7 +163,7 @@ def test_what_does_not_go_together_is_refused(bags: Any, vocabulary: Any) -> Non
         Vocabulary.of(["one text", "another"])
     with pytest.raises(InputError, match=r"stand_in has 1501 rows and the corpus 1500"):
         KeywordDecoder.fit(
-            known, texts, vocabulary=Vocabulary.of(texts, most=0.2), stand_in=np.vstack([mixed, mixed[:1]])
+            known, texts, vocabulary=Vocabulary.of(texts, max_share=0.2), stand_in=np.vstack([mixed, mixed[:1]])
         )
     with pytest.raises(InputError, match="k is 0"):
         CorpusRetrieval.of(known, texts, k=0)

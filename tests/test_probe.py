@@ -27,7 +27,7 @@ def test_the_nearest_words_are_in_the_document_and_none_is_asserted() -> None:
     right = [e.keywords[0].word in t for e, t in zip(found, texts, strict=True)]
     assert np.mean(right) > 0.9
     assert not any(e.asserted(0.0) for e in found)
-    figures = score_keywords(found, texts, Vocabulary.of(texts, fewest=2, most=1.0), k=3)
+    figures = score_keywords(found, texts, Vocabulary.of(texts, min_documents=2, max_share=1.0), k=3)
     assert figures.recall.value > 3 * figures.recall.control.value  # type: ignore[union-attr]
     assert figures.leak_rate.value == 0
 

@@ -1,4 +1,4 @@
-"""Zero-shot attribute inference: which labels a vector gives away, by its cosine to label texts in the known space."""
+"""Zero-shot attribute inference: labels of a vector by its cosine to label texts in the known space."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SHUFFLES = 10
 
 @dataclass(frozen=True)
 class AttributeScores:
-    """How well one set of vectors gives the labels away.
+    """How well labels are inferred from one set of vectors.
 
     Attributes:
-        top_k: share of documents with a true label among the first k (paper, section 5.4), by k.
+        top_k: share of documents with a true label among the first k (arXiv 2505.12540, section 5.4), by k.
         recall: share of a document's true labels that are among the first k, mean over documents, by k.
-        macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance whatever the labels' frequencies.
+        macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance, for any frequency of the labels.
         auc: the same by label.
     """
 
@@ -51,12 +51,12 @@ class AttributeScores:
 
 @dataclass(frozen=True)
 class AttributeInference:
-    """Attribute inference beside everything it has to be compared with.
+    """Attribute inference with its controls.
 
     Attributes:
-        labels: the names, in the order of the label vectors.
-        counts: documents with the label, in the same order.
-        n: documents.
+        labels: names, in the order of the label vectors.
+        counts: number of documents with each label.
+        n: number of documents.
         translated: scores of the vectors in question.
         majority: control: always the most frequent labels.
         shuffled: control: the same vectors for the wrong documents.
@@ -93,21 +93,21 @@ class AttributeInference:
 def embed_labels(
     encode: Callable[[list[str]], Any], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> FloatArray:
-    """Return the vectors of labels in the known space [t, l, d], one layer a prompt template.
+    """Return the vectors of labels in the known space [t, l, d], one layer for each template.
 
     Args:
         encode: the known encoder, texts to vectors [n, d].
         labels: names or sentences.
-        templates: sentences with ``{label}`` where the label goes; their cosines are averaged.
+        templates: sentences with the placeholder ``{label}``; the cosines of all templates are averaged.
 
     Raises:
-        InputError: no labels, or a template without a place for one.
+        InputError: no labels, or a template without the placeholder.
     """
     if not labels or not templates:
         raise InputError("Attribute inference needs at least one label and one template; give them.")
     for template in templates:
         if "{label}" not in template:
-            raise InputError(f"The template {template!r} has no {{label}} in it; say where the label goes.")
+            raise InputError(f"The template {template!r} has no {{label}} in it; add that placeholder.")
     texts = [template.replace("{label}", label) for template in templates for label in labels]
     vectors = check_matrix(encode(texts), "the vectors of the labels").astype(np.float32)
     return vectors.reshape(len(templates), len(labels), -1)
@@ -156,41 +156,41 @@ def infer_attributes(
     mean: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> AttributeInference:
-    """Measure what labels the vectors give away, beside the majority, a shuffled control, and naive and ideal vectors.
+    """Infer labels and measure them against the majority, a shuffled control, and naive and ideal vectors.
 
     Args:
         vectors: documents in the known space, such as translations [n, d].
-        label_vectors: [l, d], or [t, l, d] with one layer a template.
-        truth: which labels are true of a document, boolean [n, l]; several may be.
+        label_vectors: [l, d], or [t, l, d] with one layer for each template.
+        truth: true labels of each document, boolean [n, l]; one or more a document.
         names: the names of the labels.
-        naive: the documents before translation [n, d_source]; cut or filled with zeros to d.
+        naive: the documents before translation [n, d_source]; truncated or padded with zeros to d.
         ideal: the true vectors of the documents in the known space [n, d].
         ks: the k of the top-k figures; 1 is always added.
         centered: subtract the mean of a collection from its documents, and the mean label from the labels. Naive and
             ideal vectors are centered by their own means.
         mean: mean of the collection that ``vectors`` were taken from [d]; by default the mean of ``vectors``.
-        seed: of the shuffles and the resamples.
+        seed: seed of the shuffles and the resamples.
 
     Raises:
-        InputError: shapes that do not go together, or a document without a true label.
+        InputError: shapes that do not match, or a document without a true label.
     """
     if centered and mean is None:
         mean = collection_mean(vectors)
-    known = label_scores(vectors, label_vectors, mean=mean if centered else None)
+    scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
     truth = np.asarray(truth)
-    if truth.shape != known.shape or truth.dtype != bool or len(names) != known.shape[1]:
+    if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
-            f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {known.shape[0]} documents "
-            f"and {known.shape[1]} labels a boolean matrix {known.shape} and as many names are needed."
+            f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {scores.shape[0]} documents "
+            f"and {scores.shape[1]} labels a boolean matrix {scores.shape} and as many names are needed."
         )
     if not truth.any(axis=1).all():
-        raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; leave such documents out.")
+        raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; remove such documents.")
     ks = tuple(k for k in sorted({1, *ks}) if k <= len(names))
     rng = np.random.default_rng(seed)
     resamples = Resamples(len(truth), seed)
-    shuffles = [known[_derangement(len(known), rng)] for _ in range(_SHUFFLES)]
+    shuffles = [scores[_derangement(len(scores), rng)] for _ in range(_SHUFFLES)]
     candidates = {
-        "translated": [known],
+        "translated": [scores],
         "majority": [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)],
         "shuffled": shuffles,
     }
@@ -220,31 +220,31 @@ def infer_attributes(
 
 
 def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return which of the names each document carries [n, l].
+    """Return which of the names each document has [n, l].
 
     Raises:
-        InputError: a document carries a label that is not among the names.
+        InputError: a document has a label that is not among the names.
     """
-    at = {name: column for column, name in enumerate(names)}
+    columns = {name: column for column, name in enumerate(names)}
     matrix = np.zeros((len(labels), len(names)), bool)
-    for row, carried in enumerate(labels):
-        for label in [carried] if isinstance(carried, str) else carried:
-            if label not in at:
+    for row, own in enumerate(labels):
+        for label in [own] if isinstance(own, str) else own:
+            if label not in columns:
                 raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
-            matrix[row, at[label]] = True
+            matrix[row, columns[label]] = True
     return matrix
 
 
 def _fit_width(rows: npt.NDArray[Any], width: int) -> FloatArray:
     fitted = np.zeros((len(rows), width), np.float32)
     fitted[:, : rows.shape[1]] = rows[:, :width]
-    # A row may have nothing left after the cut; it then resembles no label more than another.
+    # A zero row after truncation gets an arbitrary direction.
     fitted[~fitted.any(axis=1), 0] = 1
     return fitted
 
 
 def _derangement(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return a permutation that leaves no document in its place: a cycle through all of them in random order."""
+    """Return a random permutation of n documents without fixed points: one cycle through all of them."""
     order = rng.permutation(n)
     moved = np.empty(n, np.int64)
     moved[order] = np.roll(order, 1)

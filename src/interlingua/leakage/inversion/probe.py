@@ -1,4 +1,4 @@
-"""Words without a corpus: the cosine of a vector with the vectors of single words."""
+"""Words without a public corpus: the cosine of a vector with the vectors of single words."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from interlingua.leakage.inversion.extraction import Extraction, Keyword
 class WordProbe:
     """The nearest words of a list, by the cosine of centered vectors in the known space.
 
-    It needs the encoder and no text, and so has nothing to be calibrated with: its words come in an order and without
-    probabilities (NaN), and none is ever asserted. Where there is a public corpus, `KeywordDecoder` is the one to use.
+    It needs the encoder and no texts, so it cannot be calibrated: words are ranked without probabilities (NaN) and none
+    is ever asserted. With a public corpus use :class:`KeywordDecoder` instead.
 
     Attributes:
         words: v words.
@@ -35,7 +35,7 @@ class WordProbe:
 
     @classmethod
     def of(cls, words: Sequence[str], vectors: npt.ArrayLike | Callable[[list[str]], Any]) -> WordProbe:
-        """Make it from words and their vectors [v, d] in the known space, or the encoder that makes them.
+        """Return the probe for words with their vectors [v, d] in the known space, or with the encoder that makes them.
 
         Raises:
             InputError: not one vector a word, or fewer than two words.
