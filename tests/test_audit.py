@@ -16,6 +16,7 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus, audit
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
+from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
@@ -172,13 +173,16 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
     assert "too few rows" in model_statement(replace(found, model=None))
 
 
-def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(world: World, tmp_path: Path) -> None:
+def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.leakage.audit.suite", lambda name, width: (NoDefense(), Noise(0.05), Noise(2.0)))
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
     truth = GroundTruth(world.texts[:N], world.labels[:N])
     result = world.audit(labels=labels, truth=truth, defenses="quick")
     by_name = {score.name: score.readout for score in result.defenses}
     assert result.defenses[0].finding == "baseline"
-    baseline, noisy = by_name["no defense"], by_name["noise 0.05"]
+    baseline, noisy = by_name["no defense"], by_name["noise 2"]
     assert baseline is not None
     assert noisy is not None
     assert baseline.basis == "measured"
@@ -186,8 +190,9 @@ def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(wor
     assert baseline.words.value == pytest.approx(result.words.measured.leak_rate.value, abs=0.02)
     assert baseline.labels is not None
     assert baseline.labels.value > 0.9
-    assert noisy.words.value < baseline.words.value
+    assert noisy.words.value < 0.5 * baseline.words.value
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert [score.finding for score in result.defenses][1:] == ["broken", "not broken by the attacks run"]
     assert "No defense" in page
     assert "Word named" in page
     assert 'class="finding baseline"' in page
