@@ -30,7 +30,7 @@ KEY_ALONE = (Rotation(), SignedPermutation())
 
 
 def cases(width: int, seeds: int) -> Iterator[tuple[Defense, str, int]]:
-    """Yield defense, attacker and seed; a seed decides split, key, noise and fit."""
+    """Yield defense, attacker and seed; the seed decides split, key, noise and fit."""
     for seed in range(seeds):
         for defense in suite("full", width):
             for attacker in ("any",) if not defense.keyed else ATTACKERS if defense in KEY_ALONE else ATTACKERS[:1]:
@@ -41,11 +41,11 @@ def rows(attacker: str, seed: int, data: Path, folder: Path) -> tuple[Any, Any]:
     """Return the store and the attacker's vectors: other texts, equally many."""
     questions = np.load(data / "spaces" / "beir-queries.all-MiniLM-L6-v2.npy").astype(np.float32)
     order = np.random.default_rng(seed).permutation(len(questions))
-    here, there = np.array_split(order, 2)
+    store, other = np.array_split(order, 2)
     if attacker == "unrelated":
         packages = np.load(folder / "debian.minilm.npy").astype(np.float32)
-        return questions[here], packages[np.random.default_rng(seed).permutation(len(packages))[: len(there)]]
-    return questions[here], questions[there]
+        return questions[store], packages[np.random.default_rng(seed).permutation(len(packages))[: len(other)]]
+    return questions[store], questions[other]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Translations learned again among texts of their own kind: when they get better, and when nothing is learned."""
+"""Domain adaptation of translations: when it improves labels, and when it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attribute inference: what it finds, what it stands beside, and what it refuses."""
+"""Attribute inference: scores, controls and refusals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def topics(rng: np.random.Generator) -> tuple[Any, Any, Any]:
     return documents, labels, truth
 
 
-def test_documents_give_their_labels_away_and_controls_do_not(topics: tuple[Any, Any, Any]) -> None:
+def test_labels_are_inferred_from_documents_and_not_from_controls(topics: tuple[Any, Any, Any]) -> None:
     documents, labels, truth = topics
     found = infer_attributes(documents, labels, truth, NAMES, ideal=documents, naive=documents[:, :20], ks=(1, 3))
     assert found.translated.top1.value > 0.7

@@ -73,7 +73,7 @@ def test_estimates_come_close_to_what_the_truth_measures(found: Audit) -> None:
     assert 0 < found.words.precision.control.value < 0.5 * found.words.precision.value
 
 
-def test_labels_and_rows_are_told_apart(found: Audit) -> None:
+def test_labels_are_inferred_and_rows_re_identified(found: Audit) -> None:
     assert found.topics is not None
     assert found.topics.measured is not None
     assert found.topics.measured.translated.top1.value > 0.9
@@ -106,7 +106,7 @@ def test_an_offset_common_to_all_translations_changes_no_finding(world: World) -
     assert shifted.leak_rate.value == pytest.approx(plain.leak_rate.value, abs=0.02)
 
 
-def test_a_claim_is_believed_as_far_as_the_fits_agree(world: World) -> None:
+def test_estimates_fall_where_fits_disagree(world: World) -> None:
     right = world.fit()
     wrong = replace(world.fit(right=False), verdict=right.verdict)  # wrong, and does not know it
     alone, both = world.audit(right), world.audit(right, wrong)
@@ -143,8 +143,9 @@ def test_with_a_stand_in_estimates_carry_measured_errors(world: World, tmp_path:
 
 
 def test_the_errors_of_estimates_are_those_of_the_records() -> None:
-    lines = (Path(__file__).parents[1] / "benchmarks/results/leakage-calibration.jsonl").read_text("utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
+    folder = Path(__file__).parents[1] / "benchmarks" / "results"
+    files = (folder / f"leakage-{suite}.jsonl" for suite in ("calibration", "keywords"))
+    records = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
     assert CalibrationError.from_records(records, "leak_rate") == LEAK_RATE
     assert CalibrationError.from_records(records, "precision") == PRECISION
 
@@ -158,6 +159,14 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     error = CalibrationError.from_records(records, "leak_rate")
     assert error == CalibrationError(-0.1, -0.05, 0.05, 3, 1, 1)
     assert error.plausible(0.97) == Interval(0.97, 0.87, 1.0)
+    bins = [
+        {"low": 0.4, "claimed": 0.45, "right": 0, "count": 9},
+        {"low": 0.5, "claimed": 0.6, "right": 0.5, "count": 1},
+    ]
+    bins.append({"low": 0.9, "claimed": 0.92, "right": 1.0, "count": 3})
+    keywords = {"corpus": "a", "victim": "b", "known": "c", "fit": {"verdict": "aligned"}, "reliability": bins}
+    assert CalibrationError.from_records([keywords], "precision").median == pytest.approx(0.035)
+    assert CalibrationError.from_records([*records, keywords], "leak_rate") == error
 
 
 def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, tmp_path: Path) -> None:

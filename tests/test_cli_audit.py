@@ -45,7 +45,7 @@ def with_vectors(case: Path, *more: object) -> Sequence[object]:
     return options(case, "--corpus-vectors", case / "target.npy", *more)
 
 
-def test_an_audit_measures_reports_and_says_who_asked_for_it(run: Run, case: Path) -> None:
+def test_an_audit_measures_and_reports_who_authorized_it(run: Run, case: Path) -> None:
     known = ("--truth", case / "public.jsonl", "--truth-vectors", case / "target.npy", "--label-column", "label")
     ran = run(*with_vectors(case, *known, "--truth-labels", case / "public.jsonl", "--json"))
     assert ran.code == 0, ran.err
@@ -130,7 +130,7 @@ def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
     assert "safe" not in ran.out.replace("no proof of safety", "")
 
 
-def test_recovered_words_stay_out_of_everything_unless_asked_for(run: Run, case: Path) -> None:
+def test_recovered_words_are_written_nowhere_without_show_words(run: Run, case: Path) -> None:
     quiet = run(*with_vectors(case, "--fits", "1", "--json", "--log", case / "log.jsonl"))
     log, page = (case / "log.jsonl").read_text(), (case / "audit.html").read_text("utf-8")
     for said in (quiet.out, quiet.err, log, page):

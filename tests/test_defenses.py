@@ -101,7 +101,7 @@ def test_overlap_equals_the_count_by_hand(store: Any, rng: np.random.Generator) 
     assert neighbor_overlap(store, after).value == pytest.approx(expected, abs=1e-6)
 
 
-def test_without_a_key_nothing_has_to_be_attacked(store: Any) -> None:
+def test_a_defense_without_a_key_needs_no_fit(store: Any) -> None:
     for defense in (NoDefense(), Quantization(8), Quantization(1), Truncation(D // 2)):
         score = evaluate_defense(defense, store, store, fit=FINDS_NOTHING)
         assert score.verdict is None
@@ -109,7 +109,7 @@ def test_without_a_key_nothing_has_to_be_attacked(store: Any) -> None:
         assert score.finding == ("baseline" if defense == NoDefense() else "broken")
 
 
-def test_a_key_falls_to_a_fit_that_works_and_stands_against_one_that_does_not(store: Any) -> None:
+def test_a_key_is_broken_by_a_fit_that_works_and_not_by_one_that_fails(store: Any) -> None:
     fallen = evaluate_defense(Rotation(), store, store, fit=FINDS)
     standing = evaluate_defense(Rotation(), store, store, fit=FINDS_NOTHING)
     assert (fallen.finding, standing.finding) == ("broken", "not broken by the attacks run")

@@ -1,4 +1,4 @@
-"""Inversion: words and texts from vectors, the figures they are judged by, and their controls."""
+"""Inversion: words and texts from vectors, their scores and their controls."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def vocabulary(bags: Any) -> Vocabulary:
     return Vocabulary.of(bags[2][:1200], max_share=0.2)
 
 
-def test_words_are_recovered_with_honest_probabilities_and_the_control_is_not(bags: Any, vocabulary: Any) -> None:
+def test_words_are_recovered_with_calibrated_probabilities_and_the_control_is_not(bags: Any, vocabulary: Any) -> None:
     known, _, texts = bags
     decoder = KeywordDecoder.fit(known[:1200], texts[:1200], vocabulary=vocabulary)
     figures = score_keywords(decoder.invert(known[1200:]), texts[1200:], vocabulary)
@@ -125,7 +125,7 @@ def test_retrieval_finds_the_text_itself_and_invents_nothing(bags: Any) -> None:
     assert figures.token_f1.control.value < 0.3
 
 
-def test_vectors_single_out_their_documents_and_noise_does_not(rng: np.random.Generator) -> None:
+def test_vectors_identify_their_documents_and_noise_does_not(rng: np.random.Generator) -> None:
     x = rng.standard_normal((300, 16))
     assert reidentification(x, x).anonymity_set.value == pytest.approx(1)
     noise = reidentification(rng.standard_normal((300, 16)), x).anonymity_set

@@ -1,4 +1,4 @@
-"""Figures of an inversion, each beside the same output held against a wrong document, and a floor."""
+"""Scores of inversions, with a control (the same output against a wrong document) and a floor."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed:
 def reliability(
     probabilities: npt.NDArray[Any], texts: Sequence[str], vocabulary: Vocabulary, *, bins: int = 10
 ) -> list[Reliability]:
-    """Return how often words [n, v] claimed with a probability were right, in bins of equal width."""
+    """Return how often words predicted with probabilities [n, v] were right, in bins of equal width."""
     truth = vocabulary.matrix(texts).toarray() > 0
     edges = np.linspace(0, 1, bins + 1)
     rows: list[Reliability] = []
@@ -332,7 +332,7 @@ def wrong_documents(texts: Sequence[str], seed: int) -> list[int]:
 
 
 def token_f1(guess: str, text: str) -> float:
-    """Return the F-measure of the words two texts share, each counted as often as it stands there."""
+    """Return the F-measure of the words two texts share, each counted as often as it occurs in both."""
     a, b = Counter(tokens(guess)), Counter(tokens(text))
     shared = (a & b).total()
     return 2 * shared / (a.total() + b.total()) if shared else 0.0
@@ -350,7 +350,7 @@ def rouge_l(guess: str, text: str) -> float:
 
 
 def entity_recall(guess: str, text: str) -> float:
-    """Return the share of a text's entities that stand in the guess, whatever their case; NaN without entities."""
+    """Return the share of a text's entities that occur in the guess, whatever their case; NaN without entities."""
     wanted = entities(text)
     held = f" {' '.join(tokens(guess))} "
     return sum(f" {' '.join(tokens(e))} " in held for e in wanted) / len(wanted) if wanted else float("nan")
