@@ -92,7 +92,8 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     keep = ("--keep", case / "kept", "--force", "--json")
     first = run(*with_vectors(case, *keep))
     assert first.code == 0, first.err
-    assert {path.name for path in (case / "kept").iterdir()} == {"inputs.json", "fit-0", "fit-1"}
+    names = {path.name.partition("-")[0] for path in (case / "kept").iterdir()}
+    assert names == {"inputs.json", "fit", "decoder"}
     again = run(*with_vectors(case, *keep, "--fits", "1", "--translator", case / "kept" / "fit-0"))
     assert "give one of them" in again.json["error"]
 
@@ -100,6 +101,10 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
         raise AssertionError("fitted again")
 
     monkeypatch.setattr(interlingua, "align", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.leakage.audit.PublicCorpus.fit_decoder", refuse)
+        patch.setattr("interlingua.leakage.inversion.KeywordDecoder.fit", refuse)
+        assert run(*with_vectors(case, *keep, "--fail-above", "0")).code == 1
     again = run(*with_vectors(case, *keep, "--label-column", "label", "--show-words"))
     assert again.code == 0, again.err
     for name in ("leak", "words", "verdicts", "agreement"):
@@ -108,6 +113,11 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     assert named.json["provenance"]["seeds"] == [1]
     np.save(case / "source.npy", np.load(case / "source.npy")[::-1])
     assert "holds fits of other vectors" in run(*with_vectors(case, *keep)).json["error"]
+    np.save(case / "source.npy", np.load(case / "source.npy")[::-1])
+    lines = (case / "public.jsonl").read_text().replace("amber", "aaaaa")
+    (case / "public.jsonl").write_text(lines)
+    assert run(*with_vectors(case, *keep)).code == 0
+    assert len(list((case / "kept").glob("decoder-*"))) == 2
     (case / "mine").mkdir()
     (case / "mine" / "notes.txt").write_text("mine")
     assert "holds no fits" in run(*with_vectors(case, "--keep", case / "mine", "--force", "--json")).json["error"]

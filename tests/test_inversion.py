@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from scipy.linalg import orthogonal_procrustes
 
 from interlingua.core.errors import InputError
@@ -56,6 +58,21 @@ def test_words_are_recovered_with_calibrated_probabilities_and_the_control_is_no
     assert figures.recall.value > 3 * figures.recall.floor.value  # type: ignore[union-attr]
     bins = reliability(decoder.probabilities(known[1200:]), texts[1200:], vocabulary, bins=4)
     assert all(abs(b.claimed - b.right) < 0.15 for b in bins if b.count > 50)
+
+
+def test_a_saved_decoder_predicts_the_same(bags: Any, vocabulary: Any, tmp_path: Path) -> None:
+    known, mixed, texts = bags
+    decoder = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, stand_in=mixed, epochs=1)
+    again = KeywordDecoder.load(decoder.save(tmp_path / "d.safetensors"))
+    np.testing.assert_array_equal(again.probabilities(known[:50]), decoder.probabilities(known[:50]))
+    assert again.vocabulary.words == vocabulary.words
+    assert again.translation_cosine == decoder.translation_cosine
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"cannot be read as \.safetensors"):
+        KeywordDecoder.load(tmp_path / "x.safetensors")
+    save_file({"a": np.ones(2)}, tmp_path / "y.safetensors")
+    with pytest.raises(InputError, match="is not a keyword decoder"):
+        KeywordDecoder.load(tmp_path / "y.safetensors")
 
 
 def test_a_stand_in_keeps_the_probabilities_of_translations_from_being_too_high(bags: Any, vocabulary: Any) -> None:

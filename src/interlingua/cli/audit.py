@@ -90,9 +90,7 @@ def audit(
     fits: Annotated[int, typer.Option(min=1, help="Number of fits, from different seeds.")] = 2,
     keep: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep the fits in this folder, and reuse those it holds for the same vectors."
-        ),
+        typer.Option(metavar="DIR", help="Keep fits and decoder in this folder, and reuse those of the same inputs."),
     ] = None,
     translator: Annotated[
         list[Path] | None,
@@ -161,11 +159,13 @@ def audit(
             inputs={path.name: _sha256(path) for path in files if path is not None and path.is_file()},
             seeds=tuple(alignment.seed for alignment in alignments),
         )
+        decoder = audit_fits.make_decoder(found.corpus, seed, keep)
         with console.working("Recovering words, labels and neighbors"):
             result = measure(
                 alignments,
                 found.vectors,
                 found.corpus,
+                decoder=decoder,
                 labels=found.labels,
                 truth=found.truth,
                 defenses=None if defenses is DefenseSuite.NONE else defenses.value,

@@ -1,4 +1,4 @@
-"""Fits of an audit: made, kept in a folder, and read again."""
+"""Fits and decoder of an audit: made, kept in a folder, and read again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from interlingua.cli.journal import Journal
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
+    from interlingua.leakage.audit import PublicCorpus
+    from interlingua.leakage.inversion import KeywordDecoder
 
 _INPUTS = "inputs.json"
 
@@ -52,6 +54,20 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
                 alignments[-1].translator(force=True).save(folder)
         note("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
     return alignments
+
+
+def make_decoder(corpus: PublicCorpus, seed: int, keep: Path | None) -> KeywordDecoder:
+    """Fit the keyword decoder, or read it from the folder ``keep`` if it was fitted on the same inputs."""
+    from interlingua.leakage.inversion import KeywordDecoder
+
+    path = None if keep is None else keep / f"decoder-{_decoder_digest(corpus, seed)[:16]}.safetensors"
+    if path is not None and path.is_file():
+        return KeywordDecoder.load(path)
+    with console.working("Fitting the keyword decoder"):
+        decoder = corpus.fit_decoder(seed)
+    if path is not None:
+        decoder.save(path)
+    return decoder
 
 
 def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignment]:
@@ -110,6 +126,14 @@ def _check_folder(folder: Path, digests: dict[str, str]) -> None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(digests) + "\n", "utf-8")
+
+
+def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:
+    """Return the SHA-256 of everything that decides the decoder."""
+    words = None if corpus.vocabulary is None else corpus.vocabulary.words
+    stand_in = None if corpus.stand_in is None else _digest(corpus.stand_in)
+    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, seed]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _digest(rows: Any) -> str:

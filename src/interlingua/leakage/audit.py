@@ -60,6 +60,16 @@ class PublicCorpus:
     stand_in: FloatArray | None = None
     vocabulary: Vocabulary | None = None
 
+    def fit_decoder(self, seed: int = 0) -> KeywordDecoder:
+        """Fit the keyword decoder of an audit.
+
+        Raises:
+            InputError: as :meth:`KeywordDecoder.fit`.
+        """
+        return KeywordDecoder.fit(
+            self.vectors, self.texts, stand_in=self.stand_in, vocabulary=self.vocabulary, seed=seed
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -116,6 +126,7 @@ def audit(
     vectors: npt.ArrayLike,
     corpus: PublicCorpus,
     *,
+    decoder: KeywordDecoder | None = None,
     labels: Labels | None = None,
     truth: GroundTruth | None = None,
     defenses: str | None = None,
@@ -129,6 +140,7 @@ def audit(
             Failed fits are used only if all failed.
         vectors: the audited rows [n, d_unknown].
         corpus: public texts in the auditor's space.
+        decoder: keyword decoder from :meth:`PublicCorpus.fit_decoder`; fitted here by default.
         labels: labels to infer.
         truth: true contents of the rows, if known.
         defenses: suite of defenses to evaluate, ``quick`` or ``full``; None for none. A failed fit evaluates none.
@@ -158,9 +170,7 @@ def audit(
     center = translated.mean(axis=0)
     rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
     texts = None if truth.texts is None else [truth.texts[i] for i in picked]
-    decoder = KeywordDecoder.fit(
-        corpus.vectors, corpus.texts, stand_in=corpus.stand_in, vocabulary=corpus.vocabulary, seed=seed
-    )
+    decoder = decoder or corpus.fit_decoder(seed)
     predictions = _predict(decoder, sides)
     words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), texts, resamples, seed)
     retrieval, near = _retrieval(corpus, translated, rotated, resamples, seed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,8 @@ _RATE = 0.003
 _HELD_OUT = 0.2
 # Only the most probable words of a document are calibrated.
 _CALIBRATED_WORDS = 60
+_FORMAT = "interlingua-keywords-1"
+_TENSORS = ("mean", "weights", "bias", "calibration_logits", "calibration_rates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +112,44 @@ class KeywordDecoder:
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
         """Return the most probable words of every vector [n, d]; arguments as :meth:`probabilities` takes them."""
         return most_probable(self.probabilities(vectors, mean=mean), self.vocabulary.words)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the decoder as one .safetensors file and return its path."""
+        from safetensors.numpy import save_file
+
+        path = Path(path)
+        tensors = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _TENSORS}
+        metadata = {
+            "format": _FORMAT,
+            "words": json.dumps(self.vocabulary.words),
+            "translation_cosine": str(self.translation_cosine),
+        }
+        part = path.with_name(f"{path.name}.part")
+        save_file({**tensors, "shares": self.vocabulary.shares}, part, metadata=metadata)
+        return part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> KeywordDecoder:
+        """Read a decoder.
+
+        Raises:
+            InputError: the file is not a keyword decoder.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata: dict[str, Any] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{path} cannot be read as .safetensors ({error}); give a file that KeywordDecoder.save wrote."
+            ) from error
+        if metadata.get("format") != _FORMAT or not tensors.keys() >= {*_TENSORS, "shares"}:
+            raise InputError(f"{path} is not a keyword decoder; give a file that KeywordDecoder.save wrote.")
+        vocabulary = Vocabulary(tuple(json.loads(metadata["words"])), tensors["shares"])
+        parts = {name: tensors[name] for name in _TENSORS}
+        return cls(vocabulary, **parts, translation_cosine=float(metadata["translation_cosine"]))
 
 
 def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
