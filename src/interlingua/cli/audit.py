@@ -127,6 +127,9 @@ def audit(
         raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
+    if demo_data:
+        # Missing data are reported before any extra is needed.
+        demo.find_data(data)
     reports.check_report(out, force=force)
     beside = out.with_suffix(".json")
     if beside.exists() and not force:

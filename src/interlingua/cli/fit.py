@@ -62,7 +62,8 @@ def fit(
             metavar="NAME",
             help="auto: ridge, a paired solution, if --pairs are plenty, otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: mini-vec2vec, centroids, "
-            "self-learning, adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation.",
+            "self-learning, adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation, "
+            "principal-axes.",
             autocompletion=settings.complete_method,
             rich_help_panel=_METHOD,
         ),
