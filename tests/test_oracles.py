@@ -71,6 +71,10 @@ def test_what_cannot_be_matched_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         couple(x, y, "magic")
     with pytest.raises(InputError, match=r"There are 20 source and 19 target rows; one each of the same texts"):
         match(x, y[1:], Oracle.EMD)
+    with monkeypatch.context() as patched:
+        patched.setattr("interlingua.core.memory.available_bytes", lambda: 1_000)
+        with pytest.raises(InputError, match="Coupling 20 with 20 rows needs about .* GB of memory .* Pass fewer rows"):
+            couple(x, y, Oracle.ASSIGNMENT)
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(MissingExtraError, match=r"ot is needed here .* pip install 'interlingua\[ot\]'"):
         couple(x, y, Oracle.EMD)

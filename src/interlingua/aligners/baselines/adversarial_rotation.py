@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
-from interlingua.aligners.refine import csls, mutual_neighbors
 from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.maps import AffineMap
+from interlingua.core.neighbors import csls, mutual_nearest
 
 _JUDGED = 2_000
 
@@ -73,7 +73,8 @@ class AdversarialRotation:
         rng = np.random.default_rng(seed)
         for _ in range(self.refinements):
             a, b = (z[rng.permutation(len(z))[:20_000]] for z in (x, y))
-            matrix = polar(a.T @ (mutual_neighbors(a @ matrix, b, 1) @ b))
+            rows, columns = mutual_nearest(a @ matrix, b)
+            matrix = polar(a[rows].T @ b[columns])
         return *affine_maps(*frames, matrix), {"csls": judged}
 
     def _train(self, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
