@@ -93,13 +93,14 @@ def paired_imports(source: str) -> list[int]:
     """Lines that import `interlingua.evaluation` or `interlingua.evaluate`, by a statement or by name in a text."""
     lines = []
     for node in ast.walk(ast.parse(source)):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             names = [node.value]
+        else:
+            continue
         if any(PAIRED_MODULE.match(name) for name in names):
             lines.append(node.lineno)
     return lines

@@ -209,15 +209,18 @@ def is_one_of(folder: Path, *translators: Translator) -> bool:
     )
 
 
-@pytest.mark.parametrize("save", [lambda t, p: t.save(p, overwrite=True), lambda t, p: t.save_pretrained(p)])
+@pytest.mark.parametrize("pretrained", [False, True])
 def test_files_of_others_beside_a_translator_survive_its_replacement(
-    translator: Translator, turned: Translator, tmp_path: Path, save: Callable[[Translator, Path], Path]
+    translator: Translator, turned: Translator, tmp_path: Path, pretrained: bool
 ) -> None:
     folder = translator.save(tmp_path / "translator")
     (folder / "thesis.txt").write_text("years of work")
     (folder / ".git").mkdir()
     (folder / ".git" / "config").write_text("history")
-    save(turned, folder)
+    if pretrained:
+        turned.save_pretrained(folder)
+    else:
+        turned.save(folder, overwrite=True)
     assert is_one_of(folder, turned)
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert (folder / ".git" / "config").read_text() == "history"
@@ -227,9 +230,10 @@ def test_files_of_others_beside_a_translator_survive_its_replacement(
 def test_a_card_of_another_program_is_not_a_translators(translator: Translator, tmp_path: Path, card: str) -> None:
     (tmp_path / "card.json").write_text(card)
     (tmp_path / "translator.safetensors").write_bytes(b"theirs")
-    for save in (lambda: translator.save(tmp_path, overwrite=True), lambda: translator.save_pretrained(tmp_path)):
-        with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
-            save()
+    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+        translator.save(tmp_path, overwrite=True)
+    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+        translator.save_pretrained(tmp_path)
     assert contents(tmp_path) == {"card.json": card.encode(), "translator.safetensors": b"theirs"}
 
 

@@ -7,7 +7,7 @@ No function holds a similarity matrix [n, m], except `csls`, whose result is one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ def nearest(
         raise InputError(f"k is {k} for {limit} candidate rows; at least 1 of each is needed.")
     k = min(k, limit)
     is_double = metric == "l2" or np.float64 in (queries.dtype, rows.dtype)
-    dtype = np.dtype(np.float64 if is_double else np.float32)
+    dtype: np.dtype[Any] = np.dtype(np.float64 if is_double else np.float32)
     indices, scores = np.empty((n, k), np.int64), np.empty((n, k), dtype)
     size = max(1, TILE_ENTRIES // min(m, _TILE_COLUMNS))
     for block in row_blocks(n, size):
@@ -203,7 +203,7 @@ def mutual_nearest(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
     return rows, forward[rows]
 
 
-def _prepared(rows: FloatArray, metric: Metric, dtype: np.dtype[np.floating]) -> FloatArray:
+def _prepared(rows: FloatArray, metric: Metric, dtype: np.dtype[Any]) -> FloatArray:
     cast = np.asarray(rows, dtype)
     return unit_rows(cast) if metric == "cosine" else cast
 

@@ -257,7 +257,7 @@ class NeuralTranslator(Translator):
         widths = self.network.latent, self._width(space)
         return _apply(z, lambda rows: self.network.decode(rows, space), widths, "latent", None)
 
-    def _width(self, space: str) -> int:
+    def _width(self, space: Any) -> int:
         if not isinstance(space, str) or space not in self.spaces:
             raise InputError(f"There is no space {shown(space)} in this translator; it knows {', '.join(self.spaces)}.")
         return self.network.widths[space]

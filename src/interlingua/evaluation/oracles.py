@@ -84,8 +84,9 @@ def couple(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str) -
             coupling needs more memory than is available.
         MissingExtraError: POT is not installed.
     """
-    if not isinstance(oracle, str) or oracle not in list(Oracle):
-        raise InputError(f"There is no oracle {shown(oracle)}; choose from {', '.join(Oracle)}.")
+    name: Any = oracle
+    if not isinstance(name, str) or name not in list(Oracle):
+        raise InputError(f"There is no oracle {shown(name)}; choose from {', '.join(Oracle)}.")
     x, y = (unit_rows(check_matrix(z, name).astype(np.float64)) for z, name in ((source, "source"), (target, "target")))
     if oracle not in ACROSS_WIDTHS and x.shape[1] != y.shape[1]:
         raise InputError(
