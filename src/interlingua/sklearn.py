@@ -37,26 +37,25 @@ _SCORED_ROWS = 5_000
 class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Translate vectors of the space of ``X`` into the space of ``y``, fitted on unpaired samples of both.
 
-    The target sample stands where scikit-learn expects targets, but ``y`` has its own number of rows and no row of it
-    belongs to a row of ``X``. Pipelines take that; `GridSearchCV` and everything else that splits ``X`` and ``y``
-    together does not.
+    The target sample is passed as ``y``, but it has its own number of rows, and its rows do not correspond to rows of
+    ``X``. Pipelines support this; `GridSearchCV` and other tools that split ``X`` and ``y`` together do not.
 
-    Samples too small or too narrow for the unpaired solver
-    (see :func:`interlingua.aligners.linear.aligner.obstacle`) are brought together by their means and principal axes
-    when ``method="auto"`` and no pairs are given. Nothing can
-    confirm such a map, so its verdict is ``failed`` and ``on_failure`` decides what follows.
+    If the samples are too small or too narrow for the unpaired solver
+    (see :func:`interlingua.aligners.linear.aligner.obstacle`), ``method="auto"`` without pairs matches means and
+    principal axes instead. No evidence can confirm such a map, so its verdict is ``failed`` and ``on_failure`` decides
+    what follows.
 
     Args:
         method: as in :func:`interlingua.align`.
         random_state: a seed, a `RandomState`, or None for a fresh seed every time.
         max_rows: most rows a side that a fit reads; None for all.
-        on_failure: what a ``failed`` verdict leads to: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
-            `ConvergenceWarning` and translate all the same, or ``"ignore"``.
+        on_failure: the reaction to a ``failed`` verdict: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
+            `ConvergenceWarning` and keep the translator, or ``"ignore"``.
 
     Attributes:
-        alignment_: the :class:`interlingua.Alignment` with everything known of the fit.
-        translator_: the :class:`interlingua.Translator` made of it, of a failed fit too.
-        verdict_: whether to believe it. Look at this before anything else.
+        alignment_: the :class:`interlingua.Alignment` that the fit returned.
+        translator_: its :class:`interlingua.Translator`, after a failed fit as well.
+        verdict_: the verdict on the fit. Check it before using a translation.
         n_features_in_: width of ``X``.
         feature_names_in_: column names of ``X``, where it had any.
 
@@ -88,7 +87,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Args:
             X: [n_source, d_source], source vectors.
             y: [n_target, d_target], target vectors of other texts; [n_target] is read as one column.
-            pairs: [p, 2], (row of ``X``, row of ``y``) of the same text, if any are known.
+            pairs: [p, 2], known (row of ``X``, row of ``y``) of the same text, if any.
 
         Returns:
             The estimator itself.
@@ -144,14 +143,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return _apply(_as_target(X), self.translator_.backward, self.translator_.invert)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Return how near the cloud of translated rows of ``X`` lies to the cloud of ``y``; 0 is best.
+        """Return the negative distance between the distributions of translated rows of ``X`` and of ``y``; 0 is best.
 
-        The negative sliced Wasserstein distance between unit rows, in spreads of ``y``. It needs no pairs and can
-        only refute: a translator that sends every row to the wrong place of the right cloud scores well too. What
-        confirms a fit is its ``verdict_``.
+        The distance is the sliced Wasserstein distance between unit rows, divided by the mean standard deviation of
+        ``y``. It needs no pairs, and a high score confirms nothing: a translator that permutes the rows of the right
+        distribution scores well too. Evidence for a fit is in ``verdict_``.
 
         Args:
-            X: [n_source, d_source], source vectors; best such that the fit has not seen.
+            X: [n_source, d_source], source vectors, preferably held out from the fit.
             y: [n_target, d_target], target vectors, unpaired.
         """
         rng = np.random.default_rng(0)
@@ -185,7 +184,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 def _apply(
     rows: npt.NDArray[Any], mapping: VectorMap, translate: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 ) -> npt.NDArray[Any]:
-    # Translators refuse zero rows, which have no direction; where directions play no part they are points like others.
+    # Translators refuse zero rows, which have no direction; maps that do not normalize rows can take them.
     has_lengths = isinstance(mapping, AffineMap) and not mapping.unit_in
     return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
 
@@ -211,7 +210,7 @@ def _at_most(rows: npt.NDArray[Any], rng: np.random.Generator) -> FloatArray:
 
 
 def _align_principal_axes(source: FloatArray, target: FloatArray, seed: int, reason: str) -> Alignment:
-    """Match means, spreads and principal axes, each axis turned so that its skewness is positive."""
+    """Match means, spreads and principal axes, with the sign of each axis chosen so that its skewness is positive."""
     started = perf_counter()
     rows = [np.asarray(z, np.float32) for z in (source, target)]
     means = [z.mean(axis=0, dtype=np.float64).astype(np.float32) for z in rows]
@@ -225,8 +224,11 @@ def _align_principal_axes(source: FloatArray, target: FloatArray, seed: int, rea
     matrix = turned[0][:, :k] @ turned[1][:, :k].T
     scale = spreads[1] / spreads[0]
     maps = [
-        AffineMap(here, np.asarray(factor * w, np.float32), there, unit_in=False, unit_out=False)
-        for here, there, w, factor in ((means[0], means[1], matrix, scale), (means[1], means[0], matrix.T, 1 / scale))
+        AffineMap(mean_in, np.asarray(factor * w, np.float32), mean_out, unit_in=False, unit_out=False)
+        for mean_in, mean_out, w, factor in (
+            (means[0], means[1], matrix, scale),
+            (means[1], means[0], matrix.T, 1 / scale),
+        )
     ]
     sentence = f"{reason} Means and principal axes were matched instead, and nothing confirms that they correspond."
     return Alignment(

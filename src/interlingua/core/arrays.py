@@ -16,11 +16,11 @@ __all__ = [
     "BLOCK_ROWS",
     "FloatArray",
     "IntArray",
+    "all_finite_nonzero",
     "as_array",
     "check_matrix",
     "require",
     "row_blocks",
-    "surely_sound",
     "unit_rows",
 ]
 
@@ -116,7 +116,7 @@ def _check_rows(array: npt.NDArray[Any], name: str) -> None:
     bad, first_bad, zero, first_zero = 0, -1, 0, -1
     for block in row_blocks(len(array)):
         rows = array[block]
-        if surely_sound(rows):
+        if all_finite_nonzero(rows):
             continue
         broken = np.zeros(len(rows), bool)
         if rows.dtype.kind == "f":
@@ -140,9 +140,13 @@ def _check_rows(array: npt.NDArray[Any], name: str) -> None:
         )
 
 
-def surely_sound(rows: npt.NDArray[Any]) -> bool:
-    """Return whether squared lengths alone show that no row is broken or empty; one quick pass, made for good rows."""
-    if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
+def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
+    """Return whether the squared norms prove that all rows are finite and not zero.
+
+    One fast pass. False is no proof of the contrary: squares can overflow or vanish, and other types than float32 and
+    float64 are not examined.
+    """
+    if rows.dtype not in (np.float32, np.float64):
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
@@ -163,7 +167,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        # A package that is there and lacks a library of its own would be searched for in vain under "not installed".
+        # An installed package that lacks a library of its own must not be reported as not installed.
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
         state = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(

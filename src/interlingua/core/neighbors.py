@@ -87,15 +87,15 @@ def nearest(
     size = max(1, TILE_ENTRIES // min(m, _TILE_COLUMNS))
     for block in row_blocks(n, size):
         left = _prepared(queries[block], metric, dtype)
-        found = Nearest(np.empty((len(left), 0), np.int64), np.empty((len(left), 0), dtype))
+        best = Nearest(np.empty((len(left), 0), np.int64), np.empty((len(left), 0), dtype))
         for columns in row_blocks(m, _TILE_COLUMNS):
             tile = _similarities(left, _prepared(rows[columns], metric, dtype), metric)
             if exclude is not None:
                 own = exclude[block] - columns.start
                 inside = np.flatnonzero((own >= 0) & (own < tile.shape[1]))
                 tile[inside, own[inside]] = -np.inf
-            found = _merged(found, _top(tile, k), columns.start, k)
-        indices[block], scores[block] = found
+            best = _merged(best, _top(tile, k), columns.start, k)
+        indices[block], scores[block] = best
     return Nearest(indices, scores)
 
 

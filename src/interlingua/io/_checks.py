@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, surely_sound
+from interlingua.core.arrays import FloatArray, all_finite_nonzero
 from interlingua.core.errors import InputError
 from interlingua.io._formats import FLOATS, INT8
 
@@ -26,7 +26,7 @@ class RowCheck:
 
     def add(self, vectors: FloatArray) -> bool:
         """Look at the next rows [b, d] and return whether any was bad so far."""
-        if not surely_sound(vectors):
+        if not all_finite_nonzero(vectors):
             bad = (~np.isfinite(vectors).all(axis=1), ~vectors.any(axis=1))
             for tally, rows in zip(self._found.values(), bad, strict=True):
                 if rows.any():
