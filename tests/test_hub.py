@@ -121,7 +121,7 @@ def test_only_a_translators_files_are_fetched(hub: type[Hub], tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["me/missing", "not a name"])
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_what_is_not_there_is_said(hub: type[Hub], tmp_path: Path, name: str) -> None:
+def test_a_repository_that_does_not_exist_is_an_input_error(hub: type[Hub], tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=f"{name} is no folder here and cannot be fetched"):
         Translator.from_pretrained(name, token="x", cache_dir=tmp_path / "c")
 

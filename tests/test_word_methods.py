@@ -1,4 +1,4 @@
-"""The methods published for word embeddings: they work where rows have their own translation, as words have."""
+"""Methods published for word embeddings: they work if most rows have their own translation, as words do."""
 
 from __future__ import annotations
 
