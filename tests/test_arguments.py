@@ -33,6 +33,15 @@ from interlingua.evaluation.oracles import couple, match
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
 from interlingua.identification import Fingerprint, identify, load_table, save_table
 
+
+class _Opaque:
+    """An object of no known kind, with the same name in every process."""
+
+    def __repr__(self) -> str:
+        return "<opaque>"
+
+
+_OPAQUE = _Opaque()
 NOT_COUNTS: tuple[Any, ...] = (
     1.5,
     2.0,
@@ -47,20 +56,20 @@ NOT_COUNTS: tuple[Any, ...] = (
     math.nan,
     math.inf,
     1j,
-    object(),
+    _OPAQUE,
     np.ones(2),
     -1,
 )
-NOT_FLAGS: tuple[Any, ...] = ("no", "False", 0, 1, 0.0, None, [], np.ones(1, bool), object())
-NOT_TEXTS: tuple[Any, ...] = (5, 1.5, None, True, [], ["linear"], b"linear", np.array(["a", "b"]), object())
-NOT_PATHS: tuple[Any, ...] = (5, 1.5, None, True, [], b"path", np.ones(2), object(), "", "a\0b")
+NOT_FLAGS: tuple[Any, ...] = ("no", "False", 0, 1, 0.0, None, [], np.ones(1, bool), _OPAQUE)
+NOT_TEXTS: tuple[Any, ...] = (5, 1.5, None, True, [], ["linear"], b"linear", np.array(["a", "b"]), _OPAQUE)
+NOT_PATHS: tuple[Any, ...] = (5, 1.5, None, True, [], b"path", np.ones(2), _OPAQUE, "", "a\0b")
 NOT_MATRICES: tuple[Any, ...] = (
     None,
     True,
     5,
     "vectors",
     b"vectors",
-    object(),
+    _OPAQUE,
     {"a": 1},
     [[1, 2, 3], [1, 2]],
     [[1.0], ["a"]],
@@ -85,8 +94,8 @@ Call = Callable[[Any], object]
 
 TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "EmbeddingSpace vectors": (lambda v: il.EmbeddingSpace(v), NOT_MATRICES),
-    "EmbeddingSpace ids": (lambda v: il.EmbeddingSpace(X, ids=v), (5, "a" * len(X), object(), [], ["a"])),
-    "EmbeddingSpace name": (lambda v: il.EmbeddingSpace(X, name=v), (5, b"name", ["name"], object())),
+    "EmbeddingSpace ids": (lambda v: il.EmbeddingSpace(X, ids=v), (5, "a" * len(X), _OPAQUE, [], ["a"])),
+    "EmbeddingSpace name": (lambda v: il.EmbeddingSpace(X, name=v), (5, b"name", ["name"], _OPAQUE)),
     "translate": (lambda v: linear().translate(v), NOT_MATRICES),
     "invert": (lambda v: linear().invert(v), NOT_MATRICES),
     "between": (lambda v: neural().between(v, "source", "target"), NOT_MATRICES),
@@ -103,7 +112,7 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "from_pretrained": (lambda v: il.Translator.from_pretrained(v), NOT_PATHS),
     "push_to_hub": (lambda v: linear().push_to_hub(v), NOT_TEXTS),
     "check_destination": (lambda v: check_destination(v, overwrite=True), NOT_PATHS),
-    "evaluate translator": (lambda v: il.evaluate(v, X, Y), (None, 5, "translator", object(), np.ones(3))),
+    "evaluate translator": (lambda v: il.evaluate(v, X, Y), (None, 5, "translator", _OPAQUE, np.ones(3))),
     "evaluate source": (lambda v: il.evaluate(linear(), v, Y), NOT_MATRICES),
     "evaluate target": (lambda v: il.evaluate(linear(), X, v), NOT_MATRICES),
     "evaluate pool": (lambda v: il.evaluate(linear(), X, Y, pool=v), (*NOT_COUNTS, 0, 1)),
@@ -111,11 +120,11 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "evaluate bootstrap": (lambda v: il.evaluate(linear(), X, Y, bootstrap=v), NOT_COUNTS),
     "evaluate ks": (
         lambda v: il.evaluate(linear(), X, Y, ks=v),
-        (5, None, "5", (1.5,), ("a",), (None,), (0,), (-1,), object()),
+        (5, None, "5", (1.5,), ("a",), (None,), (0,), (-1,), _OPAQUE),
     ),
     "evaluate retrieval": (
         lambda v: il.evaluate(linear(), X, Y, retrieval=v),
-        (None, "plain", 5, (), (5,), ("dot",), ([],), object()),
+        (None, "plain", 5, (), (5,), ("dot",), ([],), _OPAQUE),
     ),
     "paired_cosine": (lambda v: paired_cosine(v, X), NOT_MATRICES),
     "match_ranks": (lambda v: match_ranks(X, v), NOT_MATRICES),
@@ -128,11 +137,11 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "match target": (lambda v: match(X, v, "assignment"), NOT_MATRICES),
     "match seed": (lambda v: match(X, X, "assignment", seed=v), NOT_COUNTS),
     "identify": (lambda v: identify(v), NOT_MATRICES),
-    "identify table": (lambda v: identify(X, table=v), (5, "table", {}, [5], object())),
+    "identify table": (lambda v: identify(X, table=v), (5, "table", {}, [5], _OPAQUE)),
     "Fingerprint vectors": (lambda v: Fingerprint.of(v), NOT_MATRICES),
     "Fingerprint name": (lambda v: Fingerprint.of(X, v), NOT_TEXTS),
     "save_table path": (lambda v: save_table(v, []), NOT_PATHS),
-    "save_table table": (lambda v: save_table("never.npz", v), (None, 5, "table", [5], object())),
+    "save_table table": (lambda v: save_table("never.npz", v), (None, 5, "table", [5], _OPAQUE)),
     "load_table": (lambda v: load_table(v), NOT_PATHS),
     "EmbeddingTranslator on_failure": (
         lambda v: il.EmbeddingTranslator(on_failure=v).fit(X, Y),
@@ -140,18 +149,18 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     ),
     "EmbeddingTranslator random_state": (
         lambda v: il.EmbeddingTranslator(random_state=v).fit(X, Y),
-        (1.5, "ten", True, [1], object(), np.ones(2)),
+        (1.5, "ten", True, [1], _OPAQUE, np.ones(2)),
     ),
-    "to_onnx translator": (lambda v: to_onnx(v, "never.onnx"), (None, 5, "folder", object())),
+    "to_onnx translator": (lambda v: to_onnx(v, "never.onnx"), (None, 5, "folder", _OPAQUE)),
     "to_onnx path": (lambda v: to_onnx(linear(), v), NOT_PATHS),
     "to_onnx inverse": (lambda v: to_onnx(linear(), "never.onnx", inverse=v), NOT_FLAGS),
-    "to_safetensors translator": (lambda v: to_safetensors(v, "never.safetensors"), (None, 5, "folder", object())),
+    "to_safetensors translator": (lambda v: to_safetensors(v, "never.safetensors"), (None, 5, "folder", _OPAQUE)),
     "to_safetensors path": (lambda v: to_safetensors(linear(), v), NOT_PATHS),
     "to_safetensors inverse": (lambda v: to_safetensors(linear(), "never.safetensors", inverse=v), NOT_FLAGS),
     "to_sentence_transformers path": (lambda v: to_sentence_transformers(linear(), v), NOT_PATHS),
     "to_sentence_transformers encoder": (
         lambda v: to_sentence_transformers(linear(), "never", encoder=v),
-        (5, True, [], b"path", object()),
+        (5, True, [], b"path", _OPAQUE),
     ),
     "to_sentence_transformers inverse": (lambda v: to_sentence_transformers(linear(), "never", inverse=v), NOT_FLAGS),
     "to_query_bridge queries": (
@@ -241,7 +250,7 @@ def test_numbers_of_other_libraries_count() -> None:
         check_count(2, "n", minimum=3)
 
 
-@pytest.mark.parametrize("value", ["1", None, True, math.nan, math.inf, 1j, np.ones(2), object(), -0.1, 1.1], ids=repr)
+@pytest.mark.parametrize("value", ["1", None, True, math.nan, math.inf, 1j, np.ones(2), _OPAQUE, -0.1, 1.1], ids=repr)
 def test_numbers_are_finite_and_within_their_bounds(value: Any) -> None:
     with pytest.raises(InputError, match=r"share is .*; a finite number at least 0 and at most 1 is needed"):
         check_number(value, "share", minimum=0, maximum=1)

@@ -59,12 +59,12 @@ def test_the_paper_s_tables_are_whole() -> None:
 def test_every_pair_is_measured_both_ways_and_a_second_run_adds_nothing(folder: Path) -> None:
     asked = plan(folder, "in-distribution", encoders=("red", "green", "blue"))
     seen: list[str] = []
-    records = run(asked, note=lambda case: seen.append(case.key))
+    records = run(asked, on_case=lambda case: seen.append(case.key))
     assert len(seen) == len(set(seen)) == 3 * 2
     assert {record["pair"] for record in records} == {
         f"{a} -> {b}" for a in ("red", "green", "blue") for b in ("red", "green", "blue") if a != b
     }
-    assert run(asked, note=lambda case: pytest.fail("measured twice")) == records
+    assert run(asked, on_case=lambda case: pytest.fail("measured twice")) == records
     assert run(plan(folder, "in-distribution")) == [
         record for record in records if set(record["pair"].split(" -> ")) == {"red", "green"}
     ]

@@ -163,7 +163,7 @@ def test_an_existing_translator_is_replaced_only_when_asked(
 ) -> None:
     folder = translator.save(tmp_path / "translator")
     turned = Translator(translator.backward, translator.forward, translator.profiles[::-1], translator.card)
-    with pytest.raises(OutputExistsError, match="exists; choose another name, or overwrite it with --force"):
+    with pytest.raises(OutputExistsError, match="exists. Choose another name, or replace it with overwrite=True"):
         turned.save(folder)
     assert load(folder).d_source == D_SOURCE
     turned.save(folder, overwrite=True)

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from interlingua.aligners import aligner
+from interlingua.aligners import Problem, create_aligner
+from interlingua.aligners.base import ignore_step
 from interlingua.aligners.baselines.adversarial_rotation import AdversarialRotation
+from interlingua.aligners.baselines.gromov import Gromov
 from interlingua.aligners.baselines.self_learning import SelfLearning
 from interlingua.core import neighbors
 from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 
 Array = npt.NDArray[np.float32]
 
@@ -35,7 +38,8 @@ def test_self_learning_sees_through_a_rotation_of_the_same_rows_in_another_order
     x = skewed(500, 10)
     y = x @ rotation(10, 16)
     shuffled = y[np.random.default_rng(2).permutation(len(y))]
-    forward, backward, _ = SelfLearning(patience=5).maps(x, shuffled, seed=0)
+    fit = SelfLearning(patience=5).fit(Problem.of(x, shuffled), seed=0)
+    forward, backward = fit.forward, fit.backward
     assert top1(forward(x), y) > 0.95
     assert top1(backward(y), x) > 0.95
 
@@ -45,7 +49,8 @@ def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
     turn = np.linalg.qr(np.eye(8) + 0.15 * np.random.default_rng(3).standard_normal((8, 8)))[0]
     turn = (turn * np.sign(np.diag(turn))).astype("f4")
     solver = AdversarialRotation(epochs=2, epoch_rows=2_000, critic_width=32, lr=0.05)
-    forward, _, trace = solver.maps(x[:400], x[400:] @ turn, seed=0)
+    fit = solver.fit(Problem.of(x[:400], x[400:] @ turn), seed=0)
+    forward, trace = fit.forward, fit.trace[0]
     assert top1(forward(x[400:]), x[400:] @ turn) > 0.9
     assert len(trace["csls"]) == 2
 
@@ -54,7 +59,9 @@ def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
 def test_the_adversarial_map_stays_near_a_rotation_and_seeds_decide_it(widths: tuple[int, int]) -> None:
     x, y = skewed(200, widths[0]), skewed(200, widths[1], 1)
     solver = AdversarialRotation(epochs=1, epoch_rows=640, critic_width=16, refinements=0)
-    first, again = (solver.maps(x, y, seed=4)[0] for _ in range(2))
+    first, again = (solver.fit(Problem.of(x, y), seed=4).forward for _ in range(2))
+    assert isinstance(first, AffineMap)
+    assert isinstance(again, AffineMap)
     np.testing.assert_array_equal(first.matrix, again.matrix)
     short = first.matrix if widths[0] <= widths[1] else first.matrix.T
     gram = short @ short.T
@@ -64,7 +71,8 @@ def test_the_adversarial_map_stays_near_a_rotation_and_seeds_decide_it(widths: t
 def test_gromov_sees_through_a_rotation_of_the_same_rows() -> None:
     pytest.importorskip("ot")
     x = skewed(150, 6)
-    forward, _, trace = aligner("gromov").maps(x, (x @ rotation(6, 9))[::-1], seed=0)
+    fit = Gromov().fit(Problem.of(x, (x @ rotation(6, 9))[::-1]), seed=0)
+    forward, trace = fit.forward, fit.trace[0]
     assert top1(forward(x), x @ rotation(6, 9)) > 0.9
     assert trace["distance"] < 0.1
 
@@ -84,7 +92,7 @@ def test_no_matrix_of_all_similarities_is_held(
     x = skewed(6_000, 4)
     tracemalloc.start()
     try:
-        solver.maps(x, x @ rotation(4, 4), seed=0)
+        solver.fit(Problem.of(x, x @ rotation(4, 4)), seed=0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -95,12 +103,14 @@ def test_no_matrix_of_all_similarities_is_held(
 @pytest.mark.parametrize("keep", [0.1, 1.0])
 def test_the_size_of_a_block_changes_nothing(keep: float, monkeypatch: pytest.MonkeyPatch) -> None:
     x = skewed(150, 6)
-    solver = SelfLearning(rounds=4, keep=keep)
-    whole = solver.maps(x, x[::-1] @ rotation(6, 9), seed=0)
+    problem, solver = Problem.of(x, x[::-1] @ rotation(6, 9)), SelfLearning(rounds=4, keep=keep)
+    whole = solver.fit(problem, seed=0)
     monkeypatch.setattr(neighbors, "TILE_ENTRIES", 1_000)
-    blocks = solver.maps(x, x[::-1] @ rotation(6, 9), seed=0)
-    np.testing.assert_allclose(blocks[0].matrix, whole[0].matrix, atol=1e-4)
-    np.testing.assert_allclose(blocks[2]["objective"], whole[2]["objective"], atol=1e-5)
+    blocks = solver.fit(problem, seed=0)
+    assert isinstance(blocks.forward, AffineMap)
+    assert isinstance(whole.forward, AffineMap)
+    np.testing.assert_allclose(blocks.forward.matrix, whole.forward.matrix, atol=1e-4)
+    np.testing.assert_allclose(blocks.trace[0]["objective"], whole.trace[0]["objective"], atol=1e-5)
 
 
 def test_what_no_memory_would_hold_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,13 +118,13 @@ def test_what_no_memory_would_hold_is_refused_with_an_estimate(monkeypatch: pyte
     x = skewed(500, 6)
     monkeypatch.setattr("interlingua.core.memory.available_bytes", lambda: 1_000_000)
     with pytest.raises(InputError, match=r"start_rows=4000 needs about 0.00 GB of memory and .* Pass a smaller"):
-        SelfLearning().maps(x, x, seed=0)
+        SelfLearning().fit(Problem.of(x, x), seed=0)
     with pytest.raises(InputError, match=r"rows=1000 needs about .* Pass fewer rows"):
-        aligner("gromov").maps(x, x, seed=0)
+        Gromov().fit(Problem.of(x, x), seed=0)
 
 
 @pytest.mark.parametrize("name", ["self-learning", "adversarial-rotation", "gromov"])
 def test_they_use_no_pairs(name: str) -> None:
     x = skewed(50, 5)
     with pytest.raises(InputError, match=f"3 pairs were given and {name} uses none"):
-        aligner(name).maps(x, x, pairs=np.zeros((3, 2), int), seed=0)
+        create_aligner(name).fit(Problem.of(x, x, pairs=np.zeros((3, 2), int)), seed=0, on_step=ignore_step)

@@ -22,8 +22,7 @@ from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 
 if TYPE_CHECKING:
-    from interlingua._align import align
-    from interlingua._align_spaces import align_spaces
+    from interlingua._align import align, align_spaces
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
 
@@ -50,7 +49,7 @@ __version__ = version("interlingua")
 # Loaded on first use, because they import scikit-learn, which is slow.
 _LAZY = {
     "align": "interlingua._align",
-    "align_spaces": "interlingua._align_spaces",
+    "align_spaces": "interlingua._align",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -17,15 +15,14 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 
 from interlingua._align import MAX_ROWS, align
-from interlingua.aligners.linear.aligner import obstacle
-from interlingua.aligners.linear.search import principal_axes
-from interlingua.core.alignment import Alignment, Status, Verdict
+from interlingua.aligners.base import insufficient_data_reason
+from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.criteria import sliced_wasserstein
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["EmbeddingTranslator"]
 
@@ -40,10 +37,9 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     The target sample is passed as ``y``, but it has its own number of rows, and its rows do not correspond to rows of
     ``X``. Pipelines support this; `GridSearchCV` and other tools that split ``X`` and ``y`` together do not.
 
-    If the samples are too small or too narrow for the unpaired solver
-    (see :func:`interlingua.aligners.linear.aligner.obstacle`), ``method="auto"`` without pairs matches means and
-    principal axes instead. No evidence can confirm such a map, so its verdict is ``failed`` and ``on_failure`` decides
-    what follows.
+    Samples too small or too narrow for the unpaired solver (under 100 rows or 8 columns) are matched by their means and
+    principal axes when ``method="auto"`` and no pairs are given. Nothing can confirm such a map, so its verdict is
+    ``failed`` and ``on_failure`` decides what follows.
 
     Args:
         method: as in :func:`interlingua.align`.
@@ -108,12 +104,13 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         with _input_errors():
             source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
         target = _as_target(y, ensure_min_samples=2)
+        sides = {"source": source, "target": target}
         seed = self._seed()
-        reason = obstacle(source, target) if self.method == "auto" and pairs is None else None
-        if reason:
-            alignment = _align_principal_axes(source, target, seed, reason)
-        else:
-            alignment = align(source, target, pairs=pairs, method=self.method, seed=seed, max_rows=self.max_rows)
+        # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
+        too_small = self.method == "auto" and pairs is None and insufficient_data_reason(source, target) is not None
+        method = "principal-axes" if too_small else self.method
+        spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
+        alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows)
         translator = alignment.translator(force=self.on_failure != "raise")
         if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
             warnings.warn(
@@ -207,41 +204,3 @@ def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:
 def _at_most(rows: npt.NDArray[Any], rng: np.random.Generator) -> FloatArray:
     picked = rows if len(rows) <= _SCORED_ROWS else rows[rng.choice(len(rows), _SCORED_ROWS, replace=False)]
     return np.asarray(picked, np.float64)
-
-
-def _align_principal_axes(source: FloatArray, target: FloatArray, seed: int, reason: str) -> Alignment:
-    """Match means, spreads and principal axes, with the sign of each axis chosen so that its skewness is positive."""
-    started = perf_counter()
-    rows = [np.asarray(z, np.float32) for z in (source, target)]
-    means = [z.mean(axis=0, dtype=np.float64).astype(np.float32) for z in rows]
-    turned, spreads = [], []
-    for z, mean in zip(rows, means, strict=True):
-        centered = z - mean
-        axes, variances = principal_axes(centered)
-        turned.append(axes * np.where(((centered @ axes) ** 3).mean(axis=0) < 0, -1, 1))
-        spreads.append(float(np.sqrt(variances.clip(0).sum())) or 1.0)
-    k = min(axes.shape[1] for axes in turned)
-    matrix = turned[0][:, :k] @ turned[1][:, :k].T
-    scale = spreads[1] / spreads[0]
-    maps = [
-        AffineMap(mean_in, np.asarray(factor * w, np.float32), mean_out, unit_in=False, unit_out=False)
-        for mean_in, mean_out, w, factor in (
-            (means[0], means[1], matrix, scale),
-            (means[1], means[0], matrix.T, 1 / scale),
-        )
-    ]
-    sentence = f"{reason} Means and principal axes were matched instead, and nothing confirms that they correspond."
-    return Alignment(
-        forward=maps[0],
-        backward=maps[1],
-        verdict=Verdict(Status.FAILED, 0.0, (sentence,)),
-        method="principal-axes",
-        seed=seed,
-        settings={},
-        source={"name": "source", "n": len(source), "d": source.shape[1]},
-        target={"name": "target", "n": len(target), "d": target.shape[1]},
-        profiles=(SpaceProfile.of(rows[0]), SpaceProfile.of(rows[1])),
-        trace=({"step": "rows", "source": len(source), "target": len(target)},),
-        versions={package: version(package) for package in ("interlingua", "numpy", "scikit-learn")},
-        seconds=perf_counter() - started,
-    )

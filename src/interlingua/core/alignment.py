@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from interlingua.core import summaries
 from interlingua.core.arguments import check_flag
-from interlingua.core.arrays import IntArray
 from interlingua.core.errors import InterlinguaError
 from interlingua.core.maps import VectorMap
-from interlingua.core.spaces import EmbeddingSpace, SpaceProfile
+from interlingua.core.spaces import SpaceProfile
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["Aligner", "Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
+__all__ = ["Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
 
 
 class Status(StrEnum):
@@ -171,22 +170,3 @@ class AlignmentError(InterlinguaError, RuntimeError):
     def __init__(self, message: str, alignment: Alignment | None = None) -> None:
         super().__init__(message)
         self.alignment = alignment
-
-
-class Aligner(Protocol):
-    """A way to align: settings in the constructor, nothing fitted on it, the result is the value."""
-
-    name: str
-
-    def fit(
-        self, source: EmbeddingSpace, target: EmbeddingSpace, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> Alignment:
-        """Align two spaces.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target]; other texts, another encoder.
-            pairs: [p, 2], known (source row, target row), if any.
-            seed: decides every random draw.
-        """
-        ...

@@ -16,6 +16,7 @@ __all__ = [
     "BLOCK_ROWS",
     "FloatArray",
     "IntArray",
+    "RowCheck",
     "all_finite_nonzero",
     "as_array",
     "check_matrix",
@@ -71,7 +72,13 @@ def as_array(x: Any, name: str) -> npt.NDArray[Any]:
 
 
 def check_matrix(
-    x: Any, name: str, *, min_rows: int = 1, width: int | None = None, varied: bool = False
+    x: Any,
+    name: str,
+    *,
+    min_rows: int = 1,
+    width: int | None = None,
+    varied: bool = False,
+    allow_zero_rows: bool = False,
 ) -> npt.NDArray[Any]:
     """Return ``x`` as an ndarray [n, d] that can be computed with, or refuse it.
 
@@ -83,6 +90,7 @@ def check_matrix(
         min_rows: fewest rows accepted.
         width: required number of columns, if any.
         varied: also refuse constant or duplicate-only rows.
+        allow_zero_rows: accept rows of zeros, which have no direction.
 
     Raises:
         InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
@@ -103,7 +111,10 @@ def check_matrix(
         raise InputError(f"{name} has shape {array.shape}; at least {min_rows} rows and 1 column are needed.")
     if width is not None and d != width:
         raise InputError(f"{name} has {d} columns; {width} are needed. Is it from another model?")
-    _check_rows(array, name)
+    check = RowCheck()
+    for block in row_blocks(len(array)):
+        check.add(array[block])
+    check.refuse(name, allow_zero_rows=allow_zero_rows)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
@@ -111,42 +122,52 @@ def check_matrix(
     return array
 
 
-def _check_rows(array: npt.NDArray[Any], name: str) -> None:
-    """Refuse NaN, infinity and all-zero rows, saying how many and which comes first."""
-    bad, first_bad, zero, first_zero = 0, -1, 0, -1
-    for block in row_blocks(len(array)):
-        rows = array[block]
-        if all_finite_nonzero(rows):
-            continue
-        broken = np.zeros(len(rows), bool)
-        if rows.dtype.kind == "f":
-            broken = ~np.isfinite(rows).all(axis=1)
-        empty = ~rows.any(axis=1)
-        if broken.any():
-            first_bad = first_bad if bad else block.start + int(broken.argmax())
-            bad += int(broken.sum())
-        if empty.any():
-            first_zero = first_zero if zero else block.start + int(empty.argmax())
-            zero += int(empty.sum())
-    n = len(array)
-    if bad:
-        raise InputError(
-            f"{name}: {bad} of {n} rows hold NaN or infinity, the first is row {first_bad}. Remove them and try again."
-        )
-    if zero:
-        raise InputError(
-            f"{name}: {zero} of {n} rows are all zeros, the first is row {first_zero}; "
-            "a zero vector has no direction. Remove them and try again."
-        )
+class RowCheck:
+    """Counts rows that have no direction, over consecutive blocks: those with NaN or infinity, and those of zeros."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        # Number of such rows, and the first of them.
+        self._broken, self._zero = (0, -1), (0, -1)
+
+    def add(self, block: npt.NDArray[Any]) -> bool:
+        """Check the next rows [b, d] and return whether any row so far has no direction."""
+        if not all_finite_nonzero(block):
+            self._broken = self._counted(self._broken, ~np.isfinite(block).all(axis=1))
+            self._zero = self._counted(self._zero, ~block.any(axis=1))
+        self._rows += len(block)
+        return bool(self._broken[0] or self._zero[0])
+
+    def refuse(self, name: object, *, allow_zero_rows: bool = False) -> None:
+        """Refuse the rows checked so far if any has no direction.
+
+        Args:
+            name: of the argument or file, for the message.
+            allow_zero_rows: accept rows of zeros.
+
+        Raises:
+            InputError: how many rows of how many, which is the first, and why.
+        """
+        for (count, first), fault, reason in (
+            (self._broken, "hold NaN or infinity", ""),
+            (self._zero, "are all zeros", "; a zero vector has no direction"),
+        ):
+            if count and not (allow_zero_rows and fault == "are all zeros"):
+                raise InputError(
+                    f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}. "
+                    "Remove them and try again."
+                )
+
+    def _counted(self, tally: tuple[int, int], bad: npt.NDArray[np.bool_]) -> tuple[int, int]:
+        count, first = tally
+        if bad.any():
+            first = first if count else self._rows + int(bad.argmax())
+        return count + int(bad.sum()), first
 
 
 def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
-    """Return whether the squared norms prove that all rows are finite and not zero.
-
-    One fast pass. False is no proof of the contrary: squares can overflow or vanish, and other types than float32 and
-    float64 are not examined.
-    """
-    if rows.dtype not in (np.float32, np.float64):
+    """Return whether squared lengths show in one pass that every row is finite and not zero; False is no proof."""
+    if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)

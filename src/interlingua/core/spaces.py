@@ -30,14 +30,23 @@ class EmbeddingSpace:
             arrays, bfloat16 as float32.
         ids: one identifier a row, carried along and never used to match rows.
         name: the encoder's name, for reports and messages.
+        allow_zero_rows: accept rows of zeros. They have no direction, so only methods that compare positions rather
+            than directions can map them.
 
     Raises:
         InputError: not a matrix of real numbers, NaN or infinity, zero rows, constant data, or not one id a row.
     """
 
-    def __init__(self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        vectors: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        name: str | None = None,
+        allow_zero_rows: bool = False,
+    ) -> None:
         label = "vectors" if name is None else check_text(name, "name") or "vectors"
-        self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True)
+        self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True, allow_zero_rows=allow_zero_rows)
         if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Sized)):
             raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id a row is needed.")
         if ids is not None and len(ids) != len(self.vectors):

@@ -34,7 +34,7 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not overwrite:
-        raise OutputExistsError(f"{folder} exists; choose another name, or overwrite it with --force.")
+        raise OutputExistsError(f"{folder} exists.", "Choose another name, or replace it with {overwrite}.")
     if not _is_empty(folder) and not _holds_translator(folder):
         raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")
 

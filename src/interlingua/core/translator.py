@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_flag, check_path, shown
+from interlingua.core.arguments import check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
 from interlingua.core.errors import InputError, SpaceMismatchWarning
 from interlingua.core.hub import download, model_card, upload
@@ -159,6 +159,7 @@ class Translator:
             InputError: not a repository name, or no permission to write there.
             MissingExtraError: the extra ``hub`` is not installed.
         """
+        check_text(name, "name")
         with tempfile.TemporaryDirectory() as parent:
             folder = self.save(Path(parent) / "translator")
             card = json.loads((folder / CARD).read_text("utf-8"))

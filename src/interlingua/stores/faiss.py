@@ -14,8 +14,8 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 from interlingua.stores.files import FileStore
 
@@ -48,7 +48,13 @@ class FaissStore(Store):
         index, ids, inner = self._index
         unit = is_unit(self._vectors(0, min(256, inner.ntotal)))
         dot = index.metric_type == self._faiss.METRIC_INNER_PRODUCT
-        return StoreInfo(index.ntotal, index.d, ("cosine" if unit else "dot") if dot else "l2", unit, ids.type)
+        return StoreInfo(
+            count=index.ntotal,
+            d=index.d,
+            metric=("cosine" if unit else "dot") if dot else "l2",
+            normalized=unit,
+            id_type=ids.type,
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
@@ -133,6 +139,10 @@ class FaissStore(Store):
         """Remove the file and its spool."""
         self._path.unlink(missing_ok=True)
         self._spool.drop()
+
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
 
     def _vectors(self, start: int, stop: int) -> FloatArray:
         return np.asarray(self._index[2].reconstruct_n(start, stop - start), np.float32)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.maps import AffineMap
+from interlingua.aligners.frames import affine_maps, polar
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
 
@@ -51,24 +51,16 @@ class MiniVec2Vec:
 
     name: ClassVar[str] = "mini-vec2vec"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides every draw.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
             InputError: pairs were given, or a side has fewer rows than clusters.
         """
-        refuse_pairs(pairs, self.name)
-        check_rows(source, target, self.clusters, self.name)
+        refuse_pairs(problem, self.name)
+        check_rows(*problem.rows, self.clusters, self.name)
         rng = np.random.default_rng(seed)
-        frames = Frame.of(source), Frame.of(target)
+        frames = problem.frames
         x, y = _equal_widths(frames[0].rows, frames[1].rows)
         started = perf_counter()
 
@@ -81,7 +73,7 @@ class MiniVec2Vec:
         w = self._refine_clusters(x, y, w, rng)
         refined = perf_counter()
 
-        matrix = w[: source.shape[1], : target.shape[1]]
+        matrix = w[: problem.source.d, : problem.target.d]
         trace = {
             "cka": ckas,
             "pseudo_pair_cosine": objectives,
@@ -91,7 +83,7 @@ class MiniVec2Vec:
                 "refinement": refined - paired,
             },
         }
-        return *affine_maps(*frames, matrix), trace
+        return single_step(self.name, affine_maps(*frames, matrix), trace, on_step)
 
     def _anchors(
         self, x: FloatArray, y: FloatArray, rng: np.random.Generator

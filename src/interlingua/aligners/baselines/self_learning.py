@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.maps import AffineMap
 from interlingua.core.memory import check_memory
 from interlingua.core.neighbors import csls_blocks
 
@@ -48,23 +48,15 @@ class SelfLearning:
 
     name: ClassVar[str] = "self-learning"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides which rows are looked at and which entries dropped.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
             InputError: pairs were given, or ``start_rows`` needs more memory than is available.
         """
-        refuse_pairs(pairs, self.name)
+        refuse_pairs(problem, self.name)
         rng = np.random.default_rng(seed)
-        frames = Frame.of(source), Frame.of(target)
+        frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]] for f in frames)
         first = min(len(x), len(y), self.start_rows)
         check_memory(
@@ -88,7 +80,7 @@ class SelfLearning:
                     break
                 keep, since = min(1.0, self.grow * keep), 0
             matrix = _fit(x, y, dictionary)
-        return *affine_maps(*frames, matrix), {"objective": objectives}
+        return single_step(self.name, affine_maps(*frames, matrix), {"objective": objectives}, on_step)
 
 
 def _profiles(x: FloatArray) -> FloatArray:
