@@ -112,7 +112,7 @@ def test_paired_cosine_equals_the_formula_and_ignores_length(rng: np.random.Gene
     assert paired_cosine(a, b, mean=mean) == pytest.approx(np.diag(cosines(units[0], units[1])), abs=1e-6)
 
 
-def test_centering_takes_the_credit_for_the_mean_away(rng: np.random.Generator) -> None:
+def test_centering_removes_the_part_of_the_cosine_that_is_due_to_the_mean(rng: np.random.Generator) -> None:
     d = 32
     target = rng.standard_normal((400, d)) + 5
     unrelated = rng.permuted(target, axis=0)
@@ -307,7 +307,9 @@ def test_spaces_and_half_precision_are_taken(rng: np.random.Generator) -> None:
         (lambda t, x: paired_cosine(x, x[:5]), r"shapes \(20, 4\) and \(5, 4\)"),
     ],
 )
-def test_messages(call: Callable[[Linear, Array], object], message: str, rng: np.random.Generator) -> None:
+def test_wrong_arguments_are_refused(
+    call: Callable[[Linear, Array], object], message: str, rng: np.random.Generator
+) -> None:
     class Forward(Linear):
         def invert(self, y: Array, /) -> Array:
             return np.asarray(y @ self.backward[: y.shape[1]])

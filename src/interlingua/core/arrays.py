@@ -16,12 +16,12 @@ __all__ = [
     "BLOCK_ROWS",
     "FloatArray",
     "IntArray",
+    "RowCheck",
+    "all_finite_nonzero",
     "as_array",
     "check_matrix",
     "require",
     "row_blocks",
-    "RowCheck",
-    "all_finite_nonzero",
     "unit_rows",
 ]
 
@@ -188,7 +188,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        # A package that is there and lacks a library of its own would be searched for in vain under "not installed".
+        # An installed package that lacks a library of its own must not be reported as not installed.
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
         state = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(
