@@ -160,7 +160,7 @@ def test_ours_stands_beside_the_paper_s_where_it_has_the_pair() -> None:
     ("table", "changes", "message"),
     [
         ("table-9", {}, "There is no table 'table-9'; choose from in-distribution"),
-        ("seeds", {"encoders": ("red",)}, "news is there under red; two are needed"),
+        ("seeds", {"encoders": ("red",)}, "news has vectors under red in .*; two encoders are needed"),
         ("seeds", {"encoders": ()}, "under no encoder"),
         ("clip", {}, "needs an encoder called clip; there are red, green"),
         ("attributes", {}, "measured on other corpora than the fit's"),
@@ -253,8 +253,8 @@ def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("corpus", "encoder", "message"),
     [
-        ("mimic", "gtr", "Nobody here knows the corpus 'mimic'.*--text mimic=FILE"),
-        ("nq", "bert", "Nobody here knows the encoder 'bert'.*--model bert=MODEL"),
+        ("mimic", "gtr", "There is no corpus 'mimic'; known are nq.*--text mimic=FILE"),
+        ("nq", "bert", "There is no encoder 'bert'; known are gtr.*--model bert=MODEL"),
         ("nq", "absent", r"The encoder absent \(absent\) cannot be loaded: no such model$"),
         ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).*--text enron=FILE"),
     ],

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import interlingua
@@ -297,6 +299,22 @@ def test_evaluate_writes_a_report_and_never_over_another(run: Run, folder: Path,
     assert again.code == 2
     assert "exists" in again.json["error"]
     assert run(*command, "--force").code == 0
+
+
+@pytest.mark.parametrize("rows", [(), ("--rows", 300)])
+def test_a_report_names_rows_by_the_ids_of_the_file(
+    run: Run, folder: Path, planted: tuple[Rows, Rows], rows: tuple[object, ...]
+) -> None:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0].ravel()), planted[0].shape[1])
+    ids = pa.array([f"text number {i}" for i in range(N)])
+    pq.write_table(pa.table({"id": ids, "vector": vectors}), folder / "old.use.parquet")
+    files = folder / "old.use.parquet", folder / "target.npy"
+    more = ("--report", folder / "r.html", "--method", "identity", "--allow-failed", *rows)
+    ran = run("fit", *files, "--out", folder / "t", *more)
+    assert ran.code == 0, ran.err
+    page = (folder / "r.html").read_text("utf-8")
+    assert re.search(r"text number \d+", page)
+    assert load(folder / "t").card["source"]["name"] == "old.use"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,4 +1,4 @@
-"""Fit and measure the cases of a plan, one line of JSON a direction, resumed where it stopped."""
+"""Fit and measure the cases of a plan: one line of JSON per direction, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNKS = 8
 
 
 def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list[Record]:
-    """Measure what is not yet recorded and return all records of the plan.
+    """Measure the cases without a record and return all records of the plan.
 
     Args:
         plan: what to measure.
@@ -49,7 +49,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
 
 
 def _key(plan: Plan, case: Case) -> str:
-    """Return the case and all that its figures depend on."""
+    """Return a key of the case and of all settings that its figures depend on."""
     settings = ",".join(f"{k}={v}" for k, v in sorted(plan.settings.items()))
     rows = "" if plan.table == "data-efficiency" else "-".join(map(str, plan.rows))
     depends = (plan.corpus, plan.method, settings, rows, plan.pool, plan.k, plan.oracle_rows)
@@ -66,7 +66,7 @@ def _measure(plan: Plan, case: Case) -> Iterator[Record]:
 
 
 def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the rows held out, the source's and the target's: disjoint texts."""
+    """Return the held-out rows and those of source and target: disjoint texts."""
     n = len(plan.vectors.rows(plan.corpus, case.source))
     order = np.random.default_rng(case.seed).permutation(n)
     held = min(_CHUNKS * plan.pool, n // 3)
@@ -77,7 +77,7 @@ def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
-    """Return the fit of a case, made or read; tables share fits."""
+    """Return the fit of a case, computed or loaded; tables share fits."""
     import interlingua
 
     _, first, second = _split(plan, case)
@@ -90,7 +90,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
         x, y = plan.vectors.rows(plan.corpus, case.source)[first], plan.vectors.rows(plan.corpus, case.target)[second]
         started = time.perf_counter()
         alignment = interlingua.align(x, y, method=plan.method, seed=case.seed, **settings)
-        translator = alignment.translator(force=True)  # a failed fit is a figure of the table too
+        translator = alignment.translator(force=True)  # a failed fit is a result of the table too
         translator.card["seconds"] = round(time.perf_counter() - started, 1)
         folder.parent.mkdir(parents=True, exist_ok=True)
         translator.save(folder)
@@ -106,7 +106,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
 
 
 def _documents(plan: Plan, case: Case, corpus: str, encoder: str) -> FloatArray:
-    """Return what is measured on: another corpus whole, of the fit's own the texts held out."""
+    """Return the vectors to measure on: another corpus as a whole, or the held-out texts of the fit's corpus."""
     rows = plan.vectors.rows(corpus, encoder)
     return rows[_split(plan, case)[0]] if corpus == plan.corpus else rows
 
@@ -129,7 +129,7 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
 
 
 class _Naive:
-    """No translation at all."""
+    """A translator that returns vectors unchanged."""
 
     def translate(self, x: Any) -> Any:
         return x
@@ -139,7 +139,7 @@ class _Naive:
 
 
 def _oracle(x: FloatArray, y: FloatArray, seed: int) -> dict[str, float]:
-    """Return the best coupling's figures, as the paper takes the best."""
+    """Return the figures of the best coupling, as the paper does."""
     from interlingua.evaluation.oracles import ACROSS_WIDTHS, Oracle, match
 
     kinds = tuple(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS

@@ -117,7 +117,7 @@ def fit(
     )
     with open_log(log) as record:
         with console.working("Reading"):
-            spaces = [inputs.read_space(file, rows=rows, seed=seed) for file in files]
+            spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
         used = {
             side: {"rows": space.n, "of": file.n} for side, space, file in zip(inputs.SIDES, spaces, files, strict=True)
         }
