@@ -148,8 +148,8 @@ class Plan:
         if len(set(self.encoders)) < 2:
             raise InputError(
                 f"The corpus {self.corpus} has vectors under {', '.join(self.encoders) or 'no encoder'} in "
-                """Yield one case per pair of encoders, measured in both directions, one seed after the other."""
-                "another folder or corpus, or compute them with `interlingua bench --encode`."
+                f"{self.vectors.path} (files {self.corpus}.ENCODER.npy); two encoders are needed. Add their files, "
+                "name another folder or corpus, or compute them with `interlingua bench --encode`."
             )
         if self.table == "clip" and CLIP not in self.encoders:
             raise InputError(f"The table clip needs an encoder called {CLIP}; there are {', '.join(self.encoders)}.")
@@ -171,7 +171,7 @@ class Plan:
         return self.on if self.table in ELSEWHERE else (self.corpus,)
 
     def cases(self) -> Iterator[Case]:
-        """Yield one case per pair of encoders, measured in both directions; one seed after the other."""
+        """Yield one case per pair of encoders, measured in both directions, one seed after the other."""
         for seed in self.seeds:
             for a, b in combinations(self.encoders, 2):
                 if self.table != "clip" or CLIP in (a, b):
