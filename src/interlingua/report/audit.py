@@ -56,7 +56,7 @@ _RISKS = (
     ),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
     ("Data poisoning", "not tested: needs write access to the running system", False),
-    ("Behaviour alteration", "not tested: needs the application that reads the vectors", False),
+    ("Behavior alteration", "not tested: needs the application that reads the vectors", False),
 )
 _LIMITS = (
     "Only the attacks named here were run. Stronger ones exist: a network trained for one encoder, a language model "
