@@ -142,7 +142,7 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     ran = run(*parts)
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["warrant"]["authorized_by"] == "nobody had to: the shipped demo"
+    assert ran.json["warrant"]["authorized_by"] == "not needed: the shipped demo"
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:

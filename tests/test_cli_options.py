@@ -293,7 +293,7 @@ def test_a_gpu_that_is_not_there_is_refused(run: Run, place: Path, monkeypatch: 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     ran = run(*FIT.split(), "--device", "cuda", "--json")
     assert ran.code == 2
-    assert "torch sees no GPU here; use --device cpu, or auto" in ran.json["error"]
+    assert "torch finds no GPU; use --device cpu, or auto" in ran.json["error"]
 
 
 def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(

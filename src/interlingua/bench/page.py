@@ -23,7 +23,7 @@ def header(name: str) -> list[str]:
     """Return the headings of a table; the paper's come last."""
     table = TABLES[name]
     ours = [heading for heading, *_ in table.columns]
-    return ["pair", "on", "seeds", "verdicts", *ours, *(f"paper: {heading}" for heading, _ in table.beside)]
+    return ["pair", "on", "seeds", "verdicts", *ours, *(f"paper: {heading}" for heading, _ in table.paper_columns)]
 
 
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -44,7 +44,7 @@ def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Map
         values = [record["figures"][figure] for record in records if figure in record["figures"]]
         found.append(_number(figure, _SUMS[how](values)) if values else "")
     theirs = cell(name, pair, column) or {}
-    paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.beside]
+    paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.paper_columns]
     return [pair, column, str(len(records)), counts, *found, *paper]
 
 
@@ -67,7 +67,7 @@ def notes(name: str) -> Iterable[str]:
     table = TABLES[name]
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
     for column in table.paper:
-        spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.beside]
+        spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.paper_columns]
         ranges = (
             f"{heading} {_number(figure, low)} to {_number(figure, high)}" if low < high else
             f"{heading} {_number(figure, low)}"

@@ -30,13 +30,13 @@ class Table:
         title: its title.
         paper: the corpora in its columns in the paper; ours are compared with them one by one.
         columns: heading, figure and how the seeds are aggregated (``median``, ``min``, ``max`` or ``mean``).
-        beside: the paper's figures to print, heading and name.
+        paper_columns: the paper's figures to print, heading and name.
     """
 
     title: str
     paper: tuple[str, ...]
     columns: tuple[tuple[str, str, str], ...]
-    beside: tuple[tuple[str, str], ...]
+    paper_columns: tuple[tuple[str, str], ...]
 
 
 _RETRIEVAL = (
@@ -47,20 +47,20 @@ _RETRIEVAL = (
     ("naive top-1", "naive_top1", "median"),
     ("oracle top-1", "oracle_top1", "median"),
 )
-_BESIDE = (("cosine", "cosine"), ("top-1", "top1"), ("mean rank", "mean_rank"))
+_PAPER = (("cosine", "cosine"), ("top-1", "top1"), ("mean rank", "mean_rank"))
 
 TABLES: Mapping[str, Table] = {
-    "in-distribution": Table("Texts like those of the fit", ("nq",), _RETRIEVAL, _BESIDE),
-    "out-of-distribution": Table("Texts of other kinds than the fit's", ("tweets", "mimic"), _RETRIEVAL, _BESIDE),
-    "clip": Table("The text tower of an image model", ("nq",), _RETRIEVAL, _BESIDE),
-    "data-efficiency": Table("Fewer source rows", (), _RETRIEVAL[:4], _BESIDE),
+    "in-distribution": Table("Texts like those of the fit", ("nq",), _RETRIEVAL, _PAPER),
+    "out-of-distribution": Table("Texts of other kinds than the fit's", ("tweets", "mimic"), _RETRIEVAL, _PAPER),
+    "clip": Table("The text tower of an image model", ("nq",), _RETRIEVAL, _PAPER),
+    "data-efficiency": Table("Fewer source rows", (), _RETRIEVAL[:4], _PAPER),
     "seeds": Table(
         "How many seeds converge",
         ("nq",),
         (("top-1 of 0.8", "right", "mean"), ("aligned", "aligned", "mean"), ("worst top-1", "top1", "min")),
         (("top-1 of 0.8", "right"),),
     ),
-    "ablations": Table("The paper's method without its parts", (), _RETRIEVAL[:4], _BESIDE),
+    "ablations": Table("The paper's method without its parts", (), _RETRIEVAL[:4], _PAPER),
     "attributes": Table(
         "Labels from vectors",
         ("tweets", "mimic"),

@@ -28,7 +28,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
 
     Raises:
         InputError: vectors, texts or labels are missing or cannot be used.
-        MissingExtraError: oracles are asked for and the extra ``ot`` is not installed.
+        MissingExtraError: ``oracle_rows`` is set and the extra ``ot`` is not installed.
     """
     if plan.oracle_rows:
         require("ot", "ot")
@@ -36,7 +36,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
     path = plan.out / f"{plan.table}.jsonl"
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     known = {record["key"] for record in records}
-    asked = {_key(plan, case) for case in plan.cases()}
+    wanted = {_key(plan, case) for case in plan.cases()}
     for case in plan.cases():
         if _key(plan, case) in known:
             continue
@@ -45,7 +45,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
         with path.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(record) + "\n" for record in fresh)
         records += fresh
-    return [record for record in records if record["key"] in asked]
+    return [record for record in records if record["key"] in wanted]
 
 
 def _key(plan: Plan, case: Case) -> str:
@@ -117,8 +117,8 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
     x, y = (_documents(plan, case, corpus, encoder) for encoder in (a, b))
     scores = evaluate(translator, x, y, pool=plan.pool, bootstrap=0).to_dict()
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for pair, way, left, right in (((a, b), "forward", x, y), ((b, a), "backward", y, x)):
-        cells = {name: scores[way][name] for name in ("cosine", "top1", "mean_rank")}
+    for pair, direction, left, right in (((a, b), "forward", x, y), ((b, a), "backward", y, x)):
+        cells = {name: scores[direction][name] for name in ("cosine", "top1", "mean_rank")}
         if x.shape[1] == y.shape[1]:
             naive = evaluate(_Naive(), left, right, pool=plan.pool, bootstrap=0).to_dict()["forward"]
             cells |= {f"naive_{name}": naive[name] for name in ("cosine", "top1", "mean_rank")}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.leakage.findings import Audit
 
-_TEXTS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
+_TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 
 
@@ -151,7 +151,7 @@ def audit(
     if demo_data:
         unused = files.options()
         refuse_without_effect(unused, "has no effect with --demo: --demo brings its own vectors, texts and labels.")
-        # Whether the data exist is known before any extra is asked for.
+        # Missing data are reported before a missing extra.
         folder = demo.find_data(data)
     else:
         refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
@@ -163,7 +163,7 @@ def audit(
         inputs = evidence.read_evidence(files)
     watch = console.Stopwatch()
     warrant = Warrant(
-        authorized_by or "nobody had to: the shipped demo",
+        authorized_by or "not needed: the shipped demo",
         datetime.now(UTC).isoformat(timespec="seconds"),
         *inputs.names,
         model=evidence.describe_model(inputs.vectors),

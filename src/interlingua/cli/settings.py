@@ -94,11 +94,11 @@ def method_settings(
 
 
 def resolve_device(device: Device | None) -> str | None:
-    """Return the torch device that was asked for: ``auto`` is an NVIDIA GPU where torch sees one, else the CPU.
+    """Return the torch device for an option; ``auto`` is an NVIDIA GPU if torch finds one, otherwise the CPU.
 
     Raises:
-        InputError: ``cuda`` was asked for and torch sees no GPU.
-        MissingExtraError: ``cuda`` was asked for and torch is not installed.
+        InputError: the option is ``cuda`` and torch finds no GPU.
+        MissingExtraError: the option is ``cuda`` and torch is not installed.
     """
     if device is None or device is Device.CPU:
         return None if device is None else "cpu"
@@ -109,7 +109,7 @@ def resolve_device(device: Device | None) -> str | None:
             raise
         available = False
     if device is Device.CUDA and not available:
-        raise InputError("--device cuda was given and torch sees no GPU here; use --device cpu, or auto.")
+        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.")
     return "cuda" if available else "cpu"
 
 

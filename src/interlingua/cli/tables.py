@@ -17,7 +17,7 @@ DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
 def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
-    """Print status, score, reasons and, where there is any, the evidence with what each measurement needs."""
+    """Print status, score, reasons and, if there is any, the evidence with the limit of each measurement."""
     status = str(verdict["status"])
     out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
     reasons = [str(reason) for reason in verdict["reasons"]]
@@ -51,7 +51,7 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
 
     Args:
         rows: `Evaluation.to_dict()` by the name of its rows. A single one has no column of names, and shows half the
-            width of its 95 % intervals beside the values.
+            width of its 95 % intervals next to the values.
         title: a line above the table.
     """
     single = len(rows) == 1

@@ -115,14 +115,14 @@ def write_audit(
     """
     path = Path(path)
     jinja2 = require("jinja2", "report")
-    here = files("interlingua.report")
+    templates = files("interlingua.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(number=_number, count=_count, percent=_percent, clean=_clean)
     shares = audit.topics.shares if audit.topics else {}
-    page = environment.from_string((here / "audit.html.jinja").read_text("utf-8")).render(
-        style=(here / "style.css").read_text("utf-8") + (here / "audit.css").read_text("utf-8"),
+    page = environment.from_string((templates / "audit.html.jinja").read_text("utf-8")).render(
+        style=(templates / "style.css").read_text("utf-8") + (templates / "audit.css").read_text("utf-8"),
         audit=audit,
         warrant=Warrant(**{name: _clean(value) for name, value in asdict(warrant).items()}),
         tone=_tone(audit),
