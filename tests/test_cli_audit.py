@@ -45,7 +45,7 @@ def with_vectors(case: Path, *more: object) -> Sequence[object]:
     return options(case, "--corpus-vectors", case / "target.npy", *more)
 
 
-def test_an_audit_measures_reports_and_says_who_asked_for_it(run: Run, case: Path) -> None:
+def test_an_audit_measures_reports_and_records_who_authorized_it(run: Run, case: Path) -> None:
     known = ("--truth", case / "public.jsonl", "--truth-vectors", case / "target.npy", "--label-column", "label")
     ran = run(*with_vectors(case, *known, "--truth-labels", case / "public.jsonl", "--json"))
     assert ran.code == 0, ran.err
@@ -81,7 +81,7 @@ def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
     assert "safe" not in ran.out.replace("no proof of safety", "")
 
 
-def test_recovered_words_stay_out_of_everything_unless_asked_for(run: Run, case: Path) -> None:
+def test_recovered_words_are_written_only_with_show_words(run: Run, case: Path) -> None:
     quiet = run(*with_vectors(case, "--fits", "1", "--json", "--log", case / "log.jsonl"))
     log, page = (case / "log.jsonl").read_text(), (case / "audit.html").read_text("utf-8")
     for said in (quiet.out, quiet.err, log, page):
@@ -166,7 +166,7 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
     assert (ran.code, page.read_text()) == (2, "mine")
 
 
-def test_the_report_says_which_model_the_vectors_are_probably_of(
+def test_the_report_names_the_probable_model_of_the_vectors(
     run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = with_vectors(case, "--fits", "1", "--force", "--json")
@@ -184,7 +184,7 @@ def test_the_estimate_is_called_approximate(run: Run, case: Path) -> None:
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_the_demo_without_its_data_says_so_before_it_asks_for_an_extra(
+def test_missing_demo_data_is_reported_before_a_missing_extra(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
