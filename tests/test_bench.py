@@ -233,7 +233,7 @@ def test_missing_files_are_computed_once(tmp_path: Path, monkeypatch: pytest.Mon
     count = len(asked["models"])
     maker.make("tweets", "mine", labels=True)
     assert len(asked["models"]) == count
-    assert not list(vectors.path.glob("*.part"))
+    assert not list(vectors.path.glob(".tmp.*"))
 
 
 def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_unknown_encoders_and_corpora_are_refused(
     hub(monkeypatch)
     with pytest.raises(InputError, match=message):
         Maker(Vectors(tmp_path), {"absent": "absent"}).make(corpus, encoder)
-    assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob(".tmp.*"))
 
 
 def test_without_the_extra_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

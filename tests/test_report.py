@@ -188,11 +188,11 @@ def test_equal_inputs_give_equal_bytes_and_replace_an_existing_file(
 def test_a_report_that_cannot_be_written_leaves_the_old_one(
     tmp_path: Path, alignment: Alignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, target: Path) -> Path:
+    def refuse(fresh: Path, target: Path) -> None:
         raise OSError("no")
 
     (tmp_path / "report.html").write_text("old")
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(OSError, match="no"):
         write_report(tmp_path / "report.html", alignment)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]

@@ -141,11 +141,12 @@ def _names(folder: Path) -> list[str] | None:
 
 def _untranslated(alignment: Alignment, source: EmbeddingSpace, target: EmbeddingSpace) -> Translator:
     """Return a translator that does not change vectors, apart from cutting or padding them to the other width."""
+    from interlingua.aligners.base import Problem
     from interlingua.aligners.baselines.controls import Identity
     from interlingua.core.translator import Translator
 
-    forward, backward, _ = Identity().maps(source.vectors, target.vectors)
-    return Translator(forward, backward, alignment.profiles, {})
+    fit = Identity().fit(Problem.of(source, target), seed=0)
+    return Translator(fit.forward, fit.backward, alignment.profiles, {})
 
 
 def _print(out: Console, result: Mapping[str, Any]) -> None:

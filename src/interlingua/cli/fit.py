@@ -143,7 +143,7 @@ def fit(
 
 def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
     """Refuse outputs that could not be written at the end, before hours are spent on a fit."""
-    from interlingua.core.translator import check_destination
+    from interlingua.core.storage import check_destination
 
     check_destination(out, overwrite=force)
     if report is not None:

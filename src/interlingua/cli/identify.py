@@ -10,12 +10,12 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.migrate import STORES
 from interlingua.cli.options import AsJson, Seed
+from interlingua.stores.registry import address_forms
 
 
 def identify(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {STORES}.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],
     rows: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of rows.")] = 5_000,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -72,6 +72,7 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with
     Raises:
         InputError: rows that cannot be used.
     """
+    from interlingua.core.records import select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
     name = Path(file.path.name.removesuffix(".gz")).stem
@@ -79,10 +80,7 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with
     if rows is None or rows >= file.n:
         return EmbeddingSpace(file.vectors(), ids=None if ids is None else ids.to_pylist(), name=name)
     drawn = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
-    sample = np.empty((rows, file.d), file.dtype)
-    for batch in file.batches():
-        inside = slice(*np.searchsorted(drawn, (batch.start, batch.start + len(batch.vectors))))
-        sample[inside] = batch.vectors[drawn[inside] - batch.start]
+    sample = np.concatenate([page.vectors for page in select_rows(file.batches(), drawn)])
     return EmbeddingSpace(sample, ids=None if ids is None else ids.take(drawn).to_pylist(), name=name)
 
 

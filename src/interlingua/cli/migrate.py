@@ -14,13 +14,12 @@ import typer
 from interlingua.cli import console, reports, tables
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
+from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
-
-STORES = "a file, or lancedb://, postgresql://, qdrant://, qdrant-edge://, chroma://, milvus://, duckdb:// or faiss://"
 
 # Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
@@ -37,28 +36,32 @@ class Metric(StrEnum):
 
 def migrate(
     directory: TranslatorFolder,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Where the vectors are: {STORES}.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help=f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}.",
+        ),
+    ],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="Where the translated vectors go: a name that does not exist yet.")
+        str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done and what it would cost; write nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing.")] = False,
     undo: Annotated[
         bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
     ] = False,
     fit: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="First fit the translator DIR, on samples of SOURCE and of this store of the new model."
+            metavar="URL",
+            help="First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR.",
         ),
     ] = None,
     journal: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="The journal of the migration; by default a file in the current folder, named by a hash.",
+            metavar="FILE", help="Record of progress; by default migration-*.sqlite in the working directory."
         ),
     ] = None,
     inverse: Inverse = False,
@@ -82,16 +85,19 @@ def migrate(
 ) -> None:
     """Migrate a vector store to another model.
 
-    Ids and payload are copied, and TARGET is created: a collection, a column or a named vector. After an interruption
-    at any point, the same command with --resume completes the migration with every row exactly once. Passwords and
-    keys come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN, MILVUS_TOKEN.
+    Ids and payload are copied, SOURCE is only read, and TARGET is a new collection, column or named vector. If the
+    command is killed at any point, the same command with --resume completes it with every row exactly once.
     """
     from interlingua.core.translator import load
-    from interlingua.stores import migration, open_store, planning
+    from interlingua.io import check_output
+    from interlingua.stores import input_files, migration, open_store, planning
 
     options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
     path = journal or _journal_of(directory, source, target)
     reports.check_optional_report(report, force=force)
+    for output in (report, log, path):
+        if output is not None:
+            check_output(output, input_files(source, fit or ""))
     if fit is None:
         refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
@@ -102,12 +108,15 @@ def migrate(
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
-    with open_store(source) as from_store, open_store(target) as to_store, open_log(log) as record:
+    with open_store(source) as old, open_store(target) as new, open_log(log) as record:
+        if not (resume or dry_run):
+            migration.check_journal(path, old, new)
         if fit is not None and not resume:
-            _fit(directory, from_store, fit, rows or _FIT_ROWS, seed, as_json=as_json)
-        translator = load(directory)
+            translator = _fit(directory, old, fit, rows or _FIT_ROWS, seed, save=not dry_run, as_json=as_json)
+        else:
+            translator = load(directory)
         if dry_run:
-            _show_plan(planning.plan(translator, from_store, to_store, options), options, as_json=as_json)
+            _show_plan(planning.plan(translator, old, new, options), options, as_json=as_json)
             return
         watch = console.Stopwatch()
         with console.row_progress() as progress:
@@ -119,13 +128,11 @@ def migrate(
                     record(phase, rows=of)
                 progress.update(bars[phase], completed=done)
 
-            result = migration.migrate(
-                translator, from_store, to_store, journal=path, options=options, resume=resume, on_rows=show
-            )
+            result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
-            _draw(report, translator, from_store, fit, facts, seed, inverse=inverse)
+            _draw(report, translator, old, fit, facts, seed, inverse=inverse)
     if report is not None:
         console.note(f"Wrote {report}")
     if as_json:
@@ -143,10 +150,10 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
     return Path(f"migration-{name}.sqlite")
 
 
-def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, as_json: bool) -> None:
-    """Fit on samples of two stores and save the translator; a failed verdict ends the command."""
+def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: bool, as_json: bool) -> Translator:
+    """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
-    from interlingua.core.translator import check_destination
+    from interlingua.core.storage import check_destination
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
 
@@ -168,7 +175,10 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, as_jso
             "`interlingua fit` with a few known --pairs."
         )
         raise typer.Exit(1)
-    alignment.translator().save(directory)
+    translator = alignment.translator()
+    if save:
+        translator.save(directory)
+    return translator
 
 
 def _draw(
@@ -181,7 +191,7 @@ def _draw(
     *,
     inverse: bool,
 ) -> None:
-    """Write the report, with rows of the source and, if it was given, of the store of the new model."""
+    """Write the report with rows of the source and, if one was given, of the store of the new model."""
     from interlingua.core.translator import Translator
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
@@ -205,7 +215,7 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     what = "a second vector in the same rows" if plan.beside else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
-    out.print(f"about {plan.bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
+    out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")
     console.note("Nothing was written.")

@@ -12,8 +12,8 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.migrate import STORES
 from interlingua.cli.options import FORMATS, AsJson, Seed, TranslatorFolder
+from interlingua.stores.registry import address_forms
 
 
 class Space(StrEnum):
@@ -25,7 +25,9 @@ class Space(StrEnum):
 
 def search(
     directory: TranslatorFolder,
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"A collection in the source space: {STORES}.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=f"A collection in the source space: {address_forms()}.")
+    ],
     target: Annotated[
         str | None, typer.Argument(metavar="TARGET", help="A collection in the target space, if there is one.")
     ] = None,

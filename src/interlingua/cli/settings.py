@@ -29,19 +29,20 @@ def check_method(name: str) -> None:
     Raises:
         InputError: there is no method of this name.
     """
-    from interlingua.aligners import METHODS
+    from interlingua.aligners import available_methods
 
-    if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, 1)
+    methods = available_methods()
+    if name not in methods:
+        close = difflib.get_close_matches(name, methods, 1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise InputError(f"There is no method {name!r}; choose from {', '.join(METHODS)}.{hint}")
+        raise InputError(f"There is no method {name!r}; choose from {', '.join(methods)}.{hint}")
 
 
 def complete_method(incomplete: str) -> list[str]:
     """Return the methods that a shell can complete a name to."""
-    from interlingua.aligners import METHODS
+    from interlingua.aligners import available_methods
 
-    return [name for name in METHODS if name.startswith(incomplete)]
+    return [name for name in available_methods() if name.startswith(incomplete)]
 
 
 def method_settings(
@@ -59,9 +60,9 @@ def method_settings(
         InputError: no such setting, a value of another type, a setting given twice, or values that exclude each other.
         MissingExtraError: the method needs an extra that is not installed.
     """
-    from interlingua.aligners import aligner
+    from interlingua.aligners import create_aligner
 
-    defaults = aligner(method)
+    defaults: Any = create_aligner(method)
     kinds = _kinds(type(defaults))
     training = _training_kinds() if "changes" in {field.name for field in fields(defaults)} else {}
     found: dict[str, Any] = {}
@@ -86,7 +87,7 @@ def method_settings(
         into[name] = _value(name, text, kind)
     if changes:
         found["changes"] = changes
-    solver = aligner(method, **found)
+    solver: Any = create_aligner(method, **found)
     if training:
         # Values that no run could use are refused here and not after the data was read.
         solver.settings()

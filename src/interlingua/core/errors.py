@@ -8,6 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+__all__ = [
+    "InputError",
+    "InputWarning",
+    "InterlinguaError",
+    "MissingExtraError",
+    "OutputExistsError",
+    "SpaceMismatchWarning",
+    "TrainingError",
+]
+
 _ARGUMENT = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.arrays import require
+from interlingua.core.atomic import write_text
 from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.core.wording import comparison
 from interlingua.report import _curves, _figures, _graphs, _rows
@@ -101,12 +102,7 @@ def write_report(
         migration=migration,
         alignment=facts,
     )
-    fresh = path.with_name(f".{path.name}.tmp")
-    try:
-        fresh.write_text(page, "utf-8")
-        return fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    return write_text(path, page)
 
 
 def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.core.arrays import require
+from interlingua.core.atomic import write_text
 from interlingua.evaluation import Interval
 from interlingua.leakage.findings import Audit
 from interlingua.report import _count, _number
@@ -136,13 +137,7 @@ def write_audit(
         risks=_RISKS,
         limits=_LIMITS,
     )
-    fresh = path.with_name(f".{path.name}.tmp")
-    try:
-        fresh.touch(0o600)
-        fresh.write_text(page, "utf-8")
-        return fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    return write_text(path, page, mode=0o600)
 
 
 def _tone(audit: Audit) -> str:
