@@ -11,7 +11,7 @@ from command_line import Run
 SMALL = ("--method", "adversarial", "--set", "start=cold", "--steps", 3, "--allow-failed")
 
 
-def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_fit_writes_checkpoints_and_resumes_from_them(run: Run, folder: Path, tmp_path: Path) -> None:
     files = folder / "source.npy", folder / "target.npy"
     kept = tmp_path / "run"
     done = run("fit", *files, "--out", tmp_path / "t", *SMALL, "--run", kept, "--json")
@@ -36,7 +36,7 @@ def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, 
         (("--method", "adversarial", "--resume"), "resume and tensorboard need the folder of a run"),
     ],
 )
-def test_options_that_go_with_nothing_are_refused(
+def test_options_of_another_method_are_refused(
     run: Run, folder: Path, tmp_path: Path, options: tuple[object, ...], message: str
 ) -> None:
     done = run("fit", folder / "source.npy", folder / "target.npy", "--out", tmp_path / "t", *options)

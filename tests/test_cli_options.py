@@ -288,15 +288,15 @@ def test_the_device_reaches_the_default_method(
     assert (given["method"], given["device"]) == ("auto", expected)
 
 
-def test_a_gpu_that_is_not_there_is_refused(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     ran = run(*FIT.split(), "--device", "cuda", "--json")
     assert ran.code == 2
-    assert "torch sees no GPU here; use --device cpu, or auto" in ran.json["error"]
+    assert "torch finds no GPU; use --device cpu, or auto" in ran.json["error"]
 
 
-def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(
+def test_rows_can_exceed_the_default_limit_of_the_solver(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
@@ -314,7 +314,7 @@ def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(
     assert given[1]["max_rows"] == 30_000
 
 
-def test_a_fit_tells_every_few_seconds_how_far_it_is(
+def test_a_fit_without_a_terminal_prints_its_progress_at_intervals(
     capsys: pytest.CaptureFixture[str], slow_clock: Callable[[], None]
 ) -> None:
     with console.fit_progress("Aligning") as on_step:
@@ -333,7 +333,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: time.sleep(0.2)
 
 
-def test_a_short_fit_says_nothing_of_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_fit_prints_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     with console.fit_progress("Aligning") as on_step:
         on_step({"step": "round", "round": 1})
     assert capsys.readouterr().err == ""

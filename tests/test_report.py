@@ -24,7 +24,7 @@ from reported import N, Page, planted_spaces
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, everything: dict[str, Any]) -> None:
+def test_the_report_has_all_sections_in_order(tmp_path: Path, alignment: Alignment, everything: dict[str, Any]) -> None:
     path = write_report(tmp_path / "report.html", alignment, **everything)
     page = Page(path)
     assert path == tmp_path / "report.html"
@@ -47,7 +47,7 @@ def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, ever
     assert np.__version__ in shown
 
 
-def test_scores_of_both_directions_stand_there_with_intervals(
+def test_scores_of_both_directions_are_shown_with_intervals(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     shown = " ".join(Page(write_report(tmp_path / "report.html", alignment, **everything)).text)
@@ -69,7 +69,7 @@ def test_every_verdict_has_its_word_and_its_advice(tmp_path: Path, alignment: Al
     assert ("do not use" in " ".join(page.text)) == (status is Status.FAILED)
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing(
+def test_the_page_loads_nothing_and_runs_no_script(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     page = Page(write_report(tmp_path / "report.html", alignment, **everything))
@@ -176,7 +176,7 @@ def test_many_rows_stay_under_two_megabytes_and_1500_points(
     assert {len(side) for pair in _rows.planes(drawn).values() for side in pair} == {750}
 
 
-def test_equal_inputs_give_equal_bytes_and_replace_what_was_there(
+def test_equal_inputs_give_equal_bytes_and_replace_an_existing_file(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     (tmp_path / "b.html").write_text("old")
@@ -227,7 +227,7 @@ def test_a_missing_extra_is_named(
         write_report(tmp_path / "report.html", alignment)
 
 
-def test_after_a_right_translation_both_sides_coincide(drawn: _rows.PicturedRows) -> None:
+def test_after_a_correct_translation_both_sides_coincide(drawn: _rows.PicturedRows) -> None:
     planes = _rows.planes(drawn)
     np.testing.assert_allclose(*planes["after"], atol=1e-5)
     assert all(np.isclose((side**2).sum(axis=1).mean(), 1, atol=1e-4) for side in planes["before"])

@@ -23,7 +23,7 @@ from interlingua.core.errors import InputError, OutputExistsError
 if TYPE_CHECKING:
     from interlingua.leakage.findings import Audit
 
-_TEXTS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
+_TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _KNOWN = "True contents of the rows, where known"
 
 

@@ -116,7 +116,7 @@ def fit_progress(task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _fit_bar(screen: Console, task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=screen) as bar:
         row = bar.add_task(task, total=None, state="")
 

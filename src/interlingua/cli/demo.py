@@ -29,7 +29,7 @@ def demo(
         typer.Option(metavar="DIR", help=f"A folder with {', '.join(_FILES)}; by default demo/data of a checkout."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="By default report.html beside the data folder.")
+        Path | None, typer.Option(metavar="FILE.html", help="By default report.html in the parent of the data folder.")
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -35,7 +35,8 @@ def identify(
         console.emit_json(asdict(found))
         return
     out = console.stdout()
-    out.print(f"{found.model}: {found.reason}", soft_wrap=True)
+    unknown = found.model == identification.UNKNOWN
+    out.print(f"{found.model}: {found.reason}" if unknown else found.reason, soft_wrap=True)
     out.print(f"{found.rows:,} rows, width {found.d}, {'unit' if found.unit else 'varied'} length, {found.grid} values")
     if found.candidates:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -46,3 +47,4 @@ def identify(
             marks = (f"{candidate.marks[mark]:.2f}" for mark in ("mean", "spread", "spectrum"))
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)
+        out.print("1 is a perfect match. The score is the mean of mean direction and spread of the coordinates.")

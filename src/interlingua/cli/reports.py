@@ -22,7 +22,7 @@ ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace an existin
 
 
 def check_optional_report(path: Path | None, *, force: bool) -> None:
-    """Refuse a report that could not be written, and ``--force`` where there is no report to replace.
+    """Refuse a report that could not be written, and ``--force`` without a report to replace.
 
     Raises:
         InputError: as :func:`check_report`, or ``--force`` without ``--report``.

@@ -69,8 +69,10 @@ def search(
         table.add_column(heading, justify="right")
     for heading in ("id", "from"):
         table.add_column(heading, overflow="fold")
+    sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
     for number, hits in enumerate(found):
         for rank, hit in enumerate(hits, 1):
-            origin = f"{hit.store}, query translated" if hit.translated else hit.store
+            side = str(sides.get(hit.store, hit.store))
+            origin = f"{side}, query translated" if hit.translated else side
             table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin)
     console.stdout().print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -64,7 +64,7 @@ def method_settings(
 
     defaults: Any = create_aligner(method)
     kinds = _kinds(type(defaults))
-    training = _training_kinds() if "changes" in {field.name for field in fields(defaults)} else {}
+    training = _training_kinds() if hasattr(defaults, "changes") else {}
     found: dict[str, Any] = {}
     for name, value in options.items():
         if value is None:
@@ -95,11 +95,11 @@ def method_settings(
 
 
 def resolve_device(device: Device | None) -> str | None:
-    """Return the torch device that was asked for: ``auto`` is an NVIDIA GPU where torch sees one, else the CPU.
+    """Return the torch device for an option; ``auto`` is an NVIDIA GPU if torch finds one, otherwise the CPU.
 
     Raises:
-        InputError: ``cuda`` was asked for and torch sees no GPU.
-        MissingExtraError: ``cuda`` was asked for and torch is not installed.
+        InputError: the option is ``cuda`` and torch finds no GPU.
+        MissingExtraError: the option is ``cuda`` and torch is not installed.
     """
     if device is None or device is Device.CPU:
         return None if device is None else "cpu"
@@ -110,7 +110,7 @@ def resolve_device(device: Device | None) -> str | None:
             raise
         available = False
     if device is Device.CUDA and not available:
-        raise InputError("--device cuda was given and torch sees no GPU here; use --device cpu, or auto.")
+        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.")
     return "cuda" if available else "cpu"
 
 
@@ -123,6 +123,8 @@ def _training_kinds() -> dict[str, Any]:
 
 def _kinds(settings: type) -> dict[str, Any]:
     """Return the annotations of the settings that a text can express, by name."""
+    if not is_dataclass(settings):
+        return {}
     hints = get_type_hints(settings)
     kinds = {field.name: hints[field.name] for field in fields(settings) if field.init}
     return {name: kind for name, kind in kinds.items() if _plain(kind) in _NOUNS}
