@@ -133,7 +133,7 @@ class RowCheck:
     def add(self, block: npt.NDArray[Any]) -> bool:
         """Check the next rows [b, d] and return whether any row so far has no direction."""
         if not all_finite_nonzero(block):
-            self._broken = self._counted(self._broken, ~np.isfinite(block).all(axis=1))
+            self._broken = self._counted(self._broken, ~np.asarray(np.isfinite(block).all(axis=1)))
             self._zero = self._counted(self._zero, ~block.any(axis=1))
         self._rows += len(block)
         return bool(self._broken[0] or self._zero[0])
