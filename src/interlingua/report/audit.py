@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -189,9 +189,16 @@ def _write_private(path: Path, text: str) -> Path:
 
 
 def _printable(provenance: Provenance) -> Provenance:
-    texts = {name: _clean(value) for name, value in asdict(provenance).items() if isinstance(value, str)}
-    texts["command"] = _clean(provenance.command, 4_000)
-    return replace(provenance, **texts, inputs={_clean(name): digest for name, digest in provenance.inputs.items()})
+    return Provenance(
+        _clean(provenance.authorized_by),
+        _clean(provenance.date),
+        _clean(provenance.vectors),
+        _clean(provenance.corpus),
+        _clean(provenance.encoder),
+        command=_clean(provenance.command, 4_000),
+        inputs={_clean(name): digest for name, digest in provenance.inputs.items()},
+        seeds=provenance.seeds,
+    )
 
 
 def _severity(audit: Audit) -> str:
@@ -227,15 +234,16 @@ def _figure_rows(audit: Audit) -> list[_FigureRow]:
         name: str, meaning: str, estimate: Estimate | None, figure: Interval | None, control: Interval | None
     ) -> _FigureRow:
         # Estimates assume that a fit worked.
-        known = estimate if audit.worked else None
-        return _FigureRow(name, meaning, known and known.interval, known and known.plausible, figure, control)
+        if estimate is None or not audit.worked:
+            return _FigureRow(name, meaning, None, None, figure, control)
+        return _FigureRow(name, meaning, estimate.interval, estimate.plausible, figure, control)
 
     rows = [
         row(
             "Documents with a word named",
             "share with at least one correct word at p ≥ 0.5",
             words.leak_rate,
-            measured and measured.leak_rate.interval,
+            measured.leak_rate.interval if measured else None,
             measured.leak_rate.control if measured else words.leak_rate.control,
         ),
         row(
@@ -243,7 +251,7 @@ def _figure_rows(audit: Audit) -> list[_FigureRow]:
             "share of the asserted words that are right; the control is "
             + ("another document" if measured else "a random public text"),
             words.precision,
-            measured and measured.precision.interval,
+            measured.precision.interval if measured else None,
             measured.precision.control if measured else words.precision.control,
         ),
     ]
