@@ -15,6 +15,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
+from interlingua.identification import Candidate
 from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus, audit
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
@@ -188,7 +189,10 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
     assert found.model is not None
     assert not found.identified
     assert "The model was not identified. No known model has 24 columns" in model_statement(found)
-    known = replace(found, model=replace(found.model, model="MiniLM <x>", reason="It reaches 0.9."))
+    candidates = (Candidate("MiniLM <x>", 0.9, {}), Candidate("BGE", 0.1, {}))
+    model = replace(found.model, model="MiniLM <x>", reason="It reaches 0.9.", candidates=candidates)
+    known = replace(found, model=model)
+    assert "MiniLM <x> (similarity 0.90; runner-up: BGE 0.10; 0 is chance" in model_statement(known)
     assert known.identified
     assert "needs no translation" in model_statement(known)
     page = write_audit(tmp_path / "a.html", known, PROVENANCE).read_text("utf-8")

@@ -104,7 +104,10 @@ def audit(
     show_words: Annotated[
         bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and the JSON.")
     ] = False,
-    demo_data: Annotated[bool, typer.Option("--demo", help="Audit the demo's data, whose truth is known.")] = False,
+    demo_data: Annotated[
+        bool,
+        typer.Option("--demo", help="Audit the demo's data, which comes with the repository and whose truth is known."),
+    ] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
     column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")
@@ -127,6 +130,8 @@ def audit(
         raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
+    if demo_data:
+        demo.find_data(data)
     reports.check_report(out, force=force)
     beside = out.with_suffix(".json")
     if beside.exists() and not force:

@@ -123,10 +123,13 @@ def model_statement(audit: Audit) -> str:
             f"The model was not identified. {audit.model.reason} The figures below need no knowledge of the model. An "
             "attacker who learns the model from another source can recover more."
         )
+    scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
+    score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"
+    compared = f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model)"
     return (
-        f"The vectors were probably made by {audit.model.model}. {audit.model.reason} An attacker who has this model "
-        "needs no translation: texts can be embedded with it and compared with the vectors directly. The figures below "
-        "are for an attacker who does not have the model; with it, more can be recovered."
+        f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
+        "translation: texts can be embedded with it and compared with the vectors directly. The figures below are for "
+        "an attacker who does not have the model; with it, more can be recovered."
     )
 
 
