@@ -189,7 +189,7 @@ def test_affine_maps_put_mean_and_radius_back(rng: np.random.Generator) -> None:
 def test_neighbor_means_equal_the_slow_oracle(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     queries, keys, values = (rng.standard_normal(shape) for shape in ((30, 5), (40, 5), (40, 3)))
     for k, block in ((1, 2**24), (7, 160), (99, 2**24)):
-        monkeypatch.setattr("interlingua.aligners.baselines.mini_vec2vec._BLOCK_ENTRIES", block)
+        monkeypatch.setattr("interlingua.core.neighbors.TILE_ENTRIES", block)
         expected = [values[np.argsort(-keys @ query)[:k]].mean(axis=0) for query in queries]
         assert neighbor_means(queries, keys, values, k) == pytest.approx(np.array(expected))
 

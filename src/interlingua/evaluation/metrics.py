@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import mean_nearest_cosines
 
 # Cosines closer than this count as equal: it is above the rounding of a float32 dot product and far below any
 # difference that means something, so duplicates tie whatever order BLAS adds them up in.
@@ -69,7 +70,8 @@ def match_ranks(
     """
     q, c = _unit_pair(queries, candidates)
     n = len(q)
-    penalty_q, penalty_c = _csls_penalties(q, c, min(k, n)) if csls else (np.zeros(n, q.dtype), np.zeros(n, q.dtype))
+    penalties = mean_nearest_cosines(q, c, k) if csls else np.zeros((2, n), q.dtype)
+    penalty_q, penalty_c = (values / 2 for values in penalties)
     true = np.einsum("ij,ij->i", q, c, dtype=np.float64) - penalty_q - penalty_c
     above, below = (true + TIE).astype(q.dtype), (true - TIE).astype(q.dtype)
 
@@ -118,18 +120,6 @@ def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], np
             "same text in the same space. Translate one side first and keep the same rows on both."
         )
     return unit_rows(left.astype(np.float32)), unit_rows(right.astype(np.float32))
-
-
-def _csls_penalties(q: FloatArray, c: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
-    """Return half the mean cosine to the ``k`` nearest rows of the other side, for both sides."""
-    n = len(q)
-    near_q = np.empty(n, q.dtype)
-    best_c = np.full((n, k), -np.inf, q.dtype)
-    for rows in row_blocks(n, _block_rows(n)):
-        cosines = q[rows] @ c.T
-        near_q[rows] = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1)
-        best_c = np.partition(np.concatenate([best_c, cosines.T], axis=1), -k, axis=1)[:, -k:]
-    return near_q / 2, best_c.mean(axis=1) / 2
 
 
 def _block_rows(n: int) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.neighbors import neighbor_overlap
 from interlingua.report._rows import HEAT_ROWS, PicturedRows, order_of
 
 # Graphs are compared on so many rows, and each has so many neighbors.
@@ -38,13 +37,6 @@ class Kept:
     after: FloatArray
 
 
-def neighbor_overlap(a: FloatArray, b: FloatArray, k: int) -> float:
-    """Return the mean share of a row's ``k`` nearest rows in ``a`` [n, d] that are so in ``b`` [n, e] as well."""
-    near = [_nearest(side, k) for side in (a, b)]
-    both = [len(np.intersect1d(here, there, assume_unique=True)) for here, there in zip(*near, strict=True)]
-    return float(np.mean(both)) / k
-
-
 def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
     """Return the overlaps, the neighbors ``k`` and rows they were taken from, and what chance would give."""
     n = min(GRAPH_ROWS, len(rows.source))
@@ -56,7 +48,7 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
         Overlap(
             "Source rows and their translations",
             "what the map keeps; a rotation keeps all of it, right or wrong",
-            neighbor_overlap(source, translated, k),
+            float(neighbor_overlap(source, translated, k).mean()),
         )
     ]
     if rows.paired:
@@ -65,12 +57,12 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
             Overlap(
                 "Source rows and target rows",
                 "what the two encoders agree on, before anything is translated",
-                neighbor_overlap(source, target, k),
+                float(neighbor_overlap(source, target, k).mean()),
             ),
             Overlap(
                 "Translations and target rows",
                 "what a search among translations has in common with one among real target rows",
-                neighbor_overlap(translated, target, k),
+                float(neighbor_overlap(translated, target, k).mean()),
             ),
         ]
     return tuple(found), k, n, k / (n - 1)
@@ -81,9 +73,3 @@ def kept(rows: PicturedRows) -> Kept:
     before, after = (unit_rows(side - side.mean(axis=0)) for side in (rows.source, rows.translated))
     order = order_of(before[:HEAT_ROWS], rows.source_labels)
     return Kept(order, before[order] @ before[order].T, after[order] @ after[order].T)
-
-
-def _nearest(rows: FloatArray, k: int) -> IntArray:
-    similar = rows @ rows.T
-    np.fill_diagonal(similar, -np.inf)
-    return np.asarray(np.argpartition(-similar, k - 1, axis=1)[:, :k])

@@ -13,6 +13,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import nearest
 from interlingua.core.spaces import EmbeddingSpace, as_space
 from interlingua.core.translator import NeuralTranslator
 from interlingua.evaluation import SupportsTranslation
@@ -228,17 +229,17 @@ def neighbors(rows: PicturedRows) -> tuple[Neighbors, ...]:
     """
     names, count = rows.names, min(NEIGHBOURS, len(rows.names) - 1)
     asked = np.arange(min(NEIGHBOUR_ROWS, len(names)))
-    alone = rows.source[asked] @ rows.source.T
-    alone[asked, asked] = -np.inf
+    if count < 1:
+        return tuple(Neighbors(name, (), ()) for name in names)
+    before = nearest(rows.source[asked], rows.source, count, exclude=asked).indices
     others, found = (rows.target, rows.target_names) if len(rows.target) else (rows.translated, names)
-    across = rows.translated[asked] @ others.T
-    if others is rows.translated:
-        across[asked, asked] = -np.inf
+    exclude = asked if others is rows.translated else None
+    after = nearest(rows.translated[asked], others, count, exclude=exclude).indices
     return tuple(
         Neighbors(
             names[i],
-            tuple(names[j] for j in np.argsort(-alone[i], kind="stable")[:count]),
-            tuple((found[j], rows.paired and bool(i == j)) for j in np.argsort(-across[i], kind="stable")[:count]),
+            tuple(names[j] for j in before[i]),
+            tuple((found[j], rows.paired and bool(i == j)) for j in after[i]),
         )
         for i in asked
     )

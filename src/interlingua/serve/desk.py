@@ -18,6 +18,7 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import nearest
 from interlingua.core.translator import Translator, load
 from interlingua.io import create_writer, open_vectors
 
@@ -222,12 +223,11 @@ class Desk:
         }
 
     def _nearest(self, side: str, query: FloatArray, k: int) -> list[dict[str, Any]]:
-        scores = self._unit(side) @ query
-        rows = np.argsort(-scores, kind="stable")[:k]
+        rows, cosines = (values[0].tolist() for values in nearest(query[None], self._unit(side), k))
         ids = open_vectors(self._files[side]).ids()
         return [
-            {"row": int(r), "id": str(r if ids is None else ids[int(r)].as_py()), "cosine": round(float(scores[r]), 4)}
-            for r in rows
+            {"row": row, "id": str(row if ids is None else ids[row].as_py()), "cosine": round(cosine, 4)}
+            for row, cosine in zip(rows, cosines, strict=True)
         ]
 
     def _unit(self, side: str) -> FloatArray:

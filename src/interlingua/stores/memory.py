@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.neighbors import nearest
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
@@ -134,17 +135,9 @@ class MemoryStore(Store):
 
 
 def exact_search(queries: FloatArray, rows: FloatArray, ids: list[Any], k: int, metric: Metric | None) -> list[Hits]:
-    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; no metric stands for cosine."""
-    here, there = np.asarray(queries, np.float32), np.asarray(rows, np.float32)
-    if metric in {None, "cosine"}:
-        here, there = unit_rows(here), unit_rows(there)
-    scores = here @ there.T
-    if metric == "l2":
-        scores = -np.sqrt(np.maximum((here**2).sum(1)[:, None] + (there**2).sum(1) - 2 * scores, 0))
-    k = min(k, len(ids))
-    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    hits = []
-    for row, found in zip(scores, best, strict=True):
-        order = found[np.argsort(-row[found], kind="stable")]
-        hits.append(Hits([ids[i] for i in order], np.asarray(row[order], np.float64)))
-    return hits
+    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; without a metric by cosine."""
+    found = nearest(np.asarray(queries), rows, k, metric=metric or "cosine")
+    return [
+        Hits([ids[i] for i in indices], scores.astype(np.float64))
+        for indices, scores in zip(found.indices, found.scores, strict=True)
+    ]

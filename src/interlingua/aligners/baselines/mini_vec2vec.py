@@ -12,9 +12,8 @@ from scipy.sparse import csr_array
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.arrays import FloatArray, row_blocks, unit_rows
-
-_BLOCK_ENTRIES = 2**24
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.neighbors import nearest
 
 
 @dataclass(frozen=True)
@@ -135,16 +134,12 @@ def neighbor_means(queries: FloatArray, keys: FloatArray, values: FloatArray, k:
     Returns:
         Means [n, d_out].
     """
-    m = len(keys)
-    k = min(k, m)
-    means = np.empty((len(queries), values.shape[1]), values.dtype)
-    for block in row_blocks(len(queries), max(1, _BLOCK_ENTRIES // m)):
-        nearest = np.argpartition(queries[block] @ keys.T, m - k, axis=1)[:, m - k :]
-        size = len(nearest)
-        weights = np.full(size * k, 1 / k, values.dtype)
-        # A sparse product sums the picked rows without a copy [n, k, d_out] of them.
-        means[block] = csr_array((weights, nearest.ravel(), np.arange(0, size * k + 1, k)), shape=(size, m)) @ values
-    return means
+    indices = nearest(queries, keys, k, metric="dot").indices
+    n, k = indices.shape
+    weights = np.full(n * k, 1 / k, values.dtype)
+    # A sparse product sums the picked rows without a copy [n, k, d_out] of them.
+    picked = csr_array((weights, indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, len(keys)))
+    return np.asarray(picked @ values)
 
 
 def _equal_widths(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
