@@ -35,16 +35,16 @@ QUICK = Settings(
     backbone_depth=3,
     norm="layer",
     dropout=0.1,
-    critic_depth=3,
-    critic_width=16,
+    discriminator_depth=3,
+    discriminator_width=16,
     lr=1e-3,
-    critic_lr=1e-3,
+    discriminator_lr=1e-3,
     warmup=3,
     average=0.9,
     batch=32,
     steps=12,
     noise=0.05,
-    critic_noise=0.3,
+    instance_noise=0.3,
     vsp_end=0.5,
     log_every=2,
     check_every=4,
@@ -130,16 +130,16 @@ def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]
     assert float((there * start).sum(axis=1).mean()) > 0.9
 
 
-def test_what_discriminators_see_clears_up() -> None:
-    s = QUICK.changed(critic_noise=0.8, critic_noise_end=0.2, steps=12)
-    seen = [schedule.blur(s, step) for step in range(12)]
+def test_instance_noise_falls_geometrically_and_stays_at_its_end() -> None:
+    s = QUICK.changed(instance_noise=0.8, instance_noise_end=0.2, steps=12)
+    seen = [schedule.instance_noise(s, step) for step in range(12)]
     assert seen[0] == pytest.approx(0.8)
     assert seen[1] / seen[0] == pytest.approx(seen[3] / seen[2])
     assert seen[3:] == pytest.approx([0.2] * 9)
-    assert schedule.blur(QUICK.changed(critic_noise=0.0), 0) == 0
+    assert schedule.instance_noise(QUICK.changed(instance_noise=0.0), 0) == 0
 
 
-def test_preservation_counts_less_from_two_fifths_on() -> None:
+def test_the_weight_of_preservation_changes_after_two_fifths_of_the_steps() -> None:
     s = QUICK.changed(vsp=60.0, vsp_end=2.0, steps=8)
     assert [schedule.weights(s, step).vsp for step in range(8)] == [60.0] * 4 + [2.0] * 4
     assert schedule.weights(s.changed(vsp_end=None), 7).vsp == 60.0
@@ -149,7 +149,7 @@ def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]
     network = Trainer(vectors, QUICK.changed(skips=True, average=0.0)).snapshot()
     x = vectors["a"]
     there = network.encode(x, "a")
-    assert there == pytest.approx(unit_rows(x) @ network.tensors["entries.0.skip.weight"].T, abs=1e-5)
+    assert there == pytest.approx(unit_rows(x) @ network.tensors["input_adapters.0.skip.weight"].T, abs=1e-5)
     assert 0 < np.linalg.norm(there, axis=1).mean() < 0.5
 
 
@@ -165,26 +165,26 @@ def test_three_spaces_train_through_one_latent_space(vectors: dict[str, Rows]) -
     assert network.translate(spaces["c"], "c", "a").shape == (150, 12)
 
 
-def test_the_snapshot_that_the_judge_likes_best_is_kept(vectors: dict[str, Rows]) -> None:
+def test_the_snapshot_with_the_best_score_is_kept(vectors: dict[str, Rows]) -> None:
     seen: list[Network] = []
 
-    def judge(network: Network) -> dict[str, float]:
+    def score(network: Network) -> dict[str, float]:
         seen.append(network)
         return {"score": {0: 0.1, 1: 0.5, 2: 0.9, 3: 0.2}[len(seen) - 1]}
 
-    trained = Trainer(vectors, QUICK, judge=judge).run()
+    trained = Trainer(vectors, QUICK, selection=score).run()
     assert [line["at"] for line in trained.history] == [0, 4, 8, 12]
     assert (trained.best, trained.measures["score"]) == (8, 0.9)
     assert same(trained.network, seen[2])
 
 
-def test_until_geometry_is_let_go_of_a_snapshot_is_measured_and_not_kept(vectors: dict[str, Rows]) -> None:
+def test_snapshots_before_vsp_end_applies_are_measured_and_not_kept(vectors: dict[str, Rows]) -> None:
     scores = iter([0.9, 0.8, 0.3, 0.4])
-    trained = Trainer(vectors, QUICK, judge=lambda network: {"score": next(scores)}).run()
+    trained = Trainer(vectors, QUICK, selection=lambda network: {"score": next(scores)}).run()
     assert (trained.best, trained.measures["score"]) == (12, 0.4)
-    assert [step for step in range(11) if schedule.settled(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
+    assert [step for step in range(11) if schedule.selectable(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
     scores = iter([0.9, 0.8, 0.3, 0.4])
-    kept = Trainer(vectors, QUICK.changed(vsp_end=None), judge=lambda network: {"score": next(scores)}).run()
+    kept = Trainer(vectors, QUICK.changed(vsp_end=None), selection=lambda network: {"score": next(scores)}).run()
     assert kept.best == 0
 
 
@@ -198,8 +198,8 @@ def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[st
 @pytest.mark.parametrize(
     "change",
     [
-        {"adversary": "vanilla", "latent_critics": "all"},
-        {"adversary": "relativistic", "r1": 0.1, "r2": 0.1},
+        {"adversarial_loss": "vanilla", "latent_discriminators": "all"},
+        {"adversarial_loss": "relativistic", "r1": 0.1, "r2": 0.1},
         {"vsp_form": "translated", "cycle_detached": False},
         {"vsp_form": "unpaired", "norm": "batch", "decay": True},
         {"cycle": 0.0, "cycle_vsp": 0.0, "vsp": 0.0},
@@ -208,15 +208,15 @@ def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[st
 )
 def test_every_published_choice_trains(change: dict[str, Any], vectors: dict[str, Rows]) -> None:
     lines: list[dict[str, Any]] = []
-    Trainer(vectors, QUICK.changed(**change), report=lines.append).run()
+    Trainer(vectors, QUICK.changed(**change), on_step=lines.append).run()
     assert lines[-1]["at"] == 12
     assert np.isfinite(lines[-1]["loss"])
 
 
 def test_both_learning_rates_rise_in_the_warm_up_and_stay() -> None:
     s = QUICK.changed(warmup=4, steps=8)
-    assert [schedule.pace(s, step) for step in range(8)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
-    assert schedule.pace(s.changed(decay=True), 6) == pytest.approx(0.5)
+    assert [schedule.lr_factor(s, step) for step in range(8)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+    assert schedule.lr_factor(s.changed(decay=True), 6) == pytest.approx(0.5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(vectors: dict[str, Rows]) -> None:
@@ -241,7 +241,7 @@ torch.set_num_threads(1)
 folder, die, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
 settings = QUICK.changed(log_every=1, skips=True, mirrors=2)
-trainer = Trainer(vectors, settings, seed=3, folder=folder, judge=Selection(vectors))
+trainer = Trainer(vectors, settings, seed=3, folder=folder, selection=Selection(vectors))
 inner = trainer._train
 def train():
     if trainer._step == die:
@@ -297,7 +297,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_presets_are_found_by_name_and_the_paper_s_is_the_published_one() -> None:
     assert preset("paper", "cold") is PAPER
-    assert (PAPER.lr, PAPER.critic_lr, PAPER.batch, PAPER.warmup, PAPER.cycle) == (2e-5, 1e-5, 256, 2000, 10)
+    assert (PAPER.lr, PAPER.discriminator_lr, PAPER.batch, PAPER.warmup, PAPER.cycle) == (2e-5, 1e-5, 256, 2000, 10)
     with pytest.raises(InputError, match="preset is 'large' and start 'warm'; choose from paper, small"):
         preset("large", "warm")
 
@@ -312,7 +312,7 @@ from test_neural_training import QUICK, WIDTHS
 from interlingua.neural.trainer import Trainer
 torch.set_num_threads(1)
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
-s = QUICK.changed(dropout=0.0, noise=0.0, critic_noise=0.0, log_every=1, batch=int(sys.argv[2]))
+s = QUICK.changed(dropout=0.0, noise=0.0, instance_noise=0.0, log_every=1, batch=int(sys.argv[2]))
 Trainer(vectors, s, folder=Path(sys.argv[1])).run()
 """
 

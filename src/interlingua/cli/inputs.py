@@ -65,7 +65,7 @@ def training_settings(method: str, **given: Any) -> dict[str, Any]:
     if method == "adversarial":
         from interlingua.neural.aligner import Adversarial
 
-        Adversarial(**settings).settings()
+        Adversarial(**settings).resolve_settings()
     elif settings:
         option = {"folder": "run"}.get(next(iter(settings)), next(iter(settings)))
         raise InputError(f"--{option} belongs to --method adversarial; the method is {method}.")

@@ -1,4 +1,4 @@
-"""Trained networks applied with numpy: what a translator needs of the neural method, without torch."""
+"""Trained networks applied with numpy, so that a translator of the adversarial method needs no torch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = ["NORM_EPSILON", "Network", "NetworkMap", "blocks"]
+
 NORM_EPSILON = 1e-5
 
 
@@ -24,7 +26,7 @@ class Network:
         widths: name and width of every space, in order.
         depths: blocks of an adapter and of the backbone.
         norm: ``"batch"`` or ``"layer"``.
-        gated: whether every net stands beside a linear skip.
+        gated: whether every adapter has a linear skip beside it.
         tensors: float32 arrays by the names that :class:`interlingua.neural.nets.Generator` gives them.
         norms: the typical length of the rows of each space; 1 for unit vectors.
     """
@@ -44,20 +46,24 @@ class Network:
     @cached_property
     def latent(self) -> int:
         """Width of the latent space."""
-        return int(self.tensors["exits.0.skip.weight" if self.gated else "exits.0.blocks.0.0.weight"].shape[1])
+        return int(
+            self.tensors[
+                "output_adapters.0.skip.weight" if self.gated else "output_adapters.0.blocks.0.0.weight"
+            ].shape[1]
+        )
 
     def encode(self, x: npt.NDArray[Any], space: str) -> FloatArray:
         """Return latents [n, latent] of rows [n, d] of a space; latents have no fixed length."""
         dtype = np.float64 if x.dtype == np.float64 else np.float32
         rows: FloatArray = unit_rows(np.asarray(x, dtype))
-        z = self._adapter(f"entries.{self._number(space)}", rows)
+        z = self._adapter(f"input_adapters.{self._number(space)}", rows)
         out = self._mlp("backbone", z, self.depths[1])
         return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
 
     def decode(self, z: npt.NDArray[Any], space: str) -> FloatArray:
         """Return rows [n, d] of a space for latents [n, latent]."""
         number = self._number(space)
-        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z)))
+        rows = unit_rows(self._adapter(f"output_adapters.{number}", np.asarray(z)))
         return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
 
     def translate(self, x: npt.NDArray[Any], source: str, target: str) -> FloatArray:
@@ -76,7 +82,7 @@ class Network:
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Network:
-        """Return the network that :meth:`settings` and its tensors describe, checked by one run through it."""
+        """Return the network that `settings` and its tensors describe, checked by one forward pass."""
         network = cls(
             {str(name): int(width) for name, width in settings["spaces"]},
             (int(settings["depths"][0]), int(settings["depths"][1])),
@@ -107,13 +113,13 @@ class Network:
         return self._linear(f"{name}.skip", x) + self._tensor(f"{name}.gate", x.dtype) * branch
 
     def _mlp(self, name: str, x: FloatArray, depth: int) -> FloatArray:
-        # Half of SciPy comes with it, for which nobody who translates linearly should wait.
+        # Imported lazily: scipy.special is slow to import.
         from scipy.special import expit
 
         for number, layers in enumerate(blocks(depth)):
             out = x
-            for place, layer in enumerate(layers):
-                key = f"{name}.blocks.{number}.{place}"
+            for position, layer in enumerate(layers):
+                key = f"{name}.blocks.{number}.{position}"
                 if layer == "linear":
                     out = self._linear(key, out)
                 elif layer == "silu":
@@ -140,8 +146,8 @@ class NetworkMap:
 
     Attributes:
         network: the network.
-        source: name of the space that rows come from.
-        target: name of the space they go to.
+        source: name of the space of incoming rows.
+        target: name of the space of outgoing rows.
     """
 
     network: Network
@@ -164,7 +170,7 @@ class NetworkMap:
 
 
 def blocks(depth: int) -> Iterator[tuple[str, ...]]:
-    """Yield the layers of each block, in the places that the trained modules have them."""
+    """Yield the layers of each block, in the order of the trained modules."""
     yield "linear", "silu"
     for _ in range(depth - 2):
         yield "linear", "silu", "norm", "dropout"

@@ -27,8 +27,8 @@ class AdversarialRotation:
         epochs: rounds of training.
         epoch_rows: rows of each side in a round.
         batch: rows a side and step.
-        critic_steps: steps of the discriminator for one of the map.
-        critic_width: units of its two hidden layers.
+        discriminator_steps: steps of the discriminator for one of the map.
+        discriminator_width: units of its two hidden layers.
         input_dropout: share of its input that it does not see.
         smoothing: of its labels.
         lr: learning rate of both, by plain gradient descent.
@@ -40,8 +40,8 @@ class AdversarialRotation:
     epochs: int = 5
     epoch_rows: int = 100_000
     batch: int = 32
-    critic_steps: int = 5
-    critic_width: int = 2_048
+    discriminator_steps: int = 5
+    discriminator_width: int = 2_048
     input_dropout: float = 0.1
     smoothing: float = 0.1
     lr: float = 0.1
@@ -75,12 +75,12 @@ class AdversarialRotation:
         draws = torch.Generator().manual_seed(seed)
         width = y.shape[1]
         critic = nn.Sequential(
-            *(nn.Linear(width, self.critic_width), nn.LeakyReLU(0.2)),
-            *(nn.Linear(self.critic_width, self.critic_width), nn.LeakyReLU(0.2)),
-            nn.Linear(self.critic_width, 1),
+            *(nn.Linear(width, self.discriminator_width), nn.LeakyReLU(0.2)),
+            *(nn.Linear(self.discriminator_width, self.discriminator_width), nn.LeakyReLU(0.2)),
+            nn.Linear(self.discriminator_width, 1),
         )
         for parameter in critic.parameters():
-            reach = 1 / np.sqrt(width if parameter.shape[-1] == width else self.critic_width)
+            reach = 1 / np.sqrt(width if parameter.shape[-1] == width else self.discriminator_width)
             nn.init.uniform_(parameter, -reach, reach, generator=draws)
         w = torch.eye(x.shape[1], width).requires_grad_()
         labels = torch.cat([torch.full((self.batch, 1), p) for p in (1 - self.smoothing, self.smoothing)])
@@ -98,7 +98,7 @@ class AdversarialRotation:
             lr = self.lr * self.decay**epoch
             critics, maps = (torch.optim.SGD(p, lr) for p in (critic.parameters(), [w]))
             for _ in range(self.epoch_rows // self.batch):
-                for _ in range(self.critic_steps):
+                for _ in range(self.discriminator_steps):
                     critics.zero_grad()
                     loss(judged(w.detach()), labels).backward()
                     critics.step()
