@@ -1,14 +1,20 @@
-"""The adversarial method measured; one JSON line a run, appended, resumed where it stopped.
+"""The adversarial method measured: one JSON line for each run, appended; finished runs are skipped.
 
     python benchmarks/neural.py SUITE --data ../shared/data
 
-Suites: ``planted`` (cold starts on planted problems, 32 to 48 wide, another for each seed: preset ``annealed``, repeated
-until a start is convincing), ``planted-paper`` (one start each with the released code's losses), ``ablations`` (the
-first without terms, and with fewer source rows), ``warm`` (BGE to MiniLM from the linear alignment, 10 seeds, each
-with its linear starts and its teacher), ``warm-terms`` (the same without the consensus term or without the paper's),
-``cold`` (BGE to MiniLM from random networks on the same budget), ``spaces`` (three encoders in one network, beside a rotation
-of each two), ``selection`` (label-free scores beside true top-1, from starts of every quality), ``throughput`` (steps a
-second beside the bare matrix products) and ``ddp`` (two processes beside one with the doubled batch).
+The suites:
+
+* ``planted``: cold starts on planted problems, 32 to 48 wide, another for each seed, with preset ``annealed``, repeated
+  until a start is convincing.
+* ``planted-paper``: one start each, with the released code's losses.
+* ``ablations``: the first without terms, and with fewer source rows.
+* ``warm``: BGE to MiniLM from the linear alignment, 10 seeds, each with its linear starts and its teacher.
+* ``warm-terms``: the same without the consensus term, or with it alone.
+* ``cold``: BGE to MiniLM from random networks, on the same budget.
+* ``spaces``: three encoders in one network, beside a rotation for each two.
+* ``selection``: label-free scores beside true top-1, from starts of every quality.
+* ``throughput``: steps a second beside the bare matrix products.
+* ``ddp``: two processes beside one with the doubled batch.
 """
 
 from __future__ import annotations
@@ -118,7 +124,7 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
 
 
 def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
-    """Return content embedded isometrically by two encoders, the second one with a nonlinear distortion for some problems."""
+    """Return content embedded isometrically by two encoders; some problems distort the second one nonlinearly."""
     rng = np.random.default_rng(run.seed)
     held, (n, make) = 1000, (8000, around_a_path) if "path" in run.problem else (4000, _sparse)
     content = unit_rows(make(2 * n + held, rng))
@@ -169,14 +175,14 @@ def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
 
 def together(run: Run, folder: Path) -> dict[str, Any]:
     """Train one network for several encoders, and a rotation for each two beside it."""
-    seen = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
-    order = np.random.default_rng(run.seed).permutation(len(next(iter(seen.values()))))
+    encoded = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
+    order = np.random.default_rng(run.seed).permutation(len(next(iter(encoded.values()))))
     parts = np.array_split(order[POOL:], len(TOGETHER))
-    own = {name: z[part] for (name, z), part in zip(seen.items(), parts, strict=True)}
+    own = {name: z[part] for (name, z), part in zip(encoded.items(), parts, strict=True)}
     alignments = il.align_spaces(own, seed=run.seed)
     pairs = {}
     for (a, b), alignment in alignments.items():
-        held = seen[a][order[:POOL]], seen[b][order[:POOL]]
+        held = encoded[a][order[:POOL]], encoded[b][order[:POOL]]
         rotation = il.align(own[a], own[b], seed=run.seed, fidelity=False)
         pairs[f"{a} -> {b}"] = {
             "status": str(alignment.verdict.status),

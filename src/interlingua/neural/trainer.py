@@ -108,6 +108,12 @@ class Trainer:
         self._batches = Batches(vectors, s.batch * count, seed, (self._processes.index, count))
         self._widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
         names = list(self._widths)
+        needing = [term.name for term in extra_terms if "teacher_targets" in term.needs]
+        if needing and not teachers:
+            raise InputError(
+                f"loss term {needing[0]!r} needs teacher_targets and there are no teachers. Use a warm start with "
+                "consensus above 0, or leave the term out."
+            )
         self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
         latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
         # torch draws initial values from its global generator; ours replace them.
