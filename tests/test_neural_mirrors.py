@@ -146,6 +146,15 @@ def test_when_copies_are_compared() -> None:
     assert not schedule.mirrored(SMALL.changed(mirrors=0))
 
 
+def test_intervals_that_end_among_mirrored_steps_are_logged_and_evaluated_after_them(vectors: dict[str, Rows]) -> None:
+    s = SMALL.changed(steps=60, mirrors=1, log_every=20, check_every=20)
+    assert schedule.mirrored(s) == range(18, 21)
+    reports: list[dict[str, Any]] = []
+    Trainer(vectors, s, selection=lambda network: {"score": 0.0}, on_step=reports.append).run()
+    assert [step["at"] for step in reports if step["step"] == "train"] == [21, 40, 60]
+    assert [step["at"] for step in reports if step["step"] == "check"] == [0, 21, 40, 60]
+
+
 def test_mirrors_need_skips() -> None:
     with pytest.raises(InputError, match="mirrors is 3 without skips; mirrored copies need skips=True"):
         SMALL.changed(skips=False)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, TrainingError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
-from interlingua.neural import checkpoints, schedule
+from interlingua.neural import checkpoints, monitor, schedule
 from interlingua.neural.batches import Batches
 from interlingua.neural.presets import PAPER, preset
 from interlingua.neural.selection import Selection
 from interlingua.neural.settings import Settings
+from interlingua.neural.terms import LossTerm
 from interlingua.neural.trainer import Trainer
 from planted import encode, rotation, topics, unpaired
 
@@ -287,6 +289,119 @@ def test_a_folder_with_a_run_is_not_started_over_nor_mixed(vectors: dict[str, Ro
         Trainer(vectors, QUICK, folder=tmp_path).run()
     with pytest.raises(InputError, match=r"holds a run with other settings \(lr 0.001, now 0.1\)"):
         Trainer(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)
+
+
+LENGTHENED = QUICK.changed(vsp_end=None, instance_noise=0.0, log_every=2)
+
+
+def test_a_run_can_be_lengthened_and_equals_one_that_was_long_from_the_start(
+    vectors: dict[str, Rows], tmp_path: Path
+) -> None:
+    whole = Trainer(vectors, LENGTHENED.changed(steps=24), selection=Selection(vectors)).run()
+    Trainer(vectors, LENGTHENED, folder=tmp_path, selection=Selection(vectors)).run()
+    longer = Trainer(vectors, LENGTHENED.changed(steps=24), folder=tmp_path, selection=Selection(vectors))
+    lengthened = longer.run(resume=True)
+    assert lengthened.history == whole.history
+    assert same(lengthened.network, whole.network)
+
+
+def test_a_run_whose_schedule_follows_its_length_cannot_be_lengthened(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    Trainer(vectors, QUICK, folder=tmp_path / "scheduled").run()
+    with pytest.raises(InputError, match="12 steps that cannot become one of 24: instance_noise, vsp_end changes at"):
+        Trainer(vectors, QUICK.changed(steps=24), folder=tmp_path / "scheduled").run(resume=True)
+    Trainer(vectors, LENGTHENED, folder=tmp_path / "plain").run()
+    with pytest.raises(InputError, match="12 steps that cannot become one of 8: it has taken more. Repeat steps=12"):
+        Trainer(vectors, LENGTHENED.changed(steps=8), folder=tmp_path / "plain").run(resume=True)
+
+
+def test_a_resumed_run_reports_the_steps_of_before_so_that_its_trace_is_whole(
+    vectors: dict[str, Rows], tmp_path: Path
+) -> None:
+    def steps_of(trainer: Trainer, lines: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+        trainer.run(**options)
+        return [{key: value for key, value in line.items() if key not in ("seconds_left", "of")} for line in lines]
+
+    lists: list[list[dict[str, Any]]] = [[] for _ in range(3)]
+    traces = []
+    for (steps, folder, resume), lines in zip(
+        ((24, "whole", False), (12, "parts", False), (24, "parts", True)), lists, strict=True
+    ):
+        trainer = Trainer(
+            vectors,
+            LENGTHENED.changed(steps=steps),
+            folder=tmp_path / folder,
+            selection=Selection(vectors),
+            on_step=lines.append,
+        )
+        traces.append(steps_of(trainer, lines, resume=resume))
+    key = json.dumps
+    assert sorted(map(key, traces[2])) == sorted(map(key, traces[0]))
+
+
+def test_a_checkpoint_is_written_when_the_last_one_is_old(
+    vectors: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.neural.trainer._SAVE_SECONDS", 0.0)
+    trainer = Trainer(vectors, QUICK.changed(save_every=1000), folder=tmp_path)
+    train = trainer._train
+
+    def interrupted() -> Any:
+        if trainer._step == 3:
+            raise KeyboardInterrupt
+        return train()
+
+    trainer._train = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    saved = checkpoints.read(tmp_path)
+    assert saved is not None
+    assert saved["at"] == 3
+
+
+def test_the_loss_scale_does_not_change_accumulated_gradients(vectors: dict[str, Rows]) -> None:
+    """Powers of 2 scale exactly, so a run with a scale that doubles at every step must equal one without."""
+    s = QUICK.changed(accumulate=2, steps=4)
+    networks = []
+    for scaled in (False, True):
+        trainer = Trainer(vectors, s)
+        if scaled:
+            for optimizer in trainer._optimizers:
+                optimizer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_factor=2.0, growth_interval=1)
+        networks.append(trainer.run().network)
+    assert trainer._optimizers[0].scaler.get_scale() == 2**5
+    for name, tensor in networks[0].tensors.items():
+        assert networks[1].tensors[name] == pytest.approx(tensor, rel=1e-5, abs=1e-7), name
+
+
+def test_extra_terms_and_their_weights_are_part_of_a_run(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    term = LossTerm("size", lambda step: step.latents[0].square().mean(), weight=0.1)
+    Trainer(vectors, QUICK, folder=tmp_path, extra_terms=[term]).run()
+    with pytest.raises(InputError, match=r"other settings \(extra_terms \{'size': 0.1\}, now \{\}\)"):
+        Trainer(vectors, QUICK, folder=tmp_path).run(resume=True)
+
+
+def test_tensorboard_gets_grouped_tags_and_no_file_without_a_step(
+    vectors: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    scalars: dict[str, float] = {}
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            opened.append(folder)
+
+        def add_scalar(self, tag: str, value: float, step: int) -> None:
+            scalars[tag] = value
+
+    monkeypatch.setattr(monitor, "require", lambda module, extra: SimpleNamespace(SummaryWriter=Writer))
+    trainer = Trainer(vectors, QUICK, folder=tmp_path, tensorboard=True, selection=Selection(vectors))
+    assert not opened
+    trainer.run()
+    assert opened == [str(tmp_path)]
+    assert {"generator/cycle", "generator/loss", "discriminator/adversarial.0", "gradient_norm"} <= scalars.keys()
+    assert {"learning_rate/networks", "learning_rate/discriminators", "selection/score"} <= scalars.keys()
+    assert scalars["learning_rate/networks"] == pytest.approx(QUICK.lr)
+    assert all(np.isfinite(value) for value in scalars.values())
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
