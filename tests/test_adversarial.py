@@ -153,7 +153,7 @@ def test_only_a_copy_of_a_space_is_beyond_doubt() -> None:
 
 @pytest.mark.slow
 def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
-    """Content around a path, 16 to 24 wide; the starts that arrive are told from those that do not without pairs."""
+    """Content around a path, 16 to 24 wide; successful starts are recognized without pairs."""
     rng = np.random.default_rng(0)
     n, held = 3000, 500
     content = around_a_path(2 * n + held, rng)

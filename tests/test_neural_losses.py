@@ -81,7 +81,7 @@ def test_adversarial_terms_are_what_their_loops_say(kind: str, rng: np.random.Ge
     assert number(losses.generator_loss(*at, kind)) == pytest.approx(generator[kind])
 
 
-def test_the_gradient_penalty_of_a_linear_critic_is_its_squared_slope(rng: np.random.Generator) -> None:
+def test_the_gradient_penalty_of_a_linear_discriminator_is_its_squared_slope(rng: np.random.Generator) -> None:
     discriminator = torch.nn.Linear(4, 1).double()
     penalty = losses.gradient_penalty(discriminator, unit_tensor(rng, 6, 4))
     assert number(penalty.detach()) == pytest.approx(number(discriminator.weight.detach().square().sum()))

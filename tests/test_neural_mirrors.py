@@ -68,8 +68,8 @@ def test_a_mirrored_network_translates_into_the_mirrored_space_and_out_of_it(rng
     axis = principal_directions(rows["b"], 1)[0]
     mirror(trainer.generator, 1, axis, rows["b"])
     after = trainer.snapshot()
-    there = turned(before.translate(rows["a"], *names), axis)
-    assert after.translate(rows["a"], *names) == pytest.approx(there, abs=1e-5)
+    wanted = turned(before.translate(rows["a"], *names), axis)
+    assert after.translate(rows["a"], *names) == pytest.approx(wanted, abs=1e-5)
     back = before.translate(turned(rows["b"], axis), *names[::-1])
     assert after.translate(rows["b"], *names[::-1]) == pytest.approx(back, abs=1e-5)
     assert after.translate(rows["b"], "b", "b") == pytest.approx(before.translate(rows["b"], "b", "b"), abs=1e-5)

@@ -126,10 +126,10 @@ def test_a_warm_start_is_the_alignment_exactly(norm: str, swap: bool, vectors: d
 def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]) -> None:
     maps = {"a": (affine(12, 8, 1), affine(8, 12, 2))}
     trained = Trainer(vectors, QUICK.changed(average=0.0), maps=maps).run().network
-    there = trained.translate(vectors["a"], "a", "b")
+    translated = trained.translate(vectors["a"], "a", "b")
     start = maps["a"][0](vectors["a"])
-    assert not np.allclose(there, start, atol=1e-5)
-    assert float((there * start).sum(axis=1).mean()) > 0.9
+    assert not np.allclose(translated, start, atol=1e-5)
+    assert float((translated * start).sum(axis=1).mean()) > 0.9
 
 
 def test_instance_noise_falls_geometrically_and_stays_at_its_end() -> None:
@@ -150,9 +150,9 @@ def test_the_weight_of_preservation_changes_after_two_fifths_of_the_steps() -> N
 def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:
     network = Trainer(vectors, QUICK.changed(skips=True, average=0.0)).snapshot()
     x = vectors["a"]
-    there = network.encode(x, "a")
-    assert there == pytest.approx(unit_rows(x) @ network.tensors["input_adapters.0.skip.weight"].T, abs=1e-5)
-    assert 0 < np.linalg.norm(there, axis=1).mean() < 0.5
+    latents = network.encode(x, "a")
+    assert latents == pytest.approx(unit_rows(x) @ network.tensors["input_adapters.0.skip.weight"].T, abs=1e-5)
+    assert 0 < np.linalg.norm(latents, axis=1).mean() < 0.5
 
 
 def test_maps_that_are_missing_are_named(vectors: dict[str, Rows]) -> None:

@@ -173,7 +173,7 @@ class AlignerContract:
         fit(aligner, "plain", seed=1)
         after: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - the claim
         assert [array.tobytes() for array in (p.source, p.target)] == before
-        assert np.array_equal(after["state"]["key"], numpy_state["state"]["key"])  # type: ignore[call-overload,index]
-        assert after["state"]["pos"] == numpy_state["state"]["pos"]  # type: ignore[call-overload,index]
+        assert np.array_equal(after["state"]["key"], numpy_state["state"]["key"])
+        assert after["state"]["pos"] == numpy_state["state"]["pos"]
         assert torch.equal(torch.get_rng_state(), torch_state)
         assert random.getstate() == python_state
