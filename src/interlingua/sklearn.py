@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,14 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
 from interlingua.core.alignment import Status
+from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.criteria import sliced_wasserstein
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import EmbeddingSpace
+
+__all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
 _DIRECTIONS = 200
@@ -30,9 +34,8 @@ _SCORED_ROWS = 5_000
 class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Translate vectors of the space of ``X`` into the space of ``y``, fitted on unpaired samples of both.
 
-    The target sample stands where scikit-learn expects targets, but ``y`` has its own number of rows and no row of it
-    belongs to a row of ``X``. Pipelines take that; `GridSearchCV` and everything else that splits ``X`` and ``y``
-    together does not.
+    The target sample is passed as ``y``, but it has its own number of rows, and its rows do not correspond to rows of
+    ``X``. Pipelines support this; `GridSearchCV` and other tools that split ``X`` and ``y`` together do not.
 
     Samples too small or too narrow for the unpaired solver (under 100 rows or 8 columns) are matched by their means and
     principal axes when ``method="auto"`` and no pairs are given. Nothing can confirm such a map, so its verdict is
@@ -42,13 +45,13 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         method: as in :func:`interlingua.align`.
         random_state: a seed, a `RandomState`, or None for a fresh seed every time.
         max_rows: most rows a side that a fit reads; None for all.
-        on_failure: what a ``failed`` verdict leads to: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
-            `ConvergenceWarning` and translate all the same, or ``"ignore"``.
+        on_failure: the reaction to a ``failed`` verdict: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
+            `ConvergenceWarning` and keep the translator, or ``"ignore"``.
 
     Attributes:
-        alignment_: the :class:`interlingua.Alignment` with everything known of the fit.
-        translator_: the :class:`interlingua.Translator` made of it, of a failed fit too.
-        verdict_: whether to believe it. Look at this before anything else.
+        alignment_: the :class:`interlingua.Alignment` that the fit returned.
+        translator_: its :class:`interlingua.Translator`, after a failed fit as well.
+        verdict_: the verdict on the fit. Check it before using a translation.
         n_features_in_: width of ``X``.
         feature_names_in_: column names of ``X``, where it had any.
 
@@ -80,7 +83,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Args:
             X: [n_source, d_source], source vectors.
             y: [n_target, d_target], target vectors of other texts; [n_target] is read as one column.
-            pairs: [p, 2], (row of ``X``, row of ``y``) of the same text, if any are known.
+            pairs: [p, 2], known (row of ``X``, row of ``y``) of the same text, if any.
 
         Returns:
             The estimator itself.
@@ -92,14 +95,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Warns:
             ConvergenceWarning: the verdict is ``failed`` and ``on_failure="warn"``.
         """
-        if self.on_failure not in _ON_FAILURE:
-            raise InputError(f"on_failure is {self.on_failure!r}; choose from {', '.join(_ON_FAILURE)}.")
+        check_choice(self.on_failure, "on_failure", _ON_FAILURE)
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. "
                 "Pass vectors of the target space; their rows need not match those of X."
             )
-        source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
+        with _input_errors():
+            source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
         target = _as_target(y, ensure_min_samples=2)
         sides = {"source": source, "target": target}
         seed = self._seed()
@@ -127,7 +130,8 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Floats keep their dtype, integers give float64, as everywhere in scikit-learn.
         """
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
+        with _input_errors():
+            rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
         return _apply(rows, self.translator_.forward, self.translator_.translate)
 
     def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -136,14 +140,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return _apply(_as_target(X), self.translator_.backward, self.translator_.invert)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Return how near the cloud of translated rows of ``X`` lies to the cloud of ``y``; 0 is best.
+        """Return the negative distance between the distributions of translated rows of ``X`` and of ``y``; 0 is best.
 
-        The negative sliced Wasserstein distance between unit rows, in spreads of ``y``. It needs no pairs and can
-        only refute: a translator that sends every row to the wrong place of the right cloud scores well too. What
-        confirms a fit is its ``verdict_``.
+        The distance is the sliced Wasserstein distance between unit rows, divided by the mean standard deviation of
+        ``y``. It needs no pairs, and a high score confirms nothing: a translator that permutes the rows of the right
+        distribution scores well too. Evidence for a fit is in ``verdict_``.
 
         Args:
-            X: [n_source, d_source], source vectors; best such that the fit has not seen.
+            X: [n_source, d_source], source vectors, preferably held out from the fit.
             y: [n_target, d_target], target vectors, unpaired.
         """
         rng = np.random.default_rng(0)
@@ -158,8 +162,12 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self.translator_.d_target
 
     def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
+        if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
             return int(self.random_state)
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            raise InputError(
+                f"random_state is {shown(self.random_state)}; a whole number, a RandomState or None is needed."
+            )
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def __sklearn_tags__(self) -> Any:
@@ -173,13 +181,23 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 def _apply(
     rows: npt.NDArray[Any], mapping: VectorMap, translate: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 ) -> npt.NDArray[Any]:
-    # Translators refuse zero rows, which have no direction; where directions play no part they are points like others.
+    # Translators refuse zero rows, which have no direction; maps that do not normalize rows can take them.
     has_lengths = isinstance(mapping, AffineMap) and not mapping.unit_in
     return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
 
 
+@contextmanager
+def _input_errors() -> Iterator[None]:
+    """Turn a `ValueError` of scikit-learn's checks into an `InputError`; its protocol asks for their `TypeError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:
-    rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
+    with _input_errors():
+        rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
     return np.asarray(rows[:, None] if rows.ndim == 1 else rows)
 
 

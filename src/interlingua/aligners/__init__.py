@@ -133,12 +133,19 @@ def constructor_settings(kind: type) -> tuple[Setting, ...]:
     return tuple(
         Setting(
             name,
-            "" if parameter.annotation is parameter.empty else str(parameter.annotation),
+            _annotation(parameter),
             None if parameter.default is parameter.empty else parameter.default,
             meanings.get(name, ""),
         )
         for name, parameter in inspect.signature(kind).parameters.items()
     )
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    annotation = parameter.annotation
+    if annotation is parameter.empty:
+        return ""
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def attribute_docs(kind: type) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Trained networks applied with numpy, so that a translator of the adversarial method needs no torch."""
+"""Trained networks applied with numpy: what a translator needs of the neural method, without torch."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ class Network:
     tensors: Mapping[str, npt.NDArray[Any]]
     norms: tuple[float, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        """Return the spaces and the latent width."""
+        spaces = ", ".join(f"{name}: {width}" for name, width in self.widths.items())
+        return f"Network({spaces}; latent {self.latent})"
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the spaces, in order."""
@@ -61,9 +66,10 @@ class Network:
         return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
 
     def decode(self, z: npt.NDArray[Any], space: str) -> FloatArray:
-        """Return rows [n, d] of a space for latents [n, latent]."""
+        """Return rows [n, d] of a space for latents [n, latent]; computed in float32, or float64 for float64."""
         number = self._number(space)
-        rows = unit_rows(self._adapter(f"output_adapters.{number}", np.asarray(z)))
+        dtype = np.float64 if z.dtype == np.float64 else np.float32
+        rows = unit_rows(self._adapter(f"output_adapters.{number}", np.asarray(z, dtype)))
         return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
 
     def translate(self, x: npt.NDArray[Any], source: str, target: str) -> FloatArray:
@@ -82,7 +88,7 @@ class Network:
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Network:
-        """Return the network that `settings` and its tensors describe, checked by one forward pass."""
+        """Return the network that :meth:`settings` and its tensors describe, checked by one run through it."""
         network = cls(
             {str(name): int(width) for name, width in settings["spaces"]},
             (int(settings["depths"][0]), int(settings["depths"][1])),
@@ -113,7 +119,7 @@ class Network:
         return self._linear(f"{name}.skip", x) + self._tensor(f"{name}.gate", x.dtype) * branch
 
     def _mlp(self, name: str, x: FloatArray, depth: int) -> FloatArray:
-        # Imported lazily: scipy.special is slow to import.
+        # Imported here because scipy.special is slow to import and linear translators do not need it.
         from scipy.special import expit
 
         for number, layers in enumerate(blocks(depth)):
@@ -146,13 +152,17 @@ class NetworkMap:
 
     Attributes:
         network: the network.
-        source: name of the space of incoming rows.
-        target: name of the space of outgoing rows.
+        source: name of the space that rows come from.
+        target: name of the space they go to.
     """
 
     network: Network
     source: str
     target: str
+
+    def __repr__(self) -> str:
+        """Return the spaces and their widths."""
+        return f"NetworkMap({self.source} {self.d_in} -> {self.target} {self.d_out})"
 
     @property
     def d_in(self) -> int:
@@ -170,7 +180,7 @@ class NetworkMap:
 
 
 def blocks(depth: int) -> Iterator[tuple[str, ...]]:
-    """Yield the layers of each block, in the order of the trained modules."""
+    """Yield the layers of each block, in the order in which the trained modules have them."""
     yield "linear", "silu"
     for _ in range(depth - 2):
         yield "linear", "silu", "norm", "dropout"

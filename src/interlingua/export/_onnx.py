@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import NORM_EPSILON, Network, NetworkMap, blocks
 from interlingua.core.translator import Translator
-from interlingua.export._parts import direction, fold, fresh, provenance
+from interlingua.export._parts import direction, fold, new_file, provenance
 
 # The first with LayerNormalization; every runtime since 2022 reads it.
 _OPSET, _IR_VERSION = 17, 8
@@ -24,12 +25,12 @@ _SHORTEST = 1e-30
 def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) -> Path:
     """Write one direction as one ``.onnx`` file: ``vectors`` [n, d_in] in, ``translated`` [n, d_out] out, float32.
 
-    Any number of rows goes through at a time, and each on its own. Networks are exported too; rounding aside the file
-    gives what `Translator.translate` gives.
+    The number of rows is dynamic, and rows do not depend on each other. Networks are exported too. The result equals
+    that of `Translator.translate` up to rounding.
 
     Args:
         translator: what to export.
-        path: the file to write; it must not be there.
+        path: the file to write; it must not exist.
         inverse: from target to source.
 
     Returns:
@@ -37,10 +38,10 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
 
     Raises:
         InputError: another extension, or a map of an unknown kind.
-        OutputExistsError: the file is there.
+        OutputExistsError: the file exists.
         MissingExtraError: the extra ``onnx`` is not installed.
     """
-    path, mapping = Path(path), direction(translator, inverse=inverse)
+    path, mapping = check_path(path), direction(translator, inverse=inverse)
     onnx = require("onnx", "onnx")
     graph = _Graph()
     if isinstance(mapping, AffineMap):
@@ -52,13 +53,13 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
     model = graph.model(out, mapping.d_in, mapping.d_out)
     onnx.helper.set_model_props(model, provenance(translator, inverse=inverse))
     onnx.checker.check_model(model)
-    with fresh(path, suffix=".onnx") as place:
-        place.write_bytes(model.SerializeToString())
+    with new_file(path, ".onnx") as fresh:
+        fresh.write_bytes(model.SerializeToString())
     return path
 
 
 class _Graph:
-    """Nodes and weights as they are added; values are named by their place."""
+    """Nodes and weights of a graph under construction; values are named by their index."""
 
     def __init__(self) -> None:
         self._onnx = require("onnx", "onnx")
@@ -127,8 +128,8 @@ def _mlp(g: _Graph, net: Network, name: str, x: str, width: int, depth: int) -> 
     """Add blocks of layers, each beside a skip over the columns that its two ends share; return result and width."""
     for number, layers in enumerate(blocks(depth)):
         out, out_width = x, width
-        for place, layer in enumerate(layers):
-            key = f"{name}.blocks.{number}.{place}"
+        for position, layer in enumerate(layers):
+            key = f"{name}.blocks.{number}.{position}"
             if layer == "linear":
                 out, out_width = _linear(g, net, key, out), len(net.tensors[f"{key}.weight"])
             elif layer == "silu":

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.stores._records import is_json, json_field
+from interlingua.core.records import json_field
+from interlingua.stores._documents import is_json
 
 MARK = b"interlingua.postgres"
 _ARROW = {

@@ -1,4 +1,4 @@
-"""Addresses of stores: what is in them, and that no secret is."""
+"""Addresses of stores: their parts, and a refusal of addresses that hold a secret."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from interlingua.core.errors import InputError
+from interlingua.stores.registry import STORES
 
-# Scheme -> where its secret comes from, for the message to whoever put it into the URL.
-SECRETS = {
-    "postgresql": "PGPASSWORD or ~/.pgpass",
-    "qdrant": "QDRANT_API_KEY",
-    "chroma": "CHROMA_TOKEN",
-    "milvus": "MILVUS_TOKEN",
-}
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -27,11 +21,11 @@ class StoreURL:
     Attributes:
         scheme: the kind of store.
         path: folder or file, or the name of a server's database.
-        names: collection or table, and vector or column where one is named.
-        host: of a server.
-        port: of a server.
-        user: of a server; never a password.
-        options: what stands behind the question mark.
+        names: collection or table, then vector or column if the address names one.
+        host: name of a server, ``None`` for a store of this machine.
+        port: of the server.
+        user: of the server; never a password.
+        options: names and values after the question mark.
     """
 
     scheme: str
@@ -43,21 +37,27 @@ class StoreURL:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the address as it is typed."""
+        """Return the address in the form in which a user writes it."""
         if self.scheme == "file" and not self.names and not self.options:
             return self.path
-        where = f"{quote(self.user, safe='')}@" if self.user else ""
-        where += f"{self.host or ''}:{self.port}" if self.port else self.host or ""
-        asked = "&".join(f"{key}={quote(value, safe='/')}" for key, value in self.options.items())
+        server = f"{quote(self.user, safe='')}@" if self.user else ""
+        server += f"{self.host or ''}:{self.port}" if self.port else self.host or ""
+        options = "&".join(f"{key}={quote(value, safe='/')}" for key, value in self.options.items())
         names = ".".join(quote(name, safe=" ").replace(".", "%2E") for name in self.names)
         path = quote(self.path, safe="/ ")
-        slash = "/" if where and path and not path.startswith("/") else ""
-        return f"{self.scheme}://{where}{slash}{path}{'?' + asked if asked else ''}{'#' + names if names else ''}"
+        slash = "/" if server and path and not path.startswith("/") else ""
+        query, fragment = f"?{options}" if options else "", f"#{names}" if names else ""
+        return f"{self.scheme}://{server}{slash}{path}{query}{fragment}"
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the path is a file or folder of this machine."""
+        return self.host is None and STORES[self.scheme].embedded
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What two addresses have in common that lead to one collection."""
-        path = str(Path(self.path).resolve()) if self.host is None and self.scheme != "postgresql" else self.path
+        """Parts that are equal for two addresses of one collection, however they are spelled."""
+        path = str(Path(self.path).resolve()) if self.on_disk else self.path
         return (
             self.scheme,
             self.host,
@@ -68,16 +68,15 @@ class StoreURL:
         )
 
 
-def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
+def parse_url(text: str) -> StoreURL:
     """Return the parts of an address.
 
     Args:
         text: ``scheme://[user@host[:port]]/path[?option=value]#collection[.vector]``, or the path of a file. A dot or
-            another special character inside a name is written ``%2E``.
-        options: the options that each known scheme takes.
+            another special character inside a name is written in percent-encoding, such as ``%2E``.
 
     Raises:
-        InputError: an unknown scheme or option, or a secret in the address, which is not repeated in the message.
+        InputError: an unknown scheme or option, or a secret in the address. The message does not repeat the secret.
     """
     if not text:
         raise InputError("The address of a store is empty; a path or a URL such as lancedb:///path#table is needed.")
@@ -85,8 +84,9 @@ def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)
-    if scheme not in options:
-        raise InputError(f"{scheme}:// is no store interlingua knows; known are {', '.join(options)}.")
+    kind = STORES.get(scheme)
+    if kind is None:
+        raise InputError(f"{scheme}:// is no store interlingua knows; known are {', '.join(STORES)}.")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -94,15 +94,17 @@ def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
         raise InputError(
             f"The {scheme}:// address cannot be read; is the port a number and every bracket closed?"
         ) from None
-    if parts.password is not None:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if parts.password is not None or options.keys() & set(kind.secret_options):
         raise InputError(
             f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
-            f"Leave it out and set {SECRETS.get(scheme, 'it in the environment')}."
+            f"Leave it out and set {kind.secret or 'it in the environment'}."
         )
-    asked = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(asked.keys() - set(options[scheme]))
+    unknown = sorted(options.keys() - set(kind.options))
     if unknown:
-        known = ", ".join(options[scheme]) or "none"
+        if not options[unknown[0]]:  # perhaps a secret in the wrong place, so it is not repeated
+            raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
+        known = ", ".join(kind.options) or "none"
         raise InputError(f"The {scheme}:// address has the option {unknown[0]!r}; known are: {known}.")
     names = tuple(unquote(name) for name in parts.fragment.split(".")) if parts.fragment else ()
     if any(not name or "\0" in name for name in names):
@@ -112,4 +114,4 @@ def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
     path, host = unquote(parts.path), unquote(parts.hostname) if parts.hostname else None
     if scheme in {"memory", "file"} and host:
         path, host = host + path, None
-    return StoreURL(scheme, path, names, host, port, unquote(parts.username) if parts.username else None, asked)
+    return StoreURL(scheme, path, names, host, port, unquote(parts.username) if parts.username else None, options)

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._pages import first_line
+from interlingua.stores._clients import first_line
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
 _OPERATORS: dict[Metric, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
@@ -73,7 +73,10 @@ class PostgresStore(Store):
         kind = "float16" if columns[name][0].startswith("halfvec") else "float32"
         key = pgtypes.field(self._id(columns), columns[self._id(columns)][0])
         unit, schema = is_unit(first.vectors), self._schema(columns)
-        return StoreInfo(count, d, self._metric(name), unit, key.type, schema, name, kind, key.metadata)
+        return StoreInfo(
+            count=count, d=d, metric=self._metric(name), normalized=unit, id_type=key.type, schema=schema,
+            vector_name=name, dtype=kind, id_metadata=key.metadata,
+        )  # fmt: skip
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one snapshot in order of the id, which is the cursor."""

@@ -11,10 +11,13 @@ from scipy.sparse import csr_array
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.memory import check_memory
 from interlingua.core.neighbors import csls_blocks
 
 # Smallest increase of the objective that counts, as in the paper.
 _MIN_INCREASE = 1e-6
+# Square arrays of the start that exist at the same time: both profiles, one before it is centered, and its copy.
+_PROFILE_ARRAYS = 4
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,21 @@ class SelfLearning:
     name: ClassVar[str] = "self-learning"
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
-        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
+
+        Raises:
+            InputError: pairs were given, or ``start_rows`` needs more memory than is available.
+        """
         refuse_pairs(problem, self.name)
         rng = np.random.default_rng(seed)
         frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]] for f in frames)
         first = min(len(x), len(y), self.start_rows)
+        check_memory(
+            _PROFILE_ARRAYS * 4.0 * first**2,
+            f"start_rows={self.start_rows}",
+            "Pass a smaller start_rows; 4,000 is the published number.",
+        )
         profiles = [_profiles(z[:first]) for z in (x, y)]
         matrix = _fit(x, y, _induce(profiles[0], profiles[1], 1.0, rng)[0])
         keep, best, since, objectives = self.keep, -np.inf, 0, []

@@ -1,4 +1,4 @@
-"""What an auditor brings: public text, labels, an encoder of their own, and the truth where somebody knows it."""
+"""Inputs of an audit: vectors, public texts, labels, the auditor's encoder, and the truth where it is known."""
 
 from __future__ import annotations
 
@@ -15,26 +15,34 @@ from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
-    from interlingua.leakage.audit import Labels, PublicCorpus, Truth
+    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
 
 Encode = Callable[[list[str]], Any]
-# Names of packages are short: what one in ten of them holds still tells something.
+# Package names are short, so that a word in up to a tenth of them is still informative.
 _DEMO_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """Everything an audit looks at besides the fit, and what its parts are called."""
+class AuditInputs:
+    """Inputs of an audit.
+
+    Attributes:
+        vectors: the audited vectors [n, d].
+        corpus: public texts in the auditor's space.
+        labels: labels to infer.
+        truth: true contents of the audited rows.
+        names: names of the vectors, the corpus and the encoder in reports.
+    """
 
     vectors: FloatArray
     corpus: PublicCorpus
     labels: Labels | None
-    truth: Truth
+    truth: GroundTruth
     names: tuple[str, str, str]
 
 
 def sentence_encoder(name: str) -> Encode:
-    """Return the encoder of a sentence-transformers model, a folder or a name on the Hub; no code of it is run.
+    """Return the encoder of a sentence-transformers model, a folder or a name on the Hub; no code in it is run.
 
     Raises:
         InputError: it cannot be loaded.
@@ -55,7 +63,7 @@ def sentence_encoder(name: str) -> Encode:
 def read_corpus(
     texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None
 ) -> PublicCorpus:
-    """Read the public texts, and their vectors or embed them.
+    """Read the public texts, and read or compute their vectors.
 
     Raises:
         InputError: neither vectors nor an encoder, or not one vector a text.
@@ -63,29 +71,29 @@ def read_corpus(
     from interlingua.io import read_texts
     from interlingua.leakage.audit import PublicCorpus
 
-    said = read_texts(texts, column)
+    public = read_texts(texts, column)
     if vectors is not None:
         rows = _vectors(vectors)
     elif encode is not None:
-        rows = np.asarray(encode(said), np.float32)
+        rows = np.asarray(encode(public), np.float32)
     else:
-        raise InputError("The public text needs vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
-    if len(rows) != len(said):
-        raise InputError(f"{texts} has {len(said)} texts and there are {len(rows)} vectors; one each is needed.")
-    return PublicCorpus(rows, said, None if stand_in is None else _vectors(stand_in))
+        raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
+    if len(rows) != len(public):
+        raise InputError(f"{texts} has {len(public)} texts and there are {len(rows)} vectors; one each is needed.")
+    return PublicCorpus(rows, public, None if stand_in is None else _vectors(stand_in))
 
 
 def read_labels(
-    names: Path | None, vectors: Path | None, encode: Encode | None, corpus: PublicCorpus, carried: Any
+    names: Path | None, vectors: Path | None, encode: Encode | None, corpus: PublicCorpus, of_corpus: Any
 ) -> Labels | None:
-    """Return the labels to look for: named in a file with vectors or an encoder, or carried by the public texts.
+    """Return the labels to infer, from a file of names or from the labels of the public texts.
 
     Args:
         names: label names, one a row.
-        vectors: their vectors in the same order.
-        encode: embeds the names otherwise.
-        corpus: the public text.
-        carried: the labels of every public text, if it has any.
+        vectors: vectors of the names, in the same order.
+        encode: embeds the names if there are no vectors.
+        corpus: the public texts.
+        of_corpus: labels of each public text, if it has any.
 
     Raises:
         InputError: names without vectors and without an encoder, or not one vector a name.
@@ -95,41 +103,43 @@ def read_labels(
     from interlingua.leakage.audit import Labels
 
     if names is None:
-        return None if carried is None else Labels.of_corpus(corpus.vectors, carried)
-    said = tuple(read_texts(names, "label"))
+        return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
+    labels = tuple(read_texts(names, "label"))
     if vectors is None and encode is None:
         raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
     if vectors is None and encode is not None:
-        return Labels(said, embed_labels(encode, said))
+        return Labels(labels, embed_labels(encode, labels))
     rows = _vectors(vectors)  # type: ignore[arg-type]
-    if len(rows) != len(said):
-        raise InputError(f"{names} names {len(said)} labels and there are {len(rows)} vectors; one each is needed.")
-    return Labels(said, rows)
+    if len(rows) != len(labels):
+        raise InputError(f"{names} names {len(labels)} labels and there are {len(rows)} vectors; one each is needed.")
+    return Labels(labels, rows)
 
 
-def read_truth(texts: Path | None, column: str, labels: Path | None, label_column: str, vectors: Path | None) -> Truth:
-    """Read what the audited rows really are.
+def read_truth(
+    texts: Path | None, column: str, labels: Path | None, label_column: str, vectors: Path | None
+) -> GroundTruth:
+    """Read the true contents of the audited rows.
 
     Raises:
         InputError: a file that cannot be used.
     """
     from interlingua.io import read_labels, read_texts
-    from interlingua.leakage.audit import Truth
+    from interlingua.leakage.audit import GroundTruth
 
-    return Truth(
+    return GroundTruth(
         None if texts is None else read_texts(texts, column),
         None if labels is None else read_labels(labels, label_column),
         None if vectors is None else _vectors(vectors),
     )
 
 
-def demo_evidence(folder: Path, card: dict[str, Any]) -> Evidence:
-    """Return the shipped demo as evidence: package names are the texts, archive sections the labels.
+def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:
+    """Return the demo's data: package names are the texts, archive sections the labels.
 
     Raises:
         InputError: the folder has no names of rows.
     """
-    from interlingua.leakage.audit import Labels, PublicCorpus, Truth
+    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
     from interlingua.leakage.inversion.words import Vocabulary
 
     missing = [name for name in ("names.json", "sections.json") if not (folder / name).is_file()]
@@ -138,14 +148,14 @@ def demo_evidence(folder: Path, card: dict[str, Any]) -> Evidence:
     source, target = (_vectors(folder / f"{side}.npy") for side in ("source", "target"))
     names, sections = (json.loads((folder / name).read_text("utf-8")) for name in ("names.json", "sections.json"))
     texts = {side: [name.replace("-", " ") for name in names[side]] for side in ("source", "target")}
-    marks = {side: _named(sections["names"], sections[side]) for side in ("source", "target")}
-    corpus = PublicCorpus(target, texts["target"], vocabulary=Vocabulary.of(texts["target"], most=_DEMO_SHARE))
+    sections_of = {side: _named(sections["names"], sections[side]) for side in ("source", "target")}
+    corpus = PublicCorpus(target, texts["target"], vocabulary=Vocabulary.of(texts["target"], max_share=_DEMO_SHARE))
     encoders = card.get("encoders", {})
-    return Evidence(
+    return AuditInputs(
         vectors=source,
         corpus=corpus,
-        labels=Labels.of_corpus(target, marks["target"]),
-        truth=Truth(texts["source"], marks["source"]),
+        labels=Labels.of_corpus(target, sections_of["target"]),
+        truth=GroundTruth(texts["source"], sections_of["source"]),
         names=(
             "the demo's vectors",
             "names of other Debian packages",
