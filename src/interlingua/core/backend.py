@@ -65,3 +65,30 @@ def largest(x: Array, k: int, *, axis: int) -> Array:
         return np.concatenate(
             list(pool.map(lambda b: np.partition(np.ascontiguousarray(b), -k, axis=1)[:, -k:], blocks))
         )
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use, at least 1.
+
+    The smallest of the machine's cores, the process's affinity, the CPU quota of its container (cgroup), rounded up,
+    and the environment variable ``LOKY_MAX_CPU_COUNT``, as joblib counts them.
+    """
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def limit_torch_threads() -> int:
+    """Lower the threads that torch computes with on the CPU to the available cores, and return their number.
+
+    torch counts the cores of the machine. In a container that may use one of 64, its threads would spend their time
+    waiting for each other. A lower number, set by the user or by ``OMP_NUM_THREADS``, is kept.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    torch = require("torch", "torch")
+    threads = min(torch.get_num_threads(), available_cores())
+    if threads < torch.get_num_threads():
+        torch.set_num_threads(threads)
+    return int(threads)

@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.frames import Frame, affine_map, polar
 from interlingua.aligners.linear.fidelity import faithful, level_offset, reach
 from interlingua.aligners.linear.search import Search
@@ -33,7 +34,9 @@ _SHARE_NARROWER, _SHARE_WIDER = 0.15, 0.35
 _LEANS, _KEPT = (1.0, 0.5, 0.25), 0.9975
 
 
-def consensus(x: Frame, y: Frame, search: Search, rotation: FloatArray, seed: int) -> tuple[AffineMap, AffineMap]:
+def consensus(
+    x: Frame, y: Frame, search: Search, rotation: FloatArray, seed: int, *, on_step: OnStep = ignore_step
+) -> tuple[AffineMap, AffineMap]:
     """Return what refits agree on as maps there and back.
 
     Args:
@@ -42,13 +45,15 @@ def consensus(x: Frame, y: Frame, search: Search, rotation: FloatArray, seed: in
         search: knows the rows of both frames.
         rotation: [d_source, d_target], where every refit starts.
         seed: draws the parts.
+        on_step: called after each refit with its number and their count.
     """
     rng = np.random.default_rng([seed, 2])
     refits = max(_FEWEST, min(_REFITS, _REFITS * _LARGE // int(_PART * search.n)))
     total = np.zeros(rotation.shape, np.float32)
-    for _ in range(refits):
+    for number in range(refits):
         a, b = (z[rng.permutation(len(z))[: int(_PART * len(z))]] for z in (search.x, search.y))
         total += np.asarray(search.polish(a, b, rotation, _NEIGHBORS), np.float32)
+        on_step({"step": "refit", "at": number + 1, "of": refits})
     mean = total / np.float32(refits)
     a, b = (z[rng.permutation(len(z))[:_MAX_ROWS]] for z in (search.x, search.y))
     return _teacher(x, y, mean, a, b), _teacher(y, x, np.ascontiguousarray(mean.T), b, a)

@@ -183,7 +183,7 @@ class Search:
 
     def excess(self, score: float) -> float:
         """Return by how many of their standard deviations a similarity exceeds those of random starts."""
-        return (score - self._null) / self._null_spread
+        return float((score - self._null) / self._null_spread)
 
     def refit(self, maps: FloatArray, rows: tuple[FloatArray, FloatArray], *, reverse: bool = False) -> FloatArray:
         """Shake coarse maps [r, ...] loose and let them settle on some of the rows of both sides only."""
