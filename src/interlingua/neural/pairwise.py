@@ -80,7 +80,7 @@ class PairwiseAlignments:
             for space in (j, k):
                 directions_reached[space] += min(spaces[j].d, spaces[k].d)
             if with_teachers:
-                teachers[j, k], teachers[k, j] = consensus(*problem.frames, fit.search, fit.rotation, seed)
+                teachers[j, k], teachers[k, j] = consensus(problem, fit.rotation, seed=seed, device=aligner.device)
         latent = max(reversed(list(spaces)), key=lambda name: (directions_reached[name], -spaces[name].d))
         to_latent = {name: (maps[name, latent], maps[latent, name]) for name in spaces if name != latent}
         return cls(to_latent, teachers, fits, tuple(trace))
