@@ -59,7 +59,9 @@ def test_a_rotated_source_gives_the_rotated_map(rng: np.random.Generator) -> Non
     content = topics(800, 10, rng)
     x, y = (Frame.of(encode(content, width, rng)).rows for width in (14, 12))
     matrix, turn = polar(x.T @ y), rotation(14, 14, rng)
-    assert x @ turn @ nonorthogonal_map(turn.T @ matrix, x @ turn, y) == pytest.approx(x @ nonorthogonal_map(matrix, x, y), abs=1e-3)
+    assert x @ turn @ nonorthogonal_map(turn.T @ matrix, x @ turn, y) == pytest.approx(
+        x @ nonorthogonal_map(matrix, x, y), abs=1e-3
+    )
 
 
 def test_a_level_offset_keeps_the_mean_along_itself_and_levels_the_rows(rng: np.random.Generator) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interlingua.aligners.frames import polar
 from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.frames import polar
 from interlingua.aligners.linear import full_width
 from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
 from interlingua.core.backend import largest, take, to_device, to_numpy

@@ -34,7 +34,7 @@ def three_threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def planted_problem() -> Problem:
-    return problem(700, (24, 20), 20, seed=3, held_out=10)
+    return problem(180, (14, 12), 12, seed=3, held_out=10)
 
 
 def fit(p: Problem, seed: int = 0) -> Alignment:
@@ -54,7 +54,7 @@ def test_the_map_and_the_verdict_are_the_same_to_the_byte_with_1_2_and_16_thread
     fits = []
     for threads in (1, 2, 16):
         monkeypatch.setattr(backend, "available_cores", lambda threads=threads: threads)
-        with threadpool_limits(threads, user_api="blas"):
+        with threadpool_limits(min(threads, 3), user_api="blas"):
             fits.append(fit(planted_problem))
     assert_identical(fits[0], fits[1])
     assert_identical(fits[0], fits[2])
@@ -74,17 +74,17 @@ def test_refinement_does_not_depend_on_the_number_of_cores(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of several blocks, so that every step sums over a partition."""
-    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in rng.standard_normal((2, 1300, 20), dtype=np.float32))
-    maps = np.stack([rotation(20, 20, rng) for _ in range(3)])
+    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in rng.standard_normal((2, 1100, 12), dtype=np.float32))
+    maps = np.stack([rotation(12, 12, rng) for _ in range(2)])
 
     def refined(cores: int) -> list[bytes]:
         monkeypatch.setattr(backend, "available_cores", lambda: cores)
         steps = [
-            climb(x, y, some, temperatures=[0.05] * 3, batch=1200, rng=np.random.default_rng(0))
+            climb(x, y, some, temperatures=[0.05] * 3, batch=1050, rng=np.random.default_rng(0))
             for some in (maps, maps[:1])
         ]
         polished = polish(x, y, maps[0], neighbors=[20, 10], batch=5000, rng=np.random.default_rng(0))
-        similarity = transport_similarity(x, y, maps, temperature=0.03, rows=1300)
+        similarity = transport_similarity(x, y, maps, temperature=0.03, rows=1100)
         neighbors = mutual_neighbors(x @ maps[0], y, 10).toarray()
         return [z.tobytes() for z in (*steps, polished, similarity, neighbors)]
 

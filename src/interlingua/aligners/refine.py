@@ -20,11 +20,14 @@ from interlingua.core.backend import Array, largest, namespace, parallel_map, sp
 __all__ = ["climb", "csls", "mutual_neighbors", "orthogonal", "polish", "transport_similarity"]
 
 _SINKHORN_STEPS = 3
-# Far below every temperature in use; keeps a row without partners from dividing by zero.
+# Far below every entry in use; prevents a division by zero for a row without partners.
 _TINY = 1e-30
 _CSLS_NEIGHBORS = 10
 # Rows of one part of the work: the results are those of this partition, whatever the number of cores.
 _BLOCK = 512
+# Maps are refined in one part as long as their couplings have no more entries together than this: between small
+# matrices, threads would wait for the interpreter most of the time.
+_COUPLING_ENTRIES = 200_000
 # Similarities of mutual neighbors are kept up to this many (256 MB), and computed twice beyond.
 _KEPT_SIMILARITIES = 64_000_000
 # Coefficients of x, x x' x and (x x')^2 x. Newton-Schulz steps first lift small singular values and leave those at 1
@@ -48,7 +51,7 @@ def orthogonal(matrices: Array) -> Array:
 
     Matrix products only, a hundredth of the time of many small singular value decompositions: the Polar Express
     (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932). Directions with singular values far below
-    1/10,000 of the norm say nothing and stay short.
+    1/10,000 of the norm are not determined and stay short.
     """
     xp = namespace(matrices)
     wide = matrices.shape[-2] <= matrices.shape[-1]
@@ -109,7 +112,9 @@ def climb(
         return refine(maps, _map)
     if len(maps) == 1:
         return refine(maps, parallel_map)
-    return np.concatenate(parallel_map(lambda i: refine(maps[i : i + 1], _map), range(len(maps))))
+    size = max(1, _COUPLING_ENTRIES // batch**2)
+    parts = [maps[start : start + size] for start in range(0, len(maps), size)]
+    return np.concatenate(parallel_map(lambda part: refine(part, _map), parts))
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:
@@ -149,14 +154,15 @@ def polish(
 ) -> Array:
     """Refine one map on all rows, or on large random batches where there are more.
 
-    Each step couples rows that are among the ``k`` nearest of each other by CSLS and extrapolates the polar factor by
-    Nesterov's rule, which takes half the steps.
+    Each step couples rows that are among the ``k`` nearest of each other by CSLS in a matrix P of zeros and ones, takes
+    the polar factor R of ``A^T P B``, and continues from the polar factor of ``2 R - R_previous``: extrapolation as in
+    Nesterov's method halves the number of steps.
 
     Args:
         x: [n_source, d_source], unit rows.
         y: [n_target, d_target], unit rows.
         matrix: [d_source, d_target].
-        neighbors: ``k`` of each step, falling.
+        neighbors: ``k`` of each step, from many to few.
         batch: most rows a side and step.
         rng: draws the batches.
         prior: [d_source, d_target], as in `climb`.
