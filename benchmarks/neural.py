@@ -223,7 +223,7 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
         frames = problem.frames
         rotation = affine_maps(*frames, fit.rotation)
         record |= {"rotation": scores(*rotation, held), "faithful": scores(fit.forward, fit.backward, held)}
-        maps, pair = latent_maps(*rotation), consensus(*frames, fit.search, fit.rotation, run.seed)
+        maps, pair = latent_maps(*rotation), consensus(problem, fit.rotation, seed=run.seed)
         record["teacher"] = scores(*pair, held)
         if settings.consensus:
             teachers = dict(zip((SIDES, SIDES[::-1]), pair, strict=True))

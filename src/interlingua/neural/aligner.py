@@ -260,4 +260,7 @@ def verdict_of(
     linear = starts.fits.get((forward.source, forward.target)) if starts else None
     if linear is None:
         return judge_map((Frame.of(source), target), source, forward, seed=seed)
-    return verify(linear.search, linear.rotation, target.around(forward(source)), linear.confirmed)
+    translated = target.around(forward(source))
+    return verify(
+        linear.null, linear.rotation, translated, target.rows, seed=seed, start_agreement=linear.start_agreement
+    )

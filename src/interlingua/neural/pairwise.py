@@ -81,7 +81,7 @@ class PairwiseAlignments:
                 dimensions[space] += min(spaces[j].d, spaces[k].d)
             if with_teachers:
                 teachers[j, k], teachers[k, j] = consensus(
-                    *problem.frames, fit.search, fit.rotation, seed, on_step=on_step
+                    problem, fit.rotation, seed=seed, device=aligner.device, on_step=on_step
                 )
         latent = max(reversed(list(spaces)), key=lambda name: (dimensions[name], -spaces[name].d))
         to_latent = {name: (maps[name, latent], maps[latent, name]) for name in spaces if name != latent}
