@@ -1,4 +1,4 @@
-"""Adam with gradient scaling, one scale for each optimizer."""
+"""Adam with gradient scaling, one scale for each optimizer; and the moving average of weights."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-__all__ = ["ScaledAdam"]
+__all__ = ["ScaledAdam", "moving_average"]
 
 
 class ScaledAdam:
@@ -66,3 +67,12 @@ class ScaledAdam:
         self._adam.load_state_dict(state["adam"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
+
+
+def moving_average(module: nn.Module, decay: float) -> AveragedModel:
+    """Return the exponential moving average of a module's weights, which starts from the current ones."""
+    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    average = AveragedModel(module, multi_avg_fn=update).requires_grad_(False)
+    # Without this the first update would replace the average by the weights after one step.
+    average.n_averaged.fill_(1)
+    return average

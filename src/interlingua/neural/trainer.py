@@ -13,7 +13,6 @@ from typing import Any
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.arrays import FloatArray
@@ -24,7 +23,7 @@ from interlingua.core.networks import Network
 from interlingua.neural import checkpoints, mirrors, nets, randomness, schedule, steps, warm
 from interlingua.neural.batches import Batches
 from interlingua.neural.monitor import Monitor
-from interlingua.neural.optimizers import ScaledAdam
+from interlingua.neural.optimizers import ScaledAdam, moving_average
 from interlingua.neural.processes import Processes
 from interlingua.neural.settings import Settings
 from interlingua.neural.terms import LossTerm, check_terms
@@ -125,7 +124,7 @@ class Trainer:
             warm.initialize(self.generator, maps)
         for module in (self.generator, self.discriminators):
             module.to(self._device)
-        self._average = _moving_average(self.generator, s.average) if s.average else None
+        self._average = moving_average(self.generator, s.average) if s.average else None
         self._precision = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(s.precision)
         if self._device.type == "cpu":
             self._precision = None
@@ -390,12 +389,3 @@ class Trainer:
         if different:
             shown = ", ".join(f"{name} {theirs.get(name)!r}, now {ours[name]!r}" for name in different[:3])
             raise InputError(f"{self._folder} holds a run with other settings ({shown}); repeat them to resume it.")
-
-
-def _moving_average(module: nets.Generator, decay: float) -> AveragedModel:
-    """Return the exponential moving average of a module's weights, which starts from the current ones."""
-    update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    average = AveragedModel(module, multi_avg_fn=update).requires_grad_(False)
-    # Without this the first update would replace the average by the weights after one step.
-    average.n_averaged.fill_(1)
-    return average
