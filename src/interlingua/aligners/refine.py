@@ -27,7 +27,7 @@ _CSLS_NEIGHBORS = 10
 _BLOCK = 512
 # Maps are refined in one part as long as their couplings have no more entries together than this: between small
 # matrices, threads would wait for the interpreter most of the time.
-_COUPLING_ENTRIES = 200_000
+_COUPLING_ENTRIES = 500_000
 # Similarities of mutual neighbors are kept up to this many (256 MB), and computed twice beyond.
 _KEPT_SIMILARITIES = 64_000_000
 # Coefficients of x, x x' x and (x x')^2 x. Newton-Schulz steps first lift small singular values and leave those at 1
