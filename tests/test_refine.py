@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear import full_width
-from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
+from interlingua.aligners.refine import (
+    csls,
+    mutual_neighbors,
+    orthogonal,
+    polish,
+    transport_similarity,
+    wasserstein_procrustes,
+)
 from interlingua.core.backend import largest, take, to_device, to_numpy
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
@@ -73,7 +80,9 @@ def test_maps_do_not_depend_on_who_climbs_beside_them(
     maps = np.stack([perturbed(truth, rng) for _ in range(3)])
 
     def climbed(some: Array) -> Array:
-        return np.asarray(climb(x, y, some, temperatures=[0.06] * 5, batch=100, rng=np.random.default_rng(1)))
+        return np.asarray(
+            wasserstein_procrustes(x, y, some, temperatures=[0.06] * 5, batch=100, rng=np.random.default_rng(1))
+        )
 
     together, alone = climbed(maps), [climbed(one[None])[0] for one in maps]
     assert together == pytest.approx(np.stack(alone), abs=1e-5)
@@ -84,7 +93,7 @@ def test_a_climb_finds_the_way_back_from_a_perturbed_map(
 ) -> None:
     x, y, truth = sides
     starts = np.stack([perturbed(truth, rng) for _ in range(3)])
-    ends = climb(x, y, starts, temperatures=TEMPERATURES, batch=200, rng=rng)
+    ends = wasserstein_procrustes(x, y, starts, temperatures=TEMPERATURES, batch=200, rng=rng)
     for start, end in zip(starts, ends, strict=True):
         assert nearness(start, truth) < 0.85
         assert nearness(end, truth) > 0.93
@@ -106,7 +115,9 @@ def test_known_pairs_lead_a_climb_that_would_go_astray(
     x, y, truth = sides
     start = rotation(20, 14, rng)[None]
     ends = [
-        climb(x, y, start, temperatures=TEMPERATURES, batch=200, rng=np.random.default_rng(2), prior=prior)[0]
+        wasserstein_procrustes(
+            x, y, start, temperatures=TEMPERATURES, batch=200, rng=np.random.default_rng(2), prior=prior
+        )[0]
         for prior in (None, (truth / 14).astype(np.float32))
     ]
     assert nearness(ends[1], truth) > 0.8
@@ -180,8 +191,8 @@ def test_torch_computes_what_numpy_computes(
     def seeded() -> np.random.Generator:
         return np.random.default_rng(7)
 
-    ours = climb(x, y, first[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
-    theirs = climb(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
+    ours = wasserstein_procrustes(x, y, first[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
+    theirs = wasserstein_procrustes(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
     assert to_numpy(theirs) == pytest.approx(ours, abs=1e-3)
     for k in (5, 20):
         dense = mutual_neighbors(a @ second, b, k).to_dense()
@@ -213,7 +224,9 @@ def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Gener
     content = topics(800, 12, rng)
     x, y = (centered(encode(part, 16, rng, noise=0.2)) for part in (content, content))
     truth = polar(x.T @ y)
-    end = climb(x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng)[0]
+    end = wasserstein_procrustes(
+        x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng
+    )[0]
     rows = x[:400] @ end
     assert float((rows * (x[:400] @ truth)).sum(axis=1).mean()) > 0.9
 

@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import interlingua as il
-from interlingua.aligners.refine import climb, mutual_neighbors, polish, transport_similarity
+from interlingua.aligners.refine import mutual_neighbors, polish, transport_similarity, wasserstein_procrustes
 from interlingua.core import backend
 from interlingua.core.alignment import Alignment
 from interlingua.core.backend import available_cores, describe_machine, limit_torch_threads, parallel_map
@@ -80,7 +80,7 @@ def test_refinement_does_not_depend_on_the_number_of_cores(
     def refined(cores: int) -> list[bytes]:
         monkeypatch.setattr(backend, "available_cores", lambda: cores)
         steps = [
-            climb(x, y, some, temperatures=[0.05] * 3, batch=1050, rng=np.random.default_rng(0))
+            wasserstein_procrustes(x, y, some, temperatures=[0.05] * 3, batch=1050, rng=np.random.default_rng(0))
             for some in (maps, maps[:1])
         ]
         polished = polish(x, y, maps[0], neighbors=[20, 10], batch=5000, rng=np.random.default_rng(0))
@@ -127,7 +127,7 @@ def test_overlapping_refinements_in_threads_leave_blas_its_threads(
 
     def run(steps: int) -> None:
         ready.wait()
-        climb(x, x, maps, temperatures=[0.05] * steps, batch=200, rng=np.random.default_rng(0))
+        wasserstein_procrustes(x, x, maps, temperatures=[0.05] * steps, batch=200, rng=np.random.default_rng(0))
 
     for steps in ((5, 40), (40, 5)):
         with ThreadPoolExecutor(2) as pool:

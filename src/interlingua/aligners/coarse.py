@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interlingua.aligners.frames import polar, principal_axes
-from interlingua.aligners.refine import climb, transport_similarity
+from interlingua.aligners.refine import transport_similarity, wasserstein_procrustes
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
 
@@ -83,7 +83,9 @@ def orthogonal_steps(
     rng: np.random.Generator,
     prior: FloatArray | None = None,
 ) -> FloatArray:
-    """Refine maps [r, w_source, w_target] with one step a temperature; see :func:`interlingua.aligners.refine.climb`.
+    """Refine maps [r, w_source, w_target] with one step a temperature.
+
+    See :func:`interlingua.aligners.refine.wasserstein_procrustes`.
 
     Args:
         spaces: the rows.
@@ -93,7 +95,7 @@ def orthogonal_steps(
         rng: draws the batches.
         prior: [w_source, w_target], cross-covariance of known pairs.
     """
-    moved = climb(
+    moved = wasserstein_procrustes(
         *spaces.rows,
         to_device(np.ascontiguousarray(maps), spaces.device),
         temperatures=temperatures,

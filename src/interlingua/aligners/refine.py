@@ -1,10 +1,10 @@
 """Refinement of a rough map: alternate between coupling rows and solving for the rotation.
 
-`climb` is entropic Wasserstein-Procrustes on small random batches (Grave, Joulin and Berthet, AISTATS 2019, with the
-entropic coupling of Cuturi, NeurIPS 2013): a Sinkhorn coupling of the mapped source rows with target rows, then the
-polar factor of the coupled cross-covariance. Small batches and a soft coupling let a rough map move far, and many maps
-are refined side by side. `polish` ends on all rows with mutual nearest neighbors by hub-corrected similarity (CSLS).
-Neither sees pairs unless some are known, and both take numpy arrays or torch tensors.
+`wasserstein_procrustes` refines on small random batches (Grave, Joulin and Berthet, AISTATS 2019, with the entropic
+coupling of Cuturi, NeurIPS 2013): a Sinkhorn coupling of the mapped source rows with target rows, then the polar factor
+of the coupled cross-covariance. Small batches and a soft coupling let a rough map move far, and many maps are refined
+side by side. `polish` ends on all rows with mutual nearest neighbors by hub-corrected similarity (CSLS). Neither sees
+pairs unless some are known, and both take numpy arrays or torch tensors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.backend import Array, largest, namespace, parallel_map, sparse_ones, take
 
-__all__ = ["climb", "csls", "mutual_neighbors", "orthogonal", "polish", "transport_similarity"]
+__all__ = ["wasserstein_procrustes", "csls", "mutual_neighbors", "orthogonal", "polish", "transport_similarity"]
 
 _SINKHORN_STEPS = 3
 # Far below every entry in use; prevents a division by zero for a row without partners.
@@ -27,7 +27,7 @@ _CSLS_NEIGHBORS = 10
 _BLOCK = 512
 # Maps are refined in one part as long as their couplings have no more entries together than this: between small
 # matrices, threads would wait for the interpreter most of the time.
-_COUPLING_ENTRIES = 200_000
+_COUPLING_ENTRIES = 500_000
 # Similarities of mutual neighbors are kept up to this many (256 MB), and computed twice beyond.
 _KEPT_SIMILARITIES = 64_000_000
 # Coefficients of x, x x' x and (x x')^2 x. Newton-Schulz steps first lift small singular values and leave those at 1
@@ -63,7 +63,7 @@ def orthogonal(matrices: Array) -> Array:
     return x if wide else xp.matrix_transpose(x)
 
 
-def climb(
+def wasserstein_procrustes(
     x: Array,
     y: Array,
     maps: Array,
@@ -73,7 +73,7 @@ def climb(
     rng: np.random.Generator,
     prior: Array | None = None,
 ) -> Array:
-    """Refine many maps on the same random batches.
+    """Refine many maps on the same random batches by entropic Wasserstein-Procrustes.
 
     A step draws rows ``A`` of x and ``B`` of y, couples them by ``P = diag(u) K diag(v)`` with
     ``K = exp((A M B^T - 1) / temperature)`` and uniform marginals (Sinkhorn, three iterations), and takes the polar
@@ -165,7 +165,7 @@ def polish(
         neighbors: ``k`` of each step, from many to few.
         batch: most rows a side and step.
         rng: draws the batches.
-        prior: [d_source, d_target], as in `climb`.
+        prior: [d_source, d_target], as in `wasserstein_procrustes`.
 
     Returns:
         [d_source, d_target], orthonormal rows or columns.

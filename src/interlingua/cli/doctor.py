@@ -19,6 +19,7 @@ from rich.text import Text
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
+from interlingua.core.backend import available_cores
 from interlingua.stores.registry import STORES
 
 _TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
@@ -46,7 +47,7 @@ def doctor(as_json: AsJson = False) -> None:
         "packages": core,
         "extras": extras,
         "blas": _blas(),
-        "cpus": _cpus(),
+        "cpus": available_cores(),
         "memory_gib": _memory(),
         "disk_free_gib": _gib(shutil.disk_usage(Path.cwd()).free),
         "device": _device(),
@@ -112,11 +113,6 @@ def _blas() -> list[dict[str, Any]]:
         {"library": pool["internal_api"], "version": pool["version"], "threads": pool["num_threads"]}
         for pool in threadpool_info()
     ]
-
-
-def _cpus() -> int:
-    # A container may be limited to some of the machine's cores.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> dict[str, float | None]:

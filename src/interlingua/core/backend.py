@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController, threadpool_info
+from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_info
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
@@ -96,8 +96,9 @@ class _SharedBlasLimit:
         """Set the limit if nobody else has."""
         with self._lock:
             if not self._users:
-                # scipy and scikit-learn may bring a BLAS of their own, which only a loaded library can be limited in.
+                # scipy may bring a BLAS of its own, and only a library that is loaded can be limited.
                 import_module("scipy.linalg")
+                _release_control()
                 self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
             self._users += 1
 
@@ -106,8 +107,20 @@ class _SharedBlasLimit:
         with self._lock:
             self._users -= 1
             if not self._users:
+                _release_control()
                 self._limit.restore_original_limits()
+                _release_control()
                 self._limit = None
+
+
+def _release_control() -> None:
+    """Let the current thread set the threads of OpenBLAS.
+
+    threadpoolctl 3.8 ignores every thread but the first that set a limit, also when the limit is to be restored.
+    """
+    release = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
 
 
 # The setting that it counts exists once in a process as well.

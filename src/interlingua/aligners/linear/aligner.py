@@ -67,12 +67,13 @@ class Linear:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if isinstance(self.rounds, bool) or not isinstance(self.rounds, int | np.integer) or self.rounds < 0:
-            raise InputError(f"rounds is {self.rounds!r}; a whole number from 0 on is needed.")
-        if not isinstance(self.fidelity, bool | np.bool_):
-            raise InputError(f"fidelity is {self.fidelity!r}; True or False is needed.")
-        if not isinstance(self.device, str):
-            raise InputError(f"device is {self.device!r}; a name such as 'cpu' or 'cuda' is needed.")
+        rounds, fidelity, device = (getattr(self, name) for name in ("rounds", "fidelity", "device"))
+        if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0:
+            raise InputError(f"rounds is {rounds!r}; a whole number from 0 on is needed.")
+        if not isinstance(fidelity, bool | np.bool_):
+            raise InputError(f"fidelity is {fidelity!r}; True or False is needed.")
+        if not isinstance(device, str):
+            raise InputError(f"device is {device!r}; a name such as 'cpu' or 'cuda' is needed.")
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
@@ -97,19 +98,19 @@ class Linear:
         pairs = centered_pairs(problem)
         order, starts, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        rows = [frame.rows[order.permutation(len(frame.rows))] for frame in (x, y)]
-        spaces = CoarseSpaces.of(*rows, device=self.device)
+        a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in (x, y))
+        spaces = CoarseSpaces.of(a, b, device=self.device)
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed)
-        result = search(SearchContext(*rows, null, starts, pairs), rounds=self.rounds, on_step=log)
+        result = search(SearchContext(a, b, null, starts, pairs), rounds=self.rounds, on_step=log)
         # Stages that correct groups of rows or directions of the coarse map belong between the search and `widen`.
         matrices = [spaces.lift(candidate.matrix) for candidate in result.candidates[:_WIDENED]]
-        rotation = widen(*rows, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
+        rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         forward_offset: dict[str, Any] = {}
         backward_offset: dict[str, Any] = {}
         if self.fidelity:
-            forward, backward, step = nonorthogonal_maps(*rows, rotation, rng=halves, pairs=pairs, device=self.device)
+            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=self.device)
             forward_offset, backward_offset = _placement(x, y), _placement(y, x)
             log(step)
         forward_map = affine_map(x, y, forward, **forward_offset)
