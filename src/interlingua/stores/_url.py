@@ -11,6 +11,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from interlingua.core.errors import InputError
 from interlingua.stores.registry import STORES
 
+# What a connection string of another tool, or a mistyped address, looks like.
+_MALFORMED = re.compile(
+    rf"://|^\s*(?:jdbc|postgres|{'|'.join(STORES)}):|(?:pass\w*|pwd|token|secret|api[_-]?key)\s*=", re.IGNORECASE
+)
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -81,6 +85,11 @@ def parse_url(text: str) -> StoreURL:
     if not text:
         raise InputError("The address of a store is empty; a path or a URL such as lancedb:///path#table is needed.")
     if not _LOOKS_LIKE_URL.match(text):
+        if _MALFORMED.search(text) and not Path(text).exists():
+            raise InputError(
+                "An address is neither a path nor of the form scheme://host/path#collection. It is not repeated, "
+                "because it may hold a secret. Write it as one of: " + ", ".join(f"{name}://" for name in STORES) + "."
+            )
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)

@@ -223,6 +223,11 @@ class _Run:
                     check_matrix(records.vectors, f"{self.source.url}", width=width)
                 except InputError as error:
                     raise InputError(f"{error} The page starts at id {records.ids[0].as_py()!r}.") from error
+                if records.ids.type != self.info.id_type:
+                    raise InputError(
+                        f"{self.source.url}: ids are {self.info.id_type} up to row {rows} and {records.ids.type} "
+                        f"from id {records.ids[0].as_py()!r} on; one type is needed."
+                    )
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
                 self.log.add_page(number, after, len(records), records.digest(), picked)
                 rows, number = rows + len(records), number + 1
