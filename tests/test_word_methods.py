@@ -1,6 +1,8 @@
-"""The methods published for word embeddings: they work where rows have their own translation, as words have."""
+"""Methods published for word embeddings: they work if most rows have their own translation, as words do."""
 
 from __future__ import annotations
+
+import tracemalloc
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from interlingua.aligners.base import ignore_step
 from interlingua.aligners.baselines.adversarial_rotation import AdversarialRotation
 from interlingua.aligners.baselines.gromov import Gromov
 from interlingua.aligners.baselines.self_learning import SelfLearning
+from interlingua.core import neighbors
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
@@ -72,6 +75,52 @@ def test_gromov_sees_through_a_rotation_of_the_same_rows() -> None:
     forward, trace = fit.forward, fit.trace[0]
     assert top1(forward(x), x @ rotation(6, 9)) > 0.9
     assert trace["distance"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("solver", "most"),
+    [
+        (SelfLearning(start_rows=500, rounds=2), 100e6),
+        (AdversarialRotation(epochs=1, epoch_rows=64, critic_width=16, refinements=2), 100e6),
+    ],
+)
+def test_no_matrix_of_all_similarities_is_held(
+    solver: SelfLearning | AdversarialRotation, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="the refinement follows the training, which needs torch")
+    monkeypatch.setattr(neighbors, "TILE_ENTRIES", 2**20)
+    x = skewed(6_000, 4)
+    tracemalloc.start()
+    try:
+        solver.fit(Problem.of(x, x @ rotation(4, 4)), seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # All similarities take 144 MB.
+    assert peak < most
+
+
+@pytest.mark.parametrize("keep", [0.1, 1.0])
+def test_the_size_of_a_block_changes_nothing(keep: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = skewed(150, 6)
+    problem, solver = Problem.of(x, x[::-1] @ rotation(6, 9)), SelfLearning(rounds=4, keep=keep)
+    whole = solver.fit(problem, seed=0)
+    monkeypatch.setattr(neighbors, "TILE_ENTRIES", 1_000)
+    blocks = solver.fit(problem, seed=0)
+    assert isinstance(blocks.forward, AffineMap)
+    assert isinstance(whole.forward, AffineMap)
+    np.testing.assert_allclose(blocks.forward.matrix, whole.forward.matrix, atol=1e-4)
+    np.testing.assert_allclose(blocks.trace[0]["objective"], whole.trace[0]["objective"], atol=1e-5)
+
+
+def test_what_no_memory_would_hold_is_refused_with_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ot")
+    x = skewed(500, 6)
+    monkeypatch.setattr("interlingua.core.memory.available_bytes", lambda: 1_000_000)
+    with pytest.raises(InputError, match=r"start_rows=4000 needs about 0.00 GB of memory and .* Pass a smaller"):
+        SelfLearning().fit(Problem.of(x, x), seed=0)
+    with pytest.raises(InputError, match=r"rows=1000 needs about .* Pass fewer rows"):
+        Gromov().fit(Problem.of(x, x), seed=0)
 
 
 @pytest.mark.parametrize("name", ["self-learning", "adversarial-rotation", "gromov"])

@@ -171,12 +171,13 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
             ks=(plan.k,),
             seed=case.seed,
         )
-        tops = {way: float(measured.top_k[plan.k]) for way, measured in scores.ways.items()}
+        tops = {name: float(measured.top_k[plan.k]) for name, measured in scores.scores().items()}
         found[a, b] = {"top": tops.pop("translated"), **tops}
     return found
 
 
 def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
+    from interlingua.leakage.centering import collection_mean
     from interlingua.leakage.inversion import KeywordDecoder
     from interlingua.leakage.inversion.scores import score_keywords
 
@@ -196,12 +197,13 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
         stand_in = plan.vectors.rows(plan.corpus, others[0])[public] if others else None
         decoder = KeywordDecoder.fit(rows, [texts[i] for i in public], stand_in=stand_in, seed=case.seed)
         ours, ideal = (
-            score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed) for z in (carried, known)
+            score_keywords(decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed)
+            for z in (carried, known)
         )
         found[a, b] = {
-            "leak_rate": float(ours["leak_rate"].value),
-            "control": float(ours["leak_rate"].control or np.nan),
-            "precision": float(ours["precision"].value),
-            "ideal": float(ideal["leak_rate"].value),
+            "leak_rate": ours.leak_rate.value,
+            "control": float(ours.leak_rate.control or np.nan),
+            "precision": ours.precision.value,
+            "ideal": ideal.leak_rate.value,
         }
     return found

@@ -26,10 +26,10 @@ def identify(
     The answer may be unknown. It always is for vectors that were rotated or centered.
     """
     from interlingua import identification
-    from interlingua.stores import open_store
+    from interlingua.stores import open_source
     from interlingua.stores.sampling import sample_rows
 
-    with open_store(source) as store:
+    with open_source(source) as store:
         found = identification.identify(sample_rows(store, rows, seed))
     if as_json:
         console.emit_json(asdict(found))

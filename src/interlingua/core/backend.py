@@ -1,6 +1,7 @@
-"""One code for numpy arrays on the CPU and torch tensors on any device.
+"""Helpers to write one code for NumPy arrays on the CPU and torch tensors on any device.
 
-numpy 2 speaks the array API; torch does through ``array-api-compat``. What the standard lacks stands here.
+NumPy 2 implements the array API standard; ``array-api-compat`` provides it for torch. This module adds what the
+standard lacks.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def to_device(x: np.ndarray[Any, Any], device: str) -> Array:
 
     Raises:
         MissingExtraError: torch is not installed.
-        InputError: torch does not have that device.
+        InputError: torch has no such device.
     """
     if device == "cpu":
         return x

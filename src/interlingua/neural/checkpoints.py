@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from interlingua.core.atomic import atomic_file
+from interlingua.core.atomic import atomic_file, write_text
 from interlingua.core.errors import InputError
 
 _FILE = "checkpoint.pt"
@@ -61,7 +61,7 @@ class Metrics:
         lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
         # A line that a crash cut short is of a step that will be done again.
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["at"] <= upto]
-        self._path.write_text("".join(kept), "utf-8")
+        write_text(self._path, "".join(kept))
 
     def __call__(self, line: dict[str, Any]) -> None:
         """Append a line."""

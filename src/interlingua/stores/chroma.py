@@ -148,6 +148,7 @@ class ChromaStore(Store):
         if self._held is not None:
             self._held = None
             release(self._key, lambda client: client.close())
+        super().close()
 
     @property
     def _client(self) -> Any:

@@ -49,6 +49,11 @@ class EdgeStore(Store):
         # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
         self._shard: _Shard = acquire(self._key, lambda: _Shard(self._edge, self._folder))
 
+    @classmethod
+    def files(cls, url: StoreURL) -> Path:
+        """Return the folder of the shard."""
+        return Path(url.path, *url.names[:1])
+
     def exists(self) -> bool:
         """Return whether the vector is there; nothing is opened."""
         return self._vector in self._vectors()
@@ -189,6 +194,7 @@ class EdgeStore(Store):
     def close(self) -> None:
         """Close the shard, once nobody else in this process uses it."""
         release(self._key, lambda shard: shard.close())
+        super().close()
 
     @property
     def _asked(self) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.aligners.refine import csls, mutual_neighbors
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.neighbors import csls, mutual_nearest
 
 _JUDGED = 2_000
 
@@ -65,7 +65,8 @@ class AdversarialRotation:
         rng = np.random.default_rng(seed)
         for _ in range(self.refinements):
             a, b = (z[rng.permutation(len(z))[:20_000]] for z in (x, y))
-            matrix = polar(a.T @ (mutual_neighbors(a @ matrix, b, 1) @ b))
+            rows, columns = mutual_nearest(a @ matrix, b)
+            matrix = polar(a[rows].T @ b[columns])
         return single_step(self.name, affine_maps(*frames, matrix), {"csls": judged}, on_step)
 
     def _train(self, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:

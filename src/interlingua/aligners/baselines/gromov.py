@@ -11,6 +11,10 @@ import numpy as np
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import require
+from interlingua.core.memory import check_memory
+
+# Square arrays of float64 that exist at the same time: costs, scaled costs, the plan, and what POT works with.
+_SQUARE_ARRAYS = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Gromov:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
-            InputError: pairs were given.
+            InputError: pairs were given, or ``rows`` needs more memory than is available.
             MissingExtraError: POT is not installed.
         """
         refuse_pairs(problem, self.name)
@@ -44,6 +48,9 @@ class Gromov:
         rng = np.random.default_rng(seed)
         frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]].astype(np.float64) for f in frames)
+        check_memory(
+            _SQUARE_ARRAYS * 8.0 * max(len(x), len(y)) ** 2, f"rows={self.rows}", "Pass fewer rows; 1,000 is usual."
+        )
         costs = [1 - z @ z.T for z in (x, y)]
         with warnings.catch_warnings():
             # That so many steps did not converge is in the trace.

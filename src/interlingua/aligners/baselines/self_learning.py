@@ -10,10 +10,13 @@ from scipy.sparse import csr_array
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.aligners.refine import csls
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.memory import check_memory
+from interlingua.core.neighbors import csls_blocks
 
 _RISE = 1e-6
+# Square arrays of the start that exist at the same time: both profiles, one before it is centered, and its copy.
+_PROFILE_ARRAYS = 4
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,27 @@ class SelfLearning:
     name: ClassVar[str] = "self-learning"
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
-        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
+
+        Raises:
+            InputError: pairs were given, or ``start_rows`` needs more memory than is available.
+        """
         refuse_pairs(problem, self.name)
         rng = np.random.default_rng(seed)
         frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]] for f in frames)
         first = min(len(x), len(y), self.start_rows)
+        check_memory(
+            _PROFILE_ARRAYS * 4.0 * first**2,
+            f"start_rows={self.start_rows}",
+            "Pass a smaller start_rows; 4,000 is the published number.",
+        )
         profiles = [_profiles(z[:first]) for z in (x, y)]
-        matrix = _fit(x, y, _both_ways(csls(*profiles)))
+        dictionary, _ = _nearest_both_ways(*profiles, keep=1.0, rng=rng)
+        matrix = _fit(x, y, dictionary)
         keep, best, since, objectives = self.keep, -np.inf, 0, []
         for _ in range(self.rounds):
-            similarity = csls(x @ matrix, y)
-            objective = float(np.mean([similarity.max(axis=axis).mean() for axis in (0, 1)]))
+            dictionary, objective = _nearest_both_ways(x @ matrix, y, keep=keep, rng=rng)
             objectives.append(objective)
             if objective > best + _RISE:
                 best, since = objective, 0
@@ -67,9 +79,7 @@ class SelfLearning:
                 if keep >= 1:
                     break
                 keep, since = min(1.0, self.grow * keep), 0
-            if keep < 1:
-                similarity = np.where(rng.random(similarity.shape, np.float32) < keep, similarity, -np.inf)
-            matrix = _fit(x, y, _both_ways(similarity))
+            matrix = _fit(x, y, dictionary)
         return single_step(self.name, affine_maps(*frames, matrix), {"objective": objectives}, on_step)
 
 
@@ -81,10 +91,37 @@ def _profiles(x: FloatArray) -> FloatArray:
     return unit_rows(profiles - profiles.mean(axis=0))
 
 
-def _both_ways(similarity: FloatArray) -> tuple[IntArray, IntArray]:
-    """Return rows and columns of the dictionary: the nearest of every row, and of every column."""
-    here, there = (np.arange(size) for size in similarity.shape)
-    return np.concatenate([here, similarity.argmax(axis=0)]), np.concatenate([similarity.argmax(axis=1), there])
+def _nearest_both_ways(
+    a: FloatArray, b: FloatArray, *, keep: float, rng: np.random.Generator
+) -> tuple[tuple[IntArray, IntArray], float]:
+    """Return the dictionary and the objective, by CSLS in blocks.
+
+    Args:
+        a: rows [n, d].
+        b: unit rows [m, d].
+        keep: chance that an entry of the similarity matrix counts for the dictionary.
+        rng: draws the entries.
+
+    Returns:
+        Row numbers in a and b: the nearest of every row of a, and of every row of b. The mean similarity of the nearest
+        rows, without dropout.
+    """
+    best_a, best_b = np.empty(len(a)), np.full(len(b), -np.inf)
+    kept_b = np.full(len(b), -np.inf)
+    nearest_a, nearest_b = np.zeros(len(a), np.int64), np.zeros(len(b), np.int64)
+    for block, similarity in csls_blocks(a, b):
+        best_a[block] = similarity.max(axis=1)
+        np.maximum(best_b, similarity.max(axis=0), out=best_b)
+        if keep < 1:
+            similarity[rng.random(similarity.shape, np.float32) >= keep] = -np.inf
+        nearest_a[block] = similarity.argmax(axis=1)
+        top = similarity.argmax(axis=0)
+        values = similarity[top, np.arange(len(b))]
+        better = values > kept_b
+        kept_b[better], nearest_b[better] = values[better], top[better] + block.start
+    rows = np.concatenate([np.arange(len(a)), nearest_b])
+    columns = np.concatenate([nearest_a, np.arange(len(b))])
+    return (rows, columns), float(best_a.mean() + best_b.mean()) / 2
 
 
 def _fit(x: FloatArray, y: FloatArray, dictionary: tuple[IntArray, IntArray]) -> FloatArray:
