@@ -35,6 +35,7 @@ def test_labels_are_inferred_from_documents_and_not_from_controls(topics: tuple[
     assert found.majority.macro_auc.value == pytest.approx(0.5)
     assert found.shuffled.macro_auc.value == pytest.approx(0.5, abs=0.03)
     assert found.shuffled.top1.value < found.majority.top1.value
+    assert found.naive is not None
     assert found.naive.top1.value < found.translated.top1.value
     assert found.of_ideal is not None
     assert found.of_ideal.value == 1

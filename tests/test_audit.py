@@ -13,7 +13,9 @@ from interlingua import align
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
+from interlingua.identification import Candidate
 from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus, audit
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
@@ -49,6 +51,17 @@ class World:
 
     def audit(self, *fits: Alignment, **settings: Any) -> Audit:
         return audit(fits or [self.fit()], self.vectors, self.corpus, **settings)
+
+
+class Offset:
+    """A map whose unit outputs are all moved by one offset [1, d]."""
+
+    def __init__(self, inner: VectorMap, offset: Any) -> None:
+        self.inner, self.offset = inner, offset
+        self.d_in, self.d_out = inner.d_in, inner.d_out
+
+    def __call__(self, x: Any) -> Any:
+        return unit_rows(self.inner(x)) + self.offset
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +109,7 @@ def test_an_offset_common_to_all_translations_changes_no_finding(world: World) -
     # 240 held-out public texts calibrate the decoder, and 1,200 translations are audited, in blocks.
     right = world.fit()
     offset = 0.6 * unit_rows(np.random.default_rng(7).standard_normal((1, D)).astype(np.float32))
-    moved = replace(right, forward=lambda rows: unit_rows(right.forward(rows)) + offset)
+    moved = replace(right, forward=Offset(right.forward, offset))
     truth = GroundTruth(texts=world.texts[:N])
     plain, shifted = (world.audit(fit, truth=truth).words for fit in (right, moved))
     assert plain.measured is not None
@@ -116,7 +129,7 @@ def test_estimates_fall_where_fits_disagree(world: World) -> None:
     assert both.words.leak_rate.value < 0.7 * alone.words.leak_rate.value
 
 
-def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: World) -> None:
+def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: World, tmp_path: Path) -> None:
     result = world.audit()
     assert result.words.leak_rate.plausible is None
     assert "about" in conclusion(result)
@@ -126,6 +139,8 @@ def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: Wo
     carried = conclusion(replace(result, words=replace(result.words, leak_rate=leak_rate)))
     assert "about 50% of the documents (30% to 60%, by the errors of such estimates in 20 cases" in carried
     assert "at least" not in carried
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert f"about {result.leak.value:.0%}</span>" in page
 
 
 def test_with_a_stand_in_estimates_carry_measured_errors(world: World, tmp_path: Path) -> None:
@@ -159,6 +174,7 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     error = CalibrationError.from_records(records, "leak_rate")
     assert error == CalibrationError(-0.1, -0.05, 0.05, 3, 1, 1)
     assert error.plausible(0.97) == Interval(0.97, 0.87, 1.0)
+    assert replace(error, highest=-0.02).plausible(0.5) == Interval(0.5, 0.4, 0.5)
     bins = [
         {"low": 0.4, "claimed": 0.45, "right": 0, "count": 9},
         {"low": 0.5, "claimed": 0.6, "right": 0.5, "count": 1},
@@ -173,7 +189,10 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
     assert found.model is not None
     assert not found.identified
     assert "The model was not identified. No known model has 24 columns" in model_statement(found)
-    known = replace(found, model=replace(found.model, model="MiniLM <x>", reason="It reaches 0.9."))
+    candidates = (Candidate("MiniLM <x>", 0.9, {}), Candidate("BGE", 0.1, {}))
+    model = replace(found.model, model="MiniLM <x>", reason="It reaches 0.9.", candidates=candidates)
+    known = replace(found, model=model)
+    assert "MiniLM <x> (similarity 0.90; runner-up: BGE 0.10; 0 is chance" in model_statement(known)
     assert known.identified
     assert "needs no translation" in model_statement(known)
     page = write_audit(tmp_path / "a.html", known, PROVENANCE).read_text("utf-8")

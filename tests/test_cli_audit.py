@@ -221,6 +221,8 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
         ran = run(*arguments)
         assert ran.code == 2, message
         assert message in ran.json["error"]
+    missing = run("audit", "--demo", "--data", case / "nowhere", "--out", case / "no folder" / "a.html", "--json")
+    assert "nowhere lacks source.npy" in missing.json["error"]
     page.write_text("mine")
     ran = run("audit", vectors, "--corpus", public, "--corpus-vectors", case / "target.npy", *asked)
     assert (ran.code, page.read_text()) == (2, "mine")

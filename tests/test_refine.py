@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear import search
+from interlingua.aligners.linear import full_width
 from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
 from interlingua.core.backend import largest, take, to_device, to_numpy
 from interlingua.core.criteria import agreement
@@ -153,12 +154,12 @@ def test_mutual_neighbors_are_those_of_a_sort(rng: np.random.Generator) -> None:
     of_rows = np.argsort(-similarity, axis=1)[:, :6]
     of_columns = np.argsort(-similarity, axis=0)[:6]
     wanted = [[j in of_rows[i] and i in of_columns[:, j] for j in range(25)] for i in range(30)]
-    assert np.array_equal(mutual_neighbors(x, y, 6), wanted)
+    assert np.array_equal(mutual_neighbors(x, y, 6).toarray(), wanted)
 
 
 def test_a_row_is_its_own_mutual_neighbor(rng: np.random.Generator) -> None:
     y = centered(rng.standard_normal((40, 12)))
-    assert np.array_equal(mutual_neighbors(y, y, 1), np.eye(40))
+    assert np.array_equal(mutual_neighbors(y, y, 1).toarray(), np.eye(40))
 
 
 @pytest.fixture
@@ -183,7 +184,8 @@ def test_torch_computes_what_numpy_computes(
     theirs = climb(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
     assert to_numpy(theirs) == pytest.approx(ours, abs=1e-3)
     for k in (5, 20):
-        assert np.array_equal(mutual_neighbors(x @ start, y, k), to_numpy(mutual_neighbors(a @ second, b, k)))
+        dense = mutual_neighbors(a @ second, b, k).to_dense()
+        assert np.array_equal(mutual_neighbors(x @ start, y, k).toarray(), to_numpy(dense))
     polished = [polish(*z, neighbors=[20, 10], batch=300, rng=seeded()) for z in ((x, y, first), (a, b, second))]
     assert to_numpy(polished[1]) == pytest.approx(polished[0], abs=1e-3)
     scores = [transport_similarity(*z, temperature=0.03, rows=200) for z in ((x, y, ours), (a, b, theirs))]
@@ -203,7 +205,7 @@ def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Ge
     x = rng.standard_normal((3, 2))
     assert to_device(x, "cpu") is x
     pytest.importorskip("torch")
-    with pytest.raises(InputError, match=r"device 'abacus' is not there .*; use device='cpu'"):
+    with pytest.raises(InputError, match=r"device 'abacus' is not available .*; use device='cpu'"):
         to_device(x, "abacus")
 
 
@@ -234,10 +236,11 @@ def test_where_batches_leave_rows_out_the_last_steps_on_all_of_them_bring_the_ma
 
 
 def finished(x: Array, y: Array, start: Array, n: int, monkeypatch: pytest.MonkeyPatch) -> list[Array]:
-    """Return where a search ends whose batches hold a quarter of n rows, without closing steps and with them."""
-    monkeypatch.setattr(search, "_POLISH_ROWS", n // 4)
+    """Return the polished map with batches of a quarter of n rows, without closing steps and with them."""
+    monkeypatch.setattr(full_width, "_POLISH_ROWS", n // 4)
     ends = []
     for closing in ((), (30, 20, 10)):
-        monkeypatch.setattr(search, "_CLOSING_NEIGHBORS", closing)
-        ends.append(search.Search(x, y, np.random.default_rng(0)).finish([start]))
+        monkeypatch.setattr(full_width, "_CLOSING_NEIGHBORS", closing)
+        rng = np.random.default_rng(0)
+        ends.append(full_width.widen(x, y, [start], spaces=CoarseSpaces.of(x, y), rng=rng))
     return ends

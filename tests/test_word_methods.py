@@ -48,7 +48,7 @@ def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
     x = skewed(800, 8)
     turn = np.linalg.qr(np.eye(8) + 0.15 * np.random.default_rng(3).standard_normal((8, 8)))[0]
     turn = (turn * np.sign(np.diag(turn))).astype("f4")
-    solver = AdversarialRotation(epochs=2, epoch_rows=2_000, critic_width=32, lr=0.05)
+    solver = AdversarialRotation(epochs=2, epoch_rows=2_000, discriminator_width=32, lr=0.05)
     fit = solver.fit(Problem.of(x[:400], x[400:] @ turn), seed=0)
     forward, trace = fit.forward, fit.trace[0]
     assert top1(forward(x[400:]), x[400:] @ turn) > 0.9
@@ -58,7 +58,7 @@ def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
 @pytest.mark.parametrize("widths", [(6, 9), (9, 6), (7, 7)])
 def test_the_adversarial_map_stays_near_a_rotation_and_seeds_decide_it(widths: tuple[int, int]) -> None:
     x, y = skewed(200, widths[0]), skewed(200, widths[1], 1)
-    solver = AdversarialRotation(epochs=1, epoch_rows=640, critic_width=16, refinements=0)
+    solver = AdversarialRotation(epochs=1, epoch_rows=640, discriminator_width=16, refinements=0)
     first, again = (solver.fit(Problem.of(x, y), seed=4).forward for _ in range(2))
     assert isinstance(first, AffineMap)
     assert isinstance(again, AffineMap)

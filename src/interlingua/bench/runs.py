@@ -82,7 +82,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
 
     _, first, second = _split(plan, case)
     changes = dict(ABLATIONS[case.column]) if plan.table == "ablations" else {}
-    settings = {**plan.settings, **({"changes": changes} if changes else {})}
+    settings = {**plan.settings, **changes}
     named = "".join(f",{k}={v}" for k, v in sorted({**plan.settings, **changes}.items()))
     name = f"{plan.corpus}.{case.source}.{case.target}.{len(first)}-{len(second)}.{plan.method}{named}.{case.seed}"
     folder = plan.out / "fits" / name

@@ -121,7 +121,10 @@ def audit(
     show_words: Annotated[
         bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and the JSON.")
     ] = False,
-    demo_data: Annotated[bool, typer.Option("--demo", help="Audit the demo's data, whose truth is known.")] = False,
+    demo_data: Annotated[
+        bool,
+        typer.Option("--demo", help="Audit the demo's data, which comes with the repository and whose truth is known."),
+    ] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
     column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")

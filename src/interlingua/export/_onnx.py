@@ -108,11 +108,11 @@ def _affine(g: _Graph, mapping: AffineMap) -> str:
 def _network(g: _Graph, mapping: NetworkMap) -> str:
     net = mapping.network
     entry, leaving = net.names.index(mapping.source), net.names.index(mapping.target)
-    z, width = _adapter(g, net, f"entries.{entry}", g.unit("vectors"), mapping.d_in)
+    z, width = _adapter(g, net, f"input_adapters.{entry}", g.unit("vectors"), mapping.d_in)
     branch, width = _mlp(g, net, "backbone", z, width, net.depths[1])
     if net.gated:
         branch = g.op("Add", z, g.op("Mul", branch, g.weight(net.tensors["backbone_gate"])))
-    out = g.unit(_adapter(g, net, f"exits.{leaving}", branch, width)[0])
+    out = g.unit(_adapter(g, net, f"output_adapters.{leaving}", branch, width)[0])
     return g.op("Mul", out, g.weight(net.norms[leaving])) if net.norms else out
 
 

@@ -53,13 +53,13 @@ class CalibrationError:
                 errors.append(values[1] - values[0])
                 corpora.add(record["corpus"])
                 pairs.add((record["victim"], record["known"]))
-        parts = (float(np.min(errors)), float(np.median(errors)), float(np.max(errors)))
-        return cls(*(round(part, 3) for part in parts), len(errors), len(corpora), len(pairs))
+        lowest, median, highest = (round(float(np.quantile(errors, q)), 3) for q in (0, 0.5, 1))
+        return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
 
     def plausible(self, estimate: float) -> Interval:
-        """Return the estimate with the range that the measured errors allow, within [0, 1]."""
-        low, high = (min(1.0, max(0.0, estimate + error)) for error in (self.lowest, self.highest))
-        return Interval(estimate, low, high)
+        """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""
+        low, high = estimate + min(0.0, self.lowest), estimate + max(0.0, self.highest)
+        return Interval(estimate, max(0.0, low), min(1.0, high))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -75,7 +75,8 @@ def _estimated_and_measured(record: dict[str, Any], figure: str) -> tuple[float,
         return None
     bins = [part for part in record["reliability"] if part["low"] >= LEVEL]
     count = sum(part["count"] for part in bins)
-    return tuple(sum(part[name] * part["count"] for part in bins) / count for name in ("claimed", "right"))  # type: ignore[return-value]
+    claimed, right = (sum(part[name] * part["count"] for part in bins) / count for name in ("claimed", "right"))
+    return claimed, right
 
 
 # Errors with a stand-in in these records; a test computes them again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,13 @@ def model_statement(audit: Audit) -> str:
             f"The model was not identified. {audit.model.reason} The figures below need no knowledge of the model. An "
             "attacker who learns the model from another source can recover more."
         )
+    scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
+    score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"
+    compared = f" (similarity {'; runner-up: '.join([score, *scores])}; 0 is chance, 1 is the same model)"
     return (
-        f"The vectors were probably made by {audit.model.model}. {audit.model.reason} An attacker who has this model "
-        "needs no translation: texts can be embedded with it and compared with the vectors directly. The figures below "
-        "are for an attacker who does not have the model; with it, more can be recovered."
+        f"The vectors were probably made by {audit.model.model}{compared}. An attacker who has this model needs no "
+        "translation: texts can be embedded with it and compared with the vectors directly. The figures below are for "
+        "an attacker who does not have the model; with it, more can be recovered."
     )
 
 
@@ -180,9 +183,16 @@ def write_audit_json(path: str | Path, result: Mapping[str, Any]) -> Path:
 
 
 def _printable(provenance: Provenance) -> Provenance:
-    texts = {name: _clean(value) for name, value in asdict(provenance).items() if isinstance(value, str)}
-    texts["command"] = _clean(provenance.command, 4_000)
-    return replace(provenance, **texts, inputs={_clean(name): digest for name, digest in provenance.inputs.items()})
+    return Provenance(
+        _clean(provenance.authorized_by),
+        _clean(provenance.date),
+        _clean(provenance.vectors),
+        _clean(provenance.corpus),
+        _clean(provenance.encoder),
+        command=_clean(provenance.command, 4_000),
+        inputs={_clean(name): digest for name, digest in provenance.inputs.items()},
+        seeds=provenance.seeds,
+    )
 
 
 def _severity(audit: Audit) -> str:
@@ -218,15 +228,16 @@ def _figure_rows(audit: Audit) -> list[_FigureRow]:
         name: str, meaning: str, estimate: Estimate | None, figure: Interval | None, control: Interval | None
     ) -> _FigureRow:
         # Estimates assume that a fit worked.
-        known = estimate if audit.worked else None
-        return _FigureRow(name, meaning, known and known.interval, known and known.plausible, figure, control)
+        if estimate is None or not audit.worked:
+            return _FigureRow(name, meaning, None, None, figure, control)
+        return _FigureRow(name, meaning, estimate.interval, estimate.plausible, figure, control)
 
     rows = [
         row(
             "Documents with a word named",
             "share with at least one correct word at p ≥ 0.5",
             words.leak_rate,
-            measured and measured.leak_rate.interval,
+            measured.leak_rate.interval if measured else None,
             measured.leak_rate.control if measured else words.leak_rate.control,
         ),
         row(
@@ -234,7 +245,7 @@ def _figure_rows(audit: Audit) -> list[_FigureRow]:
             "share of the asserted words that are right; the control is "
             + ("another document" if measured else "a random public text"),
             words.precision,
-            measured and measured.precision.interval,
+            measured.precision.interval if measured else None,
             measured.precision.control if measured else words.precision.control,
         ),
     ]

@@ -184,8 +184,12 @@ def score_keywords(
         return resamples.mean([size(own) / size(truth[r]) if truth[r] else np.nan for own, r in found])
 
     def figure(measure: Callable[..., Interval], words: Any, floor: Any, meaning: str, *parameters: Any) -> Figure:
-        values = (measure(own, rows, *parameters) for own, rows in ((words, same), (words, other), (floor, same)))
-        return Figure(*values, meaning)
+        return Figure(
+            measure(words, same, *parameters),
+            measure(words, other, *parameters),
+            measure(floor, same, *parameters),
+            meaning,
+        )
 
     return WordFigures(
         leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word at p >= {level}", 1),
