@@ -120,11 +120,11 @@ def test_a_failed_fit_writes_its_report_and_no_translator(run: Run, folder: Path
 
 def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -> None:
     card = json.loads((saved / "card.json").read_text())
-    measured = {"null": 0.1, "threshold": 0.5, "passed": True, "value": 0.9}
+    measured = {"null": 0.1, "threshold": 0.5, "passed": True, "value": 0.9, "direction": "at_least"}
     card["verdict"]["reasons"] = ["Agreement is high. Refits agree."]
     card["verdict"]["evidence"] = [
         {"name": "refit_agreement", "meaning": "Refits agree.", **measured},
-        {"name": "hubness", "meaning": "Hubs are few.", **measured, "value": 0.4},
+        {"name": "hubness", "meaning": "Hubs are few.", **measured, "value": 0.4, "direction": "at_most"},
     ]
     (saved / "card.json").write_text(json.dumps(card))
     shown = run("inspect", saved).out

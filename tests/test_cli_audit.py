@@ -235,7 +235,7 @@ def test_the_estimate_is_called_approximate(run: Run, case: Path) -> None:
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_missing_demo_data_is_reported_before_a_missing_extra(
+def test_the_demo_without_its_data_says_so_before_it_asks_for_an_extra(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)

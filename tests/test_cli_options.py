@@ -67,11 +67,12 @@ REFUSED = [
     ("--dry-run", f"{MIGRATE} --rollback --dry-run", "--dry-run and --rollback exclude each other"),
     ("--resume", f"{MIGRATE} --dry-run --resume", "--resume has no effect with --dry-run"),
     ("--report", f"{MIGRATE} --dry-run --report r.html", "--report has no effect with --dry-run"),
-    ("--log", f"{MIGRATE} --dry-run --log l.jsonl", "--log has no effect with --dry-run"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
     ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
     ("--inverse", "export translator --to hub --out me/t --inverse", "holds both directions"),
+    ("--fits", f"{AUDIT} --translator translator --fits 2", "--fits has no effect with --translator"),
+    ("--keep", f"{AUDIT} --translator translator --keep folder", "--translator uses fits that exist and --keep"),
     ("--data", f"{AUDIT} --data folder", "--data has no effect without --demo"),
     ("--encoder", f"{AUDIT} --encoder e", "--encoder has no effect: the vectors of all texts and labels are given"),
     ("--text-column", f"{AUDIT} --text-column words", "--text-column has no effect: a .txt file has no columns"),
@@ -79,7 +80,7 @@ REFUSED = [
     ("--truth-labels", f"{AUDIT} --truth-labels words.txt", "--truth-labels has no effect without --labels"),
     ("--label-column", f"{AUDIT} --labels words.txt --label-column c", "--label-column and --labels exclude"),
     *(
-        (option, f"audit --demo {option} x", f"{option} has no effect with --demo: --demo brings its own")
+        (option, f"audit --demo {option} x", f"{option} has no effect with --demo: --demo has its own")
         for option in (
             "--corpus",
             "--corpus-vectors",
@@ -109,12 +110,13 @@ ALWAYS = {
     "fit": "--out --report --force --allow-failed --seed --log --json --method",
     "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
     "evaluate": "--pool --seed --column --key --scale --report --json",
-    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --page-rows --seed --json",
+    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --page-rows --seed --log "
+    "--json",
     "search": "--query --space -k --calibrate --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
-    "audit": "--authorized-by --out --defenses --fits --documents --fail-above --show-words --demo --force --seed "
-    "--log --json",
+    "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "
+    "--log --json --translator",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
     "serve": "--port --max-mb --browser",
     "inspect": "--json",

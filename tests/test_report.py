@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,11 @@ from interlingua.evaluation.metrics import match_ranks
 from interlingua.report import _figures, _rows, write_report
 from interlingua.report._evidence import bar_length
 from reported import N, Page, planted_spaces
+
+
+def direction_of(value: float, threshold: float, passed: bool) -> Literal["at_least", "at_most"]:
+    return "at_least" if passed == (value >= threshold) else "at_most"
+
 
 HOSTILE = "<script>alert('x')</script>\"&"
 
@@ -276,7 +281,9 @@ def test_neighbors_leave_the_text_out_before_and_find_it_after(drawn: _rows.Pict
 def test_the_bar_runs_from_null_to_threshold_whichever_is_greater(
     value: float, null: float, threshold: float, passed: bool, share: float
 ) -> None:
-    length = bar_length(asdict(Evidence("x", value, null, threshold, passed, "")))
+    length = bar_length(
+        asdict(Evidence("x", value, null, threshold, passed, "", direction=direction_of(value, threshold, passed)))
+    )
     assert length == pytest.approx(share)
     assert passed == (length >= 1)
 
@@ -288,7 +295,8 @@ def test_the_bar_runs_from_null_to_threshold_whichever_is_greater(
 def test_the_sign_before_a_limit_says_which_side_passes(
     tmp_path: Path, alignment: Alignment, value: float, threshold: float, passed: bool, sign: str
 ) -> None:
-    evidence = Evidence("hubness", value, 1.0, threshold, passed, "Hubs.")
+    direction = direction_of(value, threshold, passed)
+    evidence = Evidence("hubness", value, 1.0, threshold, passed, "Hubs.", direction=direction)
     assert comparison(asdict(evidence)) == sign
     made = replace(alignment, verdict=Verdict(Status.ALIGNED, 0.5, (), (evidence,)))
     page = Page(write_report(tmp_path / "report.html", made))

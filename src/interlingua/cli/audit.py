@@ -17,14 +17,14 @@ from rich.table import Table
 
 from interlingua.cli import audit_fits, audit_inputs, console, demo, reports
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import FORMATS, AsJson, Log, Seed
+from interlingua.cli.options import FORMATS, AsJson, Log, Seed, refuse_without_effect
 from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
     from interlingua.leakage.findings import Audit
 
 _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
-_KNOWN = "True contents of the rows, where known"
+_CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 
 
 class DefenseSuite(StrEnum):
@@ -49,45 +49,62 @@ def audit(
         ),
     ] = Path("audit.html"),
     corpus: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.")
+        Path | None,
+        typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.", rich_help_panel=_CORPUS),
     ] = None,
     corpus_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --corpus under your encoder, in the same order.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Vectors of --corpus under your encoder, in the same order.", rich_help_panel=_CORPUS
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="Your encoder: a sentence-transformers model that embeds --corpus and --labels (extra: encoder).",
+            rich_help_panel=_CORPUS,
         ),
     ] = None,
     stand_in: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Vectors of --corpus under any other encoder, for the calibration of the estimates."
+            metavar="FILE",
+            help="Vectors of --corpus under any other encoder, for the calibration of the estimates.",
+            rich_help_panel=_CORPUS,
         ),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Labels to infer: {_TEXTS}.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"Labels to infer: {_TEXTS}.", rich_help_panel=_LABELS)
+    ] = None,
     label_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --labels under your encoder, in the same order.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Vectors of --labels under your encoder, in the same order.", rich_help_panel=_LABELS
+        ),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A column of --corpus that holds the labels instead.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A column of --corpus that holds the labels instead.", rich_help_panel=_LABELS
+        ),
     ] = None,
-    text_column: Annotated[str, typer.Option(metavar="NAME", help="The column or field that holds texts.")] = "text",
+    text_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The column or field that holds texts.", rich_help_panel=_CORPUS)
+    ] = "text",
     truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_KNOWN)
+        Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_TRUTH)
     ] = None,
     truth_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_KNOWN)
+        Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_TRUTH)
     ] = None,
     truth_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_KNOWN)
+        Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_TRUTH)
     ] = None,
     defenses: Annotated[
         DefenseSuite, typer.Option(help="Defenses to evaluate; full needs a dozen more fits.")
     ] = DefenseSuite.NONE,
-    fits: Annotated[int, typer.Option(min=1, help="Number of fits, from different seeds.")] = 2,
+    fits: Annotated[int, typer.Option(metavar="N", min=1, help="Number of fits, from different seeds.")] = 2,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep fits and decoder in this folder, and reuse those of the same inputs."),
@@ -96,7 +113,7 @@ def audit(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Use this translator, from interlingua fit, and fit nothing. Repeatable."),
     ] = None,
-    documents: Annotated[int, typer.Option(min=50, help="Largest number of documents to attack.")] = 2_000,
+    documents: Annotated[int, typer.Option(metavar="N", min=50, help="Largest number of documents to attack.")] = 2_000,
     fail_above: Annotated[
         float | None,
         typer.Option(metavar="LEAK", min=0, max=1, help="Exit with code 1 if the headline figure is above this."),
@@ -130,9 +147,31 @@ def audit(
         raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
+    if translator and str(context.get_parameter_source("fits")).endswith("COMMANDLINE"):
+        raise InputError("--fits has no effect with --translator, which fits nothing; leave it out.")
+    audit_inputs.refuse_unused(
+        demo=demo_data,
+        options={
+            "VECTORS": vectors,
+            "--corpus": corpus,
+            "--column": column,
+            "--corpus-vectors": corpus_vectors,
+            "--encoder": encoder,
+            "--stand-in": stand_in,
+            "--labels": labels,
+            "--label-vectors": label_vectors,
+            "--label-column": label_column,
+            "--text-column": None if text_column == "text" else text_column,
+            "--truth": truth,
+            "--truth-labels": truth_labels,
+            "--truth-vectors": truth_vectors,
+        },
+    )
     if demo_data:
         # Missing data are reported before any extra is needed.
         demo.find_data(data)
+    else:
+        refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
     reports.check_report(out, force=force)
     beside = out.with_suffix(".json")
     if beside.exists() and not force:

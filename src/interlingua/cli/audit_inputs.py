@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.cli.options import refuse_without_effect
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
@@ -39,6 +40,36 @@ class AuditInputs:
     labels: Labels | None
     truth: GroundTruth
     names: tuple[str, str, str]
+
+
+def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
+    """Refuse options that others make ignored.
+
+    Args:
+        demo: whether the demo's data are audited, which have vectors, texts and labels of their own.
+        options: values of the options that name inputs; None for those that were not given.
+
+    Raises:
+        InputError: an option would have no effect.
+    """
+    if demo:
+        refuse_without_effect(options, "has no effect with --demo: --demo has its own vectors, texts and labels.")
+        return
+
+    def refuse(name: str, reason: str) -> None:
+        refuse_without_effect({name: options[name]}, reason)
+
+    if options["--labels"] is None:
+        refuse("--label-vectors", "has no effect without --labels.")
+        if options["--label-column"] is None:
+            refuse("--truth-labels", "has no effect without --labels or --label-column.")
+    else:
+        refuse("--label-column", "and --labels exclude each other: both name the labels.")
+    if options["--corpus-vectors"] and (options["--labels"] is None or options["--label-vectors"]):
+        refuse("--encoder", "has no effect: the vectors of all texts and labels are given.")
+    texts = [Path(str(options[name])) for name in ("--corpus", "--truth") if options[name] is not None]
+    if texts and all(path.suffix == ".txt" for path in texts):
+        refuse("--text-column", "has no effect: a .txt file has no columns.")
 
 
 def sentence_encoder(name: str) -> Encode:

@@ -47,7 +47,9 @@ def migrate(
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing, no log either.")
+    ] = False,
     undo: Annotated[
         bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
     ] = False,
@@ -94,21 +96,21 @@ def migrate(
 
     options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
     path = journal or _journal_of(directory, source, target)
-    reports.check_optional_report(report, force=force)
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
+    reports.check_optional_report(report, force=force)
     if fit is None:
         refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
         refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
     if dry_run:
-        unused = {"--resume": resume, "--report": report, "--log": log}
+        unused = {"--resume": resume, "--report": report}
         refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
-    with open_source(source) as old, open_store(target) as new, open_log(log) as record:
+    with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
         if not (resume or dry_run):
             migration.check_journal(path, old, new)
         if fit is not None and not resume:

@@ -38,5 +38,4 @@ def comparison(evidence: Mapping[str, Any]) -> str:
     Args:
         evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
     """
-    reached = evidence["value"] >= evidence["threshold"]
-    return _SIGNS["at_least" if evidence["passed"] == reached else "at_most"]
+    return _SIGNS[evidence["direction"]]
