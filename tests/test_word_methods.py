@@ -81,7 +81,7 @@ def test_gromov_sees_through_a_rotation_of_the_same_rows() -> None:
     ("solver", "most"),
     [
         (SelfLearning(start_rows=500, rounds=2), 100e6),
-        (AdversarialRotation(epochs=1, epoch_rows=64, critic_width=16, refinements=2), 100e6),
+        (AdversarialRotation(epochs=1, epoch_rows=64, discriminator_width=16, refinements=2), 100e6),
     ],
 )
 def test_no_matrix_of_all_similarities_is_held(

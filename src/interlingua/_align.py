@@ -15,6 +15,7 @@ import numpy.typing as npt
 from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, settings_of
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, shortage
 from interlingua.core.alignment import Alignment
+from interlingua.core.backend import describe_machine
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import SpaceProfile, as_space
 
@@ -185,6 +186,7 @@ def _assemble(
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
+        machine=describe_machine(),
         seconds=time.perf_counter() - started,
     )
 

@@ -15,6 +15,8 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
+__all__ = ["Procrustes", "Ridge"]
+
 
 @dataclass(frozen=True)
 class Procrustes:

@@ -18,6 +18,8 @@ from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
 
+__all__ = ["Dataset", "Maker"]
+
 Encode = Callable[[list[str]], Any]
 
 # The paper's Table 1.

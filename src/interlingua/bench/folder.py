@@ -13,6 +13,8 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.io import open_vectors, read_labels, read_texts
 
+__all__ = ["Vectors", "label_names", "plain"]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from interlingua.bench.paper import PAPER, cell, span
 from interlingua.bench.plan import TABLES, Table
 
+__all__ = ["header", "lines", "notes", "page"]
+
 _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": lambda values: float(np.median(values)),
     "mean": lambda values: float(np.mean(values)),

@@ -11,6 +11,8 @@ from typing import Any
 from interlingua.bench.folder import Vectors, plain
 from interlingua.core.errors import InputError
 
+__all__ = ["Case", "Plan", "Table"]
+
 CLIP = "clip"
 # The ablations of Table 6 as settings of `interlingua.neural`.
 ABLATIONS: Mapping[str, Mapping[str, float]] = {

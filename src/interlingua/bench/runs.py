@@ -15,6 +15,8 @@ from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
 
+__all__ = ["run"]
+
 Record = dict[str, Any]
 _CHUNKS = 8
 

@@ -23,6 +23,8 @@ from interlingua.core.errors import InputError, OutputExistsError
 if TYPE_CHECKING:
     from interlingua.leakage.findings import Audit
 
+__all__ = ["DefenseSuite", "audit"]
+
 _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 

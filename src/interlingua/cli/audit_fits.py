@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from interlingua.leakage.audit import PublicCorpus
     from interlingua.leakage.inversion import KeywordDecoder
 
+__all__ = ["alignment_of", "make_decoder", "make_fits", "read_fits"]
+
 _INPUTS = "inputs.json"
 
 

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
     from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
 
+__all__ = [
+    "AuditInputs",
+    "demo_inputs",
+    "read_corpus",
+    "read_labels",
+    "read_truth",
+    "refuse_unused",
+    "sentence_encoder",
+]
+
 Encode = Callable[[list[str]], Any]
 # Package names are short, so that a word in up to a tenth of them is still informative.
 _DEMO_SHARE = 0.1

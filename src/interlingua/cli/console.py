@@ -28,6 +28,19 @@ from rich.text import Text
 from interlingua.core.errors import SpaceMismatchWarning
 from interlingua.core.wording import describe_step
 
+__all__ = [
+    "Stopwatch",
+    "WarningPrinter",
+    "emit_json",
+    "fit_progress",
+    "note",
+    "row_progress",
+    "stderr",
+    "stdout",
+    "visible",
+    "working",
+]
+
 # Seconds between two lines of progress where no terminal is watching.
 LINE_SECONDS = 10.0
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
 
+__all__ = ["demo", "find_data", "read_json"]
+
 _FILES = ("source.npy", "target.npy", "eval-source.npy", "eval-target.npy")
 
 

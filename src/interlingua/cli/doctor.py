@@ -22,6 +22,8 @@ from interlingua.cli.options import AsJson
 from interlingua.core.backend import available_cores
 from interlingua.stores.registry import STORES
 
+__all__ = ["doctor"]
+
 _TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
 _EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
 

@@ -10,6 +10,8 @@ import typer
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed, TranslatorFolder
 
+__all__ = ["evaluate"]
+
 
 def evaluate(
     directory: TranslatorFolder,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
+__all__ = ["fit"]
+
 _BASELINES = [name for name in METHODS if name not in ("auto", "ridge", "linear", "adversarial")]
 _INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversarial"
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+__all__ = ["Command"]
+
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "fit": (

@@ -13,6 +13,8 @@ from interlingua.cli import console
 from interlingua.cli.options import AsJson, Seed
 from interlingua.stores.registry import address_forms
 
+__all__ = ["identify"]
+
 
 def identify(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],

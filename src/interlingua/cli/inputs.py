@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
 
+__all__ = ["check_widths", "open_sides", "read_pairs", "read_space"]
+
 SIDES = ("source", "target")
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
 
+__all__ = ["Metric", "migrate"]
+
 # Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
 _FIT_ROWS = 20_000

@@ -15,6 +15,8 @@ from interlingua.cli import console
 from interlingua.cli.options import FORMATS, AsJson, Seed, TranslatorFolder
 from interlingua.stores.registry import address_forms
 
+__all__ = ["Space", "search"]
+
 
 class Space(StrEnum):
     """The two spaces of a translator."""

@@ -11,6 +11,8 @@ from typing import Any, get_args, get_origin
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, MissingExtraError
 
+__all__ = ["Device", "check_method", "complete_method", "method_settings", "resolve_device"]
+
 # Types that a text can express, by the annotation of a setting.
 _TYPES: Mapping[str, Any] = MappingProxyType(
     {kind.__name__: kind for kind in (int, float, bool, str)}

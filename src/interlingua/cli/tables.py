@@ -13,6 +13,8 @@ from rich.text import Text
 from interlingua.cli.console import STATUS_STYLES
 from interlingua.core.wording import comparison
 
+__all__ = ["print_verdict", "scores"]
+
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 

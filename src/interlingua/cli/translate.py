@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile, VectorWriter
 
+__all__ = ["Dtype", "Engine", "translate"]
+
 
 class Dtype(StrEnum):
     """Number types of the output."""

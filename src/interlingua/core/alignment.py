@@ -108,6 +108,7 @@ class Alignment:
         profiles: how rows of source and target look, to notice foreign vectors later.
         trace: what the fit did, step by step; numbers only.
         versions: versions of the packages that computed it.
+        machine: cores, threads and BLAS libraries that computed it.
         seconds: wall time of the fit.
     """
 
@@ -122,6 +123,7 @@ class Alignment:
     profiles: tuple[SpaceProfile, SpaceProfile]
     trace: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __repr__(self) -> str:
@@ -167,6 +169,7 @@ class Alignment:
             "seed": self.seed,
             "settings": dict(self.settings),
             "versions": dict(self.versions),
+            "machine": dict(self.machine),
             "seconds": round(self.seconds, 3),
         }
 

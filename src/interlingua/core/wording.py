@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = ["comparison", "describe_step"]
+
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 _STEPS = {

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import row_blocks
 
-__all__ = ["Resamples", "interval"]
+__all__ = ["Interval", "Resamples", "interval"]
 
 DRAWS = 400
 # Entries of one block of resample counts (64 MiB of float32).

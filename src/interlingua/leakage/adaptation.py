@@ -14,6 +14,8 @@ from interlingua.aligners.refine import mutual_neighbors
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = ["adapt"]
+
 _NEIGHBORS = 10
 # Ridge penalty relative to the mean variance of the documents; large, because neighbors are noisy targets.
 _RIDGE = 0.3

@@ -15,6 +15,8 @@ from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.leakage.centering import collection_mean, subtract_mean
 
+__all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]
+
 TEMPLATES = ("{label}", "This text is about {label}.")
 _SHUFFLES = 10
 

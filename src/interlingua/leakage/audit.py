@@ -39,6 +39,8 @@ from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
 from interlingua.leakage.inversion.words import Vocabulary
 
+__all__ = ["GroundTruth", "Labels", "PublicCorpus", "audit"]
+
 DOCUMENTS = 2_000
 _BLOCK = 512
 _EXAMPLES = 8

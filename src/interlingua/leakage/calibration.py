@@ -17,6 +17,8 @@ import numpy as np
 from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage.inversion.scores import LEVEL
 
+__all__ = ["CalibrationError"]
+
 
 @dataclass(frozen=True)
 class CalibrationError:

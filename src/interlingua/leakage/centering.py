@@ -13,6 +13,8 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = ["collection_mean", "subtract_mean"]
+
 
 def collection_mean(vectors: npt.ArrayLike) -> FloatArray:
     """Return the mean of the unit rows of a collection [n, d] as a vector [d].

@@ -24,6 +24,8 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.defenses import Defense, NoDefense
 from interlingua.leakage.inversion.scores import reidentification
 
+__all__ = ["DefenseScore", "Readout", "evaluate_defense", "neighbor_overlap"]
+
 # Largest number of rows for re-identification, and of rows whose neighbors are compared.
 POOL = 2_048
 QUERIES = 1_000

@@ -11,6 +11,19 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = [
+    "Chain",
+    "Defense",
+    "DistancePreserving",
+    "NoDefense",
+    "Noise",
+    "Quantization",
+    "Rotation",
+    "SignedPermutation",
+    "Truncation",
+    "suite",
+]
+
 
 class Defense(Protocol):
     """A transformation of stored vectors that is meant to protect their texts."""

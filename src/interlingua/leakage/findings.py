@@ -14,6 +14,8 @@ from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.inversion.scores import Reidentification, WordFigures
 
+__all__ = ["Audit", "DocumentFindings", "Estimate", "LabelFindings", "Leak", "RetrievalFindings", "WordFindings"]
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from interlingua.neural.terms import LossTerm
     from interlingua.neural.trainer import SelectionScore, Trained
 
+__all__ = ["Adversarial", "verdict_of"]
+
 # Names of the two spaces of a problem inside the network.
 SIDES = ("source", "target")
 

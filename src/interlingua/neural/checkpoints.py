@@ -12,6 +12,8 @@ import torch
 from interlingua.core.atomic import atomic_file, write_text
 from interlingua.core.errors import InputError
 
+__all__ = ["Metrics", "exists", "read", "write"]
+
 _FILE = "checkpoint.pt"
 _METRICS = "metrics.jsonl"
 

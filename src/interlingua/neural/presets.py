@@ -8,6 +8,8 @@ from types import MappingProxyType
 from interlingua.core.errors import InputError
 from interlingua.neural.settings import Settings
 
+__all__ = ["preset"]
+
 PAPER = Settings()
 SMALL = Settings(
     width=256,

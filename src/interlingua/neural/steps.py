@@ -14,7 +14,7 @@ from interlingua.neural.nets import Discriminator, Generator
 from interlingua.neural.settings import Settings
 from interlingua.neural.terms import TERMS, AdversarialPair, LossTerm, StepOutputs, discriminate
 
-__all__ = ["Discriminators", "discriminator_terms", "forward", "generator_terms", "weighted_sum"]
+__all__ = ["Discriminators", "discriminator_terms", "forward", "generator_terms", "round_trips", "weighted_sum"]
 
 Rows = Sequence[Tensor]
 

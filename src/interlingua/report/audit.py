@@ -16,6 +16,8 @@ from interlingua.evaluation import Interval
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.report import _count, _number
 
+__all__ = ["Provenance", "conclusion", "model_statement", "write_audit", "write_audit_json"]
+
 # Headline figures from which the page is amber and red.
 _SOME, _MUCH = 0.02, 0.2
 _SHARES = 12

@@ -22,6 +22,8 @@ from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of,
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["EdgeStore"]
+
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
 _POINTS_ROWS = 256

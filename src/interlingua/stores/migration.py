@@ -28,6 +28,8 @@ from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
 from interlingua.stores.planning import Options, Plan, make_plan, target_spec
 
+__all__ = ["Migration", "check_journal", "migrate", "rollback"]
+
 _SAMPLE = 256
 
 Progress = Callable[[str, int, int], None]

@@ -18,6 +18,8 @@ from interlingua.stores._clients import first_line
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["PostgresStore"]
+
 _OPERATORS: dict[Metric, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
 _OPCLASSES: dict[Metric, str] = {"cosine": "cosine_ops", "dot": "ip_ops", "l2": "l2_ops"}
 # HNSW on vector stops here; beyond, the index holds half-precision copies, up to the second limit.

@@ -13,6 +13,8 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.backend import limit_torch_threads
 from interlingua.core.neighbors import csls, mutual_nearest
 
+__all__ = ["AdversarialRotation"]
+
 # Rows of each side behind the selection score, and behind each refinement.
 _SCORED_ROWS, _REFINED_ROWS = 2_000, 20_000
 

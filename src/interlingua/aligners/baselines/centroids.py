@@ -14,6 +14,8 @@ from interlingua.aligners.baselines.anchors import QapSolver, check_rows, match_
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import FloatArray
 
+__all__ = ["CentroidConsensus", "assigned_cross"]
+
 
 @dataclass(frozen=True)
 class CentroidConsensus:

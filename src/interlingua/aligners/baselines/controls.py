@@ -12,6 +12,8 @@ from interlingua.aligners.frames import affine_maps, polar, principal_axes
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
 
+__all__ = ["Identity", "MeanShift", "PrincipalAxes", "RandomRotation"]
+
 
 @dataclass(frozen=True)
 class Identity:

@@ -13,6 +13,8 @@ from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import require
 from interlingua.core.memory import check_memory
 
+__all__ = ["Gromov"]
+
 # Square arrays of float64 that exist at the same time: costs, scaled costs, the plan, and what POT works with.
 _SQUARE_ARRAYS = 8
 

@@ -15,6 +15,8 @@ from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
+__all__ = ["MiniVec2Vec", "neighbor_means"]
+
 
 @dataclass(frozen=True)
 class MiniVec2Vec:

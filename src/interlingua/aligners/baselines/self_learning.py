@@ -14,6 +14,8 @@ from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.memory import check_memory
 from interlingua.core.neighbors import csls_blocks
 
+__all__ = ["SelfLearning"]
+
 # Smallest increase of the objective that counts, as in the paper.
 _MIN_INCREASE = 1e-6
 # Square arrays of the start that exist at the same time: both profiles, one before it is centered, and its copy.

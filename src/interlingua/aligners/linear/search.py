@@ -29,7 +29,7 @@ from interlingua.core.backend import to_numpy
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 
-__all__ = ["Candidate", "SearchResult", "search"]
+__all__ = ["Candidate", "SearchResult", "check_ranks", "search"]
 
 # How many of the best unsettled candidates are settled at a time.
 _FINALISTS = 6

@@ -21,7 +21,18 @@ from interlingua.aligners.null import NullMaps
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
 
-__all__ = ["MIN_RANK", "STARTS", "ComponentRound", "SearchContext", "Start", "find_round", "match_last_round"]
+__all__ = [
+    "ComponentRound",
+    "MIN_RANK",
+    "STARTS",
+    "SearchContext",
+    "Start",
+    "find_round",
+    "identity",
+    "known_pairs",
+    "match_last_round",
+    "skewed_principal_axes",
+]
 
 MIN_RANK = 8
 _MATCHINGS_KEPT = 3

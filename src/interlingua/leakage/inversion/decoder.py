@@ -22,6 +22,8 @@ from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
+__all__ = ["TextDecoder", "tokenize"]
+
 _PIECE = re.compile(r"\w+|[^\w\s]")
 _BEGIN, _END, _OTHER = 0, 1, 2
 _SPECIAL = ("<begin>", "<end>", "<other>")

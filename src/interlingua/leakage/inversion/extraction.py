@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy.typing as npt
 
+__all__ = ["Extraction", "Inverter", "Keyword", "Neighbor"]
+
 
 @dataclass(frozen=True)
 class Keyword:

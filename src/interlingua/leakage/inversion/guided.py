@@ -21,6 +21,8 @@ from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
+__all__ = ["GuidedDecoder", "causal_lm"]
+
 # From a text and a number k to k pairs (continuation, log-probability), the most probable first.
 Propose = Callable[[str, int], Sequence[tuple[str, float]]]
 Encode = Callable[[list[str]], Any]

@@ -26,6 +26,8 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.scores import wrong_documents
 
+__all__ = ["Judgement", "cached", "endpoint", "judge"]
+
 # The question of the paper. An answer counts only if it starts with yes or no.
 PAPER = (
     "Original document:\n{original}\n\nReconstructed document:\n{reconstruction}\n\n"

@@ -17,6 +17,8 @@ from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
+__all__ = ["KeywordDecoder", "most_probable"]
+
 _BATCH = 256
 _RATE = 0.003
 _HELD_OUT = 0.2

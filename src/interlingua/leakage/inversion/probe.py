@@ -14,6 +14,8 @@ from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 
+__all__ = ["WordProbe"]
+
 
 @dataclass(frozen=True, eq=False)
 class WordProbe:

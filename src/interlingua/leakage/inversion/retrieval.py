@@ -13,6 +13,8 @@ from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Neighbor
 
+__all__ = ["CorpusRetrieval"]
+
 _BLOCK = 512
 
 

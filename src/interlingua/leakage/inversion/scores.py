@@ -18,6 +18,24 @@ from interlingua.evaluation.metrics import match_ranks
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
+__all__ = [
+    "Figure",
+    "Figures",
+    "Reidentification",
+    "Reliability",
+    "TextFigures",
+    "WordFigures",
+    "entity_recall",
+    "reencoded_cosine",
+    "reidentification",
+    "reliability",
+    "rouge_l",
+    "score_keywords",
+    "score_texts",
+    "token_f1",
+    "wrong_documents",
+]
+
 LEVEL = 0.5
 
 

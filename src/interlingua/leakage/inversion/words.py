@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from interlingua.core.errors import InputError
 
+__all__ = ["Vocabulary", "entities", "tokens"]
+
 # A word starts with a letter and has at least two characters: single letters and numbers carry little information.
 _WORD = r"(?u)\b[^\W\d_]\w+\b"
 _TOKEN = re.compile(r"\w+")
