@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -21,6 +23,20 @@ myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "examples", "_generated/stores.md"]
 autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+# Shown by name, because what they stand for is long.
+_ALIASES = (
+    "npt.ArrayLike",
+    "npt.DTypeLike",
+    "FloatArray",
+    "IntArray",
+    "OnStep",
+    "PairUse",
+    "AdversarialPair",
+    "Inverter",
+)
+autodoc_type_aliases = {name: name.removeprefix("npt.") for name in _ALIASES}
+python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": False}
 autodoc_mock_imports = ["ray", "lancedb", "psycopg", "chromadb", "pymilvus", "lance"]
@@ -36,3 +52,38 @@ html_show_sphinx = False
 suppress_warnings = ["ref.term", "ref.ref"]
 
 generate.write(HERE / "_generated")
+
+
+def setup(app: Any) -> None:
+    """Make signatures and the sections Returns readable."""
+    app.connect("autodoc-process-signature", _shorten_signature)
+    # Before napoleon, which has the default priority of 500.
+    app.connect("autodoc-process-docstring", _mark_returns_without_type, priority=400)
+
+
+def _shorten_signature(
+    app: Any, what: str, name: str, target: Any, options: Any, signature: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Show aliases by name, and defaults that are made by a function as dots."""
+
+    def shorten(text: str | None) -> str | None:
+        if text is None:
+            return None
+        text = re.sub(r"TypeAliasForwardRef\('([^']*)'\)", r"\1", text)
+        text = re.sub(r"<function .*?>+(?=[,)])|<factory>", "...", text)
+        return re.sub(
+            r"~?(?:numpy\.)?ndarray\[tuple\[~?(?:typing\.)?Any, \.\.\.\], [^\[]*dtype\[[^\[\]]*(?:\[[^\]]*\])?\]\]",
+            "NDArray",
+            text,
+        )
+
+    return shorten(signature), shorten(result)
+
+
+def _mark_returns_without_type(app: Any, what: str, name: str, target: Any, options: Any, lines: list[str]) -> None:
+    """Tell napoleon that the text under Returns starts with no type: types are in the signature."""
+    for i, line in enumerate(lines[:-1]):
+        if line.strip() in ("Returns:", "Yields:") and lines[i + 1].strip():
+            text = lines[i + 1]
+            indent = len(text) - len(text.lstrip())
+            lines[i + 1] = f"{text[:indent]}: {text[indent:]}"
