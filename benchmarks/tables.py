@@ -1,10 +1,11 @@
-"""Print the tables of benchmarks/README.md from the raw results: ``python benchmarks/tables.py``."""
+"""Print tables of the fits and of the verdict from the raw results: ``python benchmarks/tables.py``."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,10 @@ def summary(records: list[dict[str, Any]]) -> str:
     ]
     for (case, method, n), rs in groups.items():
         f, b = (
-            {k: np.array([r[way][k] for r in rs]) for k in ("top1", "mean_rank", "cosine_centered")}
-            for way in ("forward", "backward")
+            {k: np.array([r[direction][k] for r in rs]) for k in ("top1", "mean_rank", "cosine_centered")}
+            for direction in ("forward", "backward")
         )
         verdicts = [_judged(r) if method == "linear" else r["verdict"]["status"] for r in rs]
-        counts = ", ".join(f"{verdicts.count(s)} {s}" for s in ("aligned", "doubtful", "failed") if s in verdicts)
         lines.append(
             f"| {case.replace('|', 'to')} | {method} | {n:,} | {len(rs)} "
             f"| {np.median(f['top1']):.3f} ({f['top1'].min():.3f}) "
@@ -48,9 +48,60 @@ def summary(records: list[dict[str, Any]]) -> str:
             f"| {np.median(f['mean_rank']):.2f} / {np.median(b['mean_rank']):.2f} "
             f"({max(f['mean_rank'].max(), b['mean_rank'].max()):.2f}) "
             f"| {np.median(f['cosine_centered']):.3f} / {np.median(b['cosine_centered']):.3f} "
-            f"| {np.median([r['seconds'] for r in rs]):.0f} | {counts} |"
+            f"| {np.median([r['seconds'] for r in rs]):.0f} | {_counts(verdicts)} |"
         )
     return "\n".join(lines)
+
+
+def overview(records: list[dict[str, Any]]) -> str:
+    """Return a short table of the linear method: the range of top-1 over the cases, seeds and directions of a row."""
+    lines = ["| case | rows a side | fits | top-1, lowest to highest | verdicts |", "|---|--:|--:|--:|---|"]
+    for name, belongs in _OVERVIEW.items():
+        group = [r for r in records if r["method"] == "linear" and belongs(r)]
+        top1 = [r[direction]["top1"] for r in group for direction in ("forward", "backward")]
+        rows = sorted({r["n_source"] for r in group})
+        shown = f"{rows[0]:,}" if len(rows) == 1 else f"{rows[0]:,} to {rows[-1]:,}"
+        verdicts = _counts([_judged(r) for r in group])
+        lines.append(f"| {name} | {shown} | {len(group)} | {min(top1):.2f} to {max(top1):.2f} | {verdicts} |")
+    return "\n".join(lines)
+
+
+def _counts(verdicts: list[str]) -> str:
+    return ", ".join(f"{verdicts.count(s)} {s}" for s in ("aligned", "doubtful", "failed") if s in verdicts)
+
+
+def _bge(rows: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda r: r["case"] == "bge -> minilm" and r["n_source"] == rows
+
+
+def _pair(pair: str, *corpora: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda r: r["case"] in {f"{corpus}: {pair}" for corpus in corpora}
+
+
+def _null(*names: str, rows: int) -> Callable[[dict[str, Any]], bool]:
+    return lambda r: r["case"] in {f"{name}, n={rows}" for name in names}
+
+
+_GENERAL = ("clickbait", "nq-open", "wiki-split")
+_OVERVIEW: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "BGE (768) to MiniLM (384), search questions": _bge(4398),
+    "BGE to MiniLM, 2,000 rows": _bge(2000),
+    "BGE to MiniLM, 1,000 rows": _bge(1000),
+    "MiniLM to Model2Vec (256): headlines, questions, encyclopedia": _pair("minilm -> model2vec", *_GENERAL),
+    "MiniLM to Model2Vec: package descriptions": _pair("minilm -> model2vec", "debian"),
+    "MiniLM to Model2Vec: medical questions": _pair("minilm -> model2vec", "medquad"),
+    "Universal Sentence Encoder (512) to MiniLM: five corpora": _pair("use -> minilm", *_GENERAL, "medquad", "debian"),
+    "Universal Sentence Encoder to WordLlama (256): package descriptions": _pair("use -> wordllama", "debian"),
+    "Universal Sentence Encoder to WordLlama: questions, encyclopedia, medical": _pair(
+        "use -> wordllama", "nq-open", "wiki-split", "medquad"
+    ),
+    "Universal Sentence Encoder to WordLlama: headlines": _pair("use -> wordllama", "clickbait"),
+    "medical notes, any of these pairs": lambda r: r["case"].startswith("mtsamples: "),
+    "MiniLM under a secret rotation or permutation": _null("rotation", "noisy rotation", "permutation", rows=4398),
+    "rotation or permutation, 1,000 rows": _null("rotation", "noisy rotation", "permutation", rows=1000),
+    "source and target from different corpora": lambda r: " | " in r["case"],
+    "target shuffled, or Gaussian of the same covariance": lambda r: r["case"].startswith(("shuffled", "gaussian")),
+}
 
 
 def confusion(records: list[dict[str, Any]]) -> str:
@@ -91,10 +142,10 @@ def _held_out(record: dict[str, Any]) -> bool:
 
 
 def main() -> None:
-    """Print all tables: the fits, the verdict on all of them, and on those that came after its limits."""
+    """Print all tables: an overview, the fits, the verdict on all of them, and on those that came after its limits."""
     records = load()
     later = [r for r in records if _held_out(r)]
-    sys.stdout.write(f"{summary(records)}\n\n{confusion(records)}\n\n{confusion(later)}\n")
+    sys.stdout.write(f"{overview(records)}\n\n{summary(records)}\n\n{confusion(records)}\n\n{confusion(later)}\n")
 
 
 if __name__ == "__main__":

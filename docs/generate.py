@@ -1,4 +1,4 @@
-"""Pages and pictures that come from the code and the raw benchmark records, so that they cannot grow old."""
+"""Pages and pictures made from the code and the raw benchmark records at every build, so that they stay current."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 _KINDS = {"debian": "package descriptions", "nq-open": "questions", "medquad": "medical", "clickbait": "headlines"}
 _FEWEST = 50
-_COLOURS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
+_COLORS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
 
 
 def write(folder: Path) -> None:
@@ -26,10 +26,10 @@ def write(folder: Path) -> None:
 
 
 def commands() -> str:
-    """Return what every command says of itself."""
+    """Return the help of every command."""
     import os
 
-    # What width the terminal of a build has must not show in the page.
+    # The width of the terminal must not change the page.
     os.environ["COLUMNS"] = os.environ["TERMINAL_WIDTH"] = "96"
     import typer
 
@@ -77,29 +77,69 @@ def tables() -> str:
 
     records = t.load()
     later = [r for r in records if t._held_out(r)]
-    return "\n".join([
-        "# Benchmarks", "",
-        "From the raw records in `benchmarks/results`. Source, target and held-out rows are disjoint texts; no fit saw",
-        "a pair. What else was measured, and how to run it again, is in `benchmarks/README.md`.", "",
-        "```{image} sizes.svg", ":alt: Top-1 against rows a side, BGE to MiniLM, a dot a seed", "```", "",
-        "## Every fit", "", t.summary(records), "",
-        "## The verdict against the truth", "",
-        "Judged on the recorded evidence by the limits of this version.", "", t.confusion(records), "",
-        "The same for the fits that were made after the limits had been chosen:", "", t.confusion(later), "",
-        "## Against peers", "",
-        "One run, one thread a fit, seconds of processor time; top-1 and mean rank are medians over seeds.", "",
-        "```{image} peers.svg", ":alt: Top-1 of every method against rows a side", "```", "",
-        "Every fit, a dot a seed; the worst seed of a case is ringed:", "",
-        "```{image} peers-costs.svg", ":alt: Top-1, seconds and peak memory of every fit by method", "```", "",
-        p.table(_records(RESULTS / "peers.jsonl")), "",
-        "## MiniLM against every encoder at hand", "",
-        "Unpaired, on 512 held-out texts, medians over seeds; beside it top-1 / mean rank of the vectors as they are",
-        "and of optimal transport, which is told that both sides hold the same texts. Chance is 256.5.", "",
-        o.table(_records(RESULTS / "oracles.jsonl")), "",
-        "# The paper's tables", "",
-        "Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by `interlingua bench`.", "",
-        *(page(path.stem, _records(path)) for path in sorted((RESULTS / "paper").glob("*.jsonl"))),
-    ])  # fmt: skip
+    paper = "\n".join(page(path.stem, _records(path)) for path in sorted((RESULTS / "paper").glob("*.jsonl")))
+    return f"""# Benchmarks
+
+Made from the raw records in `benchmarks/results`. Source, target and held-out rows are disjoint texts, and unpaired
+methods saw no pair. `benchmarks/README.md` lists all scripts and records; `benchmarks/notes.md` has the details.
+
+## Overview
+
+Method `linear`. Top-1 is the share of held-out texts whose translation is nearest to the true vector, as the range over
+all cases, seeds and both directions of a row.
+
+{t.overview(records)}
+
+```{{image}} sizes.svg
+:alt: Top-1 against rows a side, BGE to MiniLM, a dot for each seed
+```
+
+A group of texts of one kind can be mapped to the wrong place while everything else is correct, and the verdict does not
+detect it. A verdict holds for texts like those of the fit.
+
+## Every fit
+
+{t.summary(records)}
+
+## The verdict against the truth
+
+Recorded evidence, judged by the limits of this version.
+
+{t.confusion(records)}
+
+The same for the fits that were made after the limits had been chosen:
+
+{t.confusion(later)}
+
+## Other methods
+
+One run with one thread for each fit. Seconds are processor time; top-1 and mean rank are medians over seeds.
+
+```{{image}} peers.svg
+:alt: Top-1 of every method against rows a side
+```
+
+Every fit is a dot; the worst seed of a case has a ring:
+
+```{{image}} peers-costs.svg
+:alt: Top-1, seconds and peak memory of every fit by method
+```
+
+{p.table(_records(RESULTS / "peers.jsonl"))}
+
+## MiniLM to other encoders, and oracles
+
+Top-1 / mean rank on 512 held-out texts, medians over seeds: the unpaired map, the vectors without translation, and
+optimal transport, which is given the same texts on both sides. A mean rank of 256.5 is chance.
+
+{o.table(_records(RESULTS / "oracles.jsonl"))}
+
+# The paper's tables
+
+Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by `interlingua bench`.
+
+{paper}
+"""
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
@@ -127,7 +167,7 @@ def pictures(folder: Path) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
     for r in fits:
         if r["case"] == "bge -> minilm":
-            axes.plot(r["n_source"], r["forward"]["top1"], "o", color=_COLOURS["good"], alpha=0.35, ms=6)
+            axes.plot(r["n_source"], r["forward"]["top1"], "o", color=_COLORS["good"], alpha=0.35, ms=6)
     axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
     sizes = (250, 500, 1000, 2000, 4398)
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
@@ -139,15 +179,21 @@ def pictures(folder: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(6.4, 3.9))
     for r in fits:
-        found = {e["name"]: e for e in r["verdict"]["evidence"]}
-        lifts = [(e["value"] - e["null"]) / (1 - e["null"]) for e in (found["refit_agreement"], found["cycle"])]
+        evidence = {e["name"]: e for e in r["verdict"]["evidence"]}
+        lifts = [(e["value"] - e["null"]) / (1 - e["null"]) for e in (evidence["refit_agreement"], evidence["cycle"])]
         kind = t._kind(r).split()[0]
         axes.plot(
-            max(found["transport_excess"]["value"], -10), min(lifts), "o", color=_COLOURS[kind], alpha=0.6, ms=6, mew=0
+            max(evidence["transport_excess"]["value"], -10),
+            min(lifts),
+            "o",
+            color=_COLORS[kind],
+            alpha=0.6,
+            ms=6,
+            mew=0,
         )
     axes.axvline(EXCESS[0], color=gray, lw=0.8, ls="--")
     axes.axhline(LIFT[0], color=gray, lw=0.8, ls="--")
-    for kind, color in _COLOURS.items():
+    for kind, color in _COLORS.items():
         axes.plot(
             [], [], "o", color=color, label={"good": "right (top-1 at least 0.5)", "bad": "wrong"}.get(kind, kind)
         )
@@ -161,7 +207,7 @@ def pictures(folder: Path) -> None:
 def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, int]]]:
     """Return, for each kind of text and pair of encoders, (probability claimed, share right, claims) by tenths.
 
-    Seeds are pooled. Tenths with fewer than 50 claims are left out: their share says little.
+    Seeds are pooled. Tenths with fewer than 50 claims are left out, because their share is too uncertain.
     """
     sums: dict[str, dict[float, list[float]]] = {}
     for r in records:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,42 @@ from interlingua.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "SECURITY.md", "benchmarks/README.md", "demo/README.md"))]
+# Modules whose names a user imports, beside the packages that list their own.
+PUBLIC = (
+    "interlingua",
+    "interlingua.aligners.base",
+    "interlingua.aligners.verdict",
+    "interlingua.core.criteria",
+    "interlingua.core.errors",
+    "interlingua.distributed.arrow",
+    "interlingua.distributed.ray",
+    "interlingua.evaluation",
+    "interlingua.evaluation.metrics",
+    "interlingua.evaluation.oracles",
+    "interlingua.export",
+    "interlingua.identification",
+    "interlingua.io",
+    "interlingua.leakage.adaptation",
+    "interlingua.leakage.attributes",
+    "interlingua.leakage.audit",
+    "interlingua.leakage.calibration",
+    "interlingua.leakage.centering",
+    "interlingua.leakage.defense_scores",
+    "interlingua.leakage.defenses",
+    "interlingua.leakage.findings",
+    "interlingua.leakage.inversion",
+    "interlingua.leakage.inversion.judge",
+    "interlingua.leakage.inversion.scores",
+    "interlingua.neural.losses",
+    "interlingua.neural.selection",
+    "interlingua.neural.terms",
+    "interlingua.report.audit",
+    "interlingua.sklearn",
+    "interlingua.stores",
+    "interlingua.stores.joint",
+    "interlingua.stores.migration",
+)
 # The one that fits from nothing takes half a minute on two idle cores.
 QUICK = [path for path in EXAMPLES if path.stem != "align"]
 
@@ -76,6 +114,113 @@ def test_the_calibration_picture_weights_claims_and_omits_rare_bins(generate: Mo
     assert found == {"questions, a to b": [(pytest.approx(0.06), pytest.approx(0.15), 400)]}
 
 
+def documented() -> tuple[set[str], set[str]]:
+    """Return the modules that the reference lists as a whole, and the full names that it lists one by one."""
+    text = "\n".join(page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    modules = set(re.findall(r"automodule:: (\S+)", text))
+    return modules, set(re.findall(r"(?:auto(?:class|function|exception)|py:data):: (\S+)", text))
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_class_and_function_of_a_public_module_is_in_the_reference(module: str) -> None:
+    if module.startswith("interlingua.neural"):
+        pytest.importorskip("torch")
+    modules, names = documented()
+    loaded = importlib.import_module(module)
+    for name in loaded.__all__:
+        value = getattr(loaded, name)
+        if not callable(value) or not hasattr(value, "__module__") or value.__module__ == "typing":
+            continue
+        # By the object, because a name may be documented at the place where it is defined.
+        listed = any(_resolve(full) is value for full in names if full.endswith(f".{name}"))
+        assert listed or {module, value.__module__} & modules, f"{module}.{name}"
+
+
+def _resolve(name: str) -> object:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            value: object = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for part in parts[length:]:
+            value = getattr(value, part)
+        return value
+    raise AssertionError(name)
+
+
+def test_every_package_has_a_line_in_the_table_of_the_house() -> None:
+    table = (ROOT / "docs" / "how-it-works.md").read_text("utf-8").split("## The house")[1]
+    listed = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    source = ROOT / "src" / "interlingua"
+    packages = {path.parent.name for path in source.glob("*/__init__.py")}
+    modules = {path.stem for path in source.glob("*.py") if not path.stem.startswith("_")}
+    assert listed == packages | modules
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_commands_on_pages_have_the_subcommands_and_options_that_they_show(page: Path) -> None:
+    group = typer.main.get_command(app)
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] != ["interlingua"]:
+                continue
+            command = group.commands[words[1]]  # type: ignore[attr-defined]
+            options = {
+                option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+            }
+            shown = {word.split("=")[0] for word in words[2:] if word.startswith("--")}
+            assert shown <= options | {"--help"}, line
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: f"{page.parent.name}-{page.stem}")
+def test_names_of_this_package_on_pages_exist(page: Path) -> None:
+    # A changelog names what was there before.
+    text = page.read_text("utf-8").split("### Moved and renamed")[0]
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("interlingua"):
+                for alias in node.names:
+                    _resolve(f"{node.module}.{alias.name}")
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "il":
+                _resolve(f"interlingua.{node.attr}")
+    for name in re.findall(r"`(interlingua\.[\w.]+?)\.?[`(]", text):
+        if name != "interlingua.aligners":
+            _resolve(name)
+
+
+def test_no_recorded_fit_below_a_tenth_is_called_aligned(generate: ModuleType) -> None:
+    tables = importlib.import_module("tables")  # the fixture has put benchmarks on the path
+    bad = tables.confusion(tables.load()).splitlines()[-1]
+    assert re.fullmatch(r"\| bad \(top-1 under 0\.1\) \| 0 \| \d+ \| \d+ \|", bad)
+
+
+def test_every_row_of_the_overview_has_fits_and_a_name_of_its_own(generate: ModuleType) -> None:
+    tables = importlib.import_module("tables")  # the fixture has put benchmarks on the path
+    rows = [line.split(" | ") for line in tables.overview(tables.load()).splitlines()[2:]]
+    assert all(int(cells[2]) > 0 for cells in rows)
+    assert len({cells[0] for cells in rows}) == len(rows)
+
+
+def test_every_benchmark_script_and_record_has_a_row_in_the_benchmarks_readme() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    records = {path.name for path in (ROOT / "benchmarks" / "results").iterdir()}
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    assert {name for name in scripts | records if f"`{name}`" not in rows and f"`{name}/`" not in rows} == set()
+
+
+def test_the_readme_names_two_things_that_records_show(generate: ModuleType) -> None:
+    records = generate._records(generate.RESULTS / "peers.jsonl")
+    peers = importlib.import_module("peers")  # the fixture has put benchmarks on the path
+    rows = [line.strip("| ").split(" | ") for line in peers.summary(records).splitlines()[2:]]
+    assert all(float(cell) < 0.03 for row in rows[1:] for cell in row[1:-1]), "no other method comes above 0.03"
+    baselines = [r for r in generate._records(generate.RESULTS / "baselines.jsonl") if r["method"] == "procrustes"]
+    median = sorted(r["forward"]["top1"] for r in baselines)[len(baselines) // 2]
+    assert f"{median:.3f}" in (ROOT / "README.md").read_text("utf-8").split("Procrustes")[1]
+
+
 def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) -> None:
     peers = importlib.import_module("peers")  # the fixture has put benchmarks on the path
     made = peers.summary(generate._records(generate.RESULTS / "peers.jsonl"))
@@ -93,7 +238,9 @@ def test_python_on_pages_parses_and_linked_files_exist(page: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
+def test_the_site_builds_without_a_warning_has_readable_signatures_and_loads_nothing_from_other_hosts(
+    tmp_path: Path,
+) -> None:
     for module in ("sphinx", "furo", "myst_parser"):
         pytest.importorskip(module, reason="the documentation needs interlingua[docs]")
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
@@ -101,5 +248,7 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_other_hosts(tm
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "TERM": "dumb"})
     assert done.returncode == 0, done.stderr
     for page in (tmp_path / "site").rglob("*.html"):
-        for tag in re.findall(r"<(?:script|link|img)[^>]*>", page.read_text("utf-8")):
+        html = page.read_text("utf-8")
+        assert not re.search(r"_NestedSequence|_SupportsArray|TypeAliasForwardRef", html), page
+        for tag in re.findall(r"<(?:script|link|img)[^>]*>", html):
             assert not re.search(r"(?:src|href)=\"(?:https?:)?//", tag), tag
