@@ -44,7 +44,8 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = "interlingua"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_sphinx = False
 

@@ -77,7 +77,8 @@ def tables() -> str:
 
     records = t.load()
     later = [r for r in records if t._held_out(r)]
-    paper = "\n".join(page(path.stem, _records(path)) for path in sorted((RESULTS / "paper").glob("*.jsonl")))
+    paths = sorted((RESULTS / "paper").glob("*.jsonl"))
+    paper = "\n".join(_without_empty_columns(page(path.stem, _records(path))) for path in paths)
     return f"""# Benchmarks
 
 Made from the raw records in `benchmarks/results`. Source, target and held-out rows are disjoint texts, and unpaired
@@ -140,6 +141,24 @@ Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by
 
 {paper}
 """
+
+
+def _without_empty_columns(text: str) -> str:
+    """Return Markdown without table columns that are empty in every row, as the paper's are for other encoders."""
+    blocks: list[list[str]] = [[]]
+    for line in text.split("\n"):
+        if line.startswith("|") != bool(blocks[-1] and blocks[-1][0].startswith("|")):
+            blocks.append([])
+        blocks[-1].append(line)
+    return "\n".join(line for block in blocks for line in _drop_columns(block))
+
+
+def _drop_columns(lines: list[str]) -> list[str]:
+    if not lines or not lines[0].startswith("|"):
+        return lines
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+    kept = [i for i in range(len(rows[0])) if any(row[i] for row in rows[2:])]
+    return [f"| {' | '.join(row[i] for i in kept)} |" for row in rows]
 
 
 def _records(path: Path) -> list[dict[str, Any]]:

@@ -221,6 +221,12 @@ def test_the_readme_names_two_things_that_records_show(generate: ModuleType) -> 
     assert f"{median:.3f}" in (ROOT / "README.md").read_text("utf-8").split("Procrustes")[1]
 
 
+def test_columns_that_are_empty_in_every_row_are_left_out_of_the_tables_of_a_page(generate: ModuleType) -> None:
+    text = "# Title\n\n| a | b | c |\n| --- | --: | --: |\n| 1 |  | 2 |\n| 3 |  |  |\n\nText with | in it"
+    shorter = "# Title\n\n| a | c |\n| --- | --: |\n| 1 | 2 |\n| 3 |  |\n\nText with | in it"
+    assert generate._without_empty_columns(text) == shorter
+
+
 def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) -> None:
     peers = importlib.import_module("peers")  # the fixture has put benchmarks on the path
     made = peers.summary(generate._records(generate.RESULTS / "peers.jsonl"))
