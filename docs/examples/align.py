@@ -1,4 +1,4 @@
-"""Align the two spaces of the demo without a pair, and look at the verdict before anything else."""
+"""Align the two spaces of the demo without pairs, and read the verdict first."""
 
 from pathlib import Path
 
@@ -14,6 +14,6 @@ print(alignment.verdict.status)
 for reason in alignment.verdict.reasons:
     print("-", reason)
 
-# A failed fit refuses to translate; `force=True` is for looking at what went wrong.
-translator = alignment.translator(force=True)
+# Raises AlignmentError if the fit failed.
+translator = alignment.translator()
 print(translator.translate(source[:2]).shape)

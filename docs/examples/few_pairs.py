@@ -1,4 +1,4 @@
-"""A handful of known pairs: fit with them, or keep them to see how good an unpaired fit is."""
+"""Fit with known pairs, and measure on pairs that were not used."""
 
 from pathlib import Path
 
@@ -15,4 +15,4 @@ alignment = il.align(source[:1500], target[:1500], pairs=np.stack([known, known]
 translator = alignment.translator()
 
 scores = il.evaluate(translator, source[1500:], target[1500:])
-print(f"top-1 {scores.forward.top1.value:.2f} there, {scores.backward.top1.value:.2f} back")
+print(f"top-1 {scores.forward.top1.value:.2f} forward, {scores.backward.top1.value:.2f} backward")

@@ -19,7 +19,7 @@ with tempfile.TemporaryDirectory() as folder:
     paths = Path(folder) / "old.npy", Path(folder) / "new.npy"
     for path, rows in zip(paths, (old[1000:1500], new[1500:]), strict=True):
         np.save(path, rows)
-    here, there = (open_store(str(path)) for path in paths)
-    joint = JointSearch(translator, here, there, query_space="target")
+    old_store, new_store = (open_store(str(path)) for path in paths)
+    joint = JointSearch(translator, old_store, new_store, query_space="target")
     for hit in joint.search(new[1000:1001], k=3)[0]:
         print(f"{hit.score:.3f} row {hit.id} of {Path(hit.store).name}, translated: {hit.translated}")
