@@ -35,7 +35,9 @@ from interlingua.core.errors import InputError, InterlinguaError, MissingExtraEr
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
 # The library speaks of its arguments; whoever types commands knows them as options.
-_ARGUMENT = re.compile(r"\b(force|resume|column|key|id_column|scale|inverse|ids_as_text|drop_payload)=(?:True|\.\.\.)")
+_ARGUMENT = re.compile(
+    r"\b(force|resume|column|key|id_column|scale|inverse|ids_as_text|drop_payload|skip_null|where)=(?:True|\.\.\.)"
+)
 
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
@@ -94,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = console.WarningPrinter()
         try:
+            _refuse_secrets(typed)
             code = app(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
             error.show()
@@ -107,8 +110,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refuse_secrets(typed: Sequence[str]) -> None:
+    """Refuse addresses with a secret before any command or parser can repeat them in a message."""
+    conditions = [place + 1 for place, argument in enumerate(typed) if argument == "--where"]
+    for place, argument in enumerate(typed):
+        value = argument.partition("=")[2] if argument.startswith("--") else argument
+        if place in conditions or argument.startswith("--where=") or not re.search("[:=@\uff1a\uff1d%]", value):
+            continue
+        from interlingua.stores import SCHEMES
+        from interlingua.stores._url import refuse_secret
+
+        refuse_secret(value, options=SCHEMES)
+
+
 def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int:
     """Say what went wrong on standard error, under ``--json`` also as an object on standard output."""
+    message = re.sub(r"\btriggers='(\w+)'", r"--triggers \1", message)
     message = _ARGUMENT.sub(lambda match: "--" + match[1].replace("_", "-"), message)
     if not shown:
         console.note(f"Error: {message}")

@@ -34,6 +34,13 @@ class Metric(StrEnum):
     L2 = "l2"
 
 
+class Triggers(StrEnum):
+    """What happens to triggers while rows are updated."""
+
+    FIRE = "fire"
+    SKIP = "skip"
+
+
 def migrate(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Where the vectors are: {STORES}.")],
@@ -61,6 +68,22 @@ def migrate(
     metric: Annotated[Metric | None, typer.Option(help="Of the new vectors; by default the source's.")] = None,
     ids_as_text: Annotated[bool, typer.Option("--ids-as-text", help="Write whole-number ids as text.")] = False,
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION", help="Read only the rows of SOURCE for which this holds, in SQL; PostgreSQL."
+        ),
+    ] = None,
+    skip_null: Annotated[
+        bool,
+        typer.Option("--skip-null", help="Leave out rows without a vector, and list their ids in a file; PostgreSQL."),
+    ] = False,
+    triggers: Annotated[
+        Triggers | None,
+        typer.Option(
+            help="What triggers of SOURCE's table do while a column beside the old one is filled; PostgreSQL."
+        ),
+    ] = None,
     page_rows: Annotated[int, typer.Option(min=1, help="Rows read, translated and written at a time.")] = 4_096,
     rows: Annotated[int, typer.Option(min=2, help="Rows of each store that --fit reads.")] = 20_000,
     report: reports.Report = None,
@@ -71,14 +94,25 @@ def migrate(
 ) -> None:
     """Migrate a vector store to another model.
 
-    Ids and payload travel along, the source is only read, and TARGET is made anew: a collection, a column or a named
-    vector. Killed at any point, the same command with --resume ends with every row exactly once. Passwords and keys
-    come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN, MILVUS_TOKEN.
+    Ids and payload travel along, and TARGET is made anew: a collection, a column or a named vector. SOURCE is only
+    read, unless TARGET is a column or a vector of the same collection: in PostgreSQL that rewrites every row of
+    SOURCE's table, and --dry-run says what it costs. Killed at any point, the same command with --resume ends with
+    every row exactly once. Passwords and keys come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN,
+    MILVUS_TOKEN.
     """
     from interlingua.core.translator import load
     from interlingua.stores import migration, open_store, planning
 
-    options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
+    options = planning.Options(
+        inverse=inverse,
+        metric=metric.value if metric else None,
+        ids_as_text=ids_as_text,
+        drop_payload=drop_payload,
+        page_rows=page_rows,
+        where=where,
+        skip_null=skip_null,
+        triggers=triggers.value if triggers else None,
+    )
     path = journal or _journal_of(directory, source, target)
     if report is not None:
         reports.check_report(report, force=force)
@@ -86,6 +120,7 @@ def migrate(
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
     with open_store(source) as here, open_store(target) as there, open_journal(log) as note:
+        here.restrict(where=where, skip_null=skip_null)
         if fit is not None and not resume:
             _fit(directory, here, fit, rows, seed, as_json=as_json)
         translator = load(directory)
@@ -118,6 +153,10 @@ def migrate(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
         f"read again and compared, largest difference {result.largest_error:.1g}."
     )
+    if result.skipped_ids:
+        console.note(
+            f"{result.plan.nulls:,} rows without a vector were left out; their ids are in {result.skipped_ids}."
+        )
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
 
 
@@ -188,6 +227,16 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
     out.print(f"about {plan.bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
+    if plan.nulls:
+        skipped = (
+            "left out" if options.skip_null else f"refused without --skip-null; the first has the id {plan.first_null}"
+        )
+        out.print(f"{plan.nulls:,} more rows have no vector: {skipped}", soft_wrap=True)
+    if plan.triggers:
+        what = f"--triggers {options.triggers}" if options.triggers else "refused without --triggers fire or skip"
+        out.print(f"fired by each row that is written: {', '.join(plan.triggers)} ({what})", soft_wrap=True)
+    for sentence in plan.notes:
+        out.print(sentence, soft_wrap=True)
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")
     console.note("Nothing was written.")

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from interlingua.stores._protocol import Store
-from interlingua.stores._url import StoreURL, parse_url
+from interlingua.stores._url import LIBPQ, StoreURL, parse_url
 
 # Scheme -> module, class, options. A scheme is no module path from outside: nothing else can be imported through it.
 _ADAPTERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "file": ("files", "FileStore", ("id",)),
     "memory": ("memory", "MemoryStore", ()),
     "lancedb": ("lance", "LanceStore", ("id",)),
-    "postgresql": ("postgres", "PostgresStore", ("id", "host", "sslmode")),
+    "postgresql": ("postgres", "PostgresStore", ("id", *LIBPQ)),
     "qdrant": ("qdrant", "QdrantStore", ("https",)),
     "qdrant-edge": ("edge", "EdgeStore", ()),
     "chroma": ("chroma", "ChromaStore", ("https",)),

@@ -7,6 +7,8 @@ after the target has it, so a crash repeats at most one page, under the same ids
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -20,11 +22,12 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.translator import Translator
+from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import Journal
 from interlingua.stores._open import open_store
-from interlingua.stores._protocol import Spec, Store, to_text
+from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
 from interlingua.stores._records import Records, same_payload
-from interlingua.stores.planning import Options, Plan, estimate, plan, refuse_same, spec_of
+from interlingua.stores.planning import Options, Plan, estimate, plan, refuse_same, refuse_unasked, spec_of
 
 _SAMPLE = 256
 
@@ -44,6 +47,7 @@ class Migration:
             where the store does.
         seconds: of each phase of this run.
         journal: where the journal lies; a rollback needs it.
+        skipped_ids: file that lists the ids of rows without a vector, ``None`` where none were left out.
     """
 
     plan: Plan
@@ -53,6 +57,7 @@ class Migration:
     largest_error: float
     seconds: dict[str, float]
     journal: str
+    skipped_ids: str | None = None
 
 
 def migrate(
@@ -84,9 +89,13 @@ def migrate(
     options, watch = options or Options(), _Watch()
     if options.page_rows < 1:
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
+    source.restrict(where=options.where, skip_null=options.skip_null)
     info = source.info()
     refuse_same(source, target)
-    fresh = None if resume else plan(translator, source, target, options)
+    fresh = None
+    if not resume:
+        fresh = plan(translator, source, target, options)
+        refuse_unasked(fresh, options)
     log = Journal(Path(journal), create=not resume)
     with closing(log):
         facts = {
@@ -99,10 +108,12 @@ def migrate(
         if "job" in log.facts:
             _refuse_changes(log, facts)
         else:
-            fresh = fresh or plan(translator, source, target, options)
+            if fresh is None:
+                fresh = plan(translator, source, target, options)
+                refuse_unasked(fresh, options)
             log.note(job=f"{facts['translator']}-{time.time_ns():x}", **facts)
         spec = spec_of(translator, source, target, info, options, job=str(log.facts["job"]))
-        run = _Run(translator, source, target, spec, options, log, on_rows or (lambda phase, done, rows: None))
+        run = _Run(translator, source, target, spec, info, options, log, on_rows or (lambda phase, done, rows: None))
         resumed_from = log.rows(done=True)
         try:
             run.survey(watch)
@@ -116,7 +127,8 @@ def migrate(
         checked, error = run.check(watch)
         log.note(phase="done")
         done = fresh or replace(estimate(translator, source, target, info, spec, options), seconds=0.0)
-        return Migration(done, log.rows(), resumed_from, checked, error, watch.seconds, str(log.path))
+        listed = str(skipped_path(log.path)) if options.skip_null and info.nulls else None
+        return Migration(done, log.rows(), resumed_from, checked, error, watch.seconds, str(log.path), listed)
 
 
 def rollback(journal: str | Path, *, target: Store | None = None) -> str:
@@ -160,6 +172,7 @@ class _Run:
     source: Store
     target: Store
     spec: Spec
+    info: StoreInfo
     options: Options
     log: Journal
     on_rows: Progress
@@ -172,14 +185,17 @@ class _Run:
         total, rows, number = self.spec.count, 0, 0
         width = self.translator.d_target if self.options.inverse else self.translator.d_source
         every = max(1, total // _SAMPLE)
+        distinct = DistinctIds(self.info.id_type, str(self.source.url))
         with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
             for records, after in pages:
                 try:
                     check_matrix(records.vectors, f"{self.source.url}", width=width)
                 except InputError as error:
-                    raise InputError(f"{error} The page starts at id {records.ids[0].as_py()!r}.") from error
+                    raise InputError(f"{error}{_first_bad(records)}") from error
+                distinct.add(records.ids, number)
+                self.target.check_records(self._as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
-                self.log.surveyed(number, after, len(records), records.digest(), picked)
+                self.log.surveyed(number, after, len(records), self._digest(records), picked)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("surveying", rows, total)
         if rows != total:
@@ -187,8 +203,24 @@ class _Run:
                 f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
                 "Migrate a snapshot, or wait until it is still."
             )
+        distinct.refuse_repeated(self.source, self.options.page_rows)
+        self._write_skipped()
         self.log.note(phase="creating", beside=self.spec.beside)
         watch.lap("survey")
+
+    def _digest(self, records: Records) -> str:
+        """Return the digest of what is copied: a column beside the old one may make triggers change the payload."""
+        copied = not (self.spec.beside or self.options.drop_payload)
+        return (records if copied else Records(records.ids, records.vectors)).digest()
+
+    def _write_skipped(self) -> None:
+        """List the ids of rows without a vector in a file beside the journal, one JSON value a line."""
+        if not (self.options.skip_null and self.info.nulls):
+            return
+        path = skipped_path(self.log.path)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            for ids in self.source.skipped(self.options.page_rows):
+                file.writelines(f"{json.dumps(value)}\n" for value in ids.to_pylist())
 
     def create(self) -> None:
         """Make the target; what a crash in here left behind is empty, ours, and made anew."""
@@ -220,7 +252,7 @@ class _Run:
         with closing(self.source.scan(self.options.page_rows, last.after if last else None)) as pages:  # type: ignore[type-var]
             for records, _ in pages:
                 page = self.log.page(number)
-                if page is None or page.digest != records.digest():
+                if page is None or page.digest != self._digest(records):
                     raise InputError(
                         f"{self.source.url} changed while it was migrated: page {number} is not what the survey read. "
                         "Roll back, and migrate a snapshot."
@@ -240,7 +272,7 @@ class _Run:
         with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
             records = next(pages, (None, None))[0]
         page = self.log.page(number)
-        if records is None or page is None or page.digest != records.digest():
+        if records is None or page is None or page.digest != self._digest(records):
             raise InputError(
                 f"{self.source.url} is not what it was when the migration began. Roll back and start again."
             )
@@ -284,13 +316,28 @@ class _Run:
 
     def _translated(self, records: Records) -> Records:
         convert = self.translator.invert if self.options.inverse else self.translator.translate
+        written = self._as_written(records)
+        return replace(written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32))))
+
+    def _as_written(self, records: Records) -> Records:
+        """Return ids and payload as the target gets them."""
         ids = to_text(records.ids) if self.options.ids_as_text else records.ids
-        payload = None if self.options.drop_payload else records.payload
-        return Records(ids, np.asarray(convert(np.asarray(records.vectors, np.float32))), payload)
+        return Records(ids, records.vectors, None if self.options.drop_payload else records.payload)
 
     def _as_stored(self, vectors: FloatArray) -> FloatArray:
         rows = np.asarray(vectors, np.float32)
         return unit_rows(rows) if self.target.capabilities.normalizes and self.spec.metric == "cosine" else rows
+
+
+def skipped_path(journal: Path) -> Path:
+    """Return the file in which a migration lists the ids that it left out."""
+    return journal.with_name(f"{journal.name}.skipped.jsonl")
+
+
+def _first_bad(records: Records) -> str:
+    """Return a sentence that names the first row without a direction, or nothing."""
+    bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
+    return f" That row has the id {records.ids[int(bad.argmax())].as_py()!r}." if bad.any() else ""
 
 
 def _has_twins(vectors: FloatArray) -> bool:

@@ -7,12 +7,14 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import Translator
+from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
@@ -32,6 +34,10 @@ class Options:
         ids_as_text: write whole numbers as text, for stores that take no others.
         drop_payload: copy ids and vectors only.
         page_rows: rows read, translated and written at a time.
+        where: read only the rows for which this condition holds, in the language of the source.
+        skip_null: leave out rows without a vector; without it they are refused.
+        triggers: what happens to triggers of the source's table while a column beside the old one is filled: ``"fire"``
+            or ``"skip"``. Without it a table that has triggers is refused.
     """
 
     inverse: bool = False
@@ -39,6 +45,9 @@ class Options:
     ids_as_text: bool = False
     drop_payload: bool = False
     page_rows: int = PAGE_ROWS
+    where: str | None = None
+    skip_null: bool = False
+    triggers: Literal["fire", "skip"] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,10 @@ class Plan:
         free_bytes: space where the target will lie, ``None`` on a server.
         seconds: estimate of the whole time: reading and translating as measured on the first pages, writing by the
             target's usual rate.
+        nulls: rows without a vector, which are not counted in ``rows``.
+        first_null: id of one of them.
+        triggers: triggers and rules of the source's table that writing beside the old vectors would fire.
+        notes: sentences about costs to others, and about what the index of the target cannot do.
     """
 
     source: str
@@ -71,6 +84,10 @@ class Plan:
     bytes: int
     free_bytes: int | None
     seconds: float
+    nulls: int = 0
+    first_null: str | None = None
+    triggers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
@@ -81,6 +98,7 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
         OutputExistsError: the target is there already.
     """
     options = options or Options()
+    source.restrict(where=options.where, skip_null=options.skip_null)
     info = source.info()
     spec = spec_of(translator, source, target, info, options, job="")
     refuse_same(source, target)
@@ -96,6 +114,7 @@ def spec_of(translator: Translator, source: Store, target: Store, info: StoreInf
     Raises:
         InputError: the source has another width than the translator takes, or there is no such metric.
     """
+    check_id_type(source, info.id_type)
     width, new = translator.d_source, translator.d_target
     if options.inverse:
         width, new = new, width
@@ -114,15 +133,59 @@ def spec_of(translator: Translator, source: Store, target: Store, info: StoreInf
         schema=None if options.drop_payload else info.schema,
         count=info.count,
         beside=source.url.place == target.url.place and len(target.url.names) > 1,
-        id_name=_free_name(info),
+        id_name=_id_name(source, info, options),
         job=job,
         id_metadata=None if options.ids_as_text else info.id_metadata,
+        triggers=options.triggers,
     )
 
 
-def _free_name(info: StoreInfo) -> str:
-    taken = () if info.schema is None else info.schema.names
-    return next(name for name in ("id", "_id", "interlingua_id") if name not in taken)
+def _id_name(source: Store, info: StoreInfo, options: Options) -> str:
+    """Return a name for the column of the ids that no payload column has, in capitals or not."""
+    names = () if info.schema is None or options.drop_payload else info.schema.names
+    taken = {name.lower() for name in names}
+    # Readers look for the second name before any other.
+    name = next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
+    if name is None:
+        raise InputError(
+            f"{source.url}: the payload has columns 'id' and {ID_NAMES[0]!r}, the names that a column of ids can have. "
+            "Rename one, or leave the payload out with drop_payload=True."
+        )
+    return name
+
+
+def check_id_type(source: Store, kind: pa.DataType) -> None:
+    """Refuse ids that are neither whole numbers nor text.
+
+    Raises:
+        InputError: they are of another type.
+    """
+    if not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
+        raise InputError(
+            f"{source.url}: the ids are {kind}; whole numbers or text are needed. Name another column with ?id=, "
+            "or make "
+            "a view or a column that holds them as text."
+        )
+
+
+def refuse_unasked(plan: Plan, options: Options) -> None:
+    """Refuse what a migration does only if an option asks for it.
+
+    Raises:
+        InputError: rows without a vector, or triggers that would fire.
+    """
+    if plan.nulls and not options.skip_null:
+        raise InputError(
+            f"{plan.source}: the vector of id {plan.first_null} is null; {plan.nulls:,} rows have no vector and "
+            f"{plan.rows:,} "
+            "have one. Fill them, or leave them out with skip_null=True."
+        )
+    if plan.triggers and options.triggers is None:
+        raise InputError(
+            f"{plan.target} is written into the source's own table, where every update fires "
+            f"{', '.join(plan.triggers)}. "
+            "Name a new table as the target, or say triggers='fire', or triggers='skip', which needs a superuser."
+        )
 
 
 def refuse_same(source: Store, target: Store) -> None:
@@ -155,6 +218,9 @@ def estimate(
     start, opened, rows = time.perf_counter(), 0.0, 0
     convert = translator.invert if options.inverse else translator.translate
     payload_bytes = 0
+    if info.nulls and not options.skip_null:
+        # The scan would stop at the first row without a vector; the plan still says how many there are.
+        source.restrict(where=options.where, skip_null=True)
     with closing(source.scan(min(options.page_rows, 1024))) as pages:  # type: ignore[type-var]
         for records, _ in pages:
             opened = opened or time.perf_counter()
@@ -177,6 +243,8 @@ def estimate(
         str(source.url), str(target.url), info.count, info.d, spec.d, spec.metric, spec.beside, dropped, needed, free,
         # Everything is read twice: surveyed, then copied.
         round(2 * (opening + info.count * reading) + info.count * writing, 1),
+        nulls=info.nulls, first_null=info.first_null, triggers=target.triggers(spec),
+        notes=(*info.notes, *target.notes(spec)),
     )  # fmt: skip
 
 
