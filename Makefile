@@ -83,13 +83,16 @@ PINNED_TORCH = grep '^torch==' constraints.txt
 # Old versions use what newer ones beside them have deprecated.
 OLD_WARNS := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
 
+# TESTS narrows the run with the oldest versions, as continuous integration does.
+TESTS ?=
+
 test-oldest:
 	@$(or $(PYTHON),python3.11) -m venv --clear .venv-oldest
 	@$(PINNED_TORCH) > .venv-oldest/torch.txt
 	@.venv-oldest/bin/python -m pip install -qq uv -r .venv-oldest/torch.txt
 	@.venv-oldest/bin/python -m uv pip install -q --python .venv-oldest/bin/python --resolution lowest-direct \
 	    -c .venv-oldest/torch.txt -e '.[dev]'
-	@$(ONE_THREAD) .venv-oldest/bin/python -m pytest $(OLD_WARNS) $(PYTEST_FLAGS)
+	@$(ONE_THREAD) .venv-oldest/bin/python -m pytest $(OLD_WARNS) $(PYTEST_FLAGS) $(TESTS)
 
 test-newest:
 	@$(or $(PYTHON),python3) -m venv --clear .venv-newest

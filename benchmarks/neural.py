@@ -30,6 +30,7 @@ import torch
 from fits import Case, rows, vectors
 
 import interlingua as il
+from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.linear.consensus import consensus
@@ -37,7 +38,7 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
 from interlingua.evaluation import evaluate
-from interlingua.neural.aligner import ENDS
+from interlingua.neural.aligner import SIDES
 from interlingua.neural.presets import ANNEALED, SMALL, SMALL_WARM
 from interlingua.neural.selection import Selection, convincing
 from interlingua.neural.settings import Settings
@@ -149,7 +150,7 @@ def _damaged(run: Run, x: Rows, y: Rows, held: tuple[Rows, Rows]) -> tuple[Affin
 
 def into_hub(there: AffineMap, back: AffineMap) -> dict[str, tuple[AffineMap, AffineMap]]:
     """Return the maps into and out of the narrower space, by the name of the other."""
-    return {ENDS[0]: (there, back)} if there.d_out <= there.d_in else {ENDS[1]: (back, there)}
+    return {SIDES[0]: (there, back)} if there.d_out <= there.d_in else {SIDES[1]: (back, there)}
 
 
 def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tuple[Rows, Rows]) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tu
 
 def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
     """Return held-out scores of a network."""
-    return scores(lambda x: network.translate(x, *ENDS), lambda y: network.translate(y, *ENDS[::-1]), held)
+    return scores(lambda x: network.translate(x, *SIDES), lambda y: network.translate(y, *SIDES[::-1]), held)
 
 
 def together(run: Run, folder: Path) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     else:
         x, y, *rest = planted(run)
     held = (rest[0], rest[1])
-    spaces = dict(zip(ENDS, (x, y), strict=True))
+    spaces = dict(zip(SIDES, (x, y), strict=True))
     record: dict[str, Any] = {
         "key": run.key,
         "n": [len(x), len(y)],
@@ -209,14 +210,15 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     if run.suite in COLD_STEPS:
         settings = settings.changed(steps=COLD_STEPS[run.suite])
     if run.suite.startswith("warm"):
-        *faithful, _, found = Linear().solve(x, y, seed=run.seed)
-        frames = Frame.of(x), Frame.of(y)
-        rotation = affine_maps(*frames, found.rotation)
-        record |= {"rotation": scores(*rotation, held), "faithful": scores(faithful[0], faithful[1], held)}
-        maps, pair = into_hub(*rotation), consensus(*frames, found.search, found.rotation, run.seed)
+        problem = Problem.of(x, y)
+        fit = Linear().fit(problem, seed=run.seed)
+        frames = problem.frames
+        rotation = affine_maps(*frames, fit.rotation)
+        record |= {"rotation": scores(*rotation, held), "faithful": scores(fit.forward, fit.backward, held)}
+        maps, pair = into_hub(*rotation), consensus(*frames, fit.search, fit.rotation, run.seed)
         record["teacher"] = scores(*pair, held)
         if settings.consensus:
-            teachers = dict(zip((ENDS, ENDS[::-1]), pair, strict=True))
+            teachers = dict(zip((SIDES, SIDES[::-1]), pair, strict=True))
     if run.damage is not None:
         settings = SMALL_WARM.changed(consensus=0.0, steps=60, check_every=30)
         maps = into_hub(*_damaged(run, x, y, held))
@@ -278,7 +280,7 @@ def throughput(width: int, batch: int) -> dict[str, Any]:
     s = SMALL.changed(width=width, latent=width, critic_width=width, critic_depth=5, batch=batch, warmup=0)
     rng = np.random.default_rng(0)
     spaces = {
-        name: rng.standard_normal((2 * batch, d)).astype(np.float32) for name, d in zip(ENDS, (768, 384), strict=True)
+        name: rng.standard_normal((2 * batch, d)).astype(np.float32) for name, d in zip(SIDES, (768, 384), strict=True)
     }
     trainer = Trainer(spaces, s.changed(average=0.0))
     shapes = products(trainer, batch)
@@ -319,11 +321,11 @@ def two_processes() -> dict[str, Any]:
     """Train on two processes with half the batch each, and on one, and compare the curves."""
     code = (
         f"import sys, numpy as np\nfrom pathlib import Path\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from neural import Run, planted, ENDS\nfrom interlingua.neural.presets import SMALL\n"
+        "from neural import Run, planted, SIDES\nfrom interlingua.neural.presets import SMALL\n"
         "from interlingua.neural.trainer import Trainer\n"
         "x, y, *_ = planted(Run('ddp', 'ddp', 0))\n"
         "s = SMALL.changed(batch=int(sys.argv[2]), steps=200, log_every=5)\n"
-        "Trainer(dict(zip(ENDS, (x, y))), s, folder=Path(sys.argv[1])).run()\n"
+        "Trainer(dict(zip(SIDES, (x, y))), s, folder=Path(sys.argv[1])).run()\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "run.py"

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from fits import BEIR, POOL, Case, rows
 
-import interlingua as il
-from interlingua.aligners import aligner
+from interlingua.aligners import Problem, create_aligner
+from interlingua.aligners.base import ignore_step
 from interlingua.evaluation import evaluate
 
 HERE = Path(__file__).resolve().parent
@@ -93,11 +93,9 @@ def one(method: str, case: Case, data: Path, folder: Path) -> dict[str, Any]:
         for solver, sides in zip(solvers, ((x, y), (y, x)), strict=True):
             solver.fit(*sides, random_seed=case.seed, verbose=False)
         there, back = (solver.transform for solver in solvers)
-    elif hasattr(solver := aligner(method, **METHODS[method]), "maps"):
-        there, back, *_ = solver.maps(x, y, seed=case.seed)
-    else:  # ours come with their verdict, and are charged for it
-        found = il.align(x, y, method=method, seed=case.seed, **METHODS[method]).translator(force=True)
-        there, back = found.translate, found.invert
+    else:  # a method that computes its own verdict, as ours does, is charged for it
+        fit = create_aligner(method, **METHODS[method]).fit(Problem.of(x, y), seed=case.seed, on_step=ignore_step)
+        there, back = fit.forward, fit.backward
     seconds = time.process_time() - started
     scores = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
     keep = ("top1", "mean_rank", "cosine", "cosine_centered")

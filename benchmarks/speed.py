@@ -27,7 +27,8 @@ import numpy as np
 from fits import BEIR, Case, rows
 
 import interlingua as il
-from interlingua.aligners import aligner
+from interlingua.aligners import Problem, create_aligner
+from interlingua.aligners.base import ignore_step
 from interlingua.core.translator import Translator
 from interlingua.evaluation import evaluate
 
@@ -50,9 +51,10 @@ def fit_part(method: str, data: Path, seed: int) -> dict[str, Any]:
         seconds, alignment = timed(lambda: il.align(x, y, method="linear", seed=seed))
         translator = alignment.translator(force=True)
     else:  # the method alone: its paper has no verdict, so none is charged to it
-        seconds, maps = timed(lambda: aligner(method).maps(x, y, seed=seed))
+        problem = Problem.of(x, y)
+        seconds, fit = timed(lambda: create_aligner(method).fit(problem, seed=seed, on_step=ignore_step))
         reference = il.align(x, y, method="random-rotation", seed=seed)
-        translator = Translator(maps[0], maps[1], reference.profiles, {})
+        translator = Translator(fit.forward, fit.backward, reference.profiles, {})
     scores = evaluate(translator, x_held, y_held, bootstrap=0).to_dict()
     keep = {way: {k: scores[way][k] for k in ("top1", "mean_rank", "cosine")} for way in ("forward", "backward")}
     return {"seconds": seconds, **keep}

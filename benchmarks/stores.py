@@ -30,9 +30,9 @@ import pyarrow as pa
 
 import interlingua as il
 from interlingua.core.translator import Translator
-from interlingua.io import Batch, create_writer
+from interlingua.io import create_writer
 from interlingua.stores import Records, Spec, Store, open_store
-from interlingua.stores._records import same_payload
+from interlingua.stores._documents import same_payload
 from interlingua.stores.migration import migrate
 
 HERE = Path(__file__).resolve().parent
@@ -283,7 +283,7 @@ def one(kind: str, folder: Path, data: Path, n: int) -> dict[str, Any]:
         start = time.perf_counter()
         if kind == "parquet":
             with create_writer(source, d=768, dtype="float32", n=n) as writer:
-                writer.write(records.vectors, Batch(records.vectors, records.ids, records.payload, 0))
+                writer.write(records.vectors, records)
         else:
             with open_store(source) as store:
                 fill(store, records)

@@ -17,9 +17,10 @@ _COLOURS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
 
 
 def write(folder: Path) -> None:
-    """Write the command reference, the benchmark tables and the pictures."""
+    """Write the command reference, the table of stores, the benchmark tables and the pictures."""
     folder.mkdir(exist_ok=True)
     (folder / "cli.md").write_text(commands(), "utf-8")
+    (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "benchmarks.md").write_text(tables(), "utf-8")
     pictures(folder)
 
@@ -42,6 +43,28 @@ def commands() -> str:
         with command.make_context(name, [], parent=context, resilient_parsing=True) as own:
             parts += [f"## {name}", "", "```text", command.get_help(own).rstrip(), "```", ""]
     return "\n".join(parts)
+
+
+def stores() -> str:
+    """Return a table of every store: how to address it, what it keeps, and where its secret is read from."""
+    from interlingua.stores import STORES
+
+    payloads = {"typed": "typed columns", "documents": "JSON documents", "none": "none"}
+    ids = {"int": "whole numbers", "text": "text"}
+    parts = [
+        "| store | address | extra | ids | payload | metrics | second vector | reading changes files | secret |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for kind in STORES.values():
+        can = kind.load().capabilities
+        parts.append(
+            f"| {kind.title} | {', '.join(f'`{address}`' for address in kind.addresses)} "
+            f"| {f'`{kind.extra}`' if kind.extra else ''} | {', '.join(ids[name] for name in can.ids)} "
+            f"| {payloads[can.payload]} | {', '.join(can.metrics)} | {'yes' if can.adds_vectors else 'no'} "
+            f"| {'no' if can.reads_only else 'yes, but no row'} "
+            f"| {f'`{kind.secret}`' if kind.secret else ''} |"
+        )
+    return "\n".join(parts) + "\n"
 
 
 def tables() -> str:

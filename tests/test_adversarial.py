@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.aligners import METHODS, aligner
+from interlingua.aligners import METHODS
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.translator import NeuralTranslator
@@ -46,7 +46,7 @@ def translator(warm: il.Alignment) -> NeuralTranslator:
 
 def test_the_method_is_there_by_name() -> None:
     assert "adversarial" in METHODS
-    assert aligner("adversarial", start="cold").start == "cold"
+    assert Adversarial(start="cold").start == "cold"
 
 
 def test_the_result_is_an_alignment_like_any_other(warm: il.Alignment) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import interlingua as il
 from interlingua._align import choose_method
+from interlingua.aligners import base
 from interlingua.core.alignment import Alignment, AlignmentError, Status
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
@@ -206,9 +207,8 @@ def test_a_handful_of_pairs_cannot_confirm_a_map(rng: np.random.Generator) -> No
 
 @pytest.mark.parametrize(("known", "method"), [(None, "linear"), (10, "linear"), (47, "linear"), (48, "ridge")])
 def test_auto_means_ridge_from_twice_the_larger_width_on(known: int | None, method: str) -> None:
-    spaces = il.EmbeddingSpace(gaussian(60, 24, 0)), il.EmbeddingSpace(gaussian(60, 16, 0))
     pairs = None if known is None else np.zeros((known, 2), np.int64)
-    assert choose_method(*spaces, pairs) == method
+    assert choose_method(base.Problem.of(gaussian(60, 24, 0), gaussian(60, 16, 0), pairs=pairs)) == method
 
 
 @pytest.mark.parametrize("n", [1, 5, 150])
@@ -242,11 +242,14 @@ FLAT = np.hstack([gaussian(200, 3, 0)] * 4)
         ({"method": "identity", "rounds": 3}, "method 'identity' does not take these settings: .*rounds"),
         ({"method": "ridge"}, "ridge learns from known pairs and none were given"),
         ({"method": "identity", "pairs": [[0, 0]]}, "1 pairs were given and identity uses none"),
-        ({"pairs": [0, 1, 2]}, r"pairs has shape \(3,\) and dtype int64; whole numbers \[p, 2\] are needed"),
+        ({"pairs": [0, 1, 2]}, r"pairs has shape \(3,\) and dtype int64; whole numbers of shape \[p, 2\]"),
         ({"pairs": [[0, 1, 2]]}, r"pairs has shape \(1, 3\)"),
         ({"pairs": [[0.0, 1.0]]}, "pairs has shape .* and dtype float64; whole numbers"),
-        ({"pairs": [[0, 0], [7, 200]]}, r"pairs: 1 of 2 name rows that are not there, the first is 1: \[7, 200\]; the"),
-        ({"pairs": [[-1, 0]]}, "pairs: 1 of 1 name rows that are not there"),
+        (
+            {"pairs": [[0, 0], [7, 200]]},
+            r"pairs: 1 of 2 name rows that do not exist, the first is pair 1: \[7, 200\]",
+        ),
+        ({"pairs": [[-1, 0]]}, "pairs: 1 of 1 name rows that do not exist"),
         ({"pairs": [[0, 0]], "method": "procrustes"}, "pairs holds 1 pairs; procrustes needs at least 2"),
     ],
 )

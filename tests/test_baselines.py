@@ -6,18 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from interlingua.aligners.base import Problem
 from interlingua.aligners.baselines.anchors import QapSolver, batched_swaps, match_centroids, two_opt
 from interlingua.aligners.baselines.centroids import CentroidConsensus, assigned_cross
 from interlingua.aligners.baselines.controls import Identity, MeanShift, RandomRotation
 from interlingua.aligners.baselines.mini_vec2vec import MiniVec2Vec, neighbor_means
 from interlingua.aligners.frames import Frame, affine_maps, polar
-from interlingua.aligners.paired import Procrustes, Ridge, paired_rows
+from interlingua.aligners.paired import Procrustes, Ridge
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
@@ -28,15 +29,6 @@ Array = npt.NDArray[Any]
 SMALL_MINI = MiniVec2Vec(runs=12, clusters=10, restarts=10, neighbors=10, refinements=15, final_clusters=60)
 SMALL_CONSENSUS = CentroidConsensus(runs=12, clusters=10, restarts=10, block=200, rounds=10)
 UNPAIRED = [Identity(), MeanShift(), RandomRotation(), SMALL_MINI, SMALL_CONSENSUS]
-
-
-class Solver(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def maps(
-        self, source: Array, target: Array, *, pairs: Array | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -51,9 +43,9 @@ class Maps:
         return self.backward(y)
 
 
-def solve(solver: Solver, source: Array, target: Array, **settings: Any) -> Maps:
-    forward, backward, _ = solver.maps(source, target, **settings)
-    return Maps(forward, backward)
+def solve(solver: Any, source: Array, target: Array, *, pairs: Any = None, seed: int = 0, **settings: Any) -> Maps:
+    fit = solver.fit(Problem.of(source, target, pairs=pairs), seed=seed, **settings)
+    return Maps(fit.forward, fit.backward)
 
 
 def score(maps: Maps, x: Array, y: Array) -> Evaluation:
@@ -77,7 +69,7 @@ def planted(d_source: int, d_target: int, rng: np.random.Generator) -> tuple[Arr
 @pytest.mark.parametrize("solver", [SMALL_MINI, SMALL_CONSENSUS], ids=lambda solver: solver.name)
 @pytest.mark.parametrize("widths", [(8, 8), (8, 11), (11, 8)])
 def test_centroid_methods_recover_a_planted_isometry_with_clear_clusters(
-    solver: Solver, widths: tuple[int, int], rng: np.random.Generator
+    solver: Any, widths: tuple[int, int], rng: np.random.Generator
 ) -> None:
     source, target, x, y = planted(*widths, rng)
     scores = score(solve(solver, source, target), x, y)
@@ -87,7 +79,7 @@ def test_centroid_methods_recover_a_planted_isometry_with_clear_clusters(
 
 
 @pytest.mark.parametrize("solver", UNPAIRED, ids=lambda solver: solver.name)
-def test_unrelated_spaces_stay_at_chance(solver: Solver, rng: np.random.Generator) -> None:
+def test_unrelated_spaces_stay_at_chance(solver: Any, rng: np.random.Generator) -> None:
     source, target, x, y = (rng.standard_normal((n, 12)).astype(np.float32) for n in (400, 400, 300, 300))
     scores = score(solve(solver, source, target), x, y)
     for side in (scores.forward, scores.backward):
@@ -104,7 +96,7 @@ def test_a_random_rotation_is_at_chance_and_has_the_mean(rng: np.random.Generato
 
 
 @pytest.mark.parametrize("solver", UNPAIRED, ids=lambda solver: solver.name)
-def test_the_seed_decides_the_maps(solver: Solver, rng: np.random.Generator) -> None:
+def test_the_seed_decides_the_maps(solver: Any, rng: np.random.Generator) -> None:
     source, target, x, y = planted(12, 10, rng)
     outputs = []
     for seed in (3, 3, 4):
@@ -139,7 +131,7 @@ def test_mean_shift_moves_the_mean(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("widths", [(12, 12), (12, 20), (20, 12)])
 @pytest.mark.parametrize("solver", [Procrustes(), Ridge(alpha=1e-6)], ids=lambda solver: solver.name)
 def test_paired_methods_are_exact_on_an_isometry(
-    solver: Solver, widths: tuple[int, int], rng: np.random.Generator
+    solver: Any, widths: tuple[int, int], rng: np.random.Generator
 ) -> None:
     latent = rng.standard_normal((300, 12))
     latent /= np.linalg.norm(latent, axis=1, keepdims=True)
@@ -197,7 +189,7 @@ def test_affine_maps_put_mean_and_radius_back(rng: np.random.Generator) -> None:
 def test_neighbor_means_equal_the_slow_oracle(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     queries, keys, values = (rng.standard_normal(shape) for shape in ((30, 5), (40, 5), (40, 3)))
     for k, block in ((1, 2**24), (7, 160), (99, 2**24)):
-        monkeypatch.setattr("interlingua.aligners.baselines.mini_vec2vec._BLOCK_ENTRIES", block)
+        monkeypatch.setattr("interlingua.core.neighbors.TILE_ENTRIES", block)
         expected = [values[np.argsort(-keys @ query)[:k]].mean(axis=0) for query in queries]
         assert neighbor_means(queries, keys, values, k) == pytest.approx(np.array(expected))
 
@@ -232,7 +224,7 @@ def test_assignment_is_exact_and_one_to_one(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("solver", [MiniVec2Vec, CentroidConsensus])
-def test_every_run_asks_the_given_qap_solver(solver: Callable[..., Solver], rng: np.random.Generator) -> None:
+def test_every_run_asks_the_given_qap_solver(solver: Callable[..., Any], rng: np.random.Generator) -> None:
     source, target, *_ = planted(12, 12, rng)
     calls = []
 
@@ -253,41 +245,25 @@ def test_published_settings_are_the_defaults_or_a_preset() -> None:
 
 
 @pytest.mark.parametrize("solver", UNPAIRED, ids=lambda solver: solver.name)
-def test_pairs_are_refused_where_they_would_be_ignored(solver: Solver) -> None:
+def test_pairs_are_refused_where_they_would_be_ignored(solver: Any) -> None:
     rows = np.eye(30, 4, dtype=np.float32) + 1
     with pytest.raises(InputError, match=f"3 pairs were given and {solver.name} uses none"):
-        solver.maps(rows, rows, pairs=np.zeros((3, 2), int))
-
-
-@pytest.mark.parametrize(
-    ("pairs", "message"),
-    [
-        (None, "procrustes learns from known pairs and none were given"),
-        (np.zeros((4, 3), int), r"pairs has shape \(4, 3\) and dtype int64; integers of shape \[p, 2\]"),
-        (np.zeros((4, 2)), r"pairs has shape \(4, 2\) and dtype float64"),
-        (np.zeros((1, 2), int), "pairs holds 1 pairs; procrustes needs at least 2"),
-        (np.array([[0, 0], [5, 1]]), "pairs names source rows 0 to 5; source has rows 0 to 4"),
-        (np.array([[0, -1], [4, 1]]), "pairs names target rows -1 to 1; target has rows 0 to 2"),
-    ],
-)
-def test_messages_about_pairs(pairs: Array | None, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        paired_rows(np.ones((5, 2), np.float32), np.ones((3, 2), np.float32), pairs, "procrustes")
+        solve(solver, rows, rows, pairs=np.zeros((3, 2), int))
 
 
 @pytest.mark.parametrize("solver", [MiniVec2Vec(), CentroidConsensus(clusters=20)], ids=lambda solver: solver.name)
-def test_fewer_rows_than_clusters_are_refused(solver: Solver, rng: np.random.Generator) -> None:
+def test_fewer_rows_than_clusters_are_refused(solver: Any, rng: np.random.Generator) -> None:
     few, many = rng.standard_normal((19, 4)), rng.standard_normal((30, 4))
     with pytest.raises(InputError, match=f"source has 19 rows; {solver.name} needs at least 20"):
-        solver.maps(few, many)
+        solve(solver, few, many)
     with pytest.raises(InputError, match=f"target has 19 rows; {solver.name} needs at least 20"):
-        solver.maps(many, few)
+        solve(solver, many, few)
 
 
 def test_ridge_refuses_a_penalty_of_nothing(rng: np.random.Generator) -> None:
     rows = rng.standard_normal((30, 4))
     with pytest.raises(InputError, match=r"alpha is 0; ridge needs a positive penalty"):
-        Ridge(alpha=0).maps(rows, rows, pairs=np.zeros((3, 2), int))
+        solve(Ridge(alpha=0), rows, rows, pairs=np.zeros((3, 2), int))
 
 
 def test_the_paired_ceiling_on_real_queries_is_high(shared_data: Path) -> None:

@@ -46,9 +46,13 @@ def test_it_is_the_translator_row_by_row() -> None:
     ("column", "values", "message"),
     [
         ("other", [[1.0]], "no column 'embedding'"),
-        ("embedding", [None, [1.0]], "null vectors"),
-        ("embedding", [[1.0, None]], "null vectors"),
-        ("embedding", [[1.0, 2.0], [1.0]], "1 to 2 values"),
+        ("embedding", [None, [1.0]], "row 0 of column 'embedding' is null; every row needs a vector"),
+        ("embedding", [[1.0, None]], "null values inside vectors, the first in row 0"),
+        (
+            "embedding",
+            [[1.0, 2.0], [1.0]],
+            "row 1 of column 'embedding' has 1 values and 2 are needed",
+        ),
         ("embedding", [[1.0, 2.0]], "2 columns; 12 are needed"),
         ("embedding", [[float("nan")] * D_IN], "NaN"),
         ("embedding", [1.0], "lists of floating-point"),

@@ -59,12 +59,12 @@ def test_the_paper_s_tables_are_whole() -> None:
 def test_every_pair_is_measured_both_ways_and_a_second_run_adds_nothing(folder: Path) -> None:
     asked = plan(folder, "in-distribution", encoders=("red", "green", "blue"))
     seen: list[str] = []
-    records = run(asked, note=lambda case: seen.append(case.key))
+    records = run(asked, on_case=lambda case: seen.append(case.key))
     assert len(seen) == len(set(seen)) == 3 * 2
     assert {record["pair"] for record in records} == {
         f"{a} -> {b}" for a in ("red", "green", "blue") for b in ("red", "green", "blue") if a != b
     }
-    assert run(asked, note=lambda case: pytest.fail("measured twice")) == records
+    assert run(asked, on_case=lambda case: pytest.fail("measured twice")) == records
     assert run(plan(folder, "in-distribution")) == [
         record for record in records if set(record["pair"].split(" -> ")) == {"red", "green"}
     ]
@@ -233,7 +233,7 @@ def test_what_is_missing_is_made_once(tmp_path: Path, monkeypatch: pytest.Monkey
     count = len(asked["models"])
     maker.make("tweets", "mine", labels=True)
     assert len(asked["models"]) == count
-    assert not list(vectors.path.glob("*.part"))
+    assert not list(vectors.path.glob(".tmp.*"))
 
 
 def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_what_nobody_can_make_is_refused(
     hub(monkeypatch)
     with pytest.raises(InputError, match=message):
         Maker(Vectors(tmp_path), {"absent": "absent"}).make(corpus, encoder)
-    assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob(".tmp.*"))
 
 
 def test_without_the_extra_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import ast
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
 from interlingua.aligners import METHODS
 from interlingua.cli import app
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import load
 
 
@@ -100,6 +103,56 @@ def test_a_failed_fit_is_1_and_writes_nothing_unless_told_to(
     assert "failed" in (ran.json["status"] if as_json else ran.out)
     assert run(*arguments, "--allow-failed").code == 0
     assert load(folder / "fitted").card["verdict"]["status"] == "failed"
+
+
+def test_a_failed_fit_writes_its_report_and_no_translator(run: Run, folder: Path, rng: np.random.Generator) -> None:
+    np.save(folder / "target.npy", unit(rng.standard_normal((N, D_TARGET))))
+    report = folder / "failed.html"
+    ran = run(*fit_arguments(folder, "--method", "random-rotation", "--report", report, "--json"))
+    assert ran.code == 1
+    assert ran.json["written"] == {"report": str(report)}
+    assert "Failed" in report.read_text("utf-8")
+    assert "No translator was written" in ran.err
+    assert not (folder / "fitted").exists()
+
+
+def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -> None:
+    card = json.loads((saved / "card.json").read_text())
+    measured = {"null": 0.1, "threshold": 0.5, "passed": True, "value": 0.9}
+    card["verdict"]["reasons"] = ["Agreement is high. Refits agree."]
+    card["verdict"]["evidence"] = [
+        {"name": "refit_agreement", "meaning": "Refits agree.", **measured},
+        {"name": "hubness", "meaning": "Hubs are few.", **measured, "value": 0.4},
+    ]
+    (saved / "card.json").write_text(json.dumps(card))
+    shown = run("inspect", saved).out
+    assert [shown.count(part) for part in ("Refits agree.", "Hubs are few.")] == [1, 1]
+    assert [shown.count(part) for part in ("≥ 0.5", "≤ 0.5", "refit agreement")] == [1, 1, 1]
+
+
+def test_remedies_are_options_here_and_arguments_in_python(run: Run, folder: Path, saved: Path) -> None:
+    with pytest.raises(OutputExistsError, match="or replace it with overwrite=True") as caught:
+        load(saved).save(saved)
+    assert pickle.loads(pickle.dumps(caught.value)).remedy == caught.value.remedy
+    ran = run(*fit_arguments(folder, "--out", saved, "--json"))
+    assert ran.json["error"] == f"{saved} exists. Choose another name, or replace it with --force."
+    assert str(InputError("It is {odd}.", "Pass {scale=...} or {id_column}.")) == (
+        "It is {odd}. Pass scale=... or id_column=True."
+    )
+
+
+def test_no_library_message_names_an_argument_outside_its_remedy() -> None:
+    """Those in a remedy are in braces; the command line can write them as options."""
+    found = []
+    for path in sorted(Path(interlingua.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Raise) and node.exc is not None and path.parent.name in ("io", "stores", "core"):
+                texts = [part.value for part in ast.walk(node.exc) if isinstance(part, ast.Constant)]
+                found += [
+                    (path.name, str(text)) for text in texts if re.search(r"\w=(True|\.\.\.)(?!\})|--\w", str(text))
+                ]
+    exempt = ("force=True makes it anyway", "Make one with: interlingua fit")  # no option, and a whole command
+    assert [text for _, text in found if not any(part in text for part in exempt)] == []
 
 
 def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from command_line import Run
 
-SMALL = ("--method", "adversarial", "--start", "cold", "--steps", 3, "--allow-failed")
+SMALL = ("--method", "adversarial", "--set", "start=cold", "--steps", 3, "--allow-failed")
 
 
 def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, 
     [
         (("--steps", 5), "--steps belongs to --method adversarial; the method is auto"),
         (("--run", "x"), "--run belongs to --method adversarial"),
-        (("--method", "adversarial", "--preset", "huge"), "preset is 'huge'"),
+        (("--method", "adversarial", "--set", "preset=huge"), "preset is 'huge'"),
         (("--method", "adversarial", "--resume"), "resume and tensorboard need the folder of a run"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -163,3 +164,33 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
     page.write_text("mine")
     ran = run("audit", vectors, "--corpus", public, "--corpus-vectors", case / "target.npy", *asked)
     assert (ran.code, page.read_text()) == (2, "mine")
+
+
+def test_the_report_says_which_model_the_vectors_are_probably_of(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = with_vectors(case, "--fits", "1", "--force", "--json")
+    assert run(*arguments).json["warrant"]["model"] == "source model unknown"
+    known = SimpleNamespace(model="A Model")
+    monkeypatch.setattr("interlingua.identification.identify", lambda vectors: known)
+    assert run(*arguments).json["warrant"]["model"] == "probably A Model"
+    assert "width 24, probably A Model" in (case / "audit.html").read_text("utf-8")
+
+
+def test_the_estimate_is_called_approximate(run: Run, case: Path) -> None:
+    ran = run(*with_vectors(case, "--fits", "1", "--json"))
+    assert ran.json["leak"]["basis"] == "estimated"
+    assert re.search(r"names a correct word for about \d+% of", ran.json["conclusion"])
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_demo_without_its_data_says_so_before_it_asks_for_an_extra(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interlingua.cli.demo.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
+    if not installed:
+        monkeypatch.setitem(sys.modules, "jinja2", None)
+    ran = run("audit", "--demo", "--json")
+    assert ran.code == 2
+    assert "it comes with the repository and not with the package" in ran.json["error"]

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +45,7 @@ def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(run: Run, store: P
     ran = run("migrate", saved, store, "new.parquet", "--dry-run", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["plan"]["rows"] == N
-    assert ran.json["plan"]["bytes"] > 0
+    assert ran.json["plan"]["needed_bytes"] > 0
     assert sorted(Path().iterdir()) == before
     text = run("migrate", saved, store, "new.parquet", "--dry-run")
     assert "600 rows of width 24" in text.out
@@ -137,7 +139,9 @@ def test_killed_and_resumed_from_outside(store: Path, saved: Path, planted: tupl
     command += [str(saved), str(store), "new.jsonl", "--page-rows", "5", "--json"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not Path("new.jsonl.partial/journal.json").exists() and time.monotonic() < deadline and first.poll() is None:
+    while (
+        not Path("new.jsonl.partial/checkpoint.json").exists() and time.monotonic() < deadline and first.poll() is None
+    ):
         time.sleep(0.01)
     time.sleep(0.1)
     os.kill(first.pid, signal.SIGKILL)
@@ -147,3 +151,50 @@ def test_killed_and_resumed_from_outside(store: Path, saved: Path, planted: tupl
     lines = [json.loads(line) for line in Path("new.jsonl").read_text("utf-8").splitlines()]
     assert [line["id"] for line in lines] == [f"row {i}" for i in range(N)]
     np.testing.assert_allclose([line["vectors"] for line in lines], planted[1], atol=1e-5)
+
+
+def test_a_dry_run_with_a_fit_saves_nothing_and_the_fit_can_be_run_afterwards(
+    run: Run, store: Path, folder: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", _paired_align(planted), raising=False)
+    before = sorted(folder.rglob("*"))
+    dry = run("migrate", "fresh", store, "new.parquet", "--fit", "target.npy", "--dry-run", "--log", "log", "--json")
+    assert dry.code == 0, dry.err
+    assert dry.json["plan"]["rows"] == N
+    assert sorted(folder.rglob("*")) == before
+    ran = run("migrate", "fresh", store, "new.parquet", "--fit", "target.npy", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["rows"] == N
+    assert Path("fresh").is_dir()
+
+
+def _paired_align(planted: tuple[Rows, Rows]) -> Callable[..., Any]:
+    """Stand in for a fit of half a minute; what is saved and when is the claim, not how well it fits."""
+    pairs = np.stack([np.arange(N)] * 2, 1)
+    whole = interlingua.align
+    return lambda *spaces, seed: whole(*planted, seed=seed, method="procrustes", pairs=pairs)
+
+
+@pytest.mark.parametrize("option", ["--report", "--log", "--journal"])
+@pytest.mark.parametrize("spelling", ["old.parquet", "./folder/../old.parquet", "link.html"])
+def test_no_option_writes_over_an_input(run: Run, store: Path, saved: Path, option: str, spelling: str) -> None:
+    Path("folder").mkdir()
+    Path("link.html").symlink_to(store)
+    before = store.read_bytes()
+    ran = run("migrate", saved, store, "new.parquet", option, spelling, "--force", "--json")
+    assert ran.code == 2
+    assert "is the input" in ran.json["error"]
+    assert store.read_bytes() == before
+
+
+def test_after_a_kill_the_same_command_says_that_it_can_be_resumed_before_it_fits_again(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("interlingua.stores.files.FileStore.finish", lambda self: (_ for _ in ()).throw(OSError("full")))
+        assert run("migrate", saved, store, "new.jsonl").code == 1
+    monkeypatch.setattr(interlingua, "align", lambda *a, **k: pytest.fail("it was fitted again"), raising=False)
+    again = run("migrate", saved, store, "new.jsonl", "--fit", "target.npy", "--json")
+    assert again.code == 2
+    assert f"interrupted with {N} rows written. Go on with --resume" in again.json["error"]
+    assert run("migrate", saved, store, "new.jsonl", "--resume").code == 0

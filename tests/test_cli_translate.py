@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,31 @@ def test_foreign_vectors_are_noticed_in_one_sentence(
     assert ran.code == 0
     assert ran.err.count("Warning: ") == 1
     assert ".py" not in ran.err.partition("Wrote")[0]
+
+
+def test_a_translator_that_changed_in_its_card_alone_is_not_resumed(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Output lengths are in card.json; the first half of a file must not have others than the second."""
+    whole = Translator.translate
+    monkeypatch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
+    calls: list[int] = []
+
+    def interrupted(self: Translator, x: Any) -> Any:
+        calls.append(len(x))
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return whole(self, x)
+
+    monkeypatch.setattr(Translator, "translate", interrupted)
+    arguments = ("translate", saved, folder / "source.npy", "--out", folder / "out.npy")
+    assert run(*arguments).code == 130
+    monkeypatch.setattr(Translator, "translate", whole)
+    card = json.loads((saved / "card.json").read_text())
+    assert card["maps"]["forward"]["norm_out"] == 1
+    card["maps"]["forward"]["norm_out"] = 7.0
+    (saved / "card.json").write_text(json.dumps(card))
+    ran = run(*arguments, "--resume", "--json")
+    assert ran.code == 2
+    assert "cannot be continued: translator was" in ran.json["error"]
+    assert not (folder / "out.npy").exists()

@@ -84,7 +84,7 @@ ABSENCES: dict[str, list[Absence]] = {
         Absence(
             "tensorboard",
             "tensorboard",
-            [*ADVERSARIAL, "--tensorboard", "--run", "run"],
+            [*ADVERSARIAL, "--set", "tensorboard=true", "--run", "run"],
             ("torch", "accelerate"),
             "torch.utils.tensorboard",
         )

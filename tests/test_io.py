@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from interlingua.core.errors import InputError, InputWarning
-from interlingua.io import EXTENSIONS, Batch, VectorFile, create_writer, open_vectors
+from interlingua.io import EXTENSIONS, Records, VectorFile, create_writer, open_vectors
 
 ALL = sorted(EXTENSIONS)
 NAMED = [extension for extension in ALL if extension not in (".npy", ".fvecs")]
@@ -32,19 +32,19 @@ def matrix(n: int, d: int, dtype: str = "float32", seed: int = 0) -> npt.NDArray
     return np.random.default_rng(seed).standard_normal((n, d)).astype(dtype)
 
 
-def as_batch(ids: Sequence[Any] | None, payload: dict[str, Any] | None) -> Batch:
+def as_batch(ids: Sequence[Any] | None, payload: dict[str, Any] | None) -> Records:
     table = None if payload is None else pa.table(payload)
-    return Batch(np.empty((0, 0)), None if ids is None else pa.array(ids), table, 0)
+    return Records(None if ids is None else pa.array(ids), np.empty((0, 0)), table)
 
 
-def save(path: Path, vectors: npt.NDArray[Any], batch: Batch | None = None, **options: Any) -> VectorFile:
+def save(path: Path, vectors: npt.NDArray[Any], batch: Records | None = None, **options: Any) -> VectorFile:
     options = {"dtype": vectors.dtype} | options
     with create_writer(path, d=vectors.shape[1], **options) as writer:
         writer.write(vectors, batch)
     return open_vectors(path)
 
 
-def joined(batches: Sequence[Batch]) -> tuple[npt.NDArray[Any], list[Any], list[Any]]:
+def joined(batches: Sequence[Records]) -> tuple[npt.NDArray[Any], list[Any], list[Any]]:
     ids = [i for batch in batches if batch.ids is not None for i in batch.ids.to_pylist()]
     rows = [row for batch in batches if batch.payload is not None for row in batch.payload.to_pylist()]
     return np.concatenate([batch.vectors for batch in batches]), ids, rows
@@ -144,7 +144,7 @@ def test_ids_and_payload_come_back_unchanged(
         with create_writer(path, d=3, dtype="float32") as writer:
             for start in range(0, n, size):
                 rows = slice(start, start + size)
-                batch = Batch(x[rows], pa.array(ids[rows], types[id_kind]), payload.slice(start, size), start)
+                batch = Records(pa.array(ids[rows], types[id_kind]), x[rows], payload.slice(start, size), start)
                 writer.write(x[rows], batch)
         file = open_vectors(path)
         assert (file.id_name, set(file.names)) == ("id", set(columns))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
-from interlingua.io import EXTENSIONS, Batch, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io import EXTENSIONS, Records, VectorFile, VectorWriter, create_writer, open_vectors
 
 ALL = sorted(EXTENSIONS)
 SETTINGS = {"input": "abc", "translator": "def"}
@@ -51,18 +50,15 @@ def interrupt(writer: VectorWriter, like: VectorFile, stop: int, error: BaseExce
         raise error
 
 
-def write_all(writer: VectorWriter, *pieces: tuple[Any, Batch | None]) -> None:
+def write_all(writer: VectorWriter, *pieces: tuple[Any, Records | None]) -> None:
     with writer:
         for vectors, batch in pieces:
             writer.write(vectors, batch)
 
 
 def kill(writer: VectorWriter) -> None:
-    """Leave everything as a killed process would: nothing flushed, nothing finished, the lock let go."""
-    for stream in (*writer._streams.values(), writer._lock):
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), stream.fileno())
-        stream.close()
+    """Leave everything as a killed process would: nothing flushed, nothing finished, the lock released."""
+    writer.close()
 
 
 @pytest.mark.parametrize("extension", ALL)
@@ -160,10 +156,10 @@ def test_damaged_leftovers_are_refused(tmp_path: Path, source: VectorFile) -> No
     copy(writer, source, 10)
     kill(writer)
     (folder / "vectors.npy").write_bytes(b"")
-    with pytest.raises(InputError, match=r"lost rows that its journal counts. Start over with force=True"):
+    with pytest.raises(InputError, match=r"lost rows that its checkpoint counts. Start over with force=True"):
         begin(tmp_path / "out.npy", source, resume=True)
-    (folder / "journal.json").write_text("{")
-    with pytest.raises(InputError, match=r"journal.json cannot be read"):
+    (folder / "checkpoint.json").write_text("{")
+    with pytest.raises(InputError, match=r"checkpoint.json cannot be read"):
         begin(tmp_path / "out.npy", source, resume=True)
     with begin(tmp_path / "out.npy", source, force=True) as writer:
         copy(writer, source)
@@ -204,13 +200,19 @@ def test_existing_output_is_kept_without_force(tmp_path: Path, source: VectorFil
     assert out.read_bytes() == b"arrived meanwhile"
 
 
-def test_an_input_can_be_overwritten_by_its_own_translation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelling", ["x.npy", "folder/../x.npy", "soft.npy", "hard.npy"])
+def test_an_output_that_is_the_input_is_refused_however_it_is_spelled(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "folder").mkdir()
     np.save(tmp_path / "x.npy", np.ones((50, 3), np.float32))
+    (tmp_path / "soft.npy").symlink_to(tmp_path / "x.npy")
+    (tmp_path / "hard.npy").hardlink_to(tmp_path / "x.npy")
+    before = (tmp_path / "x.npy").read_bytes()
     like = open_vectors(tmp_path / "x.npy")
-    with begin(like.path, like, force=True) as writer:
-        for batch in like.batches(10):
-            writer.write(2 * batch.vectors)
-    assert (np.load(like.path) == 2).all()
+    for options in ({}, {"resume": True}):
+        with pytest.raises(InputError, match="is the input .* itself, which is never overwritten. Choose another name"):
+            begin(tmp_path / spelling, like, force=True, **options)
+    assert (tmp_path / "x.npy").read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
 
 
 @pytest.mark.parametrize(
@@ -264,9 +266,9 @@ def test_int8_values_beyond_the_scale_are_refused(tmp_path: Path) -> None:
 
 def test_columns_stay_the_same_from_batch_to_batch(tmp_path: Path, numbered: VectorFile) -> None:
     batch = next(numbered.batches(10))
-    without = Batch(batch.vectors, None, batch.payload, 0)
-    renamed = Batch(batch.vectors, batch.ids, pa.table({"month": np.arange(10)}), 0)
-    short = Batch(batch.vectors, pa.array(range(5)), None, 0)
+    without = Records(None, batch.vectors, batch.payload)
+    renamed = Records(batch.ids, batch.vectors, pa.table({"month": np.arange(10)}))
+    short = Records(pa.array(range(5)), batch.vectors)
     for other, message in (
         (None, r"rows came without the columns \['id', 'year'\]; pass their batch too"),
         (without, "columns changed between batches"),
@@ -283,7 +285,7 @@ def test_nulls_are_not_made_up_for_by_arrays(tmp_path: Path, extension: str) -> 
     table = pa.table({"year": [1, None]})
     x = np.ones((2, 2), np.float32)
     with create_writer(tmp_path / "a.parquet", d=2, dtype="float32") as writer:
-        writer.write(x, Batch(x, None, table, 0))
+        writer.write(x, Records(None, x, table))
     like = open_vectors(tmp_path / "a.parquet")
     writer = create_writer(tmp_path / f"b{extension}", d=2, dtype="float32", like=like)
     with pytest.raises(InputError, match=f"column 'year' has 1 nulls, which {extension} arrays cannot hold"):
@@ -315,9 +317,9 @@ def test_a_full_disk_leaves_whole_batches_only(
 def test_columns_the_model_lacks_are_kept_or_named_but_not_lost(tmp_path: Path, source: VectorFile) -> None:
     x = source.vectors()
     with begin(tmp_path / "a.jsonl", source) as writer:
-        writer.write(x, Batch(x, pa.array(range(100)), None, 0))
+        writer.write(x, Records(pa.array(range(100)), x))
     ids = open_vectors(tmp_path / "a.jsonl").ids()
     assert ids is not None
     assert ids.to_pylist() == list(range(100))
     with pytest.warns(InputWarning, match="cannot hold ids 'id'"), begin(tmp_path / "a.npy", source) as writer:
-        writer.write(x, Batch(x, pa.array(range(100)), None, 0))
+        writer.write(x, Records(pa.array(range(100)), x))

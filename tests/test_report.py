@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import pytest
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.wording import comparison
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.report import _figures, _rows, _share_of_threshold, write_report
+from interlingua.report import _figures, _rows, write_report
+from interlingua.report._evidence import bar_length
 from reported import N, Page, planted_spaces
 
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -32,7 +34,7 @@ def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, ever
         "Evidence",
         "Held-out pairs",
         "Before and after",
-        "Who resembles whom",
+        "Similarity structure",
         "Rank of the true match",
         "Nearest neighbors",
         "Provenance",
@@ -186,11 +188,11 @@ def test_equal_inputs_give_equal_bytes_and_replace_what_was_there(
 def test_a_report_that_cannot_be_written_leaves_the_old_one(
     tmp_path: Path, alignment: Alignment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Path, target: Path) -> Path:
+    def refuse(fresh: Path, target: Path) -> None:
         raise OSError("no")
 
     (tmp_path / "report.html").write_text("old")
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(OSError, match="no"):
         write_report(tmp_path / "report.html", alignment)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
@@ -265,9 +267,30 @@ def test_neighbors_leave_the_text_out_before_and_find_it_after(drawn: _rows.Pict
         (9.0, 0.0, 0.5, True, 2.0),
         (float("nan"), 0.0, 0.5, False, 0.0),
         (1.0, 0.5, 0.5, True, 1.0),
+        (1.0, 1.0, 3.0, True, 2.0),  # must stay near the null: close to it is a long bar
+        (2.0, 1.0, 3.0, True, 1.5),
+        (4.0, 1.0, 3.0, False, 0.5),
+        (9.0, 1.0, 3.0, False, 0.0),
     ],
 )
 def test_the_bar_runs_from_null_to_threshold_whichever_is_greater(
     value: float, null: float, threshold: float, passed: bool, share: float
 ) -> None:
-    assert _share_of_threshold(Evidence("x", value, null, threshold, passed, "")) == pytest.approx(share)
+    length = bar_length(asdict(Evidence("x", value, null, threshold, passed, "")))
+    assert length == pytest.approx(share)
+    assert passed == (length >= 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "passed", "sign"),
+    [(6.0, 5.0, True, "≥"), (4.0, 5.0, False, "≥"), (1.0, 3.8, True, "≤"), (4.0, 3.8, False, "≤")],
+)
+def test_the_sign_before_a_limit_says_which_side_passes(
+    tmp_path: Path, alignment: Alignment, value: float, threshold: float, passed: bool, sign: str
+) -> None:
+    evidence = Evidence("hubness", value, 1.0, threshold, passed, "Hubs.")
+    assert comparison(asdict(evidence)) == sign
+    made = replace(alignment, verdict=Verdict(Status.ALIGNED, 0.5, (), (evidence,)))
+    page = Page(write_report(tmp_path / "report.html", made))
+    assert f"{sign} {threshold:.3f}" in page.text
+    assert any(f"needed {sign} {threshold:.3f}" in (cell.get("aria-label") or "") for cell in page.all("td"))

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from interlingua.core.alignment import Alignment
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import neighbor_overlap
 from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
-from interlingua.report import _curves, _graphs, _rows, write_report
+from interlingua.report import _curves, _figures, _graphs, _rows, write_report
 from reported import N, Page
 
 
@@ -91,7 +94,7 @@ def test_the_overlap_of_graphs_is_what_counting_gives(rng: np.random.Generator) 
     a, b = (unit_rows(rng.standard_normal((40, 6)).astype(np.float32)) for _ in range(2))
     near = [np.argsort(-np.where(np.eye(40), -2, x @ x.T), axis=1)[:, :5] for x in (a, b)]
     expected = [len(set(near[0][i]) & set(near[1][i])) / 5 for i in range(40)]
-    assert _graphs.neighbor_overlap(a, b, 5) == pytest.approx(np.mean(expected))
+    assert neighbor_overlap(a, b, 5).mean() == pytest.approx(np.mean(expected))
 
 
 def test_an_isometry_keeps_the_graph_and_pairs_show_what_encoders_agree_on(drawn: _rows.PicturedRows) -> None:
@@ -109,3 +112,63 @@ def test_without_pairs_neighbors_are_rows_of_the_target_and_none_is_called_the_t
     unpaired = _rows.draw_unpaired(alignment.translator(), *spaces, {}, rng)
     for found in _rows.neighbors(unpaired):
         assert found.after[0] == (f"row {int(found.name.removeprefix('text-')):,}", False)
+
+
+def tick_labels(svg: str) -> dict[str, list[str]]:
+    """Return what is written at the ticks of both axes: matplotlib ends those of the y axis at the axis."""
+    texts = [node for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")]
+    numbers = [(node.get("style") or "", node.text or "") for node in texts if re.match(r"[-\d.]", node.text or "")]
+    anchors = {"x": "text-anchor: middle", "y": "text-anchor: end"}
+    return {axis: [text for style, text in numbers if anchor in style] for axis, anchor in anchors.items()}
+
+
+RANGES = {
+    "narrow": [0.9815, 0.983, 0.9845],
+    "very narrow": [0.98150001, 0.98150002, 0.98150003],
+    "one decade": [0.2, 0.3, 0.25],
+    "within a tenth": [1.21, 1.2, 1.23],
+    "far from zero": [1_000_000.001, 1_000_000.002, 1_000_000.003],
+    "many decades": [1e-9, 1.0, 1e6],
+    "two decades": [0.03, 0.4, 2.0],
+    "constant": [0.5, 0.5, 0.5],
+    "nearly nothing": [1e-12, 2e-12, 3e-12],
+}
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", RANGES.values(), ids=RANGES)
+def test_every_axis_has_two_ticks_or_more_that_read_differently_and_true(values: list[float], log: bool) -> None:
+    svg = _figures.curves("k", "words", {"line": ([0, 50, 100], values)}, ylabel="y", log=log)
+    for ticks in tick_labels(svg).values():
+        assert 2 <= len(ticks) == len(set(ticks)) <= 12, ticks
+    numbers = [float(tick) for tick in tick_labels(svg)["y"]]
+    assert numbers == sorted(numbers)
+    spread = max(values) - min(values) or 1
+    if not log or spread < max(values):  # decades are far wider than the values within them
+        assert all(min(values) - spread <= number <= max(values) + spread for number in numbers)
+
+
+@pytest.mark.parametrize("steps", [[1, 2, 3], [999_998, 999_999, 1_000_000], [0, 100_000, 300_000]])
+def test_training_steps_are_whole_numbers_in_full(steps: list[float]) -> None:
+    ticks = tick_labels(_figures.curves("k", "words", {"line": (steps, [1.0, 2.0, 3.0])}, ylabel="y"))["x"]
+    assert len(ticks) >= 2
+    assert all(steps[0] <= int(tick) <= steps[-1] for tick in ticks)
+
+
+@pytest.mark.parametrize("pool", [2, 3, 5, 4096])
+def test_the_ranks_of_a_histogram_have_two_ticks_or_more(pool: int) -> None:
+    ranks = np.arange(1, pool + 1, dtype=np.float64)
+    ticks = tick_labels(_figures.rank_histogram("k", "words", ranks, "source"))["x"]
+    shown = [tick for tick in ticks if "%" not in tick]
+    assert 2 <= len(shown) == len(set(shown))
+
+
+def test_shortening_coordinates_keeps_names_and_the_scale_of_images() -> None:
+    svg = _figures.curves("k", "words", {"beta 0.12345": ([0, 1], [1, 2]), "b": ([0, 1], [1, 2])}, ylabel="0.98765")
+    assert "beta 0.12345" in svg
+    assert "0.98765" in svg
+    heat = ElementTree.fromstring(_figures.heat_map("h", "words", np.eye(61, dtype=np.float32), None))
+    image = next(node for node in heat.iter() if node.tag.endswith("image"))
+    scale = float(re.findall(r"[\d.]+", image.get("transform") or "")[0])
+    box = [float(part) for part in (heat.get("viewBox") or "").split()]
+    assert 61 * scale == pytest.approx(box[2] - 6, abs=0.1)

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from browser import Tab, chromium
 from command_line import Rows, Run
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.translator import load
-from interlingua.serve import Desk, create_app
+from interlingua.serve import Session, create_app
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
@@ -33,16 +35,16 @@ LIMIT = 200_000
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path / "desk")
+def session(tmp_path: Path) -> Iterator[Session]:
+    made = Session(tmp_path / "session")
     made.folder.mkdir()
     yield made
     made.stop()
 
 
 @pytest.fixture
-def page(desk: Desk) -> TestClient:
-    return TestClient(create_app(desk, port=PORT, max_bytes=LIMIT), base_url=f"http://127.0.0.1:{PORT}")
+def page(session: Session) -> TestClient:
+    return TestClient(create_app(session, port=PORT, max_bytes=LIMIT), base_url=f"http://127.0.0.1:{PORT}")
 
 
 def npy(rows: Rows) -> bytes:
@@ -65,22 +67,22 @@ def wait(page: TestClient) -> dict[str, Any]:
     return dict(state)
 
 
-def ended(desk: Desk, status: str) -> None:
+def ended(session: Session, status: str) -> None:
     """Pretend that a fit of the two files ended so: a known translator, and the verdict that is asked for."""
     import subprocess
     import sys
 
     import interlingua
 
-    source, target = (np.load(desk.folder / side / f"{side}.npy") for side in ("source", "target"))
+    source, target = (np.load(session.folder / side / f"{side}.npy") for side in ("source", "target"))
     pairs = np.stack([np.arange(len(source))] * 2, axis=1)
-    fit = desk.folder / "fit"
+    fit = session.folder / "fit"
     fit.mkdir()
     interlingua.align(source, target, pairs=pairs).translator(force=True).save(fit / "translator")
     (fit / "report.html").write_text("<p>report</p>")
     (fit / "out.json").write_text(json.dumps({"status": status, "score": 0.5, "reasons": [], "evidence": []}))
-    desk._process = subprocess.Popen([sys.executable, "-c", ""])
-    desk._process.wait()
+    session._process = subprocess.Popen([sys.executable, "-c", ""])
+    session._process.wait()
 
 
 def test_two_files_become_a_verdict_with_evidence_steps_and_a_report(
@@ -100,16 +102,23 @@ def test_two_files_become_a_verdict_with_evidence_steps_and_a_report(
     assert "style-src 'unsafe-inline'" in report.headers["content-security-policy"]
 
 
-def test_the_translator_translates_and_searches(page: TestClient, desk: Desk, planted: tuple[Rows, Rows]) -> None:
+def test_the_translator_translates_and_searches(page: TestClient, session: Session, planted: tuple[Rows, Rows]) -> None:
     give(page, planted)
-    ended(desk, "aligned")
+    ended(session, "aligned")
     with zipfile.ZipFile(io.BytesIO(page.get("/translator.zip").content)) as archive:
-        archive.extractall(desk.folder / "unpacked")
-    translator = load(desk.folder / "unpacked")
+        archive.extractall(session.folder / "unpacked")
+    translator = load(session.folder / "unpacked")
     there = page.post("/translate", params={"name": "some.npy"}, content=npy(planted[0][:50]))
     np.testing.assert_allclose(np.load(io.BytesIO(there.content)), translator.translate(planted[0][:50]), atol=1e-6)
-    back = page.post("/translate", params={"name": "some.npy", "way": "backward"}, content=npy(planted[1][:7]))
+    back = page.post("/translate", params={"name": "some.npy", "direction": "backward"}, content=npy(planted[1][:7]))
     assert np.load(io.BytesIO(back.content)).shape == (7, planted[0].shape[1])
+    ids = pa.array([f"row {i}" for i in range(9)])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0][:9].ravel()), planted[0].shape[1])
+    pq.write_table(pa.table({"id": ids, "vector": vectors}), session.folder / "rows.parquet")
+    given = (session.folder / "rows.parquet").read_bytes()
+    named = page.post("/translate", params={"name": "rows.parquet"}, content=given)
+    assert 'filename="rows.translated.parquet"' in named.headers["content-disposition"]
+    assert pq.read_table(io.BytesIO(named.content))["id"].to_pylist() == ids.to_pylist()
     found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
     assert found["target"][0]["row"] == 5  # the planted pair
     assert found["target"][0]["cosine"] > 0.99
@@ -118,10 +127,10 @@ def test_the_translator_translates_and_searches(page: TestClient, desk: Desk, pl
 
 
 def test_a_failed_fit_hands_nothing_out_unless_that_is_wanted(
-    page: TestClient, desk: Desk, planted: tuple[Rows, Rows]
+    page: TestClient, session: Session, planted: tuple[Rows, Rows]
 ) -> None:
     give(page, planted)
-    ended(desk, "failed")
+    ended(session, "failed")
     for answer in (page.get("/translator.zip"), page.post("/translate", content=npy(planted[0]))):
         assert answer.status_code == 400
         assert "not to be trusted" in answer.json()["error"]
@@ -141,27 +150,27 @@ def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, pla
 
 
 def test_a_file_that_arrives_while_a_fit_begins_does_not_orphan_it(
-    page: TestClient, desk: Desk, planted: tuple[Rows, Rows]
+    page: TestClient, session: Session, planted: tuple[Rows, Rows]
 ) -> None:
     give(page, planted)
-    path = desk.place("source", "late.npy")
+    path = session.upload_path("source", "late.npy")
     path.write_bytes(npy(planted[0]))
-    desk.start(0)
+    session.start(0)
     with pytest.raises(InputError, match="A fit is running; wait for it or cancel it first"):
-        desk.take("source", path)
-    assert desk.running
-    assert desk.state()["files"]["source"]["name"] == "source.npy"
+        session.accept("source", path)
+    assert session.running
+    assert session.state()["files"]["source"]["name"] == "source.npy"
     assert not path.exists()
 
 
 def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
-    page: TestClient, desk: Desk, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+    page: TestClient, session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page.put("/files/source", params={"name": "source.npy"}, content=npy(planted[0]))
-    path = desk.place("target", "target.npy")
+    path = session.upload_path("target", "target.npy")
     path.write_bytes(npy(planted[1]))
-    taking = threading.Thread(target=desk.take, args=("target", path))
-    plain = desk._described
+    taking = threading.Thread(target=session.accept, args=("target", path))
+    plain = session._described
 
     def described(side: str) -> dict[str, Any]:
         if not taking.ident:
@@ -169,18 +178,18 @@ def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
             taking.join(1)
         return plain(side)
 
-    monkeypatch.setattr(desk, "_described", described)
-    assert list(desk.state()["files"]) == ["source"]
+    monkeypatch.setattr(session, "_described", described)
+    assert list(session.state()["files"]) == ["source"]
     taking.join()
-    assert list(desk.state()["files"]) == ["source", "target"]
+    assert list(session.state()["files"]) == ["source", "target"]
 
 
-def test_two_files_for_one_side_do_not_mix(desk: Desk, planted: tuple[Rows, Rows]) -> None:
-    first, second = desk.place("source", "a.npy"), desk.place("source", "a.npy")
+def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows, Rows]) -> None:
+    first, second = session.upload_path("source", "a.npy"), session.upload_path("source", "a.npy")
     first.write_bytes(npy(planted[0]))
     second.write_bytes(npy(planted[1]))
-    assert desk.take("source", first)["width"] == planted[0].shape[1]
-    assert desk.take("source", second)["width"] == planted[1].shape[1]
+    assert session.accept("source", first)["width"] == planted[0].shape[1]
+    assert session.accept("source", second)["width"] == planted[1].shape[1]
 
 
 def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
@@ -201,13 +210,13 @@ def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Ro
     ],
 )
 def test_files_that_cannot_be_used_leave_nothing(
-    page: TestClient, desk: Desk, name: str, content: bytes, message: str
+    page: TestClient, session: Session, name: str, content: bytes, message: str
 ) -> None:
     answer = page.put("/files/source", params={"name": name}, content=content)
     assert answer.status_code == 400
     assert re.search(message, answer.json()["error"])
-    assert str(desk.folder) not in answer.json()["error"]
-    assert not [path for path in desk.folder.rglob("*") if path.is_file()]
+    assert str(session.folder) not in answer.json()["error"]
+    assert not [path for path in session.folder.rglob("*") if path.is_file()]
 
 
 def test_a_vector_that_is_no_number_is_refused_on_arrival(page: TestClient, planted: tuple[Rows, Rows]) -> None:
@@ -223,7 +232,7 @@ def test_a_vector_that_is_no_number_is_refused_on_arrival(page: TestClient, plan
         ("PUT", "/files/middle", "There is no side 'middle'"),
         ("POST", "/fit", "There is no source and no target yet"),
         ("POST", "/fit?seed=x", "seed is 'x'; a whole number"),
-        ("POST", "/translate?way=up", "There is no way 'up'"),
+        ("POST", "/translate?direction=up", "There is no direction 'up'"),
         ("GET", "/search?side=source", "No fit has ended yet"),
     ],
 )
@@ -233,9 +242,11 @@ def test_requests_that_make_no_sense_are_refused(page: TestClient, method: str, 
     assert message in answer.json()["error"]
 
 
-def test_rows_and_sides_outside_the_files_are_refused(page: TestClient, desk: Desk, planted: tuple[Rows, Rows]) -> None:
+def test_rows_and_sides_outside_the_files_are_refused(
+    page: TestClient, session: Session, planted: tuple[Rows, Rows]
+) -> None:
     give(page, planted)
-    ended(desk, "aligned")
+    ended(session, "aligned")
     assert "0 to 599; 600 is not" in page.get("/search?side=target&row=600").json()["error"]
     assert "There is no side" in page.get("/search?side=up").json()["error"]
 
@@ -251,11 +262,11 @@ def test_rows_and_sides_outside_the_files_are_refused(page: TestClient, desk: De
         {"sec-fetch-site": "same-site"},
     ],
 )
-def test_other_sites_are_kept_out(page: TestClient, desk: Desk, headers: dict[str, str]) -> None:
+def test_other_sites_are_kept_out(page: TestClient, session: Session, headers: dict[str, str]) -> None:
     for method, path in (("PUT", "/files/source?name=a.npy"), ("POST", "/fit"), ("GET", "/state")):
         answer = page.request(method, path, headers=headers)
         assert answer.status_code == 403, (method, path)
-    assert not list(desk.folder.iterdir())
+    assert not list(session.folder.iterdir())
 
 
 def test_the_page_runs_its_own_script_alone(page: TestClient) -> None:
@@ -269,14 +280,14 @@ def test_the_page_runs_its_own_script_alone(page: TestClient) -> None:
     assert "https://" not in first.text
 
 
-def test_without_the_extra_it_says_which(desk: Desk, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_without_the_extra_it_says_which(session: Session, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     ran = run("serve", "--no-browser")
     assert ran.code == 2
     assert "pip install 'interlingua[serve]'" in ran.err.replace("\n", " ")
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(MissingExtraError, match=r"interlingua\[serve\]"):
-        create_app(desk, port=PORT, max_bytes=LIMIT)
+        create_app(session, port=PORT, max_bytes=LIMIT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -341,11 +352,11 @@ def listening(port: int) -> bool:
 
 
 @pytest.fixture
-def served(desk: Desk) -> Iterator[str]:
+def served(session: Session) -> Iterator[str]:
     """A real server on a free port."""
     uvicorn = pytest.importorskip("uvicorn")
     port = free_port()
-    app = create_app(desk, port=port, max_bytes=100_000_000)
+    app = create_app(session, port=port, max_bytes=100_000_000)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -368,12 +379,12 @@ def test_a_file_of_many_megabytes_goes_up(served: str, rng: np.random.Generator,
     with chromium() as tab:
         tab.visit(served)
         tab.choose("#source", tmp_path / "large.npy")
-        until(tab, "document.getElementById('source-told').textContent === '12,000 rows, width 512'")
+        until(tab, "document.getElementById('source-state').textContent === '12,000 rows, width 512'")
         assert tab.ask("document.getElementById('error').hidden")
 
 
 def test_a_person_can_do_it_all_in_a_browser(
-    served: str, desk: Desk, planted: tuple[Rows, Rows], tmp_path: Path
+    served: str, session: Session, planted: tuple[Rows, Rows], tmp_path: Path
 ) -> None:
     for side, rows in zip(("source", "target"), planted, strict=True):
         np.save(tmp_path / f"{side}.npy", rows)
@@ -383,10 +394,10 @@ def test_a_person_can_do_it_all_in_a_browser(
         for side in ("source", "target"):
             tab.choose(f"#{side}", tmp_path / f"{side}.npy")
         until(tab, "!document.getElementById('go').disabled")
-        assert "600 rows, width 24" in tab.ask("document.getElementById('source-told').textContent")
+        assert "600 rows, width 24" in tab.ask("document.getElementById('source-state').textContent")
         tab.ask("document.getElementById('go').click()")
         until(tab, "!document.getElementById('cancel').hidden")
-        until(tab, "!document.getElementById('found').hidden")
+        until(tab, "!document.getElementById('results-of-fit').hidden")
         assert tab.ask("document.getElementById('status').textContent") in ("Aligned", "Doubtful", "Failed")
         tab.ask("document.querySelector('#search button').click()")
         until(tab, "document.querySelectorAll('#results tr').length === 20")

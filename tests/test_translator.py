@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +22,8 @@ import interlingua as il
 from interlingua.core.errors import InputError, OutputExistsError, SpaceMismatchWarning
 from interlingua.core.maps import AffineMap
 from interlingua.core.spaces import SpaceProfile
-from interlingua.core.translator import Translator, check_destination, load
+from interlingua.core.storage import check_destination
+from interlingua.core.translator import Translator, load
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]
@@ -157,7 +163,7 @@ def test_an_existing_translator_is_replaced_only_when_asked(
 ) -> None:
     folder = translator.save(tmp_path / "translator")
     turned = Translator(translator.backward, translator.forward, translator.profiles[::-1], translator.card)
-    with pytest.raises(OutputExistsError, match="exists; choose another name, or overwrite it with --force"):
+    with pytest.raises(OutputExistsError, match="exists. Choose another name, or replace it with overwrite=True"):
         turned.save(folder)
     assert load(folder).d_source == D_SOURCE
     turned.save(folder, overwrite=True)
@@ -183,6 +189,162 @@ def test_a_folder_of_something_else_is_never_replaced(translator: Translator, tm
     with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
         check_destination(tmp_path / "file", overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.fixture
+def turned(translator: Translator) -> Translator:
+    """Another translator than ``translator``, with another card."""
+    card = translator.card | {"method": "turned"}
+    return Translator(translator.backward, translator.forward, translator.profiles[::-1], card)
+
+
+def is_one_of(folder: Path, *translators: Translator) -> bool:
+    """Whether a folder holds one of the translators as it was saved: maps, profiles and card of the same one."""
+    loaded = load(folder)
+    return any(
+        loaded.card == one.card
+        and loaded.fingerprint() == one.fingerprint()
+        and all(np.array_equal(a.mean, b.mean) for a, b in zip(loaded.profiles, one.profiles, strict=True))
+        for one in translators
+    )
+
+
+@pytest.mark.parametrize("save", [lambda t, p: t.save(p, overwrite=True), lambda t, p: t.save_pretrained(p)])
+def test_files_of_others_beside_a_translator_survive_its_replacement(
+    translator: Translator, turned: Translator, tmp_path: Path, save: Callable[[Translator, Path], Path]
+) -> None:
+    folder = translator.save(tmp_path / "translator")
+    (folder / "thesis.txt").write_text("years of work")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_text("history")
+    save(turned, folder)
+    assert is_one_of(folder, turned)
+    assert (folder / "thesis.txt").read_text() == "years of work"
+    assert (folder / ".git" / "config").read_text() == "history"
+
+
+@pytest.mark.parametrize("card", ['{"title": "a recipe"}', '["card"]', "not JSON", '{"format": 1, "kind": "deck"}'])
+def test_a_card_of_another_program_is_not_a_translators(translator: Translator, tmp_path: Path, card: str) -> None:
+    (tmp_path / "card.json").write_text(card)
+    (tmp_path / "translator.safetensors").write_bytes(b"theirs")
+    for save in (lambda: translator.save(tmp_path, overwrite=True), lambda: translator.save_pretrained(tmp_path)):
+        with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+            save()
+    assert contents(tmp_path) == {"card.json": card.encode(), "translator.safetensors": b"theirs"}
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_rename_that_fails_leaves_a_whole_translator(
+    translator: Translator, turned: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    folder = translator.save(tmp_path / "translator")
+    calls = []
+
+    def failing_once(function: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            calls.append(arguments)
+            if len(calls) == failing:
+                raise OSError(16, "Device or resource busy")
+            function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(os, "replace", failing_once(os.replace))
+    monkeypatch.setattr(os, "rename", failing_once(os.rename))
+    with pytest.raises(OSError, match="busy"):
+        turned.save(folder, overwrite=True)
+    assert is_one_of(folder, translator, turned)
+    assert [path.name for path in tmp_path.iterdir()] == ["translator"]
+    assert sorted(contents(folder)) == ["README.md", "card.json", "translator.safetensors"]
+
+
+KILLED_SAVES = """
+import os, shutil, signal, sys
+from pathlib import Path
+from interlingua.core.translator import load
+
+folder = Path(sys.argv[1])
+new = load(folder / "new")
+
+def kill_at(moment):
+    passed = []
+    def stop():
+        passed.append(1)
+        if len(passed) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def stopping(function):
+        def call(*arguments, **options):
+            stop()
+            function(*arguments, **options)
+            stop()
+        return call
+    for module, name in ((os, "replace"), (os, "rename"), (shutil, "rmtree")):
+        setattr(module, name, stopping(getattr(module, name)))
+
+for moment in range(1, 20):
+    shutil.copytree(folder / "old", folder / str(moment))
+    child = os.fork()
+    if not child:
+        kill_at(moment)
+        new.save(folder / str(moment), overwrite=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+print(moment)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_kill_at_any_moment_leaves_a_whole_translator(
+    translator: Translator, turned: Translator, tmp_path: Path
+) -> None:
+    translator.save(tmp_path / "old")
+    turned.save(tmp_path / "new")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_SAVES, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    moments = int(done.stdout)
+    assert moments > 4
+    for moment in range(1, moments):
+        assert is_one_of(tmp_path / str(moment), translator, turned), moment
+        # Whatever was left behind, the next save succeeds.
+        assert is_one_of(translator.save(tmp_path / str(moment), overwrite=True), translator)
+    assert is_one_of(tmp_path / str(moments), turned)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_a_linked_folder_stays_a_link_and_is_replaced_behind_it(
+    translator: Translator, turned: Translator, tmp_path: Path
+) -> None:
+    folder = translator.save(tmp_path / "translator")
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    turned.save(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert is_one_of(folder, turned)
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_two_savers_at_once_leave_one_whole_translator_and_readers_see_one(
+    translator: Translator, turned: Translator, tmp_path: Path, exists: bool
+) -> None:
+    folder = tmp_path / "translator"
+    if exists:
+        translator.save(folder)
+    start = threading.Barrier(2)
+
+    def save(one: Translator) -> bool:
+        start.wait()
+        for _ in range(10):
+            one.save(folder, overwrite=True)
+            if not is_one_of(folder, translator, turned):
+                return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(save, (translator, turned))) == [True, True]
+    assert is_one_of(folder, translator, turned)
+    assert [path.name for path in tmp_path.iterdir()] == ["translator"]
+    assert sorted(contents(folder)) == ["README.md", "card.json", "translator.safetensors"]
 
 
 def test_an_empty_folder_may_be_filled(translator: Translator, tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from interlingua.aligners import aligner
+from interlingua.aligners import Problem, create_aligner
+from interlingua.aligners.base import ignore_step
 from interlingua.aligners.baselines.adversarial_rotation import AdversarialRotation
+from interlingua.aligners.baselines.gromov import Gromov
 from interlingua.aligners.baselines.self_learning import SelfLearning
 from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 
 Array = npt.NDArray[np.float32]
 
@@ -32,7 +35,8 @@ def test_self_learning_sees_through_a_rotation_of_the_same_rows_in_another_order
     x = skewed(500, 10)
     y = x @ rotation(10, 16)
     shuffled = y[np.random.default_rng(2).permutation(len(y))]
-    forward, backward, _ = SelfLearning(patience=5).maps(x, shuffled, seed=0)
+    fit = SelfLearning(patience=5).fit(Problem.of(x, shuffled), seed=0)
+    forward, backward = fit.forward, fit.backward
     assert top1(forward(x), y) > 0.95
     assert top1(backward(y), x) > 0.95
 
@@ -42,7 +46,8 @@ def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
     turn = np.linalg.qr(np.eye(8) + 0.15 * np.random.default_rng(3).standard_normal((8, 8)))[0]
     turn = (turn * np.sign(np.diag(turn))).astype("f4")
     solver = AdversarialRotation(epochs=2, epoch_rows=2_000, critic_width=32, lr=0.05)
-    forward, _, trace = solver.maps(x[:400], x[400:] @ turn, seed=0)
+    fit = solver.fit(Problem.of(x[:400], x[400:] @ turn), seed=0)
+    forward, trace = fit.forward, fit.trace[0]
     assert top1(forward(x[400:]), x[400:] @ turn) > 0.9
     assert len(trace["csls"]) == 2
 
@@ -51,7 +56,9 @@ def test_an_adversary_and_procrustes_undo_a_rotation_nearby() -> None:
 def test_the_adversarial_map_stays_near_a_rotation_and_seeds_decide_it(widths: tuple[int, int]) -> None:
     x, y = skewed(200, widths[0]), skewed(200, widths[1], 1)
     solver = AdversarialRotation(epochs=1, epoch_rows=640, critic_width=16, refinements=0)
-    first, again = (solver.maps(x, y, seed=4)[0] for _ in range(2))
+    first, again = (solver.fit(Problem.of(x, y), seed=4).forward for _ in range(2))
+    assert isinstance(first, AffineMap)
+    assert isinstance(again, AffineMap)
     np.testing.assert_array_equal(first.matrix, again.matrix)
     short = first.matrix if widths[0] <= widths[1] else first.matrix.T
     gram = short @ short.T
@@ -61,7 +68,8 @@ def test_the_adversarial_map_stays_near_a_rotation_and_seeds_decide_it(widths: t
 def test_gromov_sees_through_a_rotation_of_the_same_rows() -> None:
     pytest.importorskip("ot")
     x = skewed(150, 6)
-    forward, _, trace = aligner("gromov").maps(x, (x @ rotation(6, 9))[::-1], seed=0)
+    fit = Gromov().fit(Problem.of(x, (x @ rotation(6, 9))[::-1]), seed=0)
+    forward, trace = fit.forward, fit.trace[0]
     assert top1(forward(x), x @ rotation(6, 9)) > 0.9
     assert trace["distance"] < 0.1
 
@@ -70,4 +78,4 @@ def test_gromov_sees_through_a_rotation_of_the_same_rows() -> None:
 def test_they_use_no_pairs(name: str) -> None:
     x = skewed(50, 5)
     with pytest.raises(InputError, match=f"3 pairs were given and {name} uses none"):
-        aligner(name).maps(x, x, pairs=np.zeros((3, 2), int), seed=0)
+        create_aligner(name).fit(Problem.of(x, x, pairs=np.zeros((3, 2), int)), seed=0, on_step=ignore_step)

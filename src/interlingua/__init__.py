@@ -16,30 +16,40 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from interlingua.core.alignment import Alignment as Alignment
-from interlingua.core.alignment import AlignmentError as AlignmentError
-from interlingua.core.alignment import Evidence as Evidence
-from interlingua.core.alignment import Status as Status
-from interlingua.core.alignment import Verdict as Verdict
-from interlingua.core.errors import InputError as InputError
-from interlingua.core.errors import InterlinguaError as InterlinguaError
-from interlingua.core.errors import SpaceMismatchWarning as SpaceMismatchWarning
-from interlingua.core.spaces import EmbeddingSpace as EmbeddingSpace
-from interlingua.core.translator import Translator as Translator
-from interlingua.core.translator import load as load
+from interlingua.core.alignment import Alignment, AlignmentError, Evidence, Status, Verdict
+from interlingua.core.errors import InputError, InterlinguaError, SpaceMismatchWarning
+from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.translator import Translator, load
 
 if TYPE_CHECKING:
-    from interlingua._align import align as align
-    from interlingua._align_spaces import align_spaces as align_spaces
-    from interlingua.evaluation import evaluate as evaluate
-    from interlingua.sklearn import EmbeddingTranslator as EmbeddingTranslator
+    from interlingua._align import align, align_spaces
+    from interlingua.evaluation import evaluate
+    from interlingua.sklearn import EmbeddingTranslator
+
+__all__ = [
+    "Alignment",
+    "AlignmentError",
+    "EmbeddingSpace",
+    "EmbeddingTranslator",
+    "Evidence",
+    "InputError",
+    "InterlinguaError",
+    "SpaceMismatchWarning",
+    "Status",
+    "Translator",
+    "Verdict",
+    "align",
+    "align_spaces",
+    "evaluate",
+    "load",
+]
 
 __version__ = version("interlingua")
 
-# What brings scikit-learn along is loaded on first use, so that importing interlingua stays quick.
+# Loaded on first use, because they import scikit-learn, which is slow.
 _LAZY = {
     "align": "interlingua._align",
-    "align_spaces": "interlingua._align_spaces",
+    "align_spaces": "interlingua._align",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
 }
@@ -52,4 +62,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return [*__all__, "__version__"]

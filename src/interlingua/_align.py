@@ -1,44 +1,40 @@
-"""`align`: from two spaces, and pairs if any, to an alignment with a verdict."""
+"""`align` and `align_spaces`: from vectors to alignments with a verdict."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners import PAIRED, aligner
-from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear.aligner import Linear, known_rows, obstacle
-from interlingua.aligners.linear.search import Search
-from interlingua.aligners.verdict import verify, verify_pairs
-from interlingua.core.alignment import Alignment, Status, Verdict
-from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, settings_of
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, shortage
+from interlingua.core.alignment import Alignment
 from interlingua.core.errors import InputError
-from interlingua.core.maps import AffineMap, VectorMap
-from interlingua.core.spaces import EmbeddingSpace, SpaceProfile, as_space
-from interlingua.neural.aligner import Adversarial
+from interlingua.core.spaces import SpaceProfile, as_space
+
+__all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 
 # Rows a side that a fit reads at most; linear maps gain little from more.
 MAX_ROWS = 20_000
-# Settings of this machine, which a card that travels does not tell.
-_LOCAL = ("folder", "resume", "tensorboard")
 _PACKAGES = ("interlingua", "numpy", "scipy", "scikit-learn")
 
 
-def choose_method(source: EmbeddingSpace, target: EmbeddingSpace, pairs: IntArray | None) -> str:
+def choose_method(problem: Problem) -> str:
     """Return the method that ``method="auto"`` stands for.
 
-    | pairs | method |
+    | known pairs | method |
     |---|---|
-    | none, or fewer than twice the larger width | ``linear``, with the pairs as help |
+    | none, or fewer than twice the larger width | ``linear``, which uses the pairs as help |
     | at least twice the larger width | ``ridge`` on the pairs |
     """
-    return "ridge" if pairs is not None and len(pairs) >= 2 * max(source.d, target.d) else "linear"
+    enough = 2 * max(problem.source.d, problem.target.d)
+    return "ridge" if problem.known is not None and len(problem.known[0]) >= enough else "linear"
 
 
 def align(
@@ -46,10 +42,10 @@ def align(
     target: Any,
     *,
     pairs: npt.ArrayLike | None = None,
-    method: str = "auto",
+    method: str | Aligner = "auto",
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
+    on_step: OnStep | None = None,
     **settings: Any,
 ) -> Alignment:
     """Align two embedding spaces, with no pair known or with a few or many.
@@ -58,17 +54,19 @@ def align(
         source: [n_source, d_source] array, memory map, torch tensor, or an :class:`EmbeddingSpace`.
         target: [n_target, d_target]; another encoder, other texts, any width.
         pairs: [p, 2] row numbers (source, target) of the same text, if any are known.
-        method: ``"auto"`` (see :func:`choose_method`), ``"linear"``, or a baseline by name.
-        seed: decides every random draw; equal inputs, seed and versions give equal maps.
+        method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
+            ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
+        seed: decides every random draw. Equal inputs, seed and versions give equal maps on one machine.
         max_rows: most rows a side that are read, drawn at random; None for all. The trace says how many.
         on_step: called with a dict of numbers after each step of the fit.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
 
     Returns:
-        The alignment. Look at its ``verdict`` first: a failed fit is returned too.
+        The alignment, also of a fit that failed; read its ``verdict`` first.
 
     Raises:
         InputError: data or arguments that cannot be used; nothing was computed.
+        MissingExtraError: the method needs an optional dependency that is not installed.
 
     Example:
         >>> import numpy as np, interlingua as il
@@ -78,108 +76,123 @@ def align(
         >>> str(a.verdict.status)
         'aligned'
     """
+    from interlingua.aligners.verdict import judge
+
     started = time.perf_counter()
-    check_numbers(seed, max_rows)
-    source, target = as_space(source, "source"), as_space(target, "target")
-    known_pairs = _check_pairs(pairs, source, target)
-    name = choose_method(source, target, known_pairs) if method == "auto" else method
-    solver = aligner(name, **settings)
-    rng = np.random.default_rng(seed)
-    rows = [space.rows(max_rows, rng) for space in (source, target)]
-    trace: list[dict[str, Any]] = [{"step": "rows", "source": len(rows[0]), "target": len(rows[1])}]
-    known = known_rows(source.vectors, target.vectors, known_pairs)
-    report = on_step or (lambda step: None)
-    forward: VectorMap
-    backward: VectorMap
-    if isinstance(solver, Linear):
-        forward, backward, steps, found = solver.solve(rows[0], rows[1], known=known, seed=seed, report=report)
-        trace += steps
-        verdict = verify(found.search, found.rotation, Frame.of(rows[1]).around(forward(rows[0])), found.confirmed)
-    elif isinstance(solver, Adversarial):
-        vectors = source.vectors, target.vectors
-        forward, backward, steps, verdict = solver.solve(
-            vectors, (rows[0], rows[1]), known=known, seed=seed, report=report
+    _check_numbers(seed, max_rows)
+    problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
+    chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
+    aligner = create_aligner(chosen, **settings)
+    if pair_use(aligner) == "unused":
+        refuse_pairs(problem, method_name(aligner))
+    report = on_step or ignore_step
+    fit = aligner.fit(problem, seed=seed, on_step=report)
+    if not isinstance(fit, Fit):
+        raise InputError(
+            f"{method_name(aligner)}.fit returned {type(fit).__name__}; an interlingua.aligners.Fit is needed."
         )
-        trace += steps
-    else:
-        matched = None if known_pairs is None else np.stack([np.arange(len(known_pairs))] * 2, axis=1)
-        data = rows if known is None else list(known)
-        affine, backward, step = solver.maps(*data, pairs=matched, seed=seed)
-        trace.append({"step": name, **step})
-        forward, verdict = affine, _verdict(solver, affine, rows, known, seed)
-    report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
-    return Alignment(
-        forward=forward,
-        backward=backward,
-        verdict=verdict,
-        method=name,
+    if fit.verdict is None:
+        fit = replace(fit, verdict=judge(aligner, problem, fit, seed=seed))
+    sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
+    alignment = _assemble(aligner, problem, replace(fit, trace=(sampled, *fit.trace)), seed, max_rows, started)
+    report({"step": "verdict", "status": str(alignment.verdict.status), "score": alignment.verdict.score})
+    return alignment
+
+
+def align_spaces(
+    vectors: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    max_rows: int | None = MAX_ROWS,
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> dict[tuple[str, str], Alignment]:
+    """Align any number of embedding spaces through one latent space (vec2vec), with no pair known.
+
+    A warm start aligns every two spaces with ``method="linear"``; the space that the alignments reach best is the
+    initial latent space, and then one network learns all directions. Needs the extra ``neural``.
+
+    Args:
+        vectors: [n, d] of two or more spaces by name, as :func:`interlingua.align` takes them.
+        seed: decides every random draw.
+        max_rows: most rows a space that the linear start and the verdicts read, drawn at random; None for all.
+        on_step: called with a dict of numbers after each step.
+        settings: of ``method="adversarial"``, for example ``steps=500``.
+
+    Returns:
+        An alignment for every two spaces, by their names in the order given. All hold the same network, so the
+        translator of any of them knows every direction (``between``), and each has its own verdict.
+
+    Raises:
+        InputError: data or settings that cannot be used; nothing was computed.
+        MissingExtraError: the extra ``neural`` is not installed.
+    """
+    from interlingua.core.networks import NetworkMap
+    from interlingua.neural.aligner import Adversarial, verdict_of
+
+    started = time.perf_counter()
+    _check_numbers(seed, max_rows)
+    if len(vectors) < 2:
+        raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
+    aligner = create_aligner("adversarial", **settings)
+    if not isinstance(aligner, Adversarial):
+        raise InputError("align_spaces needs the adversarial method.")
+    network_settings = aligner.resolve_settings()
+    spaces = {name: as_space(z, name) for name, z in vectors.items()}
+    rng = np.random.default_rng(seed)
+    rows = {name: space.rows(max_rows, rng) for name, space in spaces.items()}
+    for name, sample in rows.items():
+        reason = shortage(name, sample)
+        if reason:
+            raise InputError(f"{reason} Give more of them, or leave this space out.")
+    report = on_step or ignore_step
+    trained, starts, steps = aligner.train(
+        {name: space.vectors for name, space in spaces.items()},
+        rows,
+        network_settings,
+        known=None,
         seed=seed,
-        settings=told(solver) | {"max_rows": max_rows},
-        source=source.describe(),
-        target=target.describe(),
-        profiles=(SpaceProfile.of(rows[0]), SpaceProfile.of(rows[1])),
-        trace=tuple(trace),
-        versions=versions(),
+        on_step=report,
+    )
+    trace = ({"step": "rows", **{name: len(sample) for name, sample in rows.items()}}, *steps)
+    alignments = {}
+    for a, b in combinations(spaces, 2):
+        forward = NetworkMap(trained, a, b)
+        verdict = verdict_of(forward, rows, starts, seed)
+        report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
+        fit = Fit(forward, NetworkMap(trained, b, a), trace, verdict)
+        problem = Problem(spaces[a], spaces[b], (rows[a], rows[b]))
+        alignments[a, b] = _assemble(aligner, problem, fit, seed, max_rows, started)
+    return alignments
+
+
+def _assemble(
+    aligner: Aligner, problem: Problem, fit: Fit, seed: int, max_rows: int | None, started: float
+) -> Alignment:
+    """Return the alignment of a judged fit."""
+    if fit.verdict is None:
+        raise InputError(f"{method_name(aligner)} was not judged.")
+    return Alignment(
+        forward=fit.forward,
+        backward=fit.backward,
+        verdict=fit.verdict,
+        method=method_name(aligner),
+        seed=seed,
+        settings=settings_of(aligner) | {"max_rows": max_rows},
+        source=problem.source.describe(),
+        target=problem.target.describe(),
+        profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
+        trace=fit.trace,
+        versions={package: version(package) for package in _PACKAGES},
         seconds=time.perf_counter() - started,
     )
 
 
-def told(solver: Any) -> dict[str, Any]:
-    """Return an aligner's settings as a card tells them."""
-    return {name: value for name, value in asdict(solver).items() if not callable(value) and name not in _LOCAL}
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a fit's figures depend on."""
-    return {package: version(package) for package in _PACKAGES}
-
-
-def check_numbers(seed: int, max_rows: int | None) -> None:
-    """Refuse a negative seed and a limit under one row.
-
-    Raises:
-        InputError: either is so.
-    """
-    if seed < 0:
-        raise InputError(f"seed is {seed}; a whole number from 0 on is needed.")
-    if max_rows is not None and max_rows < 1:
-        raise InputError(f"max_rows is {max_rows}; at least 1 is needed, better thousands, or None for all rows.")
-
-
-def _check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
-    if pairs is None:
-        return None
-    array = np.asarray(pairs)
-    if array.size == 0:
-        return None
-    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
-        raise InputError(
-            f"pairs has shape {array.shape} and dtype {array.dtype}; whole numbers [p, 2] are needed, "
-            "each a row of the source and the row of the target with the same text."
-        )
-    limits = np.array([source.n, target.n])
-    outside = ((array < 0) | (array >= limits)).any(axis=1)
-    if outside.any():
-        first = int(outside.argmax())
-        raise InputError(
-            f"pairs: {int(outside.sum())} of {len(array)} name rows that are not there, the first is {first}: "
-            f"{array[first].tolist()}; the source has {source.n} rows and the target {target.n}, counted from 0."
-        )
-    return np.asarray(array, np.int64)
-
-
-def _verdict(
-    solver: Any,
-    forward: AffineMap,
-    rows: list[FloatArray],
-    known: tuple[FloatArray, FloatArray] | None,
-    seed: int,
-) -> Verdict:
-    if solver.name in PAIRED and known is not None:
-        return verify_pairs(solver, known, seed=seed)
-    reason = obstacle(*rows)
-    if reason:
-        return Verdict(Status.FAILED, 0.0, (f"{reason} Nothing can confirm the map.",))
-    frames = [Frame.of(z) for z in rows]
-    search = Search(frames[0].rows, frames[1].rows, np.random.default_rng(seed))
-    return verify(search, polar(forward.matrix), frames[1].around(forward(rows[0])), None)
+def _check_numbers(seed: Any, max_rows: Any) -> None:
+    """Refuse a seed or a limit of rows that is no whole number or out of range."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError(f"seed is {seed!r}; a whole number from 0 on is needed.")
+    if max_rows is None:
+        return
+    if isinstance(max_rows, bool) or not isinstance(max_rows, int | np.integer) or max_rows < 1:
+        raise InputError(f"max_rows is {max_rows!r}; at least 1 is needed, better thousands, or None for all rows.")

@@ -1,13 +1,13 @@
-"""Which known model made a bare collection: told from its vectors alone, against models that were measured before.
+"""Identification of the model that made a collection, from its vectors alone, among models that were measured before.
 
-A model leaves the same marks on whatever it embeds: the width, the length of its vectors, the direction of their mean,
-and how much each coordinate varies. Texts move these marks a little, other models have quite different ones, and a
-rotation of the space removes all but width and length. So a match is evidence, and "unknown" is the answer where there
-is none.
+Some statistics of a model's vectors depend little on the texts: the width, the norms, the direction of the mean, and
+the standard deviation of each coordinate. Other models have different ones, and a rotation of the space removes all but
+width and norms. A match is therefore evidence, and without a match the answer is "unknown".
 """
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,30 +15,45 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.core.arguments import check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
+
+__all__ = [
+    "UNKNOWN",
+    "Candidate",
+    "Fingerprint",
+    "Identification",
+    "identify",
+    "load_table",
+    "save_table",
+    "shipped",
+    "value_grid",
+]
 
 UNKNOWN = "unknown"
 # Fewer rows leave too much noise in the means.
 MIN_ROWS = 50
 MAX_ROWS = 20_000
-# Both were set between what the same model reaches on other texts and what other models of one width reach; see
+# Both lie between the scores of the same model on other texts and those of other models of one width, as measured in
 # benchmarks/results/identify.jsonl.
 _NEEDED = 0.2
 _MARGIN = 0.1
-# Coordinates to either side whose mean deviation is taken off: principal components all fall off alike.
-_TREND = 15
+# Coordinates to either side in the moving average that is subtracted: the variances of principal components fall in the
+# same manner for every model.
+_TREND_WIDTH = 15
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What is characteristic of a model's vectors.
+    """Statistics that are characteristic of a model's vectors.
 
     Attributes:
         name: the model.
         d: width.
         unit: its vectors have unit norm.
-        mean: [d], mean of the unit rows; its direction and its length both tell.
+        mean: [d], mean of the unit rows; direction and length are both characteristic.
         spread: [d], standard deviation of each coordinate of the unit rows.
         spectrum: [16], shares of variance of the leading principal directions.
     """
@@ -49,6 +64,10 @@ class Fingerprint:
     mean: FloatArray
     spread: FloatArray
     spectrum: FloatArray
+
+    def __repr__(self) -> str:
+        """Return name and width."""
+        return f"Fingerprint({self.name or 'unnamed'}, d={self.d}, {'unit' if self.unit else 'varied'} norms)"
 
     @classmethod
     def of(cls, vectors: Any, name: str = "") -> Fingerprint:
@@ -69,7 +88,7 @@ class Fingerprint:
         leading = np.zeros(16)
         leading[: min(16, len(variances))] = variances[:16]
         return cls(
-            name,
+            check_text(name, "name"),
             rows.shape[1],
             bool(np.abs(norms - 1).max() < 2e-3),
             np.asarray(mean, np.float32),
@@ -78,7 +97,7 @@ class Fingerprint:
         )
 
     def likeness(self, other: Fingerprint) -> dict[str, float]:
-        """Return how alike two fingerprints of one width are, each mark from -1 or 0 to 1; 0 is chance.
+        """Return the similarities of two fingerprints of one width, from -1 or 0 to 1; 0 is chance.
 
         ``mean`` is the cosine of the mean directions, ``spread`` the correlation of the coordinates' log deviations
         from those of their neighbors, ``spectrum`` one minus half the distance of the leading shares.
@@ -94,9 +113,9 @@ class Fingerprint:
 
 
 def _detrended(values: FloatArray) -> FloatArray:
-    reach = min(_TREND, max(1, len(values) // 8))
-    padded = np.pad(values, reach, mode="reflect")
-    window = np.full(2 * reach + 1, 1 / (2 * reach + 1))
+    width = min(_TREND_WIDTH, max(1, len(values) // 8))
+    padded = np.pad(values, width, mode="reflect")
+    window = np.full(2 * width + 1, 1 / (2 * width + 1))
     return np.asarray(values - np.convolve(padded, window, "valid"))
 
 
@@ -121,9 +140,9 @@ class Identification:
 
     Attributes:
         model: the name of a known model, or ``"unknown"``.
-        reason: why.
-        candidates: known models of the same width, the likeliest first.
-        rows: rows looked at.
+        reason: one sentence that explains the answer.
+        candidates: known models of the same width, the highest score first.
+        rows: rows that were used.
         d: width.
         unit: vectors have unit norm.
         grid: what the values look like: ``float32``, ``float16`` or ``int8`` precision.
@@ -148,38 +167,38 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     Raises:
         InputError: too few rows, NaN, infinity or zero rows.
     """
-    known = shipped() if table is None else table
+    known = shipped() if table is None else _check_table(table)
     rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
-    found = Fingerprint.of(rows)
+    own = Fingerprint.of(rows)
     facts: dict[str, Any] = {
         "rows": min(len(rows), MAX_ROWS),
-        "d": found.d,
-        "unit": found.unit,
+        "d": own.d,
+        "unit": own.unit,
         "grid": value_grid(rows),
     }
     widths = sorted({model.d for model in known})
     candidates = []
     for model in known:
-        if model.d == found.d:
-            marks = found.likeness(model)
+        if model.d == own.d:
+            marks = own.likeness(model)
             score = (max(marks["mean"], 0.0) + max(marks["spread"], 0.0)) / 2
             candidates.append(Candidate(model.name, round(score, 4), {k: round(v, 4) for k, v in marks.items()}))
     ranked = tuple(sorted(candidates, key=lambda candidate: -candidate.score))
     if not ranked:
-        reason = f"No known model has {found.d} columns; known widths are {', '.join(map(str, widths)) or 'none'}."
+        reason = f"No known model has {own.d} columns; known widths are {', '.join(map(str, widths)) or 'none'}."
         return Identification(UNKNOWN, reason, (), **facts)
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if best.score < _NEEDED:
         reason = (
-            f"The likeliest of {len(ranked)} models of this width, {best.name}, reaches {best.score:.2f} and {_NEEDED} "
-            "is needed: another model, or vectors that were rotated or centered."
+            f"The best match of {len(ranked)} models of this width, {best.name}, scores {best.score:.2f}; {_NEEDED} is "
+            "needed. This is another model, or the vectors were rotated or centered."
         )
         return Identification(UNKNOWN, reason, ranked, **facts)
     if second is not None and best.score - second.score < _MARGIN:
         reason = f"{best.name} ({best.score:.2f}) and {second.name} ({second.score:.2f}) are too close to choose."
         return Identification(UNKNOWN, reason, ranked, **facts)
-    reason = f"{best.name} reaches {best.score:.2f}; {_NEEDED} is needed"
-    reason += f", and the next, {second.name}, reaches {second.score:.2f}." if second else "."
+    reason = f"{best.name} scores {best.score:.2f} ({_NEEDED} is needed)"
+    reason += f"; runner-up: {second.name}, {second.score:.2f}." if second else "."
     return Identification(best.name, reason, ranked, **facts)
 
 
@@ -188,19 +207,31 @@ def value_grid(vectors: FloatArray) -> str:
     sample = np.asarray(vectors[:1_000], np.float32)
     if np.array_equal(sample, sample.astype(np.float16).astype(np.float32)):
         return "float16"
-    # Quantised to 8 bits with one scale: few distinct sizes in a row.
-    few = min(128, sample.shape[1] // 2)
-    return "int8" if all(len(np.unique(np.abs(row))) <= few for row in sample[:50]) else "float32"
+    # Values quantized to 8 bits with one scale have few distinct magnitudes in a row.
+    limit = min(128, sample.shape[1] // 2)
+    return "int8" if all(len(np.unique(np.abs(row))) <= limit for row in sample[:50]) else "float32"
+
+
+def _check_table(table: Any) -> list[Fingerprint]:
+    if not isinstance(table, list | tuple) or not all(isinstance(model, Fingerprint) for model in table):
+        raise InputError(f"table is {shown(table)}; a list of Fingerprint is needed, as load_table returns it.")
+    return list(table)
 
 
 def save_table(path: str | Path, table: list[Fingerprint]) -> None:
-    """Write fingerprints as `.npz`: statistics only, no vector and no text."""
+    """Write fingerprints as `.npz`: statistics only, no vector and no text.
+
+    Raises:
+        InputError: it is not a list of fingerprints, or the folder does not exist.
+    """
+    table = _check_table(table)
     arrays: dict[str, Any] = {"names": np.array([model.name for model in table])}
     for number, model in enumerate(table):
         arrays[f"{number}.unit"] = np.array(model.unit)
         for part in ("mean", "spread", "spectrum"):
             arrays[f"{number}.{part}"] = getattr(model, part).astype(np.float16)
-    np.savez_compressed(path, **arrays)
+    with atomic_file(check_path(path)) as fresh, fresh.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def load_table(path: str | Path) -> list[Fingerprint]:
@@ -210,7 +241,7 @@ def load_table(path: str | Path) -> list[Fingerprint]:
         InputError: it is no such table.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(check_path(path), allow_pickle=False) as arrays:
             table = []
             for number, name in enumerate(arrays["names"].tolist()):
                 mean, spread, spectrum = (
@@ -219,7 +250,9 @@ def load_table(path: str | Path) -> list[Fingerprint]:
                 unit = bool(arrays[f"{number}.unit"])
                 table.append(Fingerprint(name, len(mean), unit, mean, spread, spectrum))
             return table
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path} is no table of fingerprints ({error}).") from error
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from importlib.metadata import version
-from time import perf_counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,16 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 
 from interlingua._align import MAX_ROWS, align
-from interlingua.aligners.linear.aligner import obstacle
-from interlingua.aligners.linear.search import principal_axes
-from interlingua.core.alignment import Alignment, Status, Verdict
+from interlingua.aligners.base import insufficient_data_reason
+from interlingua.core.alignment import Status
+from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.criteria import sliced_wasserstein
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.spaces import EmbeddingSpace
+
+__all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
 _DIRECTIONS = 200
@@ -37,10 +38,9 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     belongs to a row of ``X``. Pipelines take that; `GridSearchCV` and everything else that splits ``X`` and ``y``
     together does not.
 
-    Samples too small or too narrow for the unpaired solver
-    (see :func:`interlingua.aligners.linear.aligner.obstacle`) are brought together by their means and principal axes
-    when ``method="auto"`` and no pairs are given. Nothing can
-    confirm such a map, so its verdict is ``failed`` and ``on_failure`` decides what follows.
+    Samples too small or too narrow for the unpaired solver (under 100 rows or 8 columns) are matched by their means and
+    principal axes when ``method="auto"`` and no pairs are given. Nothing can confirm such a map, so its verdict is
+    ``failed`` and ``on_failure`` decides what follows.
 
     Args:
         method: as in :func:`interlingua.align`.
@@ -96,21 +96,22 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Warns:
             ConvergenceWarning: the verdict is ``failed`` and ``on_failure="warn"``.
         """
-        if self.on_failure not in _ON_FAILURE:
-            raise InputError(f"on_failure is {self.on_failure!r}; choose from {', '.join(_ON_FAILURE)}.")
+        check_choice(self.on_failure, "on_failure", _ON_FAILURE)
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. "
                 "Pass vectors of the target space; their rows need not match those of X."
             )
-        source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
+        with _input_errors():
+            source = validate_data(self, X, dtype=FLOAT_DTYPES, ensure_min_samples=2)
         target = _as_target(y, ensure_min_samples=2)
+        sides = {"source": source, "target": target}
         seed = self._seed()
-        reason = obstacle(source, target) if self.method == "auto" and pairs is None else None
-        if reason:
-            alignment = _align_principal_axes(source, target, seed, reason)
-        else:
-            alignment = align(source, target, pairs=pairs, method=self.method, seed=seed, max_rows=self.max_rows)
+        # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
+        too_small = self.method == "auto" and pairs is None and insufficient_data_reason(source, target) is not None
+        method = "principal-axes" if too_small else self.method
+        spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
+        alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows)
         translator = alignment.translator(force=self.on_failure != "raise")
         if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
             warnings.warn(
@@ -130,7 +131,8 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Floats keep their dtype, integers give float64, as everywhere in scikit-learn.
         """
         check_is_fitted(self)
-        rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
+        with _input_errors():
+            rows = validate_data(self, X, dtype=FLOAT_DTYPES, reset=False)
         return _apply(rows, self.translator_.forward, self.translator_.translate)
 
     def inverse_transform(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -161,8 +163,12 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return self.translator_.d_target
 
     def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
+        if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
             return int(self.random_state)
+        if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
+            raise InputError(
+                f"random_state is {shown(self.random_state)}; a whole number, a RandomState or None is needed."
+            )
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def __sklearn_tags__(self) -> Any:
@@ -181,46 +187,21 @@ def _apply(
     return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
 
 
+@contextmanager
+def _input_errors() -> Iterator[None]:
+    """Turn a `ValueError` of scikit-learn's checks into an `InputError`; its protocol asks for their `TypeError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:
-    rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
+    with _input_errors():
+        rows = check_array(y, dtype=FLOAT_DTYPES, ensure_2d=False, input_name="y", **settings)
     return np.asarray(rows[:, None] if rows.ndim == 1 else rows)
 
 
 def _at_most(rows: npt.NDArray[Any], rng: np.random.Generator) -> FloatArray:
     picked = rows if len(rows) <= _SCORED_ROWS else rows[rng.choice(len(rows), _SCORED_ROWS, replace=False)]
     return np.asarray(picked, np.float64)
-
-
-def _align_principal_axes(source: FloatArray, target: FloatArray, seed: int, reason: str) -> Alignment:
-    """Match means, spreads and principal axes, each axis turned so that its skewness is positive."""
-    started = perf_counter()
-    rows = [np.asarray(z, np.float32) for z in (source, target)]
-    means = [z.mean(axis=0, dtype=np.float64).astype(np.float32) for z in rows]
-    turned, spreads = [], []
-    for z, mean in zip(rows, means, strict=True):
-        centered = z - mean
-        axes, variances = principal_axes(centered)
-        turned.append(axes * np.where(((centered @ axes) ** 3).mean(axis=0) < 0, -1, 1))
-        spreads.append(float(np.sqrt(variances.clip(0).sum())) or 1.0)
-    k = min(axes.shape[1] for axes in turned)
-    matrix = turned[0][:, :k] @ turned[1][:, :k].T
-    scale = spreads[1] / spreads[0]
-    maps = [
-        AffineMap(here, np.asarray(factor * w, np.float32), there, unit_in=False, unit_out=False)
-        for here, there, w, factor in ((means[0], means[1], matrix, scale), (means[1], means[0], matrix.T, 1 / scale))
-    ]
-    sentence = f"{reason} Means and principal axes were matched instead, and nothing confirms that they correspond."
-    return Alignment(
-        forward=maps[0],
-        backward=maps[1],
-        verdict=Verdict(Status.FAILED, 0.0, (sentence,)),
-        method="principal-axes",
-        seed=seed,
-        settings={},
-        source={"name": "source", "n": len(source), "d": source.shape[1]},
-        target={"name": "target", "n": len(target), "d": target.shape[1]},
-        profiles=(SpaceProfile.of(rows[0]), SpaceProfile.of(rows[1])),
-        trace=({"step": "rows", "source": len(source), "target": len(target)},),
-        versions={package: version(package) for package in ("interlingua", "numpy", "scikit-learn")},
-        seconds=perf_counter() - started,
-    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +13,13 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.stores import Records, Spec, Store, open_store
-from interlingua.stores._records import from_documents, same_payload
+from interlingua.stores import STORES, Records, Spec, Store, open_store
+from interlingua.stores._documents import from_documents, same_payload
+from interlingua.stores.planning import Options, plan
+from stores.migrations import D_IN as D
+from stores.migrations import translator
 
-N, D = 230, 12
+N = 230
 Open = Callable[[str], Store]
 
 DOCUMENTS: list[dict[str, Any]] = [
@@ -48,13 +53,22 @@ def columns(n: int) -> pa.Table:
     )
 
 
+def tree(folder: Path) -> dict[str, str]:
+    """Return a checksum of every file in a folder, and the names of the folders in it."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+    }
+
+
 def uuids(n: int) -> list[str]:
     return [f"00000000-0000-4000-8000-{i:012x}" for i in range(n)]
 
 
 class StoreContract:
-    """Claims about any store; subclasses give `url` and, where the store wants it, other ids and payload."""
+    """Claims about any store; subclasses give `scheme`, `url` and, where the store needs it, other ids and payload."""
 
+    scheme: ClassVar[str]
     nested: ClassVar[bool] = True
     beside: ClassVar[str] = "second"
     hostile: ClassVar[str] = 'it\'s "a" %25 ; DROP TABLE t; --'
@@ -125,6 +139,11 @@ class StoreContract:
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
         return Records(pa.concat_arrays([p.ids for p in parts]), np.concatenate([p.vectors for p in parts]), payload)
 
+    def test_the_adapter_is_the_one_of_its_registry_row(self, opened: Open) -> None:
+        store = opened("probe")
+        assert type(store) is STORES[self.scheme].load()
+        assert store.url.scheme == self.scheme
+
     def test_rows_come_back_unchanged(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records)
         found = self.whole(opened("things"))
@@ -170,11 +189,9 @@ class StoreContract:
         store.create(spec)
         store.prepare(spec, 0)
         store.upsert(records.rows(0, 100))
-        # Killed here, after the write and before the journal knew; the lock of a file goes with its process.
-        writer = getattr(getattr(store, "_spool", store), "_writer", None)
-        if writer is not None:
-            writer._close_streams()
-            writer._lock.close()
+        # Killed here, after the write and before the journal knew; a process that ends releases its locks.
+        if store.capabilities.appends:
+            store.close()
         again = opened("things")
         again.prepare(spec, 50)
         again.upsert(records.rows(50, 150))
@@ -218,6 +235,37 @@ class StoreContract:
         opened("others").drop()
         assert not opened("others").exists()
         assert opened("things").info().count == N
+
+    def test_a_plan_changes_no_file(
+        self, opened: Open, url: Callable[[str], str], records: Records, tmp_path: Path
+    ) -> None:
+        self.fill(opened("things"), records).close()
+        before = tree(tmp_path)
+        with open_store(url("things")) as source, open_store("memory://plan#new") as target:
+            plan(translator(), source, target, Options(ids_as_text=True))
+        after = tree(tmp_path)
+        assert after.keys() <= before.keys()
+        if opened("things").capabilities.reads_only:
+            assert after == before
+
+    def test_a_mistyped_place_is_refused_and_not_made(self, url: Callable[[str], str], tmp_path: Path) -> None:
+        typed = url("things").replace(str(tmp_path), f"{tmp_path}/typo")
+        if typed == url("things"):
+            pytest.skip("the address of this store has no path in it")
+        for address in (typed, url("things")):
+            with pytest.raises(InputError), open_store(address) as source:
+                source.info()
+            assert not any(tmp_path.iterdir())
+
+    def test_a_plan_for_a_new_target_makes_nothing(
+        self, opened: Open, url: Callable[[str], str], records: Records, tmp_path: Path
+    ) -> None:
+        with open_store(f"memory://{tmp_path.name}#old") as source, open_store(url("things")) as target:
+            payload = None if records.payload is None else records.payload
+            source.create(Spec(D, "cosine", records.ids.type, None if payload is None else payload.schema, N))
+            source.upsert(records)
+            plan(translator(), source, target)
+        assert not any(tmp_path.iterdir())
 
     def test_what_is_not_there_is_refused_and_not_made(self, opened: Open) -> None:
         with pytest.raises(InputError):

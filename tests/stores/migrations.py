@@ -9,7 +9,7 @@ from interlingua.core.maps import AffineMap
 from interlingua.core.spaces import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, Store
-from interlingua.stores._records import same_payload
+from interlingua.stores._documents import same_payload
 
 D_IN, D_OUT = 12, 8
 

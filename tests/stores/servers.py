@@ -62,7 +62,8 @@ def pgbouncer(postgres: str, postgres_server: str) -> Iterator[str]:
         pytest.skip("pgbouncer is not installed")
     port, folder = free_port(), Path(tempfile.mkdtemp(prefix="il-pgb-"))
     settings = {
-        "listen_addr": "127.0.0.1", "listen_port": port, "auth_type": "trust", "auth_file": folder / "users.txt", "pool_mode": "transaction",
+        "listen_addr": "127.0.0.1", "listen_port": port, "auth_type": "trust", "auth_file": folder / "users.txt",
+        "pool_mode": "transaction",
         "default_pool_size": 2, "unix_socket_dir": "",
     }  # fmt: skip
     lines = [f"{name} = {value}" for name, value in settings.items()]

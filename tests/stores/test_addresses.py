@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from interlingua.cli import main
 from interlingua.core.addresses import may_hold_secret
 from interlingua.core.errors import InputError
-from interlingua.stores import SCHEMES
 from interlingua.stores._url import StoreURL, parse_url
 
 # Each part is a word that appears in no message of ours, so that any part that is repeated is noticed.
@@ -92,7 +91,7 @@ def said(error: BaseException) -> str:
 def test_no_part_of_a_secret_is_repeated(template: str, parts: list[str], between: str, number: str) -> None:
     text = template.replace("{}", number + between.join(["", *parts]) if number else between.join(parts))
     with pytest.raises(InputError) as refused:
-        parse_url(text, options=SCHEMES)
+        parse_url(text)
     assert not [part for part in parts if part in said(refused.value)]
 
 
@@ -147,7 +146,7 @@ def test_no_command_repeats_it_either(
 )
 def test_a_part_that_is_not_used_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        parse_url(text, options=SCHEMES)
+        parse_url(text)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +172,7 @@ def test_a_part_that_is_not_used_is_refused(text: str, message: str) -> None:
     ],
 )  # fmt: skip
 def test_every_part_arrives(text: str, expected: StoreURL) -> None:
-    assert parse_url(text, options=SCHEMES) == expected
+    assert parse_url(text) == expected
 
 
 @given(
@@ -186,4 +185,4 @@ def test_an_address_that_is_printed_can_be_read_again(names: list[str], user: st
     url = StoreURL("postgresql", "/d b", tuple(names), "host", 1, user, {"options": f"-c search_path={schema}"})
     if may_hold_secret(str(url)):
         return
-    assert parse_url(str(url), options=SCHEMES) == url
+    assert parse_url(str(url)) == url

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError
-from interlingua.stores import Records, Store, open_store
-from interlingua.stores._journal import Journal
-from interlingua.stores._records import from_documents
+from interlingua.stores import STORES, Records, Store, open_store
+from interlingua.stores._documents import from_documents
+from interlingua.stores._journal import MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
@@ -113,7 +113,11 @@ address("no_address", "", "is empty; a path or a URL")
 address("unknown_scheme", "mongodb://host/db#t", "mongodb:// is no store")
 address("python_as_scheme", "os.system://x", "is no store")
 address("password_in_address", "postgresql://me:s3cret@host/db#t.v", "holds a password")
-address("unknown_option", "postgresql://host/db?password=s3cret#t.v", "option 'password'; known are")
+address("unknown_option", "qdrant://host?timeout=3#c", "option 'timeout'; known are: https")
+address("option_without_a_value", "postgresql://host/db?s3cret#t.v", "has an option without a value")
+for kind in STORES.values():
+    for option in kind.secret_options:
+        address(f"{kind.scheme}_with_{option}", f"{kind.scheme}://host/db?{option}=s3cret#t.v", "holds a password")
 address("port_is_no_number", "qdrant://host:port#c", "cannot be read")
 address("bracket_left_open", "qdrant://[::1#c", "cannot be read")
 address("memory_without_collection", "memory://bad", "names no collection")
@@ -295,7 +299,7 @@ def table_without_ids(place: Place) -> Made:
     return place.duck(f"v float[{D_IN}]", f"select {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("1 vectors are null")
+@case("the row with id 1 of column 'v' is null")
 def null_vector_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", "values (1, null)"), place.at("new.parquet"), {}
 
@@ -483,7 +487,7 @@ def no_rows_a_page(place: Place) -> Made:
 
 @case("is the journal of an earlier run")
 def journal_of_an_earlier_run(place: Place) -> Made:
-    Journal(place.folder / "mine.sqlite", create=True).close()
+    MigrationJournal(place.folder / "mine.sqlite", create=True).close()
     return place.parquet(), place.at("new.parquet"), {"journal": place.at("mine.sqlite")}
 
 
@@ -503,10 +507,10 @@ def journal_is_something_else(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}
 
 
-@case("another format than 1")
+@case("another format than 2")
 def journal_of_a_newer_version(place: Place) -> Made:
-    journal = Journal(place.folder / "mine.sqlite", create=True)
-    journal.note(format=2)
+    journal = MigrationJournal(place.folder / "mine.sqlite", create=True)
+    journal.note(format=3)
     journal.close()
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
 
@@ -572,8 +576,7 @@ def test_a_full_disk_stops_the_copy_and_resume_ends_it(place: Place, monkeypatch
         with pytest.raises(OSError, match="No space left"):
             migrate(translator(), source, target, journal=place.at("j"), options=options)
     assert not Path(place.at("new.parquet")).exists()
-    target._writer._close_streams()  # type: ignore[attr-defined]
-    target._writer._lock.close()  # type: ignore[attr-defined]
+    target.close()
     done = migrate(
         translator(), source, open_store(place.at("new.parquet")), journal=place.at("j"), options=options, resume=True
     )

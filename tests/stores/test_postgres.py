@@ -21,7 +21,8 @@ from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import AffineMap
 from interlingua.core.spaces import SpaceProfile
 from interlingua.core.translator import Translator
-from interlingua.stores import Store, open_store
+from interlingua.stores import Records, Store, open_store
+from interlingua.stores._documents import same_payload
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
@@ -481,14 +482,15 @@ def test_vectors_of_every_type(
         text = str(row) if "[]" not in kind and kind != "numbers" and "real" not in kind else "{" + str(row)[1:-1] + "}"
         db.execute("insert into docs values (%s, %s, %s, '{1,2}')", (i, f"t{i}", text))
     run("#docs.old", str(tmp_path / target) if "." in target and "#" not in target else target)
-    if "#" in target:
-        found = at(postgres + target)
-        assert found.info().count == 60
-        source = whole(at(f"{postgres}#docs.old")).in_order_of(pa.array(range(60), pa.int32()), "test")
-        got = whole(found).in_order_of(source.ids, "test")
-        np.testing.assert_allclose(got.vectors, translator().translate(np.float32(source.vectors)), atol=1e-5)
-    else:
-        assert_migrated(whole(at(f"{postgres}#docs.old")), at(str(tmp_path / target)))
+    source = whole(at(f"{postgres}#docs.old")).in_order_of(pa.array(range(60), pa.int32()), "test")
+    # What was read in half precision is translated in single precision.
+    source = Records(source.ids, np.float32(source.vectors), source.payload)
+    new = at(postgres + target if "#" in target else str(tmp_path / target))
+    stored = new.fetch(source.ids)
+    assert stored.payload is not None
+    assert same_payload(stored.payload.select(["title", "other"]), source.payload)
+    np.testing.assert_allclose(stored.vectors, translator().translate(source.vectors), atol=1e-5)
+    assert new.info().count == 60
 
 
 @pytest.mark.parametrize(
@@ -632,7 +634,7 @@ def test_null_vectors_are_counted_and_left_out_as_asked(db: Any, postgres: str, 
     with open_store(f"{postgres}#docs.old") as old, open_store(f"{postgres}#docs.new") as new:
         found = plan(translator(), old, new)
         assert (found.rows, found.nulls) == (196, 4)
-    with pytest.raises(InputError, match="4 rows have no vector and 196 have one.*skip_null"):
+    with pytest.raises(InputError, match="4 rows have no vector and 196 have one.*skip_null=True"):
         run("#docs.old", "#docs.new")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyboardInterrupt):
@@ -682,7 +684,7 @@ def test_stores_that_cannot_choose_say_so(at: Callable[[str], Store], tmp_path: 
 
     pq.write_table(pa.table({"id": [1, 2], "vector": unit(2, D_IN, 3).tolist()}), tmp_path / "x.parquet")
     store: Store = at(str(tmp_path / "x.parquet"))
-    with pytest.raises(InputError, match="FileStore cannot choose rows. Leave where=... out"):
+    with pytest.raises(InputError, match="FileStore cannot select rows. Leave where=... out"):
         store.restrict(where="id = 1")
     with pytest.raises(InputError, match="Leave skip_null=True out"):
         store.restrict(skip_null=True)

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.store
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestLance(StoreContract):
+    scheme = "lancedb"
+
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
@@ -31,6 +33,8 @@ class TestLance(StoreContract):
 
 
 class TestPostgres(StoreContract):
+    scheme = "postgresql"
+
     @pytest.fixture
     def url(self, postgres: str) -> Callable[[str], str]:
         return lambda name: f"{postgres}#{name}.vector"
@@ -38,6 +42,8 @@ class TestPostgres(StoreContract):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 class TestChroma(StoreContract):
+    scheme = "chroma"
+
     nested = False
 
     @pytest.fixture
@@ -48,6 +54,8 @@ class TestChroma(StoreContract):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 class TestChromaServer(StoreContract):
+    scheme = "chroma"
+
     nested = False
 
     @pytest.fixture(scope="class")
@@ -89,6 +97,8 @@ class TestChromaServer(StoreContract):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 class TestMilvusLite(StoreContract):
+    scheme = "milvus"
+
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")

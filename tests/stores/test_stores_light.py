@@ -15,6 +15,8 @@ from stores.contract import N, Open, StoreContract, uuids
 
 
 class TestMemory(StoreContract):
+    scheme = "memory"
+
     @pytest.fixture
     def url(self, request: pytest.FixtureRequest) -> Callable[[str], str]:
         _DATABASES.pop(request.node.nodeid, None)
@@ -23,6 +25,7 @@ class TestMemory(StoreContract):
 
 
 class TestParquet(StoreContract):
+    scheme = "file"
     hostile = 'it\'s "a" ; DROP TABLE t'
 
     @pytest.fixture
@@ -42,6 +45,8 @@ class TestJsonLines(TestParquet):
 
 
 class TestFaiss(StoreContract):
+    scheme = "faiss"
+
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("faiss", reason="the extra faiss is not installed")
@@ -56,6 +61,8 @@ class TestFaissGraph(TestFaiss):
 
 
 class TestDuckDB(StoreContract):
+    scheme = "duckdb"
+
     @pytest.fixture
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
@@ -64,6 +71,8 @@ class TestDuckDB(StoreContract):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestQdrantEmbedded(StoreContract):
+    scheme = "qdrant"
+
     @staticmethod
     def text_ids(n: int) -> list[str]:
         return uuids(n)
@@ -93,6 +102,8 @@ class TestQdrantEmbedded(StoreContract):
 
 
 class TestQdrantEdge(StoreContract):
+    scheme = "qdrant-edge"
+
     @staticmethod
     def text_ids(n: int) -> list[str]:
         return uuids(n)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.errors import InputError
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.maps import AffineMap
 
 
@@ -60,17 +59,10 @@ def affine_maps(source: Frame, target: Frame, matrix: FloatArray) -> tuple[Affin
     return affine_map(source, target, matrix), affine_map(target, source, matrix.T)
 
 
-def refuse_pairs(pairs: IntArray | None, method: str) -> None:
-    """Refuse pairs that a method would silently ignore.
-
-    Raises:
-        InputError: pairs were given.
-    """
-    if pairs is not None:
-        raise InputError(
-            f"{len(pairs)} pairs were given and {method} uses none. Leave pairs out, or choose a method that uses "
-            "them, such as procrustes."
-        )
+def principal_axes(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return principal axes [d, d] as columns and their variances [d] of centered rows [n, d], largest first."""
+    values, axes = np.linalg.eigh(z.T @ z / np.float32(len(z)))
+    return np.ascontiguousarray(axes[:, ::-1]), values[::-1]
 
 
 def affine_map(

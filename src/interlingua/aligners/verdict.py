@@ -8,16 +8,18 @@ method makes of nothing. The limits separate the fits recorded in ``benchmarks/r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from interlingua.aligners.frames import polar
+from interlingua.aligners import pair_use
+from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step, insufficient_data_reason
+from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear.search import Search
 from interlingua.core import criteria
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import to_numpy
+from interlingua.core.maps import AffineMap, VectorMap
 
 _NULL_MAPS = 3
 _ROWS = 1500
@@ -69,21 +71,51 @@ def verify(search: Search, matrix: FloatArray, translated: FloatArray, confirmed
     return _judge(checks)
 
 
-def verify_pairs(solver: Any, known: tuple[FloatArray, FloatArray], *, seed: int) -> Verdict:
-    """Judge a fit on many known pairs by pairs that a second fit did not see.
+def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict:
+    """Judge a fit whose method brought no verdict of its own.
+
+    A method that requires pairs is judged on pairs held out of a second fit, every other method by label-free
+    measurements of its forward map.
 
     Args:
-        solver: the aligner, with its `maps`.
-        known: rows [p, d_source] and [p, d_target] of the pairs.
-        seed: decides which fifth is held out.
+        aligner: the method; fits once more where pairs are held out.
+        problem: what was aligned.
+        fit: the result.
+        seed: decides the random draws of the measurements.
     """
+    if pair_use(aligner) == "required" and problem.known is not None:
+        return _judge_held_out(aligner, problem, problem.known, seed)
+    reason = insufficient_data_reason(*problem.rows)
+    if reason:
+        return Verdict(Status.FAILED, 0.0, (f"{reason} With so few, nothing confirms the map.",))
+    return judge_map(problem.frames, problem.rows[0], fit.forward, seed=seed)
+
+
+def judge_map(frames: tuple[Frame, Frame], rows: FloatArray, forward: VectorMap, *, seed: int) -> Verdict:
+    """Judge any forward map by label-free measurements of the rotation nearest to it.
+
+    Args:
+        frames: of source and target.
+        rows: [n, d_source], the source rows behind the first frame.
+        forward: the map.
+        seed: decides the random draws.
+    """
+    x, y = frames
+    translated = y.around(forward(rows))
+    matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
+    search = Search(x.rows, y.rows, np.random.default_rng(seed))
+    return verify(search, polar(matrix), translated, None)
+
+
+def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:
+    """Judge a fit on known pairs by pairs [p, d_source], [p, d_target] that a second fit did not see."""
     if len(known[0]) < _MIN_PAIRS:
         reason = f"{len(known[0])} pairs are known, too few to hold any out; at least {_MIN_PAIRS} can confirm a map."
         return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [max(1, len(order) // 5)])
-    index = np.stack([np.arange(len(fitted))] * 2, axis=1)
-    forward, _, _ = solver.maps(known[0][fitted], known[1][fitted], pairs=index, seed=seed)
+    second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
+    forward = second.forward
     mean = unit_rows(known[1][fitted]).mean(axis=0)
     ours, theirs = unit_rows(forward(known[0][held])) - mean, unit_rows(known[1][held]) - mean
     value = criteria.agreement(ours, theirs)

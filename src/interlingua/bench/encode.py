@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 
 from interlingua.bench.folder import Vectors, label_names
 from interlingua.core.arrays import FloatArray, require, unit_rows
+from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
@@ -110,7 +109,7 @@ class Maker:
         path = self.vectors.texts_path(corpus)
         if path.exists():
             return
-        with _renamed(path) as part, part.open("w", encoding="utf-8") as stream:
+        with atomic_file(path) as fresh, fresh.open("w", encoding="utf-8") as stream:
             stream.writelines(json.dumps(row) + "\n" for row in islice(self._records(corpus), self.limit))
 
     def _records(self, corpus: str) -> Iterator[dict[str, Any]]:
@@ -166,17 +165,6 @@ class Maker:
         return encode
 
 
-@contextmanager
-def _renamed(path: Path) -> Iterator[Path]:
-    """Give a temporary name, which becomes the file's own when all is written."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _save(path: Path, rows: Any) -> None:
-    with _renamed(path) as part, part.open("wb") as stream:
+    with atomic_file(path) as fresh, fresh.open("wb") as stream:
         np.save(stream, rows)

@@ -19,12 +19,12 @@ Record = dict[str, Any]
 _CHUNKS = 8
 
 
-def run(plan: Plan, note: Callable[[Case], None] = lambda case: None) -> list[Record]:
+def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list[Record]:
     """Measure what is not yet recorded and return all records of the plan.
 
     Args:
         plan: what to measure.
-        note: called before every case.
+        on_case: called before every case.
 
     Raises:
         InputError: vectors, texts or labels are missing or cannot be used.
@@ -40,7 +40,7 @@ def run(plan: Plan, note: Callable[[Case], None] = lambda case: None) -> list[Re
     for case in plan.cases():
         if _key(plan, case) in known:
             continue
-        note(case)
+        on_case(case)
         fresh = [{"key": _key(plan, case), "table": plan.table, **cell} for cell in _measure(plan, case)]
         with path.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(record) + "\n" for record in fresh)

@@ -1,6 +1,6 @@
-"""The command line: parse, call, print. Every number is computed elsewhere.
+"""The command line: it parses arguments, calls the library and prints the result.
 
-Exit codes: 0 done, 1 the work failed (a fit with the verdict ``failed`` too), 2 bad usage or input.
+Exit codes: 0 done; 1 the work failed, or a fit has the verdict ``failed``; 2 bad usage or input.
 """
 
 from __future__ import annotations
@@ -29,22 +29,20 @@ from interlingua.cli import (
     serve,
     translate,
 )
+from interlingua.cli.help import Command
 from interlingua.core.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
 
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
-# The library speaks of its arguments; whoever types commands knows them as options.
-_ARGUMENT = re.compile(
-    r"\b(force|resume|column|key|id_column|scale|inverse|ids_as_text|drop_payload|skip_null|where)=(?:True|\.\.\.)"
-)
-
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
     name="interlingua",
-    help="Align two text-embedding spaces without paired rows, translate vectors between them, and know when not to.",
-    epilog="Start with: interlingua demo. Exit codes: 0 done, 1 the work failed, 2 bad usage or input.",
+    help="Align two text-embedding spaces without paired rows and translate vectors between them. Every fit ends in "
+    "a verdict that says whether to trust it.",
+    epilog="Start with interlingua doctor, then interlingua fit --help. The command demo needs data that only a "
+    "checkout of the repository has. Exit codes: 0 done, 1 the work failed, 2 bad usage or input.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -65,7 +63,7 @@ for command in (
     doctor.doctor,
     demo.demo,
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _show_version(wanted: bool) -> None:
@@ -79,7 +77,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -89,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: what was typed after ``interlingua``; by default taken from the process.
+        arguments: the words after ``interlingua``; by default those of the process.
     """
     typed = sys.argv[1:] if arguments is None else list(arguments)
     as_json = "--json" in typed
@@ -102,8 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error.show()
             return _fail(error.format_message(), 2, as_json=as_json, shown=True)
         except _REFUSALS as error:
-            return _fail(str(error), 2, as_json=as_json)
-        except (InterlinguaError, OSError) as error:
+            return _fail(error.render(_option), 2, as_json=as_json)
+        except InterlinguaError as error:
+            return _fail(error.render(_option), 1, as_json=as_json)
+        except OSError as error:
             return _fail(str(error), 1, as_json=as_json)
         except MemoryError as error:
             return _fail(f"Memory ran out ({error}); read fewer rows.", 1, as_json=as_json)
@@ -117,18 +117,20 @@ def _refuse_secrets(typed: Sequence[str]) -> None:
         value = argument.partition("=")[2] if argument.startswith("--") else argument
         if place in conditions or argument.startswith("--where=") or not re.search("[:=@\uff1a\uff1d%]", value):
             continue
-        from interlingua.stores import SCHEMES
         from interlingua.stores._url import refuse_secret
 
-        refuse_secret(value, options=SCHEMES)
+        refuse_secret(value)
 
 
 def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int:
-    """Say what went wrong on standard error, under ``--json`` also as an object on standard output."""
-    message = re.sub(r"\btriggers='(\w+)'", r"--triggers \1", message)
-    message = _ARGUMENT.sub(lambda match: "--" + match[1].replace("_", "-"), message)
+    """Print an error on standard error, with ``--json`` also as an object on standard output."""
     if not shown:
         console.note(f"Error: {message}")
     if as_json:
         console.emit_json({"error": message})
     return code
+
+
+def _option(name: str, value: str) -> str:
+    """Return an argument of the library as the option of the same meaning."""
+    return "--" + {"overwrite": "force"}.get(name, name).replace("_", "-")

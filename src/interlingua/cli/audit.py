@@ -1,4 +1,4 @@
-"""``interlingua audit``: what a collection of vectors gives away, with a report and a gate."""
+"""``interlingua audit``: measure what a collection of vectors reveals, with a report and an exit code for pipelines."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from interlingua.cli import console, demo, evidence, reports
-from interlingua.cli.journal import open_journal
-from interlingua.cli.options import FORMATS, AsJson, Log, Seed
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import FORMATS, AsJson, Log, Seed, refuse_without_effect
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from interlingua.leakage.findings import Audit
 
 _TEXTS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
-_KNOWN = "What the rows really are, if somebody knows"
+_CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 
 
 class Sweep(StrEnum):
-    """Which defenses are tried."""
+    """Sets of defenses to try."""
 
     NONE = "none"
     QUICK = "quick"
@@ -36,113 +36,161 @@ class Sweep(StrEnum):
 def audit(
     vectors: Annotated[Path | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}.")] = None,
     authorized_by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who authorized this audit; it is written into the report.")
+        str | None, typer.Option(metavar="WHO", help="Who authorized this audit; the report records it.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="FILE.html", help="The report, readable by you alone (extra: report).")
+        Path, typer.Option(metavar="FILE.html", help="The report, readable by your account only (extra: report).")
     ] = Path("audit.html"),
-    corpus: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.")
-    ] = None,
-    corpus_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --corpus under an encoder of yours, row by row.")
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="A sentence-transformers model that makes these vectors instead (extra: encoder)."
-        ),
-    ] = None,
-    stand_in: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Vectors of --corpus under any other encoder: to calibrate with."),
-    ] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Labels to look for: {_TEXTS}.")] = None,
-    label_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --labels under your encoder, in the same order.")
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A column of --corpus that holds the labels instead.")
-    ] = None,
-    text_column: Annotated[str, typer.Option(metavar="NAME", help="The column or field that holds texts.")] = "text",
-    truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_KNOWN)
-    ] = None,
-    truth_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_KNOWN)
-    ] = None,
-    truth_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_KNOWN)
-    ] = None,
-    defenses: Annotated[Sweep, typer.Option(help="Defenses to try; full takes a fit each for a dozen.")] = Sweep.NONE,
-    fits: Annotated[int, typer.Option(min=1, help="Fits from different seeds; their translations are averaged.")] = 2,
-    documents: Annotated[int, typer.Option(min=50, help="Documents to look at.")] = 2_000,
+    defenses: Annotated[Sweep, typer.Option(help="Defenses to try; full needs about a dozen more fits.")] = Sweep.NONE,
+    fits: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Fits from different seeds; their translations are averaged.")
+    ] = 2,
+    documents: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of documents.")] = 2_000,
     fail_above: Annotated[
-        float | None, typer.Option(metavar="LEAK", min=0, max=1, help="Exit with 1 if the leak figure is above this.")
+        float | None,
+        typer.Option(metavar="LEAK", min=0, max=1, help="Exit with code 1 if the leak figure is above this."),
     ] = None,
     show_words: Annotated[
         bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and --json.")
     ] = False,
-    shipped: Annotated[bool, typer.Option("--demo", help="Audit the demo's data, whose truth is known.")] = False,
+    demo_data: Annotated[
+        bool,
+        typer.Option("--demo", help="Audit the demo's data, whose truth is known. Only a checkout has them."),
+    ] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
     column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the report that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     seed: Seed = 0,
     log: Log = None,
     as_json: AsJson = False,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.", rich_help_panel=_CORPUS),
+    ] = None,
+    corpus_vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Vectors of --corpus under your encoder, row by row.", rich_help_panel=_CORPUS
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A sentence-transformers model that computes missing vectors (extra: encoder). A name that is no "
+            "folder is downloaded.",
+            rich_help_panel=_CORPUS,
+        ),
+    ] = None,
+    stand_in: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Vectors of --corpus under any third encoder. They calibrate the probabilities of words.",
+            rich_help_panel=_CORPUS,
+        ),
+    ] = None,
+    text_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The column or field that holds texts.", rich_help_panel=_CORPUS)
+    ] = "text",
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=f"Labels to look for: {_TEXTS}.", rich_help_panel=_LABELS)
+    ] = None,
+    label_vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Vectors of --labels under your encoder, in the same order.", rich_help_panel=_LABELS
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Take the labels from this column of --corpus instead.", rich_help_panel=_LABELS
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_TRUTH)
+    ] = None,
+    truth_labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_TRUTH)
+    ] = None,
+    truth_vectors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Vectors of the true texts under your encoder.", rich_help_panel=_TRUTH),
+    ] = None,
 ) -> None:
-    """Show what vectors of an unknown model give away.
+    """Measure what vectors of an unknown model reveal.
 
-    Aligns them without pairs with public text under an encoder of yours, then looks for words, labels and near public
-    texts. Without a truth, figures are calibrated estimates. Only audit vectors that are yours or that you were asked
-    to audit. A failed attack is no proof of safety.
+    Aligns VECTORS without pairs with public text under an encoder of yours, then looks for words, labels and similar
+    public texts. Without ground truth the figures are calibrated estimates. Audit only vectors that are yours or that
+    you were asked to audit. A failed attack is no proof of safety.
     """
     import interlingua
     from interlingua.leakage.audit import audit as measure
     from interlingua.report.audit import Warrant, conclusion, write_audit
 
-    if not authorized_by and not shipped:
+    if not authorized_by and not demo_data:
         raise InputError("An audit needs --authorized-by WHO: who owns the vectors and asked for it. It is recorded.")
-    reports.check_report(out, force=force)
-    found = _evidence(
-        vectors,
-        shipped=shipped,
-        data=data,
+    files = evidence.Files(
+        vectors=vectors,
         column=column,
-        corpus=(corpus, text_column, corpus_vectors, stand_in),
-        labels=(labels, label_vectors, label_column),
-        truth=(truth, truth_labels, truth_vectors),
+        corpus=corpus,
+        corpus_vectors=corpus_vectors,
+        stand_in=stand_in,
         encoder=encoder,
+        text_column=text_column,
+        labels=labels,
+        label_vectors=label_vectors,
+        label_column=label_column,
+        truth=truth,
+        truth_labels=truth_labels,
+        truth_vectors=truth_vectors,
     )
+    if demo_data:
+        unused = files.options()
+        refuse_without_effect(unused, "has no effect with --demo: --demo brings its own vectors, texts and labels.")
+        # Whether the data exist is known before any extra is asked for.
+        folder = demo.find_data(data)
+    else:
+        refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
+        files.refuse_unused()
+    reports.check_report(out, force=force)
+    if demo_data:
+        inputs = evidence.demo_evidence(folder, demo.read_json(folder / "CARD.json"))
+    else:
+        inputs = evidence.read_evidence(files)
     watch = console.Stopwatch()
     warrant = Warrant(
         authorized_by or "nobody had to: the shipped demo",
         datetime.now(UTC).isoformat(timespec="seconds"),
-        *found.names,
+        *inputs.names,
+        model=evidence.describe_model(inputs.vectors),
     )
-    with open_journal(log) as note:
-        note("audit", authorized_by=warrant.authorized_by, rows=len(found.vectors), public=len(found.corpus.texts))
+    with open_log(log) as record:
+        record("audit", authorized_by=warrant.authorized_by, rows=len(inputs.vectors), public=len(inputs.corpus.texts))
         alignments: list[Alignment] = []
         for number in range(fits):
-            with console.working(f"Fit {number + 1} of {fits}, no pairs"):
-                alignments.append(interlingua.align(found.vectors, found.corpus.vectors, seed=seed + number))
-            note("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
-        with console.working("Looking for words, labels, neighbors"):
+            with console.fit_progress(f"Fit {number + 1} of {fits}, no pairs") as on_step:
+                alignments.append(
+                    interlingua.align(inputs.vectors, inputs.corpus.vectors, seed=seed + number, on_step=on_step)
+                )
+            record("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
+        with console.working("Searching for words, labels and neighbors"):
             result = measure(
                 alignments,
-                found.vectors,
-                found.corpus,
-                labels=found.labels,
-                truth=found.truth,
+                inputs.vectors,
+                inputs.corpus,
+                labels=inputs.labels,
+                truth=inputs.truth,
                 defenses=None if defenses is Sweep.NONE else defenses.value,
                 documents=documents,
                 seed=seed,
             )
         write_audit(out, result, warrant, fail_above=fail_above, show=show_words)
         exceeded = fail_above is not None and result.leak.value > fail_above
-        note("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
+        record("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
     if as_json:
         gate = {"fail_above": fail_above, "exceeded": exceeded}
         console.emit_json(
@@ -162,39 +210,6 @@ def audit(
         raise typer.Exit(1)
 
 
-def _evidence(
-    vectors: Path | None,
-    *,
-    shipped: bool,
-    data: Path | None,
-    column: str | None,
-    corpus: tuple[Path | None, str, Path | None, Path | None],
-    labels: tuple[Path | None, Path | None, str | None],
-    truth: tuple[Path | None, Path | None, Path | None],
-    encoder: str | None,
-) -> evidence.Evidence:
-    from interlingua.io import open_vectors, read_labels
-
-    if shipped:
-        if vectors is not None or corpus[0] is not None:
-            raise InputError("--demo brings its own vectors and public text; leave VECTORS and --corpus out.")
-        folder = demo.find_data(data)
-        return evidence.demo_evidence(folder, demo.read_json(folder / "CARD.json"))
-    if vectors is None or corpus[0] is None:
-        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo shows one on shipped data.")
-    file, texts = open_vectors(vectors, column=column), corpus[0]
-    encode = None if encoder is None else evidence.sentence_encoder(encoder)
-    public = evidence.read_corpus(texts, corpus[1], corpus[2], encode, corpus[3])
-    carried = None if labels[2] is None else read_labels(texts, labels[2])
-    return evidence.Evidence(
-        vectors=file.vectors(),
-        corpus=public,
-        labels=evidence.read_labels(labels[0], labels[1], encode, public, carried),
-        truth=evidence.read_truth(truth[0], corpus[1], truth[1], labels[2] or "label", truth[2]),
-        names=(vectors.name, texts.name, encoder or "an encoder of the auditor's"),
-    )
-
-
 def _print(out: Console, result: Audit, paragraph: str, fail_above: float | None) -> None:
     out.print(f"Fits: {', '.join(result.verdicts)}")
     out.print(paragraph, soft_wrap=True, markup=False)
@@ -207,7 +222,8 @@ def _print(out: Console, result: Audit, paragraph: str, fail_above: float | None
     out.print(table)
     for score in result.defenses:
         overlap, kept = score.overlap.value, score.top1.value
-        out.print(f"{score.name}: {score.finding} ({kept:.3f} singled out, {overlap:.2f} of neighbors kept)")
+        figures = f"{kept:.1%} re-identified, {overlap:.0%} of neighbors kept"
+        out.print(f"No defense: {figures}" if score.name == "none" else f"{score.name}: {score.finding} ({figures})")
     if fail_above is not None:
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")
@@ -223,12 +239,17 @@ def _rows(result: Audit) -> list[tuple[str, Any, Any, Any]]:
             leak and leak.value.value,
             leak.control.value if leak and leak.control else words.control.value,
         ),
-        ("words that are right", words.claimed if worked else None, precision and precision.value.value, None),
+        (
+            "asserted words that are correct",
+            words.claimed if worked else None,
+            precision and precision.value.value,
+            None,
+        ),
     ]
     if result.topics and result.topics.measured:
-        ways = result.topics.measured.ways
-        rows.append(("first label right", None, ways["translated"].top1.value, ways["majority"].top1.value))
+        scores = result.topics.measured.ways
+        rows.append(("first label correct", None, scores["translated"].top1.value, scores["majority"].top1.value))
     if result.reidentified:
         figure = result.reidentified["top1"]
-        rows.append(("documents singled out", None, figure.value.value, figure.control and figure.control.value))
+        rows.append(("documents re-identified", None, figure.value.value, figure.control and figure.control.value))
     return rows

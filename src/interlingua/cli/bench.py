@@ -1,4 +1,4 @@
-"""``interlingua bench``: the paper's tables, ours beside theirs."""
+"""``interlingua bench``: reproduce the tables of the paper."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from interlingua.cli import console
-from interlingua.cli.options import AsJson
+from interlingua.cli import console, settings
+from interlingua.cli.options import AsJson, refuse_without_effect
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.bench.plan import Plan
 
-_MAKE = "Vectors that are not there"
+_ENCODE = "Computing missing vectors"
 _DEFAULT_ON = {"out-of-distribution": ["tweets"], "attributes": ["tweets"], "inversion": ["enron", "tweets"]}
 
 
-class Which(StrEnum):
-    """The tables."""
+class PaperTable(StrEnum):
+    """The tables of the paper that can be reproduced."""
 
     IN_DISTRIBUTION = "in-distribution"
     OUT_OF_DISTRIBUTION = "out-of-distribution"
@@ -36,105 +36,151 @@ class Which(StrEnum):
 
 
 def bench(
-    table: Annotated[Which, typer.Argument(metavar="TABLE", help="The table of the paper.")],
+    table: Annotated[
+        PaperTable, typer.Argument(metavar="TABLE", help=f"The table of the paper: {', '.join(PaperTable)}.")
+    ],
     vectors: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", help="Holds CORPUS.ENCODER.npy, the same rows under every encoder, and CORPUS.texts.jsonl."
+            metavar="DIR",
+            help="A folder with CORPUS.ENCODER.npy, the same rows under every encoder, and CORPUS.texts.jsonl.",
         ),
     ] = Path("vectors"),
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where records, fits and the table go; a second run goes on from there.")
+        Path,
+        typer.Option(metavar="DIR", help="The folder for records, fits and tables; a second run continues from it."),
     ] = Path("bench"),
-    corpus: Annotated[str, typer.Option(metavar="NAME", help="The corpus that fits see.")] = "nq",
+    corpus: Annotated[str, typer.Option(metavar="NAME", help="The corpus to fit on.")] = "nq",
     on: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Another corpus to measure on; may be repeated.")
     ] = None,
     encoder: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Two or more; by default all under which the corpus is there."),
+        typer.Option(metavar="NAME", help="Give two or more; by default every encoder of the corpus in --vectors."),
     ] = None,
-    seeds: Annotated[str, typer.Option(metavar="FIRST:END", help="The seeds; the end is not among them.")] = "0:3",
+    seeds: Annotated[str, typer.Option(metavar="FIRST:END", help="The seeds from FIRST to END - 1.")] = "0:3",
     rows: Annotated[
         list[int] | None,
-        typer.Option(min=2, help="Most rows a side; repeated, the numbers of source rows of data-efficiency."),
+        typer.Option(
+            metavar="N", min=2, help="At most N rows per side. data-efficiency: numbers of source rows; repeat it."
+        ),
     ] = None,
-    pool: Annotated[int, typer.Option(min=2, help="Candidates in retrieval.")] = 8192,
-    k: Annotated[int, typer.Option(min=1, help="The k of attributes' top-k.")] = 1,
-    method: Annotated[str, typer.Option(help="What fits; ablations always take the adversarial one, cold.")] = "linear",
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of ablations.")] = None,
+    pool: Annotated[int, typer.Option(metavar="N", min=2, help="Candidates in retrieval.")] = 8192,
+    k: Annotated[int | None, typer.Option(metavar="N", min=1, help="attributes: the k of top-k; 1 by default.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The method to fit with, linear by default. ablations always use adversarial with a cold start.",
+            autocompletion=settings.complete_method,
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="ablations: training steps.")] = None,
     oracle_rows: Annotated[
-        int, typer.Option(min=0, help="Rows for the paper's oracle couplings (extra: ot); 0 runs none.")
+        int, typer.Option(metavar="N", min=0, help="Rows for the paper's oracle couplings (extra: ot); 0 runs none.")
     ] = 0,
+    as_json: AsJson = False,
     encode: Annotated[
         bool,
         typer.Option(
-            "--encode", help="Make the vectors that are not there (extra: bench; needs a hub).", rich_help_panel=_MAKE
+            "--encode",
+            help="Compute missing vectors (extra: bench). Downloads encoders and corpora from the Hugging Face hub.",
+            rich_help_panel=_ENCODE,
         ),
     ] = False,
     model: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=MODEL",
-            help="With --encode: an encoder beside the paper's, by its hub name or folder.",
-            rich_help_panel=_MAKE,
+            help="An encoder besides the paper's, by its name on the hub or its folder.",
+            rich_help_panel=_ENCODE,
         ),
     ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE",
-            help="With --encode: a corpus beside the paper's, by the file of its texts.",
-            rich_help_panel=_MAKE,
+            help="A corpus besides the paper's, by the file of its texts.",
+            rich_help_panel=_ENCODE,
         ),
     ] = None,
     texts: Annotated[
-        int, typer.Option(min=10, help="With --encode: most texts of a corpus.", rich_help_panel=_MAKE)
-    ] = 100_000,
-    as_json: AsJson = False,
+        int | None,
+        typer.Option(
+            metavar="N", min=10, help="At most N texts of a corpus; 100,000 by default.", rich_help_panel=_ENCODE
+        ),
+    ] = None,
 ) -> None:
-    """Run a table of the vec2vec paper.
+    """Reproduce a table of the vec2vec paper.
 
-    Ours beside the paper's figures, for every pair of encoders and every seed. Fits see two disjoint halves of a
-    corpus, one under each encoder, and no pair. The paper's own encoders are called gtr, clip, e5, gte, stella,
-    granite and qwen; with --encode they are fetched, and so are its corpora nq, tweets and enron. Any other vectors
-    stand in for them.
+    Prints our figures next to the paper's, for every pair of encoders and every seed. Fits see two disjoint halves of
+    a corpus, one under each encoder, and no pairs. The paper's encoders are named gtr, clip, e5, gte, stella, granite
+    and qwen. With --encode they are downloaded, and so are its corpora nq, tweets and enron. Vectors of your own can
+    replace them.
     """
     from interlingua.bench import Plan, Vectors, page, run
 
     folder = Vectors(vectors)
-    asked = tuple(on or (_DEFAULT_ON.get(table, [])))
+    others = tuple(on or (_DEFAULT_ON.get(table, [])))
+    ablations = table is PaperTable.ABLATIONS
+    _refuse_unused(table, others, on=on, k=k, method=method, steps=steps, oracle_rows=oracle_rows)
     if encode:
-        _encode(folder, table, (corpus, *asked), tuple(encoder or ()), _named(model), _named(text), texts)
-    ablations = table is Which.ABLATIONS
+        _encode(folder, table, (corpus, *others), tuple(encoder or ()), _named(model), _named(text), texts or 100_000)
+    else:
+        unused = {"--model": model, "--text": text, "--texts": texts}
+        refuse_without_effect(unused, "has no effect without --encode; leave it out.")
+    if method is not None:
+        settings.check_method(method)
     plan = Plan(
         table=table.value,
         vectors=folder,
         out=out,
         corpus=corpus,
-        on=asked,
+        on=others,
         encoders=tuple(encoder or folder.encoders(corpus)),
         seeds=_seeds(seeds),
         rows=tuple(rows or ()),
         pool=pool,
-        k=k,
-        method="adversarial" if ablations else method,
+        k=k or 1,
+        method="adversarial" if ablations else method or "linear",
         settings={"start": "cold", **({"steps": steps} if steps else {})} if ablations else {},
         oracle_rows=oracle_rows,
     )
-    records = run(plan, note=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}"))
+    records = run(
+        plan, on_case=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}")
+    )
     written = out / f"{table.value}.md"
     written.write_text(page(table.value, records), "utf-8")
     if as_json:
         console.emit_json({"table": table.value, "written": str(written), "records": records})
         return
     _print(plan, records)
-    console.note(f"{written} has this table, {written.with_suffix('.jsonl')} every seed.")
+    console.note(f"Wrote this table to {written} and the record of every seed to {written.with_suffix('.jsonl')}.")
+
+
+def _refuse_unused(table: PaperTable, others: tuple[str, ...], **options: Any) -> None:
+    """Refuse options that the table would ignore."""
+    from interlingua.bench.plan import ELSEWHERE
+
+    def refuse(reason: str, *names: str) -> None:
+        refuse_without_effect({f"--{name.replace('_', '-')}": options[name] for name in names}, reason)
+
+    if table is PaperTable.ABLATIONS:
+        refuse("has no effect in the table ablations, which always trains adversarial with a cold start.", "method")
+    else:
+        refuse("belongs to the table ablations; leave it out.", "steps")
+    if table is not PaperTable.ATTRIBUTES:
+        refuse("belongs to the table attributes; leave it out.", "k")
+    if table not in ELSEWHERE:
+        refuse(f"has no effect in the table {table}, which is measured on the corpus of the fit.", "on")
+    if table in (PaperTable.ATTRIBUTES, PaperTable.INVERSION):
+        options["oracle_rows"] = options["oracle_rows"] or None
+        refuse(f"has no effect in the table {table}, which has no retrieval.", "oracle_rows")
 
 
 def _encode(
     folder: Any,
-    table: Which,
+    table: PaperTable,
     corpora: tuple[str, ...],
     encoders: tuple[str, ...],
     models: dict[str, str],
@@ -144,11 +190,11 @@ def _encode(
     from interlingua.bench.encode import MODELS, Maker
 
     maker = Maker(folder, models, {name: Path(path) for name, path in files.items()}, limit)
-    known = tuple(name for name in MODELS if name != "qwen" and (name != "clip" or table is Which.CLIP))
+    known = tuple(name for name in MODELS if name != "qwen" and (name != "clip" or table is PaperTable.CLIP))
     for corpus in dict.fromkeys(corpora):
         for encoder in encoders or (*known, *models):
             console.note(f"{corpus} under {encoder}")
-            maker.make(corpus, encoder, labels=table is Which.ATTRIBUTES and corpus != corpora[0])
+            maker.make(corpus, encoder, labels=table is PaperTable.ATTRIBUTES and corpus != corpora[0])
 
 
 def _named(values: list[str] | None) -> dict[str, str]:
@@ -159,10 +205,10 @@ def _named(values: list[str] | None) -> dict[str, str]:
     return found
 
 
-def _seeds(told: str) -> tuple[int, ...]:
-    first, _, end = told.partition(":")
+def _seeds(text: str) -> tuple[int, ...]:
+    first, _, end = text.partition(":")
     if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise InputError(f"The seeds are {told!r}; write FIRST:END, such as 0:3 for 0, 1 and 2.")
+        raise InputError(f"The seeds are {text!r}; write FIRST:END, such as 0:3 for 0, 1 and 2.")
     return tuple(range(int(first), int(end)))
 
 
@@ -170,14 +216,14 @@ def _print(plan: Plan, records: list[dict[str, Any]]) -> None:
     from interlingua.bench.page import header, lines, notes
 
     out = console.stdout()
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     body = lines(plan.table, records)
     for i, heading in enumerate(header(plan.table)):
         if any(cells[i] for cells in body):
-            found.add_column(heading, justify="left" if i in (0, 1, 3) else "right", no_wrap=True)
+            grid.add_column(heading, justify="left" if i in (0, 1, 3) else "right", no_wrap=True)
     for cells in body:
-        found.add_row(*(Text(cell) for i, cell in enumerate(cells) if any(other[i] for other in body)))
-    # A terminal breaks lines that are too long; a cut figure would be a wrong one.
-    out.print(found, crop=False, no_wrap=True, width=max(out.width, out.measure(found).maximum))
-    for told in notes(plan.table):
-        out.print(told, soft_wrap=True)
+        grid.add_row(*(Text(cell) for i, cell in enumerate(cells) if any(other[i] for other in body)))
+    # A terminal may break long lines; a cropped figure would be a wrong figure.
+    out.print(grid, crop=False, no_wrap=True, width=max(out.width, out.measure(grid).maximum))
+    for sentence in notes(plan.table):
+        out.print(sentence, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,26 +12,37 @@ from typing import Any, TextIO
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 from rich.text import Text
 
 from interlingua.core.errors import SpaceMismatchWarning
+from interlingua.core.wording import describe_step
 
-_SHOWN_TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
-# What moves a cursor, changes a terminal or turns text around; line ends and tabs are harmless.
+# Seconds between two lines of progress where no terminal is watching.
+LINE_SECONDS = 10.0
+# Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
 _CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
 STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "bold red"}
 
 
 def visible(text: str) -> str:
-    """Return a text with control characters written out, so that ids and names of others cannot steer a terminal."""
+    """Return a text with control characters escaped, so that ids and names from files cannot control a terminal."""
     return text.translate(_VISIBLE)
 
 
 class _Screen(Console):
-    """A console on which what comes from files is only ever text: no control characters, no markup."""
+    """A console that prints text from files literally: control characters are escaped and markup is off."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -38,7 +50,7 @@ class _Screen(Console):
 
 
 def stdout() -> Console:
-    """Return a console on standard output; made on use, because tests and pipes replace the stream."""
+    """Return a console on standard output; created on each use, because tests and pipes replace the stream."""
     return _Screen(highlight=False, markup=False, emoji=False)
 
 
@@ -53,18 +65,18 @@ def emit_json(result: Mapping[str, Any]) -> None:
 
 
 def note(message: str) -> None:
-    """Say something that is no result."""
+    """Print a message that is not a result on standard error."""
     typer.echo(visible(message), err=True)
 
 
 class WarningPrinter:
     """Prints warnings as sentences, without the line of code that raised them.
 
-    What every batch of a file would say again in other numbers is said once.
+    A warning that every batch of a file raises again, with other numbers, is printed once.
     """
 
     def __init__(self) -> None:
-        self._said: set[object] = set()
+        self._printed: set[object] = set()
 
     def __call__(
         self,
@@ -76,45 +88,78 @@ class WarningPrinter:
         line: str | None = None,
     ) -> None:
         """Stand in for :func:`warnings.showwarning`."""
-        what = category if issubclass(category, SpaceMismatchWarning) else str(message)
-        if what not in self._said:
-            self._said.add(what)
+        key = category if issubclass(category, SpaceMismatchWarning) else str(message)
+        if key not in self._printed:
+            self._printed.add(key)
             note(f"Warning: {message}")
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show that something without a known length goes on, where a person watches."""
-    with stderr().status(f"{what} ..."):
+def working(task: str) -> Iterator[None]:
+    """Show a spinner on a terminal while a task of unknown length runs."""
+    with stderr().status(f"{task} ..."):
         yield
 
 
 @contextmanager
-def training_progress(what: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Show the steps of a training run with its loss terms and the time left; yields what to call after each."""
+def fit_progress(task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Show how far a fit is; yields the function to call with each step.
+
+    A terminal shows the task, elapsed time and the last step, while a network is trained also its loss terms and the
+    time left. Elsewhere standard error gets one line every ten seconds.
+    """
     screen = stderr()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[terms]}"), console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(f"{what} ...", total=None, terms="")
+    if screen.is_terminal:
+        yield from _fit_bar(screen, task)
+    else:
+        yield from _fit_lines(task)
+
+
+def _fit_bar(screen: Console, task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[state]}"), console=screen) as bar:
+        row = bar.add_task(task, total=None, state="")
 
         def follow(step: dict[str, Any]) -> None:
             if step.get("step") == "train":
-                shown = {name: step[name] for name in _SHOWN_TERMS if name in step}
-                terms = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
-                bar.update(task, completed=step["at"], total=step["of"], terms=terms)
+                bar.update(row, completed=step["at"], total=step["of"], state=describe_step(step))
+            else:
+                bar.update(row, state=describe_step(step))
 
         yield follow
 
 
+def _fit_lines(task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    watch, ended = Stopwatch(), threading.Event()
+    state = ""
+
+    def follow(step: dict[str, Any]) -> None:
+        nonlocal state
+        state = describe_step(step)
+
+    def write() -> None:
+        # A step may take minutes, so lines are not tied to steps.
+        while not ended.wait(LINE_SECONDS):
+            note(f"{task}: {watch.seconds:.0f} s" + (f", {state}" if state else ""))
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield follow
+    finally:
+        ended.set()
+        writer.join()
+
+
 class _RateColumn(ProgressColumn):
-    """Rows a second."""
+    """Rows per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.0f} rows/s" if task.speed else "", style="progress.data.speed")
 
 
 def row_progress() -> Progress:
-    """Return a bar with rows, rows a second and time left on standard error; silent where nobody watches."""
+    """Return a bar with rows, rows per second and time left on standard error, shown on a terminal only."""
     screen = stderr()
     return Progress(
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""``interlingua demo``: two real embedding spaces aligned without one pair, in front of your eyes."""
+"""``interlingua demo``: align two real embedding spaces without pairs and draw a report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FILES = ("source.npy", "target.npy", "eval-source.npy", "eval-target.npy")
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help=f"A folder with {', '.join(_FILES)}; by default the checkout's demo/data."),
+        typer.Option(metavar="DIR", help=f"A folder with {', '.join(_FILES)}; by default demo/data of a checkout."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="By default report.html beside the data folder.")
@@ -36,8 +36,9 @@ def demo(
 ) -> None:
     """Align two real spaces and draw a report.
 
-    The two files to align hold different texts under different encoders, and no pair is known. Held-out pairs then
-    measure the translation; they take no part in it.
+    The two files hold different texts under different encoders, and no pairs are known. Held-out pairs then measure
+    the translation; the fit does not use them. The data comes with a checkout of the repository and not with the
+    package; vectors of your own work as well.
     """
     import interlingua
     from interlingua.evaluation import evaluate
@@ -50,8 +51,9 @@ def demo(
     source, target, source_eval, target_eval = (inputs.read_space(file) for file in _open(folder))
     source_eval.ids = _names(folder)
     source.name, target.name = (_encoder(card, side) for side in inputs.SIDES)
-    with console.working(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}, no pairs"):
-        alignment = interlingua.align(source, target, seed=seed)
+    task = f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}, no pairs"
+    with console.fit_progress(task) as on_step:
+        alignment = interlingua.align(source, target, seed=seed, on_step=on_step)
     translator = alignment.translator(force=True)
     with console.working("Measuring on held-out pairs"):
         before = evaluate(_untranslated(alignment, source, target), source_eval, target_eval, seed=seed)
@@ -90,7 +92,7 @@ def find_data(data: Path | None) -> Path:
     """Return the folder with the demo's files.
 
     Raises:
-        InputError: it is not there, or not complete.
+        InputError: there is none, or it is not complete.
     """
     checkout = Path(__file__).resolve().parents[3]
     candidates = [data] if data else [Path("demo/data"), checkout / "demo" / "data"]
@@ -101,8 +103,8 @@ def find_data(data: Path | None) -> Path:
         if data:
             raise InputError(f"{folder} lacks {', '.join(missing)}; the demo needs {', '.join(_FILES)}.")
     raise InputError(
-        "The demo's data is not here: it comes with the repository and not with the package. "
-        "Run this in a checkout, or name a folder with --data DIR."
+        "The demo's data was not found: it comes with the repository and not with the package. "
+        "Run this in a checkout, or give a folder with --data DIR."
     )
 
 
@@ -113,7 +115,7 @@ def _open(folder: Path) -> list[VectorFile]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return what a file beside the vectors says, or nothing: own vectors come without it."""
+    """Return the content of an optional JSON file, or an empty dict if there is none."""
     if not path.is_file():
         return {}
     content = json.loads(path.read_text("utf-8"))
@@ -125,25 +127,26 @@ def _encoder(card: Mapping[str, Any], side: str) -> str:
 
 
 def _labels(folder: Path) -> dict[str, list[str]] | None:
-    """Return the section of every row, by file, where the data says so."""
+    """Return the section of every row, by file, if the data has sections."""
     sections = read_json(folder / "sections.json")
     names = sections.pop("names", None)
     return {part: [names[i] for i in rows] for part, rows in sections.items()} if names else None
 
 
 def _names(folder: Path) -> list[str] | None:
-    """Return what the held-out rows are called, where the data says so."""
+    """Return the names of the held-out rows, if the data has names."""
     path = folder / "eval-ids.json"
     return list(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 def _untranslated(alignment: Alignment, source: EmbeddingSpace, target: EmbeddingSpace) -> Translator:
-    """Return the translator that leaves vectors as they are, cut or padded to the other width."""
+    """Return a translator that does not change vectors, apart from cutting or padding them to the other width."""
+    from interlingua.aligners.base import Problem
     from interlingua.aligners.baselines.controls import Identity
     from interlingua.core.translator import Translator
 
-    forward, backward, _ = Identity().maps(source.vectors, target.vectors)
-    return Translator(forward, backward, alignment.profiles, {})
+    fit = Identity().fit(Problem.of(source, target), seed=0)
+    return Translator(fit.forward, fit.backward, alignment.profiles, {})
 
 
 def _print(out: Console, result: Mapping[str, Any]) -> None:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import re
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import typer
+from packaging.requirements import Requirement
 from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
+from interlingua.stores.registry import STORES
 
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[\w+\])?>=([0-9.]+)(?:; extra == ['\"]([\w-]+)['\"])?")
-_GATHERED = re.compile(r"interlingua\[([\w,-]+)\]; extra == ['\"]([\w-]+)['\"]")
-_STORES = ("lancedb", "postgres", "qdrant", "qdrant-edge", "chroma", "milvus", "duckdb", "faiss")
 _TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
-_EXTRAS = (*_TOOLS, *_STORES)
+_EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -61,29 +60,40 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _packages() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Return what the installed metadata asks for beside what is there: core packages, and extras."""
-    core: dict[str, dict[str, Any]] = {}
-    extras: dict[str, dict[str, Any]] = {extra: {"installed": True, "packages": {}} for extra in _EXTRAS}
-    gathered: list[tuple[str, str]] = []
-    for requirement in metadata.requires("interlingua") or ():
-        if others := _GATHERED.fullmatch(requirement):
-            gathered += [(others[2], other) for other in others[1].split(",") if {others[2], other} <= extras.keys()]
-        match = _REQUIREMENT.fullmatch(requirement)
-        if match is None:
-            continue
-        name, least, extra = match.groups()
-        found = _version(name)
-        ok = found is not None and _numbers(found) >= _numbers(least)
-        if extra is None:
-            core[name] = {"version": found, "needed": f">={least}", "ok": ok}
-        elif extra in extras:
-            extras[extra]["packages"][name] = found
-            extras[extra]["installed"] &= ok
-    # An extra that gathers others is there when they are.
-    for extra, other in gathered:
-        extras[extra]["packages"] |= extras[other]["packages"]
-        extras[extra]["installed"] &= extras[other]["installed"]
+    """Return the packages that the installed metadata requires, with their versions: of the core, and of each extra."""
+    requirements = [Requirement(text) for text in metadata.requires("interlingua") or ()]
+    core = {
+        needed.name: {"version": _version(needed.name), "needed": str(needed.specifier), "ok": _is_met(needed)}
+        for needed in requirements
+        if needed.marker is None or needed.marker.evaluate({"extra": ""})
+    }
+    extras = {}
+    for extra in _EXTRAS:
+        own = list(_of_extra(extra, requirements))
+        packages = {needed.name: _version(needed.name) for needed in own}
+        extras[extra] = {"installed": all(map(_is_met, own)), "packages": packages}
     return core, extras
+
+
+def _of_extra(extra: str, requirements: Sequence[Requirement]) -> Iterator[Requirement]:
+    """Yield the packages of an extra, with those of the extras that it includes."""
+    for needed in requirements:
+        if (
+            needed.marker is None
+            or not needed.marker.evaluate({"extra": extra})
+            or needed.marker.evaluate({"extra": ""})
+        ):
+            continue
+        if needed.name == "interlingua":
+            for other in sorted(needed.extras):
+                yield from _of_extra(other, requirements)
+        else:
+            yield needed
+
+
+def _is_met(needed: Requirement) -> bool:
+    version = _version(needed.name)
+    return version is not None and needed.specifier.contains(version, prereleases=True)
 
 
 def _version(package: str) -> str | None:
@@ -91,10 +101,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0]))
 
 
 def _blas() -> list[dict[str, Any]]:

@@ -8,37 +8,39 @@ from typing import Annotated
 import typer
 
 from interlingua.cli import console, inputs, reports, tables
-from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed
+from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed, TranslatorFolder
 
 
 def evaluate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    directory: TranslatorFolder,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help=f"Source vectors: {FORMATS}.")],
     target: Annotated[
         Path, typer.Argument(metavar="TARGET", help="Target vectors of the same texts in the same order.")
     ],
     pool: Annotated[
-        int, typer.Option(min=2, help="Candidates that a match is looked for among. Compare only equal pools.")
+        int,
+        typer.Option(
+            metavar="N", min=2, help="Candidates in retrieval. Scores are comparable only between pools of one size."
+        ),
     ] = 8192,
     seed: Seed = 0,
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
-    report: reports.Report = None,
+    report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a translator on paired rows.
 
-    Row i of SOURCE and row i of TARGET must be the same text; use rows that the fit has not seen. Prints, for both
-    directions, how often the right row comes first (top-1), its mean rank (1 is best), and the mean cosine of a
-    translation with the real vector.
+    Row i of SOURCE and row i of TARGET must be the same text. Use rows that the fit has not seen. For both directions
+    it prints how often the right row comes first (top-1), its mean rank (1 is best), and the mean cosine between a
+    translation and the real vector.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
 
-    if report is not None:
-        reports.check_report(report, force=force)
+    reports.check_optional_report(report, force=force)
     translator = load(directory)
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
     inputs.check_widths(files, translator)

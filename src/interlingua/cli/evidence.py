@@ -1,15 +1,16 @@
-"""What an auditor brings: public text, labels, an encoder of their own, and the truth where somebody knows it."""
+"""The inputs of an audit: public text, labels, an encoder, and the ground truth where it is known."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.cli.options import refuse_without_effect
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
@@ -18,13 +19,66 @@ if TYPE_CHECKING:
     from interlingua.leakage.audit import Labels, PublicCorpus, Truth
 
 Encode = Callable[[list[str]], Any]
-# Names of packages are short: what one in ten of them holds still tells something.
+# Names of packages are short, so a word in as many as one in ten of them is still informative.
 _DEMO_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files and names that an audit was given; each attribute is the option of that name."""
+
+    vectors: Path | None
+    column: str | None
+    corpus: Path | None
+    corpus_vectors: Path | None
+    stand_in: Path | None
+    encoder: str | None
+    text_column: str
+    labels: Path | None
+    label_vectors: Path | None
+    label_column: str | None
+    truth: Path | None
+    truth_labels: Path | None
+    truth_vectors: Path | None
+
+    def options(self) -> dict[str, object]:
+        """Return the values of all options that differ from their defaults, by option."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {name: value for name, value in values.items() if value is not None and (name, value) != _TEXT_COLUMN}
+        return {"VECTORS" if name == "vectors" else f"--{name.replace('_', '-')}": v for name, v in given.items()}
+
+    def refuse_unused(self) -> None:
+        """Refuse options that others make ignored.
+
+        Raises:
+            InputError: there is one.
+        """
+        if self.labels is None:
+            refuse_without_effect({"--label-vectors": self.label_vectors}, "has no effect without --labels.")
+        else:
+            refuse_without_effect(
+                {"--label-column": self.label_column}, "and --labels exclude each other: both name the labels."
+            )
+        if self.labels is None and self.label_column is None:
+            refuse_without_effect(
+                {"--truth-labels": self.truth_labels}, "has no effect without --labels or --label-column."
+            )
+        if self.corpus_vectors is not None and (self.labels is None or self.label_vectors is not None):
+            refuse_without_effect(
+                {"--encoder": self.encoder}, "has no effect: the vectors of all texts and labels are given."
+            )
+        sources = [path for path in (self.corpus, self.truth) if path is not None]
+        if sources and all(path.suffix == ".txt" for path in sources):
+            unused = {"--text-column": self.options().get("--text-column")}
+            refuse_without_effect(unused, "has no effect: a .txt file has no columns.")
+
+
+_TEXT_COLUMN = ("text_column", "text")
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Everything an audit looks at besides the fit, and what its parts are called."""
+    """The inputs of an audit besides the fits, and their names in the report."""
 
     vectors: FloatArray
     corpus: PublicCorpus
@@ -52,6 +106,33 @@ def sentence_encoder(name: str) -> Encode:
     return encode
 
 
+def read_evidence(files: Files) -> Evidence:
+    """Read the inputs of an audit.
+
+    Raises:
+        InputError: a file is missing or cannot be used.
+        MissingExtraError: an encoder was named and the extra ``encoder`` is not installed.
+    """
+    from interlingua.io import open_vectors
+    from interlingua.io import read_labels as read_label_column
+
+    if files.vectors is None or files.corpus is None:
+        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo shows one on shipped data.")
+    audited = open_vectors(files.vectors, column=files.column)
+    encode = None if files.encoder is None else sentence_encoder(files.encoder)
+    corpus = read_corpus(files.corpus, files.text_column, files.corpus_vectors, encode, files.stand_in)
+    labels = None if files.label_column is None else read_label_column(files.corpus, files.label_column)
+    return Evidence(
+        vectors=audited.vectors(),
+        corpus=corpus,
+        labels=read_labels(files.labels, files.label_vectors, encode, corpus, labels),
+        truth=read_truth(
+            files.truth, files.text_column, files.truth_labels, files.label_column or "label", files.truth_vectors
+        ),
+        names=(files.vectors.name, files.corpus.name, files.encoder or "the auditor's own encoder"),
+    )
+
+
 def read_corpus(
     texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None
 ) -> PublicCorpus:
@@ -63,16 +144,16 @@ def read_corpus(
     from interlingua.io import read_texts
     from interlingua.leakage.audit import PublicCorpus
 
-    said = read_texts(texts, column)
+    lines = read_texts(texts, column)
     if vectors is not None:
         rows = _vectors(vectors)
     elif encode is not None:
-        rows = np.asarray(encode(said), np.float32)
+        rows = np.asarray(encode(lines), np.float32)
     else:
         raise InputError("The public text needs vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
-    if len(rows) != len(said):
-        raise InputError(f"{texts} has {len(said)} texts and there are {len(rows)} vectors; one each is needed.")
-    return PublicCorpus(rows, said, None if stand_in is None else _vectors(stand_in))
+    if len(rows) != len(lines):
+        raise InputError(f"{texts} has {len(lines)} texts and there are {len(rows)} vectors; one each is needed.")
+    return PublicCorpus(rows, lines, None if stand_in is None else _vectors(stand_in))
 
 
 def read_labels(
@@ -81,7 +162,7 @@ def read_labels(
     """Return the labels to look for: named in a file with vectors or an encoder, or carried by the public texts.
 
     Args:
-        names: label names, one a row.
+        names: label names, one per row.
         vectors: their vectors in the same order.
         encode: embeds the names otherwise.
         corpus: the public text.
@@ -96,19 +177,19 @@ def read_labels(
 
     if names is None:
         return None if carried is None else Labels.of_corpus(corpus.vectors, carried)
-    said = tuple(read_texts(names, "label"))
+    lines = tuple(read_texts(names, "label"))
     if vectors is None and encode is None:
         raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
     if vectors is None and encode is not None:
-        return Labels(said, embed_labels(encode, said))
+        return Labels(lines, embed_labels(encode, lines))
     rows = _vectors(vectors)  # type: ignore[arg-type]
-    if len(rows) != len(said):
-        raise InputError(f"{names} names {len(said)} labels and there are {len(rows)} vectors; one each is needed.")
-    return Labels(said, rows)
+    if len(rows) != len(lines):
+        raise InputError(f"{names} names {len(lines)} labels and there are {len(rows)} vectors; one each is needed.")
+    return Labels(lines, rows)
 
 
 def read_truth(texts: Path | None, column: str, labels: Path | None, label_column: str, vectors: Path | None) -> Truth:
-    """Read what the audited rows really are.
+    """Read the ground truth of the audited rows.
 
     Raises:
         InputError: a file that cannot be used.
@@ -121,6 +202,16 @@ def read_truth(texts: Path | None, column: str, labels: Path | None, label_colum
         None if labels is None else read_labels(labels, label_column),
         None if vectors is None else _vectors(vectors),
     )
+
+
+def describe_model(vectors: FloatArray) -> str:
+    """Return which known model probably produced the vectors, for the report."""
+    from interlingua.identification import MIN_ROWS, UNKNOWN, identify
+
+    if len(vectors) < MIN_ROWS:
+        return "source model unknown"
+    guess = identify(vectors)
+    return "source model unknown" if guess.model == UNKNOWN else f"probably {guess.model}"
 
 
 def demo_evidence(folder: Path, card: dict[str, Any]) -> Evidence:

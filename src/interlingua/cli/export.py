@@ -1,4 +1,4 @@
-"""``interlingua export``: a translator as files of other tools."""
+"""``interlingua export``: write a translator as files of other tools."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.options import AsJson
+from interlingua.cli.options import AsJson, Inverse, TranslatorFolder, refuse_without_effect
 from interlingua.core.errors import InputError
 
 
 class Form(StrEnum):
-    """What a translator may be written as."""
+    """Export formats."""
 
     SENTENCE_TRANSFORMERS = "sentence-transformers"
     ONNX = "onnx"
@@ -24,7 +24,7 @@ class Form(StrEnum):
 
 
 def export(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    directory: TranslatorFolder,
     to: Annotated[
         Form,
         typer.Option(
@@ -35,12 +35,12 @@ def export(
     out: Annotated[
         str, typer.Option(metavar="OUTPUT", help="The file or folder to write; for hub the repository owner/name.")
     ],
-    inverse: Annotated[bool, typer.Option("--inverse", help="From the target space back to the source space.")] = False,
+    inverse: Inverse = False,
     encoder: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="sentence-transformers: the encoder of the vectors that go in; it is copied in front, texts go in.",
+            help="sentence-transformers: the encoder of the input vectors, put in front so that texts go in.",
         ),
     ] = None,
     documents: Annotated[
@@ -48,22 +48,24 @@ def export(
         typer.Option(
             metavar="FOLDER",
             help="sentence-transformers: also the encoder of the other space. Queries then go through --encoder and "
-            "the translator, documents through this one.",
+            "the translator, and documents through this encoder.",
         ),
     ] = None,
-    public: Annotated[bool, typer.Option("--public", help="hub: a new repository is public.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="hub: make a new repository public.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a translator for other tools.
 
-    What is written runs without interlingua and gives what `translate` gives, rounding in float32 aside; a network
-    goes to onnx and safetensors, and is refused where it would not be exact. Nothing that is there is replaced.
+    The result runs without interlingua and gives the vectors of `translate`, up to rounding in float32. A translator
+    that is a network can be written as onnx or safetensors only. Existing files are never replaced.
     """
     from interlingua import export as exports
     from interlingua.core.translator import load
 
     if (encoder or documents) and to is not Form.SENTENCE_TRANSFORMERS:
         raise InputError(f"--encoder and --documents belong to --to {Form.SENTENCE_TRANSFORMERS}; leave them out.")
+    if to is not Form.HUB:
+        refuse_without_effect({"--public": public}, f"belongs to --to {Form.HUB}; leave it out.")
     if documents and not encoder:
         raise InputError("--documents needs --encoder, the encoder of the queries.")
     if inverse and to in (Form.HUB_FOLDER, Form.HUB):

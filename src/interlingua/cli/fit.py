@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlingua.cli import console, inputs, reports, tables
-from interlingua.cli.journal import Journal, open_journal
+from interlingua.cli import console, inputs, reports, settings, tables
+from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
-
-_PANEL = "Options of --method adversarial"
+_INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversarial"
 
 
 def fit(
@@ -26,104 +26,107 @@ def fit(
     target: Annotated[
         Path, typer.Argument(metavar="TARGET", help="Vectors of another encoder, of other texts, in any order.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder that the translator is written to.")],
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="auto takes ridge, the paired solution, where --pairs are plenty, otherwise linear, the unpaired "
-            "one. adversarial is the paper's (extra: neural). To compare with: mini-vec2vec, centroids, self-learning, "
-            "adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation.",
-        ),
-    ] = "auto",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write the translator to.")],
+    report: reports.ReportFile = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing translator and report.")] = False,
+    allow_failed: Annotated[
+        bool, typer.Option("--allow-failed", help="Write the translator even if the verdict is failed.")
+    ] = False,
+    seed: Seed = 0,
+    log: Log = None,
+    as_json: AsJson = False,
     pairs: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Known pairs: .npy [p, 2], or .csv or .tsv with two columns: row of SOURCE, row of TARGET, from 0.",
+            rich_help_panel=_INPUT,
         ),
     ] = None,
-    seed: Seed = 0,
     rows: Annotated[
-        int | None, typer.Option(min=2, help="Read at most so many rows a side, drawn at random with --seed.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="Use at most N rows per side, drawn at random with --seed. By default the whole files are read, and "
+            "the linear solver uses 20,000 rows of each.",
+            rich_help_panel=_INPUT,
+        ),
     ] = None,
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
-    report: reports.Report = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the translator and the report that are there.")
-    ] = False,
-    allow_failed: Annotated[
-        bool, typer.Option("--allow-failed", help="Write the translator although the verdict is failed.")
-    ] = False,
-    preset: Annotated[
-        str | None,
+    method: Annotated[
+        str,
         typer.Option(
-            help="adversarial: small (default, for a CPU), paper, or annealed for --start cold.", rich_help_panel=_PANEL
+            metavar="NAME",
+            help="auto: ridge, a paired solution, if --pairs are plenty, otherwise linear, the unpaired solver. "
+            "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: mini-vec2vec, centroids, "
+            "self-learning, adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation.",
+            autocompletion=settings.complete_method,
+            rich_help_panel=_METHOD,
+        ),
+    ] = "auto",
+    device: Annotated[
+        settings.Device | None,
+        typer.Option(
+            help="For linear and adversarial; cpu by default. auto takes an NVIDIA GPU if there is one (extra: torch).",
+            rich_help_panel=_METHOD,
         ),
     ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(help="adversarial: warm (default, from the linear alignment) or cold.", rich_help_panel=_PANEL),
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Change a setting of the method; may be repeated. linear: rounds, fidelity. adversarial: "
+            "preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training setting such as "
+            "lr. An unknown name lists them all.",
+            rich_help_panel=_METHOD,
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="adversarial: training steps.", rich_help_panel=_PANEL)
-    ] = None,
-    restarts: Annotated[
-        int | None,
-        typer.Option(min=1, help="adversarial: seeds tried; the best without pairs is kept.", rich_help_panel=_PANEL),
+        int | None, typer.Option(metavar="N", min=1, help="Training steps.", rich_help_panel=_TRAINING)
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="adversarial: keep checkpoints and metrics here.", rich_help_panel=_PANEL),
+        typer.Option(metavar="DIR", help="Keep checkpoints and metrics in this folder.", rich_help_panel=_TRAINING),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="adversarial: go on from the checkpoints in --run.", rich_help_panel=_PANEL)
+        bool, typer.Option("--resume", help="Continue from the checkpoints in --run.", rich_help_panel=_TRAINING)
     ] = False,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="adversarial: also metrics for TensorBoard.", rich_help_panel=_PANEL)
-    ] = False,
-    device: Annotated[
-        str | None, typer.Option(help="adversarial: cpu (default), or auto for a GPU.", rich_help_panel=_PANEL)
-    ] = None,
-    log: Log = None,
-    as_json: AsJson = False,
 ) -> None:
-    """Align two spaces, save the translator.
+    """Align two spaces and save the translator.
 
-    SOURCE and TARGET hold vectors of two encoders; their texts need not be the same and no pair need be known. The
-    verdict says whether to believe it: aligned, doubtful or failed. A failed fit writes nothing and ends with
-    exit code 1.
+    SOURCE and TARGET hold vectors of two encoders. Their texts need not be the same, and no pairs need be known. The
+    verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
+    ends with exit code 1; its report is written if --report is given.
     """
     _check_outputs(out, report, force=force)
-    inputs.check_method(method)
-    training = inputs.training_settings(
-        method,
-        preset=preset,
-        start=start,
-        steps=steps,
-        restarts=restarts,
-        folder=None if run is None else str(run),
-        resume=resume or None,
-        tensorboard=tensorboard or None,
-        device=device,
-    )
+    settings.check_method(method)
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
     known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
-    with open_journal(log) as journal:
+    chosen = _method_settings(
+        method,
+        known,
+        assignments or (),
+        device=settings.resolve_device(device),
+        steps=steps,
+        folder=None if run is None else str(run),
+        resume=resume or None,
+    )
+    with open_log(log) as record:
         with console.working("Reading"):
             spaces = [inputs.read_space(file, rows=rows, seed=seed) for file in files]
         used = {
             side: {"rows": space.n, "of": file.n} for side, space, file in zip(inputs.SIDES, spaces, files, strict=True)
         }
-        journal("read", **used)
+        record("read", **used)
         _note_samples(used)
-        alignment = _align(spaces, known, method, seed, journal, training)
-        written: dict[str, Path] = {}
-        if alignment.verdict.status != "failed" or allow_failed:
-            written = _write(alignment, spaces, out, report, force=force)
-        journal("done", **written)
+        alignment = _align(spaces, known, method, seed, record, {**chosen, **_row_limit(rows)})
+        failed = alignment.verdict.status == "failed" and not allow_failed
+        written = _write(alignment, spaces, None if failed else out, report, force=force)
+        record("done", **written)
     result = {**alignment.verdict.to_dict(), "method": alignment.method, "seed": seed, "seconds": alignment.seconds}
     if as_json:
         console.emit_json({**result, **used, "written": written})
@@ -132,18 +135,37 @@ def fit(
         console.note(f"{alignment.method}, {alignment.seconds:.1f} s")
     for path in written.values():
         console.note(f"Wrote {path}")
-    if not written:
-        console.note("Nothing was written. Give more rows, rows of more similar texts, or a few known --pairs.")
+    if failed:
+        what = "No translator was written" if written else "Nothing was written"
+        console.note(f"{what}. Give more rows (thousands a side), rows of more similar texts, or a few known --pairs.")
         raise typer.Exit(1)
 
 
 def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
-    """Refuse what could not be written at the end, before hours are spent on it."""
-    from interlingua.core.translator import check_destination
+    """Refuse outputs that could not be written at the end, before hours are spent on a fit."""
+    from interlingua.core.storage import check_destination
 
     check_destination(out, overwrite=force)
     if report is not None:
         reports.check_report(report, force=force)
+
+
+def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[str], **options: Any) -> dict[str, Any]:
+    """Return the settings of the method; without pairs, auto is the linear method."""
+    given = [name for name, value in options.items() if value is not None] + ["set"] * bool(assignments)
+    if method != "auto" or not given:
+        return {} if method == "auto" else settings.method_settings(method, assignments, options)
+    if pairs is not None:
+        raise InputError(
+            f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
+            "number of pairs, and their settings differ."
+        )
+    return settings.method_settings("linear", assignments, options, named=method)
+
+
+def _row_limit(rows: int | None) -> dict[str, int]:
+    """Return the limit on rows for `align`, whose own would cut what ``--rows`` asks for."""
+    return {} if rows is None else {"max_rows": rows}
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
@@ -157,34 +179,32 @@ def _align(
     pairs: IntArray | None,
     method: str,
     seed: int,
-    journal: Journal,
-    settings: Mapping[str, Any],
+    record: EventLog,
+    options: Mapping[str, Any],
 ) -> Alignment:
     import interlingua
 
     source, target = spaces
-    what = f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
-    with console.training_progress(what) if method == "adversarial" else console.working(what) as show:
+    with console.fit_progress(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}") as show:
 
-        def follow(step: dict[str, Any]) -> None:
-            journal("progress", **step)
-            if show is not None:
-                show(step)
+        def on_step(step: dict[str, Any]) -> None:
+            record("progress", **step)
+            show(step)
 
-        alignment = interlingua.align(source, target, pairs=pairs, method=method, seed=seed, on_step=follow, **settings)
+        alignment = interlingua.align(source, target, pairs=pairs, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:
-        journal("step", **step)
+        record("step", **step)
     verdict = alignment.verdict
-    journal("verdict", status=verdict.status, score=verdict.score, method=method, seed=seed, seconds=alignment.seconds)
+    record("verdict", status=verdict.status, score=verdict.score, method=method, seed=seed, seconds=alignment.seconds)
     return alignment
 
 
 def _write(
-    alignment: Alignment, spaces: Sequence[EmbeddingSpace], out: Path, report: Path | None, *, force: bool
+    alignment: Alignment, spaces: Sequence[EmbeddingSpace], out: Path | None, report: Path | None, *, force: bool
 ) -> dict[str, Path]:
-    """Write translator and report; a failed alignment only comes here when that was asked for."""
+    """Write the report, and the translator unless ``out`` is None."""
     translator = alignment.translator(force=True)
-    written = {"translator": translator.save(out, overwrite=force)}
+    written = {} if out is None else {"translator": translator.save(out, overwrite=force)}
     if report is not None:
         written["report"] = reports.write(report, alignment, translator=translator, source=spaces[0], target=spaces[1])
     return written

@@ -1,4 +1,4 @@
-"""``interlingua identify``: which known model made a collection."""
+"""``interlingua identify``: guess which known model produced a collection."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.migrate import STORES
 from interlingua.cli.options import AsJson, Seed
+from interlingua.stores.registry import address_forms
 
 
 def identify(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {STORES}.")],
-    rows: Annotated[int, typer.Option(min=50, help="Rows to look at.")] = 5_000,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],
+    rows: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of rows.")] = 5_000,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Guess which model made these vectors.
+    """Guess which model produced these vectors.
 
-    From the vectors alone: width, lengths, mean direction and how much each coordinate varies, beside profiles of
-    models measured before. The answer may be unknown; vectors that were rotated or centered always are.
+    Compares width, lengths, mean direction and the variance of each coordinate with stored profiles of known models.
+    The answer may be unknown. It always is for vectors that were rotated or centered.
     """
     from interlingua import identification
     from interlingua.stores import open_store

@@ -1,11 +1,11 @@
-"""What the user points at: vector files, known pairs and rows, refused before any work where they cannot be used."""
+"""Vector files, known pairs and row samples as the commands read them, checked before any work begins."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def open_sides(
     keys: Sequence[str] | None,
     scales: Sequence[str] | None,
 ) -> tuple[VectorFile, VectorFile]:
-    """Open the files of both sides; a name given once holds for both.
+    """Open the files of both sides; a name given once applies to both.
 
     Raises:
         InputError: a file cannot be used, or a name was given more than twice.
@@ -36,40 +36,11 @@ def open_sides(
     from interlingua.io import open_vectors
 
     names = zip(_for_both("--column", columns), _for_both("--key", keys), _for_both("--scale", scales), strict=True)
-    here, there = (
+    first, second = (
         open_vectors(path, column=column, key=key, scale=_number(scale))
         for path, (column, key, scale) in zip((source, target), names, strict=True)
     )
-    return here, there
-
-
-def check_method(name: str) -> None:
-    """Refuse a method that does not exist, before anything is read.
-
-    Raises:
-        InputError: there is no method of this name.
-    """
-    from interlingua.aligners import METHODS
-
-    if name not in METHODS:
-        raise InputError(f"There is no method {name!r}; choose from {', '.join(METHODS)}.")
-
-
-def training_settings(method: str, **given: Any) -> dict[str, Any]:
-    """Return the settings of the adversarial method that were given, or refuse them where another method runs.
-
-    Raises:
-        InputError: a setting was given and the method has none.
-    """
-    settings = {name: value for name, value in given.items() if value is not None}
-    if method == "adversarial":
-        from interlingua.aligners import aligner
-
-        aligner(method, **settings).settings()
-    elif settings:
-        option = {"folder": "run"}.get(next(iter(settings)), next(iter(settings)))
-        raise InputError(f"--{option} belongs to --method adversarial; the method is {method}.")
-    return settings
+    return first, second
 
 
 def check_widths(files: Sequence[VectorFile], translator: Translator) -> None:
@@ -95,17 +66,13 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0) -> E
     Raises:
         InputError: rows that cannot be used.
     """
+    from interlingua.core.records import sample_vectors
     from interlingua.core.spaces import EmbeddingSpace
 
     name = file.path.name.split(".")[0]
     if rows is None or rows >= file.n:
         return EmbeddingSpace(file.vectors(), name=name)
-    picked = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
-    sample = np.empty((rows, file.d), file.dtype)
-    for batch in file.batches():
-        inside = slice(*np.searchsorted(picked, (batch.start, batch.start + len(batch.vectors))))
-        sample[inside] = batch.vectors[picked[inside] - batch.start]
-    return EmbeddingSpace(sample, name=name)
+    return EmbeddingSpace(sample_vectors(file.batches(), file.n, rows, np.random.default_rng(seed)), name=name)
 
 
 def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> IntArray:
@@ -138,7 +105,7 @@ def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> 
 
 
 def _read_table(path: Path, delimiter: str) -> IntArray:
-    """Return two columns of integers; a first line of words is a header."""
+    """Return two columns of integers; a first line without numbers is a header."""
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
@@ -149,10 +116,10 @@ def _read_table(path: Path, delimiter: str) -> IntArray:
     pairs = []
     for number, line in enumerate(lines, 1):
         try:
-            here, there = map(int, line)
+            source, target = map(int, line)
         except ValueError as error:
             raise InputError(f"--pairs {path}: pair {number} reads {line}; two row numbers are needed.") from error
-        pairs.append((here, there))
+        pairs.append((source, target))
     return np.asarray(pairs, np.int64).reshape(-1, 2)
 
 
@@ -169,5 +136,5 @@ def _for_both(option: str, given: Sequence[str] | None) -> tuple[str | None, str
     if not given:
         return None, None
     if len(given) > 2:
-        raise InputError(f"{option} was given {len(given)} times; once holds for both files, twice for one each.")
+        raise InputError(f"{option} was given {len(given)} times; give it once for both files, or twice for one each.")
     return given[0], given[-1]

@@ -1,25 +1,23 @@
-"""``interlingua inspect``: what a saved translator is."""
+"""``interlingua inspect``: the card of a saved translator."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli import console, tables
-from interlingua.cli.options import AsJson
+from interlingua.cli.options import AsJson, TranslatorFolder
 
 
 def inspect(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    directory: TranslatorFolder,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a saved translator is.
+    """Show the card of a saved translator.
 
-    Its two spaces, how it was fitted, and the verdict with its evidence.
+    The card has its two spaces, how it was fitted, and the verdict with its evidence.
     """
     from interlingua.core.translator import load
 

@@ -1,4 +1,4 @@
-"""``interlingua migrate``: the vectors of one store, translated, into another store, column or named vector."""
+"""``interlingua migrate``: translate the vectors of one store into another store, column or named vector."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlingua.cli import console, reports, tables
-from interlingua.cli.journal import open_journal
-from interlingua.cli.options import AsJson, Log, Seed
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
+from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
 
-STORES = "a file, or lancedb://, postgresql://, qdrant://, qdrant-edge://, chroma://, milvus://, duckdb:// or faiss://"
-
-# Rows of a store that a report pictures, drawn from so many at its beginning.
+# Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
+_FIT_ROWS = 20_000
 
 
 class Metric(StrEnum):
-    """How the new vectors will be searched."""
+    """The metric that the new vectors are searched with."""
 
     COSINE = "cosine"
     DOT = "dot"
@@ -42,51 +42,63 @@ class Triggers(StrEnum):
 
 
 def migrate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Where the vectors are: {STORES}.")],
-    target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="Where the new ones go: a name that is not there yet.")
+    directory: TranslatorFolder,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help=f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}.",
+        ),
     ],
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run of the same command stopped.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done and what it would cost; write nothing.")
-    ] = False,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
+    ],
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing.")] = False,
     undo: Annotated[
-        bool, typer.Option("--rollback", help="Drop what this command made in TARGET, and nothing else.")
+        bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
     ] = False,
     fit: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="First fit DIR, on samples of SOURCE and of this store of the new model."),
+        typer.Option(
+            metavar="URL",
+            help="First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR.",
+        ),
     ] = None,
     journal: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keeps what was done; by default a file here, named by the migration."),
+        typer.Option(
+            metavar="FILE", help="Record of progress; by default migration-*.sqlite in the working directory."
+        ),
     ] = None,
-    inverse: Annotated[bool, typer.Option("--inverse", help="From the target space back to the source space.")] = False,
-    metric: Annotated[Metric | None, typer.Option(help="Of the new vectors; by default the source's.")] = None,
+    inverse: Inverse = False,
+    metric: Annotated[
+        Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
+    ] = None,
     ids_as_text: Annotated[bool, typer.Option("--ids-as-text", help="Write whole-number ids as text.")] = False,
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
     where: Annotated[
         str | None,
         typer.Option(
-            metavar="CONDITION", help="Read only the rows of SOURCE for which this holds, in SQL; PostgreSQL."
+            metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition (PostgreSQL)."
         ),
     ] = None,
     skip_null: Annotated[
         bool,
-        typer.Option("--skip-null", help="Leave out rows without a vector, and list their ids in a file; PostgreSQL."),
+        typer.Option("--skip-null", help="Leave out rows without a vector and list their ids in a file (PostgreSQL)."),
     ] = False,
     triggers: Annotated[
         Triggers | None,
-        typer.Option(
-            help="What triggers of SOURCE's table do while a column beside the old one is filled; PostgreSQL."
-        ),
+        typer.Option(help="Fire or skip the triggers of SOURCE's table while a column of it is filled (PostgreSQL)."),
     ] = None,
-    page_rows: Annotated[int, typer.Option(min=1, help="Rows read, translated and written at a time.")] = 4_096,
-    rows: Annotated[int, typer.Option(min=2, help="Rows of each store that --fit reads.")] = 20_000,
-    report: reports.Report = None,
+    page_rows: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
+    ] = 4_096,
+    rows: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default="20000"),
+    ] = None,
+    report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     seed: Seed = 0,
     log: Log = None,
@@ -94,14 +106,14 @@ def migrate(
 ) -> None:
     """Migrate a vector store to another model.
 
-    Ids and payload travel along, and TARGET is made anew: a collection, a column or a named vector. SOURCE is only
-    read, unless TARGET is a column or a vector of the same collection: in PostgreSQL that rewrites every row of
-    SOURCE's table, and --dry-run says what it costs. Killed at any point, the same command with --resume ends with
-    every row exactly once. Passwords and keys come from the environment: PGPASSWORD, QDRANT_API_KEY, CHROMA_TOKEN,
-    MILVUS_TOKEN.
+    Ids and payload are copied, and TARGET is a new collection, column or named vector. SOURCE is only read, unless
+    TARGET is in the same collection: a new column of a PostgreSQL table rewrites every row of it, and --dry-run
+    prints what that costs. If the command is killed at any point, the same command with --resume completes it with
+    every row exactly once.
     """
     from interlingua.core.translator import load
-    from interlingua.stores import migration, open_store, planning
+    from interlingua.io import check_output
+    from interlingua.stores import input_files, migration, open_store, planning
 
     options = planning.Options(
         inverse=inverse,
@@ -114,18 +126,30 @@ def migrate(
         triggers=triggers.value if triggers else None,
     )
     path = journal or _journal_of(directory, source, target)
-    if report is not None:
-        reports.check_report(report, force=force)
+    reports.check_optional_report(report, force=force)
+    for output in (report, log, path):
+        if output is not None:
+            check_output(output, input_files(source, fit or ""))
+    if fit is None:
+        refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
+    if undo:
+        refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+    if dry_run:
+        unused = {"--resume": resume, "--report": report, "--log": log}
+        refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
-    with open_store(source) as here, open_store(target) as there, open_journal(log) as note:
-        here.restrict(where=where, skip_null=skip_null)
+    with open_store(source) as old, open_store(target) as new, open_log(log) as record:
+        old.restrict(where=where, skip_null=skip_null)
+        if not (resume or dry_run):
+            migration.check_journal(path, old, new)
         if fit is not None and not resume:
-            _fit(directory, here, fit, rows, seed, as_json=as_json)
-        translator = load(directory)
+            translator = _fit(directory, old, fit, rows or _FIT_ROWS, seed, save=not dry_run, as_json=as_json)
+        else:
+            translator = load(directory)
         if dry_run:
-            _show_plan(planning.plan(translator, here, there, options), options, as_json=as_json)
+            _show_plan(planning.plan(translator, old, new, options), options, as_json=as_json)
             return
         watch = console.Stopwatch()
         with console.row_progress() as progress:
@@ -134,16 +158,14 @@ def migrate(
             def show(phase: str, done: int, of: int) -> None:
                 if phase not in bars:
                     bars[phase] = progress.add_task(phase.capitalize(), total=of)
-                    note(phase, rows=of)
+                    record(phase, rows=of)
                 progress.update(bars[phase], completed=done)
 
-            result = migration.migrate(
-                translator, here, there, journal=path, options=options, resume=resume, on_rows=show
-            )
+            result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
-        note("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
+        record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
-            _draw(report, translator, here, fit, facts, seed, inverse=inverse)
+            _draw(report, translator, old, fit, facts, seed, inverse=inverse)
     if report is not None:
         console.note(f"Wrote {report}")
     if as_json:
@@ -151,11 +173,11 @@ def migrate(
         return
     console.note(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
-        f"read again and compared, largest difference {result.largest_error:.1g}."
+        f"read back and compared, largest difference {result.largest_error:.1g}."
     )
     if result.skipped_ids:
         console.note(
-            f"{result.plan.nulls:,} rows without a vector were left out; their ids are in {result.skipped_ids}."
+            f"{result.plan.nulls:,} rows without a vector were left out: {result.skipped_ids} lists their ids."
         )
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
 
@@ -165,17 +187,17 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
     return Path(f"migration-{name}.sqlite")
 
 
-def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_json: bool) -> None:
-    """Fit on samples of two stores and save the translator; a failed verdict ends the command."""
+def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: bool, as_json: bool) -> Translator:
+    """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
-    from interlingua.core.translator import check_destination
+    from interlingua.core.storage import check_destination
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
-    with open_store(like) as there, console.working("Reading samples"):
+    with open_store(like) as new, console.working("Reading samples"):
         spaces = [
-            interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (here, there)
+            interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (old, new)
         ]
     with console.working(f"Aligning {spaces[0].n:,} x {spaces[0].d} with {spaces[1].n:,} x {spaces[1].d}"):
         alignment = interlingua.align(*spaces, seed=seed)
@@ -186,33 +208,37 @@ def _fit(directory: Path, here: Store, like: str, rows: int, seed: int, *, as_js
         if as_json:
             console.emit_json({"verdict": verdict.to_dict(), "rows": 0})
         console.note(
-            "Nothing was migrated. Give more rows, rows of more similar texts, or fit with a few known --pairs."
+            "Nothing was migrated. Give more rows (thousands a side) or rows of more similar texts, or run "
+            "`interlingua fit` with a few known --pairs."
         )
         raise typer.Exit(1)
-    alignment.translator().save(directory)
+    translator = alignment.translator()
+    if save:
+        translator.save(directory)
+    return translator
 
 
 def _draw(
     report: Path,
     translator: Translator,
-    here: Store,
+    old: Store,
     like: str | None,
     facts: Mapping[str, Any],
     seed: int,
     *,
     inverse: bool,
 ) -> None:
-    """Write the report, with rows of the source and, where there is one, of the store of the new model."""
+    """Write the report with rows of the source and, if one was given, of the store of the new model."""
     from interlingua.core.translator import Translator
     from interlingua.stores import open_store
     from interlingua.stores.sampling import sample_rows
 
     with console.working("Drawing the report"):
-        x = sample_rows(here, _PICTURED, seed, pool=_POOL)
+        x = sample_rows(old, _PICTURED, seed, pool=_POOL)
         y = None
         if like is not None:
-            with open_store(like) as there:
-                y = sample_rows(there, _PICTURED, seed, pool=_POOL)
+            with open_store(like) as new:
+                y = sample_rows(new, _PICTURED, seed, pool=_POOL)
         shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {}) if inverse else None
         reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
 
@@ -226,15 +252,13 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     what = "a vector beside the old one" if plan.beside else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
-    out.print(f"about {plan.bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
+    out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
     if plan.nulls:
-        skipped = (
-            "left out" if options.skip_null else f"refused without --skip-null; the first has the id {plan.first_null}"
-        )
-        out.print(f"{plan.nulls:,} more rows have no vector: {skipped}", soft_wrap=True)
+        reason = "left out" if options.skip_null else f"refused without --skip-null, the first is id {plan.first_null}"
+        out.print(f"{plan.nulls:,} more rows have no vector: {reason}", soft_wrap=True)
     if plan.triggers:
-        what = f"--triggers {options.triggers}" if options.triggers else "refused without --triggers fire or skip"
-        out.print(f"fired by each row that is written: {', '.join(plan.triggers)} ({what})", soft_wrap=True)
+        reason = options.triggers or "refused without --triggers fire or skip"
+        out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)
     for sentence in plan.notes:
         out.print(sentence, soft_wrap=True)
     if plan.dropped:

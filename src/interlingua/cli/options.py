@@ -1,22 +1,35 @@
-"""Options that several commands share, each explained once."""
+"""Options that several commands share, each explained once, and the refusal of options without effect."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from interlingua.core.errors import InputError
+
 FORMATS = ".npy, .npz, .parquet, .jsonl, .jsonl.gz, .safetensors or .fvecs"
 
+TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]
+Inverse = Annotated[bool, typer.Option("--inverse", help="Translate from the target space back to the source space.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Decides every random draw; the same seed gives the same result.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Random seed. Results repeat exactly on one machine with one number of threads.",
+    ),
+]
 Log = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.jsonl", help="Append progress to this file, one JSON object a line; no vectors, no texts."
+        metavar="FILE.jsonl",
+        help="Append progress to this file, one JSON object a line. It holds no vectors and no texts.",
     ),
 ]
 Columns = Annotated[
@@ -26,6 +39,7 @@ Columns = Annotated[
         metavar="NAME",
         help="The column or field that holds the vectors, in .parquet and .jsonl. "
         "Give it twice when source and target differ.",
+        rich_help_panel="Input",
     ),
 ]
 Keys = Annotated[
@@ -34,6 +48,7 @@ Keys = Annotated[
         "--key",
         metavar="NAME",
         help="The array inside .npz and .safetensors. Give it twice when source and target differ.",
+        rich_help_panel="Input",
     ),
 ]
 Scales = Annotated[
@@ -41,6 +56,24 @@ Scales = Annotated[
     typer.Option(
         "--scale",
         metavar="NUMBER",
-        help="What int8 vectors are multiplied with. Give it twice when source and target differ; none for no scale.",
+        help="Dequantization scale of int8 vectors. Give it twice when source and target differ; "
+        "none for a side that has no scale.",
+        rich_help_panel="Input",
     ),
 ]
+
+
+def refuse_without_effect(options: Mapping[str, object], reason: str) -> None:
+    """Refuse the first option that was given although it would have no effect.
+
+    Args:
+        options: values by option; None, False and empty ones were not given.
+        reason: why it has no effect, as the rest of a sentence that starts with the option.
+
+    Raises:
+        InputError: one was given.
+    """
+    for name, value in options.items():
+        # A number given as 0 was given.
+        if value is not None and value is not False and value not in ((), []):
+            raise InputError(f"{name} {reason}")

@@ -1,4 +1,4 @@
-"""Where reports go: checked before the work, written after it."""
+"""The ``--report`` option: its file is checked before the work and written after it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua.cli.options import refuse_without_effect
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, OutputExistsError
 
@@ -14,10 +15,24 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
 
-Report = Annotated[
+ReportFile = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")
 ]
-ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace the report that is there.")]
+ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace an existing report.")]
+
+
+def check_optional_report(path: Path | None, *, force: bool) -> None:
+    """Refuse a report that could not be written, and ``--force`` where there is no report to replace.
+
+    Raises:
+        InputError: as :func:`check_report`, or ``--force`` without ``--report``.
+        OutputExistsError: as :func:`check_report`.
+        MissingExtraError: as :func:`check_report`.
+    """
+    if path is None:
+        refuse_without_effect({"--force": force}, "replaces an existing report and needs --report.")
+    else:
+        check_report(path, force=force)
 
 
 def check_report(path: Path, *, force: bool) -> None:
@@ -25,7 +40,7 @@ def check_report(path: Path, *, force: bool) -> None:
 
     Raises:
         InputError: another extension, or no such folder.
-        OutputExistsError: it is there and overwriting was not asked for.
+        OutputExistsError: it exists and ``force`` is not set.
         MissingExtraError: the extra ``report`` is not installed.
     """
     if path.suffix.lower() not in {".html", ".htm"}:
@@ -33,7 +48,7 @@ def check_report(path: Path, *, force: bool) -> None:
     if not path.parent.is_dir():
         raise InputError(f"The report's folder {path.parent} does not exist; create it or choose another.")
     if path.exists() and not force:
-        raise OutputExistsError(f"{path} exists; choose another name, or overwrite it with --force.")
+        raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")
     for module in ("matplotlib", "jinja2"):
         require(module, "report")
 

@@ -12,34 +12,38 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.migrate import STORES
-from interlingua.cli.options import FORMATS, AsJson, Seed
+from interlingua.cli.options import FORMATS, AsJson, Seed, TranslatorFolder
+from interlingua.stores.registry import address_forms
 
 
 class Space(StrEnum):
-    """A side of the translator."""
+    """The two spaces of a translator."""
 
     SOURCE = "source"
     TARGET = "target"
 
 
 def search(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Vectors of its source space: {STORES}.")],
-    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="Vectors of its target space, if any.")] = None,
+    directory: TranslatorFolder,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=f"A collection in the source space: {address_forms()}.")
+    ],
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="A collection in the target space, if there is one.")
+    ] = None,
     query: Annotated[Path, typer.Option(metavar="FILE", help=f"Query vectors: {FORMATS}.")] = ...,  # type: ignore[assignment]
-    space: Annotated[Space, typer.Option(help="What the queries are vectors of.")] = Space.TARGET,
-    k: Annotated[int, typer.Option("-k", min=1, help="Hits of each query.")] = 10,
+    space: Annotated[Space, typer.Option(help="The space of the queries.")] = Space.TARGET,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits per query.")] = 10,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate/--no-calibrate", help="Bring scores of both collections to one scale.")
+        bool, typer.Option("--calibrate/--no-calibrate", help="Convert the scores of both collections to one scale.")
     ] = True,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Search two collections of different models as one.
 
-    The query is translated, the databases stay as they are. With one collection this is the query-side bridge: a
-    query of the new model over the vectors of the old one.
+    Queries are translated and the databases are not changed. With SOURCE alone, queries of the new model search the
+    vectors of the old model.
     """
     from interlingua.core.translator import load
     from interlingua.io import open_vectors
@@ -47,14 +51,14 @@ def search(
     from interlingua.stores.joint import JointSearch
 
     translator, queries = load(directory), open_vectors(query).vectors()
-    here, there = open_store(source), open_store(target) if target else None
+    first, second = open_store(source), open_store(target) if target else None
     try:
         joint = JointSearch(
-            translator, here, there, query_space=space.value, sample=1_000 if calibrate else 0, seed=seed
+            translator, first, second, query_space=space.value, sample=1_000 if calibrate else 0, seed=seed
         )
         found = joint.search(queries, k)
     finally:
-        for store in (here, there):
+        for store in (first, second):
             if store is not None:
                 store.close()
     if as_json:
@@ -67,6 +71,6 @@ def search(
         table.add_column(heading, overflow="fold")
     for number, hits in enumerate(found):
         for rank, hit in enumerate(hits, 1):
-            origin = f"{hit.store}, translated" if hit.translated else hit.store
+            origin = f"{hit.store}, query translated" if hit.translated else hit.store
             table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin)
     console.stdout().print(table)

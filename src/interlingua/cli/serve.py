@@ -1,4 +1,4 @@
-"""``interlingua serve``: a page to try it."""
+"""``interlingua serve``: a web page for trying interlingua on one machine."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ from interlingua.core.errors import InputError
 
 
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port of this machine that the page is at.")] = 8_765,
-    max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="The largest file taken, in MiB.")] = 1_024,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=1, max=65_535, help="The port of the page on this machine.")
+    ] = 8_765,
+    max_mb: Annotated[
+        int, typer.Option("--max-mb", metavar="N", min=1, help="The largest file accepted, in MiB.")
+    ] = 1_024,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Open a page to try it in a browser.
+    """Open a page to try interlingua in a browser.
 
-    Drop two files, watch the fit, read the verdict, translate, search across both (extra: serve). Only this machine
-    can reach it. Files are kept in a temporary folder that goes when the server ends.
+    Drop two files, watch the fit, read the verdict, translate, and search across both (extra: serve). Only this
+    machine can reach the page. Files are kept in a temporary folder that is deleted when the server stops.
     """
     from interlingua.core.arrays import require
 
     uvicorn = require("uvicorn", "serve")
-    from interlingua.serve import Desk, create_app
+    from interlingua.serve import Session, create_app
 
     server: Any = None
-    told: list[int] = []
+    signals: list[int] = []
 
     def end(number: int, _: object) -> None:
-        told.append(number)
+        signals.append(number)
         if server is not None:
             server.should_exit = True
 
-    # An exception would be lost where a signal arrives in a callback of the interpreter; a note is not.
+    # An exception raised in a signal handler can be lost in a callback of the interpreter; a list entry cannot.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     with tempfile.TemporaryDirectory(prefix="interlingua-") as folder:
-        desk = Desk(Path(folder))
-        app = create_app(desk, port=port, max_bytes=max_mb * 2**20)
-        with _listening(port) as door:
+        session = Session(Path(folder))
+        app = create_app(session, port=port, max_bytes=max_mb * 2**20)
+        with _listening(port) as listener:
             address = f"http://127.0.0.1:{port}"
             console.note(f"{address} until Ctrl-C")
             if browser:
@@ -51,25 +55,25 @@ def serve(
             server = uvicorn.Server(
                 uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
             )
-            server.should_exit = bool(told)
+            server.should_exit = bool(signals)
             try:
-                server.run(sockets=[door])
+                server.run(sockets=[listener])
             finally:
-                desk.stop()
-    if signal.SIGTERM in told:
+                session.stop()
+    if signal.SIGTERM in signals:
         raise typer.Exit(128 + signal.SIGTERM)
 
 
 def _listening(port: int) -> socket.socket:
-    """Return a socket that holds connections until the server takes them, so that a browser never comes too early."""
-    door = socket.socket()
-    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return a listening socket, so that a browser can connect before the server has started."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        door.bind(("127.0.0.1", port))
+        listener.bind(("127.0.0.1", port))
     except OSError as error:
-        door.close()
+        listener.close()
         raise InputError(
             f"Port {port} cannot be listened at ({error.strerror}); choose another with --port."
         ) from error
-    door.listen()
-    return door
+    listener.listen()
+    return listener

@@ -11,30 +11,38 @@ from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
+from interlingua.core.wording import comparison
 
-WAYS = {"forward": "source to target", "backward": "target to source"}
+DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
 def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
-    """Print status, score, reasons and, where there is any, the evidence beside its nulls."""
+    """Print status, score, reasons and, where there is any, the evidence with what each measurement needs."""
     status = str(verdict["status"])
     out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
-    for reason in verdict["reasons"]:
+    reasons = [str(reason) for reason in verdict["reasons"]]
+    for reason in reasons:
         out.print(Text(f"- {reason}"))
-    if not verdict.get("evidence"):
+    evidence = verdict.get("evidence")
+    if not evidence:
         return
+    # A reason explains its measurement already.
+    meanings = ["" if any(item["meaning"] in reason for reason in reasons) else item["meaning"] for item in evidence]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("evidence", no_wrap=True)
     for heading in ("value", "null", "needed"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("meaning")
-    for item in verdict["evidence"]:
+    table.add_column("passed", no_wrap=True)
+    if any(meanings):
+        table.add_column("meaning")
+    for item, meaning in zip(evidence, meanings, strict=True):
         table.add_row(
-            Text(item["name"]),
-            *(f"{item[part]:.3g}" for part in ("value", "null", "threshold")),
+            Text(item["name"].replace("_", " ")),
+            f"{item['value']:.3g}",
+            f"{item['null']:.3g}",
+            f"{comparison(item)} {item['threshold']:.3g}",
             Text("yes", "green") if item["passed"] else Text("no", "red"),
-            Text(item["meaning"]),
+            *([Text(meaning)] if any(meanings) else []),
         )
     out.print(table)
 
@@ -43,8 +51,8 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
     """Return a table of paired scores that fits 80 columns.
 
     Args:
-        rows: `Evaluation.to_dict()` by the name that its rows get. A single one gets no name, and half the width of its
-            95 % intervals beside the values.
+        rows: `Evaluation.to_dict()` by the name of its rows. A single one has no column of names, and shows half the
+            width of its 95 % intervals beside the values.
         title: a line above the table.
     """
     single = len(rows) == 1
@@ -54,8 +62,8 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
     for heading in ("top-1", "mean rank", "cosine", "centered"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, evaluation in rows.items():
-        for way, label in WAYS.items():
-            score = evaluation[way]
+        for direction, label in DIRECTIONS.items():
+            score = evaluation[direction]
             table.add_row(
                 *([] if single else [name]),
                 label,

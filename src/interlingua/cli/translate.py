@@ -1,10 +1,8 @@
-"""``interlingua translate``: a file of any size through a translator, a batch at a time."""
+"""``interlingua translate``: translate a file of any size, a batch at a time."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.journal import Journal, open_journal
-from interlingua.cli.options import FORMATS, AsJson, Log
+from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.options import FORMATS, AsJson, Inverse, Log, TranslatorFolder, refuse_without_effect
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Dtype(StrEnum):
-    """What a translation may be written as."""
+    """Number types of the output."""
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
@@ -31,24 +29,23 @@ class Dtype(StrEnum):
 
 
 class Engine(StrEnum):
-    """What runs the work."""
+    """Where the work runs."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 def translate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A translator's folder, as `fit` wrote it.")],
+    directory: TranslatorFolder,
     source: Annotated[Path, typer.Argument(metavar="INPUT", help=f"Vectors to translate: {FORMATS}.")],
-    out: Annotated[Path, typer.Option(metavar="OUTPUT", help="The file to write; its extension chooses the format.")],
-    inverse: Annotated[bool, typer.Option("--inverse", help="From the target space back to the source space.")] = False,
+    out: Annotated[Path, typer.Option(metavar="OUTPUT", help="The file to write; its extension sets the format.")],
+    inverse: Inverse = False,
     shard: Annotated[
-        str | None, typer.Option(metavar="i/n", help="Only part i of n equal parts of the rows, i from 1 to n.")
+        str | None,
+        typer.Option(metavar="i/n", help="Translate only part i of n equal parts of the rows, i from 1 to n."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run of the same command stopped.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT if it is there.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT if it exists.")] = False,
     column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column with the vectors, in .parquet and .jsonl.")
     ] = None,
@@ -56,47 +53,59 @@ def translate(
     id_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column with the ids, if it is not named id.")
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="What int8 vectors are multiplied with.")] = None,
-    dtype: Annotated[Dtype | None, typer.Option(help="Type of the numbers written; by default that of INPUT.")] = None,
+    scale: Annotated[float | None, typer.Option(metavar="NUMBER", help="Dequantization scale of int8 vectors.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option(help="Number type of OUTPUT; by default that of INPUT.")] = None,
     engine: Annotated[
         Engine,
-        typer.Option(help="ray: Parquet or Lance in, a folder of Parquet or NAME.lance out, on a Ray cluster."),
+        typer.Option(
+            help="ray runs on a Ray cluster: INPUT is Parquet or Lance, OUTPUT a folder of Parquet or NAME.lance."
+        ),
     ] = Engine.LOCAL,
-    workers: Annotated[int | None, typer.Option(min=1, help="Parts at a time, with --engine ray.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="With --engine ray: parts translated at the same time.")
+    ] = None,
     log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Translate a file of vectors.
 
-    Ids and other columns travel along. Rows are streamed, so the file may be larger than memory. OUTPUT appears under
-    its name only when it is complete; until then its rows are in OUTPUT.partial, from where --resume goes on.
+    Ids and other columns are copied. Rows are streamed, so the file may be larger than memory. OUTPUT gets its name
+    only when it is complete; until then its rows are in OUTPUT.partial, where --resume continues.
     """
     from interlingua.core.translator import load
     from interlingua.io import create_writer, open_vectors
 
     if engine is Engine.RAY:
-        given = {
+        unused = {
             "--shard": shard,
             "--resume": resume,
             "--force": force,
             "--key": key,
+            "--id-column": id_column,
             "--dtype": dtype,
             "--scale": scale,
+            "--log": log,
         }
-        _translate_with_ray(directory, source, out, column, workers, given, inverse=inverse, as_json=as_json)
+        refuse_without_effect(
+            unused, "means nothing with --engine ray, which reads and resumes in its own way; leave it out."
+        )
+        _translate_with_ray(directory, source, out, column, workers, inverse=inverse, as_json=as_json)
         return
+    refuse_without_effect({"--workers": workers}, "has no effect without --engine ray; leave it out.")
+    if force and resume:
+        raise InputError("--resume continues an interrupted run and --force starts over; use one of the two.")
     translator = load(directory)
     file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
     _check_width(file, translator, inverse=inverse)
     start, stop = _rows_of(shard, file.n)
     settings = {
         "input": file.fingerprint(),
-        "translator": _fingerprint(directory),
+        "translator": translator.fingerprint(),
         "direction": "inverse" if inverse else "forward",
         "first_row": start,
     }
     watch = console.Stopwatch()
-    with open_journal(log) as journal:
+    with open_log(log) as record:
         writer = create_writer(
             out,
             d=translator.d_source if inverse else translator.d_target,
@@ -109,10 +118,10 @@ def translate(
         )
         kept = writer.rows
         with writer:
-            # A shard would read the whole file for this; its own rows are checked as they come.
+            # A shard would have to read the whole file for this; its own rows are checked as they are read.
             if shard is None and not kept:
                 file.check()
-            _stream(file, writer, translator, start, stop, inverse=inverse, journal=journal)
+            _stream(file, writer, translator, start, stop, inverse=inverse, record=record)
         speed = (stop - start - kept) / max(watch.seconds, 1e-3)
         result = {
             "out": str(out),
@@ -122,7 +131,7 @@ def translate(
             "seconds": watch.seconds,
             "rows_per_second": round(speed, 1),
         }
-        journal("done", **result)
+        record("done", **result)
     if as_json:
         console.emit_json(result)
     else:
@@ -137,19 +146,19 @@ def _stream(
     stop: int,
     *,
     inverse: bool,
-    journal: Journal,
+    record: EventLog,
 ) -> None:
     convert = translator.invert if inverse else translator.translate
-    journal("start", rows=stop - start, resumed_from=writer.rows)
+    record("start", rows=stop - start, resumed_from=writer.rows)
     try:
         with console.row_progress() as progress:
             task = progress.add_task("Translating", total=stop - start, completed=writer.rows)
             for batch in file.batches(start=start + writer.rows, stop=stop):
                 writer.write(convert(batch.vectors), batch)
                 progress.update(task, completed=writer.rows)
-                journal("rows", done=writer.rows, rows=stop - start)
+                record("rows", done=writer.rows, rows=stop - start)
     except KeyboardInterrupt:
-        console.note(f"Interrupted after {writer.rows:,} rows; run the same command with --resume to go on.")
+        console.note(f"Interrupted after {writer.rows:,} rows; run the same command with --resume to continue.")
         raise
 
 
@@ -159,23 +168,19 @@ def _translate_with_ray(
     out: Path,
     column: str | None,
     workers: int | None,
-    given: Mapping[str, object],
     *,
     inverse: bool,
     as_json: bool,
 ) -> None:
     from interlingua.distributed.ray import translate_with_ray
 
-    wrong = next((name for name, value in given.items() if value), None)
-    if wrong:
-        raise InputError(f"{wrong} means nothing with --engine ray, which repeats lost work itself; leave it out.")
     watch = console.Stopwatch()
     done = translate_with_ray(directory, source, out, column=column, inverse=inverse, workers=workers)
     speed = done.rows / max(watch.seconds, 1e-3)
     if as_json:
         console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})
     else:
-        start = f"{done.starting_seconds:.1f} s of them until Ray was there"
+        start = f"including {done.starting_seconds:.1f} s to start Ray"
         console.note(f"Wrote {out}: {done.rows:,} rows, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
 
 
@@ -190,7 +195,7 @@ def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> 
 
 
 def _rows_of(shard: str | None, n: int) -> tuple[int, int]:
-    """Return first and last row of a shard; shards differ by one row at most and leave none out."""
+    """Return first and last row of a shard; shards differ by one row at most and cover all rows."""
     if shard is None:
         return 0, n
     match = re.fullmatch(r"(\d+)/(\d+)", shard)
@@ -200,10 +205,3 @@ def _rows_of(shard: str | None, n: int) -> tuple[int, int]:
     if parts > n:
         raise InputError(f"--shard {shard} has more parts than there are rows ({n}); use n of at most {n}.")
     return (part - 1) * n // parts, part * n // parts
-
-
-def _fingerprint(directory: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(directory.glob("*.safetensors")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from interlingua.core.arrays import IntArray
+from interlingua.core import summaries
+from interlingua.core.arguments import check_flag
 from interlingua.core.errors import InterlinguaError
 from interlingua.core.maps import VectorMap
-from interlingua.core.spaces import EmbeddingSpace, SpaceProfile
+from interlingua.core.spaces import SpaceProfile
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
+
+__all__ = ["Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
 
 
 class Status(StrEnum):
@@ -61,6 +64,13 @@ class Verdict:
     reasons: tuple[str, ...]
     evidence: tuple[Evidence, ...] = ()
 
+    def __repr__(self) -> str:
+        """Return status, score and the number of criteria passed."""
+        return f"Verdict({summaries.verdict_line(self)})"
+
+    def _repr_html_(self) -> str:
+        return summaries.verdict_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
@@ -103,6 +113,18 @@ class Alignment:
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        """Return the widths, the method and the verdict on one line."""
+        widths = f"{self.forward.d_in} -> {self.forward.d_out}"
+        return f"Alignment({widths}, method {self.method}: {summaries.verdict_line(self.verdict)})"
+
+    def _repr_html_(self) -> str:
+        return summaries.alignment_html(self)
+
+    def summary(self) -> str:
+        """Return spaces, method, and the verdict with its reasons and evidence, as a few lines of plain text."""
+        return summaries.alignment_text(self)
+
     def translator(self, *, force: bool = False) -> Translator:
         """Return the object that translates vectors.
 
@@ -114,6 +136,7 @@ class Alignment:
         """
         from interlingua.core.translator import translator_of
 
+        check_flag(force, "force")
         if self.verdict.status is Status.FAILED and not force:
             raise AlignmentError(
                 "The fit failed, so its translator would be no better than chance: "
@@ -147,22 +170,3 @@ class AlignmentError(InterlinguaError, RuntimeError):
     def __init__(self, message: str, alignment: Alignment | None = None) -> None:
         super().__init__(message)
         self.alignment = alignment
-
-
-class Aligner(Protocol):
-    """A way to align: settings in the constructor, nothing fitted on it, the result is the value."""
-
-    name: str
-
-    def fit(
-        self, source: EmbeddingSpace, target: EmbeddingSpace, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> Alignment:
-        """Align two spaces.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target]; other texts, another encoder.
-            pairs: [p, 2], known (source row, target row), if any.
-            seed: decides every random draw.
-        """
-        ...

@@ -12,6 +12,19 @@ import numpy.typing as npt
 
 from interlingua.core.errors import InputError, MissingExtraError
 
+__all__ = [
+    "BLOCK_ROWS",
+    "FloatArray",
+    "IntArray",
+    "as_array",
+    "check_matrix",
+    "require",
+    "row_blocks",
+    "RowCheck",
+    "all_finite_nonzero",
+    "unit_rows",
+]
+
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 
@@ -32,24 +45,57 @@ def unit_rows(x: FloatArray) -> FloatArray:
     return np.asarray(x / norms[:, None])
 
 
+def as_array(x: Any, name: str) -> npt.NDArray[Any]:
+    """Return ``x`` as an ndarray: arrays, nested lists, data frames, and torch tensors of any device, with gradients.
+
+    Args:
+        x: array-like; bfloat16 tensors, which NumPy has no type for, become float32.
+        name: the argument's name, for the message.
+
+    Raises:
+        InputError: rows of different lengths, or an object that cannot be read as an array.
+    """
+    if isinstance(x, np.ndarray):
+        return x
+    try:
+        # A tensor brings this method along, so torch is never imported to recognize one.
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+            x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+        return np.asarray(x)
+    except (ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{name} cannot be read as an array ({reason}). "
+            "Pass a numeric matrix of shape [n, d], with rows of one length."
+        ) from error
+
+
 def check_matrix(
-    x: Any, name: str, *, min_rows: int = 1, width: int | None = None, varied: bool = False
+    x: Any,
+    name: str,
+    *,
+    min_rows: int = 1,
+    width: int | None = None,
+    varied: bool = False,
+    allow_zero_rows: bool = False,
 ) -> npt.NDArray[Any]:
     """Return ``x`` as an ndarray [n, d] that can be computed with, or refuse it.
 
     The array is not copied and its dtype is kept, so a memory map stays one.
 
     Args:
-        x: array-like of rank 2 with a real numeric dtype.
+        x: array-like of rank 2 with a real numeric dtype, as `as_array` reads it.
         name: the argument's name, for the message.
         min_rows: fewest rows accepted.
         width: required number of columns, if any.
         varied: also refuse constant or duplicate-only rows.
+        allow_zero_rows: accept rows of zeros, which have no direction.
 
     Raises:
-        InputError: wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
+        InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
     """
-    array = x if isinstance(x, np.ndarray) else np.asarray(x)
+    array = as_array(x, name)
     if array.dtype == object or array.dtype.kind not in "fiu":
         raise InputError(
             f"{name} has dtype {array.dtype}; real numbers are needed. "
@@ -65,7 +111,10 @@ def check_matrix(
         raise InputError(f"{name} has shape {array.shape}; at least {min_rows} rows and 1 column are needed.")
     if width is not None and d != width:
         raise InputError(f"{name} has {d} columns; {width} are needed. Is it from another model?")
-    _check_rows(array, name)
+    check = RowCheck()
+    for block in row_blocks(len(array)):
+        check.add(array[block])
+    check.refuse(name, allow_zero_rows=allow_zero_rows)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
@@ -73,37 +122,51 @@ def check_matrix(
     return array
 
 
-def _check_rows(array: npt.NDArray[Any], name: str) -> None:
-    """Refuse NaN, infinity and all-zero rows, saying how many and which comes first."""
-    bad, first_bad, zero, first_zero = 0, -1, 0, -1
-    for block in row_blocks(len(array)):
-        rows = array[block]
-        if surely_sound(rows):
-            continue
-        broken = np.zeros(len(rows), bool)
-        if rows.dtype.kind == "f":
-            broken = ~np.isfinite(rows).all(axis=1)
-        empty = ~rows.any(axis=1)
-        if broken.any():
-            first_bad = first_bad if bad else block.start + int(broken.argmax())
-            bad += int(broken.sum())
-        if empty.any():
-            first_zero = first_zero if zero else block.start + int(empty.argmax())
-            zero += int(empty.sum())
-    n = len(array)
-    if bad:
-        raise InputError(
-            f"{name}: {bad} of {n} rows hold NaN or infinity, the first is row {first_bad}. Remove them and try again."
-        )
-    if zero:
-        raise InputError(
-            f"{name}: {zero} of {n} rows are all zeros, the first is row {first_zero}; "
-            "a zero vector has no direction. Remove them and try again."
-        )
+class RowCheck:
+    """Counts rows that have no direction, over consecutive blocks: those with NaN or infinity, and those of zeros."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        # Number of such rows, and the first of them.
+        self._broken, self._zero = (0, -1), (0, -1)
+
+    def add(self, block: npt.NDArray[Any]) -> bool:
+        """Check the next rows [b, d] and return whether any row so far has no direction."""
+        if not all_finite_nonzero(block):
+            self._broken = self._counted(self._broken, ~np.isfinite(block).all(axis=1))
+            self._zero = self._counted(self._zero, ~block.any(axis=1))
+        self._rows += len(block)
+        return bool(self._broken[0] or self._zero[0])
+
+    def refuse(self, name: object, *, allow_zero_rows: bool = False) -> None:
+        """Refuse the rows checked so far if any has no direction.
+
+        Args:
+            name: of the argument or file, for the message.
+            allow_zero_rows: accept rows of zeros.
+
+        Raises:
+            InputError: how many rows of how many, which is the first, and why.
+        """
+        for (count, first), fault, reason in (
+            (self._broken, "hold NaN or infinity", ""),
+            (self._zero, "are all zeros", "; a zero vector has no direction"),
+        ):
+            if count and not (allow_zero_rows and fault == "are all zeros"):
+                raise InputError(
+                    f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}. "
+                    "Remove them and try again."
+                )
+
+    def _counted(self, tally: tuple[int, int], bad: npt.NDArray[np.bool_]) -> tuple[int, int]:
+        count, first = tally
+        if bad.any():
+            first = first if count else self._rows + int(bad.argmax())
+        return count + int(bad.sum()), first
 
 
-def surely_sound(rows: npt.NDArray[Any]) -> bool:
-    """Return whether squared lengths alone show that no row is broken or empty; one quick pass, made for good rows."""
+def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
+    """Return whether squared lengths show in one pass that every row is finite and not zero; False is no proof."""
     if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False
     with np.errstate(over="ignore", invalid="ignore"):

@@ -14,6 +14,8 @@ import numpy as np
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
+__all__ = ["Array", "largest", "namespace", "take", "to_device", "to_numpy"]
+
 # An array of either backend. The array API has no static type yet.
 Array = Any
 

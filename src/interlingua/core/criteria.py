@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.neighbors import nearest
+
+__all__ = ["agreement", "effective_rank", "hubness", "sliced_wasserstein"]
 
 _HUB_NEIGHBORS = 10
 
@@ -37,8 +40,8 @@ def hubness(queries: FloatArray, candidates: FloatArray) -> float:
     few rows attract everything.
     """
     k = min(_HUB_NEIGHBORS, len(candidates) - 1)
-    nearest = np.argpartition(-(unit_rows(queries) @ unit_rows(candidates).T), k, axis=1)[:, :k]
-    counts = np.bincount(nearest.ravel(), minlength=len(candidates)).astype(np.float64)
+    indices = nearest(queries, candidates, k).indices
+    counts = np.bincount(indices.ravel(), minlength=len(candidates)).astype(np.float64)
     spread = counts.std()
     return float(((counts - counts.mean()) ** 3).mean() / spread**3) if spread else 0.0
 

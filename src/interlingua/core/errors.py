@@ -5,9 +5,46 @@ Every message says what arrived, what was needed and what to do about it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+__all__ = [
+    "InputError",
+    "InputWarning",
+    "InterlinguaError",
+    "MissingExtraError",
+    "OutputExistsError",
+    "SpaceMismatchWarning",
+    "TrainingError",
+]
+
+_ARGUMENT = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
+
 
 class InterlinguaError(Exception):
-    """Base class of every error raised on purpose by interlingua."""
+    """Base class of every error raised on purpose by interlingua.
+
+    Attributes:
+        remedy: what to do about it. It names arguments in braces, as in ``"Overwrite it with {force}."``, so that
+            Python, the command line and the web page can each write them in their own syntax.
+    """
+
+    def __init__(self, message: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Return the message with its remedy, arguments as Python writes them."""
+        return self.render(lambda name, value: f"{name}={value}")
+
+    def render(self, argument: Callable[[str, str], str]) -> str:
+        """Return the message with its remedy.
+
+        Args:
+            argument: returns how an argument is written, from its name and its value (``"True"`` by default).
+        """
+        remedy = _ARGUMENT.sub(lambda match: argument(match[1], match[2] or "True"), self.remedy)
+        return f"{super().__str__()} {remedy}".strip()
 
 
 class InputError(InterlinguaError, ValueError):

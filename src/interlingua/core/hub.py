@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from interlingua.core.arguments import check_text
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
+
+__all__ = ["download", "model_card", "upload"]
 
 FILES = ("card.json", "translator.safetensors", "README.md")
 
@@ -30,6 +33,8 @@ def download(name: str, **options: Any) -> Path:
     hub = require("huggingface_hub", "hub")
     try:
         return Path(hub.snapshot_download(name, allow_patterns=list(FILES), **options))
+    except TypeError as error:
+        raise InputError(f"These options are not those of a download: {error}.") from error
     except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError) as error:
         raise InputError(
             f"{name} is no folder here and cannot be fetched from the Hub ({error}). "
@@ -60,13 +65,21 @@ def upload(
         The address of the commit.
 
     Raises:
+        InputError: not a repository name, or no permission to write there.
         MissingExtraError: the extra ``hub`` is not installed.
     """
-    api = require("huggingface_hub", "hub").HfApi(token=token)
-    api.create_repo(name, private=private, exist_ok=True)
-    done = api.upload_folder(
-        repo_id=name, folder_path=folder, revision=revision, commit_message=message, allow_patterns=list(FILES)
-    )
+    check_text(name, "name")
+    hub = require("huggingface_hub", "hub")
+    api = hub.HfApi(token=token)
+    try:
+        api.create_repo(name, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=name, folder_path=folder, revision=revision, commit_message=message, allow_patterns=list(FILES)
+        )
+    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError) as error:
+        raise InputError(
+            f"{name} cannot be written on the Hub ({error}). Give owner/name, and a token that may write there."
+        ) from error
     return str(done.commit_url)
 
 

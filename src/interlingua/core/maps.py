@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray
 
+__all__ = ["AffineMap", "VectorMap"]
+
 
 class VectorMap(Protocol):
     """A function from rows of one space to rows of another, each row on its own."""
@@ -50,6 +52,10 @@ class AffineMap:
     unit_out: bool = True
     norm_out: float = 1.0
 
+    def __repr__(self) -> str:
+        """Return the widths."""
+        return f"AffineMap({self.d_in} -> {self.d_out})"
+
     @property
     def d_in(self) -> int:
         """Width of incoming rows."""
@@ -71,7 +77,7 @@ class AffineMap:
         rows: FloatArray = np.asarray(x, dtype)
         out = rows @ self.matrix.astype(dtype, copy=False)
         if self.unit_in:
-            # The row's length is divided out after the product: the result is narrower to touch than a copy of x.
+            # Rows are divided by their norms after the product, so that no normalized copy of x is needed.
             out *= _inverse_norms(rows)[:, None]
         out += self._offset.astype(dtype, copy=False)
         if self.unit_out:

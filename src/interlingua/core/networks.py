@@ -13,6 +13,8 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = ["NORM_EPSILON", "Network", "NetworkMap", "blocks"]
+
 NORM_EPSILON = 1e-5
 
 
@@ -24,7 +26,7 @@ class Network:
         widths: name and width of every space, in order.
         depths: blocks of an adapter and of the backbone.
         norm: ``"batch"`` or ``"layer"``.
-        gated: whether every net stands beside a linear skip.
+        gated: whether every adapter has a linear skip beside it.
         tensors: float32 arrays by the names that :class:`interlingua.neural.nets.Generator` gives them.
         norms: the typical length of the rows of each space; 1 for unit vectors.
     """
@@ -35,6 +37,11 @@ class Network:
     gated: bool
     tensors: Mapping[str, npt.NDArray[Any]]
     norms: tuple[float, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        """Return the spaces and the latent width."""
+        spaces = ", ".join(f"{name}: {width}" for name, width in self.widths.items())
+        return f"Network({spaces}; latent {self.latent})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,9 +62,10 @@ class Network:
         return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
 
     def decode(self, z: npt.NDArray[Any], space: str) -> FloatArray:
-        """Return rows [n, d] of a space for latents [n, latent]."""
+        """Return rows [n, d] of a space for latents [n, latent]; computed in float32, or float64 for float64."""
         number = self._number(space)
-        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z)))
+        dtype = np.float64 if z.dtype == np.float64 else np.float32
+        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z, dtype)))
         return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
 
     def translate(self, x: npt.NDArray[Any], source: str, target: str) -> FloatArray:
@@ -107,13 +115,13 @@ class Network:
         return self._linear(f"{name}.skip", x) + self._tensor(f"{name}.gate", x.dtype) * branch
 
     def _mlp(self, name: str, x: FloatArray, depth: int) -> FloatArray:
-        # Half of SciPy comes with it, for which nobody who translates linearly should wait.
+        # Imported here because scipy.special is slow to import and linear translators do not need it.
         from scipy.special import expit
 
         for number, layers in enumerate(blocks(depth)):
             out = x
-            for place, layer in enumerate(layers):
-                key = f"{name}.blocks.{number}.{place}"
+            for position, layer in enumerate(layers):
+                key = f"{name}.blocks.{number}.{position}"
                 if layer == "linear":
                     out = self._linear(key, out)
                 elif layer == "silu":
@@ -148,6 +156,10 @@ class NetworkMap:
     source: str
     target: str
 
+    def __repr__(self) -> str:
+        """Return the spaces and their widths."""
+        return f"NetworkMap({self.source} {self.d_in} -> {self.target} {self.d_out})"
+
     @property
     def d_in(self) -> int:
         """Width of incoming rows."""
@@ -164,7 +176,7 @@ class NetworkMap:
 
 
 def blocks(depth: int) -> Iterator[tuple[str, ...]]:
-    """Yield the layers of each block, in the places that the trained modules have them."""
+    """Yield the layers of each block, in the order in which the trained modules have them."""
     yield "linear", "silu"
     for _ in range(depth - 2):
         yield "linear", "silu", "norm", "dropout"

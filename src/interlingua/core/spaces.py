@@ -1,17 +1,20 @@
-"""Embedding spaces: all vectors of one encoder, and the profile by which they are recognized."""
+"""Embedding spaces: all vectors of one encoder, and statistics to recognize vectors of the same encoder."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_text, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
+
+__all__ = ["EmbeddingSpace", "SpaceProfile", "as_space"]
 
 _FINGERPRINT_ROWS = 256
 _PROFILE_WIDTH = 32
@@ -23,17 +26,29 @@ class EmbeddingSpace:
     """The vectors of one encoder, one row a text.
 
     Args:
-        vectors: [n, d], float16, float32, float64 or integers; a memory map stays one. A torch tensor is read as numpy.
+        vectors: [n, d], float16, float32, float64 or integers; a memory map stays one. Torch tensors are read as NumPy
+            arrays, bfloat16 as float32.
         ids: one identifier a row, carried along and never used to match rows.
-        name: the encoder's name, or whatever tells this space from others in a report.
+        name: the encoder's name, for reports and messages.
+        allow_zero_rows: accept rows of zeros. They have no direction, so only methods that compare positions rather
+            than directions can map them.
 
     Raises:
-        InputError: wrong rank, NaN or infinity, zero rows, constant data, or ids of another length.
+        InputError: not a matrix of real numbers, NaN or infinity, zero rows, constant data, or not one id a row.
     """
 
-    def __init__(self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None) -> None:
-        label = name or "vectors"
-        self.vectors: npt.NDArray[Any] = check_matrix(_as_numpy(vectors), label, varied=True)
+    def __init__(
+        self,
+        vectors: Any,
+        *,
+        ids: Sequence[Any] | None = None,
+        name: str | None = None,
+        allow_zero_rows: bool = False,
+    ) -> None:
+        label = "vectors" if name is None else check_text(name, "name") or "vectors"
+        self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True, allow_zero_rows=allow_zero_rows)
+        if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Sized)):
+            raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id a row is needed.")
         if ids is not None and len(ids) != len(self.vectors):
             raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id a row is needed.")
         self.ids = ids
@@ -58,7 +73,7 @@ class EmbeddingSpace:
         return np.asarray(picked, np.float32)
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits bound to shape, dtype and evenly spaced rows."""
+        """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""
         step = max(1, self.n // _FINGERPRINT_ROWS)
         digest = hashlib.sha256(f"{self.vectors.shape}{self.vectors.dtype}".encode())
         digest.update(np.ascontiguousarray(self.vectors[::step]).tobytes())
@@ -74,23 +89,16 @@ class EmbeddingSpace:
 
 
 def as_space(vectors: Any, name: str) -> EmbeddingSpace:
-    """Return ``vectors`` as an :class:`EmbeddingSpace`, which it may be already."""
+    """Return ``vectors`` as an :class:`EmbeddingSpace`; one is returned as it is."""
     return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
-
-
-def _as_numpy(vectors: Any) -> Any:
-    # torch is never imported to find out: a tensor brings the method along.
-    if hasattr(vectors, "detach"):
-        return vectors.detach().cpu().numpy()
-    return vectors
 
 
 @dataclass(frozen=True, eq=False)
 class SpaceProfile:
-    """What rows of a fitted space look like: enough to notice vectors of another encoder.
+    """Statistics of the rows of a fitted space, to recognize vectors of another encoder of the same width.
 
-    Two numbers a row: its cosine with the space's mean, and the share of its energy inside the leading principal
-    subspace. Vectors of another encoder of the same width miss the fitted range of at least one of them.
+    Two statistics a row: its cosine with the space's mean, and the share of its energy in the leading principal
+    subspace. Rows of another encoder are outside of the fitted range of at least one of them.
 
     Attributes:
         mean: [d], mean of the unit rows.
@@ -103,6 +111,10 @@ class SpaceProfile:
     basis: FloatArray
     low: FloatArray
     high: FloatArray
+
+    def __repr__(self) -> str:
+        """Return the width of the space."""
+        return f"SpaceProfile(d={len(self.mean)})"
 
     @classmethod
     def of(cls, rows: FloatArray) -> SpaceProfile:

@@ -1,10 +1,9 @@
-"""The object users keep: translates rows between two fitted spaces, both ways, and lives in a folder."""
+"""Translators: vectors of one fitted space as vectors of another, in both directions; saved as a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,20 +13,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks
-from interlingua.core.errors import InputError, OutputExistsError, SpaceMismatchWarning
+from interlingua.core.arguments import check_flag, check_path, shown
+from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
+from interlingua.core.errors import InputError, SpaceMismatchWarning
 from interlingua.core.hub import download, model_card, upload
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.spaces import SpaceProfile
+from interlingua.core.storage import CARD, FORMAT, README, read_folder, write_folder
 
-FORMAT = 1
-_WEIGHTS = "translator.safetensors"
-_CARD = "card.json"
-_README = "README.md"
+__all__ = ["NeuralTranslator", "Translator", "load", "translator_of"]
+
 _SIDES = ("source", "target")
 _PARTS = ("mean_in", "matrix", "mean_out")
-# The look of a batch is judged on this many of its rows, so that the check costs nothing beside the product.
+# Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
 _CHECKED_ROWS = 256
 
 
@@ -37,7 +36,7 @@ class Translator:
     Args:
         forward: map from source to target.
         backward: map from target to source.
-        profiles: how rows of source and target look.
+        profiles: statistics of source and target rows, to recognize vectors of other models.
         card: provenance: spaces, verdict, method, seed, settings, versions.
     """
 
@@ -67,7 +66,7 @@ class Translator:
         """Return source rows [n, d_source] as target rows [n, d_target].
 
         A single vector [d_source] gives a single vector. float16, float32 and float64 keep their dtype, integers give
-        float32. Rows do not depend on each other.
+        float32. Torch tensors are read as NumPy arrays. Rows do not depend on each other.
 
         Raises:
             InputError: another width, NaN, infinity or a zero row.
@@ -75,46 +74,29 @@ class Translator:
         Warns:
             SpaceMismatchWarning: most rows do not look like the space that was fitted.
         """
-        return self._apply(x, self.forward, self.profiles[0], "source")
+        return _apply(x, self.forward, (self.d_source, self.d_target), "source", self.profiles[0])
 
     def invert(self, y: Any) -> npt.NDArray[Any]:
         """Return target rows [n, d_target] as source rows [n, d_source]; otherwise as :meth:`translate`."""
-        return self._apply(y, self.backward, self.profiles[1], "target")
-
-    def _apply(self, x: Any, mapping: VectorMap, profile: SpaceProfile, side: str) -> npt.NDArray[Any]:
-        single = np.ndim(x) == 1
-        rows = check_matrix(np.asarray(x)[None] if single else x, f"{side} vectors", width=mapping.d_in)
-        _warn_if_foreign(rows, profile, side)
-        out = np.empty((len(rows), mapping.d_out), _float_type(rows))
-        for block in row_blocks(len(rows)):
-            out[block] = mapping(rows[block])
-        return out[0] if single else out
+        return _apply(y, self.backward, (self.d_target, self.d_source), "target", self.profiles[1])
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the folder ``path`` with weights, card and model card; nothing is left half written.
+        """Write the folder ``path`` with weights, card and model card.
+
+        At every moment the folder holds the previous translator or this one, whole, and never a mixture. Files of other
+        names are left alone. A symbolic link to a folder stays one.
+
+        Args:
+            path: the folder; missing parents are made.
+            overwrite: whether a translator in ``path`` is replaced.
 
         Raises:
             OutputExistsError: ``path`` exists and ``overwrite`` is not set.
-            InputError: ``path`` exists and is not a translator's folder, so it is not replaced.
+            InputError: ``path`` exists and does not hold a translator, or JSON has no form for a value in the card.
         """
-        from safetensors.numpy import save_file
-
-        folder = Path(path)
-        check_destination(folder, overwrite=overwrite)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir()
-        try:
-            save_file(self._tensors(), fresh / _WEIGHTS)
-            card = {"format": FORMAT, **self._map_card(), **self.card}
-            (fresh / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n", "utf-8")
-            (fresh / _README).write_text(model_card(card), "utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
-            fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        folder = check_path(path)
+        card = {**self.card, "format": FORMAT, **self._map_card()}
+        write_folder(folder, self._tensors(), card, overwrite=check_flag(overwrite, "overwrite"))
         return folder
 
     @classmethod
@@ -124,18 +106,9 @@ class Translator:
         Raises:
             InputError: the folder, a file or a tensor is missing, or the format is newer than this version reads.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        folder = Path(path)
-        if not (folder / _CARD).is_file() or not (folder / _WEIGHTS).is_file():
-            raise InputError(
-                f"{folder} is not a translator: a folder with {_CARD} and {_WEIGHTS} is needed. "
-                "Make one with: interlingua fit SOURCE TARGET --out DIR"
-            )
+        folder = check_path(path)
+        card, tensors = read_folder(folder)
         try:
-            card = json.loads((folder / _CARD).read_text("utf-8"))
-            tensors: dict[str, Any] = load_file(folder / _WEIGHTS)
             known = card.pop("format") == FORMAT
             restore = _RESTORERS.get(card.pop("kind"))
             if not known or restore is None:
@@ -145,7 +118,7 @@ class Translator:
                 SpaceProfile(*(tensors[f"{side}.{part}"] for part in ("mean", "basis", "low", "high")))
                 for side in _SIDES
             )
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError, SafetensorError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
@@ -154,7 +127,7 @@ class Translator:
         return translator_of(forward, backward, (source, target), card)
 
     def save_pretrained(self, path: str | Path) -> Path:
-        """Write the folder as :meth:`save` does; a translator that is there is replaced, as tools of the Hub expect."""
+        """Write the folder as :meth:`save` does and replace a translator in it, as tools of the Hub expect."""
         return self.save(path, overwrite=True)
 
     @classmethod
@@ -169,29 +142,31 @@ class Translator:
             InputError: as :meth:`load`, or it cannot be fetched.
             MissingExtraError: the extra ``hub`` is not installed.
         """
-        return cls.load(name if Path(name).is_dir() else download(str(name), **options))
+        folder = check_path(name, "name")
+        return cls.load(folder if folder.is_dir() else download(str(name), **options))
 
     def push_to_hub(self, name: str, **options: Any) -> str:
         """Upload weights, card and model card to ``owner/name`` on the Hugging Face Hub (extra ``hub``).
 
         Args:
-            name: the repository; it is made where it is missing.
+            name: the repository; created if it does not exist.
             options: ``private``, ``token``, ``revision``, ``message``.
 
         Returns:
             The address of the commit.
 
         Raises:
+            InputError: not a repository name, or no permission to write there.
             MissingExtraError: the extra ``hub`` is not installed.
         """
-        with tempfile.TemporaryDirectory() as place:
-            folder = self.save(Path(place) / "translator")
-            card = json.loads((folder / _CARD).read_text("utf-8"))
-            (folder / _README).write_text(model_card(card, name=name), "utf-8")
+        with tempfile.TemporaryDirectory() as parent:
+            folder = self.save(Path(parent) / "translator")
+            card = json.loads((folder / CARD).read_text("utf-8"))
+            (folder / README).write_text(model_card(card, name=name), "utf-8")
             return upload(folder, name, **options)
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits bound to both maps, as they would be saved."""
+        """Return 16 hex digits that identify both maps, as they would be saved."""
         digest = hashlib.sha256(json.dumps(self._map_card(), sort_keys=True).encode())
         for name, tensor in sorted(self._tensors().items()):
             digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
@@ -206,16 +181,16 @@ class Translator:
 
     def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
         return {
-            f"{way}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
-            for way, mapping in (("forward", self.forward), ("backward", self.backward))
+            f"{direction}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
+            for direction, mapping in (("forward", self.forward), ("backward", self.backward))
             for part in _PARTS
         }
 
     def _map_card(self) -> dict[str, Any]:
         maps: dict[str, Any] = {"forward": self.forward, "backward": self.backward}
         settings = {
-            way: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
-            for way, m in maps.items()
+            direction: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
+            for direction, m in maps.items()
         }
         return {"kind": "affine", "maps": settings}
 
@@ -226,16 +201,18 @@ class Translator:
 
 
 class NeuralTranslator(Translator):
-    """A translator through a network: every direction between its named spaces, and the latent space they meet in.
+    """A translator through a network: every direction between its named spaces, and the latent space they share.
 
-    ``translate`` and ``invert`` go between source and target; the network may know more spaces than these two.
+    ``translate`` and ``invert`` go between source and target; the network may have more spaces than these two.
     """
 
     @property
     def network(self) -> Network:
         """The network behind both directions."""
         if not isinstance(self.forward, NetworkMap):
-            raise InputError(f"A network is needed here and {type(self.forward).__name__} arrived; use Translator.")
+            raise InputError(
+                f"The forward map is of type {type(self.forward).__name__}; a NetworkMap is needed. Use Translator."
+            )
         return self.forward.network
 
     @property
@@ -255,30 +232,39 @@ class NeuralTranslator(Translator):
         Raises:
             InputError: no such space, another width, NaN, infinity or a zero row.
         """
-        return self._through(x, source, lambda rows: self.network.translate(rows, source, target))
+        widths = self._width(source), self._width(target)
+        return _apply(
+            x, lambda rows: self.network.translate(rows, source, target), widths, source, self._profile(source)
+        )
 
     def encode(self, x: Any, space: str) -> npt.NDArray[Any]:
-        """Return latents [n, latent] of rows [n, d] of a named space: equal texts lie close whatever the space.
+        """Return latents [n, latent] of rows [n, d] of a named space; otherwise as :meth:`translate`.
+
+        Latents of the same text are similar, whichever space its vector is from.
 
         Raises:
             InputError: as :meth:`between`.
         """
-        return self._through(x, space, lambda rows: self.network.encode(rows, space))
+        widths = self._width(space), self.network.latent
+        return _apply(x, lambda rows: self.network.encode(rows, space), widths, space, self._profile(space))
 
     def decode(self, z: Any, space: str) -> npt.NDArray[Any]:
-        """Return rows [n, d] of a named space for latents [n, latent].
+        """Return rows [n, d] of a named space for latents [n, latent], or one vector for one latent.
 
         Raises:
             InputError: as :meth:`between`.
         """
-        latents = check_matrix(z, "latents", width=self.network.latent)
-        return self.network.decode(np.asarray(latents, _float_type(latents)), space)
+        widths = self.network.latent, self._width(space)
+        return _apply(z, lambda rows: self.network.decode(rows, space), widths, "latent", None)
 
-    def _through(self, x: Any, space: str, function: Callable[[FloatArray], FloatArray]) -> npt.NDArray[Any]:
-        if space not in self.network.widths:
-            raise InputError(f"There is no space {space!r} in this translator; it knows {', '.join(self.spaces)}.")
-        rows = check_matrix(x, f"{space} vectors", width=self.network.widths[space])
-        return np.concatenate([function(rows[block]) for block in row_blocks(len(rows))]).astype(_float_type(rows))
+    def _width(self, space: str) -> int:
+        if not isinstance(space, str) or space not in self.spaces:
+            raise InputError(f"There is no space {shown(space)} in this translator; it knows {', '.join(self.spaces)}.")
+        return self.network.widths[space]
+
+    def _profile(self, space: str) -> SpaceProfile | None:
+        """Return the profile of one of the two ends; a translator has none of its other spaces."""
+        return dict(zip(self.ends, self.profiles, strict=True)).get(space)
 
     def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
         return {f"network.{name}": np.ascontiguousarray(t, np.float32) for name, t in self.network.tensors.items()}
@@ -300,27 +286,10 @@ def load(path: str | Path) -> Translator:
     return Translator.load(path)
 
 
-def check_destination(folder: str | Path, *, overwrite: bool) -> None:
-    """Refuse a folder that a translator cannot be written to.
-
-    Raises:
-        OutputExistsError: it exists and ``overwrite`` is not set.
-        InputError: it exists and holds something else than a translator.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise OutputExistsError(f"{folder} exists; choose another name, or overwrite it with --force.")
-    is_empty = folder.is_dir() and not any(folder.iterdir())
-    if not is_empty and not (folder / _CARD).is_file():
-        raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")
-
-
 def _affine_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
     forward, backward = (
-        AffineMap(**{part: tensors[f"{way}.{part}"] for part in _PARTS}, **settings[way])
-        for way in ("forward", "backward")
+        AffineMap(**{part: tensors[f"{direction}.{part}"] for part in _PARTS}, **settings[direction])
+        for direction in ("forward", "backward")
     )
     if not all(m.mean_in.shape == (m.d_in,) and m.mean_out.shape == (m.d_out,) for m in (forward, backward)):
         raise ValueError("the tensors disagree on the widths")
@@ -334,7 +303,7 @@ def _network_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tu
     return NetworkMap(network, source, target), NetworkMap(network, target, source)
 
 
-# A closed table: a card can only name what stands here.
+# A card can name these kinds and no others.
 _RESTORERS = {"affine": _affine_maps, "network": _network_maps}
 
 
@@ -350,14 +319,29 @@ def _fit_together(forward: VectorMap, backward: VectorMap, source: SpaceProfile,
     )
 
 
-def _float_type(rows: npt.NDArray[Any]) -> np.dtype[Any]:
-    return rows.dtype if rows.dtype.kind == "f" else np.dtype(np.float32)
+def _apply(
+    x: Any,
+    function: Callable[[npt.NDArray[Any]], FloatArray],
+    widths: tuple[int, int],
+    name: str,
+    profile: SpaceProfile | None,
+) -> npt.NDArray[Any]:
+    """Apply a function of rows [n, widths[0]] to one vector or to blocks of rows; floats keep their dtype."""
+    given = as_array(x, f"{name} vectors")
+    rows = check_matrix(given[None] if given.ndim == 1 else given, f"{name} vectors", width=widths[0])
+    if profile is not None:
+        _warn_if_foreign(rows, profile, name)
+    out = np.empty((len(rows), widths[1]), rows.dtype if rows.dtype.kind == "f" else np.float32)
+    for block in row_blocks(len(rows)):
+        out[block] = function(rows[block])
+    return out[0] if given.ndim == 1 else out
 
 
 def _warn_if_foreign(rows: npt.NDArray[Any], profile: SpaceProfile, side: str) -> None:
     sample = rows[:: max(1, len(rows) // _CHECKED_ROWS)][:_CHECKED_ROWS]
     share = float(profile.foreign(sample).mean())
     if share > 0.5:
+        # Names the line that called the public method, which called `_apply`, which called this function.
         warnings.warn(
             f"{share:.0%} of the {side} vectors looked at do not look like the {side} space this translator was "
             "fitted on; their translations mean nothing if they are from another model. Check model and direction.",

@@ -1,6 +1,6 @@
-"""Arrow record batches in, Arrow record batches out: the one function that any engine can distribute.
+"""Translation of Arrow record batches, as a function that any engine can distribute.
 
-Every row depends on itself alone, so a stream can be cut anywhere: shards, tasks and retries give the same bytes.
+Every row is translated independently of the others: shards, tasks and retries give the same bytes.
 
 | engine | recipe |
 |---|---|
@@ -19,12 +19,14 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
+from interlingua.core.records import is_list, to_column, to_matrix
 from interlingua.core.translator import Translator
 from interlingua.io._checks import choose_vectors
 
-# Products are made of so many rows at a time, whatever the batches are, and the last block is filled up with copies of
-# its first row: a matrix library may round differently for another number of rows. It may also round a row by its place
-# in the block, which float32 products do on processors without AVX-512; so they are made in float64 and rounded.
+# Matrix products are computed on blocks of this many rows, whatever the size of the batches, and the last block is
+# padded with copies of its first row: a matrix library may round differently for another number of rows. It may also
+# round a row by its position in the block, as float32 products do on processors without AVX-512. So products are
+# computed in float64 and then rounded.
 _BLOCK_ROWS = 1_024
 
 
@@ -33,7 +35,7 @@ def translate_batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield each batch with its vectors translated and every other column as it is.
 
-    Computed in float64 and rounded to the type of the vectors: `Translator.translate` gives the same to rounding.
+    Computed in float64 and rounded to the type of the vectors; equal to `Translator.translate` up to rounding.
 
     Args:
         batches: with a column of lists of float16, float32 or float64; it keeps its place and name.
@@ -46,46 +48,31 @@ def translate_batches(
     """
     convert = translator.invert if inverse else translator.translate
     for batch in batches:
-        name = _vectors(batch.schema, column)
+        name = _vector_column(batch.schema, column)
         place = batch.schema.get_field_index(name)
-        rows = _matrix(batch.column(place), name)
+        rows = to_matrix(batch.column(place), name, "The batch")
         widths = translator.d_source, translator.d_target
         wanted, width = widths[::-1] if inverse else widths
-        if len(rows):  # before it is filled up, so that what is counted is there
+        if len(rows):  # checked before padding, so that messages count the caller's rows
             check_matrix(rows, f"column {name!r}", width=wanted)
         out = np.empty((len(rows), width), rows.dtype)
         for block in row_blocks(len(rows), _BLOCK_ROWS):
-            out[block] = convert(_filled(rows[block]))[: block.stop - block.start]
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(out).reshape(-1)), width)
+            out[block] = convert(_padded(rows[block]))[: block.stop - block.start]
+        lists = to_column(out)
         field = pa.field(name, lists.type, metadata=batch.schema.field(place).metadata)
         columns = [*batch.columns[:place], lists, *batch.columns[place + 1 :]]
         yield pa.RecordBatch.from_arrays(columns, schema=batch.schema.set(place, field))
 
 
-def _filled(rows: FloatArray) -> FloatArray:
-    filled = np.empty((_BLOCK_ROWS, rows.shape[1]))
-    filled[: len(rows)], filled[len(rows) :] = rows, rows[0]
-    return filled
+def _padded(rows: FloatArray) -> FloatArray:
+    padded = np.empty((_BLOCK_ROWS, rows.shape[1]))
+    padded[: len(rows)], padded[len(rows) :] = rows, rows[0]
+    return padded
 
 
-def _vectors(schema: pa.Schema, asked: str | None) -> str:
-    usable = [f.name for f in schema if _is_list(f.type) and pa.types.is_floating(f.type.value_type)]
-    name = choose_vectors(usable, schema.names, asked, "column", Path("batch"))
+def _vector_column(schema: pa.Schema, requested: str | None) -> str:
+    usable = [f.name for f in schema if is_list(f.type) and pa.types.is_floating(f.type.value_type)]
+    name = choose_vectors(usable, schema.names, requested, "column", Path("batch"))
     if name not in usable:
         raise InputError(f"Column {name!r} holds {schema.field(name).type}; lists of floating-point values are needed.")
     return name
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _matrix(column: pa.Array, name: str) -> FloatArray:
-    values = column.flatten()
-    if column.null_count or values.null_count:
-        raise InputError(f"Column {name!r} holds null vectors or values; every row needs a whole one. Drop such rows.")
-    rows = len(column)
-    widths = np.unique(np.asarray(column.value_lengths()))
-    if len(widths) > 1:
-        raise InputError(f"Column {name!r} holds vectors of {widths[0]} to {widths[-1]} values; all need one width.")
-    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(rows, int(widths[0]) if rows else 0)

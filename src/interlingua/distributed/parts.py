@@ -1,7 +1,7 @@
-"""Datasets of any size in parts that workers read and write on their own: Parquet files and Lance datasets.
+"""Datasets in parts that workers read and write independently: Parquet files and Lance datasets.
 
-A part is read by its place in the dataset and written under its number, so parts can be worked on in any order, on any
-machine that sees the folders, and again after a crash.
+A part is read from its position in the dataset and written under its number, so parts can be processed in any order,
+on any machine that can reach the folders, and again after a crash.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import pyarrow as pa
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
-# Enough work to outweigh what handing it out costs, little enough to share it evenly.
+# Large enough that scheduling costs little, small enough to balance the load.
 PART_ROWS = 65_536
-# Both libraries read 16 batches ahead of whoever takes them, each worker for itself.
+# By default both libraries read 16 batches ahead in every worker, which needs too much memory.
 _AHEAD = {"batch_readahead": 2}
 
 
@@ -31,11 +31,11 @@ class Part:
     """Rows of a dataset that are read together.
 
     Attributes:
-        number: place among the parts; parts in order hold the rows in order.
+        number: index of the part; parts in order hold the rows in order.
         unit: a Parquet fragment of some row groups, or the folder, version and number of a Lance fragment.
         start: first row of the unit.
-        stop: behind the last row of the unit.
-        schema: of the whole dataset, where files may differ.
+        stop: index after the last row of the unit.
+        schema: of the whole dataset, whose files may differ; ``None`` for Lance.
     """
 
     number: int
@@ -51,7 +51,7 @@ class Part:
             fragment = require("lance", "ray").dataset(folder, version=version).get_fragment(number)
             yield from fragment.to_batches(batch_size=size, offset=self.start, limit=self.stop - self.start, **_AHEAD)
             return
-        # Rows of a row group cannot be skipped without reading them.
+        # Rows inside a row group cannot be skipped without reading them.
         row = 0
         for batch in self._groups(size):
             start, stop = max(self.start - row, 0), min(self.stop - row, batch.num_rows)
@@ -62,7 +62,7 @@ class Part:
                 return
 
     def _groups(self, size: int) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of one row group after the other: a fragment that was pickled forgets their order."""
+        """Yield the batches of one row group after the other; a pickled fragment does not keep their order."""
         for number in sorted(group.id for group in self.unit.row_groups):
             group = self.unit.subset(row_group_ids=[number])
             yield from group.to_batches(schema=self.schema, batch_size=size, use_threads=False, **_AHEAD)
@@ -70,11 +70,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a part.
+    """Result of writing a part.
 
     Attributes:
         number: of the part.
-        rows: how many were written.
+        rows: number of rows written.
         fragments: Lance's description of them, as JSON; empty for Parquet.
         schema: Arrow schema, serialized.
     """
@@ -91,14 +91,14 @@ def is_lance(path: Path) -> bool:
 
 
 def parts_of(source: Path, workers: int) -> list[Part]:
-    """Return a dataset in parts of about 65,536 rows, at least one for each worker where there are rows enough.
+    """Return a dataset in parts of about 65,536 rows, and at least one part for each worker if there are enough rows.
 
     Args:
         source: ``.parquet`` file, folder of such files, or ``.lance`` folder.
-        workers: how many will work at a time.
+        workers: number of workers that run at the same time.
 
     Raises:
-        InputError: it is not there, of another kind, damaged, has no rows, or its files disagree on a column.
+        InputError: it does not exist, has another format, is damaged or empty, or its files disagree on a column.
         MissingExtraError: it is Lance and pylance is not installed.
     """
     if not source.exists():
@@ -113,7 +113,7 @@ def parts_of(source: Path, workers: int) -> list[Part]:
     slices = [
         (unit, rows * i // n, rows * (i + 1) // n) for unit, rows in units for n in [min(cuts, rows)] for i in range(n)
     ]
-    return [Part(number, *found, schema) for number, found in enumerate(slices)]
+    return [Part(number, *place, schema) for number, place in enumerate(slices)]
 
 
 def _parquet_units(source: Path) -> tuple[list[tuple[Any, int]], pa.Schema]:
@@ -126,7 +126,7 @@ def _parquet_units(source: Path) -> tuple[list[tuple[Any, int]], pa.Schema]:
     named: dict[str, Any] = {"format": "parquet", "partitioning": "hive", "partition_base_dir": str(source)}
     try:
         first = ds.dataset([str(path) for path in files], **named)
-        # The first file's schema would drop what only others have.
+        # The schema of the first file would drop columns that only other files have.
         schema = pa.unify_schemas([first.schema, *(fragment.physical_schema for fragment in first.get_fragments())])
         units = []
         for fragment in ds.dataset([str(path) for path in files], schema=schema, **named).get_fragments():
@@ -148,19 +148,19 @@ def _lance_units(source: Path) -> tuple[list[tuple[Any, int]], None]:
     lance = require("lance", "ray")
     try:
         dataset = lance.dataset(str(source))
-        found = [(fragment.fragment_id, fragment.count_rows()) for fragment in dataset.get_fragments()]
+        fragments = [(fragment.fragment_id, fragment.count_rows()) for fragment in dataset.get_fragments()]
     except (ValueError, OSError) as error:
         raise InputError(f"{source} cannot be read as Lance: {str(error).splitlines()[0][:300]}") from error
-    return [((str(source), dataset.version, number), rows) for number, rows in found], None
+    return [((str(source), dataset.version, number), rows) for number, rows in fragments], None
 
 
 def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> Written:
-    """Write a part into a folder; the same part written twice leaves one that counts.
+    """Write a part into a folder; a part that is written twice is kept once.
 
     Args:
         batches: its rows, at least one batch.
         number: of the part.
-        folder: being made; Lance where it is named so, Parquet files otherwise.
+        folder: of the new dataset; Lance if its name ends in ``.lance``, else Parquet files.
 
     Raises:
         MissingExtraError: it is Lance and pylance is not installed.
@@ -183,7 +183,7 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
         return Written(number, counted[0], described, schema.serialize().to_pybytes())
     import pyarrow.parquet as pq
 
-    # A worker that dies leaves the hidden name; whoever repeats the part has another one.
+    # A worker that dies leaves a file with a hidden name; the worker that repeats the part uses another name.
     hidden = folder / f".{number}.{uuid4().hex}"
     lists = [field.name for field in schema if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)]
     plain = [name for name in schema.names if name not in lists]
@@ -195,7 +195,7 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
 
 
 def finish(folder: Path, written: Sequence[Written]) -> None:
-    """Make one dataset of the parts, in order, and remove what dead workers left."""
+    """Combine the parts, in order, into one dataset and remove files of workers that died."""
     if not is_lance(folder):
         for path in folder.glob(".*"):
             path.unlink()

@@ -1,12 +1,11 @@
-"""Ray Data as the engine: Parquet or Lance in, Parquet or Lance out, on as many machines as the cluster has.
+"""Translation of Parquet or Lance datasets on a Ray cluster.
 
-Every task reads, translates and writes one part, so no vector passes through Ray itself. Tasks and not actors: a worker
-that dies takes its part along and nothing else, and Ray gives the part to another.
+Every task reads, translates and writes one part, so no vector passes through Ray itself. The work is done in tasks and
+not in actors: a worker that dies loses only its part, which Ray gives to another worker.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interlingua.core.arrays import require
+from interlingua.core.atomic import atomic_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ BATCH_ROWS = 8_192
 
 @dataclass(frozen=True)
 class Distributed:
-    """What an engine did.
+    """Result of a distributed translation.
 
     Attributes:
         out: folder of Parquet files, or Lance dataset.
-        rows: how many rows it holds.
-        parts: how many parts were handed out.
-        starting_seconds: until Ray was there; next to nothing where it was running.
-        working_seconds: from then to the end.
+        rows: number of rows in the output.
+        parts: number of parts.
+        starting_seconds: time to start Ray; almost zero if it was running.
+        working_seconds: time to read, translate and write all parts.
     """
 
     out: str
@@ -61,16 +61,16 @@ def translate_with_ray(
     Args:
         directory: a translator's folder.
         source: ``.parquet`` file, folder of such files, or ``.lance`` folder.
-        out: to be made, and not there yet: a Lance dataset where its name ends in ``.lance``, otherwise a folder of
-            Parquet files, whose names in order hold the rows in order.
+        out: must not exist yet. A Lance dataset if its name ends in ``.lance``, otherwise a folder of Parquet files,
+            whose names in order hold the rows in order.
         column: the vectors, as in :func:`interlingua.distributed.arrow.translate_batches`.
         inverse: translate from the target space back to the source space.
         workers: most parts at a time; as many as Ray has processors by default.
         batch_rows: rows read, translated and written at a time.
 
     Raises:
-        InputError: the source is not there, of another kind, empty or damaged.
-        OutputExistsError: ``out`` is there.
+        InputError: the source does not exist, has another format, is empty or damaged.
+        OutputExistsError: ``out`` exists.
         MissingExtraError: the extra ``ray`` is not installed.
         InterlinguaError: a batch could not be translated; nothing is left behind.
     """
@@ -79,7 +79,7 @@ def translate_with_ray(
 
     ray, source, out = require("ray", "ray"), Path(source).resolve(), Path(out).resolve()
     data = require("ray.data", "ray")
-    load(directory)  # refuse a bad folder here and not in every worker
+    load(directory)  # refuse a bad folder once instead of in every worker
     if out.suffix and not is_lance(out):
         raise InputError(
             f"{out}: the engine ray writes a folder of .parquet files, or a dataset whose name ends in .lance; "
@@ -96,27 +96,20 @@ def translate_with_ray(
     started = time.perf_counter()
     data.DataContext.get_current().enable_progress_bars = False
     parts = parts_of(source, workers or int(ray.cluster_resources().get("CPU", 1)))
-    fresh = out.with_name(f".tmp.{out.name}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
     try:
-        settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
-        done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
-            _translate_parts,
-            batch_size=None,
-            fn_kwargs={**settings, "parts": parts, "out": str(fresh), "batch_rows": batch_rows},
-            compute=data.TaskPoolStrategy(size=workers),
-            num_cpus=1,
-        )
-        written = [Written(**row) for row in done.take_all()]
-        finish(fresh, written)
+        with atomic_folder(out) as fresh:
+            settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
+            done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
+                _translate_parts,
+                batch_size=None,
+                fn_kwargs={**settings, "parts": parts, "out": str(fresh), "batch_rows": batch_rows},
+                compute=data.TaskPoolStrategy(size=workers),
+                num_cpus=1,
+            )
+            written = [Written(**row) for row in done.take_all()]
+            finish(fresh, written)
     except ray.exceptions.RayError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         raise InterlinguaError(f"{source} could not be translated: {_cause(error)}") from error
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    fresh.rename(out)
     seconds = round(started - start, 2), round(time.perf_counter() - started, 2)
     return Distributed(str(out), sum(part.rows for part in written), len(parts), *seconds)
 
@@ -130,7 +123,7 @@ def _translate_parts(
     out: str,
     batch_rows: int,
 ) -> dict[str, list[Any]]:
-    """Read, translate and write the parts of these numbers, and return what became of them as columns."""
+    """Read, translate and write the parts of these numbers, and return the results as columns."""
     from interlingua.distributed.arrow import translate_batches
     from interlingua.distributed.parts import write_part
 
@@ -150,7 +143,7 @@ def _loaded(directory: str) -> Translator:
 
 
 def _cause(error: Exception) -> str:
-    """Return the line of a worker's traceback that names the error: ours, which Lance and Ray wrap, before theirs."""
+    """Return the line of a worker's traceback that names the error; errors of this package come first."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     ours = [line.split("Error: ", 1)[1] for line in lines if line.startswith("interlingua.core.errors.")]
     theirs = [line for line in lines if "Error: " in line]

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from interlingua.evaluation import Interval
 
+__all__ = ["Resamples", "interval"]
+
 DRAWS = 400
 
 

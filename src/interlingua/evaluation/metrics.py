@@ -1,7 +1,7 @@
 """Paired scores on arrays: row ``i`` of both matrices is the same text.
 
 Every function returns one value a row, so that means and intervals are taken in one place (`interlingua.evaluation`).
-Solvers never see this module: a fit that looks at paired scores would be selecting on the answers.
+No solver imports this module: a fit that sees paired scores would select on the answers.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, check_flag
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import mean_nearest_cosines
 
-# Cosines closer than this count as equal: it is above the rounding of a float32 dot product and far below any
-# difference that means something, so duplicates tie whatever order BLAS adds them up in.
+__all__ = ["bootstrap_means", "match_ranks", "paired_cosine"]
+
+# Cosines closer than this count as equal. It is above the rounding error of a float32 dot product and far below any
+# relevant difference, so duplicates tie in whatever order BLAS sums their products.
 TIE = 1e-6
 
 # Entries of one block of the similarity matrix (32 MiB of float32).
@@ -28,12 +32,11 @@ def paired_cosine(a: npt.ArrayLike, b: npt.ArrayLike, *, mean: FloatArray | None
     Args:
         a: vectors [n, d].
         b: vectors [n, d] of the same texts.
-        mean: subtracted from the unit rows of *both* sides when given [d]. Text embeddings share a large mean vector
-            that lifts every cosine, right or wrong; with ``mean`` set to the mean unit row of the real side the score
-            of unrelated rows is about 0.
+        mean: [d], subtracted from the unit rows of *both* sides. Text embeddings share a large mean vector that raises
+            the cosine of any two rows; with the mean unit row of the real side the score of unrelated rows is about 0.
 
     Returns:
-        Cosines in [-1, 1], [n]; 0 where a side has no direction.
+        Cosines in [-1, 1], [n]; 0 where a row equals the mean.
 
     Raises:
         InputError: shapes differ, or a matrix cannot be used.
@@ -50,9 +53,9 @@ def match_ranks(
     """Return the rank of the true match of every row, seen from either side.
 
     Rows are compared by cosine, or by ``csls(q, c) = 2 cos(q, c) - r(q) - r(c)`` with ``r`` the mean cosine of a row
-    to its ``k`` nearest rows on the other side (Conneau et al. 2018, section 2.3), which takes the advantage of hubs
-    away. The best rank is 1. Ties (closer than `TIE`) share their mean rank, so a collapsed translator, for which
-    every candidate looks alike, gets ``(n + 1) / 2`` and not a lucky 1.
+    to its ``k`` nearest rows on the other side (Conneau et al. 2018, section 2.3), which removes the advantage of
+    hubs. The best rank is 1. Ties (closer than `TIE`) share their mean rank, so a collapsed translator, for which all
+    candidates are equal, has rank ``(n + 1) / 2`` and not 1.
 
     Args:
         queries: vectors [n, d].
@@ -67,9 +70,12 @@ def match_ranks(
     Raises:
         InputError: shapes differ, or a matrix cannot be used.
     """
+    check_flag(csls, "csls")
+    k = check_count(k, "k", minimum=1)
     q, c = _unit_pair(queries, candidates)
     n = len(q)
-    penalty_q, penalty_c = _csls_penalties(q, c, min(k, n)) if csls else (np.zeros(n, q.dtype), np.zeros(n, q.dtype))
+    penalties = mean_nearest_cosines(q, c, k) if csls else np.zeros((2, n), q.dtype)
+    penalty_q, penalty_c = (values / 2 for values in penalties)
     true = np.einsum("ij,ij->i", q, c, dtype=np.float64) - penalty_q - penalty_c
     above, below = (true + TIE).astype(q.dtype), (true - TIE).astype(q.dtype)
 
@@ -90,7 +96,7 @@ def match_ranks(
 def bootstrap_means(rows: FloatArray, *, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """Return the column means of ``draws`` resamples of the rows.
 
-    All columns see the same resamples, so differences between columns can be read off them too.
+    All columns have the same resamples, so differences between columns can be computed from the means.
 
     Args:
         rows: one value a row and score [n, m].
@@ -118,18 +124,6 @@ def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], np
             "same text in the same space. Translate one side first and keep the same rows on both."
         )
     return unit_rows(left.astype(np.float32)), unit_rows(right.astype(np.float32))
-
-
-def _csls_penalties(q: FloatArray, c: FloatArray, k: int) -> tuple[FloatArray, FloatArray]:
-    """Return half the mean cosine to the ``k`` nearest rows of the other side, for both sides."""
-    n = len(q)
-    near_q = np.empty(n, q.dtype)
-    best_c = np.full((n, k), -np.inf, q.dtype)
-    for rows in row_blocks(n, _block_rows(n)):
-        cosines = q[rows] @ c.T
-        near_q[rows] = np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1)
-        best_c = np.partition(np.concatenate([best_c, cosines.T], axis=1), -k, axis=1)[:, -k:]
-    return near_q / 2, best_c.mean(axis=1) / 2
 
 
 def _block_rows(n: int) -> int:

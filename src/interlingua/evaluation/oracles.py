@@ -1,8 +1,8 @@
 """Oracle baselines: optimal transport between two encodings of *the same* texts.
 
-They are told what no attacker and no engineer knows, that every row has its text on the other side, and only not which
-one. The paper sets vec2vec beside the best of them (arXiv 2505.12540, section 4.1). They match rows and give no
-translator: a new vector means a new problem. Couplings are POT's.
+They use what neither an attacker nor an engineer knows: that both sides encode the same texts, in an unknown order.
+The vec2vec paper compares with the best of them (arXiv 2505.12540, section 4.1). They match rows and give no
+translator: a new vector needs a new coupling. Couplings are computed by POT.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation.metrics import paired_cosine
+
+__all__ = ["ACROSS_WIDTHS", "Oracle", "OracleScores", "couple", "match"]
 
 _SINKHORN = {"reg": 5e-2, "numItermax": 10_000}
 _GROMOV = {"epsilon": 5e-3, "max_iter": 10_000, "tol": 1e-9}
@@ -44,13 +47,14 @@ ACROSS_WIDTHS = (Oracle.GROMOV, Oracle.ENTROPIC_GROMOV)
 
 @dataclass(frozen=True)
 class OracleScores:
-    """How well a coupling finds the other encoding of every text.
+    """Accuracy of a coupling in matching the two encodings of every text.
 
     Attributes:
-        top1: the better of two readings, the largest entry of every row or the best one-to-one assignment.
+        top1: share of texts matched, by the largest entry of a row or by the best one-to-one assignment, whichever is
+            higher.
         mean_rank: of the true text among a row's entries, 1 to n; ties share their mean rank.
-        cosine: mean cosine between the barycenter of the coupled rows and the truth. Averaging raises it whatever was
-            coupled (0.7 and more at chance in the paper's tables), so alone it is no evidence.
+        cosine: mean cosine between the barycenter of the coupled rows and the true row. Averaging raises it for any
+            coupling (to 0.7 and more at chance in the paper's tables), so alone it is no evidence.
         n: rows a side.
     """
 
@@ -70,14 +74,14 @@ def couple(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str) -
     Args:
         source: [n, d_source].
         target: [m, d_target], the same texts in any order.
-        oracle: how.
+        oracle: the coupling to compute.
 
     Raises:
         InputError: there is no such oracle, or the widths differ and it compares rows across the spaces.
         MissingExtraError: POT is not installed.
     """
-    if oracle not in list(Oracle):
-        raise InputError(f"There is no oracle {str(oracle)!r}; choose from {', '.join(Oracle)}.")
+    if not isinstance(oracle, str) or oracle not in list(Oracle):
+        raise InputError(f"There is no oracle {shown(oracle)}; choose from {', '.join(Oracle)}.")
     x, y = (unit_rows(check_matrix(z, name).astype(np.float64)) for z, name in ((source, "source"), (target, "target")))
     if oracle not in ACROSS_WIDTHS and x.shape[1] != y.shape[1]:
         raise InputError(
@@ -91,7 +95,7 @@ def couple(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str) -
         return plan.astype(np.float32)
     ot = require("ot", "ot")
     with warnings.catch_warnings():
-        # Not converged in so many steps is part of the published setting.
+        # The published settings include the limit on steps, converged or not.
         warnings.simplefilter("ignore", UserWarning)
         if oracle == Oracle.EMD:
             plan = ot.emd(a, b, _euclidean(x, y))
@@ -111,8 +115,8 @@ def match(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str, *,
     Args:
         source: [n, d_source].
         target: [n, d_target]; row i is the text of row i of the source.
-        oracle: how.
-        seed: of the order in which the coupling sees the target, so that it cannot know it.
+        oracle: the coupling to compute.
+        seed: seed of the random order of the target rows, which the coupling must not know.
 
     Raises:
         InputError: the sides differ in rows, or as `couple` says.
@@ -121,17 +125,16 @@ def match(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str, *,
     x, y = (check_matrix(z, name).astype(np.float32) for z, name in ((source, "source"), (target, "target")))
     if len(x) != len(y):
         raise InputError(f"There are {len(x)} source and {len(y)} target rows; one each of the same texts is needed.")
-    order = np.random.default_rng(seed).permutation(len(y))
+    order = np.random.default_rng(check_count(seed, "seed")).permutation(len(y))
     plan = couple(x, y[order], oracle)
-    true = np.argsort(order)
-    rows = np.arange(len(x))
-    own = plan[rows, true][:, None]
-    above, ties = (plan > own).sum(axis=1), (plan == own).sum(axis=1)
-    first = float((plan.argmax(axis=1) == true).mean())
+    true_columns = np.argsort(order)
+    true_entries = plan[np.arange(len(x)), true_columns][:, None]
+    above, ties = (plan > true_entries).sum(axis=1), (plan == true_entries).sum(axis=1)
+    largest = float((plan.argmax(axis=1) == true_columns).mean())
     assigned = linear_sum_assignment(plan, maximize=True)[1]
     barycenters = plan @ unit_rows(y[order])
     return OracleScores(
-        top1=max(first, float((assigned == true).mean())),
+        top1=max(largest, float((assigned == true_columns).mean())),
         mean_rank=float((above + (ties + 1) / 2).mean()),
         cosine=float(paired_cosine(barycenters, y).mean()),
         n=len(x),

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation.metrics import bootstrap_means, match_ranks, paired_cosine
+
+__all__ = [
+    "RETRIEVALS",
+    "DirectionScores",
+    "Evaluation",
+    "Interval",
+    "RetrievalScores",
+    "SupportsTranslation",
+    "evaluate",
+]
 
 RETRIEVALS = ("plain", "csls")
 
@@ -82,8 +93,8 @@ class DirectionScores:
             for a translator that only hits the right mean.
         retrieval: scores with the translation as the query and the real rows as candidates, by similarity
             (``plain``: cosine, ``csls``: hub-corrected).
-        reference: scores with the *real* row as the query and the translations as candidates. The vec2vec
-            reference implementation ranks this way round; use it to compare with published numbers.
+        reference: scores with the *real* row as the query and the translations as candidates, as the vec2vec
+            reference implementation ranks; use it to compare with published numbers.
         pool: rows in a pool (the largest, when pools differ by one row).
         n: rows evaluated.
     """
@@ -97,12 +108,12 @@ class DirectionScores:
 
     @property
     def top1(self) -> Interval:
-        """Top-1 accuracy of the first similarity asked for (``plain`` unless chosen otherwise)."""
+        """Top-1 accuracy by the first similarity of ``retrieval``."""
         return next(iter(self.retrieval.values())).top1
 
     @property
     def mean_rank(self) -> Interval:
-        """Mean rank by the first similarity asked for (``plain`` unless chosen otherwise)."""
+        """Mean rank by the first similarity of ``retrieval``."""
         return next(iter(self.retrieval.values())).mean_rank
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,7 +145,7 @@ class Evaluation:
     Attributes:
         forward: translations of the source against the real target.
         backward: inversions of the target against the real source.
-        pool: rows in a pool actually used, at most the number asked for.
+        pool: rows in a pool, at most the ``pool`` of `evaluate`.
         n: rows evaluated.
         seed: seed of the pools and the bootstrap.
     """
@@ -144,6 +155,15 @@ class Evaluation:
     pool: int
     n: int
     seed: int
+
+    def __repr__(self) -> str:
+        """Return the main scores of both directions on one line."""
+        directions = (
+            f"{name}: top-1 {scores.top1.value:.3f}, mean rank {scores.mean_rank.value:.1f}, "
+            f"cosine {scores.cosine.value:.3f}"
+            for name, scores in (("forward", self.forward), ("backward", self.backward))
+        )
+        return f"Evaluation({'; '.join(directions)}; pools of {self.pool}, {self.n} rows)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object with both directions."""
@@ -189,6 +209,12 @@ def evaluate(
     Raises:
         InputError: the sides differ in rows, an argument is out of range, or a matrix cannot be used.
     """
+    for method in ("translate", "invert"):
+        if not callable(getattr(translator, method, None)):
+            raise InputError(
+                f"translator is {shown(translator)}, which has no method {method}(); pass alignment.translator() or "
+                "another object with translate() and invert()."
+            )
     source, target = getattr(source, "vectors", source), getattr(target, "vectors", target)
     source, target = check_matrix(source, "source", min_rows=2), check_matrix(target, "target", min_rows=2)
     n = len(source)
@@ -197,7 +223,8 @@ def evaluate(
             f"source has {n} rows and target {len(target)}; evaluation needs paired rows, row i of both being the "
             "same text. Pass the vectors of the same texts in the same order."
         )
-    ks, retrieval = _check_settings(pool, ks, retrieval, bootstrap)
+    pool, ks, retrieval, bootstrap = _check_settings(pool, ks, retrieval, bootstrap)
+    seed = check_count(seed, "seed")
 
     rng = np.random.default_rng(seed)
     pools = np.array_split(rng.permutation(n), -(-n // pool))
@@ -220,20 +247,24 @@ def evaluate(
 
 
 def _check_settings(
-    pool: int, ks: Sequence[int], retrieval: Sequence[str], bootstrap: int
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    if pool < 2:
+    pool: Any, ks: Any, retrieval: Any, bootstrap: Any
+) -> tuple[int, tuple[int, ...], tuple[str, ...], int]:
+    if check_count(pool, "pool", minimum=0) < 2:
         raise InputError(f"pool is {pool}; a pool needs at least 2 rows to rank. Pass pool=2 or more.")
-    if any(k < 1 for k in ks):
-        raise InputError(f"ks holds {min(ks)}; a top-k accuracy needs k >= 1. Pass positive numbers such as (1, 10).")
-    unknown = [kind for kind in retrieval if kind not in RETRIEVALS]
-    if unknown or not retrieval:
+    if isinstance(ks, str) or not isinstance(ks, Iterable):
+        raise InputError(f"ks is {shown(ks)}; a sequence of numbers such as (1, 10) is needed.")
+    ranks = [check_count(k, "a k of ks") for k in ks]
+    if 0 in ranks:
+        raise InputError("ks holds 0; a top-k accuracy needs k >= 1. Pass positive numbers such as (1, 10).")
+    kinds = () if isinstance(retrieval, str) or not isinstance(retrieval, Iterable) else tuple(retrieval)
+    if not kinds or not all(isinstance(kind, str) and kind in RETRIEVALS for kind in kinds):
         raise InputError(
-            f"retrieval is {tuple(retrieval)}; one or more of {RETRIEVALS} are needed. Pass retrieval=('plain',)."
+            f"retrieval is {shown(retrieval)}; one or more of {RETRIEVALS} are needed. Pass retrieval=('plain',)."
         )
-    if bootstrap < 0:
+    if isinstance(bootstrap, int) and bootstrap < 0:
         raise InputError(f"bootstrap is {bootstrap}; 0 or more resamples are needed. Pass 0 to leave intervals out.")
-    return tuple(sorted({1, *ks})), tuple(dict.fromkeys(retrieval))
+    draws = check_count(bootstrap, "bootstrap")
+    return int(pool), tuple(sorted({1, *ranks})), tuple(dict.fromkeys(kinds)), draws
 
 
 def _mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:

@@ -10,7 +10,8 @@ and by nothing else: centering and level are folded into one weight and one bias
 behind is the check that vectors look like the space that was fitted, and the verdict, which is written beside.
 """
 
-from interlingua.export._modules import to_query_bridge as to_query_bridge
-from interlingua.export._modules import to_sentence_transformers as to_sentence_transformers
-from interlingua.export._onnx import to_onnx as to_onnx
-from interlingua.export._plain import to_safetensors as to_safetensors
+from interlingua.export._modules import to_query_bridge, to_sentence_transformers
+from interlingua.export._onnx import to_onnx
+from interlingua.export._plain import to_safetensors
+
+__all__ = ["to_onnx", "to_query_bridge", "to_safetensors", "to_sentence_transformers"]

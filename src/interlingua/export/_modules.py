@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.translator import Translator
-from interlingua.export._parts import Folded, direction, fold, fresh, provenance
+from interlingua.export._parts import Folded, direction, fold, new_folder, provenance
 
 # These names have been importable since version 2 and still are in 6.
 _TYPE = "sentence_transformers.models.{}"
@@ -43,21 +44,20 @@ def to_sentence_transformers(
         InputError: a network, which these modules cannot hold exactly; or an encoder of another kind or width.
         OutputExistsError: the folder is there.
     """
-    path, folded = Path(path), _folded(translator, inverse=inverse)
+    path, folded = check_path(path), _folded(translator, inverse=inverse)
     before = _Encoder(encoder) if encoder is not None else None
     if before is not None:
         before.check_width(folded.weight.shape[1])
-    with fresh(path) as place:
-        place.mkdir()
-        modules = before.copy_to(place) if before is not None else []
+    with new_folder(path) as folder:
+        modules = before.copy_to(folder) if before is not None else []
         for kind, tensor, bias in _steps(folded):
             name = f"{len(modules)}_{kind}"
-            _write_module(place / name, tensor, bias)
+            _write_module(folder / name, tensor, bias)
             modules.append({"idx": len(modules), "name": str(len(modules)), "path": name, "type": _TYPE.format(kind)})
-        _write(place / "modules.json", modules)
+        _write(folder / "modules.json", modules)
         if before is None:
-            _write(place / _SETTINGS, {"similarity_fn_name": "cosine"})
-        (place / "README.md").write_text(_readme(translator, before is not None, inverse=inverse), "utf-8")
+            _write(folder / _SETTINGS, {"similarity_fn_name": "cosine"})
+        (folder / "README.md").write_text(_readme(translator, before is not None, inverse=inverse), "utf-8")
     return path
 
 
@@ -88,31 +88,30 @@ def to_query_bridge(
         InputError: as `to_sentence_transformers`, for either encoder.
         OutputExistsError: the folder is there.
     """
-    path, folded = Path(path), _folded(translator, inverse=inverse)
+    path, folded = check_path(path), _folded(translator, inverse=inverse)
     asked, stored = _Encoder(queries), _Encoder(documents)
     asked.check_width(folded.weight.shape[1])
     stored.check_width(folded.weight.shape[0])
-    with fresh(path) as place:
-        place.mkdir()
+    with new_folder(path) as folder:
         types: dict[str, str] = {}
         structure: dict[str, list[str]] = {"query": [], "document": []}
         for route, encoder in (("query", asked), ("document", stored)):
             for module in encoder.modules:
                 name = f"{route}_{len(structure[route])}_{module['type'].rpartition('.')[2]}"
-                encoder.copy_module(module, place / name)
+                encoder.copy_module(module, folder / name)
                 types[name] = module["type"]
                 structure[route].append(name)
         for kind, tensor, bias in _steps(folded):
             name = f"query_{len(structure['query'])}_{kind}"
-            _write_module(place / name, tensor, bias)
+            _write_module(folder / name, tensor, bias)
             types[name] = _TYPE.format(kind)
             structure["query"].append(name)
         parameters = {"default_route": "query", "allow_empty_key": True}
-        _write(place / "router_config.json", {"types": types, "structure": structure, "parameters": parameters})
-        _write(place / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": _TYPE.format("Router")}])
+        _write(folder / "router_config.json", {"types": types, "structure": structure, "parameters": parameters})
+        _write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": _TYPE.format("Router")}])
         prompts = {"query": asked.prompt("query"), "document": stored.prompt("document")}
-        _write(place / _SETTINGS, {"prompts": prompts, "similarity_fn_name": "cosine"})
-        (place / "README.md").write_text(_readme(translator, True, inverse=inverse), "utf-8")
+        _write(folder / _SETTINGS, {"prompts": prompts, "similarity_fn_name": "cosine"})
+        (folder / "README.md").write_text(_readme(translator, True, inverse=inverse), "utf-8")
     return path
 
 
@@ -120,7 +119,7 @@ class _Encoder:
     """A saved sentence-transformers model as files; nothing of it is loaded or run."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = check_path(folder, "the encoder's folder")
         if not (self.folder / "modules.json").is_file():
             raise InputError(
                 f"{folder} is no sentence-transformers folder: modules.json is needed. "
@@ -154,21 +153,21 @@ class _Encoder:
         prompts = (_read(path) if path.is_file() else {}).get("prompts") or {}
         return str(prompts.get(task) or "")
 
-    def copy_to(self, place: Path) -> list[dict[str, Any]]:
+    def copy_to(self, destination: Path) -> list[dict[str, Any]]:
         """Copy everything and return the modules."""
-        shutil.copytree(self.folder, place, dirs_exist_ok=True)
+        shutil.copytree(self.folder, destination, dirs_exist_ok=True)
         return list(self.modules)
 
-    def copy_module(self, module: Mapping[str, Any], place: Path) -> None:
+    def copy_module(self, module: Mapping[str, Any], destination: Path) -> None:
         """Copy one module into a folder of its own; the first may lie in the model's own folder."""
         path = self._path(module)
         if not path.is_dir():
-            place.mkdir()  # a Normalize without settings leaves no folder behind
+            destination.mkdir()  # a Normalize without settings leaves no folder behind
         elif module["path"]:
-            shutil.copytree(path, place)
+            shutil.copytree(path, destination)
         else:
             others = {Path(other["path"]).parts[0] for other in self.modules if other["path"]}
-            shutil.copytree(path, place, ignore=lambda top, names: self._skipped(Path(top), names, others))
+            shutil.copytree(path, destination, ignore=lambda top, names: self._skipped(Path(top), names, others))
 
     def _skipped(self, top: Path, names: Iterable[str], others: set[str]) -> set[str]:
         return {name for name in names if top == self.folder and name in others | _ROOT_ONLY}

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import NORM_EPSILON, Network, NetworkMap, blocks
 from interlingua.core.translator import Translator
-from interlingua.export._parts import direction, fold, fresh, provenance
+from interlingua.export._parts import direction, fold, new_file, provenance
 
 # The first with LayerNormalization; every runtime since 2022 reads it.
 _OPSET, _IR_VERSION = 17, 8
@@ -40,7 +41,7 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
         OutputExistsError: the file is there.
         MissingExtraError: the extra ``onnx`` is not installed.
     """
-    path, mapping = Path(path), direction(translator, inverse=inverse)
+    path, mapping = check_path(path), direction(translator, inverse=inverse)
     onnx = require("onnx", "onnx")
     graph = _Graph()
     if isinstance(mapping, AffineMap):
@@ -52,8 +53,8 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
     model = graph.model(out, mapping.d_in, mapping.d_out)
     onnx.helper.set_model_props(model, provenance(translator, inverse=inverse))
     onnx.checker.check_model(model)
-    with fresh(path, suffix=".onnx") as place:
-        place.write_bytes(model.SerializeToString())
+    with new_file(path, ".onnx") as fresh:
+        fresh.write_bytes(model.SerializeToString())
     return path
 
 

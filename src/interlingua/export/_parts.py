@@ -1,16 +1,16 @@
-"""What every export needs: the chosen direction, its folded form, its provenance, and a place to write to."""
+"""Parts of every export: the chosen direction, its folded form, its provenance, and the output file or folder."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from interlingua.core.arguments import check_flag, shown
 from interlingua.core.arrays import FloatArray
+from interlingua.core.atomic import atomic_file, atomic_folder
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.translator import Translator
@@ -43,7 +43,14 @@ def fold(mapping: AffineMap) -> Folded:
 
 
 def direction(translator: Translator, *, inverse: bool) -> VectorMap:
-    """Return the map to export."""
+    """Return the map to export.
+
+    Raises:
+        InputError: ``translator`` is not a translator, or ``inverse`` not a flag.
+    """
+    if not isinstance(translator, Translator):
+        raise InputError(f"translator is {shown(translator)}; a Translator is needed, as interlingua.load returns it.")
+    check_flag(inverse, "inverse")
     return translator.backward if inverse else translator.forward
 
 
@@ -52,40 +59,40 @@ def provenance(translator: Translator, *, inverse: bool) -> dict[str, str]:
     card = translator.card
     ends = [str((card.get(side) or {}).get("name") or side) for side in ("source", "target")]
     verdict = card.get("verdict") or {}
-    here, there = reversed(ends) if inverse else ends
+    origin, destination = reversed(ends) if inverse else ends
     return {
-        "from": here,
-        "to": there,
+        "from": origin,
+        "to": destination,
         "method": str(card.get("method", "")),
         "verdict": str(verdict.get("status", "none")),
         "translator": translator.fingerprint(),
     }
 
 
-@contextmanager
-def fresh(path: Path, *, suffix: str = "") -> Iterator[Path]:
-    """Yield a place beside ``path`` that takes its name at the end, and only then.
+def new_file(path: Path, suffix: str) -> AbstractContextManager[Path]:
+    """Return a context with a temporary file that becomes ``path`` when it ends.
 
     Raises:
-        OutputExistsError: ``path`` is there; exports replace nothing.
+        OutputExistsError: ``path`` exists.
         InputError: its name does not end in ``suffix``.
     """
-    if suffix and path.suffix.lower() != suffix:
-        raise InputError(f"{path} has extension '{path.suffix}'; {suffix} is needed here.")
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{path} has extension '{path.suffix}'; {suffix} is needed.")
+    _prepare(path)
+    return atomic_file(path, overwrite=False)
+
+
+def new_folder(path: Path) -> AbstractContextManager[Path]:
+    """Return a context with an empty temporary folder that becomes ``path`` when it ends.
+
+    Raises:
+        OutputExistsError: ``path`` exists.
+    """
+    _prepare(path)
+    return atomic_folder(path)
+
+
+def _prepare(path: Path) -> None:
     if path.exists():
         raise OutputExistsError(f"{path} exists and an export replaces nothing; choose another name or remove it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    place = path.with_name(f".{path.name}.tmp")
-    _remove(place)
-    try:
-        yield place
-        place.rename(path)
-    finally:
-        _remove(place)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

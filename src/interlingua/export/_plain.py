@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import NetworkMap
 from interlingua.core.translator import Translator
-from interlingua.export._parts import direction, fold, fresh, provenance
+from interlingua.export._parts import direction, fold, new_file, provenance
 
 _AFFINE = "y = x / |x| if unit_in; y = weight @ y + bias; y = norm_out * y / |y| if unit_out"
 _NETWORK = (
@@ -40,7 +41,7 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
     """
     from safetensors.numpy import save_file
 
-    path, mapping = Path(path), direction(translator, inverse=inverse)
+    path, mapping = check_path(path), direction(translator, inverse=inverse)
     header = provenance(translator, inverse=inverse)
     if isinstance(mapping, AffineMap):
         folded = fold(mapping)
@@ -54,6 +55,6 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
         header["settings"] = json.dumps(mapping.network.settings(), sort_keys=True)
     else:
         raise InputError(f"A map of the kind {type(mapping).__name__} has no plain layout; save the translator itself.")
-    with fresh(path, suffix=".safetensors") as place:
-        save_file(tensors, place, metadata=header)
+    with new_file(path, ".safetensors") as fresh:
+        save_file(tensors, fresh, metadata=header)
     return path

@@ -1,4 +1,4 @@
-"""Embedding files: read lazily, write so that an interrupted run can be continued.
+"""Embedding files: lazy reading, and writing that can resume after an interruption.
 
 | format              | vectors                            | ids and payload    | int8 scale                   |
 |---------------------|------------------------------------|--------------------|------------------------------|
@@ -10,10 +10,11 @@
 | .jsonl, .jsonl.gz   | list of numbers, streamed          | all other keys     | the ``scale`` argument       |
 
 A column or array named ``id``, ``ids`` or ``_id`` holds the ids unless ``id_column`` says otherwise. An int8 vector
-``q`` stands for ``q * scale`` and is handed out as float32. Numbers in JSON are handed out as float32.
+``q`` means ``q * scale`` and is returned as float32. Numbers in JSON are returned as float32.
 """
 
-from interlingua.io._files import Batch as Batch
+from interlingua.core.records import Records as Records
+from interlingua.io._checks import check_output as check_output
 from interlingua.io._files import VectorFile as VectorFile
 from interlingua.io._files import open_vectors as open_vectors
 from interlingua.io._formats import EXTENSIONS as EXTENSIONS
@@ -24,9 +25,10 @@ from interlingua.io._writer import create_writer as create_writer
 
 __all__ = [
     "EXTENSIONS",
-    "Batch",
+    "Records",
     "VectorFile",
     "VectorWriter",
+    "check_output",
     "create_writer",
     "open_vectors",
     "read_labels",

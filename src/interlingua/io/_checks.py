@@ -1,52 +1,20 @@
-"""What files are refused for, and which of their columns are the vectors and the ids."""
+"""Checks of embedding files, and the choice of the columns that hold vectors and ids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, surely_sound
 from interlingua.core.errors import InputError
 from interlingua.io._formats import FLOATS, INT8
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
 # The first is what a migration calls its ids where the payload has a column "id" of its own.
 ID_NAMES = ("interlingua_id", "id", "ids", "_id")
-
-
-class RowCheck:
-    """Counts, over consecutive blocks of rows, those that have no direction, and where the first is."""
-
-    def __init__(self) -> None:
-        self._rows = 0
-        self._found = {"hold NaN or infinity": [0, -1], "are all zeros, and a zero vector has no direction": [0, -1]}
-
-    def add(self, vectors: FloatArray) -> bool:
-        """Look at the next rows [b, d] and return whether any was bad so far."""
-        if not surely_sound(vectors):
-            bad = (~np.isfinite(vectors).all(axis=1), ~vectors.any(axis=1))
-            for tally, rows in zip(self._found.values(), bad, strict=True):
-                if rows.any():
-                    tally[1] = tally[1] if tally[0] else self._rows + int(rows.argmax())
-                    tally[0] += int(rows.sum())
-        self._rows += len(vectors)
-        return any(count for count, _ in self._found.values())
-
-    def refuse(self, path: Path) -> None:
-        """Refuse the rows seen if any was bad.
-
-        Raises:
-            InputError: how many rows of how many, which is the first, and why.
-        """
-        for what, (count, first) in self._found.items():
-            if count:
-                raise InputError(
-                    f"{path}: {count} of {self._rows} rows {what}; the first is row {first}. Remove them and try again."
-                )
 
 
 def check_stored(dtype: np.dtype[Any], name: str, path: Path) -> np.dtype[Any]:
@@ -84,8 +52,19 @@ def check_shape(shape: Sequence[int], name: str, path: Path) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
+def check_output(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is one of the inputs, also through a link or another spelling of its path.
+
+    Raises:
+        InputError: writing the output would destroy an input.
+    """
+    for source in inputs:
+        if path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"{path} is the input {source} itself, which is never overwritten. Choose another name.")
+
+
 def check_unused(path: Path, extension: str, **arguments: str | None) -> None:
-    """Refuse names given for a format that has none of the kind.
+    """Refuse arguments that have no meaning for a format.
 
     Raises:
         InputError: one of ``arguments`` is set.
@@ -95,24 +74,26 @@ def check_unused(path: Path, extension: str, **arguments: str | None) -> None:
             raise InputError(f"{path}: {argument}={value!r} means nothing in a {extension} file; leave it out.")
 
 
-def choose_vectors(candidates: Sequence[str], names: Sequence[str], asked: str | None, kind: str, path: Path) -> str:
-    """Return the name of the vectors: the one asked for, the only one, or the one with a usual name.
+def choose_vectors(
+    candidates: Sequence[str], names: Sequence[str], requested: str | None, kind: str, path: Path
+) -> str:
+    """Return the name of the vectors: the requested name, the only candidate, or the candidate with a usual name.
 
     Args:
-        candidates: names of what could be vectors.
+        candidates: names of the columns or arrays that could be vectors.
         names: every name in the file.
-        asked: the caller's choice, which need not be among the candidates: its own checks will say why.
+        requested: the caller's choice. It need not be a candidate; later checks say what is wrong with it.
         kind: ``"column"`` or ``"key"``, the argument's name.
         path: the file, for the message.
 
     Raises:
-        InputError: no such name, no candidate, or several.
+        InputError: no such name, no candidate, or several candidates.
     """
-    if asked is not None:
-        if asked not in names:
-            raise InputError(f"{path}: no {kind} {asked!r}; the file has {_listed(names)}.")
-        return asked
-    # Without a candidate the likeliest name is taken, for its own checks to say what is wrong with it.
+    if requested is not None:
+        if requested not in names:
+            raise InputError(f"{path}: no {kind} {requested!r}; the file has {_listed(names)}.")
+        return requested
+    # Without a candidate, return the likeliest name: later checks then say what is wrong with it.
     pool = candidates or names
     usual = [name for name in pool if name.lower() in VECTOR_NAMES]
     if len(pool) == 1 or len(usual) == 1:
@@ -122,15 +103,15 @@ def choose_vectors(candidates: Sequence[str], names: Sequence[str], asked: str |
     raise InputError(f"{path}: no {kind} holds vectors; the file has {_listed(names)}. Vectors form a matrix [n, d].")
 
 
-def choose_ids(names: Sequence[str], asked: str | None, path: Path) -> str | None:
-    """Return the name of the id column, or ``None`` when nothing is asked for and none has a usual name.
+def choose_ids(names: Sequence[str], requested: str | None, path: Path) -> str | None:
+    """Return the name of the id column: the requested name, or a usual one, or ``None``.
 
     Raises:
-        InputError: the column asked for is not there.
+        InputError: there is no column of the requested name.
     """
-    if asked is not None and asked not in names:
-        raise InputError(f"{path}: no id column {asked!r}; the file has {_listed(names)} beside the vectors.")
-    return asked or next((name for name in ID_NAMES if name in names), None)
+    if requested is not None and requested not in names:
+        raise InputError(f"{path}: no id column {requested!r}; the file has {_listed(names)} beside the vectors.")
+    return requested or next((name for name in ID_NAMES if name in names), None)
 
 
 def _listed(names: Sequence[str]) -> str:

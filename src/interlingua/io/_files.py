@@ -1,20 +1,20 @@
-"""Opened embedding files: what they hold, and their rows in batches."""
+"""Opened embedding files: their contents and their rows in batches."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import BLOCK_ROWS, FloatArray
+from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
-from interlingua.io._checks import RowCheck, check_scale
+from interlingua.core.records import Records
+from interlingua.io._checks import check_scale
 from interlingua.io._formats import INT8, AnyArray, Request, Source, find_format
 
 if TYPE_CHECKING:
@@ -24,23 +24,6 @@ _SAMPLES = 64
 _SAMPLE_BYTES = 65_536
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Consecutive rows of a file.
-
-    Attributes:
-        vectors: [b, d], floating point; may be a read-only view of the file.
-        ids: b ids, or ``None`` when the file has none.
-        payload: b rows of the other columns, or ``None`` when the file has none.
-        start: index of the first row in the file.
-    """
-
-    vectors: FloatArray
-    ids: pa.Array | None
-    payload: pa.Table | None
-    start: int
-
-
 class VectorFile:
     """An embedding file, opened by `open_vectors`; holds no file handle between calls.
 
@@ -48,7 +31,7 @@ class VectorFile:
         path: the file.
         n: number of rows.
         d: width of the vectors.
-        dtype: of the vectors handed out: float16, float32 or float64; float32 where int8 is stored.
+        dtype: of the vectors as returned: float16, float32 or float64; float32 if the file stores int8.
         stored_dtype: of the vectors in the file.
         scale: scalar or [d] factor of stored int8 vectors, else ``None``.
         vector_name: name of the vectors in the file, ``None`` in `.npy` and `.fvecs`.
@@ -80,7 +63,7 @@ class VectorFile:
         """Return a hash of size, shape, dtype, scale and content.
 
         Files up to 4 MiB are hashed whole, larger ones at 64 evenly spaced blocks of 64 KiB, both ends included: a
-        file with other rows differs, an edit of a few values between two blocks can go unseen.
+        file with other rows has another hash, but an edit of a few values between two blocks can be missed.
         """
         size = self.path.stat().st_size
         scale = None if self.scale is None else self.scale.tolist()
@@ -96,7 +79,7 @@ class VectorFile:
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Read every vector once and refuse what cannot be translated, before any work is done on it.
+        """Read every vector once and refuse a file that cannot be translated.
 
         Raises:
             InputError: rows with NaN or infinity, or of zeros only (how many, and which comes first); ragged or null
@@ -110,7 +93,7 @@ class VectorFile:
         seen.refuse(self.path)
         self._checked = True
 
-    def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+    def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Records]:
         """Yield the rows from ``start`` to ``stop`` in order, at most ``size`` at a time.
 
         Every batch is checked; call `check` first to refuse a bad file before the first batch.
@@ -126,7 +109,7 @@ class VectorFile:
         stop = self.n if stop is None else stop
         if size < 1 or not 0 <= start <= stop <= self.n:
             raise InputError(
-                f"{self.path}: rows {start} to {stop} in batches of {size} were asked for; "
+                f"{self.path}: rows {start} to {stop} in batches of {size} were requested; "
                 f"needed are 0 <= start <= stop <= {self.n} and size >= 1."
             )
         return self._batches(size, start, stop)
@@ -158,7 +141,7 @@ class VectorFile:
         """Return all ids in row order, or ``None`` when the file has none."""
         return self._source.ids()
 
-    def _batches(self, size: int, start: int, stop: int) -> Iterator[Batch]:
+    def _batches(self, size: int, start: int, stop: int) -> Iterator[Records]:
         row = start
         for stored, side in self._source.blocks(start, stop, size, side=True):
             vectors = self._floating(stored)
@@ -169,7 +152,7 @@ class VectorFile:
                 if self.id_name is not None:
                     ids = side.column(self.id_name).combine_chunks()
                 payload = side.select(list(self.names)) if self.names else None
-            yield Batch(vectors, ids, payload, row)
+            yield Records(ids, vectors, payload, row)
             row += len(vectors)
         if row != stop:
             raise InputError(f"{self.path}: {row} rows could be read and {stop} were announced; it is truncated.")
@@ -190,8 +173,8 @@ def open_vectors(
 ) -> VectorFile:
     """Open an embedding file lazily; the format goes by the extension.
 
-    Headers, shapes and sizes are checked here and nothing is allocated on a header's word alone. A `.jsonl` file is
-    read once in full: its lines must be counted and can be ragged.
+    Headers are checked against the size of the file, so a false header causes no allocation. A `.jsonl` file is read
+    once in full to count its lines and compare the widths of its vectors.
 
     Args:
         path: `.npy`, `.npz`, `.parquet`, `.jsonl`, `.jsonl.gz`, `.safetensors` or `.fvecs`.
@@ -226,7 +209,7 @@ def _resolve_scale(
         return None
     if scale is None:
         raise InputError(
-            f"{path}: int8 vectors need a scale and the file holds none. "
-            "Pass scale=..., a number or one a column; 1.0 takes the integers as they are."
+            f"{path}: int8 vectors need a scale and the file holds none.",
+            "Pass {scale=...}, a number or one a column; 1.0 takes the integers as they are.",
         )
     return check_scale(scale, d, str(path))

@@ -1,4 +1,4 @@
-"""What a file format has to offer, and the closed table of formats by extension."""
+"""The interface of a file format, and the closed table of formats by extension."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INT8 = np.dtype("int8")
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller asked for; ``None`` leaves the choice to the file."""
+    """Names that the caller requested; ``None`` leaves the choice to the reader."""
 
     column: str | None = None
     key: str | None = None
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file was found to hold.
+    """Contents of a file, as its header describes them.
 
     Attributes:
         shape: (n, d) of the vectors.
@@ -57,8 +57,8 @@ class Contents:
         scale: the file's own int8 scale, scalar or [d].
         vector_name: column, key or array name, if the format has names.
         id_name: column that holds the ids, if any.
-        schema: the columns beside the vectors, ids included; ``None`` when there are none.
-        checked: opening already refused NaN, infinity and zero rows.
+        schema: all columns except the vectors, ids included; ``None`` if there are no other columns.
+        checked: whether opening has already refused NaN, infinity and zero rows.
     """
 
     shape: tuple[int, int]
@@ -76,7 +76,7 @@ class Source(Protocol):
     contents: Contents
 
     def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``side``, the columns beside them."""
+        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``side``, the other columns."""
         ...
 
     def matrix(self) -> AnyArray | None:
@@ -90,7 +90,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Output:
-    """What a writer was asked to write; ``scale`` is set for int8 only."""
+    """Format of the vectors that a writer writes; ``scale`` is set for int8 only."""
 
     d: int
     dtype: np.dtype[Any]
@@ -102,25 +102,25 @@ class Output:
 class Sink(Protocol):
     """Encodes rows into append-only streams, files of a working folder, and makes the final file of them.
 
-    Truncating every stream after any ``encode`` leaves a state that can be continued: that is what makes one journal
-    of byte counts enough to resume every format.
+    Truncating every stream after any ``encode`` leaves a state that can be continued, so one checkpoint
+    of byte counts is enough to resume every format.
     """
 
     def begin(self) -> Buffers:
-        """Return what each stream starts with."""
+        """Return the first bytes of each stream."""
         ...
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
-        """Return what each stream grows by for these rows."""
+        """Return the bytes that these rows append to each stream."""
         ...
 
     def assemble(self, folder: Path, rows: int) -> Path:
-        """Return the finished file, made in ``folder`` from the streams; safe to repeat."""
+        """Make the finished file in ``folder`` from the streams and return its path; safe to repeat."""
         ...
 
 
 class Format(Protocol):
-    """The face of a format module; an int8 output leaves the names in ``RESERVED`` to the scale."""
+    """Interface of a format module. An int8 output uses the names in ``RESERVED`` for its scale."""
 
     DTYPES: tuple[np.dtype[Any], ...]
     HOLDS_SCALE: bool

@@ -41,11 +41,11 @@ class FvecsSource:
         return self._records[:, 1:].view(_LITTLE_FLOAT)
 
     def ids(self) -> pa.Array | None:
-        """Return ``None``: there are no ids."""
+        """Return ``None``: the format has no ids."""
         return None
 
     def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield views of the memory map once every row was seen to have the first row's width."""
+        """Yield views of the memory map after checking that every row has the width of the first."""
         d = self.contents.shape[1]
         for row in range(start, stop, size):
             records = self._records[row : min(row + size, stop)]
@@ -86,7 +86,7 @@ class Sink:
         return {STREAM: []}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
-        """Return the rows, each behind its width."""
+        """Return the rows, each preceded by its width."""
         records = np.empty((len(vectors), 1 + self._d), _LITTLE_INT)
         records[:, 0] = self._d
         records[:, 1:] = vectors.astype(_LITTLE_FLOAT, copy=False).view(_LITTLE_INT)

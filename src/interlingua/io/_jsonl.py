@@ -1,8 +1,8 @@
 """`.jsonl` and `.jsonl.gz`: one JSON object a line, streamed; every line is read once on opening to count and check.
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
-become floats; all else (objects, lists, mixed types, integers beyond 64 bits) travels as JSON text in a column marked
-``interlingua.json`` and is written back to JSON as it came.
+become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
+``interlingua.json``, and is written to JSON unchanged.
 """
 
 from __future__ import annotations
@@ -19,24 +19,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError
-from interlingua.io._checks import VECTOR_NAMES, RowCheck, check_shape, check_unused, choose_ids, choose_vectors
+from interlingua.core.records import is_list, is_marked_json, json_field
+from interlingua.io._checks import VECTOR_NAMES, check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
 
 DTYPES = (*FLOATS, INT8)
 HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
-JSON_KEY = b"interlingua.json"
 _MAX_LINE = 2**26
 _MAX_COLUMNS = 1000
-# Every so many rows the scan notes where the line begins, so that a later start need not parse what is before it.
+# The scan records the offset of every 4096th row, so that reading from a later row need not parse the earlier ones.
 _MARK_ROWS = 4096
 _INT64 = 2**63
 
 
 @dataclass
 class _Scan:
-    """What one pass over the lines found out."""
+    """Facts that one pass over the lines collects."""
 
     n: int = 0
     d: int = 0
@@ -216,8 +217,8 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
 def _checked_vector(path: Path, number: int, row: dict[str, Any], name: str, d: int | None) -> list[float]:
     values = row.get(name)
     if values is None:
-        found = "null" if name in row else "missing"
-        raise InputError(f"{path}: line {number}: {name!r} is {found}; every row needs a vector. Drop such lines.")
+        fault = "null" if name in row else "missing"
+        raise InputError(f"{path}: line {number}: {name!r} is {fault}; every row needs a vector. Drop such lines.")
     if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
         raise InputError(f"{path}: line {number}: {name!r} is not a list of numbers, as every vector must be.")
     if d is not None and len(values) != d:
@@ -248,15 +249,11 @@ def _field(name: str, kinds: set[type]) -> pa.Field:
         return pa.field(name, types.get(frozenset(present), pa.float64()))
     if frozenset(present) in types:
         return pa.field(name, types[frozenset(present)])
-    return pa.field(name, pa.string(), metadata={JSON_KEY: b"1"})
-
-
-def _is_json(column: pa.Field) -> bool:
-    return JSON_KEY in (column.metadata or {})
+    return json_field(name)
 
 
 def _to_arrow(values: list[Any], column: pa.Field) -> pa.Array:
-    if _is_json(column):
+    if is_marked_json(column):
         values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
     elif pa.types.is_floating(column.type):
         values = [None if value is None else float(value) for value in values]
@@ -296,7 +293,7 @@ def _heads(side: pa.Table) -> list[str]:
     for column in side.schema:
         values = side.column(column.name)
         key = json.dumps(column.name, ensure_ascii=False)
-        if _is_json(column):
+        if is_marked_json(column):
             texts = ["null" if value is None else value for value in values.to_pylist()]
         else:
             if _as_text(column.type):
@@ -317,7 +314,7 @@ def _as_text(kind: pa.DataType) -> bool:
 def _is_json_type(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_json_type(kind.value_type)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list(kind):
         return _is_json_type(kind.value_type)
     if pa.types.is_struct(kind):
         return all(_is_json_type(kind.field(i).type) for i in range(kind.num_fields))
@@ -332,5 +329,5 @@ def create_sink(output: Output) -> Sink:
 
 
 def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether JSON can say the values; dates, times and decimals become text."""
+    """Return whether JSON can represent the values; dates, times and decimals become text."""
     return _is_json_type(field.type) or _as_text(field.type)

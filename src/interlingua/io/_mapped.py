@@ -1,4 +1,4 @@
-"""Vectors that lie in a file as one array, and the named one-dimensional arrays that may lie beside them."""
+"""Files with the vectors as one contiguous array, and with other named one-dimensional arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredArray:
-    """Header of one array in a file, and how to get at it: ``load`` reads it whole."""
+    """Header of one array in a file; ``load`` reads the array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -29,7 +29,7 @@ class StoredArray:
 
 
 class MappedSource:
-    """Source over one memory-mapped matrix [n, d] and, on use, the columns beside it."""
+    """Source over one memory-mapped matrix [n, d]; the other columns are loaded on use."""
 
     def __init__(
         self, contents: Contents, matrix: AnyArray, side: Mapping[str, StoredArray] = MappingProxyType({})
@@ -86,7 +86,7 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
 
 
 def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table | None:
-    """Return the columns beside the vectors, loaded, or ``None`` when there are none."""
+    """Load the other columns; return ``None`` if there are none."""
     if contents.schema is None:
         return None
     import pyarrow as pa
@@ -95,7 +95,7 @@ def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table 
 
 
 def load_ids(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Array | None:
-    """Return the id column, loaded, or ``None`` when there is none."""
+    """Load the id column; return ``None`` if there is none."""
     if contents.schema is None or contents.id_name is None:
         return None
     return _to_arrow(side[contents.id_name], contents.schema.field(contents.id_name))
@@ -127,7 +127,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def refuse_nulls(side: pa.Table | None, extension: str) -> None:
-    """Refuse columns that arrays cannot hold after all.
+    """Refuse columns whose values NumPy arrays cannot hold.
 
     Raises:
         InputError: a column has nulls, or text that ends in NUL, which NumPy would cut off.

@@ -21,7 +21,7 @@ DTYPES = (*FLOATS, INT8)
 HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
 STREAM = "vectors.npy"
-# Of any array that is no table of named fields; a file may claim up to 4 GiB, and NumPy would make room for that.
+# Longest header of an array without named fields. A file may claim up to 4 GiB, which NumPy would allocate.
 _LONGEST_HEADER = 65_536
 
 
@@ -43,7 +43,7 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
 
     Args:
         file: at the start of the array.
-        size: bytes there are, header included.
+        size: bytes of the array, header included.
         path: the file, for the message.
         name: the array, for the message.
 
@@ -74,20 +74,20 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
 
 
 class _Head:
-    """The beginning of a file, as long as a header may be."""
+    """The first bytes of a file, limited to the longest valid header."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._left = file, _LONGEST_HEADER
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to ``size`` bytes, and none once a header should have ended."""
-        found = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(found)
-        return found
+        """Return up to ``size`` bytes, and none after the longest valid header."""
+        data = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
 
 
 def header(output: Output, rows: int) -> bytes:
-    """Return an array header whose length does not depend on ``rows``, so that it can be written over."""
+    """Return an array header whose length does not depend on ``rows``, so that it can be overwritten."""
     buffer = io.BytesIO()
     facts = {"descr": output.dtype.str, "fortran_order": False, "shape": (rows, output.d)}
     np.lib.format.write_array_header_1_0(buffer, facts)
@@ -106,7 +106,7 @@ class Sink:
         self._output = output
 
     def begin(self) -> Buffers:
-        """Return a header that announces no rows."""
+        """Return a header for zero rows."""
         return {STREAM: [header(self._output, 0)]}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
@@ -114,7 +114,7 @@ class Sink:
         return {STREAM: [raw(vectors)]}
 
     def assemble(self, folder: Path, rows: int) -> Path:
-        """Announce the rows in the header."""
+        """Write the number of rows into the header."""
         with (folder / STREAM).open("r+b") as file:
             file.write(header(self._output, rows))
         return folder / STREAM
@@ -126,5 +126,5 @@ def create_sink(output: Output) -> Sink:
 
 
 def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return False: there is room for vectors only."""
+    """Return False: the format holds vectors only."""
     return False

@@ -37,7 +37,7 @@ HOLDS_SCALE = True
 RESERVED: tuple[str, ...] = (SCALE,)
 COLUMNS = "columns.arrow"
 _COPY_BYTES = 2**24
-# Deflate cannot do better than 1032:1, so an archive that claims to is lying about its sizes.
+# Deflate compresses by 1032:1 at most, so an archive that claims more has wrong sizes.
 _MOST_COMPRESSION = 1032
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
@@ -99,7 +99,7 @@ class StreamedSource:
         return load_ids(self.contents, self._side)
 
     def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield rows as they are decompressed; those before ``start`` are decompressed and passed over."""
+        """Yield rows as they are decompressed; those before ``start`` are decompressed and skipped."""
         table = load_table(self.contents, self._side) if side else None
         d = self.contents.shape[1]
         width = d * self._dtype.itemsize
@@ -155,7 +155,7 @@ class Sink:
         self._output = output
 
     def begin(self) -> Buffers:
-        """Return a header that announces no rows."""
+        """Return a header for zero rows."""
         return {STREAM: [header(self._output, 0)], COLUMNS: []}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
@@ -202,5 +202,5 @@ def create_sink(output: Output) -> Sink:
 
 
 def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether arrays can hold the column; text only as ids, since NumPy pads all to the longest."""
+    """Return whether arrays can hold the column; text only as ids, because NumPy pads every text to the longest."""
     return is_numeric(field.type) or (is_id and is_text(field.type))

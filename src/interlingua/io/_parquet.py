@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError
+from interlingua.core.records import is_list, to_column, to_matrix
 from interlingua.io._checks import check_shape, check_stored, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._spool import encode_table, read_tables
@@ -50,7 +51,7 @@ class ParquetSource:
         name, schema = str(self.contents.vector_name), self.contents.schema
         others = schema.names if side and schema is not None else []
         for table, row in self._tables([name, *others], start, stop, size):
-            vectors = self._matrix(table.column(name).combine_chunks(), row)
+            vectors = to_matrix(table.column(name), name, str(self._path), d=self.contents.shape[1], first_row=row)
             yield vectors, table.select(others).replace_schema_metadata() if others else None
 
     def _tables(self, names: list[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
@@ -66,31 +67,6 @@ class ParquetSource:
                             yield pa.Table.from_batches([batch.slice(low, high - low)]).select(names), row + low
                         row += batch.num_rows
                 begin = end
-
-    def _matrix(self, column: pa.Array, row: int) -> AnyArray:
-        d = self.contents.shape[1]
-        column = getattr(column, "storage", column)
-        nulls = np.asarray(column.is_null())
-        if nulls.any():
-            raise InputError(
-                f"{self._path}: row {row + int(nulls.argmax())} of column {self.contents.vector_name!r} is null; "
-                "every row needs a vector. Drop such rows."
-            )
-        widths = np.asarray(column.value_lengths())
-        odd = np.flatnonzero(widths != d)
-        if len(odd):
-            raise InputError(
-                f"{self._path}: row {row + odd[0]} of column {self.contents.vector_name!r} has {widths[odd[0]]} "
-                f"values and row 0 has {d}; all rows need one width."
-            )
-        values = column.flatten()
-        if values.null_count:
-            first = row + int(np.asarray(values.is_null()).argmax()) // d
-            raise InputError(
-                f"{self._path}: column {self.contents.vector_name!r} has null values inside vectors, "
-                f"the first in row {first}. Drop such rows."
-            )
-        return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), d)
 
 
 def open_source(path: Path, request: Request) -> ParquetSource:
@@ -133,7 +109,7 @@ def column_values(path: Path, name: str) -> Iterator[Any]:
 def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
     """Return the NumPy dtype of a list column's values, ``None`` for another column."""
     kind = getattr(kind, "storage_type", kind)
-    if not (pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+    if not is_list(kind):
         return None
     value = kind.value_type
     if not (pa.types.is_floating(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)):
@@ -144,7 +120,7 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
 
 
 def _first_width(path: Path, name: str) -> int:
-    """Return the width of the first vector; fixed-size lists are not trusted to be read back as such."""
+    """Return the width of the first vector; some files declare fixed-size lists and hold others."""
     with _reading(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(1, columns=[name]):
             column = batch.column(batch.schema.get_field_index(name))
@@ -175,7 +151,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 class Sink:
-    """Spools rows as Arrow tables, which can be cut anywhere, and writes the Parquet file from them at the end."""
+    """Spools rows as Arrow tables, and writes the Parquet file from them at the end."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -184,13 +160,12 @@ class Sink:
         self._field = pa.field(output.vector_name, kind, metadata=metadata)
 
     def begin(self) -> Buffers:
-        """Return nothing: every table brings its schema."""
+        """Return nothing: every table has its own schema."""
         return {STREAM: []}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
         """Return the columns and the vectors, last, as one table."""
-        values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
-        column = pa.FixedSizeListArray.from_arrays(values, self._output.d)
+        column = to_column(vectors)
         if side is None:
             table = pa.Table.from_arrays([column], schema=pa.schema([self._field]))
         else:
@@ -198,7 +173,7 @@ class Sink:
         return {STREAM: [encode_table(table)]}
 
     def assemble(self, folder: Path, rows: int) -> Path:
-        """Write row groups of at least `BLOCK_ROWS` rows where there are as many."""
+        """Write row groups of at least `BLOCK_ROWS` rows, except the last."""
         done = folder / "done.parquet"
         writer, waiting = None, list[pa.Table]()
         try:

@@ -81,13 +81,13 @@ def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) 
 
 
 class Sink:
-    """Writes the vectors in place behind room for a header; columns and header follow at the end."""
+    """Writes the vectors after space reserved for the header; columns and header are written at the end."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
 
     def begin(self) -> Buffers:
-        """Return the room for the header."""
+        """Return the space reserved for the header."""
         return {STREAM: [b" " * _HEADER_BYTES], COLUMNS: []}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:

@@ -1,4 +1,4 @@
-"""An append-only file of Arrow tables: complete IPC streams end to end, so that it can be cut after any of them."""
+"""An append-only file of Arrow tables. Each is a complete IPC stream, so the file can be truncated after any table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of texts and labels, which stand beside vectors and row by row belong to them."""
+"""Columns of texts and labels that belong to vectors row by row."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.core.errors import InputError
-from interlingua.io._jsonl import json_lines
-from interlingua.io._parquet import column_values
 
 EXTENSIONS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
 _MAX_TEXT = 2**22
@@ -52,11 +50,15 @@ def _values(path: Path, column: str) -> Iterator[Any]:
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error
     elif name.endswith((".jsonl", ".jsonl.gz")):
+        from interlingua.io._jsonl import json_lines
+
         for number, row in json_lines(path):
             if column not in row:
                 raise InputError(f"{path}: line {number} has no field {column!r}; it has {', '.join(sorted(row)[:8])}.")
             yield row[column]
     elif name.endswith(".parquet"):
+        from interlingua.io._parquet import column_values
+
         yield from column_values(path, column)
     else:
         raise InputError(f"{path} has extension '{path.suffix}'; texts are read from {EXTENSIONS}.")

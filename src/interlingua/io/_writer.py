@@ -1,9 +1,9 @@
-"""Writing embedding files so that nothing half-written is ever found under the final name.
+"""Writing embedding files; a file appears under its final name only when it is complete.
 
 Rows go to append-only streams in the folder ``<output>.partial``; for `.npy`, `.fvecs`, `.safetensors` and `.jsonl` the
-main stream already is the final file. Every few seconds the streams are flushed to disk and a journal is replaced
+main stream already is the final file. Every few seconds the streams are flushed to disk and a checkpoint is replaced
 that says how many rows and bytes they hold. Finishing makes the final file of the streams and renames it. Continuing
-after a crash cuts the streams back to the journal's byte counts.
+after a crash cuts the streams back to the byte counts of the checkpoint.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
-from interlingua.io._checks import check_scale
-from interlingua.io._files import Batch, VectorFile
+from interlingua.core.records import Records
+from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync, sync_folder
+from interlingua.io._checks import check_output, check_scale
+from interlingua.io._files import VectorFile
 from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format
-from interlingua.io._journal import Journal, lock, partial_folder, start_journal, sync, sync_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,14 +46,14 @@ class VectorWriter:
     """
 
     def __init__(
-        self, path: Path, module: Format, output: Output, journal: Journal, n: int | None, like: VectorFile | None,
-        force: bool, checkpoint_seconds: float,
+        self, path: Path, module: Format, output: Output, checkpoint: Checkpoint, n: int | None,
+        like: VectorFile | None, force: bool, checkpoint_seconds: float,
     ) -> None:  # fmt: skip
         self.path = path
         self._folder = partial_folder(path)
         self._module = module
         self._output = output
-        self._journal = journal
+        self._checkpoint = checkpoint
         self._n = n
         self._force = force
         self._checkpoint_seconds = checkpoint_seconds
@@ -62,17 +63,17 @@ class VectorWriter:
         if like is not None and like.schema is not None:
             self._kept = self._keep(like.schema, like.id_name)
         self._sink: Sink = module.create_sink(output)
-        self._lock = lock(self._folder)
+        self._lock = acquire_lock(self._folder)
         self._streams = self._open_streams()
-        self._journal = replace(journal, sizes=self._sizes())
+        self._checkpoint = replace(checkpoint, sizes=self._sizes())
         self._saved_at = time.monotonic()
 
     @property
     def rows(self) -> int:
         """Rows written so far; after resuming, how many to skip before going on."""
-        return self._journal.rows
+        return self._checkpoint.rows
 
-    def write(self, vectors: npt.ArrayLike, batch: Batch | None = None) -> None:
+    def write(self, vectors: npt.ArrayLike, batch: Records | None = None) -> None:
         """Append rows.
 
         Args:
@@ -94,17 +95,17 @@ class VectorWriter:
         except BaseException:
             # Whole batches only: a full disk or Ctrl-C must not leave half a row behind rows that count.
             for name, stream in self._streams.items():
-                stream.truncate(self._journal.sizes[name])
+                stream.truncate(self._checkpoint.sizes[name])
             raise
-        self._journal = replace(self._journal, rows=self.rows + len(rows), sizes=self._sizes())
+        self._checkpoint = replace(self._checkpoint, rows=self.rows + len(rows), sizes=self._sizes())
         if time.monotonic() - self._saved_at >= self._checkpoint_seconds:
             self.checkpoint()
 
     def checkpoint(self) -> None:
-        """Flush all rows to disk and note them in the journal; happens by itself every few seconds."""
+        """Flush all rows to disk and record how many there are; `write` does so every few seconds."""
         for stream in self._streams.values():
             sync(stream)
-        self._journal.save(self._folder)
+        self._checkpoint.save(self._folder)
         self._saved_at = time.monotonic()
 
     def finish(self) -> Path:
@@ -138,7 +139,7 @@ class VectorWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the file, or keep or remove what there is after an exception."""
+        """Finish the file; after an exception keep the rows for ``resume=True`` or remove them."""
         try:
             if kind is None:
                 self.finish()
@@ -148,20 +149,23 @@ class VectorWriter:
         if kind is not None:
             self._abandon()
 
+    def close(self) -> None:
+        """Close the output without finishing it; ``resume=True`` continues from the last checkpoint."""
+        self._close_streams()
+        self._lock.release()
+
     def _abandon(self) -> None:
-        if not (self._journal.resumable and self.rows):
+        if not (self._checkpoint.resumable and self.rows):
             self._discard()
             return
         if not any(stream.closed for stream in self._streams.values()):
-            # The last checkpoint still holds when the disk is full.
+            # If the disk is full, the last checkpoint is still valid.
             with contextlib.suppress(OSError):
                 self.checkpoint()
-        self._close_streams()
-        self._lock.close()
+        self.close()
 
     def _discard(self) -> None:
-        self._close_streams()
-        self._lock.close()
+        self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _close_streams(self) -> None:
@@ -176,12 +180,12 @@ class VectorWriter:
         streams: dict[str, FileIO] = {}
         for name, begin in self._sink.begin().items():
             path = self._folder / name
-            size = self._journal.sizes.get(name)
+            size = self._checkpoint.sizes.get(name)
             if size is None:
                 path.write_bytes(b"".join(begin))
             elif not path.is_file() or path.stat().st_size < size:
-                self._lock.close()
-                raise InputError(f"{path} lost rows that its journal counts. Start over with force=True.")
+                self._lock.release()
+                raise InputError(f"{path} lost rows that its checkpoint counts.", "Start over with {force}.")
             else:
                 os.truncate(path, size)
             streams[name] = FileIO(path, "ab")
@@ -208,7 +212,7 @@ class VectorWriter:
             )
         return rows.astype(output.dtype, copy=False)
 
-    def _side(self, batch: Batch, rows: int) -> pa.Table | None:
+    def _side(self, batch: Records, rows: int) -> pa.Table | None:
         import pyarrow as pa
 
         columns, fields = [], []
@@ -265,19 +269,19 @@ def create_writer(
     settings: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 2.0,
 ) -> VectorWriter:
-    """Start, or go on with, an embedding file; the format goes by the extension.
+    """Start or resume writing an embedding file in the format of its extension.
 
     Args:
         path: the final name; rows wait in ``<path>.partial`` until the file is finished.
         d: width of the vectors.
         dtype: float16, float32, float64 or int8.
-        n: rows to come, if known; another number is then refused at the end.
+        n: number of rows, if known; another number is refused at the end.
         like: the input, whose names, ids and payload the output takes over.
         scale: factor of int8 vectors, scalar or [d]: ``x / scale`` is rounded to -127 to 127.
         force: overwrite an existing output and drop an interrupted one.
-        resume: go on where an interrupted writer with the same settings stopped; from the start if there is none.
-        settings: JSON values the rows depend on, such as fingerprints of input and translator. They make the output
-            resumable, by a writer with equal settings only.
+        resume: continue an interrupted run with the same settings; start from the first row if there is none.
+        settings: JSON values that the rows depend on, such as fingerprints of input and translator. Only an output
+            with settings can be resumed, and only with equal ones.
         checkpoint_seconds: time between checkpoints; 0 makes one of every batch.
 
     Example:
@@ -289,7 +293,8 @@ def create_writer(
                     writer.write(translate(batch.vectors), batch)
 
     Raises:
-        InputError: unknown extension, no such folder, a dtype the format lacks, or other settings than before.
+        InputError: unknown extension, no such folder, a dtype the format lacks, other settings than before, or a path
+            that is ``like`` itself.
         OutputExistsError: the output, or an interrupted one, exists, and neither ``force`` nor ``resume`` is set.
     """
     path = Path(path)
@@ -299,12 +304,14 @@ def create_writer(
         raise InputError(f"{wrong}; the path of a file in an existing folder is needed.")
     if not force:
         _refuse_existing(path)
+    if like is not None:
+        check_output(path, [like.path])
     output = _output(path, module, extension, d, np.dtype(dtype), scale, like)
     given = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
-    fresh = Journal({**facts, **given}, settings is not None, 0, {})
-    journal = start_journal(path, fresh, force=force, resume=resume)
-    return VectorWriter(path, module, output, journal, n, like, force, checkpoint_seconds)
+    fresh = Checkpoint({**facts, **given}, settings is not None, 0, {})
+    checkpoint = prepare_folder(path, fresh, force=force, resume=resume)
+    return VectorWriter(path, module, output, checkpoint, n, like, force, checkpoint_seconds)
 
 
 def _output(
@@ -339,4 +346,4 @@ def _write(stream: FileIO, data: bytes | memoryview) -> None:
 
 def _refuse_existing(path: Path) -> None:
     if path.exists():
-        raise OutputExistsError(f"{path} exists. Choose another name, or overwrite it with force=True.")
+        raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")

@@ -7,24 +7,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear.aligner import Linear, obstacle
-from interlingua.aligners.linear.search import Report, Search
-from interlingua.aligners.verdict import verify
+from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, insufficient_data_reason
+from interlingua.aligners.frames import Frame
+from interlingua.aligners.linear.aligner import Linear
+from interlingua.aligners.verdict import judge_map, verify
 from interlingua.core.alignment import Verdict
-from interlingua.core.arrays import FloatArray, require, unit_rows
+from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
-from interlingua.neural.pairwise import Starts
+from interlingua.neural.pairwise import PairwiseAlignments
 
 if TYPE_CHECKING:
     from interlingua.neural.settings import Settings
     from interlingua.neural.trainer import Trained
 
-ENDS = ("source", "target")
+# Names of the two spaces of a problem inside the network.
+SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,15 @@ class Adversarial:
     fidelity: bool = False
     steps: int | None = None
     restarts: int = 1
-    folder: str | None = None
-    resume: bool = False
+    folder: str | None = field(default=None, metadata={"local": True})
+    resume: bool = field(default=False, metadata={"local": True})
     device: str = "cpu"
-    tensorboard: bool = False
+    tensorboard: bool = field(default=False, metadata={"local": True})
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "adversarial"
+    pairs: ClassVar[PairUse] = "optional"
+    extra: ClassVar[str | None] = "neural"
 
     def __post_init__(self) -> None:
         """Refuse settings that go with nothing."""
@@ -77,41 +79,29 @@ class Adversarial:
         steps = {} if self.steps is None else {"steps": self.steps}
         return preset(self.preset, self.start).changed(**steps, **self.changes)
 
-    def solve(
-        self,
-        vectors: tuple[npt.NDArray[Any], npt.NDArray[Any]],
-        rows: tuple[FloatArray, FloatArray],
-        *,
-        known: tuple[FloatArray, FloatArray] | None = None,
-        seed: int = 0,
-        report: Report = lambda step: None,
-    ) -> tuple[NetworkMap, NetworkMap, list[dict[str, Any]], Verdict]:
-        """Return forward map, backward map, trace and verdict.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
-        Args:
-            vectors: [n, d] of source and target to train on; memory maps are read a batch at a time.
-            rows: float32 samples of them for the linear start and the verdict.
-            known: rows of known pairs; they help the linear start.
-            seed: decides every random draw.
-            report: called with one dict of numbers after each step.
+        Training reads all vectors of both spaces, a batch at a time; the linear start and the verdict read the samples.
 
         Raises:
             InputError: too few rows, or a cold start with pairs.
-            MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
+            MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is set.
         """
-        s = self.checked()
-        reason = obstacle(*rows)
+        settings = self.resolve_settings()
+        reason = insufficient_data_reason(*problem.rows)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
-        if known is not None and self.start == "cold":
+        if problem.known is not None and self.start == "cold":
             raise InputError("pairs were given and a cold start uses none. Leave them out, or take start='warm'.")
-        spaces, samples = (dict(zip(ENDS, pair, strict=True)) for pair in (vectors, rows))
-        network, starts, trace = self.train(spaces, samples, s, known=known, seed=seed, report=report)
-        there, back = NetworkMap(network, *ENDS), NetworkMap(network, *ENDS[::-1])
-        return there, back, trace, judged(there, samples, starts, seed)
+        vectors = dict(zip(SIDES, (problem.source.vectors, problem.target.vectors), strict=True))
+        rows = dict(zip(SIDES, problem.rows, strict=True))
+        network, starts, trace = self.train(vectors, rows, settings, known=problem.known, seed=seed, on_step=on_step)
+        forward, backward = NetworkMap(network, *SIDES), NetworkMap(network, *SIDES[::-1])
+        return Fit(forward, backward, tuple(trace), verdict_of(forward, rows, starts, seed))
 
-    def checked(self) -> Settings:
-        """Return all settings of a run that can begin.
+    def resolve_settings(self) -> Settings:
+        """Return all settings of a run, after checking that the packages it needs are installed.
 
         Raises:
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
@@ -130,8 +120,8 @@ class Adversarial:
         *,
         known: tuple[FloatArray, FloatArray] | None,
         seed: int,
-        report: Report,
-    ) -> tuple[Network, Starts | None, list[dict[str, Any]]]:
+        on_step: OnStep,
+    ) -> tuple[Network, PairwiseAlignments | None, list[Mapping[str, Any]]]:
         """Return the best network of all restarts, the linear alignments it started from, and the trace.
 
         Args:
@@ -140,14 +130,21 @@ class Adversarial:
             s: all settings.
             known: rows of known pairs of the first and the second space.
             seed: decides every random draw.
-            report: called with one dict of numbers after each step.
+            on_step: called with one dict of numbers after each step.
         """
         from interlingua.neural.selection import Selection, convincing
 
-        trace: list[dict[str, Any]] = []
+        trace: list[Mapping[str, Any]] = []
         starts = None
         if self.start == "warm":
-            starts = Starts.between(rows, Linear(fidelity=self.fidelity), known, seed, report, agreed=bool(s.consensus))
+            starts = PairwiseAlignments.fit(
+                rows,
+                aligner=Linear(fidelity=self.fidelity),
+                known=known,
+                seed=seed,
+                on_step=on_step,
+                with_teachers=bool(s.consensus),
+            )
             trace += starts.trace
         judge = Selection(spaces, seed=seed, teachers=starts.teachers if starts else {})
         runs = []
@@ -155,7 +152,7 @@ class Adversarial:
 
             def note(step: dict[str, Any], seed: int = seed + i) -> None:
                 trace.append({"seed": seed, **step})
-                report(step)
+                on_step(step)
 
             runs.append(self._run(spaces, s, seed + i, starts, judge, note))
             if convincing(runs[-1].measures):
@@ -170,9 +167,9 @@ class Adversarial:
         spaces: Mapping[str, npt.NDArray[Any]],
         s: Settings,
         seed: int,
-        starts: Starts | None,
+        starts: PairwiseAlignments | None,
         judge: Callable[[Network], Mapping[str, float]],
-        report: Report,
+        on_step: OnStep,
     ) -> Trained:
         from interlingua.neural.trainer import Trainer
 
@@ -184,27 +181,30 @@ class Adversarial:
             teachers=starts.teachers if starts else {},
             folder=None if self.folder is None else Path(self.folder) / f"seed-{seed}",
             judge=judge,
-            report=report,
+            report=on_step,
             device=self.device,
             tensorboard=self.tensorboard,
         )
         return trainer.run(resume=self.resume)
 
 
-def judged(there: NetworkMap, rows: Mapping[str, FloatArray], starts: Starts | None, seed: int) -> Verdict:
-    """Judge a direction of a network: its translations, and the rotation nearest to it where no search has found one.
+def verdict_of(
+    forward: NetworkMap, rows: Mapping[str, FloatArray], starts: PairwiseAlignments | None, seed: int
+) -> Verdict:
+    """Judge one direction of a network by its translations.
+
+    The rotation that the verdict refits is the one of the linear start, or the one nearest to the translations where
+    training began from nothing.
 
     Args:
-        there: the direction.
+        forward: the direction.
         rows: samples of all spaces by name.
-        starts: the linear alignments that training started from; None of a cold start.
-        seed: decides the search's draws.
+        starts: the linear alignments that training began from; None of a cold start.
+        seed: decides the random draws.
     """
-    y = Frame.of(rows[there.target])
-    translated = y.around(there(rows[there.source]))
-    found = starts.found.get((there.source, there.target)) if starts else None
-    if found is not None:
-        return verify(found.search, found.rotation, translated, found.confirmed)
-    x = Frame.of(rows[there.source])
-    search = Search(x.rows, y.rows, np.random.default_rng(seed))
-    return verify(search, polar(x.rows.T @ unit_rows(translated)), translated, None)
+    source = rows[forward.source]
+    target = Frame.of(rows[forward.target])
+    linear = starts.fits.get((forward.source, forward.target)) if starts else None
+    if linear is None:
+        return judge_map((Frame.of(source), target), source, forward, seed=seed)
+    return verify(linear.search, linear.rotation, target.around(forward(source)), linear.confirmed)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 
 _FILE = "checkpoint.pt"
@@ -19,12 +19,8 @@ _METRICS = "metrics.jsonl"
 def write(folder: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint in ``folder``; a crash at any moment leaves the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / f".{_FILE}.tmp"
-    with fresh.open("wb") as stream:
-        torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(folder / _FILE)
+    with atomic_file(folder / _FILE) as fresh:
+        torch.save(state, fresh)
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """Linear alignments of every two spaces: where the networks of a warm start begin.
 
-The latent space is the one that most directions of the others reach by alignments that stand, the narrowest of
-several: of two spaces the narrower, of three often the second widest, which loses nothing that two of them share.
+The initial latent space is the one that most directions of the others reach by alignments that did not fail, the
+narrowest among equals: of two spaces the narrower, of three often the second widest, which loses nothing that two of
+them share.
 """
 
 from __future__ import annotations
@@ -11,80 +12,75 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from interlingua.aligners.frames import Frame
-from interlingua.aligners.linear.aligner import Found, Linear
+from interlingua.aligners.base import OnStep, Problem
+from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.consensus import consensus
-from interlingua.aligners.linear.search import Report
-from interlingua.aligners.verdict import verify
 from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
+from interlingua.core.spaces import EmbeddingSpace
 
-Way = tuple[str, str]
+__all__ = ["Direction", "PairwiseAlignments"]
+
+# Names of the space that rows come from and of the space that they go to.
+Direction = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Starts:
-    """Alignments of every two spaces.
+class PairwiseAlignments:
+    """Linear alignments of every two spaces.
 
     Attributes:
-        maps: for every space but one, the latent space, the maps into it and out of it.
-        teachers: what refits agree on, by (from, to), where an alignment stands; or nothing.
-        found: what each search left behind, by (from, to) in the order of the spaces.
-        trace: what the searches did.
+        maps: for every space but the latent one, the maps into the latent space and out of it.
+        teachers: consensus of refits by direction, for alignments that did not fail; may be empty.
+        fits: the linear fit by (source, target), in the order of the spaces.
+        trace: steps of all fits.
     """
 
     maps: Mapping[str, tuple[AffineMap, AffineMap]]
-    teachers: Mapping[Way, AffineMap]
-    found: Mapping[Way, Found]
-    trace: list[dict[str, Any]]
+    teachers: Mapping[Direction, AffineMap]
+    fits: Mapping[Direction, LinearFit]
+    trace: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def between(
+    def fit(
         cls,
         rows: Mapping[str, FloatArray],
-        solver: Linear,
+        *,
+        aligner: Linear,
         known: tuple[FloatArray, FloatArray] | None,
         seed: int,
-        report: Report,
-        *,
-        agreed: bool,
-    ) -> Starts:
+        on_step: OnStep,
+        with_teachers: bool,
+    ) -> PairwiseAlignments:
         """Align every two spaces.
 
         Args:
             rows: [n_k, d_k] of each space by name, two or more.
-            solver: aligns two of them.
+            aligner: aligns two of them.
             known: rows of known pairs of the first and the second space, where there are just two.
             seed: decides every random draw.
-            report: called with one dict of numbers after each step.
-            agreed: also ask what refits agree on.
+            on_step: called with one dict of numbers after each step.
+            with_teachers: also compute the consensus of refits.
         """
-        ways: dict[Way, AffineMap] = {}
-        teachers: dict[Way, AffineMap] = {}
-        found: dict[Way, Found] = {}
-        trace: list[dict[str, Any]] = []
-        widths = {name: z.shape[1] for name, z in rows.items()}
-        frames = {name: Frame.of(z) for name, z in rows.items()}
-        reached = dict.fromkeys(rows, 0)
-        for j, k in combinations(rows, 2):
-            ways[j, k], ways[k, j], steps, found[j, k] = solver.solve(
-                rows[j], rows[k], known=known, seed=seed, report=report
-            )
-            trace += steps
-            # Two spaces have one alignment, right or wrong; of more, one that failed must not spoil the others.
-            if len(rows) > 2 and not _stands(found[j, k], frames[k].around(ways[j, k](rows[j]))):
+        maps: dict[Direction, AffineMap] = {}
+        teachers: dict[Direction, AffineMap] = {}
+        fits: dict[Direction, LinearFit] = {}
+        trace: list[Mapping[str, Any]] = []
+        spaces = {name: EmbeddingSpace(z, name=name) for name, z in rows.items()}
+        directions_reached = dict.fromkeys(rows, 0)
+        for j, k in combinations(spaces, 2):
+            problem = Problem.of(spaces[j], spaces[k]).with_known(known)
+            fit = fits[j, k] = aligner.fit(problem, seed=seed, on_step=on_step)
+            maps[j, k], maps[k, j] = fit.forward, fit.backward
+            trace += fit.trace
+            # Of two spaces there is one alignment, right or wrong; of more, a failed one must not spoil the others.
+            if len(spaces) > 2 and fit.verdict is not None and fit.verdict.status is Status.FAILED:
                 continue
-            for end in (j, k):
-                reached[end] += min(widths[j], widths[k])
-            if agreed:
-                teachers[j, k], teachers[k, j] = consensus(
-                    frames[j], frames[k], found[j, k].search, found[j, k].rotation, seed
-                )
-        hub = max(reversed(list(rows)), key=lambda name: (reached[name], -widths[name]))
-        maps = {name: (ways[name, hub], ways[hub, name]) for name in rows if name != hub}
-        return cls(maps, teachers, found, trace)
-
-
-def _stands(found: Found, translated: FloatArray) -> bool:
-    return verify(found.search, found.rotation, translated, found.confirmed).status is not Status.FAILED
+            for space in (j, k):
+                directions_reached[space] += min(spaces[j].d, spaces[k].d)
+            if with_teachers:
+                teachers[j, k], teachers[k, j] = consensus(*problem.frames, fit.search, fit.rotation, seed)
+        latent = max(reversed(list(spaces)), key=lambda name: (directions_reached[name], -spaces[name].d))
+        to_latent = {name: (maps[name, latent], maps[latent, name]) for name in spaces if name != latent}
+        return cls(to_latent, teachers, fits, tuple(trace))

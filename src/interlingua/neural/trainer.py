@@ -269,9 +269,10 @@ class Trainer:
         if broken:
             s = self.settings
             raise TrainingError(
-                f"{', '.join(broken)} is not finite at step {self._step}. Take a smaller lr than {s.lr:g} or a longer "
-                f"warmup than {s.warmup} steps" + (", or precision='bf16'" if s.precision == "fp16" else "") + "; "
-                "the last checkpoint is from before and --resume goes on from it."
+                f"{', '.join(broken)} is not finite at step {self._step}.",
+                f"Take a smaller lr than {s.lr:g} or a longer warmup than {s.warmup} steps"
+                + (", or precision='bf16'" if s.precision == "fp16" else "")
+                + "; the last checkpoint is from before and {resume} goes on from it.",
             )
 
     def _check(self) -> None:

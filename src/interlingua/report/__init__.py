@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.arrays import require
+from interlingua.core.atomic import write_text
 from interlingua.core.translator import NeuralTranslator, Translator
+from interlingua.core.wording import comparison
 from interlingua.report import _curves, _figures, _graphs, _rows
+from interlingua.report._evidence import bar_length
 from interlingua.report._facts import facts_of
 
 if TYPE_CHECKING:
-    from interlingua.core.alignment import Alignment, Evidence
+    from interlingua.core.alignment import Alignment
     from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
 
 _SUMMARIES = {
-    "aligned": "The evidence says that the two spaces were matched. Translations can be used.",
+    "aligned": "The evidence shows that the two spaces are aligned. Translations can be used.",
     "doubtful": "The evidence is mixed. Check some translations, or known pairs, before relying on this fit.",
-    "failed": "The evidence does not differ enough from chance. Translations mean nothing; do not use them.",
+    "failed": "The evidence does not differ enough from chance. Translations are meaningless; do not use them.",
 }
 
 
@@ -41,27 +45,27 @@ def write_report(
 ) -> Path:
     """Write one self-contained HTML file about a fit; a file of that name is replaced.
 
-    It asks for nothing outside itself and runs no script. What is not given is left out: held-out rows make all
-    pictures, the spaces alone those that need no pairs, the source alone what becomes of it, nothing at all none.
+    The file loads nothing else and runs no script. Sections whose inputs are missing are left out: held-out rows make
+    all pictures, the two spaces those that need no pairs, the source alone its pictures before and after translation.
     Equal inputs give equal bytes.
 
     Args:
         path: the file to write.
-        fit: the fit, or a saved translator with the card of it; training curves are in the fit alone.
+        fit: the fit, or a saved translator with its card; only the fit has training curves.
         evaluation: paired scores on held-out rows.
-        translator: what the pictures translate with; the alignment's own by default.
-        source: the source space or vectors [n, d_source], pictured where there are no held-out rows.
+        translator: translates the rows of the pictures; by default the one of the alignment.
+        source: the source space or vectors [n, d_source], drawn if there are no held-out rows.
         target: the target space or vectors [m, d_target], likewise.
-        source_eval: held-out space or vectors [e, d_source]; its ids, where it has some, name the texts.
+        source_eval: held-out space or vectors [e, d_source]; its ids, if it has any, name the texts.
         target_eval: vectors [e, d_target] of the same texts in the same order.
-        labels: a label a row by ``source``, ``target`` and ``eval``; any of them may be missing. They color and sort.
+        labels: one label per row for ``source``, ``target`` and ``eval``, each optional. They set colors and order.
         migration: what `interlingua.stores.migration.migrate` returned, as plain values.
 
     Returns:
         The path.
 
     Raises:
-        InputError: held-out sides that differ in rows, not one label a row, or a card that cannot be read.
+        InputError: held-out sides with different numbers of rows, not one label per row, or an unreadable card.
         MissingExtraError: the extra ``report`` is not installed.
     """
     path = Path(path)
@@ -77,18 +81,18 @@ def write_report(
         rows = _rows.draw_unpaired(translator, source, target, labels or {}, rng)
 
     curves = _curves.curves_of(facts.trace)
-    here = files("interlingua.report")
+    templates = files("interlingua.report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"number": _number, "count": _count}
-    page = environment.from_string((here / "page.html.jinja").read_text("utf-8")).render(
-        style=(here / "style.css").read_text("utf-8"),
+    page = environment.from_string((templates / "page.html.jinja").read_text("utf-8")).render(
+        style=(templates / "style.css").read_text("utf-8"),
         source=facts.source,
         target=facts.target,
         verdict=facts.verdict,
         summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
-        evidence=[(item, _share_of_threshold(item)) for item in facts.verdict.evidence] if facts.verdict else [],
+        evidence=[_line(asdict(item)) for item in facts.verdict.evidence] if facts.verdict else [],
         evaluation=evaluation,
         scores=_scores(evaluation) if evaluation else [],
         pictures=_pictures(rows, translator) if rows else None,
@@ -98,16 +102,11 @@ def write_report(
         migration=migration,
         alignment=facts,
     )
-    fresh = path.with_name(f".{path.name}.tmp")
-    try:
-        fresh.write_text(page, "utf-8")
-        return fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    return write_text(path, page)
 
 
 def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict[str, Any]:
-    """Return what the template shows of the rows; the SVG in it is ours and holds no text of the user's."""
+    """Return what the template shows of the rows; its SVG is made here and holds no text of the user."""
     labels: list[str] = []
     if rows.source_labels is not None and rows.target_labels is not None:
         labels = _rows.frequent((*rows.source_labels, *rows.target_labels), _figures.LABELS)
@@ -144,8 +143,10 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
                 "other": latent.other,
             }
         pictures["ranks"] = {
-            way: _figures.rank_histogram(f"ranks-{way}", _rank_alt(ranks[way]), ranks[way], side)
-            for way, side in (("forward", "source"), ("backward", "target"))
+            direction: _figures.rank_histogram(
+                f"ranks-{direction}", _rank_alt(ranks[direction]), ranks[direction], side
+            )
+            for direction, side in (("forward", "source"), ("backward", "target"))
         }
     else:
         similarities = _graphs.kept(rows)
@@ -172,7 +173,7 @@ _KEPT_ALTS = {
 _HEAT_ALTS = {
     "within_source": "Heat map of the similarity of held-out source rows among themselves.",
     "within_target": "Heat map of the similarity of the same rows of the target among themselves.",
-    "across": "Heat map of translated source rows against target rows; a right translation shows as a diagonal.",
+    "across": "Heat map of translated source rows against target rows; a correct translation shows as a diagonal.",
 }
 
 
@@ -185,44 +186,42 @@ def _rank_alt(ranks: Any) -> str:
 
 
 def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the lines of the table of held-out scores, both directions beside chance."""
+    """Return the lines of the table of held-out scores: both directions and chance."""
     pool = evaluation.pool
     lines: list[dict[str, Any]] = []
 
     def add(name: str, meaning: str, chance: float | None, pick: Any) -> None:
-        values: list[Interval] = [pick(way) for way in (evaluation.forward, evaluation.backward)]
+        values: list[Interval] = [pick(scores) for scores in (evaluation.forward, evaluation.backward)]
         lines.append({"name": name, "meaning": meaning, "chance": chance, "values": values})
 
     for kind in evaluation.forward.retrieval:
-        way = "by cosine" if kind == "plain" else "hub-corrected (CSLS)"
+        ranking = "by cosine" if kind == "plain" else "hub-corrected (CSLS)"
         for k in (1, 10):
             if k in evaluation.forward.retrieval[kind].top_k:
-                meaning = f"share of rows whose true match is {'first' if k == 1 else f'among the first {k}'}, {way}"
+                meaning = (
+                    f"share of rows whose true match is {'first' if k == 1 else f'among the first {k}'}, {ranking}"
+                )
                 add(f"Top-{k}" + ("" if kind == "plain" else ", CSLS"), meaning, min(1.0, k / pool), _top(kind, k))
-    add("Mean rank", "of the true match; 1 is best", (pool + 1) / 2, lambda way: way.mean_rank)
-    add("Cosine", "of a translation with the real vector of its text", None, lambda way: way.cosine)
-    centered = "the same without the mean vector, which any translator hits"
-    add("Cosine, centered", centered, 0.0, lambda way: way.cosine_centered)
+    add("Mean rank", "of the true match; 1 is best", (pool + 1) / 2, lambda scores: scores.mean_rank)
+    add("Cosine", "between a translation and the real vector of its text", None, lambda scores: scores.cosine)
+    centered = "the same after subtracting the mean vector, which any translator gets right"
+    add("Cosine, centered", centered, 0.0, lambda scores: scores.cosine_centered)
     return lines
 
 
 def _top(kind: str, k: int) -> Any:
-    def pick(way: DirectionScores) -> Interval:
-        return way.retrieval[kind].top_k[k]
+    def pick(scores: DirectionScores) -> Interval:
+        return scores.retrieval[kind].top_k[k]
 
     return pick
 
 
-def _share_of_threshold(item: Evidence) -> float:
-    """Return how far the value is on the way from null (0) to threshold (1), cut to [0, 2]."""
-    way = item.threshold - item.null
-    if not math.isfinite(item.value) or not math.isfinite(way) or way == 0:
-        return 1.0 if item.passed else 0.0
-    return min(2.0, max(0.0, (item.value - item.null) / way))
+def _line(item: dict[str, Any]) -> dict[str, Any]:
+    return {**item, "needed": comparison(item), "bar": bar_length(item)}
 
 
 def _number(value: float | None) -> str:
-    """Write a measurement with three digits that count."""
+    """Format a measurement with about three significant digits."""
     if value is None or not math.isfinite(value):
         return "–"
     if abs(value) >= 1000:
@@ -233,5 +232,5 @@ def _number(value: float | None) -> str:
 
 
 def _count(value: Any) -> str:
-    """Write a whole number with separators; a card may lack it."""
+    """Format a whole number with separators; anything else, such as a missing value of a card, as text."""
     return f"{value:,}" if isinstance(value, int) else str(value)

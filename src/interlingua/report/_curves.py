@@ -10,20 +10,20 @@ from typing import Any
 from interlingua.report import _figures
 
 _POINTS = 200
-_BESIDES = frozenset({"step", "seed", "at", "of", "seconds_left"})
+_NO_TERMS = frozenset({"step", "seed", "at", "of", "seconds_left"})
 
 Line = tuple[list[float], list[float]]
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What a network did while it was trained.
+    """The training curves of a network.
 
     Attributes:
         seed: of the run that was kept.
         best: the step whose snapshot was kept.
         losses: steps and values of each term.
-        scores: steps and values of the label-free score that snapshots are chosen by, of every run by its seed.
+        scores: steps and values of the label-free score that chooses between snapshots, by the seed of the run.
     """
 
     seed: int
@@ -33,14 +33,14 @@ class Curves:
 
 
 def curves_of(trace: Sequence[Mapping[str, Any]]) -> Curves | None:
-    """Return the curves, or None where no network was trained."""
+    """Return the curves, or None if no network was trained."""
     runs = [step for step in trace if step.get("step") == "run"]
     if not runs:
         return None
     chosen = max(runs, key=lambda run: run.get("score", -math.inf))
     trained = [step for step in trace if step.get("step") == "train" and step["seed"] == chosen["seed"]]
     trained = [*trained[:: max(1, math.ceil(len(trained) / _POINTS))][:-1], *trained[-1:]]
-    names = [name for name in (trained[0] if trained else {}) if name not in _BESIDES]
+    names = [name for name in (trained[0] if trained else {}) if name not in _NO_TERMS]
     losses = {name: ([step["at"] for step in trained], [step[name] for step in trained]) for name in names}
     scores = {}
     for run in runs:
@@ -51,7 +51,7 @@ def curves_of(trace: Sequence[Mapping[str, Any]]) -> Curves | None:
 
 
 def pictures(curves: Curves) -> dict[str, str]:
-    """Return the pictures of the losses and of the score; those without two points are left out."""
+    """Return the pictures of the losses and of the score; curves of fewer than two points are left out."""
     drawn = {}
     if any(len(steps) > 1 for steps, _ in curves.losses.values()):
         ends = ", ".join(f"{name} from {y[0]:.3g} to {y[-1]:.3g}" for name, (_, y) in curves.losses.items())

@@ -1,4 +1,4 @@
-"""What a report says of a fit, from the fit itself or from the card of a saved translator."""
+"""The facts in a report about a fit, from the fit itself or from the card of a saved translator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interlingua.core.translator import Translator
 
 @dataclass(frozen=True)
 class Facts:
-    """A fit without its arrays; attributes as those of `Alignment`, and no verdict where a card holds none."""
+    """A fit without its arrays, with the attributes of `Alignment`; the verdict is None if the card has none."""
 
     verdict: Verdict | None
     method: str
@@ -27,7 +27,7 @@ class Facts:
 
 
 def facts_of(fit: Alignment | Translator) -> Facts:
-    """Return what there is to say of a fit.
+    """Return the facts about a fit.
 
     Raises:
         InputError: the translator's card is not as `fit` writes it.

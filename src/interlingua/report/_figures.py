@@ -1,10 +1,7 @@
-"""Pictures as SVG that takes its colors from the page, so that one file is legible on light and on dark."""
+"""Pictures as SVG with the colors of the page, so that one file works in light and in dark mode."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,13 +11,14 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.report._rows import Heat, PicturedRows
+from interlingua.report._svg import svg_element
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What is drawn with one of these becomes the page's custom property of that name; style.css holds the values. They
-# only have to differ from each other here. The labels' colors are Paul Tol's "muted" on light and "light" on dark.
+# In the SVG each color is replaced by the CSS custom property of that name, whose value is in style.css. Here the
+# colors only have to be distinct. The labels' colors in style.css are Paul Tol's "muted" (light) and "light" (dark).
 COLORS = {
     "ink": "#1d2025",
     "muted": "#5d6571",
@@ -36,7 +34,7 @@ COLORS = {
     },
 }
 LABELS = 8
-# Cosines of +-HEAT_LIMIT get the full color: blue for alike, orange for opposed, the page itself for unrelated.
+# Cosines of +-HEAT_LIMIT have full color: blue for similar, orange for opposite. 0 is transparent.
 HEAT_LIMIT = 0.6
 _HEAT_COLORS = ("#c8641e", "#2878b8")
 _JOINED = 40
@@ -55,10 +53,10 @@ def scatter(
 
     Args:
         key: prefix of the ids in the SVG.
-        alt: what a reader who does not see it should know.
+        alt: description for readers who do not see the picture.
         points: ([n, 2], [m, 2]).
-        colors: names from `COLORS`, at least one a point; ``rest`` lies below everything else.
-        joined: whether to join the first few rows of both sides, which are the same texts then.
+        colors: names from `COLORS`, at least one per point; points of color ``rest`` are drawn below the others.
+        joined: draw lines between the first rows of both sides; row i of both must be the same text.
     """
     figure, axes = _canvas(3.6, 3.4)
     everything = np.concatenate(points)
@@ -99,10 +97,10 @@ def heat_maps(similarities: Heat, colors: Sequence[str] | None, alts: Mapping[st
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:
-    """Draw the share of rows by the rank of their true match, in bins that double, beside chance."""
+    """Draw the share of rows by the rank of their true match, in bins of doubling width, with chance as a line."""
     figure, axes = _canvas(3.6, 2.5)
     pool = len(ranks)
-    # The last bin takes in what would be less than half of another one.
+    # The last bin includes the remainder if that is less than half a bin.
     edges = np.append(2.0 ** np.arange(max(2, round(np.log2(pool)))), pool + 1)
     counts, _ = np.histogram(ranks, edges)
     shares, chance = counts / pool, np.diff(edges) / pool
@@ -120,7 +118,7 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: st
                 fontsize=8,
                 color=COLORS["ink"],
             )
-    ticks = at[:-1:2]
+    ticks = at[: -1 : 2 if len(at) > 6 else 1]
     axes.set_xticks(ticks, [f"{2**tick:,}" for tick in ticks])
     axes.set(xlim=(0, len(edges) - 1), ylim=(0, 1.12 * max(shares.max(), chance.max())), yticks=[])
     axes.set_xlabel("rank of the true match")
@@ -141,7 +139,7 @@ def curves(
 ) -> str:
     """Draw lines over training steps, each with its name; ``mark`` circles a line at a step.
 
-    Lines differ in color and in dashes, so that they can be told apart without colors.
+    Lines differ in color and in dashes, so that they can be distinguished without colors.
     """
     figure, axes = _canvas(3.6, 2.9)
     for number, (name, (steps, values)) in enumerate(lines.items()):
@@ -151,9 +149,14 @@ def curves(
         if mark is not None and mark[0] == name and mark[1] in steps:
             at = list(steps).index(mark[1])
             axes.plot([mark[1]], [values[at]], "o", markersize=7, markerfacecolor="none", color=COLORS["ink"])
-    if log and all(value > 0 for _, values in lines.values() for value in values):
+    log = log and all(value > 0 for _, values in lines.values() for value in values)
+    if log:
         axes.set_yscale("log")
-        axes.minorticks_off()
+    ticks = _ticks(*axes.get_ylim(), log=log)
+    axes.minorticks_off()
+    axes.set_yticks(ticks, [f"{tick:.12g}" for tick in ticks])
+    axes.xaxis.set_major_locator(require("matplotlib.ticker", "report").MaxNLocator(5, integer=True))
+    axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel("training step")
@@ -167,7 +170,7 @@ def curves(
 
 
 def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the names of the colors of all rows of both sides: by label, or by side where there are no labels."""
+    """Return the color names of all rows of both sides: by label, or by side if there are no labels."""
     if rows.source_labels is None or rows.target_labels is None:
         return ["source"] * len(rows.source), ["target"] * len(rows.target)
     names = {label: f"label-{number}" for number, label in enumerate(labels, 1)}
@@ -176,9 +179,9 @@ def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], li
 
 
 def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | None) -> str:
-    """Draw similarities [h, h], with a strip of the rows' colors where there are any."""
+    """Draw similarities [h, h], with a strip of the rows' colors if they are given."""
     palette = require("matplotlib.colors", "report")
-    # Color fades into the page where rows are unrelated, whatever the page's color is.
+    # Unrelated rows are transparent, so that the picture works on any background.
     opposed, alike = (palette.to_rgb(color) for color in _HEAT_COLORS)
     anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
     fading = palette.LinearSegmentedColormap.from_list("fading", anchors)
@@ -194,6 +197,20 @@ def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | Non
     axes.set(xlim=(-0.5 - margin, n - 0.5), ylim=(n - 0.5, -0.5 - margin), xticks=[], yticks=[])
     axes.plot([-0.5, n - 0.5, n - 0.5, -0.5, -0.5], [-0.5, -0.5, n - 0.5, n - 0.5, -0.5], color=COLORS["line"], lw=0.8)
     return _svg(figure, key, alt)
+
+
+def _ticks(low: float, high: float, *, log: bool) -> list[float]:
+    """Return at least two round numbers between the ends of an axis."""
+    ticker = require("matplotlib.ticker", "report")
+    locators = [ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])]
+    if log:
+        # Powers of ten where the axis is long, fractions of a decade or equal steps where it is short.
+        locators = [ticker.LogLocator(), ticker.LogLocator(subs=(1, 2, 5)), *locators]
+    for locator in locators:
+        ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+        if len(ticks) > 1:
+            return ticks
+    return [low, high]
 
 
 def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
@@ -216,29 +233,4 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, key: str, alt: str) -> str:
-    """Return the figure as an ``svg`` element to stand inside HTML."""
-    stream = io.BytesIO()
-    # Text stays text, and equal figures give equal bytes.
-    settings = {"svg.fonttype": "none", "svg.hashsalt": key}
-    with require("matplotlib", "report").rc_context(settings):
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    text = stream.getvalue().decode("utf-8")
-    text = text[text.index("<svg") :]
-    # The style element would rule the whole page; the rest would only weigh.
-    for useless in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r"<!--.*?-->", r"<defs>\s*</defs>"):
-        text = re.sub(useless, "", text, flags=re.DOTALL)
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)
-    for name, color in COLORS.items():
-        text = text.replace(color, f"var(--{name})")
-    text = _unique_ids(text, key)
-    box = re.search(r'viewBox="[^"]*"', text)
-    body = text[text.index(">") + 1 :]
-    view = box[0] if box else ""
-    return f'<svg {view} role="img" aria-label="{html.escape(alt)}" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
-
-
-def _unique_ids(text: str, key: str) -> str:
-    """Give the ids that are referred to a prefix of their own, and drop the others."""
-    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in used else "", text)
-    return re.sub(r'(url\(#|href="#)([^")]+)', rf"\1{key}-\2", text)
+    return svg_element(figure, key, alt, COLORS)

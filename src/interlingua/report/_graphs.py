@@ -1,26 +1,25 @@
-"""What translation keeps of a space's neighbors, which needs no pairs and no common coordinates."""
+"""How many nearest neighbors translation keeps; measuring it needs no pairs and no shared coordinates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.neighbors import neighbor_overlap
 from interlingua.report._rows import HEAT_ROWS, PicturedRows, order_of
 
-# Graphs are compared on so many rows, and each has so many neighbors.
+# Rows and neighbors per row in the compared graphs.
 GRAPH_ROWS = 2048
 K = 10
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of one graph of nearest neighbors is in another.
+    """The overlap of two graphs of nearest neighbors.
 
     Attributes:
         name: the two graphs.
-        meaning: what the figure says.
+        meaning: explanation of the figure.
         value: mean share of a row's ``k`` nearest rows that are the same in both.
     """
 
@@ -31,22 +30,15 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Similarities of the same rows [h, h] ``before`` and ``after`` translation, less the mean; ``rows`` are which."""
+    """Similarities [h, h] of ``rows`` ``before`` and ``after`` translation, with the mean subtracted."""
 
     rows: IntArray
     before: FloatArray
     after: FloatArray
 
 
-def neighbor_overlap(a: FloatArray, b: FloatArray, k: int) -> float:
-    """Return the mean share of a row's ``k`` nearest rows in ``a`` [n, d] that are so in ``b`` [n, e] as well."""
-    near = [_nearest(side, k) for side in (a, b)]
-    both = [len(np.intersect1d(here, there, assume_unique=True)) for here, there in zip(*near, strict=True)]
-    return float(np.mean(both)) / k
-
-
 def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
-    """Return the overlaps, the neighbors ``k`` and rows they were taken from, and what chance would give."""
+    """Return the overlaps, the numbers of neighbors and rows they were computed from, and the overlap by chance."""
     n = min(GRAPH_ROWS, len(rows.source))
     k = min(K, n - 1)
     if k < 1:
@@ -55,8 +47,8 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
     found = [
         Overlap(
             "Source rows and their translations",
-            "what the map keeps; a rotation keeps all of it, right or wrong",
-            neighbor_overlap(source, translated, k),
+            "what the map keeps; a rotation keeps all of it, whether it is correct or not",
+            float(neighbor_overlap(source, translated, k).mean()),
         )
     ]
     if rows.paired:
@@ -64,13 +56,13 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
         found += [
             Overlap(
                 "Source rows and target rows",
-                "what the two encoders agree on, before anything is translated",
-                neighbor_overlap(source, target, k),
+                "how far the two encoders agree, without translation",
+                float(neighbor_overlap(source, target, k).mean()),
             ),
             Overlap(
                 "Translations and target rows",
-                "what a search among translations has in common with one among real target rows",
-                neighbor_overlap(translated, target, k),
+                "how far a search among translations finds the same as one among real target rows",
+                float(neighbor_overlap(translated, target, k).mean()),
             ),
         ]
     return tuple(found), k, n, k / (n - 1)
@@ -81,9 +73,3 @@ def kept(rows: PicturedRows) -> Kept:
     before, after = (unit_rows(side - side.mean(axis=0)) for side in (rows.source, rows.translated))
     order = order_of(before[:HEAT_ROWS], rows.source_labels)
     return Kept(order, before[order] @ before[order].T, after[order] @ after[order].T)
-
-
-def _nearest(rows: FloatArray, k: int) -> IntArray:
-    similar = rows @ rows.T
-    np.fill_diagonal(similar, -np.inf)
-    return np.asarray(np.argpartition(-similar, k - 1, axis=1)[:, :k])

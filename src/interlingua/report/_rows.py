@@ -1,4 +1,4 @@
-"""The rows that the pictures of a report show, and where they lie."""
+"""The rows in the pictures of a report, and their coordinates, ranks and neighbors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import nearest
 from interlingua.core.spaces import EmbeddingSpace, as_space
 from interlingua.core.translator import NeuralTranslator
 from interlingua.evaluation import SupportsTranslation
 from interlingua.evaluation.metrics import match_ranks
 
-# Rows that ranks, axes and neighbors are taken from, and those of them that are drawn.
+# Rows that ranks, axes and neighbors are computed from, and how many of them are drawn.
 POOL = 4096
 SCATTER_ROWS = 750
 HEAT_ROWS = 60
@@ -29,7 +30,7 @@ NEIGHBOURS = 3
 
 @dataclass(frozen=True, eq=False)
 class PicturedRows:
-    """A sample of both sides beside its translations; all rows unit, in random order.
+    """A sample of both sides with its translations: unit rows in random order.
 
     Attributes:
         source: [n, d_source].
@@ -56,7 +57,7 @@ class PicturedRows:
 
 @dataclass(frozen=True, eq=False)
 class Heat:
-    """Similarities of a few held-out rows: cosines of the rows less the mean of all rows of their side.
+    """Similarities of a few held-out rows: cosines after subtracting the mean of all rows of their side.
 
     Attributes:
         rows: [h], which rows, in the order drawn.
@@ -73,7 +74,7 @@ class Heat:
 
 @dataclass(frozen=True, eq=False)
 class Latent:
-    """How close the latents of both sides lie (paper, figure 4): cosines less the mean latent of each side.
+    """Similarity of the latents of both sides (paper, figure 4): cosines after subtracting the mean of each side.
 
     Attributes:
         across: [h, h], latents of source rows against latents of target rows.
@@ -88,12 +89,12 @@ class Latent:
 
 @dataclass(frozen=True)
 class Neighbors:
-    """What lies next to a text.
+    """The nearest neighbors of a text.
 
     Attributes:
         name: the row.
         before: its nearest rows in the source space.
-        after: the rows nearest to its translation, and whether each is known to be the text itself.
+        after: the rows nearest to its translation, each with whether it is known to be the text itself.
     """
 
     name: str
@@ -108,10 +109,10 @@ def draw_paired(
     labels: Mapping[str, Sequence[Any]],
     rng: np.random.Generator,
 ) -> PicturedRows:
-    """Draw the same texts from both sides of the held-out rows.
+    """Sample the same texts from both sides of the held-out rows.
 
     Raises:
-        InputError: the sides differ in rows, or there is not one label a row.
+        InputError: the sides have different numbers of rows, or there is not one label per row.
     """
     source, target = as_space(source, "source"), as_space(target, "target")
     if source.n != target.n:
@@ -133,10 +134,10 @@ def draw_unpaired(
     labels: Mapping[str, Sequence[Any]],
     rng: np.random.Generator,
 ) -> PicturedRows:
-    """Draw texts of each side on its own; ``target`` may be None, and there are no target rows then.
+    """Sample texts of each side independently; ``target`` may be None.
 
     Raises:
-        InputError: there is not one label a row.
+        InputError: there is not one label per row.
     """
     names, marks, vectors = [], [], []
     for side, given in (("source", source), ("target", target)):
@@ -173,8 +174,9 @@ def frequent(labels: Sequence[str], count: int) -> list[str]:
 def planes(rows: PicturedRows) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Return coordinates ([n, 2], [m, 2]) of the drawn source and target rows, ``before`` and ``after`` translation.
 
-    Before, each side lies on its own two leading principal axes, scaled to the same spread: there is no common space
-    yet. After, both lie on those of the target rows, or of the translations where there are none, unscaled.
+    Before translation each side is projected on its own two leading principal axes and scaled to the same spread, as
+    the spaces share no coordinates. After it both are projected on the axes of the target rows, or of the translations
+    if there are no target rows, without scaling.
     """
     shown = slice(SCATTER_ROWS)
     (mean_x, axes_x), (mean_y, axes_y) = _axes(rows.source), _axes(rows.target if len(rows.target) else rows.translated)
@@ -184,7 +186,7 @@ def planes(rows: PicturedRows) -> dict[str, tuple[FloatArray, FloatArray]]:
 
 
 def heat(rows: PicturedRows) -> Heat:
-    """Return the similarities of some paired rows, by label where there are labels, neighbors side by side."""
+    """Return the similarities of some paired rows, grouped by label and ordered by similarity."""
     target, source = (unit_rows(side - side.mean(axis=0)) for side in (rows.target, rows.source))
     translated = unit_rows(rows.translated - rows.target.mean(axis=0))
     order = order_of(source, rows.source_labels)
@@ -193,7 +195,7 @@ def heat(rows: PicturedRows) -> Heat:
 
 
 def order_of(source: FloatArray, labels: tuple[str, ...] | None) -> IntArray:
-    """Return a few of the rows [n, d]: by label where there are labels, neighbors side by side."""
+    """Return the indices of a few of the rows [n, d], grouped by label and ordered by similarity."""
     groups = [np.arange(min(HEAT_ROWS, len(source)))]
     if labels is not None:
         marks = np.array(labels)
@@ -221,24 +223,24 @@ def ranks(rows: PicturedRows) -> dict[str, npt.NDArray[np.float64]]:
 
 
 def neighbors(rows: PicturedRows) -> tuple[Neighbors, ...]:
-    """Return what lies next to the first few source rows; they are in random order, so nothing is picked by hand.
+    """Return the neighbors of the first few source rows; rows are in random order, so the choice is random.
 
-    Widths and frames differ, so before translation a row has neighbors of its own side only; after it, the target's,
-    or other translations where there are no target rows.
+    The spaces share no coordinates, so before translation a row has neighbors in its own space only. After it the
+    neighbors are target rows, or other translations if there are no target rows.
     """
     names, count = rows.names, min(NEIGHBOURS, len(rows.names) - 1)
     asked = np.arange(min(NEIGHBOUR_ROWS, len(names)))
-    alone = rows.source[asked] @ rows.source.T
-    alone[asked, asked] = -np.inf
+    if count < 1:
+        return tuple(Neighbors(name, (), ()) for name in names)
+    before = nearest(rows.source[asked], rows.source, count, exclude=asked).indices
     others, found = (rows.target, rows.target_names) if len(rows.target) else (rows.translated, names)
-    across = rows.translated[asked] @ others.T
-    if others is rows.translated:
-        across[asked, asked] = -np.inf
+    exclude = asked if others is rows.translated else None
+    after = nearest(rows.translated[asked], others, count, exclude=exclude).indices
     return tuple(
         Neighbors(
             names[i],
-            tuple(names[j] for j in np.argsort(-alone[i], kind="stable")[:count]),
-            tuple((found[j], rows.paired and bool(i == j)) for j in np.argsort(-across[i], kind="stable")[:count]),
+            tuple(names[j] for j in before[i]),
+            tuple((found[j], rows.paired and bool(i == j)) for j in after[i]),
         )
         for i in asked
     )
@@ -254,7 +256,7 @@ def _pictured(
 ) -> PicturedRows:
     x, y = vectors
     unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
-    # One side's labels alone would color half of the points.
+    # Labels of one side only would color half of the points.
     here, there = labels if None not in labels else (None, None)
     return PicturedRows(
         unit[0], unit[1], unit[2], unit[3], here, there, paired=paired, names=names[0], target_names=names[1]
@@ -266,7 +268,7 @@ def _drawn(space: EmbeddingSpace, rows: IntArray) -> FloatArray:
 
 
 def _names(space: EmbeddingSpace, rows: IntArray, what: str) -> tuple[str, ...]:
-    """Return the ids of rows, or their numbers where the space has no ids."""
+    """Return the ids of rows, or their numbers if the space has no ids."""
     return _pick(space.ids, rows, space.n, f"the ids of {what}") or tuple(f"row {row:,}" for row in rows)
 
 
@@ -274,7 +276,9 @@ def _pick(values: Sequence[Any] | None, rows: IntArray, n: int, what: str) -> tu
     if values is None:
         return None
     if len(values) != n:
-        raise InputError(f"There are {len(values)} entries in {what} for {n} rows; one a row is needed, in row order.")
+        raise InputError(
+            f"There are {len(values)} entries in {what} for {n} rows; one per row is needed, in row order."
+        )
     return tuple(str(values[row]) for row in rows)
 
 
@@ -285,7 +289,7 @@ def _axes(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     _, vectors = np.linalg.eigh(centered.T @ centered)
     axes = np.zeros((rows.shape[1], 2))
     leading = vectors[:, ::-1][:, :2]
-    # An axis has no sign of its own; without a rule the picture would depend on the machine.
+    # The sign of an axis is arbitrary; without a rule the picture would depend on the machine.
     axes[:, : leading.shape[1]] = leading * np.sign(leading[np.abs(leading).argmax(axis=0), range(leading.shape[1])])
     return mean, axes.astype(np.float32)
 

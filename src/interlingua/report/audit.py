@@ -1,4 +1,4 @@
-"""One HTML file that a manager can read about an audit: conclusion, figures, defenses, what was not tested."""
+"""One HTML file about an audit: conclusion, figures, defenses and what was not tested."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.core.arrays import require
+from interlingua.core.atomic import write_text
 from interlingua.evaluation import Interval
 from interlingua.leakage.findings import Audit
 from interlingua.report import _count, _number
@@ -22,14 +23,15 @@ _SNIPPET = 120
 
 @dataclass(frozen=True)
 class Warrant:
-    """On whose word, when, and on what an audit was made.
+    """Who authorized an audit, when it was made, and the names of its inputs.
 
     Attributes:
         authorized_by: who authorized it, as given.
         date: ISO 8601, UTC.
-        vectors: what the audited vectors are called.
-        corpus: what the public corpus is called.
-        encoder: what the auditor's encoder is called.
+        vectors: name of the audited vectors.
+        corpus: name of the public corpus.
+        encoder: name of the auditor's encoder.
+        model: what is known of the model that produced the audited vectors.
     """
 
     authorized_by: str
@@ -37,6 +39,7 @@ class Warrant:
     vectors: str
     corpus: str
     encoder: str
+    model: str = "source model unknown"
 
     def to_dict(self) -> dict[str, str]:
         """Return plain values for JSON."""
@@ -46,10 +49,10 @@ class Warrant:
 # LLM08:2025 in the OWASP Top 10 for LLM applications names these risks of vectors and embeddings.
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
-    ("Embedding inversion", "words, labels and nearest public texts above", True),
+    ("Embedding inversion", "words, labels and nearest public texts, see above", True),
     (
         "Unauthorized access and data leakage",
-        "what a copy of the vectors alone gives away, without texts or model",
+        "what a copy of the vectors alone reveals, without texts or model",
         True,
     ),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
@@ -57,54 +60,56 @@ _RISKS = (
     ("Behaviour alteration", "not tested: needs the application that reads the vectors", False),
 )
 _LIMITS = (
-    "Only the attacks named here were run. Stronger ones exist or will: a network trained for one encoder, a language "
-    "model that guesses, known pairs of text and vector.",
-    "An attacker with public text more like the audited one gets more, one with less similar text gets less.",
-    "Estimates without a ground truth hold as far as public text behaves as the audited text does. A group of texts of "
-    "its own kind can be matched to the wrong place by every fit; nothing without a truth can see that.",
+    "Only the attacks named here were run. Stronger ones exist: a network trained for one encoder, a language model "
+    "that completes texts, known pairs of text and vector.",
+    "An attacker with public text that is more similar to the audited text recovers more, with less similar text less.",
+    "Estimates without ground truth assume that the public text resembles the audited text. They can be too high: on "
+    "trivia questions 69% of the asserted words were estimated to be correct and 52% were. All fits can also map a "
+    "group of texts of one kind to the wrong place, and only ground truth reveals that.",
 )
 
 
 def conclusion(audit: Audit) -> str:
-    """Return the audit in one paragraph for people who do not align embeddings."""
+    """Return the audit in one paragraph for readers without knowledge of embeddings."""
     rows = f"{audit.alignment.source.get('n', 0):,}"
     if not audit.worked and audit.leak.basis == "attack failed":
         return (
-            f"The attack did not work on these {rows} vectors: no fit found enough common shape with the public text "
-            "to be told from chance. This is no proof of safety. More vectors, public text of the same kind, a few "
+            f"The attack did not work on these {rows} vectors: no fit shares enough structure with the public text to "
+            "differ from chance. This is no proof of safety. More vectors, public text of the same kind, a few "
             "known pairs of text and vector or another method may succeed where these attacks failed."
         )
     share = f"{audit.leak.value:.0%}"
     if audit.leak.basis == "measured":
-        found = f"Checked against the true contents, the worst figure is {share}: {audit.leak.what}."
+        found = f"Compared with the true contents, the worst figure is {share}: {audit.leak.what}."
         named = audit.words.measured and audit.words.measured["leak_rate"]
         if named and named.meaning != audit.leak.what:
             found += f" It names a correct word for {named.value.value:.0%} of the documents."
     else:
         found = (
-            f"By calibrated estimate, without a look at the true texts, it names a correct word for at least {share} "
-            f"of the documents; the same procedure on meaningless vectors comes to {audit.words.control.value:.0%}."
+            f"By a calibrated estimate, which does not use the true texts, it names a correct word for about {share} "
+            f"of the documents. For meaningless vectors the same procedure gives {audit.words.control.value:.0%}."
         )
     if not audit.worked:
-        return f"By their own verdict no fit of these {rows} vectors worked. {found} This is no proof of safety."
-    start = f"Whoever holds a copy of these {rows} vectors needs neither the texts nor the model that made them. "
-    method = "With public text of a similar kind and another encoder the attack placed them in a space it can read. "
+        start = f"According to the verdicts no fit of these {rows} vectors worked."
+        return f"{start} {found} This is no proof of safety."
+    start = f"An attacker with a copy of these {rows} vectors needs neither the texts nor the model behind them. "
+    method = "The attack used public text of a similar kind and another encoder to translate them into a known space. "
     if audit.leak.value < _SOME:
-        return f"{start}{method}{found} That is little, and no proof of safety: other attacks may find more."
+        return f"{start}{method}{found} This is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{found} Protect the vectors as you protect the texts."
 
 
 def write_audit(
     path: str | Path, audit: Audit, warrant: Warrant, *, fail_above: float | None = None, show: bool = False
 ) -> Path:
-    """Write one self-contained HTML file, readable by its owner alone; a file of that name is replaced.
+    """Write one self-contained HTML file, readable by its owner only; a file of that name is replaced.
 
     Args:
         path: the file to write.
         audit: the findings.
         warrant: who authorized them, when, on what.
-        fail_above: the gate, if there is one.
-        show: write recovered words and public texts in full; otherwise only how many and how sure.
+        fail_above: the limit on the leak figure, if there is one.
+        show: write recovered words and public texts in full; otherwise only their number and probabilities.
 
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
@@ -132,13 +137,7 @@ def write_audit(
         risks=_RISKS,
         limits=_LIMITS,
     )
-    fresh = path.with_name(f".{path.name}.tmp")
-    try:
-        fresh.touch(0o600)
-        fresh.write_text(page, "utf-8")
-        return fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    return write_text(path, page, mode=0o600)
 
 
 def _tone(audit: Audit) -> str:
@@ -148,9 +147,9 @@ def _tone(audit: Audit) -> str:
 
 
 def _lines(audit: Audit) -> list[dict[str, Any]]:
-    """Return the lines of the table of figures: estimated, measured, and what chance gives."""
+    """Return the lines of the table of figures: estimate, measurement and control."""
     words, lines = audit.words, list[dict[str, Any]]()
-    worked = audit.worked  # estimates presume that it did
+    worked = audit.worked  # estimates assume that the attack worked
 
     def add(
         name: str, meaning: str, estimated: Interval | None, measured: Interval | None, control: Interval | None
@@ -163,14 +162,14 @@ def _lines(audit: Audit) -> list[dict[str, Any]]:
     leak, precision = figures.get("leak_rate"), figures.get("precision")
     add(
         "Documents with a word named",
-        "share with at least one correct word asserted at p ≥ 0.5",
+        "share of documents with at least one correct word asserted at p ≥ 0.5",
         words.expected if worked else None,
         leak and leak.value,
         leak.control if leak else words.control,
     )
     add(
-        "Words that are right",
-        "of those asserted; the control holds them against a wrong document",
+        "Asserted words that are correct",
+        "share of the words asserted" + ("; the control compares them with a wrong document" if precision else ""),
         Interval(words.claimed) if worked else None,
         precision and precision.value,
         precision and precision.control,
@@ -178,14 +177,14 @@ def _lines(audit: Audit) -> list[dict[str, Any]]:
     if audit.topics and audit.topics.measured:
         ways = audit.topics.measured.ways
         add(
-            "First label right",
-            "the control always names the most frequent",
+            "First label correct",
+            "the control always names the most frequent label",
             None,
             ways["translated"].top1,
             ways["majority"].top1,
         )
         add(
-            "Labels told apart",
+            "Labels distinguished",
             "mean area under the ROC curve; the control shuffles documents",
             None,
             ways["translated"].macro_auc,
@@ -194,16 +193,17 @@ def _lines(audit: Audit) -> list[dict[str, Any]]:
     if audit.reidentified:
         figure = audit.reidentified["top1"]
         add(
-            "Documents singled out",
-            "among all those looked at; the control is chance",
+            "Documents re-identified",
+            "matched to their true vector among all sampled documents; the control is chance",
             None,
             figure.value,
             figure.control,
         )
     near = audit.retrieval
     add(
-        "Nearness of public text",
-        f"cosine with the nearest one; a public text has {near.public.value:.2f}, the control means nothing",
+        "Similarity to public text",
+        f"cosine with the nearest public text; public texts themselves have {near.public.value:.2f}, the control is "
+        "meaningless vectors",
         near.nearest,
         None,
         near.control,
@@ -216,6 +216,6 @@ def _percent(value: float | None) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return a recovered text without control or direction marks, cut to a snippet."""
+    """Return a recovered text without control characters or direction marks, cut to a snippet."""
     kept = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: 4 * _SNIPPET])
     return kept if len(kept) <= _SNIPPET else kept[: _SNIPPET - 1] + "…"

@@ -1,8 +1,8 @@
-"""A page to try it: two files of vectors in, a verdict, a translator and a search across both out.
+"""A web page for trying interlingua: it takes two files of vectors and gives a verdict, a translator and a search.
 
-For one person on one machine: it listens to this machine alone, keeps files in a folder of its own until it ends, and
-does one fit at a time.
+It is for one person on one machine: it listens to this machine only, keeps files in a temporary folder until it stops,
+and runs one fit at a time.
 """
 
 from interlingua.serve.app import create_app as create_app
-from interlingua.serve.desk import Desk as Desk
+from interlingua.serve.session import Session as Session

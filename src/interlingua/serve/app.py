@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
-from interlingua.serve.desk import Desk
+from interlingua.serve.session import Session
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
+def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
     """Return the page as an ASGI application.
 
     Args:
-        desk: what it works on.
-        port: the port it will be reached at; requests for another host or port are refused, which keeps pages of
-            other sites out even when their names lead to this machine.
-        max_bytes: the largest file that is taken.
+        session: the files and the fit of the page.
+        port: the port of the page. Requests for another host or port are refused, so that pages of other sites
+            cannot use it even if their names resolve to this machine.
+        max_bytes: the largest file that is accepted.
 
     Raises:
         MissingExtraError: the extra ``serve`` is not installed.
@@ -47,7 +47,7 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
 
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
         if request.headers.get("host") not in hosts:
-            return _refusal(403, f"This page answers to {sorted(hosts)[0]} alone.")
+            return _refusal(403, f"This page only answers requests for {sorted(hosts)[0]}.")
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
         foreign = origin is not None and origin.removeprefix("http://") not in hosts
         if foreign or (site not in ("same-origin", "none") and request.url.path != "/"):
@@ -63,7 +63,7 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
         return response
 
     async def receive(request: Request, path: Path) -> None:
-        """Write the body to a file, and nothing of it where it is too long."""
+        """Write the body to a file; if it is too long, delete the file again."""
         size = 0
         try:
             with path.open("wb") as stream:
@@ -71,8 +71,8 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
                     size += len(chunk)
                     if size > max_bytes:
                         raise InputError(
-                            f"The file is larger than {max_bytes // 2**20:,} MiB; start with a larger --max-mb, or fit "
-                            "on the command line, which reads files where they are."
+                            f"The file is larger than {max_bytes // 2**20:,} MiB; start with a larger --max-mb, or use "
+                            "`interlingua fit`, which needs no upload."
                         )
                     stream.write(chunk)
         except BaseException:
@@ -84,43 +84,43 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
 
     async def put_file(request: Request) -> Response:
         side = request.path_params["side"]
-        path = desk.place(side, request.query_params.get("name", "vectors"))
+        path = session.upload_path(side, request.query_params.get("name", "vectors"))
         await receive(request, path)
-        return JSONResponse(await run_in_threadpool(desk.take, side, path))
+        return JSONResponse(await run_in_threadpool(session.accept, side, path))
 
     async def fit(request: Request) -> Response:
-        desk.start(_whole(request, "seed", 0))
-        return JSONResponse(desk.state(), status_code=202)
+        session.start(_integer(request, "seed", 0))
+        return JSONResponse(session.state(), status_code=202)
 
     async def cancel(request: Request) -> Response:
-        await run_in_threadpool(desk.stop)
-        return JSONResponse(desk.state())
+        await run_in_threadpool(session.stop)
+        return JSONResponse(session.state())
 
     async def state(request: Request) -> Response:
-        return JSONResponse(desk.state())
+        return JSONResponse(session.state())
 
     async def report(request: Request) -> Response:
-        # The report's own policy allows its styles; a header that does not would win.
+        # The report's own policy allows its styles; a stricter header would override it.
         return HTMLResponse(
-            desk.report().read_text("utf-8"),
+            session.report().read_text("utf-8"),
             headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"},
         )
 
     async def archive(request: Request) -> Response:
-        path = await run_in_threadpool(lambda: desk.archive(force=_forced(request)))
+        path = await run_in_threadpool(lambda: session.archive(force=_forced(request)))
         return FileResponse(path, filename="translator.zip")
 
     async def translate(request: Request) -> Response:
-        way = request.query_params.get("way", "forward")
-        if way not in ("forward", "backward"):
-            raise InputError(f"There is no way {way!r}; forward and backward there are.")
-        folder = desk.folder / "given" / secrets.token_hex(8)
+        direction = request.query_params.get("direction", "forward")
+        if direction not in ("forward", "backward"):
+            raise InputError(f"There is no direction {direction!r}; use forward or backward.")
+        folder = session.folder / "uploads" / secrets.token_hex(8)
         folder.mkdir(parents=True)
         path = folder / (Path(request.query_params.get("name", "vectors.npy")).name[-80:].lstrip(".") or "vectors.npy")
         await receive(request, path)
         try:
             out = await run_in_threadpool(
-                lambda: desk.translate(path, inverse=way == "backward", force=_forced(request))
+                lambda: session.translate(path, inverse=direction == "backward", force=_forced(request))
             )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -128,8 +128,8 @@ def create_app(desk: Desk, *, port: int, max_bytes: int) -> Starlette:
         return FileResponse(out, filename=out.name, background=BackgroundTask(shutil.rmtree, folder))
 
     async def search(request: Request) -> Response:
-        side, row, k = request.query_params.get("side", ""), _whole(request, "row", 0), _whole(request, "k", 10)
-        return JSONResponse(await run_in_threadpool(desk.search, side, row, min(max(k, 1), 100)))
+        side, row, k = request.query_params.get("side", ""), _integer(request, "row", 0), _integer(request, "k", 10)
+        return JSONResponse(await run_in_threadpool(session.search, side, row, min(max(k, 1), 100)))
 
     app = Starlette(
         routes=[
@@ -154,11 +154,11 @@ def _refusal(code: int, message: str) -> Response:
     return JSONResponse({"error": message}, status_code=code)
 
 
-def _whole(request: Request, name: str, otherwise: int) -> int:
-    told = request.query_params.get(name, str(otherwise))
-    if not told.removeprefix("-").isdecimal() or len(told) > 12:
-        raise InputError(f"{name} is {told[:40]!r}; a whole number is needed.")
-    return int(told)
+def _integer(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not text.removeprefix("-").isdecimal() or len(text) > 12:
+        raise InputError(f"{name} is {text[:40]!r}; a whole number is needed.")
+    return int(text)
 
 
 def _forced(request: Request) -> bool:
@@ -175,7 +175,7 @@ def _page(max_bytes: int) -> Response:
         "style": report.joinpath("style.css").read_text("utf-8") + own.joinpath("page.css").read_text("utf-8"),
         "script": own.joinpath("page.js").read_text("utf-8"),
         "nonce": nonce,
-        "most": max_bytes // 2**20,
+        "max_mib": max_bytes // 2**20,
     }
     template = own.joinpath("page.html.jinja").read_text("utf-8")
     policy = (

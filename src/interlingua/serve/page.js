@@ -1,7 +1,7 @@
 "use strict";
 const at = (id) => document.getElementById(id);
 const number = (x) => Number(x).toLocaleString("en", { maximumSignificantDigits: 3 });
-const waiting = Object.fromEntries(["source", "target"].map((side) => [side, at(`${side}-told`).textContent]));
+const waiting = Object.fromEntries(["source", "target"].map((side) => [side, at(`${side}-state`).textContent]));
 let busy = 0;
 let timer = 0;
 let verdict = "";
@@ -9,13 +9,13 @@ let verdict = "";
 async function ask(path, options) {
   const answer = await fetch(path, options);
   if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    throw new Error(told.error || `The server answered ${answer.status}.`);
+    const body = await answer.json().catch(() => ({}));
+    throw new Error(body.error || `The server answered ${answer.status}.`);
   }
   return answer;
 }
 
-// fetch tells nothing while a file goes up; files here are large.
+// fetch reports no progress of an upload, and the files are large.
 function send(path, file, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -24,9 +24,9 @@ function send(path, file, progress) {
     request.addEventListener("error", () => reject(new Error("The server did not answer.")));
     request.addEventListener("load", () => {
       if (request.status < 400) return resolve();
-      let told = `The server answered ${request.status}.`;
-      try { told = JSON.parse(request.responseText).error; } catch { /* no JSON: the status says it */ }
-      return reject(new Error(told));
+      let message = `The server answered ${request.status}.`;
+      try { message = JSON.parse(request.responseText).error; } catch { /* not JSON: keep the status */ }
+      return reject(new Error(message));
     });
     request.send(file);
   });
@@ -44,19 +44,19 @@ function element(name, text, className) {
   return made;
 }
 
-async function give(side, file) {
+async function upload(side, file) {
   if (!file) return;
   fail();
   busy += 1;
   at("go").disabled = true;
   at(`${side}-name`).textContent = file.name;
-  at(`${side}-told`).textContent = "Reading ...";
+  at(`${side}-state`).textContent = "Reading ...";
   try {
     await send(`/files/${side}?name=${encodeURIComponent(file.name)}`, file, (share) => {
-      at(`${side}-told`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)} %` : "Checking ...";
+      at(`${side}-state`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)} %` : "Checking ...";
     });
   } catch (error) {
-    at(`${side}-told`).textContent = waiting[side];
+    at(`${side}-state`).textContent = waiting[side];
     fail(error);
   }
   busy -= 1;
@@ -65,7 +65,7 @@ async function give(side, file) {
 
 for (const side of ["source", "target"]) {
   const drop = at(`${side}-drop`);
-  at(side).addEventListener("change", () => give(side, at(side).files[0]));
+  at(side).addEventListener("change", () => upload(side, at(side).files[0]));
   for (const name of ["dragover", "dragenter"]) {
     drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
   }
@@ -73,7 +73,7 @@ for (const side of ["source", "target"]) {
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
-    give(side, event.dataTransfer.files[0]);
+    upload(side, event.dataTransfer.files[0]);
   });
 }
 
@@ -83,7 +83,7 @@ function show(state) {
     at(`${side}-drop`).classList.toggle("full", Boolean(file));
     if (file) {
       at(`${side}-name`).textContent = file.name;
-      at(`${side}-told`).textContent = `${file.rows.toLocaleString("en")} rows, width ${file.width}`;
+      at(`${side}-state`).textContent = `${file.rows.toLocaleString("en")} rows, width ${file.width}`;
     }
   }
   const running = state.phase === "running";
@@ -91,35 +91,36 @@ function show(state) {
   at("cancel").hidden = !running;
   at("progress").hidden = !running && state.phase !== "stopped";
   at("progress").textContent = running
-    ? `Aligning, ${Math.round(state.seconds)} s${state.steps.length ? `: ${state.steps.join(", ")}` : ""}`
+    ? `Aligning, ${Math.round(state.seconds)} s${state.steps.length ? `: ${state.steps.at(-1)}` : ""}`
     : "The fit was stopped.";
   if (state.phase === "refused") fail(new Error(state.error));
-  at("found").hidden = state.phase !== "done";
-  if (state.phase === "done") tell(state.verdict);
+  at("results-of-fit").hidden = state.phase !== "done";
+  if (state.phase === "done") showVerdict(state.verdict);
   clearTimeout(timer);
   if (running) timer = setTimeout(look, 700);
 }
 
-function tell(found) {
-  verdict = found.status;
-  at("verdict").className = `verdict ${found.status}`;
-  at("status").textContent = found.status[0].toUpperCase() + found.status.slice(1);
-  at("score").textContent = found.score.toFixed(2);
-  at("reasons").replaceChildren(...found.reasons.map((reason) => element("li", reason)));
-  at("evidence").replaceChildren(...(found.evidence || []).map((item) => {
+function showVerdict(result) {
+  verdict = result.status;
+  at("verdict").className = `verdict ${result.status}`;
+  at("status").textContent = result.status[0].toUpperCase() + result.status.slice(1);
+  at("score").textContent = result.score.toFixed(2);
+  at("reasons").replaceChildren(...result.reasons.map((reason) => element("li", reason)));
+  at("evidence").replaceChildren(...(result.evidence || []).map((item) => {
     const row = document.createElement("tr");
-    const name = element("th", item.name);
+    const name = element("th", item.name.replaceAll("_", " "));
     name.scope = "row";
     name.append(element("span", item.meaning, "meaning"));
-    const values = Object.entries({ value: "value", null: "null", needed: "threshold" }).map(([label, part]) => {
-      const cell = element("td", number(item[part]), "n");
+    const shown = { value: number(item.value), null: number(item.null), needed: `${item.needed} ${number(item.threshold)}` };
+    const values = Object.entries(shown).map(([label, text]) => {
+      const cell = element("td", text, "n");
       cell.dataset.label = label;
       return cell;
     });
-    const met = document.createElement("td");
-    met.dataset.label = "met";
-    met.append(element("span", item.passed ? "yes" : "no", `mark ${item.passed ? "yes" : "no"}`));
-    row.append(name, ...values, met);
+    const passed = document.createElement("td");
+    passed.dataset.label = "passed";
+    passed.append(element("span", item.passed ? "yes" : "no", `mark ${item.passed ? "yes" : "no"}`));
+    row.append(name, ...values, passed);
     return row;
   }));
   at("force-label").hidden = verdict !== "failed";
@@ -156,13 +157,13 @@ at("search").addEventListener("submit", async (event) => {
   event.preventDefault();
   fail();
   try {
-    const found = await (await ask(`/search?side=${at("side").value}&row=${encodeURIComponent(at("row").value)}`)).json();
+    const hits = await (await ask(`/search?side=${at("side").value}&row=${encodeURIComponent(at("row").value)}`)).json();
     at("results").replaceChildren(...["source", "target"].map((side) => {
       const figure = document.createElement("figure");
-      const title = element("figcaption", `nearest in ${side}`);
+      const title = element("figcaption", `Nearest in ${side}`);
       const table = document.createElement("table");
       const body = document.createElement("tbody");
-      for (const hit of found[side]) {
+      for (const hit of hits[side]) {
         const row = document.createElement("tr");
         row.append(element("td", hit.id), element("td", hit.cosine.toFixed(3), "n"));
         body.append(row);
@@ -180,11 +181,11 @@ at("translate").addEventListener("submit", async (event) => {
   const file = at("given").files[0];
   at("translated").textContent = "Translating ...";
   try {
-    const query = `way=${at("way").value}&name=${encodeURIComponent(file.name)}&force=${forced()}`;
+    const query = `direction=${at("direction").value}&name=${encodeURIComponent(file.name)}&force=${forced()}`;
     const blob = await (await ask(`/translate?${query}`, { method: "POST", body: file })).blob();
     const link = element("a", "Save");
     link.href = URL.createObjectURL(blob);
-    link.download = `${file.name.split(".")[0]}.translated.npy`;
+    link.download = file.name.replace(/\.|$/, ".translated$&");
     at("translated").replaceChildren(link);
   } catch (error) {
     at("translated").textContent = "";

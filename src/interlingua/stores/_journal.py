@@ -1,4 +1,4 @@
-"""The journal of a migration: one SQLite file outside both databases that knows what was read, written and checked."""
+"""The journal of a migration: one SQLite file, outside both databases, that records what was read and written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from interlingua.core.errors import InputError, OutputExistsError
 
-FORMAT = 1
+FORMAT = 2
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 _TABLES = """
 create table fact (name text primary key, value text not null);
@@ -24,14 +24,14 @@ create table sample (id text primary key);
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the source, as the survey found it.
+    """One page of the source, as the survey read it.
 
     Attributes:
-        number: 0 for the first.
-        after: cursor behind it.
-        rows: how many rows it has.
-        digest: of its ids, vectors and payload.
-        done: written to the target.
+        number: 0 for the first page.
+        after: cursor of the next page.
+        rows: number of rows.
+        digest: of ids, vectors and payload.
+        done: whether the page is in the target.
     """
 
     number: int
@@ -41,27 +41,27 @@ class Page:
     done: bool
 
 
-class Journal:
-    """An open journal; one process at a time may hold it.
+class MigrationJournal:
+    """An open journal, locked against other processes.
 
     Args:
         path: the file.
-        create: make it; otherwise it must be there.
+        create: make the file; otherwise it must exist.
 
     Raises:
-        OutputExistsError: it is there already, or another process holds it.
-        InputError: it is not there, or no journal.
+        OutputExistsError: the file exists although it is to be made, or another process has opened it.
+        InputError: the file does not exist although it must, is not a journal, or cannot be written.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
         if create and path.exists():
             raise OutputExistsError(
-                f"{path} is the journal of an earlier run. Go on with resume=True, undo it with a rollback, or name "
-                "another journal."
+                f"{path} is the journal of an earlier run.",
+                "Go on with {resume}, undo it with a rollback, or name another journal.",
             )
         if not create and not path.is_file():
-            raise InputError(f"{path}: no such journal. There is nothing to go on with; start without resume.")
+            raise InputError(f"{path}: no such journal. There is nothing to resume; start without resume.")
         if not path.parent.is_dir():
             raise InputError(f"The folder {path.parent} of the journal does not exist; create it or choose another.")
         try:
@@ -69,7 +69,7 @@ class Journal:
             self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma synchronous = full")
             self._db.execute("begin exclusive")
-            # A run that was killed while it made the journal left an empty file behind.
+            # A run that was killed before this transaction ended leaves an empty file.
             if create or not self._db.execute("select count(*) from sqlite_master").fetchone()[0]:
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
@@ -87,7 +87,7 @@ class Journal:
             raise InputError(f"{path} is no journal of a migration ({error}). Choose another file.") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file and release its lock."""
         self._db.close()
 
     def discard(self) -> None:
@@ -97,52 +97,52 @@ class Journal:
 
     @property
     def phase(self) -> str:
-        """How far the migration has come."""
+        """The phase that the migration has reached, one of `PHASES`."""
         return str(self._fact("phase"))
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the migration depends on, as given to `note`."""
+        """All facts that were given to `note`."""
         return {name: json.loads(value) for name, value in self._db.execute("select name, value from fact")}
 
     def note(self, **facts: Any) -> None:
-        """Write facts, or a new phase, durably."""
+        """Record facts, or a new phase; they are on disk on return."""
         with self._transaction():
             self._set(facts)
 
     def restart(self) -> None:
-        """Forget a survey that was not finished."""
+        """Delete the pages of a survey that was interrupted."""
         with self._transaction():
             self._db.execute("delete from page")
             self._db.execute("delete from sample")
 
-    def surveyed(self, number: int, after: Any, rows: int, digest: str, sample: list[Any]) -> None:
-        """Note a page of the source and ids of it that will be checked at the end."""
+    def add_page(self, number: int, after: Any, rows: int, digest: str, sample: list[Any]) -> None:
+        """Record a page of the source, and those of its ids that will be compared at the end."""
         with self._transaction():
             row = (number, json.dumps(after), rows, digest)
             self._db.execute("insert into page values (?, ?, ?, ?, 0)", row)
             self._db.executemany("insert or ignore into sample values (?)", [(json.dumps(value),) for value in sample])
 
-    def written(self, number: int) -> None:
-        """Note that a page is in the target; call it after the write returned."""
+    def mark_written(self, number: int) -> None:
+        """Record that a page is in the target; call it after the write has returned."""
         with self._transaction():
             self._db.execute("update page set done = 1 where number = ?", (number,))
 
     def page(self, number: int) -> Page | None:
-        """Return a page of the survey."""
+        """Return a page of the survey, ``None`` if there is no such page."""
         return next(self._pages("where number = ?", number), None)
 
     def last_written(self) -> Page | None:
-        """Return the last page that is in the target."""
+        """Return the last page that is in the target, ``None`` if no page is."""
         return next(self._pages("where done = 1 order by number desc limit 1"), None)
 
     def rows(self, *, done: bool = False) -> int:
-        """Return how many rows were surveyed, or written."""
+        """Return the number of rows surveyed, or with ``done`` the number written."""
         where = " where done = 1" if done else ""
         return int(self._db.execute(f"select coalesce(sum(rows), 0) from page{where}").fetchone()[0])
 
     def sample(self) -> list[Any]:
-        """Return the ids to check."""
+        """Return the ids of the rows that will be compared at the end."""
         return [json.loads(row[0]) for row in self._db.execute("select id from sample order by id")]
 
     def _pages(self, rest: str, *values: Any) -> Iterator[Page]:

@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, InterlinguaError
+from interlingua.core.records import Records
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._pages import first_line
+from interlingua.stores._clients import first_line
 from interlingua.stores._protocol import Spec, Store
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
 # A type with its length or precision, in characters that end nothing in SQL.

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.stores._records import is_json, json_field
+from interlingua.core.records import json_field
+from interlingua.stores._documents import is_json
 
 MARK = b"interlingua.postgres"
 # The columns of a key of several columns, as a JSON array.
@@ -131,8 +132,8 @@ def check_ids(ids: pa.Array, where: str) -> None:
     """
     if pa.types.is_uint64(ids.type) and (largest := pc.max(ids).as_py() or 0) > 2**63 - 1:
         raise InputError(
-            f"{where}: id {largest} is larger than PostgreSQL's bigint holds. Write the ids as text with "
-            "ids_as_text=True."
+            f"{where}: id {largest} is larger than PostgreSQL's bigint holds.",
+            "Write the ids as text with {ids_as_text}.",
         )
     _check_text(ids, ids, "the ids", where)
 
@@ -149,8 +150,8 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
                 if value is not None and (_NUL_IN_JSON.search(value) or not _is_strict(value)):
                     raise InputError(
                         f"{where}: column {field.name!r} of id {row.as_py()!r} holds a NUL, NaN or infinity, "
-                        "which jsonb "
-                        "does not take. Remove it, or leave the payload out with drop_payload=True."
+                        "which jsonb does not take.",
+                        "Remove it, or leave the payload out with {drop_payload}.",
                     )
         else:
             _check_text(column, ids, f"column {field.name!r}", where)

@@ -1,4 +1,4 @@
-"""Points of Qdrant, which its server, its embedded client and its edge engine share."""
+"""Points of Qdrant, as its server, its embedded client and its edge engine return them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.records import Records
+from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Hits, Metric
-from interlingua.stores._records import Records, from_documents
 
 DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
-# The larger, the further away.
+# Distances, for which a larger score is farther away.
 _FAR = {"Euclid", "Manhattan"}
 
 
@@ -30,13 +31,13 @@ def records_of(points: Sequence[Any], vector: str, where: str) -> Records:
     Args:
         points: with ``id``, ``vector`` and ``payload``.
         vector: name of the vectors, empty for those without a name.
-        where: the address, for refusals.
+        where: the address, for the message.
 
     Raises:
         InputError: points without this vector, or numbers and UUIDs side by side as ids.
     """
-    found = [(point.vector or {}).get(vector) if vector or _named(point) else point.vector for point in points]
-    missing = [point.id for point, values in zip(points, found, strict=True) if values is None]
+    vectors = [(point.vector or {}).get(vector) if vector or _named(point) else point.vector for point in points]
+    missing = [point.id for point, values in zip(points, vectors, strict=True) if values is None]
     if missing:
         raise InputError(f"{where}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
     documents = [point.payload or {} for point in points]
@@ -44,7 +45,7 @@ def records_of(points: Sequence[Any], vector: str, where: str) -> Records:
     if len({type(value) for value in ids}) > 1:
         raise InputError(f"{where} mixes numbers and UUIDs as ids; one kind is needed.")
     kind = pa.uint64() if isinstance(ids[0], int) else pa.string()
-    return Records(pa.array(ids, kind), np.asarray(found, np.float32), from_documents(documents))
+    return Records(pa.array(ids, kind), np.asarray(vectors, np.float32), from_documents(documents))
 
 
 def _named(point: Any) -> bool:
@@ -52,12 +53,12 @@ def _named(point: Any) -> bool:
 
 
 def none_of(ids: pa.Array) -> Records:
-    """Return no rows at all, with ids of this type."""
+    """Return zero rows with ids of this type."""
     return Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
 
 
 def hits_of(points: Sequence[Any], distance: str) -> Hits:
-    """Return scored points as hits, the larger the score the nearer."""
+    """Return scored points as hits; a larger score is nearer."""
     scores: FloatArray = np.array([point.score for point in points], np.float64)
     ids = [point.id if isinstance(point.id, int) else str(point.id) for point in points]
     return Hits(ids, -scores if distance in _FAR else scores)
@@ -67,7 +68,7 @@ def check_ids(ids: Sequence[Any], where: str) -> None:
     """Refuse ids that are neither whole numbers from 0 nor UUIDs as Qdrant writes them.
 
     Raises:
-        InputError: there is one.
+        InputError: an id is something else.
     """
     for value in ids:
         if isinstance(value, int):

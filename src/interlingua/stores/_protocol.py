@@ -1,4 +1,4 @@
-"""What every store can be asked: the contract that all adapters share and one test suite checks."""
+"""The contract of a store, which every adapter implements and one test suite checks."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.stores._records import Records
+from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Metric = Literal["cosine", "dot", "l2"]
-# What a scan can be continued from: a value that JSON can hold, or None for the beginning.
+# Position from which a scan can continue: a value that JSON can hold, or None for the first row.
 Cursor = Any
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "l2")
 
@@ -28,11 +30,12 @@ class Capabilities:
 
     Attributes:
         payload: ``"typed"`` columns, free ``"documents"``, or ``"none"``.
-        ids: kinds of id it keeps as they are: ``"int"``, ``"text"``.
+        ids: types of ids that are stored without conversion: ``"int"``, ``"text"``.
         metrics: distances that a new collection can have.
-        adds_vectors: a second vector can stand beside the first in the same collection.
-        normalizes: vectors of cosine collections are brought to unit norm when stored.
-        appends: rows are appended and not found by id; an interrupted copy continues behind the last one.
+        adds_vectors: whether rows of a collection can have a second vector.
+        normalizes: whether vectors of cosine collections are scaled to unit norm when stored.
+        reads_only: whether reading leaves every file of the store unchanged.
+        appends: whether rows are appended instead of written by id; an interrupted copy continues after the last row.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
     """
 
@@ -41,25 +44,26 @@ class Capabilities:
     metrics: tuple[Metric, ...] = METRICS
     adds_vectors: bool = False
     normalizes: bool = False
+    reads_only: bool = True
     appends: bool = False
     rows_per_second: int = 5_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StoreInfo:
-    """What a collection was found to hold.
+    """Contents of a collection.
 
     Attributes:
         count: number of rows.
         d: width of the vectors.
-        metric: the distance it is searched with, ``None`` where the store has no notion of one.
+        metric: distance of its searches, ``None`` if the store has none.
         normalized: whether the first rows have unit norm.
         id_type: Arrow type of the ids.
-        schema: Arrow schema of the payload, ``None`` when there is none.
-        vector_name: name of the vectors, ``None`` where they have none.
+        schema: Arrow schema of the payload, ``None`` if there is no payload.
+        vector_name: name of the vectors, ``None`` if they have none.
         dtype: of the vectors as stored.
-        id_metadata: what a store of the same kind needs to make ids of the same type.
-        nulls: rows without a vector, which ``count`` leaves out.
+        id_metadata: Arrow field metadata from which a store of the same kind makes ids of the same type.
+        nulls: number of rows without a vector, which ``count`` leaves out.
         first_null: id of one of them, as text.
         notes: sentences for the plan, about what is read.
     """
@@ -89,16 +93,16 @@ class Spec:
 
     Attributes:
         d: width of the vectors.
-        metric: how they will be searched.
+        metric: distance of its searches.
         id_type: Arrow type of the ids.
         schema: Arrow schema of the payload, ``None`` for no payload.
-        count: how many rows will come.
-        beside: add a vector to the collection that is there, instead of making a collection.
-        id_name: name of the id column, where columns have names.
-        job: tells the rows of one migration from another's.
+        count: number of rows that will be written.
+        beside: add a vector to an existing collection instead of making a collection.
+        id_name: name of the id column, if the store names its columns.
+        job: identifies the migration that writes the rows.
         id_metadata: as in `StoreInfo`.
         triggers: whether triggers of the source's table fire or are skipped while a vector is written beside the old
-            one; ``None`` where it has none.
+            one; ``None`` if it has none.
     """
 
     d: int
@@ -119,7 +123,7 @@ class Hits:
 
     Attributes:
         ids: [k] ids.
-        scores: [k] float64, the larger the nearer: cosine, inner product or negative distance, by the store's metric.
+        scores: [k] float64, larger for nearer rows: cosine, inner product or negative distance, by the store's metric.
     """
 
     ids: list[Any]
@@ -146,11 +150,11 @@ class Store(ABC):
             skip_null: leave out rows without a vector; `skipped` gives their ids.
 
         Raises:
-            InputError: this store cannot.
+            InputError: this store cannot select rows.
         """
         if where is not None or skip_null:
-            argument = "skip_null=True" if where is None else "where=..."
-            raise InputError(f"{self.url}: {type(self).__name__} cannot choose rows. Leave {argument} out.")
+            argument = "{skip_null}" if where is None else "{where=...}"
+            raise InputError(f"{self.url}: {type(self).__name__} cannot select rows.", f"Leave {argument} out.")
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
         """Yield the ids of the rows without a vector, at most ``size`` at a time."""
@@ -158,23 +162,23 @@ class Store(ABC):
 
     @abstractmethod
     def exists(self) -> bool:
-        """Return whether the collection, with the named vector if one is named, is there."""
+        """Return whether the collection exists and has the named vector, if the address names one."""
 
     @abstractmethod
     def info(self) -> StoreInfo:
-        """Return what the collection holds.
+        """Return facts about the collection.
 
         Raises:
-            InputError: it is not there, is empty, or has no usable vectors or ids.
+            InputError: it does not exist, is empty, or has no usable vectors or ids.
         """
 
     @abstractmethod
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
-        """Yield all rows in an order that does not change, each page with the cursor behind it.
+        """Yield all rows in an order that does not change, each page with the cursor of the next.
 
         Args:
             size: most rows in a page; equal sizes give equal pages.
-            after: cursor of an earlier scan of the same size, to go on behind it.
+            after: cursor of an earlier scan of the same size; the scan continues after it.
 
         Raises:
             InputError: vectors or ids that are null, or vectors of several widths.
@@ -185,7 +189,7 @@ class Store(ABC):
         """Return the rows of these ids, in their order.
 
         Raises:
-            InputError: an id is not there.
+            InputError: there is no row of some id.
         """
 
     @abstractmethod
@@ -193,18 +197,20 @@ class Store(ABC):
         """Return for each query [q, d] its k nearest rows, fewer where the collection has fewer."""
 
     def check(self, spec: Spec) -> None:
-        """Refuse a collection this store could not hold, before anything is made.
+        """Refuse a collection that this store could not hold, before anything is made.
 
         Raises:
             InputError: ids, payload or metric do not fit.
         """
+        import pyarrow as pa
+
         name = type(self).__name__
         kind = "int" if pa.types.is_integer(spec.id_type) else "text"
         if kind not in self.capabilities.ids:
             raise InputError(
                 f"{self.url}: the ids are {spec.id_type} and {name} keeps "
-                f"{' or '.join(self.capabilities.ids)} ids only. "
-                + ("Write them as text with ids_as_text=True." if kind == "int" else "Choose another target.")
+                f"{' or '.join(self.capabilities.ids)} ids only.",
+                "Write them as text with {ids_as_text}." if kind == "int" else "Choose another target.",
             )
         if spec.metric not in self.capabilities.metrics:
             raise InputError(
@@ -212,27 +218,27 @@ class Store(ABC):
             )
         if spec.schema is not None and self.capabilities.payload == "none":
             raise InputError(
-                f"{self.url}: {name} holds no payload and the source has {', '.join(spec.schema.names)}. "
-                "Choose another target, or leave the payload out with drop_payload=True."
+                f"{self.url}: {name} holds no payload and the source has {', '.join(spec.schema.names)}.",
+                "Choose another target, or leave the payload out with {drop_payload}.",
             )
         if spec.beside and not self.capabilities.adds_vectors:
             raise InputError(
                 f"{self.url}: {name} cannot add a second vector to a collection. Name a new collection as the target."
             )
 
-    def check_records(self, records: Records, spec: Spec) -> None:  # noqa: B027 - most stores take any
+    def check_records(self, records: Records, spec: Spec) -> None:  # noqa: B027 - most stores accept any
         """Refuse ids and payload of some rows before anything is made; the vectors are still the source's.
 
         Raises:
-            InputError: a value the store cannot hold, with its column and id.
+            InputError: a value that the store cannot hold, with its column and id.
         """
 
     def notes(self, spec: Spec) -> tuple[str, ...]:
-        """Return sentences for the plan: what the new collection costs others, and what its index cannot do."""
+        """Return sentences for the plan: the costs of the new collection to others, and the limits of its index."""
         return ()
 
     def triggers(self, spec: Spec) -> tuple[str, ...]:
-        """Return names of the triggers in the source's collection that writing would fire."""
+        """Return the names of the triggers in the source's collection that writing would fire."""
         return ()
 
     @abstractmethod
@@ -245,7 +251,7 @@ class Store(ABC):
         """
 
     def prepare(self, spec: Spec, committed: int) -> None:  # noqa: B027 - most stores need no preparation
-        """Get ready for rows behind the first ``committed`` ones; called once a run, after `create`."""
+        """Get ready to write the rows after the first ``committed``; called once in each run, after `create`."""
 
     @abstractmethod
     def upsert(self, records: Records) -> None:
@@ -257,18 +263,18 @@ class Store(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """Build the index, once all rows are there; safe to repeat."""
+        """Build the index after all rows have been written; safe to repeat."""
 
     @abstractmethod
     def drop(self, *, beside: bool = False) -> None:
-        """Remove what `create` made and nothing else; nothing happens when it is not there.
+        """Remove what `create` made and nothing else; do nothing if it does not exist.
 
         Args:
             beside: only the vector, as ``Spec.beside`` made it, and not its collection.
         """
 
     def close(self) -> None:  # noqa: B027 - files and Lance hold nothing open
-        """Let go of connections."""
+        """Close connections and files."""
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -289,4 +295,6 @@ def is_unit(vectors: FloatArray) -> bool:
 
 def to_text(ids: pa.Array) -> pa.Array:
     """Return ids as text."""
+    import pyarrow as pa
+
     return ids if pa.types.is_string(ids.type) else ids.cast(pa.string())

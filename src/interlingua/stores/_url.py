@@ -1,4 +1,4 @@
-"""Addresses of stores: what is in them, and that no secret is."""
+"""Addresses of stores: their parts, and a refusal of addresses that hold a secret."""
 
 from __future__ import annotations
 
@@ -10,23 +10,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from interlingua.core.addresses import may_hold_secret
 from interlingua.core.errors import InputError
+from interlingua.stores.registry import STORES, StoreKind
 
-# Scheme -> where its secret comes from, for the message to whoever put it into the URL.
-SECRETS = {
-    "postgresql": "PGPASSWORD or ~/.pgpass",
-    "qdrant": "QDRANT_API_KEY",
-    "chroma": "CHROMA_TOKEN",
-    "milvus": "MILVUS_TOKEN",
-}
-# What libpq takes beside host, user, database and secrets, and what is true of every connection made here.
-LIBPQ = (
-    "host", "hostaddr", "port", "user", "dbname", "passfile", "require_auth", "channel_binding", "connect_timeout",
-    "options", "application_name", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
-    "tcp_user_timeout", "gssencmode", "sslmode", "sslnegotiation", "sslcompression", "sslcert", "sslkey", "sslcertmode",
-    "sslrootcert", "sslcrl", "sslcrldir", "sslsni", "requirepeer", "ssl_min_protocol_version",
-    "ssl_max_protocol_version", "krbsrvname", "gsslib", "gssdelegation", "service", "target_session_attrs",
-    "load_balance_hosts",
-)  # fmt: skip
 # Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
 _NUMBER, _SWITCH, _DEMAND = r"\d{1,9}", "[01]", "disable|prefer|require"
 _VALUES = {
@@ -39,13 +24,8 @@ _VALUES = {
     "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
     "require_auth": r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*",
 }  # fmt: skip
-# Parts before # that a server's address may have beside host and port; all other schemes name a folder or a file.
-_SERVERS: Mapping[str, frozenset[str]] = {
-    "postgresql": frozenset({"user", "path"}),
-    "qdrant": frozenset(),
-    "chroma": frozenset(),
-    "milvus": frozenset(),
-}
+# Parts in front of # that the address of a server may have beside host and port.
+_SERVER_PARTS: Mapping[str, frozenset[str]] = {"postgresql": frozenset({"user", "path"})}
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _KNOWN_WORDS = re.compile(
     r"\W*(?:jdbc|odbc|postgres\w*|pg|psql|qdrant|chroma|milvus|lancedb|duckdb|faiss)[\w+.-]*\s*:", re.I
@@ -59,11 +39,11 @@ class StoreURL:
     Attributes:
         scheme: the kind of store.
         path: folder or file, or the name of a server's database.
-        names: collection or table, and vector or column where one is named.
-        host: of a server.
-        port: of a server.
-        user: of a server; never a password.
-        options: what stands behind the question mark.
+        names: collection or table, then vector or column if the address names one.
+        host: name of a server, ``None`` for a store of this machine.
+        port: of the server.
+        user: of the server; never a password.
+        options: names and values after the question mark.
     """
 
     scheme: str
@@ -75,21 +55,27 @@ class StoreURL:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Return the address as it is typed."""
+        """Return the address in the form in which a user writes it."""
         if self.scheme == "file" and not self.names and not self.options:
             return self.path
-        where = f"{quote(self.user, safe='')}@" if self.user else ""
-        where += f"{self.host or ''}:{self.port}" if self.port else self.host or ""
-        asked = "&".join(f"{key}={quote(value, safe='/')}" for key, value in self.options.items())
+        server = f"{quote(self.user, safe='')}@" if self.user else ""
+        server += f"{self.host or ''}:{self.port}" if self.port else self.host or ""
+        options = "&".join(f"{key}={quote(value, safe='/')}" for key, value in self.options.items())
         names = ".".join(quote(name, safe=" ").replace(".", "%2E") for name in self.names)
         path = quote(self.path, safe="/ ")
-        slash = "/" if where and path and not path.startswith("/") else ""
-        return f"{self.scheme}://{where}{slash}{path}{'?' + asked if asked else ''}{'#' + names if names else ''}"
+        slash = "/" if server and path and not path.startswith("/") else ""
+        query, fragment = f"?{options}" if options else "", f"#{names}" if names else ""
+        return f"{self.scheme}://{server}{slash}{path}{query}{fragment}"
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the path is a file or folder of this machine."""
+        return self.host is None and STORES[self.scheme].embedded
 
     @property
     def place(self) -> tuple[object, ...]:
-        """What two addresses have in common that lead to one collection."""
-        path = str(Path(self.path).resolve()) if self.host is None and self.scheme != "postgresql" else self.path
+        """Parts that are equal for two addresses of one collection, however they are spelled."""
+        path = str(Path(self.path).resolve()) if self.on_disk else self.path
         return (
             self.scheme,
             self.host,
@@ -100,33 +86,31 @@ class StoreURL:
         )
 
 
-def refuse_secret(argument: str, *, options: Mapping[str, tuple[str, ...]]) -> None:
+def refuse_secret(argument: str) -> None:
     """Refuse an argument of a command that has the form of an address, and cannot be one that is safe to print.
 
     Args:
         argument: what was typed.
-        options: as in `parse_url`.
 
     Raises:
         InputError: it may hold a secret; nothing of it is repeated.
     """
     scheme = argument.strip().split("://", 1)[0].lower()
-    if scheme in {*options, "postgres"} or may_hold_secret(argument) or _KNOWN_WORDS.match(argument):
-        if _LOOKS_LIKE_URL.match(argument.strip()) and scheme not in {*options, "postgres"}:
+    if scheme in {*STORES, "postgres"} or may_hold_secret(argument) or _KNOWN_WORDS.match(argument):
+        if _LOOKS_LIKE_URL.match(argument.strip()) and scheme not in {*STORES, "postgres"}:
             raise InputError("An argument is an address that holds a password or a key. Leave it out of the address.")
-        parse_url(argument, options=options)
+        parse_url(argument)
 
 
-def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
+def parse_url(text: str) -> StoreURL:
     """Return the parts of an address.
 
     Args:
         text: ``scheme://[user@host[:port]]/path[?option=value]#collection[.vector]``, or the path of a file. A dot or
-            another special character inside a name is written ``%2E``.
-        options: the options that each known scheme takes.
+            another special character inside a name is written in percent-encoding, such as ``%2E``.
 
     Raises:
-        InputError: an unknown scheme or option, or a secret in the address, which is not repeated in the message.
+        InputError: an unknown scheme or option, or a secret in the address. The message does not repeat the secret.
     """
     if not text:
         raise InputError("The address of a store is empty; a path or a URL such as lancedb:///path#table is needed.")
@@ -142,9 +126,9 @@ def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)
-    if scheme not in options:
+    if scheme not in STORES:
         shown = f"{scheme}://" if len(scheme) <= 20 else "The scheme of the address"
-        raise InputError(f"{shown} is no store interlingua knows; known are {', '.join(options)}.")
+        raise InputError(f"{shown} is no store interlingua knows; known are {', '.join(STORES)}.")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -156,13 +140,13 @@ def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
     if parts.password is not None or (user is not None and (":" in user or "@" in (parts.username or ""))):
         raise InputError(
             f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
-            f"Leave it out and set {SECRETS.get(scheme, 'it in the environment')}."
+            f"Leave it out and set {STORES[scheme].secret or 'it in the environment'}."
         )
-    asked = _options(parts.query, scheme, options)
+    asked = _options(parts.query, STORES[scheme])
     if may_hold_secret(text.split("?", 1)[0].split("#", 1)[0]) or "@" in parts.path + parts.query + parts.fragment:
         raise InputError(
             f"The {scheme}:// address has @ in a place where it may end a password. A password belongs into "
-            f"{SECRETS.get(scheme, 'the environment')}; in a name, @ is written %40."
+            f"{STORES[scheme].secret or 'the environment'}; in a name, @ is written %40."
         )
     if re.search("[#?=&]", parts.fragment):
         raise InputError(
@@ -187,16 +171,23 @@ def parse_url(text: str, *, options: Mapping[str, tuple[str, ...]]) -> StoreURL:
     return _postgres(url) if scheme == "postgresql" else _used(url)
 
 
-def _options(query: str, scheme: str, options: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+def _options(query: str, kind: StoreKind) -> dict[str, str]:
+    scheme = kind.scheme
     pairs = parse_qsl(query, keep_blank_values=True)
     asked = dict(pairs)
-    known = ", ".join(options[scheme]) or "none"
-    unknown = sorted(asked.keys() - set(options[scheme]))
+    if asked.keys() & set(kind.secret_options):
+        raise InputError(
+            f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
+            f"Leave it out and set {kind.secret or 'it in the environment'}."
+        )
+    unknown = sorted(asked.keys() - set(kind.options))
+    if unknown and not asked[unknown[0]]:
+        raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
     if unknown:
         # A cut password may look like the name of an option: only names that somebody may mean are repeated.
-        meant = {name for names in options.values() for name in names} | {*LIBPQ, "password", "api_key", "token", "ssl"}
+        meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "prefix", "tenant"}
         shown = next((f"the option {name!r}" for name in unknown if name in meant), "an option that it does not take")
-        raise InputError(f"The {scheme}:// address has {shown}; known are: {known}.")
+        raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
     if len(pairs) != len(asked):
         raise InputError(f"The {scheme}:// address has an option twice; each is given once.")
     for name, value in asked.items():
@@ -219,16 +210,16 @@ def _used(url: StoreURL) -> StoreURL:
         if url.user is not None or url.port is not None or "https" in url.options:
             raise InputError(f"The {url.scheme}:// address has a user, a port or an option of a server and no host.")
         return url
-    if url.scheme not in _SERVERS:
+    if not STORES[url.scheme].server:
         if url.user is not None or url.port is not None:
             raise InputError(f"The {url.scheme}:// address names a path and has a user or a port; leave them out.")
         return url
-    if url.user is not None and "user" not in _SERVERS[url.scheme]:
+    if url.user is not None and "user" not in _SERVER_PARTS.get(url.scheme, frozenset()):
         raise InputError(
             f"The {url.scheme}:// address has a user before the host, which is not used. A key comes from "
-            f"{SECRETS[url.scheme]}."
+            f"{STORES[url.scheme].secret}."
         )
-    if url.path.strip("/") and "path" not in _SERVERS[url.scheme]:
+    if url.path.strip("/") and "path" not in _SERVER_PARTS.get(url.scheme, frozenset()):
         raise InputError(f"The {url.scheme}:// address has a path behind the host, which is not used; leave it out.")
     return url
 

@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, first_line, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, from_documents, to_documents
 from interlingua.stores._url import StoreURL
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
@@ -28,7 +29,7 @@ _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 class ChromaStore(Store):
     """One collection. Embeddings are handed over as they are: nothing is ever embedded anew."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("documents", ("text",), rows_per_second=1_000)
+    capabilities: ClassVar[Capabilities] = Capabilities("documents", ("text",), reads_only=False, rows_per_second=1_000)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -50,11 +51,13 @@ class ChromaStore(Store):
 
         if not url.host and not Path(url.path).parent.is_dir():
             raise InputError(f"The folder {Path(url.path).parent} does not exist; create it or choose another.")
-        with self._errors("cannot be opened"):
-            self._client = borrow(self._key, connect)
+        self._connect = connect
+        self._held: Any = None
 
     def exists(self) -> bool:
         """Return whether the collection is there."""
+        if not self._has_database():
+            return False
         with self._errors("cannot be reached"):
             return any(found.name == self._name for found in self._client.list_collections())
 
@@ -70,7 +73,14 @@ class ChromaStore(Store):
             first = self._records(collection.get(limit=256, include=_INCLUDED))
         metric = next((name for name, known in _SPACES.items() if known == space), None)
         schema = None if first.payload is None else first.payload.schema
-        return StoreInfo(count, first.vectors.shape[1], metric, is_unit(first.vectors), pa.string(), schema)
+        return StoreInfo(
+            count=count,
+            d=first.vectors.shape[1],
+            metric=metric,
+            normalized=is_unit(first.vectors),
+            id_type=pa.string(),
+            schema=schema,
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """List the ids once and read them in order; paging by offset would be quadratic. The cursor is the last id."""
@@ -135,12 +145,27 @@ class ChromaStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        give_back(self._key, lambda client: client.close())
+        if self._held is not None:
+            self._held = None
+            release(self._key, lambda client: client.close())
+
+    @property
+    def _client(self) -> Any:
+        if self._held is None:
+            with self._errors("cannot be opened"):
+                self._held = acquire(self._key, self._connect)
+        return self._held
+
+    def _has_database(self) -> bool:
+        """Return False for a folder without a database, in which the embedded client would make one."""
+        return bool(self.url.host) or (Path(self.url.path) / "chroma.sqlite3").is_file()
 
     def _open(self) -> Any:
         if not self.exists():
-            with self._errors("cannot be reached"):
-                known = sorted(found.name for found in self._client.list_collections())
+            known: list[str] = []
+            if self._has_database():
+                with self._errors("cannot be reached"):
+                    known = sorted(found.name for found in self._client.list_collections())
             raise InputError(f"{self.url} is not there; collections are: {', '.join(known) or 'none'}.")
         with self._errors("cannot be read"):
             return self._client.get_collection(self._name, embedding_function=None)
@@ -162,8 +187,8 @@ class ChromaStore(Store):
         for key, value in document.items():
             if not isinstance(value, str | int | float | bool | list) and value is not None:
                 raise InputError(
-                    f"{self.url}: {key!r} of id {row!r} is nested, and Chroma's metadata is flat. "
-                    "Choose another target, or leave the payload out with drop_payload=True."
+                    f"{self.url}: {key!r} of id {row!r} is nested, and Chroma's metadata is flat.",
+                    "Choose another target, or leave the payload out with {drop_payload}.",
                 )
         return {key: value for key, value in document.items() if value is not None} or None
 

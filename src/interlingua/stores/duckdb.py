@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES
-from interlingua.stores._pages import borrow, first_line, give_back, matrix, pages, vector_column
+from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
 
@@ -52,7 +53,14 @@ class DuckStore(Store):
         first = next(self.scan(256))[0]
         schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
-            count, d, "cosine", is_unit(first.vectors), first.ids.type, schema, name, str(first.vectors.dtype)
+            count=count,
+            d=d,
+            metric="cosine",
+            normalized=is_unit(first.vectors),
+            id_type=first.ids.type,
+            schema=schema,
+            vector_name=name,
+            dtype=str(first.vectors.dtype),
         )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
@@ -110,7 +118,7 @@ class DuckStore(Store):
     def upsert(self, records: Records) -> None:
         """Insert or replace rows, or fill the column of theirs, in one statement."""
         key, name, _ = self._layout()
-        columns = {key: records.ids, name: vector_column(np.asarray(records.vectors, np.float32))}
+        columns = {key: records.ids, name: to_column(np.asarray(records.vectors, np.float32))}
         if records.payload is not None and not self._beside:
             columns |= dict(zip(records.payload.schema.names, records.payload.columns, strict=True))
         if self._beside:
@@ -145,13 +153,13 @@ class DuckStore(Store):
         if self._held is not None:
             self._held.close()
             self._held = None
-            give_back(self._key, lambda client: client.close())
+            release(self._key, lambda client: client.close())
 
     @property
     def _db(self) -> Any:
         if self._held is None:
             with self._errors("cannot be opened"):
-                self._held = borrow(self._key, lambda: self._duckdb.connect(str(self._path))).cursor()
+                self._held = acquire(self._key, lambda: self._duckdb.connect(str(self._path))).cursor()
         return self._held
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -182,7 +190,8 @@ class DuckStore(Store):
                             f"{self.url}: {ids.null_count} ids in {key!r} are null; every row needs an id."
                         )
                     payload = page.select(side) if side else None
-                    yield Records(ids, matrix(page[name], d, str(self.url)), payload)
+                    vectors = to_matrix(page[name], name, str(self.url), d=d, ids=ids)
+                    yield Records(ids, vectors, payload)
             finally:
                 own.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import atomic_folder, remove_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, first_line, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._documents import to_documents
 from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, to_documents
 from interlingua.stores._url import StoreURL
 
 # Names become names of folders inside the shard, with a prefix.
@@ -30,7 +31,7 @@ class EdgeStore(Store):
     """One vector of the points of a shard: the folder ``folder/shard``, which one process at a time can open."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "documents", ("int", "text"), adds_vectors=True, normalizes=True, rows_per_second=1_000
+        "documents", ("int", "text"), adds_vectors=True, normalizes=True, reads_only=False, rows_per_second=1_000
     )
 
     def __init__(self, url: StoreURL) -> None:
@@ -46,7 +47,7 @@ class EdgeStore(Store):
         self._beside = False
         self._key = ("qdrant-edge", str(self._folder))
         # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
-        self._shard: _Shard = borrow(self._key, lambda: _Shard(self._edge, self._folder))
+        self._shard: _Shard = acquire(self._key, lambda: _Shard(self._edge, self._folder))
 
     def exists(self) -> bool:
         """Return whether the vector is there; nothing is opened."""
@@ -64,9 +65,15 @@ class EdgeStore(Store):
         first = next(self.scan(256))[0]
         schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
-            count, int(found["size"]), metric_of(found["distance"]), is_unit(first.vectors), first.ids.type, schema,
-            self._vector or None, str(found.get("datatype", "float32")).lower(),
-        )  # fmt: skip
+            count=count,
+            d=int(found["size"]),
+            metric=metric_of(found["distance"]),
+            normalized=is_unit(first.vectors),
+            id_type=first.ids.type,
+            schema=schema,
+            vector_name=self._vector or None,
+            dtype=str(found.get("datatype", "float32")).lower(),
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
@@ -129,12 +136,9 @@ class EdgeStore(Store):
                 self._shard.opened.update(operation)
                 self._shard.opened.flush()
                 return
-            # Moved into its place when complete: opening half a shard would fail.
-            fresh = self._folder.with_name(f".tmp.{self._folder.name}")
-            shutil.rmtree(fresh, ignore_errors=True)
             vectors = {self._vector: self._edge.EdgeVectorParams(spec.d, distance)}
-            self._edge.EdgeShard.create(str(fresh), self._edge.EdgeConfig(vectors=vectors)).close()
-            fresh.rename(self._folder)
+            with atomic_folder(self._folder) as fresh:  # opening half a shard would fail
+                self._edge.EdgeShard.create(str(fresh), self._edge.EdgeConfig(vectors=vectors)).close()
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Remember whether points are written or a vector of theirs."""
@@ -180,15 +184,11 @@ class EdgeStore(Store):
                 self._shard.opened.flush()
             elif not beside and self._shard.there:
                 self._shard.close()
-                # Renamed first, so that a crash leaves the whole of it or nothing under its name.
-                gone = self._folder.with_name(f".tmp.{self._folder.name}")
-                shutil.rmtree(gone, ignore_errors=True)
-                self._folder.rename(gone)
-                shutil.rmtree(gone)
+                remove_folder(self._folder)
 
     def close(self) -> None:
         """Close the shard, once nobody else in this process uses it."""
-        give_back(self._key, lambda shard: shard.close())
+        release(self._key, lambda shard: shard.close())
 
     @property
     def _asked(self) -> Any:

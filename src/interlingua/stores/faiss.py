@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 from interlingua.stores.files import FileStore
 
@@ -47,7 +48,13 @@ class FaissStore(Store):
         index, ids, inner = self._index
         unit = is_unit(self._vectors(0, min(256, inner.ntotal)))
         dot = index.metric_type == self._faiss.METRIC_INNER_PRODUCT
-        return StoreInfo(index.ntotal, index.d, ("cosine" if unit else "dot") if dot else "l2", unit, ids.type)
+        return StoreInfo(
+            count=index.ntotal,
+            d=index.d,
+            metric=("cosine" if unit else "dot") if dot else "l2",
+            normalized=unit,
+            id_type=ids.type,
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
@@ -121,20 +128,21 @@ class FaissStore(Store):
             index.add_with_ids(
                 np.ascontiguousarray(records.vectors, np.float32), records.ids.to_numpy().astype(np.int64)
             )
-        fresh = self._path.with_name(f".{self._path.name}.tmp")
         try:
-            faiss.write_index(index, str(fresh))
-            fresh.replace(self._path)
+            with atomic_file(self._path) as fresh:
+                faiss.write_index(index, str(fresh))
         except RuntimeError as error:
             raise OSError(f"{self._path} cannot be written: {error}") from error
-        finally:
-            fresh.unlink(missing_ok=True)
         self._spool.drop()
 
     def drop(self, *, beside: bool = False) -> None:
         """Remove the file and its spool."""
         self._path.unlink(missing_ok=True)
         self._spool.drop()
+
+    def close(self) -> None:
+        """Close the spool."""
+        self._spool.close()
 
     def _vectors(self, start: int, stop: int) -> FloatArray:
         return np.asarray(self._index[2].reconstruct_n(start, stop - start), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,19 +15,19 @@ import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.io import Batch, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.core.records import Records, select_rows
+from interlingua.io import VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 from interlingua.stores.memory import exact_search
 
 _WRITTEN = (".parquet", ".jsonl", ".jsonl.gz", ".npy")
-# Formats of nothing but vectors: ids are row numbers.
+# Formats that hold only vectors: ids are row numbers.
 _BARE = (".npy", ".fvecs")
 
 
 class FileStore(Store):
-    """One embedding file; rows without ids are known by their number."""
+    """One embedding file; rows without ids are identified by their number."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
 
@@ -37,38 +38,41 @@ class FileStore(Store):
         self._skip = self._next = 0
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         return self._path.exists()
 
     def info(self) -> StoreInfo:
-        """Return what the file holds; ids are read once, because each may stand for one row only."""
+        """Return facts about the file; all ids are read once, to refuse repeated ones."""
         file = self._file
         first = next(file.batches(256)).vectors
-        kind = pa.int64() if self._ids is None else self._ids.type
-        return StoreInfo(file.n, file.d, None, is_unit(first), kind, self._schema, file.vector_name, str(file.dtype))
+        return StoreInfo(
+            count=file.n,
+            d=file.d,
+            metric=None,
+            normalized=is_unit(first),
+            id_type=pa.int64() if self._ids is None else self._ids.type,
+            schema=self._schema,
+            vector_name=file.vector_name,
+            dtype=str(file.dtype),
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
-        for batch in self._file.batches(size, start=after or 0):
-            stop = batch.start + len(batch.vectors)
-            yield self._records(batch), stop
+        for records in map(self._with_ids, self._file.batches(size, start=after or 0)):
+            yield records, records.start + len(records)
 
     def fetch(self, ids: pa.Array) -> Records:
         """Read the file once and pick the rows of these ids."""
         wanted = ids if self._ids is None else pc.index_in(ids, self._ids)
-        picked = np.sort(np.array([row for row in wanted.to_pylist() if row is not None], np.int64))
-        parts = []
-        for batch in self._file.batches():
-            inside = slice(*np.searchsorted(picked, (batch.start, batch.start + len(batch.vectors))))
-            if inside.start < inside.stop:
-                parts.append(self._records(batch).take([int(row) - batch.start for row in picked[inside]]))
+        positions = np.sort(np.array([row for row in wanted.to_pylist() if row is not None], np.int64))
+        parts = list(select_rows(map(self._with_ids, self._file.batches()), positions))
         if not parts:
             return Records(ids.slice(0, 0), np.empty((0, self._file.d), np.float32)).in_order_of(ids, str(self.url))
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
-        found = Records(
+        records = Records(
             pa.concat_arrays([part.ids for part in parts]), np.concatenate([part.vectors for part in parts]), payload
         )
-        return found.in_order_of(ids, str(self.url))
+        return records.in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
@@ -99,7 +103,7 @@ class FileStore(Store):
             raise OutputExistsError(f"{self._path} exists; choose another name or remove it first.")
 
     def prepare(self, spec: Spec, committed: int) -> None:
-        """Open the unfinished file; rows that it holds beyond the committed ones will be passed over."""
+        """Open the unfinished file; rows that it holds beyond the committed ones are not written again."""
         if self.exists():
             return
         self._writer = create_writer(
@@ -122,18 +126,18 @@ class FileStore(Store):
         """Append rows."""
         writer = self._writer
         if writer is None:
-            raise InputError(f"{self._path}: prepare() was not called; rows have nowhere to go.")
+            raise InputError(f"{self._path}: prepare() was not called; rows cannot be written.")
         rows = records.rows(min(self._skip, len(records)))
         self._skip -= len(records) - len(rows)
         bare = self._path.suffix.lower() in _BARE
         if bare and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
             raise InputError(f"{self._path} holds no ids and these are not row numbers. Write .parquet or .jsonl.")
         if len(rows):
-            writer.write(rows.vectors, None if bare else Batch(rows.vectors, rows.ids, rows.payload, 0))
+            writer.write(rows.vectors, None if bare else rows)
         self._next += len(records)
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Complete the file and give it its name."""
         if self._writer is not None and not self.exists():
             self._writer.finish()
         self._writer = None
@@ -142,6 +146,12 @@ class FileStore(Store):
         """Remove the file, finished or not."""
         self._path.unlink(missing_ok=True)
         shutil.rmtree(self._path.with_name(self._path.name + ".partial"), ignore_errors=True)
+
+    def close(self) -> None:
+        """Close an unfinished file; its rows are kept for a resumed migration."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
 
     @cached_property
     def _file(self) -> VectorFile:
@@ -174,11 +184,11 @@ class FileStore(Store):
         fields = [] if file.schema is None else [file.schema.field(name) for name in file.names]
         return pa.schema(fields) if fields else None
 
-    def _records(self, batch: Batch) -> Records:
-        rows = len(batch.vectors)
-        ids = batch.ids
-        if self._ids is None or ids is None:
-            ids = pa.array(np.arange(batch.start, batch.start + rows))
-        return Records(
-            ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids, batch.vectors, batch.payload
-        )
+    def _with_ids(self, records: Records) -> Records:
+        """Return rows of the file with row numbers as ids where it has none."""
+        ids = records.ids
+        if self._ids is None:
+            ids = pa.array(np.arange(records.start, records.start + len(records)))
+        elif pa.types.is_large_string(ids.type):
+            ids = ids.cast(pa.string())
+        return replace(records, ids=ids)

@@ -1,9 +1,9 @@
-"""One query over two collections of different models, and one over a collection of another model.
+"""Search with one query in two collections of different models, or in a collection of another model.
 
-The query goes to its own collection as it is and to the other one translated: neither database is touched. What the
-other one finds is translated back into the query's space and scored there, because a score between a translated query
-and old vectors is on the old model's scale. What is left of the difference in scale, a translation being nearer to
-everything or to nothing, is taken out by matching the quantiles of background scores.
+The query is sent unchanged to the collection of its own model, and translated to the other collection; neither database
+is changed. Hits of the other collection are translated into the query's space and scored there, because a score between
+a translated query and old vectors is on the scale of the old model. Translations can still score higher or lower than
+vectors of the model itself. This difference is removed by matching the quantiles of background scores.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from interlingua.stores._protocol import Store
 from interlingua.stores.sampling import sample_rows
 
 Side = Literal["source", "target"]
-# Rows looked at, from the beginning of a collection, to draw its background sample from.
+# The background sample of a collection is drawn from this many rows at its beginning.
 _POOL_ROWS = 50_000
 _QUERIES = 256
-# Scores are matched at these shares, closer and closer to the top, where the hits are.
-_SHARES = np.concatenate([np.linspace(0, 0.9, 91), 1 - np.geomspace(0.1, 1e-5, 120), [1.0]])
+# Scores are matched at these quantiles, which are densest at the top, where the hits are.
+_QUANTILES = np.concatenate([np.linspace(0, 0.9, 91), 1 - np.geomspace(0.1, 1e-5, 120), [1.0]])
 
 
 @dataclass(frozen=True)
 class JointHit:
-    """One row found.
+    """One hit.
 
     Attributes:
-        store: address of the collection it is from.
-        id: its id there.
-        score: cosine with the query, on the scale of the query's own collection; the larger the nearer.
-        raw: the cosine before scales were matched.
-        translated: the row is of the other model, and its score rests on the translation.
+        store: address of the row's collection.
+        id: of the row in that collection.
+        score: cosine with the query, on the scale of the query's own collection; larger is nearer.
+        raw: the cosine before the scales were matched.
+        translated: whether the row is of the other model, so that its score depends on the translation.
     """
 
     store: str
@@ -49,18 +49,18 @@ class JointHit:
 
 
 class JointSearch:
-    """Search over a collection of the translator's source space, one of its target space, or both as one.
+    """Search in a collection of the translator's source space, in one of its target space, or in both together.
 
     Args:
         translator: between the two spaces.
         source: a collection of the source space, if any.
         target: a collection of the target space, if any.
-        query_space: what queries are vectors of; usually of the model that can still be run.
-        sample: rows of each collection that calibrate the scores; 0 leaves scores as they are.
-        seed: decides which rows.
+        query_space: space of the query vectors, usually that of the model that can still be run.
+        sample: rows of each collection that calibrate the scores; 0 disables calibration.
+        seed: of the random generator that draws them.
 
     Raises:
-        InputError: no collection, one of another width, or one that is not searched by cosine.
+        InputError: no collection, a collection of another width, or one that is not searched by cosine.
 
     Example:
         ::
@@ -85,11 +85,11 @@ class JointSearch:
                 "No collection was given; one of the source space, of the target space or both are needed."
             )
         self._d = translator.d_target if query_space == "target" else translator.d_source
-        self._near, self._far = (target, source) if query_space == "target" else (source, target)
-        self._there: Callable[[FloatArray], FloatArray] = translator.invert
-        self._back: Callable[[FloatArray], FloatArray] = translator.translate
+        self._own, self._other = (target, source) if query_space == "target" else (source, target)
+        self._to_other: Callable[[FloatArray], FloatArray] = translator.invert
+        self._to_own: Callable[[FloatArray], FloatArray] = translator.translate
         if query_space == "source":
-            self._there, self._back = self._back, self._there
+            self._to_other, self._to_own = self._to_own, self._to_other
         for store, width in ((source, translator.d_source), (target, translator.d_target)):
             if store is not None:
                 _check(store, width)
@@ -102,8 +102,8 @@ class JointSearch:
 
         Args:
             queries: [q, d] vectors of the query space, or a single one [d].
-            k: hits wanted.
-            candidates: the other collection is asked for so many times k, since its order is not final.
+            k: number of hits.
+            candidates: the other collection returns this many times k hits, because scoring changes their order.
 
         Raises:
             InputError: queries of another width, with NaN or all zeros, or k below 1.
@@ -113,49 +113,50 @@ class JointSearch:
         if k < 1 or candidates < 1:
             raise InputError(f"k is {k} and candidates {candidates}; at least 1 is needed.")
         units = unit_rows(np.asarray(rows, np.float32))
-        found: list[list[JointHit]] = [[] for _ in units]
-        if self._near is not None:
-            for hits, here in zip(found, self._near.search(units, k), strict=True):
-                pairs = zip(here.ids, here.scores.tolist(), strict=True)
-                hits += [JointHit(str(self._near.url), i, s, s, False) for i, s in pairs]
-        if self._far is not None:
-            for hits, more in zip(found, self._ask_far(self._far, units, k * candidates), strict=True):
+        merged: list[list[JointHit]] = [[] for _ in units]
+        if self._own is not None:
+            for hits, own in zip(merged, self._own.search(units, k), strict=True):
+                pairs = zip(own.ids, own.scores.tolist(), strict=True)
+                hits += [JointHit(str(self._own.url), i, s, s, False) for i, s in pairs]
+        if self._other is not None:
+            for hits, more in zip(merged, self._search_other(self._other, units, k * candidates), strict=True):
                 hits += more
-        return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in found]
+        return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
 
-    def _ask_far(self, far: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
-        answers = far.search(np.asarray(self._there(units), np.float32), k)
+    def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
+        answers = other.search(np.asarray(self._to_other(units), np.float32), k)
         wanted = list(dict.fromkeys(value for hits in answers for value in hits.ids))
         if not wanted:
             return [[] for _ in units]
-        rows = far.fetch(pa.array(wanted, far.info().id_type))
-        vectors = unit_rows(np.asarray(self._back(np.asarray(rows.vectors, np.float32)), np.float32))
+        rows = other.fetch(pa.array(wanted, other.info().id_type))
+        vectors = unit_rows(np.asarray(self._to_own(np.asarray(rows.vectors, np.float32)), np.float32))
         place = {value: row for row, value in enumerate(wanted)}
-        found = []
+        scored = []
         for query, hits in zip(units, answers, strict=True):
             raw = vectors[[place[value] for value in hits.ids]] @ query
             scores = raw if self._scale is None else np.interp(raw, *self._scale)
             pairs = zip(hits.ids, scores.tolist(), raw.tolist(), strict=True)
-            found.append([JointHit(str(far.url), i, float(s), float(r), True) for i, s, r in pairs])
-        return found
+            scored.append([JointHit(str(other.url), i, float(s), float(r), True) for i, s, r in pairs])
+        return scored
 
     def _calibrate(self, sample: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray] | None:
         """Return quantiles of background scores: of translated rows, and of the query's own collection."""
-        if self._near is None or self._far is None:
+        if self._own is None or self._other is None:
             return None
         seeds = rng.integers(2**31, size=2).tolist()
-        near, far = (
+        own, other = (
             unit_rows(sample_rows(store, sample + _QUERIES, number, pool=_POOL_ROWS))
-            for store, number in zip((self._near, self._far), seeds, strict=True)
+            for store, number in zip((self._own, self._other), seeds, strict=True)
         )
-        if len(near) < 2 * _QUERIES or len(far) < _QUERIES:
+        if len(own) < 2 * _QUERIES or len(other) < _QUERIES:
             return None
-        queries, own = near[:_QUERIES], near[_QUERIES:]
-        other = unit_rows(np.asarray(self._back(far), np.float32))
-        quantiles = [np.quantile(queries @ rows.T, _SHARES) for rows in (other, own)]
-        # Interpolation needs rising values; the last share reaches to 1 so that nothing is cut off.
-        rising = np.maximum.accumulate(quantiles[0] + np.arange(len(_SHARES)) * 1e-9)
-        return np.append(rising, max(1.0, rising[-1] + 1e-6)), np.append(quantiles[1], max(1.0, quantiles[1][-1]))
+        queries, background = own[:_QUERIES], own[_QUERIES:]
+        translated = unit_rows(np.asarray(self._to_own(other), np.float32))
+        quantiles = [np.quantile(queries @ rows.T, _QUANTILES) for rows in (translated, background)]
+        # Interpolation needs increasing values; the last point is at 1, so that no score is cut off.
+        raw = np.maximum.accumulate(quantiles[0] + np.arange(len(_QUANTILES)) * 1e-9)
+        matched = quantiles[1]
+        return np.append(raw, max(1.0, raw[-1] + 1e-6)), np.append(matched, max(1.0, matched[-1]))
 
 
 def _check(store: Store, width: int) -> None:

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, choose_vectors
-from interlingua.stores._pages import first_line, matrix, pages, vector_column
+from interlingua.stores._clients import first_line
+from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
@@ -55,7 +56,16 @@ class LanceStore(Store):
         id_type = (
             pa.string() if pa.types.is_large_string(table.schema.field(key).type) else table.schema.field(key).type
         )
-        return StoreInfo(count, d, metric, is_unit(first.vectors), id_type, self._side(table.schema), name, str(kind))
+        return StoreInfo(
+            count=count,
+            d=d,
+            metric=metric,
+            normalized=is_unit(first.vectors),
+            id_type=id_type,
+            schema=self._side(table.schema),
+            vector_name=name,
+            dtype=str(kind),
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one version; the cursor holds it and the row."""
@@ -120,7 +130,7 @@ class LanceStore(Store):
         """Merge rows by id."""
         table = self._opened if self._opened is not None else self._table()
         key, name, _ = self._layout(table.schema)
-        columns = {key: records.ids, name: vector_column(np.asarray(records.vectors, np.float32))}
+        columns = {key: records.ids, name: to_column(np.asarray(records.vectors, np.float32))}
         if records.payload is not None:
             columns |= dict(zip(records.payload.schema.names, records.payload.columns, strict=True))
         with self._errors("did not take the rows"):
@@ -188,7 +198,7 @@ class LanceStore(Store):
         payload = None if side is None else page.select(side.names)
         return Records(
             ids if isinstance(ids, pa.Array) else pa.concat_arrays(ids.chunks),
-            matrix(page[name], d, str(self.url)),
+            to_matrix(page[name], name, str(self.url), d=d, ids=ids),
             payload,
         )
 

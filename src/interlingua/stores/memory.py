@@ -1,4 +1,4 @@
-"""``memory://name#collection.vector``: the reference store, in this process."""
+"""``memory://name#collection.vector``: the reference implementation of a store, in this process."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.neighbors import nearest
+from interlingua.core.records import Records
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records
 from interlingua.stores._url import StoreURL
 
 _DEFAULT = "vector"
@@ -37,7 +38,7 @@ _DATABASES: dict[str, dict[str, _Collection]] = {}
 
 
 class MemoryStore(Store):
-    """Rows in dictionaries, in order of arrival."""
+    """Rows in dictionaries, in the order in which they were written."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         "typed", ("int", "text"), adds_vectors=True, rows_per_second=10**6
@@ -52,9 +53,9 @@ class MemoryStore(Store):
         self._vector = url.names[1] if len(url.names) > 1 else _DEFAULT
 
     def exists(self) -> bool:
-        """Return whether the vector is there."""
-        found = self._database.get(self._name)
-        return found is not None and self._vector in found.vectors
+        """Return whether the vector exists."""
+        collection = self._database.get(self._name)
+        return collection is not None and self._vector in collection.vectors
 
     def info(self) -> StoreInfo:
         """Return what the collection holds."""
@@ -63,13 +64,13 @@ class MemoryStore(Store):
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         first = np.stack(list(vectors.rows.values())[:256])
         return StoreInfo(
-            len(vectors.rows),
-            vectors.d,
-            vectors.metric,
-            is_unit(first),
-            collection.id_type,
-            collection.schema,
-            self._vector,
+            count=len(vectors.rows),
+            d=vectors.d,
+            metric=vectors.metric,
+            normalized=is_unit(first),
+            id_type=collection.id_type,
+            schema=collection.schema,
+            vector_name=self._vector,
         )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
@@ -134,17 +135,9 @@ class MemoryStore(Store):
 
 
 def exact_search(queries: FloatArray, rows: FloatArray, ids: list[Any], k: int, metric: Metric | None) -> list[Hits]:
-    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; no metric stands for cosine."""
-    here, there = np.asarray(queries, np.float32), np.asarray(rows, np.float32)
-    if metric in {None, "cosine"}:
-        here, there = unit_rows(here), unit_rows(there)
-    scores = here @ there.T
-    if metric == "l2":
-        scores = -np.sqrt(np.maximum((here**2).sum(1)[:, None] + (there**2).sum(1) - 2 * scores, 0))
-    k = min(k, len(ids))
-    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    hits = []
-    for row, found in zip(scores, best, strict=True):
-        order = found[np.argsort(-row[found], kind="stable")]
-        hits.append(Hits([ids[i] for i in order], np.asarray(row[order], np.float64)))
-    return hits
+    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; without a metric by cosine."""
+    found = nearest(np.asarray(queries), rows, k, metric=metric or "cosine")
+    return [
+        Hits([ids[i] for i in indices], scores.astype(np.float64))
+        for indices, scores in zip(found.indices, found.scores, strict=True)
+    ]

@@ -1,8 +1,8 @@
-"""From one store through a translator into another: surveyed, copied, indexed, checked; resumable at any point.
+"""Migration of one store through a translator into another: survey, copy, index, check. It can resume at any point.
 
-The source is read twice and never written to. The survey reads every row once, refuses what cannot be translated before
-anything is made, and notes a digest of each page; the copy compares every page with it. A page is noted as written
-after the target has it, so a crash repeats at most one page, under the same ids.
+The source is only read, twice. The survey reads every row, refuses what cannot be translated before anything is made,
+and records a digest of each page; the copy compares every page with its digest. A page is recorded as written after
+the target has stored it, so a crash repeats at most one page, under the same ids.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.stores._distinct import DistinctIds
-from interlingua.stores._journal import Journal
+from interlingua.stores._documents import same_payload
+from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
-from interlingua.stores._records import Records, same_payload
-from interlingua.stores.planning import Options, Plan, estimate, plan, refuse_same, refuse_unasked, spec_of
+from interlingua.stores.planning import Options, Plan, make_plan, refuse_unasked, target_spec
 
 _SAMPLE = 256
 
@@ -39,15 +40,15 @@ class Migration:
     """What a migration did.
 
     Attributes:
-        plan: what it set out to do.
+        plan: as it was made before the first row was written.
         rows: rows in the target.
         resumed_from: rows that an earlier run had written.
         checked: rows that were read again from both sides and compared.
-        largest_error: largest difference of a value of those from its translation, after bringing both to unit norm
-            where the store does.
-        seconds: of each phase of this run.
-        journal: where the journal lies; a rollback needs it.
-        skipped_ids: file that lists the ids of rows without a vector, ``None`` where none were left out.
+        largest_error: largest absolute difference between a value of those rows and its translation. Both are scaled
+            to unit norm first if the target does so.
+        seconds: duration of each phase of this run.
+        journal: path of the journal, which a rollback needs.
+        skipped_ids: file that lists the ids of rows without a vector, ``None`` if none were left out.
     """
 
     plan: Plan
@@ -73,31 +74,32 @@ def migrate(
     """Translate every row of ``source`` into a new collection or vector.
 
     Args:
-        translator: made for the source's space.
+        translator: fitted on the source's space.
         source: read, never written to.
-        target: must not be there yet.
-        journal: a file outside both databases; it must not be there yet, except to resume.
-        options: how.
-        resume: go on with the migration of this journal.
-        on_rows: called with the phase, rows done and rows in all.
+        target: must not exist yet.
+        journal: a file outside both databases. It must not exist yet, except to resume.
+        options: how to migrate.
+        resume: continue the migration of this journal.
+        on_rows: called with the phase, the rows done and the number of rows.
 
     Raises:
-        InputError: something cannot be used; or, to resume, source, translator or options are not what they were.
-        OutputExistsError: target or journal are there already.
-        InterlinguaError: a server went away or the check at the end failed; the journal says how far it came.
+        InputError: something cannot be used; or, to resume, source, translator or options have changed.
+        OutputExistsError: the target or the journal exists already.
+        InterlinguaError: a server went away or the check at the end failed; the journal records the progress.
     """
-    options, watch = options or Options(), _Watch()
+    options, watch, path = options or Options(), _Watch(), Path(journal)
     if options.page_rows < 1:
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
+    if not resume:
+        check_journal(path, source, target)
     source.restrict(where=options.where, skip_null=options.skip_null)
     info = source.info()
-    refuse_same(source, target)
-    fresh = None
+    spec = target_spec(translator, source, target, info, options)
+    plan = None
     if not resume:
-        fresh = plan(translator, source, target, options)
-        refuse_unasked(fresh, options)
-    log = Journal(Path(journal), create=not resume)
-    with closing(log):
+        plan = make_plan(translator, source, target, info, spec, options)
+        refuse_unasked(plan, options)
+    with closing(MigrationJournal(path, create=not resume)) as log:
         facts = {
             "source": str(source.url),
             "target": str(target.url),
@@ -108,17 +110,17 @@ def migrate(
         if "job" in log.facts:
             _refuse_changes(log, facts)
         else:
-            if fresh is None:
-                fresh = plan(translator, source, target, options)
-                refuse_unasked(fresh, options)
-            log.note(job=f"{facts['translator']}-{time.time_ns():x}", **facts)
-        spec = spec_of(translator, source, target, info, options, job=str(log.facts["job"]))
-        run = _Run(translator, source, target, spec, info, options, log, on_rows or (lambda phase, done, rows: None))
+            if plan is None:
+                plan = make_plan(translator, source, target, info, spec, options)
+                refuse_unasked(plan, options)
+            log.note(job=f"{facts['translator']}-{time.time_ns():x}", plan=asdict(plan), **facts)
+        spec = replace(spec, job=str(log.facts["job"]))
+        run = _Run(translator, source, target, info, spec, options, log, on_rows or (lambda phase, done, rows: None))
         resumed_from = log.rows(done=True)
         try:
             run.survey(watch)
         except BaseException:
-            # Nothing was made yet; a journal left behind would only be in the way of the next attempt.
+            # Nothing has been made yet, and a journal of nothing would only block the next attempt.
             log.discard()
             raise
         run.create()
@@ -126,13 +128,54 @@ def migrate(
         run.index(watch)
         checked, error = run.check(watch)
         log.note(phase="done")
-        done = fresh or replace(estimate(translator, source, target, info, spec, options), seconds=0.0)
-        listed = str(skipped_path(log.path)) if options.skip_null and info.nulls else None
-        return Migration(done, log.rows(), resumed_from, checked, error, watch.seconds, str(log.path), listed)
+        # The plan of the first run, not a new estimate: the rows just written may have filled the disk.
+        return Migration(
+            plan=Plan.from_dict(log.facts["plan"]),
+            rows=log.rows(),
+            resumed_from=resumed_from,
+            checked=checked,
+            largest_error=error,
+            seconds=watch.seconds,
+            journal=str(path),
+            skipped_ids=str(skipped_path(path)) if options.skip_null and info.nulls else None,
+        )
+
+
+def check_journal(path: Path, source: Store, target: Store) -> None:
+    """Refuse to start a migration over the journal of an earlier one; the journal of a rolled back one is removed.
+
+    Raises:
+        OutputExistsError: the file exists; the message says whether this very migration can be resumed.
+        InputError: the file is not a journal, or its folder cannot be written to.
+    """
+    if not path.exists():
+        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+            raise InputError(f"The folder {path.parent.resolve()} of the journal cannot be written to; name another.")
+        return
+    with closing(MigrationJournal(path, create=False)) as log:
+        facts, phase = log.facts, log.phase
+        if phase == "rolled back":
+            log.discard()
+            return
+        if "job" not in facts:
+            state = "is the journal of an earlier run that wrote nothing. Go on with resume=True, or remove it."
+        elif (facts["source"], facts["target"]) != (str(source.url), str(target.url)):
+            state = f"is the journal of a migration of {facts['source']} to {facts['target']}. Name another journal."
+        elif phase == "done":
+            state = (
+                "shows that this migration is finished. If its target still exists, resume=True compares it once more. "
+                "After a rollback, which drops the target, the migration can start again."
+            )
+        else:
+            state = (
+                f"shows that this migration was interrupted with {log.rows(done=True)} rows written. "
+                "Go on with resume=True, or drop what it made with a rollback."
+            )
+        raise OutputExistsError(f"{path} {state}")
 
 
 def rollback(journal: str | Path, *, target: Store | None = None) -> str:
-    """Drop what the migration of this journal made, and nothing else; the source is untouched either way.
+    """Drop what the migration of this journal made, and nothing else; the source is never touched.
 
     Returns:
         the address that was dropped.
@@ -140,7 +183,7 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str:
     Raises:
         InputError: there is no such journal.
     """
-    with closing(Journal(Path(journal), create=False)) as log:
+    with closing(MigrationJournal(Path(journal), create=False)) as log:
         facts = log.facts
         if facts.get("begun") and log.phase != "rolled back":
             store = target or open_store(str(facts["target"]))
@@ -166,19 +209,19 @@ class _Watch:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """One run over the phases; each returns at once when an earlier run was through with it."""
+    """One run over the phases; a phase that an earlier run completed returns at once."""
 
     translator: Translator
     source: Store
     target: Store
-    spec: Spec
     info: StoreInfo
+    spec: Spec
     options: Options
-    log: Journal
+    log: MigrationJournal
     on_rows: Progress
 
     def survey(self, watch: _Watch) -> None:
-        """Read everything once: refuse what cannot be translated, note what was read."""
+        """Read every row once: refuse what cannot be translated, and record a digest of each page."""
         if self.log.phase != "surveying":
             return
         self.log.restart()
@@ -195,13 +238,13 @@ class _Run:
                 distinct.add(records.ids, number)
                 self.target.check_records(self._as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
-                self.log.surveyed(number, after, len(records), self._digest(records), picked)
+                self.log.add_page(number, after, len(records), self._digest(records), picked)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("surveying", rows, total)
         if rows != total:
             raise InputError(
                 f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
-                "Migrate a snapshot, or wait until it is still."
+                "Migrate a snapshot, or stop the writes."
             )
         distinct.refuse_repeated(self.source, self.options.page_rows)
         self._write_skipped()
@@ -223,7 +266,7 @@ class _Run:
                 file.writelines(f"{json.dumps(value)}\n" for value in ids.to_pylist())
 
     def create(self) -> None:
-        """Make the target; what a crash in here left behind is empty, ours, and made anew."""
+        """Make the target; an empty target that a crash of this step left behind is made again."""
         if self.log.phase == "creating":
             if self.target.exists():
                 if not self.log.facts.get("begun") or self._holds_rows():
@@ -242,7 +285,7 @@ class _Run:
             return False
 
     def copy(self, watch: _Watch) -> None:
-        """Read, translate, write and note page after page."""
+        """Read, translate, write and record page after page."""
         if self.log.phase != "copying":
             return
         last = self.log.last_written()
@@ -258,7 +301,7 @@ class _Run:
                         "Roll back, and migrate a snapshot."
                     )
                 self.target.upsert(self._translated(records))
-                self.log.written(number)
+                self.log.mark_written(number)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("copying", rows, self.spec.count)
         if rows != self.spec.count:
@@ -267,7 +310,7 @@ class _Run:
         watch.lap("copy")
 
     def _compare_one_written(self, number: int) -> None:
-        """Refuse to go on if a page that was written before the crash reads differently now."""
+        """Refuse to resume if a page that was written before the crash reads differently now."""
         before = self.log.page(number - 1) if number else None
         with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
             records = next(pages, (None, None))[0]
@@ -278,7 +321,7 @@ class _Run:
             )
 
     def index(self, watch: _Watch) -> None:
-        """Build the index, last."""
+        """Build the index, after all rows are in."""
         if self.log.phase != "indexing":
             return
         self.on_rows("indexing", 0, self.spec.count)
@@ -287,26 +330,26 @@ class _Run:
         watch.lap("index")
 
     def check(self, watch: _Watch) -> tuple[int, float]:
-        """Count, read a sample again from both sides and compare; look one row up through the index."""
+        """Count the rows, compare a sample of both sides, and search for one row through the index."""
         count = self.target.info().count
         if count != self.spec.count:
             raise InterlinguaError(
                 f"{self.target.url} holds {count} rows and {self.spec.count} were written. Roll back."
             )
-        ids = pa.array(self.log.sample(), self.source.info().id_type)
+        ids = pa.array(self.log.sample(), self.info.id_type)
         expected = self._translated(self.source.fetch(ids))
-        found = self.target.fetch(expected.ids)
-        here, there = (self._as_stored(records.vectors) for records in (expected, found))
-        error = float(np.abs(here - there).max())
+        stored = self.target.fetch(expected.ids)
+        difference = self._as_stored(expected.vectors) - self._as_stored(stored.vectors)
+        error = float(np.abs(difference).max())
         if error > 1e-3:
             raise InterlinguaError(
                 f"{self.target.url}: vectors read back differ from their translations by up to {error:.2g}. Roll back."
             )
-        if not self.spec.beside and not same_payload(expected.payload, found.payload):
+        if not self.spec.beside and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(f"{self.target.url}: payload read back differs from the source's. Roll back.")
         own = expected.ids[0].as_py()
-        nearest = self.target.search(np.asarray(found.vectors[:1], np.float32), 10)[0].ids
-        if own not in nearest and not _has_twins(found.vectors):
+        nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids
+        if own not in nearest and not _has_duplicates(stored.vectors):
             raise InterlinguaError(
                 f"{self.target.url}: the index does not find id {own!r} by its own vector. Roll back."
             )
@@ -340,18 +383,18 @@ def _first_bad(records: Records) -> str:
     return f" That row has the id {records.ids[int(bad.argmax())].as_py()!r}." if bad.any() else ""
 
 
-def _has_twins(vectors: FloatArray) -> bool:
+def _has_duplicates(vectors: FloatArray) -> bool:
     return len(np.unique(np.round(vectors, 5), axis=0)) < len(vectors)
 
 
-def _refuse_changes(log: Journal, facts: dict[str, Any]) -> None:
+def _refuse_changes(log: MigrationJournal, facts: dict[str, Any]) -> None:
     if log.phase == "rolled back":
-        raise InputError(f"{log.path}: this migration was rolled back. Start a new one with another journal.")
+        raise InputError(f"{log.path}: this migration was rolled back. Start it again without resume.")
     before = log.facts
     for name, value in facts.items():
         if before.get(name) != value:
             what = name.replace("source_facts", "content of the source").replace("_", " ")
             raise InputError(
-                f"{log.path} cannot be continued: the {what} was {before.get(name)!r} and is {value!r}. "
-                "Use the same again, or roll back and start anew."
+                f"{log.path} cannot be resumed: the {what} was {before.get(name)!r} and is {value!r}. "
+                f"Use the same {what} again, or roll back and start again."
             )

@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, release
+from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, from_documents, to_documents
 from interlingua.stores._url import StoreURL
 
 _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
@@ -46,11 +47,13 @@ class MilvusStore(Store):
             require("milvus_lite", "milvus")
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()))
-        with self._errors("cannot be opened"):
-            self._client = borrow(self._key, lambda: self._milvus.MilvusClient(address, token=token))
+        self._connect = lambda: self._milvus.MilvusClient(address, token=token)
+        self._held: Any = None
 
     def exists(self) -> bool:
         """Return whether the collection is there."""
+        if not self._has_database():
+            return False
         with self._errors("cannot be reached"):
             return bool(self._client.has_collection(self._name))
 
@@ -69,7 +72,15 @@ class MilvusStore(Store):
         metric = next((known for known, label in _METRICS.items() if label == found), None)
         first = next(self.scan(256))[0]
         schema = None if first.payload is None else first.payload.schema
-        return StoreInfo(count, d, metric, is_unit(first.vectors), first.ids.type, schema, name)
+        return StoreInfo(
+            count=count,
+            d=d,
+            metric=metric,
+            normalized=is_unit(first.vectors),
+            id_type=first.ids.type,
+            schema=schema,
+            vector_name=name,
+        )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the primary key, which is the cursor."""
@@ -185,7 +196,20 @@ class MilvusStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        give_back(self._key, lambda client: client.close())
+        if self._held is not None:
+            self._held = None
+            release(self._key, lambda client: client.close())
+
+    @property
+    def _client(self) -> Any:
+        if self._held is None:
+            with self._errors("cannot be opened"):
+                self._held = acquire(self._key, self._connect)
+        return self._held
+
+    def _has_database(self) -> bool:
+        """Return False for a missing file, which Milvus Lite would make."""
+        return bool(self.url.host) or Path(self.url.path).exists()
 
     def _load(self) -> None:
         # Without an index there is nothing to load, and Lite reads all the same.
@@ -196,8 +220,10 @@ class MilvusStore(Store):
     def _layout(self) -> tuple[str, str, int]:
         """Return primary key, vector field and width."""
         if not self.exists():
-            with self._errors("cannot be reached"):
-                known = sorted(self._client.list_collections())
+            known: list[str] = []
+            if self._has_database():
+                with self._errors("cannot be reached"):
+                    known = sorted(self._client.list_collections())
             raise InputError(f"{self.url} is not there; collections are: {', '.join(known) or 'none'}.")
         with self._errors("cannot be read"):
             fields = self._client.describe_collection(self._name)["fields"]

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
-from interlingua.stores._records import Records
 
 # HNSW on vector stops at the first width; beyond, the index holds half-precision copies, up to the second.
 _INDEXED, _INDEXED_HALF = 2_000, 4_000
@@ -62,8 +62,9 @@ class PostgresStore(PostgresTable):
             first = next(pages)
         field, index, payload = self._id_field(key), self._index(vector), self._payload(columns)
         return StoreInfo(
-            count, first.vectors.shape[1], index.metric if index else None, is_unit(first.vectors), field.type,
-            pa.schema(payload) if payload else None, vector.name, str(first.vectors.dtype), field.metadata,
+            count=count, d=first.vectors.shape[1], metric=index.metric if index else None,
+            normalized=is_unit(first.vectors), id_type=field.type, schema=pa.schema(payload) if payload else None,
+            vector_name=vector.name, dtype=str(first.vectors.dtype), id_metadata=field.metadata,
             nulls=rows - count, first_null=self._first_null() if rows > count else None,
             notes=self._notes(columns, key, vector),
         )  # fmt: skip

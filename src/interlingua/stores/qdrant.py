@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
-from interlingua.stores._pages import borrow, first_line, give_back
+from interlingua.core.records import Records
+from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._documents import to_documents
 from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._records import Records, to_documents
 from interlingua.stores._url import StoreURL
 
 _REQUEST_ROWS = 256
@@ -54,11 +55,13 @@ class QdrantStore(Store):
             def connect() -> Any:
                 return qdrant.QdrantClient(path=url.path)
 
-        with self._errors("cannot be opened"):
-            self._client = borrow(self._key, connect)
+        self._connect = connect
+        self._held: Any = None
 
     def exists(self) -> bool:
         """Return whether the vector is there."""
+        if not self._has_database():
+            return False
         with self._errors("cannot be reached"):
             if not self._client.collection_exists(self._collection):
                 return False
@@ -75,10 +78,14 @@ class QdrantStore(Store):
         if found.multivector_config:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
         first = next(self.scan(256))[0]
-        metric = metric_of(found.distance.value)
-        schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
-            count, found.size, metric, is_unit(first.vectors), first.ids.type, schema, self._vector or None
+            count=count,
+            d=found.size,
+            metric=metric_of(found.distance.value),
+            normalized=is_unit(first.vectors),
+            id_type=first.ids.type,
+            schema=None if first.payload is None else first.payload.schema,
+            vector_name=self._vector or None,
         )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
@@ -185,6 +192,8 @@ class QdrantStore(Store):
 
     def drop(self, *, beside: bool = False) -> None:
         """Remove the named vector, or the collection."""
+        if not self._has_database():
+            return
         with self._errors("cannot be dropped"), self._one_commit():
             if beside and self.exists():
                 self._client.delete_vector_name(self._collection, self._vector)
@@ -193,7 +202,20 @@ class QdrantStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        give_back(self._key, lambda client: client.close())
+        if self._held is not None:
+            self._held = None
+            release(self._key, lambda client: client.close())
+
+    @property
+    def _client(self) -> Any:
+        if self._held is None:
+            with self._errors("cannot be opened"):
+                self._held = acquire(self._key, self._connect)
+        return self._held
+
+    def _has_database(self) -> bool:
+        """Return False for a folder without a database, in which the embedded client would make one."""
+        return bool(self.url.host) or (Path(self.url.path) / "meta.json").is_file()
 
     @property
     def _asked(self) -> Any:
@@ -201,8 +223,10 @@ class QdrantStore(Store):
 
     def _check_there(self) -> None:
         if not self.exists():
-            with self._errors("cannot be reached"):
-                known = sorted(found.name for found in self._client.get_collections().collections)
+            known: list[str] = []
+            if self._has_database():
+                with self._errors("cannot be reached"):
+                    known = sorted(found.name for found in self._client.get_collections().collections)
             named = ", ".join(f"{name or '(unnamed)'}" for name in self._vectors()) if self._collection in known else ""
             hint = f"its vectors are: {named}" if named else f"collections are: {', '.join(known) or 'none'}"
             raise InputError(f"{self.url} is not there; {hint}.")

@@ -1,4 +1,4 @@
-"""Rows drawn from a store without holding all of it."""
+"""Random samples of a store, read page by page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.records import sample_vectors
 from interlingua.stores._protocol import Store
 
 _PAGE_ROWS = 4_096
@@ -18,25 +19,17 @@ def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) 
 
     Args:
         store: read once, up to the last row drawn.
-        rows: how many, or all if there are fewer.
-        seed: decides which.
-        pool: draw from so many rows at the beginning only; a scan has no other way to be short.
+        rows: number of rows, or all rows if there are fewer.
+        seed: of the random generator.
+        pool: draw only from this many rows at the beginning, which limits how much is read.
 
     Raises:
         InputError: vectors with NaN or infinity.
     """
     rng = np.random.default_rng(seed)
     count = store.info().count if pool is None else min(pool, store.info().count)
-    picked = np.sort(rng.choice(count, min(rows, count), replace=False))
-    parts, start = [], 0
     with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
-        for records, _ in pages:
-            inside = slice(*np.searchsorted(picked, (start, start + len(records))))
-            parts.append(np.asarray(records.vectors[picked[inside] - start], np.float32))
-            start += len(records)
-            if start > picked[-1]:
-                break
-    drawn = np.concatenate(parts)
+        drawn = np.asarray(sample_vectors((records for records, _ in pages), count, rows, rng), np.float32)
     if not np.isfinite(drawn).all():
         raise InputError(f"{store.url} holds NaN or infinity; remove such rows and try again.")
     return np.asarray(drawn[rng.permutation(len(drawn))])

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.refine import csls, mutual_neighbors
-from interlingua.core.arrays import FloatArray, IntArray, require
-from interlingua.core.maps import AffineMap
+from interlingua.core.arrays import FloatArray, require
 
 _JUDGED = 2_000
 
@@ -51,30 +51,22 @@ class AdversarialRotation:
 
     name: ClassVar[str] = "adversarial-rotation"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides the discriminator's weights and every draw.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
             InputError: pairs were given.
             MissingExtraError: torch is not installed.
         """
-        refuse_pairs(pairs, self.name)
-        frames = Frame.of(source), Frame.of(target)
+        refuse_pairs(problem, self.name)
+        frames = problem.frames
         x, y = (frame.rows for frame in frames)
         matrix, judged = self._train(x, y, seed)
         rng = np.random.default_rng(seed)
         for _ in range(self.refinements):
             a, b = (z[rng.permutation(len(z))[:20_000]] for z in (x, y))
             matrix = polar(a.T @ (mutual_neighbors(a @ matrix, b, 1) @ b))
-        return *affine_maps(*frames, matrix), {"csls": judged}
+        return single_step(self.name, affine_maps(*frames, matrix), {"csls": judged}, on_step)
 
     def _train(self, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
         torch = require("torch", "neural")

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.optimize import quadratic_assignment
 
-from interlingua.aligners.linear.qap import best_swap
+from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, check_rows, match_centroids, two_opt
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
-from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.maps import AffineMap
+from interlingua.aligners.frames import affine_maps, polar
+from interlingua.core.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,16 @@ class CentroidConsensus:
         """Return the aligner with the published block size and number of rounds."""
         return cls(block=10_000, rounds=100, qap=qap)
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides every draw.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
             InputError: pairs were given, or a side has fewer rows than clusters.
         """
-        refuse_pairs(pairs, self.name)
-        check_rows(source, target, self.clusters, self.name)
+        refuse_pairs(problem, self.name)
+        check_rows(*problem.rows, self.clusters, self.name)
         rng = np.random.default_rng(seed)
-        frames = Frame.of(source), Frame.of(target)
+        frames = problem.frames
         x, y = frames[0].rows, frames[1].rows
         started = perf_counter()
         consensus, ckas = self._consensus(x, y, rng)
@@ -78,7 +70,7 @@ class CentroidConsensus:
             "assigned_cosine": objectives,
             "seconds": {"anchors": matched - started, "refinement": perf_counter() - matched},
         }
-        return *affine_maps(*frames, w), trace
+        return single_step(self.name, affine_maps(*frames, w), trace, on_step)
 
     def _consensus(self, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, list[float]]:
         """Return ``M = mean_s A_s^T P_s B_s / C`` [d_source, d_target] and each run's CKA."""

@@ -1,14 +1,15 @@
-"""Maps that learn nothing from the other side: the floor under every score, and the control at chance."""
+"""Control maps: they learn nothing about which rows correspond, so they show what chance scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
-from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.frames import affine_maps, polar, principal_axes
+from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
 
 
@@ -21,24 +22,13 @@ class Identity:
 
     name: ClassVar[str] = "identity"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace; only the widths are looked at.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: not used.
-
-        Raises:
-            InputError: pairs were given.
-        """
-        refuse_pairs(pairs, self.name)
-        matrix = np.eye(source.shape[1], target.shape[1], dtype=np.float32)
-        here, there = (np.zeros(width, np.float32) for width in matrix.shape)
-        return AffineMap(here, matrix, there), AffineMap(there, matrix.T, here), {}
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        refuse_pairs(problem, self.name)
+        matrix = np.eye(problem.source.d, problem.target.d, dtype=np.float32)
+        source_zero, target_zero = (np.zeros(width, np.float32) for width in matrix.shape)
+        maps = AffineMap(source_zero, matrix, target_zero), AffineMap(target_zero, matrix.T, source_zero)
+        return single_step(self.name, maps, {}, on_step)
 
 
 @dataclass(frozen=True)
@@ -50,23 +40,11 @@ class MeanShift:
 
     name: ClassVar[str] = "mean-shift"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: not used.
-
-        Raises:
-            InputError: pairs were given.
-        """
-        refuse_pairs(pairs, self.name)
-        matrix = np.eye(source.shape[1], target.shape[1], dtype=np.float32)
-        return *affine_maps(Frame.of(source), Frame.of(target), matrix), {}
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        refuse_pairs(problem, self.name)
+        matrix = np.eye(problem.source.d, problem.target.d, dtype=np.float32)
+        return single_step(self.name, affine_maps(*problem.frames, matrix), {}, on_step)
 
 
 @dataclass(frozen=True)
@@ -78,20 +56,40 @@ class RandomRotation:
 
     name: ClassVar[str] = "random-rotation"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        refuse_pairs(problem, self.name)
+        normal = np.random.default_rng(seed).standard_normal((problem.source.d, problem.target.d), np.float32)
+        return single_step(self.name, affine_maps(*problem.frames, polar(normal)), {}, on_step)
 
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides the matrix, drawn uniformly.
 
-        Raises:
-            InputError: pairs were given.
-        """
-        refuse_pairs(pairs, self.name)
-        normal = np.random.default_rng(seed).standard_normal((source.shape[1], target.shape[1]), np.float32)
-        return *affine_maps(Frame.of(source), Frame.of(target), polar(normal)), {}
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Match means, spreads and principal axes, with the sign of each axis chosen so that its skewness is positive.
+
+    Works for any number of rows and columns. Nothing confirms that the axes correspond, so the verdict of a small
+    sample is ``failed``; :class:`interlingua.sklearn.EmbeddingTranslator` uses it where samples are too small for
+    ``method="linear"``.
+    """
+
+    name: ClassVar[str] = "principal-axes"
+
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        refuse_pairs(problem, self.name)
+        (mean_x, axes_x, spread_x), (mean_y, axes_y, spread_y) = (_oriented_axes(rows) for rows in problem.rows)
+        k = min(axes_x.shape[1], axes_y.shape[1])
+        matrix = axes_x[:, :k] @ axes_y[:, :k].T
+        scale = np.float32(spread_y / spread_x)
+        forward = AffineMap(mean_x, scale * matrix, mean_y, unit_in=False, unit_out=False)
+        backward = AffineMap(mean_y, matrix.T / scale, mean_x, unit_in=False, unit_out=False)
+        return single_step(self.name, (forward, backward), {}, on_step)
+
+
+def _oriented_axes(rows: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+    """Return the mean [d], the principal axes [d, d] with positive skewness, and the root of the total variance."""
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centered = rows - mean
+    axes, variances = principal_axes(centered)
+    oriented = axes * np.where(((centered @ axes) ** 3).mean(axis=0) < 0, -1, 1).astype(np.float32)
+    return mean, oriented, float(np.sqrt(variances.clip(0).sum())) or 1.0

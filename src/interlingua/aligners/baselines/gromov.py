@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
-from interlingua.core.arrays import FloatArray, IntArray, require
-from interlingua.core.maps import AffineMap
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.frames import affine_maps, polar
+from interlingua.core.arrays import require
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,17 @@ class Gromov:
 
     name: ClassVar[str] = "gromov"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides which rows are looked at.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
             InputError: pairs were given.
             MissingExtraError: POT is not installed.
         """
-        refuse_pairs(pairs, self.name)
+        refuse_pairs(problem, self.name)
         ot = require("ot", "ot")
         rng = np.random.default_rng(seed)
-        frames = Frame.of(source), Frame.of(target)
+        frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]].astype(np.float64) for f in frames)
         costs = [1 - z @ z.T for z in (x, y)]
         with warnings.catch_warnings():
@@ -60,4 +52,4 @@ class Gromov:
                 *(c / c.mean() for c in costs), epsilon=self.epsilon, max_iter=self.max_iter, log=True
             )
         matrix = polar((x.T @ plan @ y).astype(np.float32))
-        return *affine_maps(*frames, matrix), {"distance": float(log["gw_dist"])}
+        return single_step(self.name, affine_maps(*frames, matrix), {"distance": float(log["gw_dist"])}, on_step)

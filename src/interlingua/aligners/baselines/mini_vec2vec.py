@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
-from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
-from interlingua.core.maps import AffineMap
-
-_BLOCK_ENTRIES = 2**24
+from interlingua.aligners.frames import affine_maps, polar
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.neighbors import nearest
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,16 @@ class MiniVec2Vec:
 
     name: ClassVar[str] = "mini-vec2vec"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides every draw.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
             InputError: pairs were given, or a side has fewer rows than clusters.
         """
-        refuse_pairs(pairs, self.name)
-        check_rows(source, target, self.clusters, self.name)
+        refuse_pairs(problem, self.name)
+        check_rows(*problem.rows, self.clusters, self.name)
         rng = np.random.default_rng(seed)
-        frames = Frame.of(source), Frame.of(target)
+        frames = problem.frames
         x, y = _equal_widths(frames[0].rows, frames[1].rows)
         started = perf_counter()
 
@@ -82,7 +73,7 @@ class MiniVec2Vec:
         w = self._refine_clusters(x, y, w, rng)
         refined = perf_counter()
 
-        matrix = w[: source.shape[1], : target.shape[1]]
+        matrix = w[: problem.source.d, : problem.target.d]
         trace = {
             "cka": ckas,
             "pseudo_pair_cosine": objectives,
@@ -92,7 +83,7 @@ class MiniVec2Vec:
                 "refinement": refined - paired,
             },
         }
-        return *affine_maps(*frames, matrix), trace
+        return single_step(self.name, affine_maps(*frames, matrix), trace, on_step)
 
     def _anchors(
         self, x: FloatArray, y: FloatArray, rng: np.random.Generator
@@ -143,16 +134,12 @@ def neighbor_means(queries: FloatArray, keys: FloatArray, values: FloatArray, k:
     Returns:
         Means [n, d_out].
     """
-    m = len(keys)
-    k = min(k, m)
-    means = np.empty((len(queries), values.shape[1]), values.dtype)
-    for block in row_blocks(len(queries), max(1, _BLOCK_ENTRIES // m)):
-        nearest = np.argpartition(queries[block] @ keys.T, m - k, axis=1)[:, m - k :]
-        size = len(nearest)
-        weights = np.full(size * k, 1 / k, values.dtype)
-        # A sparse product sums the picked rows without a copy [n, k, d_out] of them.
-        means[block] = csr_array((weights, nearest.ravel(), np.arange(0, size * k + 1, k)), shape=(size, m)) @ values
-    return means
+    indices = nearest(queries, keys, k, metric="dot").indices
+    n, k = indices.shape
+    weights = np.full(n * k, 1 / k, values.dtype)
+    # A sparse product sums the picked rows without a copy [n, k, d_out] of them.
+    picked = csr_array((weights, indices.ravel(), np.arange(0, n * k + 1, k)), shape=(n, len(keys)))
+    return np.asarray(picked @ values)
 
 
 def _equal_widths(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from interlingua.aligners.frames import Frame, affine_maps, polar, refuse_pairs
+from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.refine import csls
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.maps import AffineMap
 
 _RISE = 1e-6
 
@@ -45,23 +45,11 @@ class SelfLearning:
 
     name: ClassVar[str] = "self-learning"
 
-    def maps(
-        self, source: FloatArray, target: FloatArray, *, pairs: IntArray | None = None, seed: int = 0
-    ) -> tuple[AffineMap, AffineMap, dict[str, Any]]:
-        """Return forward map, backward map and trace.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target].
-            pairs: not used; must be ``None``.
-            seed: decides which rows are looked at and which entries dropped.
-
-        Raises:
-            InputError: pairs were given.
-        """
-        refuse_pairs(pairs, self.name)
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
+        refuse_pairs(problem, self.name)
         rng = np.random.default_rng(seed)
-        frames = Frame.of(source), Frame.of(target)
+        frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]] for f in frames)
         first = min(len(x), len(y), self.start_rows)
         profiles = [_profiles(z[:first]) for z in (x, y)]
@@ -82,7 +70,7 @@ class SelfLearning:
             if keep < 1:
                 similarity = np.where(rng.random(similarity.shape, np.float32) < keep, similarity, -np.inf)
             matrix = _fit(x, y, _both_ways(similarity))
-        return *affine_maps(*frames, matrix), {"objective": objectives}
+        return single_step(self.name, affine_maps(*frames, matrix), {"objective": objectives}, on_step)
 
 
 def _profiles(x: FloatArray) -> FloatArray:

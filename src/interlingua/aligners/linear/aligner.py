@@ -6,26 +6,33 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from interlingua.aligners.frames import Frame, affine_map
+from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, StepLog, ignore_step, insufficient_data_reason
+from interlingua.aligners.frames import affine_map
 from interlingua.aligners.linear.fidelity import faithful, level_offset, reach
-from interlingua.aligners.linear.search import Report, Search
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.aligners.linear.search import Search
+from interlingua.aligners.verdict import verify
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import namespace, to_device
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
-# Fewer leave nothing to tell a right map from a wrong one by.
-MIN_ROWS, MIN_WIDTH = 100, 8
 _REPRODUCED_ROWS = 1000
 
 
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What the search leaves behind for the verdict."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LinearFit(Fit):
+    """A fit of the linear method with what its search leaves behind.
 
+    Attributes:
+        search: the search; it holds the rows and the null maps that verdicts compare with.
+        rotation: [d_source, d_target], the rotation between the frames, before the fidelity stage.
+        confirmed: agreement of the best independent start with the rotation, 0 to 1.
+    """
+
+    forward: AffineMap
+    backward: AffineMap
     search: Search
     rotation: FloatArray
     confirmed: float
@@ -46,74 +53,49 @@ class Linear:
     device: str = "cpu"
 
     name: ClassVar[str] = "linear"
+    pairs: ClassVar[PairUse] = "optional"
 
-    def solve(
-        self,
-        source: FloatArray,
-        target: FloatArray,
-        *,
-        known: tuple[FloatArray, FloatArray] | None = None,
-        seed: int = 0,
-        report: Report = lambda step: None,
-    ) -> tuple[AffineMap, AffineMap, list[dict[str, Any]], Found]:
-        """Return forward map, backward map, trace, and what the verdict needs.
-
-        Args:
-            source: [n_source, d_source].
-            target: [n_target, d_target]; other texts.
-            known: rows [p, d_source] and [p, d_target] of known pairs, if any.
-            seed: decides every random draw.
-            report: called with one dict of numbers after each step.
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
+        """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
-            InputError: fewer rows, columns or directions than the method can start from, or the device is not there.
-            MissingExtraError: a device is asked for and the extra ``torch`` is not installed.
+            InputError: fewer rows, columns or directions than the method needs, or the device does not exist.
+            MissingExtraError: a device is set and the extra ``torch`` is not installed.
         """
-        reason = obstacle(source, target)
+        source, target = problem.rows
+        reason = insufficient_data_reason(source, target)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         # Refuse a device that is not there now and not after the components are found.
         namespace(to_device(source[:1], self.device))
-        trace: list[dict[str, Any]] = []
-
-        def note(step: dict[str, Any]) -> None:
-            trace.append(step)
-            report(step)
-
-        x, y = Frame.of(source), Frame.of(target)
+        log = StepLog(on_step)
+        x, y = problem.frames
         rng = np.random.default_rng(seed)
         pairs = None
-        if known is not None:
-            centered = [f.around(np.asarray(z, np.float32)) for z, f in zip(known, (x, y), strict=True)]
-            pairs = unit_rows(centered[0]), unit_rows(centered[1])
+        if problem.known is not None:
+            pairs = unit_rows(x.around(problem.known[0])), unit_rows(y.around(problem.known[1]))
         # Row order must not matter beyond the seed: samples that take the first rows take random ones.
         shuffled = [f.rows[rng.permutation(len(f.rows))] for f in (x, y)]
-        search = Search(shuffled[0], shuffled[1], rng, self.device, note, pairs)
+        search = Search(shuffled[0], shuffled[1], rng, self.device, log, pairs)
         rotation, confirmed = search.run(self.rounds)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
-        there: dict[str, Any] = {}
-        back: dict[str, Any] = {}
+        forward_place: dict[str, Any] = {}
+        backward_place: dict[str, Any] = {}
         if self.fidelity:
             forward, backward, step = _fidelity(search, rotation)
-            there = {"offset": level_offset(y), "reach": reach(x, y)}
-            back = {"offset": level_offset(x), "reach": reach(y, x)}
-            note(step)
-        found = Found(search, rotation, confirmed)
-        return affine_map(x, y, forward, **there), affine_map(y, x, backward, **back), trace, found
-
-
-def obstacle(source: npt.NDArray[Any], target: npt.NDArray[Any]) -> str | None:
-    """Return why rows [n, d_source] and [n, d_target] say too little without pairs, or None."""
-    return shortage("source", source) or shortage("target", target)
-
-
-def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
-    """Return why rows [n, d] of the space with that name say too little without pairs, or None."""
-    if len(rows) < MIN_ROWS:
-        return f"{name} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
-    if rows.shape[1] < MIN_WIDTH:
-        return f"{name} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
-    return None
+            forward_place = {"offset": level_offset(y), "reach": reach(x, y)}
+            backward_place = {"offset": level_offset(x), "reach": reach(y, x)}
+            log(step)
+        forward_map = affine_map(x, y, forward, **forward_place)
+        return LinearFit(
+            forward=forward_map,
+            backward=affine_map(y, x, backward, **backward_place),
+            trace=tuple(log.steps),
+            verdict=verify(search, rotation, y.around(forward_map(source)), confirmed),
+            search=search,
+            rotation=rotation,
+            confirmed=confirmed,
+        )
 
 
 def _fidelity(search: Search, rotation: FloatArray) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
@@ -143,10 +125,3 @@ def _reproduced(rows: FloatArray, maps: list[FloatArray]) -> tuple[float, float]
     first, second = (unit_rows(rows @ m) for m in maps)
     found = (first @ second.T).argmax(axis=1) == np.arange(len(rows))
     return agreement(first, second), float(found.mean())
-
-
-def known_rows(source: Any, target: Any, pairs: IntArray | None) -> tuple[FloatArray, FloatArray] | None:
-    """Return the rows of known pairs [p, 2] from both sides, or None."""
-    if pairs is None or not len(pairs):
-        return None
-    return np.asarray(source[pairs[:, 0]], np.float32), np.asarray(target[pairs[:, 1]], np.float32)

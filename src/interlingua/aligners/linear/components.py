@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interlingua.aligners.linear.qap import best_swap
+from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray
 
 # Weight of the node term against the edge matrices, each of which has unit norm.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from interlingua.aligners.frames import polar
+from interlingua.aligners.frames import polar, principal_axes
 from interlingua.aligners.linear.components import Components, find_components, match_components, quiet_ica
 from interlingua.aligners.refine import climb, polish, transport_similarity
 from interlingua.core.arrays import FloatArray, unit_rows
@@ -314,9 +314,3 @@ class Search:
 
     def _lift(self, matrix: FloatArray) -> FloatArray:
         return self.coarse_axes[0] @ matrix @ self.coarse_axes[1].T
-
-
-def principal_axes(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return principal axes [d, d] as columns and their variances [d] of centered rows [n, d], largest first."""
-    values, axes = np.linalg.eigh(z.T @ z / np.float32(len(z)))
-    return np.ascontiguousarray(axes[:, ::-1]), values[::-1]

@@ -12,15 +12,15 @@ from typing import Any, Protocol
 from interlingua.core.errors import InputError
 
 
-class Journal(Protocol):
-    """Takes note of what happens."""
+class EventLog(Protocol):
+    """A function that records events."""
 
     def __call__(self, event: str, **facts: Any) -> None:
-        """Note an event with its facts."""
+        """Record an event with its facts."""
 
 
 @contextmanager
-def open_journal(path: Path | None) -> Iterator[Journal]:
+def open_log(path: Path | None) -> Iterator[EventLog]:
     """Append events to ``path``, or drop them when there is none. Every line is on disk when the call returns.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The state behind the page: two files, one fit, and what came of it."""
+"""The state behind the page: two files, one fit, and its results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import nearest
 from interlingua.core.translator import Translator, load
+from interlingua.core.wording import comparison, describe_step
 from interlingua.io import create_writer, open_vectors
 
 SIDES = ("source", "target")
@@ -27,14 +29,14 @@ _BLOCK = 8_192
 
 
 @dataclass
-class Desk:
+class Session:
     """Two files of vectors and at most one fit of them.
 
-    The fit is the command ``interlingua fit`` in a process of its own, so that it can be stopped and so that its memory
-    goes when it ends.
+    The fit is the command ``interlingua fit`` in a process of its own, so that it can be stopped and its memory is
+    freed when it ends.
 
     Attributes:
-        folder: where everything is kept; whoever made it removes it.
+        folder: holds all files of the session; the caller deletes it.
     """
 
     folder: Path
@@ -45,11 +47,12 @@ class Desk:
     _seconds: float = 0.0
     _translator: Translator | None = None
     _rows: dict[str, FloatArray] = field(default_factory=dict)
-    # Requests arrive in several threads; whether a fit runs must not change between the question and the act.
+    _ids: dict[str, Any] = field(default_factory=dict)
+    # Requests arrive in several threads; whether a fit is running must not change between the check and the action.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def place(self, side: str, name: str) -> Path:
-        """Return where an arriving file of a side is to be written; :meth:`take` makes it the side's.
+    def upload_path(self, side: str, name: str) -> Path:
+        """Return the path to upload a file of a side to; :meth:`accept` then makes it the file of that side.
 
         Raises:
             InputError: there is no such side, or a fit is running.
@@ -57,15 +60,15 @@ class Desk:
         if side not in SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
         self._refuse_running()
-        folder = self.folder / "arriving" / secrets.token_hex(8)
+        folder = self.folder / "uploads" / secrets.token_hex(8)
         folder.mkdir(parents=True)
         return folder / (_UNSAFE.sub("_", Path(name).name)[-80:].lstrip(".") or "vectors")
 
-    def take(self, side: str, path: Path) -> dict[str, Any]:
-        """Read an arrived file once and make it the side's; what an earlier fit found goes.
+    def accept(self, side: str, path: Path) -> dict[str, Any]:
+        """Check an uploaded file and make it the file of a side; results of an earlier fit are deleted.
 
         Raises:
-            InputError: it cannot be used, or a fit began while it arrived.
+            InputError: it cannot be used, or a fit began during the upload.
         """
         try:
             file = open_vectors(path)
@@ -80,11 +83,11 @@ class Desk:
                 return self._described(side)
         except InputError as error:
             shutil.rmtree(path.parent)
-            # The folder is this page's affair; the reader knows the file by its name.
+            # Readers know the file by its name and not by its temporary folder.
             raise InputError(str(error).replace(f"{path.parent}/", "")) from error
 
     def start(self, seed: int) -> None:
-        """Begin to fit.
+        """Start a fit.
 
         Raises:
             InputError: a file is missing, a fit is running, or the seed cannot be used.
@@ -104,12 +107,12 @@ class Desk:
             written = [part for option, name in names.items() for part in (option, str(fit / name))]
             command = [sys.executable, "-m", "interlingua", "fit", *sides, *written, "--seed", str(seed)]
             with (fit / "out.json").open("wb") as out, (fit / "err.txt").open("wb") as err:
-                # A failed fit is shown too; its translator is not handed out.
+                # A failed fit is shown too; its translator cannot be downloaded without force.
                 self._process = subprocess.Popen([*command, "--json", "--allow-failed"], stdout=out, stderr=err)
             self._started = time.monotonic()
 
     def stop(self) -> None:
-        """End a fit that is running."""
+        """Stop a running fit."""
         process = self._process
         if process is None or process.poll() is not None:
             return
@@ -122,14 +125,15 @@ class Desk:
             process.wait()
 
     def clear(self) -> None:
-        """Forget the fit and keep the files."""
+        """Delete the fit and keep the files."""
         self._process, self._translator, self._stopped = None, None, False
         self._rows.clear()
+        self._ids.clear()
         shutil.rmtree(self.folder / "fit", ignore_errors=True)
 
     @property
     def running(self) -> bool:
-        """Whether a fit goes on."""
+        """Whether a fit is running."""
         return self._process is not None and self._process.poll() is None
 
     def state(self) -> dict[str, Any]:
@@ -138,27 +142,29 @@ class Desk:
             return self._state()
 
     def _state(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"files": {side: self._described(side) for side in self._files}, "phase": "waiting"}
+        state: dict[str, Any] = {"files": {side: self._described(side) for side in self._files}, "phase": "waiting"}
         if self._process is None:
-            return found
+            return state
         code = self._process.poll()
         if code is None or not self._seconds:
             self._seconds = time.monotonic() - self._started
-        found |= {"seconds": round(self._seconds, 1), "steps": self._steps()}
+        state |= {"seconds": round(self._seconds, 1), "steps": self._steps()}
         fit = self.folder / "fit"
         if code is None:
             self._seconds = 0.0
-            found["phase"] = "running"
+            state["phase"] = "running"
         elif self._stopped:
-            found["phase"] = "stopped"
+            state["phase"] = "stopped"
         elif (fit / "translator").is_dir():
-            told = json.loads((fit / "out.json").read_text("utf-8"))
+            result = json.loads((fit / "out.json").read_text("utf-8"))
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
-            found |= {"phase": "done", "verdict": {name: told[name] for name in keep if name in told}}
+            verdict = {name: result[name] for name in keep if name in result}
+            verdict["evidence"] = [{**item, "needed": comparison(item)} for item in verdict.get("evidence", ())]
+            state |= {"phase": "done", "verdict": verdict}
         else:
             lines = (fit / "err.txt").read_text("utf-8", "replace").strip() or f"The fit ended with exit code {code}."
-            found |= {"phase": "refused", "error": " ".join(lines.replace(f"{self.folder}/", "").split())[-1_000:]}
-        return found
+            state |= {"phase": "refused", "error": " ".join(lines.replace(f"{self.folder}/", "").split())[-1_000:]}
+        return state
 
     def report(self) -> Path:
         """Return the report of the fit.
@@ -182,7 +188,7 @@ class Desk:
         return path
 
     def translate(self, path: Path, *, inverse: bool, force: bool = False) -> Path:
-        """Translate a file and return the .npy.
+        """Translate a file and return one of the same format, with its ids and other columns.
 
         Raises:
             InputError: as :meth:`archive`, or the file cannot be used.
@@ -191,12 +197,13 @@ class Desk:
         file = open_vectors(path)
         file.check()
         translator = self._loaded()
-        way = translator.invert if inverse else translator.translate
-        out = path.with_name(f"{path.name.split('.')[0]}.translated.npy")
+        convert = translator.invert if inverse else translator.translate
+        stem, dot, extension = path.name.partition(".")
+        out = path.with_name(f"{stem}.translated{dot}{extension}")
         width = translator.card["source" if inverse else "target"]["d"]
-        with create_writer(out, d=width, dtype="float32", n=file.n) as writer:
+        with create_writer(out, d=width, dtype="float32", n=file.n, like=file) as writer:
             for batch in file.batches(_BLOCK):
-                writer.write(way(batch.vectors))
+                writer.write(convert(batch.vectors), batch)
         return out
 
     def search(self, side: str, row: int, k: int) -> dict[str, list[dict[str, Any]]]:
@@ -217,18 +224,22 @@ class Desk:
         query = unit_rows(translator.translate(raw) if side == "source" else translator.invert(raw))
         near = self._nearest(side, own[row], k + 1)
         return {
-            side: [found for found in near if found["row"] != row][:k],
+            side: [hit for hit in near if hit["row"] != row][:k],
             other: self._nearest(other, query[0], k),
         }
 
     def _nearest(self, side: str, query: FloatArray, k: int) -> list[dict[str, Any]]:
-        scores = self._unit(side) @ query
-        rows = np.argsort(-scores, kind="stable")[:k]
-        ids = open_vectors(self._files[side]).ids()
+        rows, cosines = (values[0].tolist() for values in nearest(query[None], self._unit(side), k))
+        ids = self._ids_of(side)
         return [
-            {"row": int(r), "id": str(r if ids is None else ids[int(r)].as_py()), "cosine": round(float(scores[r]), 4)}
-            for r in rows
+            {"row": row, "id": str(row if ids is None else ids[row].as_py()), "cosine": round(cosine, 4)}
+            for row, cosine in zip(rows, cosines, strict=True)
         ]
+
+    def _ids_of(self, side: str) -> Any:
+        if side not in self._ids:
+            self._ids[side] = open_vectors(self._files[side]).ids()
+        return self._ids[side]
 
     def _unit(self, side: str) -> FloatArray:
         if side not in self._rows:
@@ -249,8 +260,8 @@ class Desk:
     def _refuse_failed(self, force: bool) -> None:
         if self._card()["status"] == "failed" and not force:
             raise InputError(
-                "The verdict is failed: this translator is not to be trusted, so it is not handed out. "
-                "Say that you want it all the same."
+                "The verdict is failed: this translator is not to be trusted. "
+                "Tick the box to use it nevertheless, or pass force=1."
             )
 
     def _refuse_running(self) -> None:
@@ -258,12 +269,12 @@ class Desk:
             raise InputError("A fit is running; wait for it or cancel it first.")
 
     def _steps(self) -> list[str]:
-        """Return the names of the steps so far."""
+        """Return the steps so far, in words."""
         log = self.folder / "fit" / "log.jsonl"
         if not log.exists():
             return []
         events = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.endswith("}")]
-        return list(dict.fromkeys(str(event["step"]) for event in events if event["event"] == "progress"))
+        return list(dict.fromkeys(describe_step(event) for event in events if event["event"] == "progress"))
 
     def _described(self, side: str) -> dict[str, Any]:
         file = open_vectors(self._files[side])

@@ -1,4 +1,4 @@
-"""The working folder of an unfinished output: its journal, its lock, and what it takes to go on from it."""
+"""The working folder of an unfinished output: its checkpoint, its lock, and the checks before it is resumed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from interlingua.core.errors import InputError, OutputExistsError
 
-_JOURNAL = "journal.json"
+_CHECKPOINT = "checkpoint.json"
 _LOCK = "lock"
 
 
 @dataclass(frozen=True)
-class Journal:
-    """State of the streams at the last checkpoint.
+class Checkpoint:
+    """State of a writer's streams when all of their rows were on disk.
 
     Attributes:
-        settings: what the rows depend on.
-        resumable: settings were given, so that a later run can tell whether it may go on.
-        rows: rows in the streams.
+        settings: values that the rows depend on.
+        resumable: whether settings were given; only then can a later run tell that it writes the same rows.
+        rows: number of rows in the streams.
         sizes: bytes of each stream.
     """
 
@@ -33,12 +35,12 @@ class Journal:
     sizes: dict[str, int]
 
     def save(self, folder: Path) -> None:
-        """Replace the journal in ``folder`` in one step."""
-        new = folder / (_JOURNAL + ".new")
+        """Replace the checkpoint in ``folder`` atomically."""
+        new = folder / (_CHECKPOINT + ".new")
         with new.open("w", encoding="utf-8") as file:
             json.dump(asdict(self), file, indent=1)
             sync(file)
-        new.replace(folder / _JOURNAL)
+        new.replace(folder / _CHECKPOINT)
         sync_folder(folder)
 
 
@@ -47,24 +49,30 @@ def partial_folder(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def start_journal(path: Path, fresh: Journal, *, force: bool, resume: bool) -> Journal:
-    """Return the journal to go on from, in a folder made for it: the one found there, or ``fresh``.
+def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) -> Checkpoint:
+    """Make the working folder, or keep the one of an interrupted run, and return the checkpoint to start from.
+
+    Args:
+        path: final name of the output.
+        fresh: the checkpoint of a writer without rows.
+        force: discard the rows of an interrupted run.
+        resume: continue an interrupted run.
 
     Raises:
-        InputError: the one found there was kept under other settings, or cannot be read.
-        OutputExistsError: there is one and neither ``force`` nor ``resume`` says what to do, or it is in use.
+        InputError: the interrupted run had other settings, or its checkpoint cannot be read.
+        OutputExistsError: a run was interrupted and neither ``force`` nor ``resume`` is set, or a run is in progress.
     """
     folder = partial_folder(path)
     if folder.is_dir():
-        lock(folder).close()
+        acquire_lock(folder).release()
         old = None if force and not resume else _load(folder)
         if old is not None and old.resumable and old.rows:
             if resume:
                 _refuse_changes(folder, old.settings, fresh.settings)
                 return old
             raise OutputExistsError(
-                f"{folder} holds {old.rows} rows of an interrupted run. Go on with resume=True, "
-                "or start over with force=True."
+                f"{folder} holds {old.rows} rows of an interrupted run.",
+                "Go on with {resume}, or start over with {force}.",
             )
         shutil.rmtree(folder)
     elif folder.exists():
@@ -74,22 +82,18 @@ def start_journal(path: Path, fresh: Journal, *, force: bool, resume: bool) -> J
     return fresh
 
 
-def lock(folder: Path) -> IO[bytes]:
-    """Return the open lock file of a folder; the system lets go of it when the process ends, however it ends.
+def acquire_lock(folder: Path) -> FileLock:
+    """Return the held lock of a folder. The system releases it when the process ends, even if it is killed.
 
     Raises:
         OutputExistsError: another writer holds it.
     """
-    file = (folder / _LOCK).open("ab")
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            raise OutputExistsError(f"{folder} is being written to by another process. Wait for it to end.") from error
-    return file
+    held = FileLock(folder / _LOCK, timeout=0, thread_local=False)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise OutputExistsError(f"{folder} is being written to by another process. Wait for it to end.") from error
+    return held
 
 
 def sync(file: IO[Any]) -> None:
@@ -108,13 +112,13 @@ def sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _load(folder: Path) -> Journal | None:
+def _load(folder: Path) -> Checkpoint | None:
     try:
-        return Journal(**json.loads((folder / _JOURNAL).read_text(encoding="utf-8")))
+        return Checkpoint(**json.loads((folder / _CHECKPOINT).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise InputError(f"{folder / _JOURNAL} cannot be read ({error}). Start over with force=True.") from error
+        raise InputError(f"{folder / _CHECKPOINT} cannot be read ({error}).", "Start over with {force}.") from error
 
 
 def _refuse_changes(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -125,6 +129,6 @@ def _refuse_changes(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> N
     ]
     if changed:
         raise InputError(
-            f"{folder} cannot be continued: {'; '.join(changed)}. Use the same input and settings, "
-            "or start over with force=True and without resume."
+            f"{folder} cannot be continued: {'; '.join(changed)}.",
+            "Use the same input and settings, or start over with {force} and without resume.",
         )

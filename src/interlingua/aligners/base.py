@@ -1,0 +1,253 @@
+"""The contract between :func:`interlingua.align` and its methods: a `Problem` goes in, a `Fit` comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.aligners.frames import Frame
+from interlingua.core.alignment import Verdict
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.errors import InputError
+from interlingua.core.maps import VectorMap
+from interlingua.core.spaces import EmbeddingSpace, as_space
+
+__all__ = [
+    "MIN_ROWS",
+    "MIN_WIDTH",
+    "Aligner",
+    "Fit",
+    "OnStep",
+    "PairUse",
+    "Problem",
+    "StepLog",
+    "ignore_step",
+    "insufficient_data_reason",
+    "refuse_pairs",
+    "require_pairs",
+    "shortage",
+    "single_step",
+]
+
+# Called with one dict of numbers and short words after each step of a fit.
+OnStep = Callable[[dict[str, Any]], None]
+PairUse = Literal["unused", "optional", "required"]
+
+# Below these sizes label-free evidence has no power to separate a right map from a wrong one.
+MIN_ROWS, MIN_WIDTH = 100, 8
+
+
+def ignore_step(step: dict[str, Any]) -> None:
+    """Do nothing with a step; the default ``on_step``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Two spaces to align, validated once.
+
+    Attributes:
+        source: all source vectors, [n_source, d_source]; a memory map stays one.
+        target: all target vectors, [n_target, d_target].
+        rows: float32 samples of both sides that linear methods read, at most ``max_rows`` rows each.
+        known: rows [p, d_source] and [p, d_target] of known pairs in float32, or None.
+    """
+
+    source: EmbeddingSpace
+    target: EmbeddingSpace
+    rows: tuple[FloatArray, FloatArray]
+    known: tuple[FloatArray, FloatArray] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        source: Any,
+        target: Any,
+        *,
+        pairs: npt.ArrayLike | None = None,
+        max_rows: int | None = None,
+        seed: int = 0,
+    ) -> Problem:
+        """Build a problem from arrays or :class:`EmbeddingSpace` objects.
+
+        Args:
+            source: [n_source, d_source].
+            target: [n_target, d_target]; any width.
+            pairs: [p, 2] row numbers (source, target) of the same text, or None.
+            max_rows: most rows a side in `rows`, drawn at random; None for all.
+            seed: decides which rows are drawn.
+
+        Raises:
+            InputError: vectors or pairs that cannot be used.
+        """
+        source, target = as_space(source, "source"), as_space(target, "target")
+        index = _check_pairs(pairs, source, target)
+        rng = np.random.default_rng(seed)
+        rows = source.rows(max_rows, rng), target.rows(max_rows, rng)
+        known = None
+        if index is not None:
+            known = (
+                np.asarray(source.vectors[index[:, 0]], np.float32),
+                np.asarray(target.vectors[index[:, 1]], np.float32),
+            )
+        return cls(source, target, rows, known)
+
+    @cached_property
+    def frames(self) -> tuple[Frame, Frame]:
+        """Both samples as centered unit rows."""
+        return Frame.of(self.rows[0]), Frame.of(self.rows[1])
+
+    def with_known(self, known: tuple[FloatArray, FloatArray] | None) -> Problem:
+        """Return the same problem with other known pairs, given as rows [p, d_source] and [p, d_target]."""
+        return replace(self, known=known)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a method found.
+
+    Attributes:
+        forward: map from source to target.
+        backward: map from target to source.
+        trace: what the fit did, step by step; numbers and short words only.
+        verdict: the method's own verdict; None leaves the judgment to :func:`interlingua.align`.
+    """
+
+    forward: VectorMap
+    backward: VectorMap
+    trace: tuple[Mapping[str, Any], ...] = ()
+    verdict: Verdict | None = None
+
+
+class Aligner(Protocol):
+    """A method of alignment: settings in the constructor, nothing fitted on it, the result is the return value.
+
+    An object with `fit` alone is an aligner. The class attributes below are read where they exist:
+
+    * ``name``: the method's name in cards and reports; the class name by default.
+    * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
+    * ``extra``: the optional dependency to install, or None.
+
+    Settings are the fields of a dataclass; they are saved in the card of the alignment.
+    """
+
+    def fit(self, problem: Problem, *, seed: int, on_step: OnStep) -> Fit:
+        """Align the two spaces of a problem.
+
+        Args:
+            problem: both sides and the known pairs, if any.
+            seed: decides every random draw.
+            on_step: called with a dict of numbers after each step.
+
+        Raises:
+            InputError: the problem cannot be solved by this method; nothing was computed.
+        """
+        ...
+
+
+@dataclass(eq=False)
+class StepLog:
+    """An ``on_step`` that keeps every step for the trace and passes it on.
+
+    Attributes:
+        on_step: receives every step too.
+        steps: the steps so far.
+    """
+
+    on_step: OnStep = ignore_step
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, step: dict[str, Any]) -> None:
+        """Keep one step and pass it on."""
+        self.steps.append(step)
+        self.on_step(step)
+
+
+def single_step(
+    name: str, maps: tuple[VectorMap, VectorMap], measured: Mapping[str, Any], on_step: OnStep = ignore_step
+) -> Fit:
+    """Return the fit of a method whose trace is one step, and report that step.
+
+    Args:
+        name: of the method, which becomes the name of the step.
+        maps: forward and backward.
+        measured: numbers of the step.
+        on_step: called with the step.
+    """
+    step = {"step": name, **measured}
+    on_step(step)
+    return Fit(*maps, trace=(step,))
+
+
+def refuse_pairs(problem: Problem, method: str) -> None:
+    """Refuse known pairs that a method would silently ignore.
+
+    Raises:
+        InputError: the problem has known pairs.
+    """
+    if problem.known is not None:
+        raise InputError(
+            f"{len(problem.known[0])} pairs were given and {method} uses none. Leave pairs out, or choose a method "
+            "that uses them, such as procrustes."
+        )
+
+
+def require_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[FloatArray, FloatArray]:
+    """Return the known pairs of a problem as rows [p, d_source] and [p, d_target].
+
+    Raises:
+        InputError: there are none, or fewer than ``at_least``.
+    """
+    if problem.known is None:
+        raise InputError(
+            f"{method} learns from known pairs and none were given. Pass pairs=[p, 2] of (source row, target row), "
+            "or choose a method without pairs, such as auto."
+        )
+    count = len(problem.known[0])
+    if count < at_least:
+        raise InputError(f"pairs holds {count} pairs; {method} needs at least {at_least}, and hundreds to be of use.")
+    return problem.known
+
+
+def _check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
+    """Return pairs as int64 [p, 2], or None where there are none."""
+    if pairs is None:
+        return None
+    try:
+        array = np.asarray(pairs)
+    except ValueError as error:
+        raise InputError(f"pairs cannot be read as an array [p, 2] ({error}).") from error
+    if array.size == 0:
+        return None
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise InputError(
+            f"pairs has shape {array.shape} and dtype {array.dtype}; whole numbers of shape [p, 2] are needed, "
+            "each a source row and the target row with the same text."
+        )
+    limits = np.array([source.n, target.n])
+    outside = ((array < 0) | (array >= limits)).any(axis=1)
+    if outside.any():
+        first = int(outside.argmax())
+        raise InputError(
+            f"pairs: {int(outside.sum())} of {len(array)} name rows that do not exist, the first is pair {first}: "
+            f"{array[first].tolist()}. The source has {source.n} rows and the target {target.n}, counted from 0."
+        )
+    return np.asarray(array, np.int64)
+
+
+def insufficient_data_reason(source: FloatArray, target: FloatArray) -> str | None:
+    """Return why rows [n, d_source] and [m, d_target] are too few without pairs, or None."""
+    return shortage("source", source) or shortage("target", target)
+
+
+def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
+    """Return why rows [n, d] of the space with that name are too few without pairs, or None."""
+    if len(rows) < MIN_ROWS:
+        return f"{name} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
+    if rows.shape[1] < MIN_WIDTH:
+        return f"{name} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
+    return None

@@ -1,0 +1,83 @@
+"""The layout of ``--help``: plain text with options in named groups, and examples at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from typer.core import TyperCommand
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "fit": (
+            "interlingua fit old.npy new.npy --out translator --report report.html",
+            "interlingua fit old.parquet new.npy --column vector --out translator",
+            "interlingua fit old.npy new.npy --out translator --device cuda",
+            "interlingua fit old.npy new.npy --out t --method adversarial --set lr=5e-5",
+        ),
+        "translate": (
+            "interlingua translate translator old.parquet --out new.parquet",
+            "interlingua translate translator old.npy --out part1.npy --shard 1/4",
+            "interlingua translate translator big.parquet --out new/ --engine ray",
+        ),
+        "evaluate": ("interlingua evaluate translator old-eval.npy new-eval.npy --report scores.html",),
+        "migrate": (
+            "interlingua migrate translator old.parquet lancedb:///data/lance#new --dry-run",
+            "interlingua migrate translator qdrant://127.0.0.1#old qdrant://127.0.0.1#new",
+        ),
+        "search": ("interlingua search translator old.parquet --query queries.npy -k 5",),
+        "export": (
+            "interlingua export translator --to onnx --out translator.onnx",
+            "interlingua export translator --to sentence-transformers --encoder minilm --out bridge",
+        ),
+        "identify": ("interlingua identify vectors.parquet",),
+        "audit": (
+            "interlingua audit leaked.npy --corpus public.jsonl --corpus-vectors public.npy --authorized-by me",
+            "interlingua audit --demo",
+        ),
+        "bench": ("interlingua bench attributes --vectors mine --corpus news --on tweets --seeds 0:5",),
+        "serve": ("interlingua serve --port 8765 --no-browser",),
+        "inspect": ("interlingua inspect translator",),
+        "doctor": ("interlingua doctor --json",),
+        "demo": ("interlingua demo", "interlingua demo --data my-vectors --report demo.html"),
+    }
+)
+
+
+class Command(TyperCommand):
+    """A command whose help shows the groups of its options and examples of its use.
+
+    The context is typer's own or click's, depending on the version of typer.
+    """
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return ``[OPTIONS]`` and the arguments, optional ones in brackets."""
+        arguments: list[Any] = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
+        names = [(param.metavar or param.name.upper(), param.required) for param in arguments]
+        return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in names)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options in groups, in the order of the function's parameters."""
+        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        parameters: list[Any] = list(self.get_params(ctx))
+        for param in parameters:
+            record = param.get_help_record(ctx)
+            if record is None:
+                continue
+            if param.param_type_name == "argument":
+                # What the argument is called already says what it is; its type would repeat it.
+                groups["Arguments"].append((param.metavar or param.name.upper(), record[1]))
+            else:
+                groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
+        for name, records in groups.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples, one a line and never wrapped: they are there to be copied."""
+        examples = EXAMPLES.get(self.name or "", ())
+        if examples:
+            formatter.write_paragraph()
+            formatter.write("Examples:\n" + "".join(f"  {example}\n" for example in examples))

@@ -1,0 +1,155 @@
+"""The settings of a method from ``--set NAME=VALUE``, typed by the annotations of the method's own settings."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError, MissingExtraError
+
+_NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+class Device(StrEnum):
+    """Where a fit computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+def check_method(name: str) -> None:
+    """Refuse a method that does not exist, before anything is read.
+
+    Raises:
+        InputError: there is no method of this name.
+    """
+    from interlingua.aligners import available_methods
+
+    methods = available_methods()
+    if name not in methods:
+        close = difflib.get_close_matches(name, methods, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise InputError(f"There is no method {name!r}; choose from {', '.join(methods)}.{hint}")
+
+
+def complete_method(incomplete: str) -> list[str]:
+    """Return the methods that a shell can complete a name to."""
+    from interlingua.aligners import available_methods
+
+    return [name for name in available_methods() if name.startswith(incomplete)]
+
+
+def method_settings(
+    method: str, assignments: Sequence[str], options: Mapping[str, Any], *, named: str | None = None
+) -> dict[str, Any]:
+    """Return the settings of a method, from options of their own and from ``--set``.
+
+    Args:
+        method: the method that will run.
+        assignments: ``NAME=VALUE``, as given to ``--set``.
+        options: values by setting, None where the option was not given.
+        named: the method as the user named it, for messages; ``method`` by default.
+
+    Raises:
+        InputError: no such setting, a value of another type, a setting given twice, or values that exclude each other.
+        MissingExtraError: the method needs an extra that is not installed.
+    """
+    from interlingua.aligners import create_aligner
+
+    defaults: Any = create_aligner(method)
+    kinds = _kinds(type(defaults))
+    training = _training_kinds() if "changes" in {field.name for field in fields(defaults)} else {}
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name not in kinds:
+            owner = "linear or adversarial" if name == "device" else "adversarial"
+            option = {"folder": "run"}.get(name, name)
+            raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
+        found[name] = value
+    changes: dict[str, Any] = {}
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        if not sign or not name:
+            raise InputError(f"--set {assignment!r} is no assignment; write NAME=VALUE, such as rounds=20.")
+        into, kind = (found, kinds[name]) if name in kinds else (changes, training.get(name))
+        if kind is None:
+            raise InputError(_unknown(name, named or method, [*kinds, *training]))
+        if name in into:
+            raise InputError(f"{name} was given more than once; give it once.")
+        into[name] = _value(name, text, kind)
+    if changes:
+        found["changes"] = changes
+    solver: Any = create_aligner(method, **found)
+    if training:
+        # Values that no run could use are refused here and not after the data was read.
+        solver.settings()
+    return found
+
+
+def resolve_device(device: Device | None) -> str | None:
+    """Return the torch device that was asked for: ``auto`` is an NVIDIA GPU where torch sees one, else the CPU.
+
+    Raises:
+        InputError: ``cuda`` was asked for and torch sees no GPU.
+        MissingExtraError: ``cuda`` was asked for and torch is not installed.
+    """
+    if device is None or device is Device.CPU:
+        return None if device is None else "cpu"
+    try:
+        available = require("torch", "torch").cuda.is_available()
+    except MissingExtraError:
+        if device is Device.CUDA:
+            raise
+        available = False
+    if device is Device.CUDA and not available:
+        raise InputError("--device cuda was given and torch sees no GPU here; use --device cpu, or auto.")
+    return "cuda" if available else "cpu"
+
+
+def _training_kinds() -> dict[str, Any]:
+    require("torch", "neural")
+    from interlingua.neural.settings import Settings
+
+    return _kinds(Settings)
+
+
+def _kinds(settings: type) -> dict[str, Any]:
+    """Return the annotations of the settings that a text can express, by name."""
+    hints = get_type_hints(settings)
+    kinds = {field.name: hints[field.name] for field in fields(settings) if field.init}
+    return {name: kind for name, kind in kinds.items() if _plain(kind) in _NOUNS}
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type without its None."""
+    if get_origin(kind) is UnionType or NoneType in get_args(kind):
+        parts = [part for part in get_args(kind) if part is not NoneType]
+        return parts[0] if len(parts) == 1 else None
+    return kind
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    optional, plain = NoneType in get_args(kind), _plain(kind)
+    if optional and text == "none":
+        return None
+    try:
+        return {"true": True, "false": False}[text.lower()] if plain is bool else plain(text)
+    except (ValueError, KeyError):
+        wanted = _NOUNS[plain] + (", or none" if optional else "")
+        raise InputError(f"--set {name} is {text!r}; {wanted} is needed.") from None
+
+
+def _unknown(name: str, method: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"--set {name}: the method {method} has no settings."
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"--set {name}: the method {method} has no such setting.{hint} It has {', '.join(sorted(known))}."

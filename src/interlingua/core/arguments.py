@@ -1,0 +1,171 @@
+"""Checks of arguments: each returns the value in its plain type, or refuses it and says what is needed."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from interlingua.core.errors import InputError
+
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_flag",
+    "check_number",
+    "check_path",
+    "check_settings",
+    "check_text",
+    "shown",
+]
+
+_SHOWN_CHARACTERS = 60
+
+
+def check_count(value: Any, name: str, *, minimum: int = 0) -> int:
+    """Return a whole number.
+
+    Args:
+        value: an int, or anything that is one exactly, such as a NumPy integer; not a bool and not a float.
+        name: the argument's name, for the message.
+        minimum: the smallest number accepted.
+
+    Raises:
+        InputError: another type, or a smaller number.
+    """
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: tensors with several elements
+        number = None
+    if number is None or number < minimum:
+        raise InputError(f"{name} is {shown(value)}; a whole number from {minimum} on is needed.")
+    return number
+
+
+def check_number(
+    value: Any, name: str, *, minimum: float = -math.inf, maximum: float = math.inf, exclusive: bool = False
+) -> float:
+    """Return a finite real number.
+
+    Args:
+        value: an int, a float or a NumPy number; not a bool.
+        name: the argument's name, for the message.
+        minimum: the smallest number accepted.
+        maximum: the largest number accepted.
+        exclusive: whether the bounds themselves are refused.
+
+    Raises:
+        InputError: another type, NaN or infinity, or a number outside the bounds.
+    """
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if is_number and math.isfinite(value):
+        number = float(value)
+        if minimum < number < maximum or (not exclusive and number in (minimum, maximum)):
+            return number
+    bounds = [
+        f"{'above' if exclusive else 'at least'} {minimum:g}" if minimum > -math.inf else "",
+        f"{'below' if exclusive else 'at most'} {maximum:g}" if maximum < math.inf else "",
+    ]
+    limits = " and ".join(filter(None, bounds))
+    raise InputError(f"{name} is {shown(value)}; a finite number{limits and ' '}{limits} is needed.")
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """Return True or False.
+
+    Raises:
+        InputError: anything else; a text such as "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} is {shown(value)}; True or False is needed.")
+    return bool(value)
+
+
+def check_text(value: Any, name: str) -> str:
+    """Return a text.
+
+    Raises:
+        InputError: another type.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{name} is {shown(value)}; a text is needed.")
+    return str(value)
+
+
+def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """Return one of ``choices``.
+
+    Raises:
+        InputError: anything else.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name} is {shown(value)}; choose from {', '.join(choices)}.")
+    return str(value)
+
+
+def check_path(value: Any, name: str = "path") -> Path:
+    """Return a path.
+
+    Raises:
+        InputError: not a text or a path, or a text that no file can be named.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(path := os.fspath(value), bytes):
+        raise InputError(f"{name} is {shown(value)}; a path is needed, as a text or a pathlib.Path.")
+    if not path or "\0" in path:
+        raise InputError(f"{name} is {shown(value)}; no file can have that name.")
+    return Path(path)
+
+
+def check_settings(settings: Any, *, minimum: Mapping[str, int] | None = None) -> None:
+    """Check all fields of a dataclass against their annotations.
+
+    ``int`` fields take whole numbers, ``float`` fields finite numbers, ``bool`` fields True or False, ``str`` fields
+    texts, each with or without ``| None``. Fields of any other type are left to the class.
+
+    Args:
+        settings: an instance; called from ``__post_init__``.
+        minimum: the smallest number accepted of an ``int`` field, where it is not 0.
+
+    Raises:
+        InputError: a field holds something else.
+    """
+    hints = get_type_hints(type(settings))
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        kind, is_optional = _without_none(hints[field.name])
+        if value is None and is_optional:
+            continue
+        if kind is int:
+            check_count(value, field.name, minimum=(minimum or {}).get(field.name, 0))
+        elif kind is float:
+            check_number(value, field.name)
+        elif kind is bool:
+            check_flag(value, field.name)
+        elif kind is str:
+            check_text(value, field.name)
+
+
+def shown(value: Any) -> str:
+    """Return a short form of a value for a message: large values are named by type and shape, long ones cut."""
+    shape = getattr(value, "shape", ())
+    if shape:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # noqa: BLE001 - a broken repr of the user's must not hide the message
+        text = f"an object of type {type(value).__name__}"
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint, False
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    return (kinds[0] if len(kinds) == 1 else None), len(kinds) < len(get_args(hint))

@@ -1,0 +1,169 @@
+"""Files and folders that appear whole or not at all.
+
+Everything is written under a temporary name in the same folder, flushed to disk, and renamed. A crash leaves the
+previous version or the new one, and at most a hidden temporary file (``.tmp.<token>.<name>``) besides. Temporary names
+are unique, so two writers of one path do not disturb each other: the last to finish wins.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from interlingua.core.errors import InputError, OutputExistsError
+
+__all__ = ["atomic_file", "atomic_folder", "remove_folder", "sync_folder", "write_text"]
+
+_EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
+
+
+@contextmanager
+def atomic_file(path: str | Path, *, overwrite: bool = True, mode: int | None = None) -> Iterator[Path]:
+    """Yield an empty temporary file that becomes ``path`` when the block ends without an exception.
+
+    A symbolic link is followed: the file that it points to is replaced and the link stays.
+
+    Args:
+        path: the file to write.
+        overwrite: whether an existing file is replaced.
+        mode: permissions, for example 0o600 for what holds data. By default those of the file that is replaced, or
+            what the umask leaves of 0o666.
+
+    Raises:
+        OutputExistsError: ``path`` is a folder, or it exists and ``overwrite`` is not set.
+        InputError: the parent folder does not exist.
+    """
+    target = _destination(path)
+    if target.is_dir():
+        raise OutputExistsError(f"{path} is a folder; a file name is needed.")
+    if not overwrite:
+        _refuse_existing(target, path)
+    elif mode is None and target.exists():
+        mode = stat.S_IMODE(target.stat().st_mode)
+    fresh = _temporary(target)
+    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
+    try:
+        yield fresh
+        if mode is not None:
+            fresh.chmod(mode)
+        _sync(fresh)
+        if overwrite:
+            os.replace(fresh, target)
+        else:
+            _move_new(fresh, target, path)
+        sync_folder(target.parent)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes ``path`` when the block ends without an exception.
+
+    Nothing is replaced except an empty folder: no file system can exchange two folders in one portable step.
+
+    Args:
+        path: the folder to write.
+
+    Raises:
+        OutputExistsError: ``path`` exists and is not an empty folder; another writer may have been faster.
+        InputError: the parent folder does not exist.
+    """
+    target = _destination(path)
+    if not _is_empty_folder(target):
+        _refuse_existing(target, path)
+    fresh = _temporary(target)
+    fresh.mkdir()
+    try:
+        yield fresh
+        for folder, _, names in os.walk(fresh):
+            for name in names:
+                _sync(Path(folder, name))
+            sync_folder(Path(folder))
+        try:
+            if sys.platform == "win32" and _is_empty_folder(target):
+                target.rmdir()
+            os.rename(fresh, target)
+        except OSError as error:
+            if error.errno not in _EXISTS and not target.exists():
+                raise
+            _refuse_existing(target, path)
+            raise
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str, *, mode: int | None = None) -> Path:
+    """Write a UTF-8 file as `atomic_file` does and return its path."""
+    with atomic_file(path, mode=mode) as fresh, fresh.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+    return Path(path)
+
+
+def remove_folder(path: str | Path) -> None:
+    """Remove a folder; a crash leaves the whole of it or nothing under its name."""
+    folder = Path(path)
+    gone = _temporary(folder)
+    os.rename(folder, gone)
+    shutil.rmtree(gone)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk, on systems that can."""
+    if sys.platform != "win32":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _destination(path: str | Path) -> Path:
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise InputError(f"The folder {target.parent} does not exist; create it or choose another.")
+    return target
+
+
+def _temporary(target: Path) -> Path:
+    # The end of the name stays, because writers look at the extension; file systems limit names to 255 bytes.
+    return target.with_name(f".tmp.{secrets.token_hex(8)}.{target.name[-50:]}")
+
+
+def _refuse_existing(target: Path, path: str | Path) -> None:
+    if os.path.lexists(target):
+        raise OutputExistsError(f"{path} exists; choose another name or remove it.")
+
+
+def _move_new(fresh: Path, target: Path, path: str | Path) -> None:
+    """Rename a file and refuse to replace one that another writer has made in the meantime."""
+    try:
+        os.link(fresh, target)
+    except FileExistsError:
+        _refuse_existing(target, path)
+        raise
+    except OSError:
+        # A file system without hard links; between this check and the rename another writer can still come first.
+        _refuse_existing(target, path)
+        os.replace(fresh, target)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _sync(file: Path) -> None:
+    # Windows flushes only what is open for writing; elsewhere a read-only file is flushed as well.
+    handle = os.open(file, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

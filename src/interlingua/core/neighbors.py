@@ -1,0 +1,252 @@
+"""Exact nearest neighbors in bounded memory: search, CSLS, and the overlap of two neighbor graphs.
+
+No function holds a similarity matrix [n, m], except `csls`, whose result is one. The others work on tiles of
+`TILE_ENTRIES` similarities, so 100,000 rows a side need no more memory than 10,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arguments import check_choice, check_count
+from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
+from interlingua.core.backend import Array, largest, namespace
+from interlingua.core.errors import InputError
+
+__all__ = [
+    "CSLS_NEIGHBORS",
+    "TILE_ENTRIES",
+    "Metric",
+    "Nearest",
+    "csls",
+    "csls_blocks",
+    "mean_nearest_cosines",
+    "mutual_nearest",
+    "nearest",
+    "neighbor_overlap",
+]
+
+Metric = Literal["cosine", "dot", "l2"]
+
+# Neighbors behind the correction, as in Conneau et al. (ICLR 2018).
+CSLS_NEIGHBORS = 10
+# Similarities of one tile: 32 MiB in float32.
+TILE_ENTRIES = 2**23
+# Columns of a tile of `nearest`; its rows follow from the number of entries.
+_TILE_COLUMNS = 8_192
+
+
+class Nearest(NamedTuple):
+    """The nearest rows of each query, best first; equal scores are ordered by row number.
+
+    Attributes:
+        indices: [n, k], row numbers.
+        scores: [n, k], similarities; the negative distance for ``l2``.
+    """
+
+    indices: IntArray
+    scores: FloatArray
+
+
+def nearest(
+    queries: FloatArray, rows: FloatArray, k: int, *, metric: Metric = "cosine", exclude: IntArray | None = None
+) -> Nearest:
+    """Return the ``k`` rows nearest to each query, by comparing every query with every row.
+
+    Computed in float32, or in float64 for float64 input and for ``l2``, where differences of squares cancel.
+
+    Args:
+        queries: [n, d].
+        rows: [m, d]; a memory map stays one.
+        k: neighbors; at most the number of rows is used, one less with ``exclude``.
+        metric: ``cosine``, ``dot`` (inner product) or ``l2`` (Euclidean distance).
+        exclude: [n], for each query the number of one row that is not a neighbor, usually the query itself.
+
+    Raises:
+        InputError: the widths differ, or ``k`` is below 1, or no row is left.
+    """
+    k = check_count(k, "k")
+    check_choice(metric, "metric", get_args(Metric))
+    n, m = len(queries), len(rows)
+    limit = m if exclude is None else m - 1
+    if queries.shape[1:] != rows.shape[1:]:
+        raise InputError(
+            f"queries have shape {queries.shape} and rows {rows.shape}; equal widths are needed. "
+            "Translate one side into the space of the other first."
+        )
+    if k < 1 or limit < 1:
+        raise InputError(f"k is {k} for {limit} candidate rows; at least 1 of each is needed.")
+    k = min(k, limit)
+    is_double = metric == "l2" or np.float64 in (queries.dtype, rows.dtype)
+    dtype = np.dtype(np.float64 if is_double else np.float32)
+    indices, scores = np.empty((n, k), np.int64), np.empty((n, k), dtype)
+    size = max(1, TILE_ENTRIES // min(m, _TILE_COLUMNS))
+    for block in row_blocks(n, size):
+        left = _prepared(queries[block], metric, dtype)
+        found = Nearest(np.empty((len(left), 0), np.int64), np.empty((len(left), 0), dtype))
+        for columns in row_blocks(m, _TILE_COLUMNS):
+            tile = _similarities(left, _prepared(rows[columns], metric, dtype), metric)
+            if exclude is not None:
+                own = exclude[block] - columns.start
+                inside = np.flatnonzero((own >= 0) & (own < tile.shape[1]))
+                tile[inside, own[inside]] = -np.inf
+            found = _merged(found, _top(tile, k), columns.start, k)
+        indices[block], scores[block] = found
+    return Nearest(indices, scores)
+
+
+def neighbor_overlap(
+    a: FloatArray, b: FloatArray, k: int, *, queries: IntArray | None = None
+) -> npt.NDArray[np.float64]:
+    """Return for each row the share of its ``k`` nearest other rows by cosine in ``a`` that are so in ``b`` as well.
+
+    Neighbors are those of a cosine search: a row's length has no influence.
+
+    Args:
+        a: [n, d].
+        b: [n, e], the same items in another space, in the same order.
+        k: neighbors; fewer than n.
+        queries: numbers of the rows whose neighbors are compared; all by default.
+
+    Returns:
+        Shares [n] in [0, 1], or one for each query.
+
+    Raises:
+        InputError: the sides differ in rows, or there are no k other rows.
+    """
+    if len(a) != len(b) or not 1 <= k < len(a):
+        raise InputError(f"There are {len(a)} and {len(b)} rows; equally many are needed, and more than {k}.")
+    chosen = np.arange(len(a)) if queries is None else np.asarray(queries)
+    first, second = (nearest(side[chosen], side, k, exclude=chosen).indices for side in (a, b))
+    # Every index appears at most once in a row, so equal neighbors in the sorted union are the shared ones.
+    union = np.sort(np.concatenate([first, second], axis=1), axis=1)
+    return np.asarray((union[:, 1:] == union[:, :-1]).sum(axis=1) / k)
+
+
+def mean_nearest_cosines(a: Array, b: Array, k: int = CSLS_NEIGHBORS) -> tuple[Array, Array]:
+    """Return for each row the mean cosine to its ``k`` nearest rows on the other side, [n] and [m].
+
+    Large for hubs, rows that are near to many others. Takes numpy arrays or torch tensors.
+
+    Args:
+        a: unit rows [n, d].
+        b: unit rows [m, d].
+        k: neighbors; at most n and m are used.
+    """
+    xp = namespace(b)
+    k = min(k, a.shape[0], b.shape[0])
+    of_a, best = [], None
+    for block in row_blocks(a.shape[0], _tile_rows(b)):
+        similarity = a[block] @ b.T
+        of_a.append(xp.mean(largest(similarity, k, axis=1), axis=1))
+        top = largest(similarity, min(k, similarity.shape[0]), axis=0)
+        top = top if best is None else xp.concat([best, top], axis=1)
+        best = top if top.shape[1] <= k else largest(top, k, axis=1)
+    return xp.concat(of_a), xp.mean(best, axis=1)
+
+
+def csls(a: Array, b: Array, *, k: int = CSLS_NEIGHBORS) -> Array:
+    """Return hub-corrected similarities ``2 cos(x, y) - r(x) - r(y)`` [n, m]; `csls_blocks` yields them in blocks.
+
+    ``r`` is the mean cosine of a row to its ``k`` nearest rows on the other side (Conneau et al., ICLR 2018, section
+    2.3). Takes numpy arrays or torch tensors.
+
+    Args:
+        a: rows [n, d] of any length.
+        b: unit rows [m, d].
+        k: neighbors; at most n and m are used.
+    """
+    xp = namespace(b)
+    similarity = _directions(a) @ b.T
+    k = min(k, *similarity.shape)
+    of_a = xp.mean(largest(similarity, k, axis=1), axis=1)
+    of_b = xp.mean(largest(similarity, k, axis=0), axis=1)
+    return _corrected(similarity, of_a, of_b)
+
+
+def csls_blocks(a: Array, b: Array, *, k: int = CSLS_NEIGHBORS) -> Iterator[tuple[slice, Array]]:
+    """Yield the rows of `csls` in consecutive blocks, each with the slice of ``a`` that it belongs to.
+
+    Every cosine is computed twice, so that no more than one block is held.
+
+    Args:
+        a: rows [n, d] of any length.
+        b: unit rows [m, d].
+        k: neighbors; at most n and m are used.
+    """
+    a = _directions(a)
+    of_a, of_b = mean_nearest_cosines(a, b, k)
+    for block in row_blocks(a.shape[0], _tile_rows(b)):
+        yield block, _corrected(a[block] @ b.T, of_a[block], of_b)
+
+
+def mutual_nearest(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return the row numbers in ``a`` and ``b`` of all pairs that are nearest to each other by CSLS.
+
+    Args:
+        a: rows [n, d] of any length.
+        b: unit rows [m, d].
+    """
+    forward = np.empty(len(a), np.int64)
+    best, backward = np.full(len(b), -np.inf, b.dtype), np.zeros(len(b), np.int64)
+    for block, similarity in csls_blocks(a, b):
+        forward[block] = similarity.argmax(axis=1)
+        top = similarity.argmax(axis=0)
+        values = similarity[top, np.arange(len(b))]
+        better = values > best
+        best[better], backward[better] = values[better], top[better] + block.start
+    rows = np.flatnonzero(backward[forward] == np.arange(len(a)))
+    return rows, forward[rows]
+
+
+def _prepared(rows: FloatArray, metric: Metric, dtype: np.dtype[np.floating]) -> FloatArray:
+    cast = np.asarray(rows, dtype)
+    return unit_rows(cast) if metric == "cosine" else cast
+
+
+def _similarities(queries: FloatArray, rows: FloatArray, metric: Metric) -> FloatArray:
+    products = queries @ rows.T
+    if metric != "l2":
+        return np.asarray(products)
+    squares = (np.einsum("ij,ij->i", side, side) for side in (queries, rows))
+    return np.asarray(-np.sqrt(np.maximum(next(squares)[:, None] + next(squares) - 2 * products, 0)))
+
+
+def _top(tile: FloatArray, k: int) -> Nearest:
+    """Return the ``k`` best columns of each row in order of column; of equal scores the first columns."""
+    k = min(k, tile.shape[1])
+    columns = np.argpartition(tile, -k, axis=1)[:, -k:]
+    worst = np.take_along_axis(tile, columns, axis=1).min(axis=1)
+    # Where the last place is shared, the partition's choice among equals is arbitrary.
+    for row in np.flatnonzero(np.count_nonzero(tile >= worst[:, None], axis=1) > k):
+        columns[row] = np.argsort(-tile[row], kind="stable")[:k]
+    columns.sort(axis=1)
+    return Nearest(columns, np.take_along_axis(tile, columns, axis=1))
+
+
+def _merged(best: Nearest, new: Nearest, offset: int, k: int) -> Nearest:
+    """Return the ``k`` best of both; ``new`` numbers its rows from ``offset``, which is beyond those of ``best``."""
+    indices = np.concatenate([best.indices, new.indices + offset], axis=1)
+    scores = np.concatenate([best.scores, new.scores], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return Nearest(np.take_along_axis(indices, order, axis=1), np.take_along_axis(scores, order, axis=1))
+
+
+def _directions(rows: Array) -> Array:
+    return rows / namespace(rows).linalg.vector_norm(rows, axis=1, keepdims=True)
+
+
+def _corrected(similarity: Array, of_a: Array, of_b: Array) -> Array:
+    # In place: of many rows this is by far the largest array.
+    similarity *= 2
+    similarity -= of_a[:, None]
+    similarity -= of_b[None, :]
+    return similarity
+
+
+def _tile_rows(b: Array) -> int:
+    return max(1, TILE_ENTRIES // int(b.shape[0]))

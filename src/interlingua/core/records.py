@@ -1,0 +1,195 @@
+"""Rows of a file or database: ids, vectors and payload. The one type in which readers, stores and writers pass them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Metadata of a text column whose values are JSON.
+_JSON_MARK = {b"interlingua.json": b"1"}
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Consecutive rows of a file or collection.
+
+    Attributes:
+        ids: b ids, integers or text. ``None`` for a file that has none; rows of a store always have ids.
+        vectors: [b, d], floating point; may be a read-only view of a file.
+        payload: b rows of all other columns, or ``None`` when there are no others.
+        start: index of the first row in its file; 0 where rows have no index.
+    """
+
+    ids: pa.Array
+    vectors: FloatArray
+    payload: pa.Table | None = None
+    start: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.vectors if self.ids is None else self.ids)
+
+    def rows(self, start: int, stop: int | None = None) -> Records:
+        """Return the rows from ``start`` to before ``stop``, without copying them."""
+        stop = len(self) if stop is None else stop
+        ids = None if self.ids is None else self.ids.slice(start, stop - start)
+        payload = None if self.payload is None else self.payload.slice(start, stop - start)
+        return Records(ids, self.vectors[start:stop], payload, self.start + start)
+
+    def take(self, positions: Sequence[int] | IntArray) -> Records:
+        """Return the rows at these positions, in this order."""
+        import pyarrow as pa
+
+        picked = pa.array(positions, pa.int64())
+        ids = None if self.ids is None else self.ids.take(picked)
+        payload = None if self.payload is None else self.payload.take(picked)
+        return Records(ids, self.vectors[np.asarray(positions, np.int64)], payload)
+
+    def in_order_of(self, ids: pa.Array, where: str) -> Records:
+        """Return one row for each of ``ids``, in that order.
+
+        Raises:
+            InputError: an id is not among the rows.
+        """
+        position = {value: row for row, value in enumerate(self.ids.to_pylist())}
+        wanted = ids.to_pylist()
+        missing = [value for value in wanted if value not in position]
+        if missing:
+            raise InputError(
+                f"{where}: {len(missing)} of {len(wanted)} ids are not there, the first is {missing[0]!r}. "
+                "Were rows deleted in the meantime?"
+            )
+        return self.take([position[value] for value in wanted])
+
+    def digest(self) -> str:
+        """Return 16 hex digits that depend on every id, vector and payload value."""
+        import pyarrow as pa
+
+        digest = hashlib.blake2b(np.ascontiguousarray(self.vectors).tobytes(), digest_size=8)
+        table = pa.table({"": self.ids}) if self.payload is None else self.payload.append_column("", self.ids)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
+            # A slice shares the buffers of the longer page that it was cut from; taking every row makes new buffers
+            # that hold the rows of the slice only.
+            every = pa.array(range(len(table)), pa.int64())
+            writer.write_table(table.replace_schema_metadata().take(every).combine_chunks())
+        digest.update(sink.getvalue())
+        return digest.hexdigest()
+
+
+def select_rows(pages: Iterable[Records], positions: IntArray) -> Iterator[Records]:
+    """Yield the rows at these positions of a stream of pages, and stop reading after the last one.
+
+    Args:
+        pages: consecutive rows, from the first on.
+        positions: row numbers in ascending order.
+    """
+    start = 0
+    for page in pages:
+        first, last = np.searchsorted(positions, (start, start + len(page)))
+        if first < last:
+            yield page.take(positions[first:last] - start)
+        start += len(page)
+        if last == len(positions):
+            return
+
+
+def sample_vectors(pages: Iterable[Records], count: int, size: int, rng: np.random.Generator) -> FloatArray:
+    """Return vectors [m, d] drawn at random without replacement, in the order of the pages.
+
+    Args:
+        pages: consecutive rows, read up to the last row drawn.
+        count: rows to draw from.
+        size: rows to draw; all rows when there are fewer.
+        rng: decides which.
+    """
+    positions = np.sort(rng.choice(count, min(size, count), replace=False))
+    return np.concatenate([page.vectors for page in select_rows(pages, positions)])
+
+
+def to_matrix(
+    column: pa.Array | pa.ChunkedArray,
+    name: str,
+    where: str,
+    *,
+    d: int | None = None,
+    first_row: int = 0,
+    ids: pa.Array | None = None,
+) -> FloatArray:
+    """Return a list column as a matrix [n, d].
+
+    Args:
+        column: lists of numbers, of fixed or variable size, or an extension type stored as such.
+        name: of the column, for the message.
+        where: the file or collection, for the message.
+        d: required width; by default the width of the first row.
+        first_row: number of the first row, for the message.
+        ids: of the rows; a message names a row by its id rather than by its number.
+
+    Raises:
+        InputError: null vectors, null values inside vectors, or vectors of another width.
+    """
+    import pyarrow as pa
+
+    def label(row: int) -> str:
+        return f"row {first_row + row}" if ids is None else f"the row with id {ids[row].as_py()!r}"
+
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks() if column.num_chunks else pa.array([], column.type)
+    column = getattr(column, "storage", column)
+    if column.null_count:
+        row = int(np.asarray(column.is_null()).argmax())
+        raise InputError(f"{where}: {label(row)} of column {name!r} is null; every row needs a vector. Drop such rows.")
+    widths = np.asarray(column.value_lengths())
+    if d is None:
+        d = int(widths[0]) if len(widths) else 0
+    other = np.flatnonzero(widths != d)
+    if len(other):
+        row = int(other[0])
+        raise InputError(
+            f"{where}: {label(row)} of column {name!r} has {widths[row]} values and {d} are needed; "
+            "all rows need one width."
+        )
+    values = column.flatten()
+    if values.null_count:
+        row = int(np.asarray(values.is_null()).argmax()) // d
+        raise InputError(
+            f"{where}: column {name!r} has null values inside vectors, the first in {label(row)}. Drop such rows."
+        )
+    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), d)
+
+
+def to_column(vectors: FloatArray) -> pa.FixedSizeListArray:
+    """Return vectors [n, d] as a column of fixed-size lists."""
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(vectors).reshape(-1)), vectors.shape[1])
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether an Arrow type is a list of fixed or variable size."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def json_field(name: str) -> pa.Field:
+    """Return the field of a text column whose values are JSON."""
+    import pyarrow as pa
+
+    return pa.field(name, pa.string(), metadata=_JSON_MARK)
+
+
+def is_marked_json(field: pa.Field) -> bool:
+    """Return whether `json_field` made this field."""
+    return bool((field.metadata or {}).keys() >= _JSON_MARK.keys())

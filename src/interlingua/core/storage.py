@@ -1,0 +1,131 @@
+"""The folder of a saved translator: weights, card and model card, replaced so that it is readable at every moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from interlingua.core.arguments import check_path
+from interlingua.core.atomic import atomic_file, atomic_folder, write_text
+from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.hub import model_card
+
+__all__ = ["CARD", "FORMAT", "README", "WEIGHTS", "check_destination", "read_folder", "write_folder"]
+
+FORMAT = 1
+WEIGHTS = "translator.safetensors"
+CARD = "card.json"
+README = "README.md"
+
+
+def check_destination(folder: str | Path, *, overwrite: bool) -> None:
+    """Refuse a folder that a translator cannot be written to.
+
+    Raises:
+        OutputExistsError: it exists and ``overwrite`` is not set.
+        InputError: it exists, is not empty and does not hold a translator.
+    """
+    folder = check_path(folder, "folder")
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise OutputExistsError(f"{folder} exists.", "Choose another name, or replace it with {overwrite}.")
+    if not _is_empty(folder) and not _holds_translator(folder):
+        raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")
+
+
+def write_folder(
+    folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any], *, overwrite: bool
+) -> None:
+    """Write a translator's files into a new or empty folder, or over those of another translator.
+
+    Each file is replaced in one step, the weights first. They carry a copy of their card, which `read_folder` uses
+    where ``card.json`` is of another save: after a kill between two files, or when two processes save at once. Files
+    of other names are left alone, and a symbolic link to a folder stays one.
+
+    Args:
+        folder: the folder; missing parents are made.
+        tensors: arrays by name.
+        card: everything else, as plain values.
+        overwrite: whether a translator in the folder is replaced.
+
+    Raises:
+        OutputExistsError: as `check_destination`.
+        InputError: as `check_destination`, or JSON has no form for a value in the card.
+    """
+    check_destination(folder, overwrite=overwrite)
+    try:
+        text = json.dumps(card, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The card cannot be saved ({error}); it may hold plain values only.") from error
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+    # Equal content has an equal id, so that equal translators are equal files.
+    card = {**card, "save_id": digest.hexdigest()[:16]}
+    if not folder.exists() or _is_empty(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with atomic_folder(folder) as fresh:
+                _write_files(fresh, tensors, card)
+            return
+        except OutputExistsError:
+            # Another process was faster; check what it wrote.
+            check_destination(folder, overwrite=overwrite)
+    _write_files(folder, tensors, card)
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Return the card and the tensors of a folder; nothing in it is executed.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
+        raise InputError(
+            f"{folder} is not a translator: a folder with {CARD} and {WEIGHTS} is needed. "
+            "Make one with: interlingua fit SOURCE TARGET --out DIR"
+        )
+    try:
+        card = json.loads((folder / CARD).read_text("utf-8"))
+        with safe_open(folder / WEIGHTS, "numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        own = json.loads(header.get("card", "null"))
+        if own is not None and own["save_id"] != card.get("save_id"):
+            card = own
+        card.pop("save_id", None)
+        return dict(card), tensors
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
+
+
+def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save_file
+
+    # A header of one entry: of several, the order in the file would be random.
+    with atomic_file(folder / WEIGHTS) as fresh:
+        save_file(dict(tensors), fresh, {"card": json.dumps(card, sort_keys=True)})
+    write_text(folder / CARD, json.dumps(card, indent=2, sort_keys=True) + "\n")
+    write_text(folder / README, model_card(card))
+
+
+def _holds_translator(folder: Path) -> bool:
+    """Return whether a folder has a card of ours beside weights; another program's card.json is not one."""
+    try:
+        card = json.loads((folder / CARD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    is_ours = isinstance(card, dict) and {"format", "kind", "maps"} <= card.keys()
+    return is_ours and (folder / WEIGHTS).is_file()
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

@@ -1,0 +1,42 @@
+"""How measurements and steps of a fit are put into words, the same on the terminal, in reports and in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SIGNS = {"at_least": "≥", "at_most": "≤"}
+_TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
+_STEPS = {
+    "rows": "rows drawn",
+    "round": "search round {round} finished",
+    "fine": "search finished",
+    "polish": "refinement finished",
+    "fidelity": "non-orthogonal stage finished",
+    "mirror": "mirrored copy {copy} measured",
+    "check": "snapshot at step {at} measured",
+    "verdict": "verdict {status}",
+}
+
+
+def describe_step(step: Mapping[str, Any]) -> str:
+    """Return a step of a fit in words."""
+    name = str(step.get("step", ""))
+    if name == "train":
+        terms = "  ".join(f"{term} {step[term]:.3f}" for term in _TERMS if term in step)
+        left = step.get("seconds_left")
+        return f"training step {step['at']} of {step['of']}  {terms}" + (f"  {left:.0f} s left" if left else "")
+    try:
+        return _STEPS.get(name, name).format_map(step)
+    except KeyError:
+        return name
+
+
+def comparison(evidence: Mapping[str, Any]) -> str:
+    """Return the sign between a value and its threshold where the measurement passes: ``≥`` or ``≤``.
+
+    Args:
+        evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
+    """
+    reached = evidence["value"] >= evidence["threshold"]
+    return _SIGNS["at_least" if evidence["passed"] == reached else "at_most"]

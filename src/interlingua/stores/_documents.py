@@ -1,0 +1,114 @@
+"""Payload as JSON documents, and the comparison of two payloads."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+
+from interlingua.core.errors import InputError
+from interlingua.core.records import is_marked_json, json_field
+
+# Documents of stores without a schema are kept in one text column of this name, as JSON with sorted keys.
+JSON_COLUMN = "payload_json"
+
+
+def is_json(field: pa.Field) -> bool:
+    """Return whether a column holds JSON as text; a store that loses the mark of a column keeps its name."""
+    return bool(pa.types.is_string(field.type) and (is_marked_json(field) or field.name == JSON_COLUMN))
+
+
+def from_documents(documents: Sequence[dict[str, Any]]) -> pa.Table:
+    """Return documents as a table with one JSON column."""
+    texts = [json.dumps(document, sort_keys=True, ensure_ascii=False) for document in documents]
+    return pa.table([pa.array(texts, pa.string())], schema=document_schema())
+
+
+def document_schema() -> pa.Schema:
+    """Return the schema of a payload made of documents."""
+    return pa.schema([json_field(JSON_COLUMN)])
+
+
+def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list[dict[str, Any]]:
+    """Return one document a row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
+
+    Args:
+        payload: table of the payload, or ``None``.
+        rows: number of rows, if there is no payload.
+        where: address for the message of an error; ``None`` accepts every value and is meant for comparing.
+
+    Raises:
+        InputError: a value that a document cannot hold, such as bytes, or invalid JSON in a JSON column.
+    """
+    if payload is None:
+        return [{} for _ in range(rows)]
+    parsed = {field.name for field in payload.schema if is_json(field)}
+    documents = [
+        {name: _plain(_parse(value) if name in parsed else value, name, where) for name, value in row.items()}
+        for row in payload.to_pylist()
+    ]
+    if payload.schema.names == [JSON_COLUMN]:
+        return [document[JSON_COLUMN] or {} for document in documents]
+    return documents
+
+
+def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:
+    """Return whether two payloads are equal in every row.
+
+    They are compared as documents, in which a missing key is a null one. Chroma changes the last bit of one float64 in
+    ten, so floats may differ by that.
+    """
+    rows = len(first) if first is not None else len(second) if second is not None else 0
+    parsed = {f.name for side in (first, second) if side is not None for f in side.schema if is_json(f)}
+    pairs = zip(_comparable(first, rows, parsed), _comparable(second, rows, parsed), strict=True)
+    return all(a == b or _same(a, b) for a, b in pairs)
+
+
+def _comparable(payload: pa.Table | None, rows: int, parsed: set[str]) -> list[dict[str, Any]]:
+    if payload is not None:
+        fields = [json_field(f.name) if f.name in parsed and pa.types.is_string(f.type) else f for f in payload.schema]
+        payload = payload.cast(pa.schema(fields))
+    documents = to_documents(payload, rows, None)
+    return [{key: value for key, value in document.items() if value is not None} for document in documents]
+
+
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=4e-16) or (math.isnan(first) and math.isnan(second))
+    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+
+
+def _parse(value: str | None) -> Any:
+    try:
+        return None if value is None else json.loads(value)
+    except ValueError as error:
+        raise InputError(f"a JSON column holds text that is not JSON ({error}).") from error
+
+
+def _plain(value: Any, name: str, where: str | None) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item, name, where) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, name, where) for item in value]
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if where is None:
+        return f"{type(value).__name__} {value!r}"
+    raise InputError(
+        f"{where}: column {name!r} holds {type(value).__name__} values, which a document cannot hold.",
+        "Choose a target with typed columns, or leave the payload out with {drop_payload}.",
+    )

@@ -1,0 +1,80 @@
+"""One row of the registry is all that commands, planning, refusals and the documentation know of a store."""
+
+from __future__ import annotations
+
+import importlib.util
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from interlingua.cli import main
+from interlingua.stores import STORES, StoreKind
+from interlingua.stores._url import parse_url
+from interlingua.stores.registry import address_forms, secret_sources
+from stores import test_stores_heavy, test_stores_light
+from stores.contract import StoreContract
+
+ROOT = Path(__file__).resolve().parents[2]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+KINDS = list(STORES.values())
+
+
+def by_scheme(kind: StoreKind) -> str:
+    return kind.scheme
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=by_scheme)
+def test_every_store_has_an_extra_and_the_extra_stores_includes_it(kind: StoreKind) -> None:
+    if kind.extra is None:
+        assert kind.scheme in {"file", "memory"}  # what the core itself holds
+        return
+    assert kind.extra in EXTRAS
+    assert kind.extra in EXTRAS["stores"][0].split("[")[1].rstrip("]").split(",")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=by_scheme)
+def test_every_store_has_a_contract_test(kind: StoreKind) -> None:
+    classes = [value for module in (test_stores_light, test_stores_heavy) for value in vars(module).values()]
+    tested = {
+        c.scheme for c in classes if isinstance(c, type) and issubclass(c, StoreContract) and c is not StoreContract
+    }
+    assert kind.scheme in tested
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=by_scheme)
+def test_every_store_has_a_row_in_the_documentation(kind: StoreKind) -> None:
+    spec = importlib.util.spec_from_file_location("generate_stores", ROOT / "docs" / "generate.py")
+    assert spec
+    assert spec.loader
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    rows = [line for line in generate.stores().splitlines() if line.startswith(f"| {kind.title} |")]
+    assert len(rows) == 1
+    assert all(f"`{address}`" in rows[0] for address in kind.addresses)
+    assert kind.load().capabilities.metrics[0] in rows[0]
+    assert "_generated/stores.md" in (ROOT / "docs" / "guides" / "migrate.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=by_scheme)
+def test_example_addresses_are_read_as_the_store_they_are_of(kind: StoreKind) -> None:
+    for address in kind.addresses:
+        url = parse_url(address)
+        assert url.scheme == kind.scheme
+        assert str(url) == address
+        assert url.on_disk == (kind.embedded and url.host is None)
+        assert bool(url.host) == (kind.server and "host" in address)
+
+
+def test_help_names_every_store_and_every_secret(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "10000")
+    monkeypatch.setenv("TERMINAL_WIDTH", "10000")
+    main(["migrate", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert address_forms() in shown
+    assert secret_sources() in shown
+    for kind in KINDS:
+        assert f"{kind.scheme}://" in shown or kind.extra is None
+        assert kind.secret is None or kind.secret in shown

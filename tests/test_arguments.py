@@ -1,0 +1,319 @@
+"""Wrong types and values are refused with an `InputError` by every public function, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+import interlingua as il
+from exported import D_SOURCE, D_TARGET, linear, neural, rows
+from interlingua.core.arguments import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_number,
+    check_path,
+    check_settings,
+    check_text,
+    shown,
+)
+from interlingua.core.arrays import as_array
+from interlingua.core.errors import InputError, MissingExtraError, SpaceMismatchWarning
+from interlingua.core.neighbors import nearest
+from interlingua.core.storage import check_destination
+from interlingua.core.translator import NeuralTranslator, Translator
+from interlingua.evaluation.metrics import match_ranks, paired_cosine
+from interlingua.evaluation.oracles import couple, match
+from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
+from interlingua.identification import Fingerprint, identify, load_table, save_table
+
+
+class _Opaque:
+    """An object of no known kind, with the same name in every process."""
+
+    def __repr__(self) -> str:
+        return "<opaque>"
+
+
+_OPAQUE = _Opaque()
+NOT_COUNTS = (
+    1.5,
+    2.0,
+    "ten",
+    "3",
+    None,
+    True,
+    np.bool_(1),
+    [1],
+    (),
+    {},
+    math.nan,
+    math.inf,
+    1j,
+    _OPAQUE,
+    np.ones(2),
+    -1,
+)
+NOT_FLAGS = ("no", "False", 0, 1, 0.0, None, [], np.ones(1, bool), _OPAQUE)
+NOT_TEXTS = (5, 1.5, None, True, [], ["linear"], b"linear", np.array(["a", "b"]), _OPAQUE)
+NOT_PATHS = (5, 1.5, None, True, [], b"path", np.ones(2), _OPAQUE, "", "a\0b")
+NOT_MATRICES = (
+    None,
+    True,
+    5,
+    "vectors",
+    b"vectors",
+    _OPAQUE,
+    {"a": 1},
+    [[1, 2, 3], [1, 2]],
+    [[1.0], ["a"]],
+    [[None, 1.0]],
+    [],
+    np.float32(3),
+    np.array(1.5),
+    np.ones((3, 3), bool),
+    np.ones((3, 3), complex),
+    np.ones((3, 3), object),
+    np.array([["a", "b"]]),
+    np.array([["2020-01-01"]], "datetime64[D]"),
+    np.zeros(3, [("x", float)]),
+    np.full((3, 3), np.nan),
+    np.zeros((3, 3)),
+    np.ones((0, 3)),
+    np.ones((2, 2, 2)),
+)
+
+X, Y = rows(D_SOURCE), rows(D_TARGET)
+Call = Callable[[Any], object]
+
+TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
+    "EmbeddingSpace vectors": (lambda v: il.EmbeddingSpace(v), NOT_MATRICES),
+    "EmbeddingSpace ids": (lambda v: il.EmbeddingSpace(X, ids=v), (5, "a" * len(X), _OPAQUE, [], ["a"])),
+    "EmbeddingSpace name": (lambda v: il.EmbeddingSpace(X, name=v), (5, b"name", ["name"], _OPAQUE)),
+    "translate": (lambda v: linear().translate(v), NOT_MATRICES),
+    "invert": (lambda v: linear().invert(v), NOT_MATRICES),
+    "between": (lambda v: neural().between(v, "source", "target"), NOT_MATRICES),
+    "between source": (lambda v: neural().between(X, v, "target"), NOT_TEXTS),
+    "between target": (lambda v: neural().between(X, "source", v), NOT_TEXTS),
+    "encode": (lambda v: neural().encode(v, "source"), NOT_MATRICES),
+    "encode space": (lambda v: neural().encode(X, v), NOT_TEXTS),
+    "decode": (lambda v: neural().decode(v, "target"), NOT_MATRICES),
+    "decode space": (lambda v: neural().decode(np.ones((2, 20)), v), NOT_TEXTS),
+    "save path": (lambda v: linear().save(v), NOT_PATHS),
+    "save overwrite": (lambda v: linear().save("never", overwrite=v), NOT_FLAGS),
+    "save_pretrained": (lambda v: linear().save_pretrained(v), NOT_PATHS),
+    "load": (lambda v: il.load(v), NOT_PATHS),
+    "from_pretrained": (lambda v: il.Translator.from_pretrained(v), NOT_PATHS),
+    "push_to_hub": (lambda v: linear().push_to_hub(v), NOT_TEXTS),
+    "check_destination": (lambda v: check_destination(v, overwrite=True), NOT_PATHS),
+    "evaluate translator": (lambda v: il.evaluate(v, X, Y), (None, 5, "translator", _OPAQUE, np.ones(3))),
+    "evaluate source": (lambda v: il.evaluate(linear(), v, Y), NOT_MATRICES),
+    "evaluate target": (lambda v: il.evaluate(linear(), X, v), NOT_MATRICES),
+    "evaluate pool": (lambda v: il.evaluate(linear(), X, Y, pool=v), (*NOT_COUNTS, 0, 1)),
+    "evaluate seed": (lambda v: il.evaluate(linear(), X, Y, seed=v), NOT_COUNTS),
+    "evaluate bootstrap": (lambda v: il.evaluate(linear(), X, Y, bootstrap=v), NOT_COUNTS),
+    "evaluate ks": (
+        lambda v: il.evaluate(linear(), X, Y, ks=v),
+        (5, None, "5", (1.5,), ("a",), (None,), (0,), (-1,), _OPAQUE),
+    ),
+    "evaluate retrieval": (
+        lambda v: il.evaluate(linear(), X, Y, retrieval=v),
+        (None, "plain", 5, (), (5,), ("dot",), ([],), _OPAQUE),
+    ),
+    "paired_cosine": (lambda v: paired_cosine(v, X), NOT_MATRICES),
+    "match_ranks": (lambda v: match_ranks(X, v), NOT_MATRICES),
+    "match_ranks csls": (lambda v: match_ranks(X, X, csls=v), NOT_FLAGS),
+    "match_ranks k": (lambda v: match_ranks(X, X, csls=True, k=v), (*NOT_COUNTS, 0)),
+    "nearest k": (lambda v: nearest(X, X, v), (*NOT_COUNTS, 0)),
+    "nearest metric": (lambda v: nearest(X, X, 1, metric=v), (*NOT_TEXTS, "manhattan")),
+    "couple source": (lambda v: couple(v, Y, "assignment"), NOT_MATRICES),
+    "couple oracle": (lambda v: couple(X, X, v), (*NOT_TEXTS, "magic")),
+    "match target": (lambda v: match(X, v, "assignment"), NOT_MATRICES),
+    "match seed": (lambda v: match(X, X, "assignment", seed=v), NOT_COUNTS),
+    "identify": (lambda v: identify(v), NOT_MATRICES),
+    "identify table": (lambda v: identify(X, table=v), (5, "table", {}, [5], _OPAQUE)),
+    "Fingerprint vectors": (lambda v: Fingerprint.of(v), NOT_MATRICES),
+    "Fingerprint name": (lambda v: Fingerprint.of(X, v), NOT_TEXTS),
+    "save_table path": (lambda v: save_table(v, []), NOT_PATHS),
+    "save_table table": (lambda v: save_table("never.npz", v), (None, 5, "table", [5], _OPAQUE)),
+    "load_table": (lambda v: load_table(v), NOT_PATHS),
+    "EmbeddingTranslator on_failure": (
+        lambda v: il.EmbeddingTranslator(on_failure=v).fit(X, Y),
+        (*NOT_TEXTS, "cry"),
+    ),
+    "EmbeddingTranslator random_state": (
+        lambda v: il.EmbeddingTranslator(random_state=v).fit(X, Y),
+        (1.5, "ten", True, [1], _OPAQUE, np.ones(2)),
+    ),
+    "to_onnx translator": (lambda v: to_onnx(v, "never.onnx"), (None, 5, "folder", _OPAQUE)),
+    "to_onnx path": (lambda v: to_onnx(linear(), v), NOT_PATHS),
+    "to_onnx inverse": (lambda v: to_onnx(linear(), "never.onnx", inverse=v), NOT_FLAGS),
+    "to_safetensors translator": (lambda v: to_safetensors(v, "never.safetensors"), (None, 5, "folder", _OPAQUE)),
+    "to_safetensors path": (lambda v: to_safetensors(linear(), v), NOT_PATHS),
+    "to_safetensors inverse": (lambda v: to_safetensors(linear(), "never.safetensors", inverse=v), NOT_FLAGS),
+    "to_sentence_transformers path": (lambda v: to_sentence_transformers(linear(), v), NOT_PATHS),
+    "to_sentence_transformers encoder": (
+        lambda v: to_sentence_transformers(linear(), "never", encoder=v),
+        (5, True, [], b"path", _OPAQUE),
+    ),
+    "to_sentence_transformers inverse": (lambda v: to_sentence_transformers(linear(), "never", inverse=v), NOT_FLAGS),
+    "to_query_bridge queries": (
+        lambda v: to_query_bridge(linear(), "never", queries=v, documents="never"),
+        NOT_PATHS,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_wrong_value_is_refused_in_words_and_nothing_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, values = TABLE[name]
+    for value in values:
+        try:
+            with pytest.raises(InputError) as caught:
+                call(value)
+        except MissingExtraError as error:
+            pytest.skip(str(error))
+        assert len(str(caught.value)) < 600, f"{value!r} is printed in full"
+        assert "\n" not in str(caught.value), value
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_alignment_is_not_forced_by_a_text(alignment: il.Alignment) -> None:
+    with pytest.raises(InputError, match="force is 'no'; True or False is needed"):
+        alignment.translator(force="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("translate", [Translator.translate, lambda t, x: t.between(x, "source", "target")])
+def test_translators_take_tensors_with_gradients_as_a_fit_does(translate: Any) -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra torch")
+    translator = neural()
+    expected = translate(translator, X)
+    tensor = torch.tensor(X, requires_grad=True)
+    np.testing.assert_array_equal(translate(translator, tensor), expected)
+    np.testing.assert_array_equal(translate(translator, tensor[0]), translate(translator, X[0]))
+    half = translate(translator, tensor.bfloat16())
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, expected, atol=0.1)
+    assert il.EmbeddingSpace(tensor.bfloat16()).vectors.dtype == np.float32
+    with pytest.raises(InputError, match=r"mine cannot be read as an array .*rows of one length"):
+        as_array(tensor.to_sparse(), "mine")
+
+
+def test_directions_of_a_network_take_one_vector_and_keep_its_dtype() -> None:
+    translator = neural()
+    for call in (
+        lambda x: translator.between(x, "source", "target"),
+        lambda x: translator.encode(x, "source"),
+        lambda x: translator.decode(translator.encode(x, "source"), "target"),
+    ):
+        whole = call(X)
+        assert call(X[3]).shape == whole.shape[1:]
+        np.testing.assert_allclose(call(X[3]), whole[3], atol=1e-5)
+        for dtype in (np.float16, np.float64):
+            assert call(X.astype(dtype)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "call", [lambda t, x: t.between(x, "source", "target"), lambda t, x: t.encode(x, "source"), Translator.translate]
+)
+def test_foreign_vectors_are_noticed_in_every_direction(call: Callable[[NeuralTranslator, Any], object]) -> None:
+    foreign = -X
+    with pytest.warns(SpaceMismatchWarning, match="of the source vectors") as caught:
+        call(neural(), foreign)
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+@pytest.mark.parametrize("value", NOT_COUNTS, ids=repr)
+def test_counts_are_whole_numbers(value: Any) -> None:
+    with pytest.raises(InputError, match=r"rounds is .*; a whole number from 0 on is needed"):
+        check_count(value, "rounds")
+
+
+def test_numbers_of_other_libraries_count() -> None:
+    assert [check_count(v, "n") for v in (3, np.int8(3), np.uint64(3), np.array(3))] == [3, 3, 3, 3]
+    assert type(check_count(np.int8(3), "n")) is int
+    assert check_number(np.float32(0.5), "share") == check_number(1, "share") / 2 == 0.5
+    assert check_flag(np.bool_(1), "flag") is True
+    with pytest.raises(InputError, match="n is 2; a whole number from 3 on is needed"):
+        check_count(2, "n", minimum=3)
+
+
+@pytest.mark.parametrize("value", ["1", None, True, math.nan, math.inf, 1j, np.ones(2), _OPAQUE, -0.1, 1.1], ids=repr)
+def test_numbers_are_finite_and_within_their_bounds(value: Any) -> None:
+    with pytest.raises(InputError, match=r"share is .*; a finite number at least 0 and at most 1 is needed"):
+        check_number(value, "share", minimum=0, maximum=1)
+
+
+def test_bounds_are_included_unless_said_otherwise() -> None:
+    assert check_number(0, "share", minimum=0, maximum=1) == 0
+    with pytest.raises(InputError, match="share is 0; a finite number above 0 is needed"):
+        check_number(0, "share", minimum=0, exclusive=True)
+    with pytest.raises(InputError, match="share is 'x'; a finite number is needed"):
+        check_number("x", "share")
+
+
+def test_texts_choices_and_paths() -> None:
+    assert check_choice("a", "kind", ("a", "b")) == "a"
+    with pytest.raises(InputError, match="kind is 'c'; choose from a, b"):
+        check_choice("c", "kind", ("a", "b"))
+    with pytest.raises(InputError, match=r"name is b'x'; a text is needed"):
+        check_text(b"x", "name")
+    assert check_path("a/b") == check_path(Path("a/b")) == Path("a/b")
+    with pytest.raises(InputError, match=r"out is 5; a path is needed, as a text or a pathlib.Path"):
+        check_path(5, "out")
+    with pytest.raises(InputError, match="no file can have that name"):
+        check_path("", "out")
+
+
+def test_values_are_shown_short() -> None:
+    assert shown(np.ones((3, 4))) == "ndarray of shape (3, 4)"
+    assert len(shown("x" * 500)) == 60
+    assert "\n" not in shown("a\nb" * 9 + "\n")
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert shown(Broken()) == "an object of type Broken"
+
+
+@dataclass(frozen=True)
+class Settings:
+    rounds: int = 10
+    share: float = 0.5
+    fidelity: bool = True
+    device: str = "cpu"
+    steps: int | None = None
+    kind: Literal["a", "b"] = "a"
+    solver: Callable[[], int] | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self, minimum={"rounds": 1})
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "message"),
+    [
+        ("rounds", ("ten", 2.5, None, True, -3, 0), "rounds is .*; a whole number from 1 on"),
+        ("share", ("ten", None, True, math.nan), "share is .*; a finite number"),
+        ("fidelity", ("no", 1, None), "fidelity is .*; True or False"),
+        ("device", (5, None, True), "device is .*; a text"),
+        ("steps", ("ten", 2.5, True, -1), "steps is .*; a whole number from 0 on"),
+    ],
+)
+def test_settings_of_a_dataclass_are_checked_against_their_annotations(
+    setting: str, values: tuple[Any, ...], message: str
+) -> None:
+    for value in values:
+        with pytest.raises(InputError, match=message):
+            Settings(**{setting: value})
+    Settings(rounds=np.int64(3), share=1, steps=None, solver=lambda: 3)  # type: ignore[arg-type]

@@ -1,0 +1,352 @@
+"""Every option has an effect or is refused, and the help shows what there is to choose from."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import interlingua
+from command_line import Run
+from interlingua.aligners import METHODS
+from interlingua.cli import app, console
+from interlingua.cli.help import EXAMPLES
+from interlingua.core.translator import load
+
+GROUP: Any = typer.main.get_command(app)
+FIT = "fit source.npy target.npy --out fitted"
+TRANSLATE = "translate translator source.npy --out out.npy"
+EVALUATE = "evaluate translator source.npy target.npy"
+MIGRATE = "migrate translator source.npy moved.npy"
+EXPORT = "export translator --to onnx --out t.onnx"
+AUDIT = "audit source.npy --authorized-by me --corpus words.txt --corpus-vectors target.npy"
+BENCH = "bench in-distribution"
+RAY = "translate translator rows.parquet --out out --engine ray"
+
+# The option that is refused, the command that it is refused by, and what the refusal says.
+REFUSED = [
+    ("--steps", f"{FIT} --steps 5", "--steps belongs to --method adversarial; the method is auto"),
+    ("--run", f"{FIT} --run folder", "--run belongs to --method adversarial; the method is auto"),
+    ("--resume", f"{FIT} --resume", "--resume belongs to --method adversarial"),
+    ("--device", f"{FIT} --method procrustes --pairs pairs.npy --device cpu", "--device belongs to --method linear or"),
+    ("--device", f"{FIT} --pairs pairs.npy --device cpu", "--device needs --method NAME together with --pairs"),
+    ("--rows", f"{FIT} --pairs pairs.npy --rows 100", "use one of the two"),
+    ("--column", f"{FIT} --column x", "column='x' means nothing in a .npy file"),
+    ("--key", f"{FIT} --key x", "key='x' means nothing in a .npy file"),
+    ("--scale", f"{FIT} --scale 2", "scale is for int8 vectors"),
+    ("--set", f"{FIT} --method identity --set rounds=2", "the method identity has no settings"),
+    ("--set", f"{FIT} --set steps=2", "the method auto has no such setting"),
+    ("--workers", f"{TRANSLATE} --workers 7", "--workers has no effect without --engine ray"),
+    ("--force", f"{TRANSLATE} --force --resume", "--resume continues .* and --force starts over"),
+    ("--id-column", f"{TRANSLATE} --id-column x", "id_column='x' means nothing in a .npy file"),
+    ("--column", f"{TRANSLATE} --column x", "column='x' means nothing"),
+    ("--key", f"{TRANSLATE} --key x", "key='x' means nothing"),
+    ("--scale", f"{TRANSLATE} --scale 2", "scale is for int8 vectors"),
+    *(
+        (option.split()[0], f"{RAY} {option}", f"{option.split()[0]} means nothing with --engine ray")
+        for option in (
+            "--shard 1/2",
+            "--resume",
+            "--force",
+            "--key k",
+            "--id-column i",
+            "--dtype float16",
+            "--scale 0",
+            "--log log.jsonl",
+        )
+    ),
+    ("--force", f"{EVALUATE} --force", "--force replaces an existing report and needs --report"),
+    ("--force", f"{MIGRATE} --force", "--force replaces an existing report and needs --report"),
+    ("--rows", f"{MIGRATE} --rows 100", "--rows has no effect without --fit"),
+    ("--resume", f"{MIGRATE} --rollback --resume", "--resume and --rollback exclude each other"),
+    ("--dry-run", f"{MIGRATE} --rollback --dry-run", "--dry-run and --rollback exclude each other"),
+    ("--resume", f"{MIGRATE} --dry-run --resume", "--resume has no effect with --dry-run"),
+    ("--report", f"{MIGRATE} --dry-run --report r.html", "--report has no effect with --dry-run"),
+    ("--log", f"{MIGRATE} --dry-run --log l.jsonl", "--log has no effect with --dry-run"),
+    ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
+    ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
+    ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
+    ("--inverse", "export translator --to hub --out me/t --inverse", "holds both directions"),
+    ("--data", f"{AUDIT} --data folder", "--data has no effect without --demo"),
+    ("--encoder", f"{AUDIT} --encoder e", "--encoder has no effect: the vectors of all texts and labels are given"),
+    ("--text-column", f"{AUDIT} --text-column words", "--text-column has no effect: a .txt file has no columns"),
+    ("--label-vectors", f"{AUDIT} --label-vectors target.npy", "--label-vectors has no effect without --labels"),
+    ("--truth-labels", f"{AUDIT} --truth-labels words.txt", "--truth-labels has no effect without --labels"),
+    ("--label-column", f"{AUDIT} --labels words.txt --label-column c", "--label-column and --labels exclude"),
+    *(
+        (option, f"audit --demo {option} x", f"{option} has no effect with --demo: --demo brings its own")
+        for option in (
+            "--corpus",
+            "--corpus-vectors",
+            "--encoder",
+            "--stand-in",
+            "--labels",
+            "--label-vectors",
+            "--label-column",
+            "--text-column",
+            "--truth",
+            "--truth-labels",
+            "--truth-vectors",
+            "--column",
+        )
+    ),
+    ("--steps", f"{BENCH} --steps 5", "--steps belongs to the table ablations"),
+    ("--method", "bench ablations --method linear", "--method has no effect in the table ablations"),
+    ("--k", f"{BENCH} --k 5", "--k belongs to the table attributes"),
+    ("--on", f"{BENCH} --on tweets", "--on has no effect in the table in-distribution"),
+    ("--oracle-rows", "bench inversion --oracle-rows 9", "--oracle-rows has no effect in the table inversion"),
+    ("--model", f"{BENCH} --model a=b", "--model has no effect without --encode"),
+    ("--text", f"{BENCH} --text a=b", "--text has no effect without --encode"),
+    ("--texts", f"{BENCH} --texts 99", "--texts has no effect without --encode"),
+]
+# Options that mean the same whatever the other options are.
+ALWAYS = {
+    "fit": "--out --report --force --allow-failed --seed --log --json --method",
+    "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
+    "evaluate": "--pool --seed --column --key --scale --report --json",
+    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --page-rows --seed --json",
+    "search": "--query --space -k --calibrate --seed --json",
+    "export": "--to --out --json",
+    "identify": "--rows --seed --json",
+    "audit": "--authorized-by --out --defenses --fits --documents --fail-above --show-words --demo --force --seed "
+    "--log --json",
+    "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
+    "serve": "--port --max-mb --browser",
+    "inspect": "--json",
+    "doctor": "--json",
+    "demo": "--data --report --seed --json",
+}
+
+
+@pytest.fixture
+def place(folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the files, with nothing that could do the work: a refusal comes before it."""
+    monkeypatch.chdir(folder)
+    (folder / "words.txt").write_text("word\n" * 600)
+    for name in ("align", "EmbeddingSpace"):
+        monkeypatch.setattr(interlingua, name, None, raising=False)
+    return folder
+
+
+@pytest.mark.parametrize(("option", "typed", "message"), REFUSED, ids=[typed for _, typed, _ in REFUSED])
+def test_an_option_that_would_be_ignored_is_refused(
+    run: Run, place: Path, option: str, typed: str, message: str
+) -> None:
+    before = sorted(place.rglob("*"))
+    ran = run(*shlex.split(typed), "--json")
+    assert ran.code == 2, ran.err
+    assert re.search(message, ran.json["error"]), ran.json["error"]
+    assert sorted(place.rglob("*")) == before
+
+
+def test_pairs_are_refused_by_methods_without_them(run: Run, folder: Path) -> None:
+    files = folder / "source.npy", folder / "target.npy"
+    ran = run("fit", *files, "--out", folder / "t", "--method", "gromov", "--pairs", folder / "pairs.npy", "--json")
+    assert ran.code == 2
+    assert "pairs" in ran.json["error"]
+
+
+def options() -> Iterator[tuple[str, Any]]:
+    for name, command in GROUP.commands.items():
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and "--help" not in parameter.opts:
+                yield name, parameter
+
+
+def test_the_table_of_refusals_has_every_option_of_every_command() -> None:
+    refused = {(typed.split()[0], option) for option, typed, _ in REFUSED}
+    # What --pairs needs is known to the method alone: test_pairs_are_refused_by_methods_without_them.
+    listed = (
+        refused | {("fit", "--pairs")} | {(name, option) for name, text in ALWAYS.items() for option in text.split()}
+    )
+    assert listed == {(name, parameter.opts[0]) for name, parameter in options()}
+
+
+@pytest.mark.parametrize("name", GROUP.commands)
+def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> None:
+    text = run(name, "--help").out
+    assert not re.search(r"<(int|float|str|path|list|text)\b|range>|[{}]", text), text
+    assert text.split("Examples:\n")[1].splitlines() == [f"  {line}" for line in EXAMPLES[name]]
+
+
+@pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
+def test_examples_are_commands_that_parse(example: str) -> None:
+    words = shlex.split(example)
+    assert words[0] == "interlingua"
+    context = GROUP.make_context("interlingua", ["doctor"], resilient_parsing=True)
+    GROUP.commands[words[1]].make_context(words[1], words[2:], parent=context)
+    assert len(example) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "panels"),
+    [
+        ("fit", ["Input", "Method", "Training, with --method adversarial"]),
+        ("audit", ["Public text", "Labels", "Ground truth, if it is known"]),
+        ("bench", ["Computing missing vectors"]),
+    ],
+)
+def test_help_groups_options(run: Run, name: str, panels: list[str]) -> None:
+    text = run(name, "--help").out
+    headings = re.findall(r"^(\w.*):$", text, re.MULTILINE)
+    assert headings == ["Arguments", "Options", *panels, "Examples"]
+
+
+def test_choices_are_in_the_help(run: Run) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"-\s+", "-", run("fit", "--help").out))
+    for choices in (*METHODS, "preset=small|paper|annealed", "start=warm|cold", "cpu|cuda|auto"):
+        assert choices in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["rounds=3", "fidelity=false"], {"rounds": 3, "fidelity": False}),
+        (["fidelity=TRUE"], {"fidelity": True}),
+        ([], {}),
+    ],
+)
+def test_settings_arrive_in_the_card_with_their_types(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, typed: list[str], expected: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {}
+    whole = interlingua.align
+
+    def align(*sides: Any, **more: Any) -> Any:
+        given.update(more)
+        return whole(*sides, method="identity", seed=0)
+
+    monkeypatch.setattr(interlingua, "align", align)
+    arguments = [part for text in typed for part in ("--set", text)]
+    files = folder / "source.npy", folder / "target.npy"
+    ran = run("fit", *files, "--out", folder / "t", "--allow-failed", *arguments)
+    assert ran.code == 0, ran.err
+    assert {name: given[name] for name in given if name in ("rounds", "fidelity", "device")} == expected
+    assert all(type(given[name]) is type(value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("--set rounds", "'rounds' is no assignment; write NAME=VALUE"),
+        ("--set =3", "is no assignment"),
+        ("--set rounds=ten", "--set rounds is 'ten'; a whole number is needed"),
+        ("--set fidelity=maybe", "--set fidelity is 'maybe'; true or false is needed"),
+        ("--set round=3", "no such setting. Did you mean rounds\\? It has device, fidelity, rounds"),
+        ("--set rounds=1 --set rounds=2", "rounds was given more than once"),
+        ("--device cpu --set device=cpu", "device was given more than once"),
+        ("--method mini-vec2vac", "choose from .* Did you mean mini-vec2vec\\?"),
+        ("--method adversarial --set cycel=0", "Did you mean cycle\\?"),
+        ("--method adversarial --set cycle=none", "--set cycle is 'none'; a number is needed"),
+        ("--method adversarial --set vsp_end=x", "--set vsp_end is 'x'; a number, or none is needed"),
+        ("--method adversarial --set preset=huge", "preset is 'huge'"),
+        ("--method adversarial --set norm=group", "norm is 'group'; choose from batch, layer"),
+        ("--method adversarial --set resume=true", "need the folder of a run"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(run: Run, place: Path, typed: str, message: str) -> None:
+    if "adversarial" in typed:
+        pytest.importorskip("torch")
+    ran = run(*FIT.split(), *shlex.split(typed), "--json")
+    assert ran.code == 2
+    assert re.search(message, ran.json["error"]), ran.json["error"]
+
+
+def test_a_training_setting_reaches_the_card(run: Run, folder: Path) -> None:
+    pytest.importorskip("torch")
+    files = folder / "source.npy", folder / "target.npy"
+    more = ("--set", "start=cold", "--set", "cycle=0", "--set", "lr=1e-3", "--steps", "2", "--allow-failed")
+    ran = run("fit", *files, "--out", folder / "t", "--method", "adversarial", *more)
+    assert ran.code == 0, ran.err
+    assert load(folder / "t").card["settings"]["changes"] == {"cycle": 0.0, "lr": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "expected"),
+    [("cpu", False, "cpu"), ("auto", False, "cpu"), ("auto", True, "cuda"), ("cuda", True, "cuda")],
+)
+def test_the_device_reaches_the_default_method(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, available: bool, expected: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    given: dict[str, Any] = {}
+    whole = interlingua.align
+
+    def align(*sides: Any, **more: Any) -> Any:
+        given.update(more)
+        return whole(*sides, method="identity", seed=0)
+
+    monkeypatch.setattr(interlingua, "align", align)
+    files = folder / "source.npy", folder / "target.npy"
+    assert run("fit", *files, "--out", folder / "t", "--allow-failed", "--device", device).code == 0
+    assert (given["method"], given["device"]) == ("auto", expected)
+
+
+def test_a_gpu_that_is_not_there_is_refused(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ran = run(*FIT.split(), "--device", "cuda", "--json")
+    assert ran.code == 2
+    assert "torch sees no GPU here; use --device cpu, or auto" in ran.json["error"]
+
+
+def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+    whole = interlingua.align
+
+    def align(*sides: Any, **more: Any) -> Any:
+        given.append(more)
+        return whole(*sides, method="identity", seed=0)
+
+    monkeypatch.setattr(interlingua, "align", align)
+    files = folder / "source.npy", folder / "target.npy"
+    for more in ((), ("--rows", 30_000)):
+        run("fit", *files, "--out", folder / "t", "--allow-failed", "--force", *more)
+    assert "max_rows" not in given[0]
+    assert given[1]["max_rows"] == 30_000
+
+
+def test_a_fit_tells_every_few_seconds_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], slow_clock: Callable[[], None]
+) -> None:
+    with console.fit_progress("Aligning") as on_step:
+        on_step({"step": "round", "round": 3})
+        slow_clock()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(re.fullmatch(r"Aligning: \d+ s, search round 3 finished", line) for line in lines)
+
+
+@pytest.fixture
+def slow_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    import time
+
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.02)
+    return lambda: time.sleep(0.2)
+
+
+def test_a_short_fit_says_nothing_of_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.fit_progress("Aligning") as on_step:
+        on_step({"step": "round", "round": 1})
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_on_a_terminal_has_the_step_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    stream = io.StringIO()
+    monkeypatch.setattr(console, "stderr", lambda: Console(file=stream, force_terminal=True, width=100))
+    with console.fit_progress("Aligning") as on_step:
+        on_step({"step": "train", "at": 5, "of": 50, "loss": 0.25, "seconds_left": 3})
+    assert "training step 5 of 50  loss 0.250  3 s left" in stream.getvalue()
+    assert re.search(r"0:00:0\d", stream.getvalue())
