@@ -30,7 +30,7 @@ from stores.servers import pgbouncer as pgbouncer
 from stores.servers import postgres as postgres
 
 pytestmark = [pytest.mark.store, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-Run = Callable[..., None]
+Run = Callable[..., Any]
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def wrong(db: Any, table: str, old: str = "old", new: str = "new") -> int:
 
 # Keys.
 
-COMPOSITE = {
+COMPOSITE: dict[str, tuple[str, Callable[[int], Any]]] = {
     "numbers": ("int", lambda i: i % 3),
     "text": ("text", lambda i: ['a "quoted"', "ä,b]", "\\ '"][i % 3]),
     "uuid": ("uuid", lambda i: f"00000000-0000-4000-8000-{i % 3:012x}"),
@@ -250,7 +250,7 @@ def test_whole_numbers_without_sign_become_bigint_or_are_refused(
         assert_migrated(small, target)
     assert db.execute("select pg_typeof(id)::text from small limit 1").fetchone() == ("bigint",)
     with open_store(f"{postgres}#large.v") as target:
-        with pytest.raises(InputError, match="id 18446744073709551615 is larger than PostgreSQL's bigint holds"):
+        with pytest.raises(InputError, match="the id 18446744073709551615 is too large"):
             migrate(translator(), at("memory://pg#large"), target, journal=tmp_path / "k")
         assert not target.exists()
         options = Options(ids_as_text=True)
@@ -484,7 +484,7 @@ def test_vectors_of_every_type(
     run("#docs.old", str(tmp_path / target) if "." in target and "#" not in target else target)
     source = whole(at(f"{postgres}#docs.old")).in_order_of(pa.array(range(60), pa.int32()), "test")
     # What was read in half precision is translated in single precision.
-    source = Records(source.ids, np.float32(source.vectors), source.payload)
+    source = Records(source.ids, np.asarray(source.vectors, np.float32), source.payload)
     new = at(postgres + target if "#" in target else str(tmp_path / target))
     stored = new.fetch(source.ids)
     assert stored.payload is not None

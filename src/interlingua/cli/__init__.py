@@ -133,4 +133,5 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
 
 def _option(name: str, value: str) -> str:
     """Return an argument of the library as the option of the same meaning."""
-    return "--" + {"overwrite": "force"}.get(name, name).replace("_", "-")
+    option = "--" + {"overwrite": "force"}.get(name, name).replace("_", "-")
+    return option if value in {"True", "..."} else f"{option} {value}"

@@ -175,6 +175,8 @@ def migrate(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
         f"read back and compared, largest difference {result.largest_error:.1g}."
     )
+    for sentence in result.plan.notes:
+        console.note(sentence)
     if result.skipped_ids:
         console.note(
             f"{result.plan.nulls:,} rows without a vector were left out: {result.skipped_ids} lists their ids."

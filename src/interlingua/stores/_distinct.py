@@ -8,9 +8,23 @@ from contextlib import closing
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from interlingua.core.errors import InputError
 from interlingua.stores._protocol import Store
+
+
+def check_int64(ids: pa.Array, where: str) -> None:
+    """Refuse whole numbers that 64 bits with sign do not hold.
+
+    Raises:
+        InputError: there is one.
+    """
+    if pa.types.is_uint64(ids.type) and (largest := pc.max(ids).as_py() or 0) > 2**63 - 1:
+        raise InputError(
+            f"{where}: the id {largest} is too large; whole numbers below 2**63 are needed.",
+            "Write the ids as text with {ids_as_text}, or choose another target.",
+        )
 
 
 class DistinctIds:
@@ -71,9 +85,9 @@ class DistinctIds:
 
 def _numbers(ids: pa.Array) -> npt.NDArray[np.int64]:
     if pa.types.is_uint64(ids.type):
-        return ids.to_numpy(zero_copy_only=False).view(np.int64)
+        return np.asarray(ids.to_numpy(zero_copy_only=False).view(np.int64))
     if pa.types.is_integer(ids.type):
-        return ids.to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.asarray(ids.to_numpy(zero_copy_only=False), np.int64)
     return np.fromiter(map(hash, ids.to_pylist()), np.int64, len(ids))
 
 

@@ -40,7 +40,7 @@ class PostgresTable(Store):
         self._filter: Any = None
         self._skip_null = False
         passed = {name: value for name, value in url.options.items() if name != "id"}
-        settings = {"connect_timeout": "10", "application_name": "interlingua", **passed}
+        settings: dict[str, Any] = {"connect_timeout": "10", "application_name": "interlingua", **passed}
         settings |= {"host": url.host or passed.get("host"), "port": url.port, "user": url.user}
         with self._errors("cannot be reached"):
             # Named prepared statements belong to one server connection, which a pool may exchange at any time.
@@ -91,7 +91,7 @@ class PostgresTable(Store):
         if asked is not None:
             names = [asked] if asked in columns else asked.split(",")
         else:
-            primary = next((names for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), [])
+            primary: list[str] = next((names for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), [])
             names = primary or [name for name in ID_NAMES if name in columns][:1]
         if not names or not set(names) <= columns.keys():
             raise InputError(

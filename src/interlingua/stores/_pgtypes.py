@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import json_field
+from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import is_json
 
 MARK = b"interlingua.postgres"
@@ -130,11 +131,7 @@ def check_ids(ids: pa.Array, where: str) -> None:
     Raises:
         InputError: a whole number beyond 64 bits with sign, or text with a NUL.
     """
-    if pa.types.is_uint64(ids.type) and (largest := pc.max(ids).as_py() or 0) > 2**63 - 1:
-        raise InputError(
-            f"{where}: id {largest} is larger than PostgreSQL's bigint holds.",
-            "Write the ids as text with {ids_as_text}.",
-        )
+    check_int64(ids, where)
     _check_text(ids, ids, "the ids", where)
 
 

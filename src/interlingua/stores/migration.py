@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
@@ -28,7 +28,7 @@ from interlingua.stores._documents import same_payload
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
-from interlingua.stores.planning import Options, Plan, make_plan, refuse_unasked, target_spec
+from interlingua.stores.planning import Options, Plan, check_vectors, make_plan, refuse_unasked, target_spec
 
 _SAMPLE = 256
 
@@ -231,10 +231,7 @@ class _Run:
         distinct = DistinctIds(self.info.id_type, str(self.source.url))
         with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
             for records, after in pages:
-                try:
-                    check_matrix(records.vectors, f"{self.source.url}", width=width)
-                except InputError as error:
-                    raise InputError(f"{error}{_first_bad(records)}") from error
+                check_vectors(records, self.source.url, width)
                 distinct.add(records.ids, number)
                 self.target.check_records(self._as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
@@ -375,12 +372,6 @@ class _Run:
 def skipped_path(journal: Path) -> Path:
     """Return the file in which a migration lists the ids that it left out."""
     return journal.with_name(f"{journal.name}.skipped.jsonl")
-
-
-def _first_bad(records: Records) -> str:
-    """Return a sentence that names the first row without a direction, or nothing."""
-    bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
-    return f" That row has the id {records.ids[int(bad.argmax())].as_py()!r}." if bad.any() else ""
 
 
 def _has_duplicates(vectors: FloatArray) -> bool:

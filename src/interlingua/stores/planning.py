@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from interlingua.core.arrays import check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
@@ -189,6 +191,20 @@ def make_plan(
     )
 
 
+def check_vectors(records: Records, url: StoreURL, width: int) -> None:
+    """Refuse rows whose vectors cannot be translated.
+
+    Raises:
+        InputError: zero vectors, NaN, infinity or another width; the message gives the id of the first such row.
+    """
+    try:
+        check_matrix(records.vectors, f"{url}", width=width)
+    except InputError as error:
+        bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
+        first = f"That row has the id {records.ids[int(bad.argmax())].as_py()!r}." if bad.any() else ""
+        raise InputError(f"{error} {first}".strip()) from error
+
+
 def _measure(
     translator: Translator, source: Store, info: StoreInfo, spec: Spec, target: Store, options: Options
 ) -> tuple[float, float]:
@@ -201,6 +217,7 @@ def _measure(
     with closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages:  # type: ignore[type-var]
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
+            check_vectors(records, source.url, info.d)
             convert(np.asarray(records.vectors, np.float32))
             rows += len(records)
             payload_bytes += 0 if records.payload is None else records.payload.nbytes

@@ -105,7 +105,7 @@ class PostgresStore(PostgresTable):
             sql.Identifier(self._extension), sql.SQL(catalog.OPERATORS[metric])
         )
         kind = sql.SQL("{}({})").format(
-            self._of_pgvector(vector.holds if vector.of_pgvector else "vector"), sql.Literal(d)
+            self._of_pgvector(str(vector.holds) if vector.of_pgvector else "vector"), sql.Literal(d)
         )
         half = sql.SQL("{}({})").format(self._of_pgvector("halfvec"), sql.Literal(d))
         column = sql.SQL("{}" if vector.of_pgvector and vector.width > 0 else "{}::{}").format(
