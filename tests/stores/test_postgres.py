@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
@@ -591,8 +592,11 @@ def test_types_without_a_declared_length_are_not_cut(db: Any, run: Run) -> None:
     ("values", "message"),
     [
         (["a\0b", "c"], "column 'x' of id 0 holds a NUL character"),
-        ([{"a": "b\0"}, {"a": "c"}], "column 'x' of id 0 holds a NUL, NaN or infinity"),
-        ([[1.0], [float("nan")]], "column 'x' of id 1 holds a NUL, NaN or infinity"),
+        ([{"a": "b\0"}, {"a": "c"}], "column 'x' of id 0 holds a NUL, NaN, infinity or bytes"),
+        ([[1.0], [float("nan")]], "column 'x' of id 1 holds a NUL, NaN, infinity or bytes"),
+        ([[b"a"], [b"b"]], "column 'x' of id 0 holds a NUL, NaN, infinity or bytes"),
+        ([dt.timedelta(1), None], "column 'x' of id 0 is a duration"),
+        (pa.array([1000, 1001], pa.timestamp("ns")).to_numpy(), "column 'x' of id 1 has nanoseconds"),
     ],
 )
 def test_payload_that_is_not_taken_is_refused_beforehand(
@@ -601,12 +605,36 @@ def test_payload_that_is_not_taken_is_refused_beforehand(
     from interlingua.stores.memory import _DATABASES
 
     _DATABASES.pop("pg", None)
-    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.array(values * 30)}))
+    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.concat_arrays([pa.array(values)] * 30)}))
     with open_store(f"{postgres}#docs.v") as target:
         with pytest.raises(InputError, match=message):
             migrate(translator(), at("memory://pg#docs"), target, journal=tmp_path / "j")
         assert not target.exists()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0, 1_700_000_000_123_456], pa.timestamp("us", "Europe/Berlin")),
+        pa.array([0, 1_700_000_000_123_456], pa.timestamp("us", "+05:30")),
+        pa.array([1000, None], pa.timestamp("ns")),
+        pa.array([2**64 - 1, 0], pa.uint64()),
+        pa.array([{"a": dt.datetime(2024, 3, 1, 12, 30, 15, 123456), "b": [dt.date(2024, 1, 1)]}, None]),
+        pa.array([float("nan"), float("-inf")]),
+        pa.array([dt.time(1, 2, 3, 4), None]),
+        pa.array(["a", None]).dictionary_encode(),
+    ],
+)
+def test_payload_that_is_kept_raises_no_alarm(
+    values: pa.Array, at: Callable[[str], Store], postgres: str, tmp_path: Path
+) -> None:
+    from interlingua.stores.memory import _DATABASES
+
+    _DATABASES.pop("pg", None)
+    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.chunked_array([values] * 30)}))
+    migrate(translator(), at("memory://pg#docs"), at(f"{postgres}#docs.v"), journal=tmp_path / "j")
+    assert at(f"{postgres}#docs.v").info().count == 60
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,24 @@ def _same(first: Any, second: Any) -> bool:
         return len(first) == len(second) and all(map(_same, first, second))
     if isinstance(first, float) and isinstance(second, float):
         return math.isclose(first, second, rel_tol=4e-16) or (math.isnan(first) and math.isnan(second))
+    if isinstance(second, int) and isinstance(first, str):
+        first, second = second, first
+    if isinstance(first, int) and isinstance(second, str):
+        # Only a decimal type holds whole numbers of more than 64 bits with sign, and it is read as text.
+        return abs(first) >= 2**63 and str(first) == second
+    if isinstance(first, str) and isinstance(second, str):
+        instant = _instant(first)
+        return first == second or (instant is not None and instant == _instant(second))
     return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+
+
+def _instant(text: str) -> datetime | None:
+    """Return the moment that a text with a time zone names: stores keep the moment and show it in a zone of theirs."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _parse(value: str | None) -> Any:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -101,9 +104,11 @@ def column_type(field: pa.Field) -> str:
 
 def python_values(column: pa.ChunkedArray, field: pa.Field) -> list[Any]:
     """Return the values of a payload column as the client takes them."""
+    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", field.type.tz))
     values: list[Any] = column.to_pylist()
     if pa.types.is_nested(field.type):
-        return [None if value is None else json.dumps(value, default=str) for value in values]
+        return [None if value is None else json.dumps(value, default=_json_value) for value in values]
     kind = column_type(field)
     if staged(kind) == "text" and not pa.types.is_string(field.type):
         return [None if value is None else str(value) for value in values]
@@ -142,16 +147,30 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
         InputError: text with a NUL, or JSON with a NUL, NaN or infinity.
     """
     for column, field in columns_of(payload):
-        if pa.types.is_nested(field.type) or is_json(field):
-            for value, row in zip(python_values(column, field), ids, strict=True):
-                if value is not None and (_NUL_IN_JSON.search(value) or not _is_strict(value)):
-                    raise InputError(
-                        f"{where}: column {field.name!r} of id {row.as_py()!r} holds a NUL, NaN or infinity, "
-                        "which jsonb does not take.",
-                        "Remove it, or leave the payload out with {drop_payload}.",
-                    )
+        name, kind, wrong = field.name, field.type, None
+        if pa.types.is_duration(kind) or pa.types.is_interval(kind):
+            wrong = 0, "is a duration, which would be read back as text"
+        elif pa.types.is_timestamp(kind) and kind.unit == "ns":
+            finer = np.asarray(column.cast(pa.int64()).fill_null(0)) % 1000 != 0
+            wrong = (int(finer.argmax()), "has nanoseconds, and PostgreSQL keeps microseconds") if finer.any() else None
+        elif pa.types.is_nested(kind) or is_json(field):
+            place = next((place for place, value in enumerate(column) if not _is_jsonb(value, field)), None)
+            wrong = None if place is None else (place, "holds a NUL, NaN, infinity or bytes, which jsonb does not take")
         else:
-            _check_text(column, ids, f"column {field.name!r}", where)
+            _check_text(column, ids, f"column {name!r}", where)
+        if wrong is not None:
+            raise InputError(
+                f"{where}: column {name!r} of id {ids[wrong[0]].as_py()!r} {wrong[1]}. Convert it,",
+                "or leave the payload out with {drop_payload}.",
+            )
+
+
+def _is_jsonb(value: pa.Scalar, field: pa.Field) -> bool:
+    try:
+        text = python_values(pa.chunked_array([[value.as_py()]], field.type), field)[0]
+    except TypeError:
+        return False
+    return text is None or (not _NUL_IN_JSON.search(text) and _is_strict(text))
 
 
 def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, where: str) -> None:
@@ -179,6 +198,14 @@ def _is_strict(text: str) -> bool:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _json_value(value: Any) -> str:
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 def encode(vectors: FloatArray) -> Iterator[bytes]:

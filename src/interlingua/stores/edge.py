@@ -128,7 +128,7 @@ class EdgeStore(Store):
         """Refuse ids and payload that a point cannot have."""
         check_ids(records.ids.to_pylist(), str(self.url))
         if not spec.beside:
-            to_documents(records.payload, len(records), str(self.url))
+            _check_numbers(to_documents(records.payload, len(records), str(self.url)), str(self.url))
 
     def create(self, spec: Spec) -> None:
         """Make the empty shard, or a named vector in it."""
