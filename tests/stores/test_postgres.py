@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.core.errors import InputError, InterlinguaError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.maps import AffineMap
 from interlingua.core.spaces import SpaceProfile
 from interlingua.core.translator import Translator
@@ -387,6 +387,15 @@ def test_a_partitioned_table_gets_a_column_and_an_index_on_each_part(db: Any, ru
     (tmp_path / "j").unlink()
     with pytest.raises(InputError, match="trigger inner_one on docs_es"):
         run("#docs.old", "#docs.newer")
+
+
+def test_a_table_under_another_spelling_is_refused_in_the_plan(
+    at: Callable[[str], Store], db: Any, postgres: str
+) -> None:
+    db.execute(f"create table docs (id int primary key, old vector({D_IN}))")
+    put(db, "docs", [(i,) for i in range(60)])
+    with pytest.raises(OutputExistsError, match="exists; choose another name"):
+        plan(translator(), at(f"{postgres}#docs.old"), at(f"{postgres}#public.docs.new"))
 
 
 def test_a_view_gets_no_column(db: Any, run: Run) -> None:

@@ -150,7 +150,9 @@ class PostgresStore(PostgresTable):
         if not self._columns():
             with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
                 self._connection.execute(self._definition(spec))
-        elif spec.beside:
+        elif not spec.beside:
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        else:
             self._check_beside(spec)
 
     def check_records(self, records: Records, spec: Spec) -> None:
@@ -193,7 +195,7 @@ class PostgresStore(PostgresTable):
     def create(self, spec: Spec) -> None:
         """Make the table, or add the column to it."""
         self.check(spec)
-        if self.exists() or (not spec.beside and self._columns()):
+        if self.exists():
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
         with self._transaction("cannot be created"):
             self._connection.execute(self._definition(spec))
