@@ -1,11 +1,12 @@
-"""Defenses of a store: what each costs retrieval, and what an unpaired attack gets; one JSON line a case, appended.
+"""Defenses of a store: loss of search quality and remaining leakage under an unpaired attack; one JSON line a case.
 
     python benchmarks/defenses.py --data ../shared/data --vectors DIR --seeds 2
 
-The store holds MiniLM vectors of search questions. The attacker knows the encoder and the mechanism, neither key nor
-noise, and embeds other texts: ``similar`` are other search questions of the same kind, ``unrelated`` are package
-descriptions (``--vectors`` holds debian.minilm.npy, as ``encode.py`` wrote it). Without a key any attacker will do.
-Unrelated text is tried where the key is all there is: what it cannot break alone, noise on top does not make easier.
+The store holds MiniLM vectors of search questions. The attacker knows the encoder and the mechanism, but neither key
+nor noise, and embeds other texts: ``similar`` are other search questions, ``unrelated`` are package descriptions
+(``--vectors`` holds debian.minilm.npy from ``encode.py``). Defenses without a key do not depend on these texts.
+Unrelated texts are tried on defenses that are only a key, because noise does not make a key easier to break. Finished
+cases in the output are skipped.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from typing import Any
 import numpy as np
 
 import interlingua as il
-from interlingua.leakage.defenses import Defense, Rotation, Shuffle, measure, suite
+from interlingua.leakage.defense_scores import evaluate_defense
+from interlingua.leakage.defenses import Defense, Rotation, SignedPermutation, suite
 
 HERE = Path(__file__).resolve().parent
 ATTACKERS = ("similar", "unrelated")
-KEY_ALONE = (Rotation(), Shuffle())
+KEY_ALONE = (Rotation(), SignedPermutation())
 
 
 def cases(width: int, seeds: int) -> Iterator[tuple[Defense, str, int]]:
-    """Yield defense, attacker and seed; a seed decides split, key, noise and fit."""
+    """Yield defense, attacker and seed; the seed decides split, key, noise and fit."""
     for seed in range(seeds):
         for defense in suite("full", width):
             for attacker in ("any",) if not defense.keyed else ATTACKERS if defense in KEY_ALONE else ATTACKERS[:1]:
@@ -39,11 +41,11 @@ def rows(attacker: str, seed: int, data: Path, folder: Path) -> tuple[Any, Any]:
     """Return the store and the attacker's vectors: other texts, equally many."""
     questions = np.load(data / "spaces" / "beir-queries.all-MiniLM-L6-v2.npy").astype(np.float32)
     order = np.random.default_rng(seed).permutation(len(questions))
-    here, there = np.array_split(order, 2)
+    store, other = np.array_split(order, 2)
     if attacker == "unrelated":
         packages = np.load(folder / "debian.minilm.npy").astype(np.float32)
-        return questions[here], packages[np.random.default_rng(seed).permutation(len(packages))[: len(there)]]
-    return questions[here], questions[there]
+        return questions[store], packages[np.random.default_rng(seed).permutation(len(packages))[: len(other)]]
+    return questions[store], questions[other]
 
 
 def main() -> None:
@@ -62,7 +64,7 @@ def main() -> None:
         if (defense.name, attacker, seed) in done:
             continue
         store, known = rows(attacker, seed, arguments.data, arguments.vectors)
-        record = measure(defense, store, known, seed=seed).to_dict()
+        record = evaluate_defense(defense, store, known, seed=seed).to_dict()
         record |= {"attacker": attacker, "seed": seed, "rows": len(store), "attacker_rows": len(known)}
         record |= {"version": il.__version__, "machine": platform.machine()}
         with arguments.out.open("a", encoding="utf-8") as stream:

@@ -1,14 +1,13 @@
-"""What leaks through an unpaired translation; one JSON line a case, appended, resumed where it stopped.
+"""Leakage through an unpaired translation; one JSON line a case. Finished cases in the output are skipped.
 
     python benchmarks/leakage.py SUITE --vectors DIR --translators DIR --out benchmarks/results/leakage-SUITE.jsonl
 
 Suites: ``keywords`` (the calibrated decoder), ``attributes`` (topics of tweets, specialties of medical notes),
-``adapted`` (the same for one half of them, translations learned again among the other half in the known space),
+``adapted`` (the same for one half of them, with translations adapted to the other half in the known space),
 ``inversion`` (retrieval and words as text, re-identification) and ``decoder`` (the small text decoder).
 ``--vectors`` holds what ``encode.py`` wrote.
 A fit sees one half of a corpus under the one encoder and the other half under the other, and no pair; 2,000 texts of
-the corpus take part in nothing and stand for the leaked documents. Fits are kept in ``--translators`` and shared by
-suites.
+the corpus are held out as the leaked documents. Fits are kept in ``--translators`` and shared by the suites.
 """
 
 from __future__ import annotations
@@ -29,8 +28,9 @@ import numpy as np
 import interlingua as il
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
-from interlingua.leakage.adaptation import adapted
+from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.attributes import AttributeInference, infer_attributes, label_scores, truth_matrix
+from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defenses import Rotation
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder, TextDecoder
 from interlingua.leakage.inversion.scores import reidentification, reliability, score_keywords, score_texts
@@ -50,7 +50,7 @@ FITS = (
 )
 # The text decoder that one thread trains in minutes.
 WRITER = {"size": 4_000, "hidden": 256, "length": 16, "epochs": 4}
-# The encoder whose errors calibrate the keyword decoder: public, and neither the victim's nor the known one.
+# The stand-in for the calibration of the keyword decoder: neither the victim's encoder nor the known one.
 STAND_INS = {
     ("minilm", "model2vec"): "use",
     ("minilm", "paraphrase"): "use",
@@ -61,7 +61,7 @@ STAND_INS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One unpaired fit, and where the documents come from that are then attacked."""
+    """An unpaired fit, and the corpus of the documents that are attacked."""
 
     corpus: str
     victim: str
@@ -71,13 +71,13 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Return what tells this case from all others."""
+        """Return the unique name of the case."""
         return f"{self.corpus}/{self.victim}/{self.known}/{self.seed}/{self.documents or self.corpus}"
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where vectors, texts and fits are."""
+    """Folders of vectors, texts and fits."""
 
     data: Path
     vectors: Path
@@ -94,19 +94,19 @@ class Folders:
 
 
 def cases(suite: str, seeds: range) -> Iterator[Case]:
-    """Yield the cases of a suite; attributes are asked in both directions of every fit."""
+    """Yield the cases of a suite; attributes are inferred in both directions of every fit."""
     for seed in seeds:
         for corpus, a, b in FITS:
             if suite in ("attributes", "adapted"):
                 for documents in encode.LABELLED:
-                    yield from (Case(corpus, *way, seed, documents) for way in ((a, b), (b, a)))
+                    yield from (Case(corpus, *pair, seed, documents) for pair in ((a, b), (b, a)))
             else:
                 yield Case(corpus, a, b, seed)
 
 
 @cache
 def fitted(corpus: str, a: str, b: str, seed: int, folders: Folders) -> tuple[Translator, dict[str, Any]]:
-    """Return an unpaired fit, made or read, with its verdict and scores on the texts that were held out."""
+    """Return an unpaired fit, new or kept, with its verdict and its scores on the held-out texts."""
     held, rest = split(corpus, a, seed, folders)
     x, y = folders.rows(corpus, a), folders.rows(corpus, b)
     folder = folders.translators / f"{corpus}.{a}.{b}.{seed}"
@@ -117,18 +117,18 @@ def fitted(corpus: str, a: str, b: str, seed: int, folders: Folders) -> tuple[Tr
     translator = load(folder)
     scores = evaluate(translator, x[held], y[held], pool=HELD, bootstrap=0).to_dict()
     keep = ("cosine", "cosine_centered", "top1", "mean_rank")
-    ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
-    return translator, {"rows": len(rest) // 2, "verdict": translator.card["verdict"]["status"], **ways}
+    directions = {name: {k: scores[name][k] for k in keep} for name in ("forward", "backward")}
+    return translator, {"rows": len(rest) // 2, "verdict": translator.card["verdict"]["status"], **directions}
 
 
 def split(corpus: str, encoder: str, seed: int, folders: Folders) -> tuple[Any, Any]:
-    """Return the rows held out and the others."""
+    """Return the held-out rows and the other rows."""
     order = np.random.default_rng(seed).permutation(len(folders.rows(corpus, encoder)))
     return order[:HELD], order[HELD:]
 
 
 def keywords(case: Case, folders: Folders) -> dict[str, Any]:
-    """Claim words of held-out documents; trained on all other texts of the corpus in the known space."""
+    """Predict words of held-out documents; trained on all other texts of the corpus in the known space."""
     translator, fit = fitted(case.corpus, case.victim, case.known, case.seed, folders)
     held, rest = split(case.corpus, case.victim, case.seed, folders)
     texts = folders.texts(case.corpus)
@@ -140,25 +140,28 @@ def keywords(case: Case, folders: Folders) -> dict[str, Any]:
         known[rest], [texts[i] for i in rest], stand_in=folders.rows(case.corpus, stand_in)[rest], seed=case.seed
     )
     seconds = time.perf_counter() - start
-    ways = {
+    sides = {
         "translated": translator.translate(folders.rows(case.corpus, case.victim)[held]),
         "native": known[held],
     }
     figures = {
-        way: {
-            name: figure.to_dict()
-            for name, figure in score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed).items()
-        }
-        for way, z in ways.items()
+        side: score_keywords(
+            decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed
+        ).to_dict()
+        for side, z in sides.items()
     }
-    bins = reliability(decoder.probabilities(ways["translated"]), documents, decoder.vocabulary)
+    bins = reliability(
+        decoder.probabilities(sides["translated"], mean=collection_mean(sides["translated"])),
+        documents,
+        decoder.vocabulary,
+    )
     return {
         "fit": fit,
         "texts": len(rest),
         "words": len(decoder.vocabulary.words),
         "most": float(decoder.vocabulary.shares.max()),
         "stand_in": stand_in,
-        "stand_in_cosine": decoder.faithfulness,
+        "stand_in_cosine": decoder.translation_cosine,
         "seconds": round(seconds, 1),
         "figures": figures,
         "reliability": [asdict(row) for row in bins],
@@ -166,16 +169,16 @@ def keywords(case: Case, folders: Folders) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
-    """Documents with labels, and everything that is known of them on either side.
+class Labeled:
+    """Documents with labels and their vectors in both spaces.
 
     Attributes:
-        victim: vectors under the encoder in question [n, d_victim].
+        victim: vectors under the victim's encoder [n, d_victim].
         known: the true vectors of the known space [n, d_known].
-        translated: what the fit makes of ``victim`` [n, d_known].
-        truth: [n, l].
-        names: l labels.
-        labels: their vectors in the known space.
+        translated: translations of ``victim`` [n, d_known].
+        truth: true labels [n, l].
+        names: names of l labels.
+        labels: vectors of the labels in the known space.
     """
 
     victim: Any
@@ -186,26 +189,26 @@ class Labelled:
     labels: Any
 
     def infer(self, rows: Any, vectors: Any, seed: int) -> AttributeInference:
-        """Return what vectors say of some of the documents, beside naive and ideal vectors."""
+        """Infer labels of some of the documents from vectors, with naive and ideal vectors as references."""
         return infer_attributes(
             vectors, self.labels, self.truth[rows], self.names,
             naive=self.victim[rows], ideal=self.known[rows], seed=seed,
         )  # fmt: skip
 
 
-def labeled(case: Case, folders: Folders) -> tuple[Labelled, dict[str, Any]]:
-    """Return documents of another corpus than the fit's, through the fit's forward or backward map, and the fit."""
+def labeled(case: Case, folders: Folders) -> tuple[Labeled, dict[str, Any]]:
+    """Return labeled documents of another corpus, translated forward or backward by the fit, and the fit."""
     forward = (case.corpus, case.victim, case.known) in FITS
     a, b = (case.victim, case.known) if forward else (case.known, case.victim)
     translator, fit = fitted(case.corpus, a, b, case.seed, folders)
-    carried = encode.labels(folders.data / "corpora", case.documents)
-    names = sorted(set().union(*carried.values()))
-    there = folders.rows(case.documents, case.victim)
-    documents = Labelled(
-        victim=there,
+    own_labels = encode.labels(folders.data / "corpora", case.documents)
+    names = sorted(set().union(*own_labels.values()))
+    victim = folders.rows(case.documents, case.victim)
+    documents = Labeled(
+        victim=victim,
         known=folders.rows(case.documents, case.known),
-        translated=translator.translate(there) if forward else translator.invert(there),
-        truth=truth_matrix([sorted(carried[text.lower()]) for text in folders.texts(case.documents)], names),
+        translated=translator.translate(victim) if forward else translator.invert(victim),
+        truth=truth_matrix([sorted(own_labels[text.lower()]) for text in folders.texts(case.documents)], names),
         names=names,
         labels=np.load(folders.vectors / f"{case.documents}.labels.{case.known}.npy"),
     )
@@ -219,10 +222,10 @@ def attributes(case: Case, folders: Folders) -> dict[str, Any]:
 
 
 def adaptation(case: Case, folders: Folders) -> dict[str, Any]:
-    """Infer the labels of one half of the documents with the help of the other half in the known space.
+    """Infer the labels of one half of the documents, with translations adapted to the other half.
 
-    Top-1 of controls: ``plain`` is the translation as it is, ``turned`` begins at a translation turned at random,
-    ``elsewhere`` takes texts of the fit's corpus instead of the other half, ``ideal_adapted`` the true vectors.
+    Top-1 of controls: ``plain`` is the translation without adaptation, ``turned`` starts from a translation rotated at
+    random, ``elsewhere`` adapts to texts of the fit's corpus, ``ideal_adapted`` adapts the true vectors.
     """
     documents, fit = labeled(case, folders)
     leaked, other = np.array_split(np.random.default_rng(case.seed).permutation(len(documents.truth)), 2)
@@ -230,41 +233,43 @@ def adaptation(case: Case, folders: Folders) -> dict[str, Any]:
     public, elsewhere = documents.known[other], folders.rows(case.corpus, case.known)[: 5 * len(other)]
     mean = translated.mean(axis=0)
     controls = {
-        "turned": adapted(victim, Rotation().apply(translated - mean, case.seed) + mean, public),
-        "elsewhere": adapted(victim, translated, elsewhere),
-        "ideal_adapted": adapted(known, known, public),
+        "turned": adapt(victim, Rotation().apply(translated - mean, case.seed) + mean, public),
+        "elsewhere": adapt(victim, translated, elsewhere),
+        "ideal_adapted": adapt(known, known, public),
         "plain": translated,
     }
-    best = {way: label_scores(vectors, documents.labels).argmax(axis=1) for way, vectors in controls.items()}
-    found = documents.infer(leaked, adapted(victim, translated, public), case.seed)
+    best = {
+        side: label_scores(z, documents.labels, mean=collection_mean(z)).argmax(axis=1) for side, z in controls.items()
+    }
+    found = documents.infer(leaked, adapt(victim, translated, public), case.seed)
     return {
         "fit": fit,
         "leaked": len(leaked),
         "public": len(other),
-        "controls": {way: float(documents.truth[leaked, first].mean()) for way, first in best.items()},
+        "controls": {side: float(documents.truth[leaked, first].mean()) for side, first in best.items()},
         **found.to_dict(),
     }
 
 
 def inversion(case: Case, folders: Folders) -> dict[str, Any]:
-    """Reconstruct held-out documents by the nearest other text of the corpus, and single them out among all."""
+    """Reconstruct held-out documents by the nearest other text of the corpus, and re-identify them."""
     translator, fit = fitted(case.corpus, case.victim, case.known, case.seed, folders)
     held, rest = split(case.corpus, case.victim, case.seed, folders)
     texts = folders.texts(case.corpus)
     known = folders.rows(case.corpus, case.known)
     documents, public = [texts[i] for i in held], [texts[i] for i in rest]
     retrieval = CorpusRetrieval.of(known[rest], public)
-    ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
+    sides = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
     figures: dict[str, Any] = {}
-    for way, z in ways.items():
-        found: list[Extraction] = retrieval.invert(z)
-        scored = {**score_texts(found, documents, floor=public, seed=case.seed), **reidentification(z, known[held])}
-        figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
+    for side, z in sides.items():
+        found: list[Extraction] = retrieval.invert(z, mean=collection_mean(z))
+        texts_scored = score_texts(found, documents, floor=public, seed=case.seed).to_dict()
+        figures[side] = {**texts_scored, **reidentification(z, known[held]).to_dict()}
     return {"fit": fit, "texts": len(rest), "figures": figures}
 
 
 def decoder(case: Case, folders: Folders) -> dict[str, Any]:
-    """Write held-out documents with the small text decoder, and count what of it has evidence."""
+    """Reconstruct held-out documents with the small text decoder, and count words that are also asserted."""
     translator, fit = fitted(case.corpus, case.victim, case.known, case.seed, folders)
     held, rest = split(case.corpus, case.victim, case.seed, folders)
     held = held[:500]
@@ -275,21 +280,20 @@ def decoder(case: Case, folders: Folders) -> dict[str, Any]:
     words = KeywordDecoder.fit(known[rest], public, stand_in=stand_in, seed=case.seed)
     start = time.process_time()
     writer = TextDecoder.fit(
-        known[rest], public, keywords=words, faithfulness=words.faithfulness, seed=case.seed, **WRITER
+        known[rest], public, keywords=words, translation_cosine=words.translation_cosine, seed=case.seed, **WRITER
     )
     seconds = time.process_time() - start
-    ways = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
+    sides = {"translated": translator.translate(folders.rows(case.corpus, case.victim)[held]), "native": known[held]}
     figures: dict[str, Any] = {}
-    for way, z in ways.items():
-        found = writer.invert(z)
-        scored = score_texts(found, documents, floor=public, seed=case.seed)
-        figures[way] = {name: figure.to_dict() for name, figure in scored.items()}
+    for side, z in sides.items():
+        found = writer.invert(z, mean=collection_mean(z))
+        figures[side] = score_texts(found, documents, floor=public, seed=case.seed).to_dict()
         written = [set(tokens(e.text or "")) for e in found]
         true = [set(tokens(text)) for text in documents]
         backed = [own & set(e.asserted()) for own, e in zip(written, found, strict=True)]
         for name, sets in (("written", written), ("backed", backed)):
             right = sum(len(own & real) for own, real in zip(sets, true, strict=True))
-            figures[way][name] = {
+            figures[side][name] = {
                 "words": sum(map(len, sets)) / len(sets),
                 "right": right / max(sum(map(len, sets)), 1),
             }
@@ -315,7 +319,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seeds", default="0:3", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
-    parser.add_argument("--cached", action="store_true", help="only cases whose fit is there already")
+    parser.add_argument("--cached", action="store_true", help="only cases whose fit is kept")
     arguments = parser.parse_args()
     folders = Folders(arguments.data, arguments.vectors, arguments.translators)
     out = arguments.out or Path(f"benchmarks/results/leakage-{arguments.suite}.jsonl")

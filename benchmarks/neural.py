@@ -1,14 +1,20 @@
-"""The adversarial method measured; one JSON line a run, appended, resumed where it stopped.
+"""The adversarial method measured: one JSON line for each run, appended; finished runs are skipped.
 
     python benchmarks/neural.py SUITE --data ../shared/data
 
-Suites: ``planted`` (cold starts on known answers, 32 to 48 wide, each seed another problem: preset ``annealed``, again
-until a start is convincing), ``planted-paper`` (one start each by the released code's losses), ``ablations`` (the
-first without terms, and with fewer source rows), ``warm`` (BGE to MiniLM from the linear alignment, 10 seeds, each
-with its linear starts and its teacher), ``warm-terms`` (the same without the consensus term or without the paper's),
-``cold`` (BGE to MiniLM from nothing on the same budget), ``spaces`` (three encoders in one network, beside a rotation
-of each two), ``selection`` (label-free scores beside true top-1, from starts of every quality), ``throughput`` (steps a
-second beside the bare matrix products) and ``ddp`` (two processes beside one with the doubled batch).
+The suites:
+
+* ``planted``: cold starts on planted problems, 32 to 48 wide, another for each seed, with preset ``annealed``, repeated
+  until a start is convincing.
+* ``planted-paper``: one start each, with the released code's losses.
+* ``ablations``: the first without terms, and with fewer source rows.
+* ``warm``: BGE to MiniLM from the linear alignment, 10 seeds, each with its linear starts and its teacher.
+* ``warm-terms``: the same without the consensus term, or with it alone.
+* ``cold``: BGE to MiniLM from random networks, on the same budget.
+* ``spaces``: three encoders in one network, beside a rotation for each two.
+* ``selection``: label-free scores beside true top-1, from starts of every quality.
+* ``throughput``: steps a second beside the bare matrix products.
+* ``ddp``: two processes beside one with the doubled batch.
 """
 
 from __future__ import annotations
@@ -50,12 +56,12 @@ from planted import around_a_path
 Rows = np.ndarray[Any, Any]
 POOL = 2048
 WIDTHS = (32, 48)
-# Which encoders meet in one network, all of the same corpus and each with texts of its own.
+# Encoders that share one network, on disjoint texts of one corpus.
 TOGETHER = ("use", "minilm", "model2vec")
-# How far a paired rotation is turned away before training: runs of every quality, for the question how selection picks.
+# Relative length of the noise added to a paired rotation before training: runs of every quality, to test selection.
 DAMAGES = (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)
 COLD_STEPS = {"cold": 500, "planted-paper": 3000}
-# The most starts of a problem; `planted` stops at a convincing one, `ablations` makes them all.
+# Most starts for a problem; `planted` stops at a convincing one, `ablations` does them all.
 STARTS = {"planted": 4, "ablations": 4}
 WITHOUT: dict[str, dict[str, Any]] = {
     "everything": {},
@@ -81,15 +87,15 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Return what tells this run from all others."""
+        """Return the identifier of this run in the records."""
         return f"{self.suite}/{self.problem}/{self.name}/{self.n}/{self.seed}"
 
 
-class Ways:
-    """Two functions with the face of a translator."""
+class Maps:
+    """Two functions with the methods of a translator."""
 
-    def __init__(self, there: Callable[[Rows], Rows], back: Callable[[Rows], Rows]) -> None:
-        self.translate, self.invert = there, back
+    def __init__(self, forward: Callable[[Rows], Rows], backward: Callable[[Rows], Rows]) -> None:
+        self.translate, self.invert = forward, backward
 
 
 def runs(suite: str, seeds: range) -> Iterator[Run]:
@@ -118,7 +124,7 @@ def runs(suite: str, seeds: range) -> Iterator[Run]:
 
 
 def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
-    """Return content seen isometrically by two encoders, the second one bent where the problem says so."""
+    """Return content embedded isometrically by two encoders; some problems distort the second one nonlinearly."""
     rng = np.random.default_rng(run.seed)
     held, (n, make) = 1000, (8000, around_a_path) if "path" in run.problem else (4000, _sparse)
     content = unit_rows(make(2 * n + held, rng))
@@ -133,14 +139,14 @@ def planted(run: Run) -> tuple[Rows, Rows, Rows, Rows]:
 
 
 def _sparse(rows: int, rng: np.random.Generator) -> Rows:
-    """Return mixtures of 8 topics: a wrong order of the topics is nearly as good as the right one."""
+    """Return mixtures of 8 topics; a wrong order of the topics fits nearly as well as the right one."""
     k = 8
     weights = rng.gamma(0.5, size=(rows, k)) * np.geomspace(1, 0.3, k)
     return weights @ (np.eye(k) + (rng.random((k, k)) < 0.15) * rng.random((k, k)))
 
 
 def _damaged(run: Run, x: Rows, y: Rows, held: tuple[Rows, Rows]) -> tuple[AffineMap, AffineMap]:
-    """Return the rotation of known pairs, turned away by noise ``damage`` times as long as itself."""
+    """Return the rotation of known pairs plus noise ``damage`` times as long as itself, projected to a rotation."""
     frames = Frame.of(x), Frame.of(y)
     a, b = (unit_rows(side) - frame.mean for side, frame in zip(held, frames, strict=True))
     right = polar(a.T @ b)
@@ -148,16 +154,18 @@ def _damaged(run: Run, x: Rows, y: Rows, held: tuple[Rows, Rows]) -> tuple[Affin
     return affine_maps(*frames, polar(right + (run.damage or 0) * noise))
 
 
-def into_hub(there: AffineMap, back: AffineMap) -> dict[str, tuple[AffineMap, AffineMap]]:
+def latent_maps(forward: AffineMap, backward: AffineMap) -> dict[str, tuple[AffineMap, AffineMap]]:
     """Return the maps into and out of the narrower space, by the name of the other."""
-    return {SIDES[0]: (there, back)} if there.d_out <= there.d_in else {SIDES[1]: (back, there)}
+    return {SIDES[0]: (forward, backward)} if forward.d_out <= forward.d_in else {SIDES[1]: (backward, forward)}
 
 
-def scores(there: Callable[[Rows], Rows], back: Callable[[Rows], Rows], held: tuple[Rows, Rows]) -> dict[str, Any]:
+def scores(
+    forward: Callable[[Rows], Rows], backward: Callable[[Rows], Rows], held: tuple[Rows, Rows]
+) -> dict[str, Any]:
     """Return held-out scores of both directions."""
-    found = evaluate(Ways(there, back), *held, pool=POOL, bootstrap=0).to_dict()
+    found = evaluate(Maps(forward, backward), *held, pool=POOL, bootstrap=0).to_dict()
     keep = ("cosine", "cosine_centered", "top1", "mean_rank")
-    return {way: {name: found[way][name] for name in keep} for way in ("forward", "backward")}
+    return {side: {name: found[side][name] for name in keep} for side in ("forward", "backward")}
 
 
 def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
@@ -167,14 +175,14 @@ def of_network(network: Network, held: tuple[Rows, Rows]) -> dict[str, Any]:
 
 def together(run: Run, folder: Path) -> dict[str, Any]:
     """Train one network for several encoders, and a rotation for each two beside it."""
-    seen = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
-    order = np.random.default_rng(run.seed).permutation(len(next(iter(seen.values()))))
+    encoded = {name: vectors(folder / f"{run.problem}.{name}.npy") for name in TOGETHER}
+    order = np.random.default_rng(run.seed).permutation(len(next(iter(encoded.values()))))
     parts = np.array_split(order[POOL:], len(TOGETHER))
-    own = {name: z[part] for (name, z), part in zip(seen.items(), parts, strict=True)}
+    own = {name: z[part] for (name, z), part in zip(encoded.items(), parts, strict=True)}
     alignments = il.align_spaces(own, seed=run.seed)
     pairs = {}
     for (a, b), alignment in alignments.items():
-        held = seen[a][order[:POOL]], seen[b][order[:POOL]]
+        held = encoded[a][order[:POOL]], encoded[b][order[:POOL]]
         rotation = il.align(own[a], own[b], seed=run.seed, fidelity=False)
         pairs[f"{a} -> {b}"] = {
             "status": str(alignment.verdict.status),
@@ -187,7 +195,7 @@ def together(run: Run, folder: Path) -> dict[str, Any]:
 
 
 def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
-    """Do a run; pairs are looked at afterwards, or beside the run by the suite that asks how selection picks."""
+    """Do a run; pairs are used after it, or beside it by the suite that measures the selection."""
     if run.suite == "spaces":
         return together(run, folder)
     if run.problem == "beir":
@@ -215,26 +223,31 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
         frames = problem.frames
         rotation = affine_maps(*frames, fit.rotation)
         record |= {"rotation": scores(*rotation, held), "faithful": scores(fit.forward, fit.backward, held)}
-        maps, pair = into_hub(*rotation), consensus(*frames, fit.search, fit.rotation, run.seed)
+        maps, pair = latent_maps(*rotation), consensus(problem, fit.rotation, seed=run.seed)
         record["teacher"] = scores(*pair, held)
         if settings.consensus:
             teachers = dict(zip((SIDES, SIDES[::-1]), pair, strict=True))
     if run.damage is not None:
         settings = SMALL_WARM.changed(consensus=0.0, steps=60, check_every=30)
-        maps = into_hub(*_damaged(run, x, y, held))
+        maps = latent_maps(*_damaged(run, x, y, held))
     record["seconds_before"] = time.perf_counter() - started
-    judge: Any = Selection(spaces, seed=run.seed, teachers=teachers)
-    seen: list[dict[str, Any]] = []
+    selection: Any = Selection(spaces, seed=run.seed, teachers=teachers)
+    snapshots: list[dict[str, Any]] = []
 
-    def look(network: Network) -> dict[str, float]:
-        measures: dict[str, float] = judge(network)
+    def select(network: Network) -> dict[str, float]:
+        measures: dict[str, float] = selection(network)
         found = of_network(network, held)
-        seen.append({**measures, "top1": (found["forward"]["top1"] + found["backward"]["top1"]) / 2})
+        snapshots.append({**measures, "top1": (found["forward"]["top1"] + found["backward"]["top1"]) / 2})
         return measures
 
-    # What is looked at beside the run is written down and never handed to it.
+    # The paired scores are recorded and never passed to the run.
     trainer = Trainer(
-        spaces, settings, seed=run.seed, maps=maps, teachers=teachers, judge=look if run.suite == "selection" else judge
+        spaces,
+        settings,
+        seed=run.seed,
+        maps=maps,
+        teachers=teachers,
+        selection=select if run.suite == "selection" else selection,
     )
     trained = trainer.run()
     record |= {
@@ -246,16 +259,16 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
         "settings": run.changes,
         "steps": settings.steps,
     }
-    return record | ({"snapshots": seen} if seen else {})
+    return record | ({"snapshots": snapshots} if snapshots else {})
 
 
 def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple[Rows, Rows]) -> dict[str, Any]:
-    """Start from nothing until a start is convincing without pairs, and score all of them afterwards."""
-    judge = Selection(spaces, seed=run.seed)
+    """Start cold until a start is convincing without pairs, and score all of them afterwards."""
+    selection = Selection(spaces, seed=run.seed)
     began = time.process_time()
     starts = []
     for number in range(STARTS[run.suite]):
-        trained = Trainer(spaces, settings, seed=1000 * run.seed + number, judge=judge).run()
+        trained = Trainer(spaces, settings, seed=1000 * run.seed + number, selection=selection).run()
         starts.append((trained, time.process_time() - began))
         if convincing(trained.measures) and run.suite == "planted":
             break
@@ -277,7 +290,9 @@ def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple
 
 def throughput(width: int, batch: int) -> dict[str, Any]:
     """Time training steps beside a loop of the same matrix products, forwards and backwards, alternately."""
-    s = SMALL.changed(width=width, latent=width, critic_width=width, critic_depth=5, batch=batch, warmup=0)
+    s = SMALL.changed(
+        width=width, latent=width, discriminator_width=width, discriminator_depth=5, batch=batch, warmup=0
+    )
     rng = np.random.default_rng(0)
     spaces = {
         name: rng.standard_normal((2 * batch, d)).astype(np.float32) for name, d in zip(SIDES, (768, 384), strict=True)

@@ -36,7 +36,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "mini-vec2vec": {},
     "centroids": {},
     "self-learning": {},
-    "adversarial-rotation": {"epochs": 3, "epoch_rows": 20_000, "critic_width": 512},
+    "adversarial-rotation": {"epochs": 3, "epoch_rows": 20_000, "discriminator_width": 512},
     "adversarial": {"start": "cold", "preset": "small", "steps": 2_000},
     "gromov": {},
     "mini-vec2vec (package)": {},

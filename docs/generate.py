@@ -52,7 +52,7 @@ def stores() -> str:
     payloads = {"typed": "typed columns", "documents": "JSON documents", "none": "none"}
     ids = {"int": "whole numbers", "text": "text"}
     parts = [
-        "| store | address | extra | ids | payload | metrics | second vector | reading changes files | secret |",
+        "| store | address | extra | ids | payload | metrics | second vector | opened to read | secret |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind in STORES.values():
@@ -61,7 +61,7 @@ def stores() -> str:
             f"| {kind.title} | {', '.join(f'`{address}`' for address in kind.addresses)} "
             f"| {f'`{kind.extra}`' if kind.extra else ''} | {', '.join(ids[name] for name in can.ids)} "
             f"| {payloads[can.payload]} | {', '.join(can.metrics)} | {'yes' if can.adds_vectors else 'no'} "
-            f"| {'no' if can.reads_only else 'yes, but no row'} "
+            f"| {'in place' if can.reads_only else 'as a copy'} "
             f"| {f'`{kind.secret}`' if kind.secret else ''} |"
         )
     return "\n".join(parts) + "\n"

@@ -71,7 +71,7 @@ def neural(*, norm: str = "batch", gated: bool = True, depths: tuple[int, int] =
 
     widths = {"source": D_SOURCE, "target": D_TARGET}
     for number, d in enumerate(widths.values()):
-        for side, d_in, d_out in (("entries", d, latent), ("exits", latent, d)):
+        for side, d_in, d_out in (("input_adapters", d, latent), ("output_adapters", latent, d)):
             name = f"{side}.{number}"
             mlp(f"{name}.branch" if gated else name, d_in, d_out, depths[0])
             if gated:

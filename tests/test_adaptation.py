@@ -1,4 +1,4 @@
-"""Translations learned again among texts of their own kind: when they get better, and when nothing is learned."""
+"""Domain adaptation of translations: when it improves labels, and when it does not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.adaptation import adapted
+from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.attributes import label_scores
+from interlingua.leakage.centering import collection_mean
 
 D, L, N = 48, 6, 800
 
@@ -35,7 +36,9 @@ class World:
         self.translated = self.victim @ secret.T @ wrong + 0.3 * rng.standard_normal(D) / np.sqrt(D)
 
     def right(self, vectors: Any) -> float:
-        return float((label_scores(vectors, self.labels).argmax(axis=1) == self.topic[:N]).mean())
+        return float(
+            (label_scores(vectors, self.labels, mean=collection_mean(vectors)).argmax(axis=1) == self.topic[:N]).mean()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def world() -> World:
 
 
 def test_labels_come_out_nearly_as_from_the_true_vectors(world: World) -> None:
-    found = adapted(world.victim, world.translated, world.public)
+    found = adapt(world.victim, world.translated, world.public)
     assert found.shape == world.known.shape
     assert found.dtype == np.float32
     assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
@@ -55,8 +58,8 @@ def test_labels_come_out_nearly_as_from_the_true_vectors(world: World) -> None:
 def test_a_wrong_translation_teaches_nothing(world: World) -> None:
     rng = np.random.default_rng(0)
     chance = [
-        world.right(adapted(world.victim, world.translated[rng.permutation(N)], world.public)),
-        world.right(adapted(world.victim, rng.standard_normal((N, D)), world.public)),
+        world.right(adapt(world.victim, world.translated[rng.permutation(N)], world.public)),
+        world.right(adapt(world.victim, rng.standard_normal((N, D)), world.public)),
     ]
     assert max(chance) < 1 / L + 0.15
 
@@ -64,14 +67,14 @@ def test_a_wrong_translation_teaches_nothing(world: World) -> None:
 def test_neither_order_matters(world: World) -> None:
     rng = np.random.default_rng(1)
     rows, others = rng.permutation(N), rng.permutation(N)
-    first = adapted(world.victim, world.translated, world.public)
-    second = adapted(world.victim[rows], world.translated[rows], world.public[others])
+    first = adapt(world.victim, world.translated, world.public)
+    second = adapt(world.victim[rows], world.translated[rows], world.public[others])
     assert second == pytest.approx(first[rows], abs=1e-4)
 
 
 def test_of_many_public_texts_a_sample_is_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlingua.leakage.adaptation._MAX_PUBLIC", 300)
-    first, again, other = (adapted(world.victim, world.translated, world.public, seed=s) for s in (0, 0, 1))
+    first, again, other = (adapt(world.victim, world.translated, world.public, seed=s) for s in (0, 0, 1))
     assert (first == again).all()
     assert (first != other).any()
     assert world.right(first) > world.right(world.translated)
@@ -79,15 +82,15 @@ def test_of_many_public_texts_a_sample_is_read(world: World, monkeypatch: pytest
 
 def test_spaces_of_two_widths(world: World) -> None:
     narrow = world.victim[:, :40]
-    assert adapted(narrow, world.translated, world.public).shape == (N, D)
+    assert adapt(narrow, world.translated, world.public).shape == (N, D)
 
 
 def test_what_it_refuses(world: World) -> None:
     with pytest.raises(InputError, match="There are 799 translations for 800 documents; one each is needed"):
-        adapted(world.victim, world.translated[1:], world.public)
+        adapt(world.victim, world.translated[1:], world.public)
     with pytest.raises(InputError, match="There are 99 documents; at least 100 are needed"):
-        adapted(world.victim[:99], world.translated[:99], world.public)
+        adapt(world.victim[:99], world.translated[:99], world.public)
     with pytest.raises(InputError, match="There are 50 public texts; at least 100 are needed"):
-        adapted(world.victim, world.translated, world.public[:50])
+        adapt(world.victim, world.translated, world.public[:50])
     with pytest.raises(InputError, match="the public texts"):
-        adapted(world.victim, world.translated, world.public[:, :20])
+        adapt(world.victim, world.translated, world.public[:, :20])

@@ -20,7 +20,7 @@ from interlingua.neural.selection import convincing
 from planted import Problem, around_a_path, problem
 
 TINY: dict[str, Any] = {
-    "width": 24, "latent": 16, "critic_width": 16, "critic_depth": 3, "batch": 64,
+    "width": 24, "latent": 16, "discriminator_width": 16, "discriminator_depth": 3, "batch": 64,
     "warmup": 5, "check_every": 10, "save_every": 10, "log_every": 5,
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ def planted_problem() -> Problem:
 @pytest.fixture(scope="module")
 def warm(planted_problem: Problem) -> il.Alignment:
     return il.align(
-        planted_problem.source, planted_problem.target, method="adversarial", steps=20, changes=TINY, max_rows=600
+        planted_problem.source, planted_problem.target, method="adversarial", steps=20, max_rows=600, **TINY
     )
 
 
@@ -52,7 +52,8 @@ def test_the_method_is_there_by_name() -> None:
 def test_the_result_is_an_alignment_like_any_other(warm: il.Alignment) -> None:
     assert warm.method == "adversarial"
     assert warm.verdict.evidence
-    assert warm.settings["changes"] == TINY
+    assert TINY.items() <= warm.settings.items()
+    assert "overrides" not in warm.settings
     assert not {"folder", "resume"} & warm.settings.keys()
     assert [step["step"] for step in warm.trace][-1] == "run"
 
@@ -118,7 +119,7 @@ def test_a_damaged_network_is_noticed(translator: NeuralTranslator, tmp_path: Pa
 
     file = translator.save(tmp_path / "t") / "translator.safetensors"
     tensors = load_file(file)
-    tensors["network.exits.0.skip.weight"] = tensors["network.exits.0.skip.weight"][:, :-1].copy()
+    tensors["network.output_adapters.0.skip.weight"] = tensors["network.output_adapters.0.skip.weight"][:, :-1].copy()
     save_file(tensors, file)
     with pytest.raises(InputError, match="is damaged"):
         il.load(tmp_path / "t")
@@ -127,7 +128,7 @@ def test_a_damaged_network_is_noticed(translator: NeuralTranslator, tmp_path: Pa
 def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, tmp_path: Path) -> None:
     p = planted_problem
     alignment = il.align(
-        p.source, p.target, method="adversarial", start="cold", steps=10, restarts=2, changes=TINY, folder=str(tmp_path)
+        p.source, p.target, method="adversarial", start="cold", steps=10, restarts=2, folder=str(tmp_path), **TINY
     )
     runs = [step for step in alignment.trace if step["step"] == "run"]
     assert [run["seed"] for run in runs] == [0, 1]
@@ -138,7 +139,7 @@ def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, t
 def test_no_restart_follows_one_that_is_beyond_doubt(planted_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlingua.neural.selection.convincing", lambda measures: True)
     p = planted_problem
-    cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "steps": 5, "restarts": 3, "changes": TINY}
+    cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "steps": 5, "restarts": 3, **TINY}
     alignment = il.align(p.source, p.target, **cold)
     assert sum(step["step"] == "run" for step in alignment.trace) == 1
 
@@ -152,7 +153,7 @@ def test_only_a_copy_of_a_space_is_beyond_doubt() -> None:
 
 @pytest.mark.slow
 def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
-    """Content around a path, 16 to 24 wide; the starts that arrive are told from those that do not without pairs."""
+    """Content around a path, 16 to 24 wide; successful starts are recognized without pairs."""
     rng = np.random.default_rng(0)
     n, held = 3000, 500
     content = around_a_path(2 * n + held, rng)
@@ -186,7 +187,7 @@ def test_the_report_pictures_the_latent_space(
         ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
         ({"restarts": 0}, "restarts is 0; at least 1"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
-        ({"changes": {"depth": 3}}, "There is no setting 'depth'"),
+        ({"depth": 3}, "method 'adversarial' does not take these settings: depth"),
         ({"start": "cold", "pairs": [[0, 0]]}, "pairs were given and a cold start uses none"),
     ],
 )
@@ -204,5 +205,5 @@ def test_few_rows_are_refused() -> None:
 
 
 def test_settings_are_the_preset_s_unless_changed() -> None:
-    assert Adversarial(preset="paper", start="cold").settings().width == 1024
-    assert Adversarial(steps=7, changes={"width": 33}).settings().width == 33
+    assert Adversarial(preset="paper", start="cold").training_settings().width == 1024
+    assert Adversarial(steps=7, width=33).training_settings().width == 33

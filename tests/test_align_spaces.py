@@ -17,7 +17,7 @@ from planted import Rows, encode, topics
 
 WIDTHS = {"wide": 48, "narrow": 32, "middle": 40}
 TINY: dict[str, Any] = {
-    "width": 24, "critic_width": 16, "critic_depth": 3, "batch": 64,
+    "width": 24, "discriminator_width": 16, "discriminator_depth": 3, "batch": 64,
     "warmup": 5, "check_every": 10, "save_every": 10, "log_every": 5,
 }  # fmt: skip
 Together = dict[tuple[str, str], il.Alignment]
@@ -36,7 +36,7 @@ def spaces() -> tuple[dict[str, Rows], dict[str, Rows]]:
 
 @pytest.fixture(scope="module")
 def together(spaces: tuple[dict[str, Rows], dict[str, Rows]]) -> Together:
-    return il.align_spaces(spaces[0], steps=20, changes=TINY)
+    return il.align_spaces(spaces[0], steps=20, **TINY)
 
 
 def test_there_is_an_alignment_for_every_two_spaces(together: Together) -> None:
@@ -60,7 +60,7 @@ def test_every_direction_finds_its_texts(
 
 def test_two_spaces_come_out_as_from_align(spaces: tuple[dict[str, Rows], dict[str, Rows]]) -> None:
     x, y = spaces[0]["wide"], spaces[0]["narrow"]
-    settings: dict[str, Any] = {"start": "cold", "steps": 10, "changes": TINY}
+    settings: dict[str, Any] = {"start": "cold", "steps": 10, **TINY}
     one = il.align(x, y, method="adversarial", **settings)
     two = il.align_spaces({"a": x, "b": y}, **settings)["a", "b"]
     assert np.array_equal(one.forward(x), two.forward(x))
@@ -73,7 +73,7 @@ def test_a_space_of_something_else_fails_and_does_not_take_the_others_along(
 ) -> None:
     noise = np.random.default_rng(1).standard_normal((1500, 36)).astype(np.float32)
     together = il.align_spaces(
-        {"wide": spaces[0]["wide"], "narrow": spaces[0]["narrow"], "noise": noise}, steps=20, changes=TINY
+        {"wide": spaces[0]["wide"], "narrow": spaces[0]["narrow"], "noise": noise}, steps=20, **TINY
     )
     assert {pair: str(a.verdict.status) for pair, a in together.items()} == {
         ("wide", "narrow"): "aligned",

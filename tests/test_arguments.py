@@ -42,7 +42,7 @@ class _Opaque:
 
 
 _OPAQUE = _Opaque()
-NOT_COUNTS = (
+NOT_COUNTS: tuple[Any, ...] = (
     1.5,
     2.0,
     "ten",
@@ -60,10 +60,10 @@ NOT_COUNTS = (
     np.ones(2),
     -1,
 )
-NOT_FLAGS = ("no", "False", 0, 1, 0.0, None, [], np.ones(1, bool), _OPAQUE)
-NOT_TEXTS = (5, 1.5, None, True, [], ["linear"], b"linear", np.array(["a", "b"]), _OPAQUE)
-NOT_PATHS = (5, 1.5, None, True, [], b"path", np.ones(2), _OPAQUE, "", "a\0b")
-NOT_MATRICES = (
+NOT_FLAGS: tuple[Any, ...] = ("no", "False", 0, 1, 0.0, None, [], np.ones(1, bool), _OPAQUE)
+NOT_TEXTS: tuple[Any, ...] = (5, 1.5, None, True, [], ["linear"], b"linear", np.array(["a", "b"]), _OPAQUE)
+NOT_PATHS: tuple[Any, ...] = (5, 1.5, None, True, [], b"path", np.ones(2), _OPAQUE, "", "a\0b")
+NOT_MATRICES: tuple[Any, ...] = (
     None,
     True,
     5,
@@ -194,7 +194,7 @@ def test_a_failed_alignment_is_not_forced_by_a_text(alignment: il.Alignment) -> 
 
 @pytest.mark.parametrize("translate", [Translator.translate, lambda t, x: t.between(x, "source", "target")])
 def test_translators_take_tensors_with_gradients_as_a_fit_does(translate: Any) -> None:
-    torch = pytest.importorskip("torch", reason="needs the extra torch")
+    torch: Any = pytest.importorskip("torch", reason="needs the extra torch")
     translator = neural()
     expected = translate(translator, X)
     tensor = torch.tensor(X, requires_grad=True)
@@ -210,16 +210,19 @@ def test_translators_take_tensors_with_gradients_as_a_fit_does(translate: Any) -
 
 def test_directions_of_a_network_take_one_vector_and_keep_its_dtype() -> None:
     translator = neural()
-    for call in (
+    calls: tuple[Call, ...] = (
         lambda x: translator.between(x, "source", "target"),
         lambda x: translator.encode(x, "source"),
         lambda x: translator.decode(translator.encode(x, "source"), "target"),
-    ):
-        whole = call(X)
-        assert call(X[3]).shape == whole.shape[1:]
-        np.testing.assert_allclose(call(X[3]), whole[3], atol=1e-5)
+    )
+    for call in calls:
+        whole: Any = call(X)
+        single: Any = call(X[3])
+        assert single.shape == whole.shape[1:]
+        np.testing.assert_allclose(single, whole[3], atol=1e-5)
         for dtype in (np.float16, np.float64):
-            assert call(X.astype(dtype)).dtype == dtype
+            cast: Any = call(X.astype(dtype))
+            assert cast.dtype == dtype
 
 
 @pytest.mark.parametrize(

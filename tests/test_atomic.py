@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,9 +180,16 @@ def test_everything_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatc
     events: list[str] = []
     monkeypatch.setattr(atomic, "_sync", lambda path: events.append(f"sync {path.name[-1:]}"))
     monkeypatch.setattr(atomic, "sync_folder", lambda path: events.append("sync folder"))
-    replace, rename = os.replace, os.rename
-    monkeypatch.setattr(os, "replace", lambda *a: (events.append("rename"), replace(*a)))
-    monkeypatch.setattr(os, "rename", lambda *a: (events.append("rename"), rename(*a)))
+
+    def recorded(function: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: Any) -> None:
+            events.append("rename")
+            function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(os, "replace", recorded(os.replace))
+    monkeypatch.setattr(os, "rename", recorded(os.rename))
     with atomic_file(tmp_path / "a"):
         pass
     with atomic_folder(tmp_path / "b") as fresh:
@@ -206,7 +215,7 @@ def test_a_removed_folder_is_gone_in_one_step(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "full").mkdir()
     write_text(tmp_path / "full" / "file", "x")
     with monkeypatch.context() as patched:
-        patched.setattr(atomic.shutil, "rmtree", lambda *_: None)
+        patched.setattr("shutil.rmtree", lambda *_: None)
         remove_folder(tmp_path / "full")
         assert not (tmp_path / "full").exists()
     (tmp_path / "again").mkdir()

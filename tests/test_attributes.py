@@ -1,4 +1,4 @@
-"""Attribute inference: what it finds, what it stands beside, and what it refuses."""
+"""Attribute inference: scores, controls and refusals."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ def topics(rng: np.random.Generator) -> tuple[Any, Any, Any]:
     return documents, labels, truth
 
 
-def test_documents_give_their_labels_away_and_controls_do_not(topics: tuple[Any, Any, Any]) -> None:
+def test_labels_are_inferred_from_documents_and_not_from_controls(topics: tuple[Any, Any, Any]) -> None:
     documents, labels, truth = topics
     found = infer_attributes(documents, labels, truth, NAMES, ideal=documents, naive=documents[:, :20], ks=(1, 3))
-    ways = found.ways
-    assert ways["translated"].top1.value > 0.7
-    assert ways["translated"].macro_auc.value > 0.9
-    assert ways["majority"].top1.value == pytest.approx(truth.mean(axis=0).max())
-    assert ways["majority"].macro_auc.value == pytest.approx(0.5)
-    assert ways["shuffled"].macro_auc.value == pytest.approx(0.5, abs=0.03)
-    assert ways["shuffled"].top1.value < ways["majority"].top1.value
-    assert ways["naive"].top1.value < ways["translated"].top1.value
+    assert found.translated.top1.value > 0.7
+    assert found.translated.macro_auc.value > 0.9
+    assert found.majority.top1.value == pytest.approx(truth.mean(axis=0).max())
+    assert found.majority.macro_auc.value == pytest.approx(0.5)
+    assert found.shuffled.macro_auc.value == pytest.approx(0.5, abs=0.03)
+    assert found.shuffled.top1.value < found.majority.top1.value
+    assert found.naive is not None
+    assert found.naive.top1.value < found.translated.top1.value
     assert found.of_ideal is not None
     assert found.of_ideal.value == 1
-    assert ways["translated"].top_k[3].value >= ways["translated"].top1.value
+    assert found.translated.top_k[3].value >= found.translated.top1.value
     assert found.counts == tuple(truth.sum(axis=0))
-    assert found.to_dict()["ways"]["translated"]["auc"].keys() == set(NAMES)
+    assert found.to_dict()["scores"]["translated"]["auc"].keys() == set(NAMES)
 
 
 def test_the_order_of_documents_and_of_labels_changes_nothing(
@@ -50,24 +50,24 @@ def test_the_order_of_documents_and_of_labels_changes_nothing(
     documents, labels, truth = topics
     rows, columns = rng.permutation(N), rng.permutation(L)
     names = [NAMES[i] for i in columns]
-    first = infer_attributes(documents, labels, truth, NAMES).ways["translated"]
-    second = infer_attributes(documents[rows], labels[columns], truth[rows][:, columns], names).ways["translated"]
+    first = infer_attributes(documents, labels, truth, NAMES).translated
+    second = infer_attributes(documents[rows], labels[columns], truth[rows][:, columns], names).translated
     assert second.top1.value == pytest.approx(first.top1.value)
     assert {k: v.value for k, v in second.auc.items()} == pytest.approx({k: v.value for k, v in first.auc.items()})
 
 
 def test_labels_under_the_wrong_names_lower_the_score(topics: tuple[Any, Any, Any]) -> None:
     documents, labels, truth = topics
-    right = infer_attributes(documents, labels, truth, NAMES).ways["translated"].top1.value
-    wrong = infer_attributes(documents, np.roll(labels, 1, axis=0), truth, NAMES).ways["translated"].top1.value
+    right = infer_attributes(documents, labels, truth, NAMES).translated.top1.value
+    wrong = infer_attributes(documents, np.roll(labels, 1, axis=0), truth, NAMES).translated.top1.value
     assert wrong < right / 2
 
 
 def test_centering_takes_away_what_all_documents_share(topics: tuple[Any, Any, Any]) -> None:
     documents, labels, truth = topics
     labels = labels + 2 * np.eye(L, D)[:1].T.sum() * np.linspace(0, 3, L)[:, None]  # labels along the mean direction
-    plain = infer_attributes(documents, labels, truth, NAMES, centered=False).ways["translated"].top1.value
-    centered = infer_attributes(documents, labels, truth, NAMES).ways["translated"].top1.value
+    plain = infer_attributes(documents, labels, truth, NAMES, centered=False).translated.top1.value
+    centered = infer_attributes(documents, labels, truth, NAMES).translated.top1.value
     assert centered > plain
 
 
@@ -75,7 +75,7 @@ def test_several_labels_a_document_count_as_hits_and_share_the_recall() -> None:
     labels = np.eye(4)
     documents = np.array([[2.0, 1.0, 0.0, 0.1], [0.0, 0.1, 1.0, 2.0], [1.0, 0.0, 0.2, 0.0]])
     truth = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 1, 0, 0]], bool)
-    found = infer_attributes(documents, labels, truth, list("abcd"), ks=(2,), centered=False).ways["translated"]
+    found = infer_attributes(documents, labels, truth, list("abcd"), ks=(2,), centered=False).translated
     assert found.top1.value == pytest.approx(2 / 3)
     assert found.recall[1].value == pytest.approx((1 / 2 + 1 / 2 + 0) / 3)
     assert found.recall[2].value == pytest.approx((1 + 1 / 2 + 0) / 3)
@@ -84,8 +84,8 @@ def test_several_labels_a_document_count_as_hits_and_share_the_recall() -> None:
 def test_the_area_under_the_curve_is_scikit_learns_with_ties_and_weights(rng: np.random.Generator) -> None:
     scores = rng.integers(0, 6, 80).astype(float)
     positive = rng.random(80) < 0.3
-    resamples = Resamples.draw(80, seed=0, draws=5)
-    expected = [roc_auc_score(positive, scores, sample_weight=c) for c in resamples.counts]
+    resamples = Resamples(80, seed=0, draws=5)
+    expected = [roc_auc_score(positive, scores, sample_weight=c) for block in resamples.counts() for c in block]
     assert resamples.auc(scores, positive) == pytest.approx(expected)
 
 
@@ -93,7 +93,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     rng = np.random.default_rng(5)
     inside = 0
     for seed in range(100):
-        value = Resamples.draw(200, seed, draws=200).mean(rng.random(200) < 0.3)
+        value = Resamples(200, seed, draws=200).mean(rng.random(200) < 0.3)
         assert value.low is not None
         assert value.high is not None
         inside += value.low <= 0.3 <= value.high
@@ -104,7 +104,7 @@ def test_a_label_that_every_document_has_says_nothing(topics: tuple[Any, Any, An
     documents, labels, truth = topics
     truth = truth.copy()
     truth[:, 0] = True
-    assert "art" not in infer_attributes(documents, labels, truth, NAMES).ways["translated"].auc
+    assert "art" not in infer_attributes(documents, labels, truth, NAMES).translated.auc
 
 
 def test_templates_are_filled_and_averaged() -> None:

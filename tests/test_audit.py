@@ -13,14 +13,19 @@ from interlingua import align
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.audit import Labels, PublicCorpus, Truth, audit
+from interlingua.core.maps import VectorMap
+from interlingua.evaluation import Interval
+from interlingua.identification import Candidate
+from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus, audit
+from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
+from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inversion.words import Vocabulary
-from interlingua.report.audit import Warrant, conclusion, write_audit
+from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
 
 N, D, TOPICS = 1_200, 24, 12
 WORDS = tuple(f"{a}{b}" for a in ("alpha", "beta", "gamma", "delta") for b in ("one", "two", "three"))
-WARRANT = Warrant("R. <Owner>", "2026-01-02T03:04:05+00:00", "vectors.npy", "public.txt", "an encoder")
+PROVENANCE = Provenance("R. <Owner>", "2026-01-02T03:04:05+00:00", "vectors.npy", "public.txt", "an encoder")
 
 
 class World:
@@ -35,7 +40,7 @@ class World:
         self.secret = np.asarray(self.known @ rotation, np.float32)
         self.texts = [f"{WORDS[a]} {WORDS[b]}" for a, b in topics]
         self.labels = [(WORDS[a], WORDS[b]) for a, b in topics]
-        vocabulary = Vocabulary.of(self.texts, most=0.5)
+        vocabulary = Vocabulary.of(self.texts, max_share=0.5)
         self.corpus = PublicCorpus(self.known[N:], self.texts[N:], vocabulary=vocabulary)
         self.vectors = self.secret[:N]
 
@@ -48,6 +53,17 @@ class World:
         return audit(fits or [self.fit()], self.vectors, self.corpus, **settings)
 
 
+class Offset:
+    """A map whose unit outputs are all moved by one offset [1, d]."""
+
+    def __init__(self, inner: VectorMap, offset: Any) -> None:
+        self.inner, self.offset = inner, offset
+        self.d_in, self.d_out = inner.d_in, inner.d_out
+
+    def __call__(self, x: Any) -> Any:
+        return unit_rows(self.inner(x)) + self.offset
+
+
 @pytest.fixture(scope="module")
 def world() -> World:
     return World(np.random.default_rng(0))
@@ -56,26 +72,27 @@ def world() -> World:
 @pytest.fixture(scope="module")
 def found(world: World) -> Audit:
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
-    truth = Truth(world.texts[:N], world.labels[:N], world.known[:N])
+    truth = GroundTruth(world.texts[:N], world.labels[:N], world.known[:N])
     return world.audit(labels=labels, truth=truth)
 
 
 def test_estimates_come_close_to_what_the_truth_measures(found: Audit) -> None:
     assert found.words.measured is not None
-    leak = found.words.measured["leak_rate"].value.value
+    leak = found.words.measured.leak_rate.value
     assert leak > 0.9
-    assert found.words.expected.value == pytest.approx(leak, abs=0.1)
-    assert found.words.claimed == pytest.approx(found.words.measured["precision"].value.value, abs=0.1)
-    assert found.words.control.value < 0.7 * leak
+    assert found.words.leak_rate.value == pytest.approx(leak, abs=0.1)
+    assert found.words.precision.value == pytest.approx(found.words.measured.precision.value, abs=0.1)
+    assert found.words.leak_rate.control.value < 0.7 * leak
+    assert 0 < found.words.precision.control.value < 0.5 * found.words.precision.value
 
 
-def test_labels_and_rows_are_told_apart(found: Audit) -> None:
+def test_labels_are_inferred_and_rows_re_identified(found: Audit) -> None:
     assert found.topics is not None
     assert found.topics.measured is not None
-    assert found.topics.measured.ways["translated"].top1.value > 0.9
+    assert found.topics.measured.translated.top1.value > 0.9
     assert sum(found.topics.shares.values()) == pytest.approx(1)
     assert found.reidentified is not None
-    assert found.reidentified["top1"].value.value > 0.99
+    assert found.reidentified.top1.value > 0.99
     assert found.leak.basis == "measured"
     assert found.leak.value > 0.99
 
@@ -83,19 +100,149 @@ def test_labels_and_rows_are_told_apart(found: Audit) -> None:
 def test_without_a_truth_the_leak_is_the_calibrated_estimate(world: World) -> None:
     result = world.audit()
     assert result.leak.basis == "estimated"
-    assert result.leak.value == result.words.expected.value > 0.8
+    assert result.leak.value == result.words.leak_rate.value > 0.8
     assert result.words.measured is None
     assert result.retrieval.nearest.value > result.retrieval.control.value
 
 
-def test_a_claim_is_believed_as_far_as_the_fits_agree(world: World) -> None:
+def test_an_offset_common_to_all_translations_changes_no_finding(world: World) -> None:
+    # 240 held-out public texts calibrate the decoder, and 1,200 translations are audited, in blocks.
+    right = world.fit()
+    offset = 0.6 * unit_rows(np.random.default_rng(7).standard_normal((1, D)).astype(np.float32))
+    moved = replace(right, forward=Offset(right.forward, offset))
+    truth = GroundTruth(texts=world.texts[:N])
+    plain, shifted = (world.audit(fit, truth=truth).words for fit in (right, moved))
+    assert plain.measured is not None
+    assert shifted.measured is not None
+    for name in ("leak_rate", "precision"):
+        assert getattr(shifted.measured, name).value == pytest.approx(getattr(plain.measured, name).value, abs=0.01)
+    assert shifted.leak_rate.value == pytest.approx(plain.leak_rate.value, abs=0.02)
+
+
+def test_estimates_fall_where_fits_disagree(world: World) -> None:
     right = world.fit()
     wrong = replace(world.fit(right=False), verdict=right.verdict)  # wrong, and does not know it
     alone, both = world.audit(right), world.audit(right, wrong)
     assert alone.agreement is None
     assert both.agreement is not None
     assert abs(both.agreement) < 0.5
-    assert both.words.expected.value < 0.7 * alone.words.expected.value
+    assert both.words.leak_rate.value < 0.7 * alone.words.leak_rate.value
+
+
+def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: World, tmp_path: Path) -> None:
+    result = world.audit()
+    assert result.words.leak_rate.plausible is None
+    assert "about" in conclusion(result)
+    assert "without a stand-in encoder this estimate is probably too high" in conclusion(result)
+    error = CalibrationError(-0.2, -0.05, 0.1, 20, 7, 3)
+    leak_rate = replace(result.words.leak_rate, error=error, interval=Interval(0.5, 0.48, 0.52))
+    carried = conclusion(replace(result, words=replace(result.words, leak_rate=leak_rate)))
+    assert "about 50% of the documents (30% to 60%, by the errors of such estimates in 20 cases" in carried
+    assert "at least" not in carried
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert f"about {result.leak.value:.0%}</span>" in page
+
+
+def test_with_a_stand_in_estimates_carry_measured_errors(world: World, tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).standard_normal(world.corpus.vectors.shape) / 8
+    corpus = replace(world.corpus, stand_in=np.asarray(world.corpus.vectors + noise, np.float32))
+    result = audit([world.fit()], world.vectors, corpus)
+    for estimate in (result.words.leak_rate, result.words.precision):
+        assert estimate.plausible is not None
+        assert (estimate.plausible.low or 0) <= estimate.value <= 1
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert "plausible:" in page
+    assert f"in {LEAK_RATE.cases} cases with known truth" in page
+    found = result.to_dict()["words"]
+    assert found["precision"]["calibration_error"] == PRECISION.to_dict()
+
+
+def test_the_errors_of_estimates_are_those_of_the_records() -> None:
+    folder = Path(__file__).parents[1] / "benchmarks" / "results"
+    files = (folder / f"leakage-{suite}.jsonl" for suite in ("calibration", "keywords"))
+    records = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+    assert CalibrationError.from_records(records, "leak_rate") == LEAK_RATE
+    assert CalibrationError.from_records(records, "precision") == PRECISION
+
+
+def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
+    def record(measured: float, *verdicts: str) -> dict[str, Any]:
+        words = {"leak_rate": {"value": [0.5, 0.4, 0.6]}, "measured": {"leak_rate": {"value": [measured, 0, 1]}}}
+        return {"corpus": "a", "victim": "b", "known": "c", "verdicts": verdicts, "words": words}
+
+    records = [record(0.4, "aligned", "failed"), record(0.45, "doubtful"), record(0.55, "aligned"), record(0, "failed")]
+    error = CalibrationError.from_records(records, "leak_rate")
+    assert error == CalibrationError(-0.1, -0.05, 0.05, 3, 1, 1)
+    assert error.plausible(0.97) == Interval(0.97, 0.87, 1.0)
+    assert replace(error, highest=-0.02).plausible(0.5) == Interval(0.5, 0.4, 0.5)
+    bins = [
+        {"low": 0.4, "claimed": 0.45, "right": 0, "count": 9},
+        {"low": 0.5, "claimed": 0.6, "right": 0.5, "count": 1},
+    ]
+    bins.append({"low": 0.9, "claimed": 0.92, "right": 1.0, "count": 3})
+    keywords = {"corpus": "a", "victim": "b", "known": "c", "fit": {"verdict": "aligned"}, "reliability": bins}
+    assert CalibrationError.from_records([keywords], "precision").median == pytest.approx(0.035)
+    assert CalibrationError.from_records([*records, keywords], "leak_rate") == error
+
+
+def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, tmp_path: Path) -> None:
+    assert found.model is not None
+    assert not found.identified
+    assert "The model was not identified. No known model has 24 columns" in model_statement(found)
+    candidates = (Candidate("MiniLM <x>", 0.9, {}), Candidate("BGE", 0.1, {}))
+    model = replace(found.model, model="MiniLM <x>", reason="It reaches 0.9.", candidates=candidates)
+    known = replace(found, model=model)
+    assert "MiniLM <x> (similarity 0.90; runner-up: BGE 0.10; 0 is chance" in model_statement(known)
+    assert known.identified
+    assert "needs no translation" in model_statement(known)
+    page = write_audit(tmp_path / "a.html", known, PROVENANCE).read_text("utf-8")
+    assert "model probably MiniLM &lt;x&gt;" in page
+    assert known.to_dict()["model"] == {"name": "MiniLM <x>", "reason": "It reaches 0.9."}
+    assert "too few rows" in model_statement(replace(found, model=None))
+
+
+def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.leakage.audit.suite", lambda name, width: (NoDefense(), Noise(0.05), Noise(2.0)))
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    truth = GroundTruth(world.texts[:N], world.labels[:N])
+    result = world.audit(labels=labels, truth=truth, defenses="quick")
+    by_name = {score.name: score.readout for score in result.defenses}
+    assert result.defenses[0].finding == "baseline"
+    baseline, noisy = by_name["no defense"], by_name["noise 2"]
+    assert baseline is not None
+    assert noisy is not None
+    assert baseline.basis == "measured"
+    assert result.words.measured is not None
+    assert baseline.words.value == pytest.approx(result.words.measured.leak_rate.value, abs=0.02)
+    assert baseline.labels is not None
+    assert baseline.labels.value > 0.9
+    assert noisy.words.value < 0.5 * baseline.words.value
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert [score.finding for score in result.defenses][1:] == ["broken", "not broken by the attacks run"]
+    assert "No defense" in page
+    assert "Word named" in page
+    assert 'class="finding baseline"' in page
+
+
+def test_bars_and_redactions_are_printed(found: Audit, tmp_path: Path) -> None:
+    page = write_audit(tmp_path / "a.html", found, PROVENANCE).read_text("utf-8")
+    printed = page[page.rindex("@media print") : page.index("</style>")]
+    for part in (".redacted", ".shares rect", "print-color-adjust: exact"):
+        assert part in printed
+
+
+def test_the_report_says_how_to_repeat_the_audit(found: Audit, tmp_path: Path) -> None:
+    provenance = replace(
+        PROVENANCE, command="interlingua audit 'a b.npy' --seed 3", inputs={"a b.npy": "0f" * 32}, seeds=(3, 4)
+    )
+    page = write_audit(tmp_path / "a.html", found, provenance).read_text("utf-8")
+    for part in ("interlingua audit &#39;a b.npy&#39; --seed 3", "SHA-256 of a b.npy", "0f" * 32, "3, 4", "an encoder"):
+        assert part in page
+    path = write_audit_json(tmp_path / "a.json", {"provenance": provenance.to_dict(), "n": float("nan")})
+    assert json.loads(path.read_text("utf-8"))["n"] is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_failed_fit_beside_one_that_worked_is_left_out(world: World) -> None:
@@ -113,15 +260,15 @@ def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> 
     assert (result.leak.value, result.leak.basis) == (0.0, "attack failed")
     assert result.defenses == ()
     assert "did not work" in conclusion(result)
-    page = write_audit(tmp_path / "a.html", result, WARRANT, fail_above=0.1).read_text("utf-8")
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE, fail_above=0.1).read_text("utf-8")
     assert "no proof of safety" in page
     assert "not exceeded, because the attack failed" in page
 
 
 def test_a_failed_fit_with_a_truth_is_measured_all_the_same(world: World) -> None:
-    result = world.audit(world.fit(right=False), truth=Truth(vectors=world.known[:N]))
+    result = world.audit(world.fit(right=False), truth=GroundTruth(vectors=world.known[:N]))
     assert result.leak.basis == "measured"
-    assert "no fit" in conclusion(result)
+    assert "all fits" in conclusion(result)
 
 
 def test_equal_inputs_give_equal_findings(world: World) -> None:
@@ -132,8 +279,8 @@ def test_equal_inputs_give_equal_findings(world: World) -> None:
 def test_recovered_words_are_written_only_on_request(found: Audit, tmp_path: Path) -> None:
     # Labels are the auditor's own words; here they are the same as those recovered.
     result = replace(found, topics=None)
-    hidden = write_audit(tmp_path / "a.html", result, WARRANT).read_text("utf-8")
-    shown = write_audit(tmp_path / "b.html", result, WARRANT, show=True).read_text("utf-8")
+    hidden = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    shown = write_audit(tmp_path / "b.html", result, PROVENANCE, show=True).read_text("utf-8")
     assert not any(word in hidden or word in json.dumps(result.to_dict()) for word in WORDS)
     assert any(word in shown for word in WORDS)
     assert "documents" in result.to_dict(show=True)
@@ -144,9 +291,9 @@ def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) 
     document = replace(found.documents[0], nearest=evil, words=((evil, 0.9),), labels=(evil,))
     assert found.topics is not None
     topics = replace(found.topics, shares={evil: 1.0})
-    warrant = replace(WARRANT, vectors=evil, corpus=evil, encoder=evil, authorized_by=evil)
+    provenance = replace(PROVENANCE, vectors=evil, corpus=evil, encoder=evil, authorized_by=evil)
     result = replace(found, documents=(document,), topics=topics)
-    page = write_audit(tmp_path / "a.html", result, warrant, show=True).read_text("utf-8")
+    page = write_audit(tmp_path / "a.html", result, provenance, show=True).read_text("utf-8")
     assert "<script" not in page
     assert "\x1b" not in page
     assert "\u202e" not in page
@@ -155,7 +302,7 @@ def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) 
 
 
 def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audit, tmp_path: Path) -> None:
-    path = write_audit(tmp_path / "a.html", found, WARRANT, fail_above=0.2)
+    path = write_audit(tmp_path / "a.html", found, PROVENANCE, fail_above=0.2)
     page = path.read_text("utf-8")
     for part in ("R. &lt;Owner&gt;", "2026-01-02", "LLM08:2025", "Gate at 20%: exceeded", "not tested"):
         assert part in page
@@ -165,7 +312,7 @@ def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audi
 
 def test_labels_of_a_corpus_are_the_means_of_its_rows() -> None:
     rows = np.eye(4, dtype=np.float32)
-    labels = Labels.of_corpus(rows, [("a",), ("a", "b"), ("b",), ("rare",)], fewest=2)
+    labels = Labels.of_corpus(rows, [("a",), ("a", "b"), ("b",), ("rare",)], min_documents=2)
     assert labels.names == ("a", "b")
     np.testing.assert_allclose(labels.vectors, [[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0]])
 
@@ -174,7 +321,7 @@ def test_refusals(world: World) -> None:
     with pytest.raises(InputError, match="at least one fit"):
         audit([], world.vectors, world.corpus)
     with pytest.raises(InputError, match="There are 3 true texts for 1200 vectors"):
-        world.audit(truth=Truth(texts=["a"] * 3))
+        world.audit(truth=GroundTruth(texts=["a"] * 3))
     with pytest.raises(InputError, match="1200 vectors and 2 rows of labels"):
         Labels.of_corpus(world.corpus.vectors, [("a",), ("b",)])
     with pytest.raises(InputError, match="No label is on 5 rows"):

@@ -44,7 +44,7 @@ def plan(folder: Path, table: str, **changes: Any) -> Plan:
     return Plan(table, Vectors(folder), folder.parent / "out", "news", **given)
 
 
-def test_the_paper_s_tables_are_whole() -> None:
+def test_the_tables_of_the_paper_are_complete() -> None:
     assert set(PAPER) == set(TABLES)
     assert len(PAPER["in-distribution"]["pairs"]) == len(PAPER["attributes"]["pairs"]) == 20
     assert cell("in-distribution", "gtr -> gte", "nq") == {"cosine": 0.87, "top1": 0.93, "mean_rank": 2.31}
@@ -110,7 +110,7 @@ def test_tables_share_fits(folder: Path) -> None:
     assert sorted((folder.parent / "out" / "fits").iterdir()) == before
 
 
-def test_an_oracle_and_the_naive_map_stand_beside_ours(folder: Path) -> None:
+def test_records_include_the_oracle_and_the_naive_map(folder: Path) -> None:
     pytest.importorskip("ot")
     (there, _) = run(plan(folder, "in-distribution", seeds=(0,), oracle_rows=60))
     assert there["figures"]["oracle_top1"] == 1.0  # a rotation keeps all distances
@@ -147,20 +147,20 @@ def test_the_share_of_seeds_that_converge(folder: Path) -> None:
     assert "0.500" in page("seeds", [record | {"pair": "red -> green"} for record in good])
 
 
-def test_ours_stands_beside_the_paper_s_where_it_has_the_pair() -> None:
+def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
     figures = {"cosine": 0.5, "top1": 0.25, "mean_rank": 12.0}
     record = {"pair": "gtr -> gte", "column": "nq", "seed": 0, "verdict": "doubtful", "figures": figures}
-    told = page("in-distribution", [record, record | {"figures": figures | {"top1": 0.75}, "verdict": "aligned"}])
-    assert "| gtr -> gte | nq | 2 | 1 aligned, 1 doubtful | 0.500 | 0.500 | 0.250 | 12.00 |  |  |" in told
-    assert "| 0.870 | 0.930 | 2.31 |" in told
-    assert "Its own pairs on nq: cosine 0.740 to 0.920, top-1 0.820 to 1.000, mean rank 1.00 to 5.19." in told
+    shown = page("in-distribution", [record, record | {"figures": figures | {"top1": 0.75}, "verdict": "aligned"}])
+    assert "| gtr -> gte | nq | 2 | 1 aligned, 1 doubtful | 0.500 | 0.500 | 0.250 | 12.00 |  |  |" in shown
+    assert "| 0.870 | 0.930 | 2.31 |" in shown
+    assert "Its own pairs on nq: cosine 0.740 to 0.920, top-1 0.820 to 1.000, mean rank 1.00 to 5.19." in shown
 
 
 @pytest.mark.parametrize(
     ("table", "changes", "message"),
     [
         ("table-9", {}, "There is no table 'table-9'; choose from in-distribution"),
-        ("seeds", {"encoders": ("red",)}, "news is there under red; two are needed"),
+        ("seeds", {"encoders": ("red",)}, "news has vectors under red in .*; two encoders are needed"),
         ("seeds", {"encoders": ()}, "under no encoder"),
         ("clip", {}, "needs an encoder called clip; there are red, green"),
         ("attributes", {}, "measured on other corpora than the fit's"),
@@ -212,7 +212,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return asked
 
 
-def test_what_is_missing_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_files_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = hub(monkeypatch)
     vectors = Vectors(tmp_path / "new")
     maker = Maker(vectors, {"mine": "a/model@abc"}, limit=30)
@@ -253,13 +253,13 @@ def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("corpus", "encoder", "message"),
     [
-        ("mimic", "gtr", "Nobody here knows the corpus 'mimic'.*--text mimic=FILE"),
-        ("nq", "bert", "Nobody here knows the encoder 'bert'.*--model bert=MODEL"),
+        ("mimic", "gtr", "There is no corpus 'mimic'; known are nq.*--text mimic=FILE"),
+        ("nq", "bert", "There is no encoder 'bert'; known are gtr.*--model bert=MODEL"),
         ("nq", "absent", r"The encoder absent \(absent\) cannot be loaded: no such model$"),
         ("enron", "gtr", r"The corpus enron .* cannot be loaded \(no network\).*--text enron=FILE"),
     ],
 )
-def test_what_nobody_can_make_is_refused(
+def test_unknown_encoders_and_corpora_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, encoder: str, message: str
 ) -> None:
     hub(monkeypatch)
@@ -279,8 +279,8 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
     ran = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2", "--json")
     assert ran.code == 0, ran.err
     assert len(ran.json["records"]) == 3 * 2 * 2
-    told = (folder.parent / "out" / "in-distribution.md").read_text("utf-8")
-    assert "| blue -> green | news | 2 | 2 failed |" in told
+    shown = (folder.parent / "out" / "in-distribution.md").read_text("utf-8")
+    assert "| blue -> green | news | 2 | 2 failed |" in shown
     again = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2")
     assert "Paper: Table 2" in again.out
     assert "green -> red" in again.out

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import interlingua
@@ -37,15 +39,15 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
     assert "--json" in ran.out or command == "serve"
 
 
-def test_the_list_of_commands_says_each_in_a_whole_sentence(run: Run) -> None:
+def test_the_list_of_commands_describes_each_in_a_whole_sentence(run: Run) -> None:
     lines = run("--help").out.split("Commands:")[1].split("Start with")[0].strip().splitlines()
     assert len(lines) == len(app.registered_commands)
     assert all(line.endswith(".") and not line.endswith("...") for line in lines), lines
 
 
 def test_the_help_of_fit_names_every_method(run: Run) -> None:
-    told = re.sub(r"-\s+", "-", run("fit", "--help").out)  # lines end at hyphens too
-    assert not [name for name in METHODS if name not in told]
+    shown = re.sub(r"-\s+", "-", run("fit", "--help").out)  # lines end at hyphens too
+    assert not [name for name in METHODS if name not in shown]
 
 
 def test_the_installed_command_runs_without_loading_what_it_does_not_need() -> None:
@@ -83,7 +85,7 @@ def test_fit_prints_the_verdict_for_people(run: Run, folder: Path) -> None:
     assert f"Wrote {folder / 'fitted'}" in ran.err.replace("\n", "")
 
 
-def test_fit_says_how_many_rows_it_drew(run: Run, folder: Path) -> None:
+def test_fit_reports_how_many_rows_it_drew(run: Run, folder: Path) -> None:
     ran = run(*fit_arguments(folder, "--rows", 300, "--method", "identity", "--allow-failed", "--json"))
     assert ran.code == 0, ran.err
     assert ran.json["source"] == {"rows": 300, "of": N}
@@ -91,7 +93,7 @@ def test_fit_says_how_many_rows_it_drew(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_failed_fit_is_1_and_writes_nothing_unless_told_to(
+def test_a_failed_fit_has_exit_code_1_and_writes_nothing_without_allow_failed(
     run: Run, folder: Path, rng: np.random.Generator, as_json: bool
 ) -> None:
     np.save(folder / "target.npy", unit(rng.standard_normal((N, D_TARGET))))
@@ -118,11 +120,11 @@ def test_a_failed_fit_writes_its_report_and_no_translator(run: Run, folder: Path
 
 def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -> None:
     card = json.loads((saved / "card.json").read_text())
-    measured = {"null": 0.1, "threshold": 0.5, "passed": True, "value": 0.9}
+    measured = {"null": 0.1, "threshold": 0.5, "passed": True, "value": 0.9, "direction": "at_least"}
     card["verdict"]["reasons"] = ["Agreement is high. Refits agree."]
     card["verdict"]["evidence"] = [
         {"name": "refit_agreement", "meaning": "Refits agree.", **measured},
-        {"name": "hubness", "meaning": "Hubs are few.", **measured, "value": 0.4},
+        {"name": "hubness", "meaning": "Hubs are few.", **measured, "value": 0.4, "direction": "at_most"},
     ]
     (saved / "card.json").write_text(json.dumps(card))
     shown = run("inspect", saved).out
@@ -253,7 +255,7 @@ def test_inspect_shows_the_card(run: Run, saved: Path) -> None:
         assert part in shown
 
 
-def test_inspect_refuses_what_is_no_translator(run: Run, tmp_path: Path) -> None:
+def test_inspect_refuses_a_folder_without_a_translator(run: Run, tmp_path: Path) -> None:
     ran = run("inspect", tmp_path, "--json")
     assert ran.code == 2
     assert "is not a translator" in ran.json["error"]
@@ -267,7 +269,9 @@ def test_doctor_finds_this_environment_in_order(run: Run) -> None:
     assert {"python", "extras", "blas", "cpus", "memory_gib", "disk_free_gib", "device"} <= ran.json.keys()
 
 
-def test_doctor_counts_an_extra_as_there_only_with_those_it_gathers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extra_that_contains_others_is_installed_only_with_all_of_them(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from interlingua.cli.doctor import _version
 
     monkeypatch.setattr(
@@ -297,6 +301,22 @@ def test_evaluate_writes_a_report_and_never_over_another(run: Run, folder: Path,
     assert again.code == 2
     assert "exists" in again.json["error"]
     assert run(*command, "--force").code == 0
+
+
+@pytest.mark.parametrize("rows", [(), ("--rows", 300)])
+def test_a_report_names_rows_by_the_ids_of_the_file(
+    run: Run, folder: Path, planted: tuple[Rows, Rows], rows: tuple[object, ...]
+) -> None:
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0].ravel()), planted[0].shape[1])
+    ids = pa.array([f"text number {i}" for i in range(N)])
+    pq.write_table(pa.table({"id": ids, "vector": vectors}), folder / "old.use.parquet")
+    files = folder / "old.use.parquet", folder / "target.npy"
+    more = ("--report", folder / "r.html", "--method", "identity", "--allow-failed", *rows)
+    ran = run("fit", *files, "--out", folder / "t", *more)
+    assert ran.code == 0, ran.err
+    page = (folder / "r.html").read_text("utf-8")
+    assert re.search(r"text number \d+", page)
+    assert load(folder / "t").card["source"]["name"] == "old.use"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

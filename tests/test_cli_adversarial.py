@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from command_line import Run
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    """Return the bytes of every tensor; the header holds the card, whose seconds differ between runs."""
+    return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
+
 
 SMALL = ("--method", "adversarial", "--set", "start=cold", "--steps", 3, "--allow-failed")
 
 
-def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, tmp_path: Path) -> None:
+def test_a_fit_writes_checkpoints_and_resumes_from_them(run: Run, folder: Path, tmp_path: Path) -> None:
     files = folder / "source.npy", folder / "target.npy"
     kept = tmp_path / "run"
     done = run("fit", *files, "--out", tmp_path / "t", *SMALL, "--run", kept, "--json")
@@ -23,7 +30,7 @@ def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, 
     resumed = run("fit", *files, "--out", tmp_path / "u", *SMALL, "--run", kept, "--resume", "--json")
     assert resumed.code == 0, resumed.err
     first, second = (tmp_path / name / "translator.safetensors" for name in "tu")
-    assert first.read_bytes() == second.read_bytes()
+    assert tensors(first) == tensors(second)
     assert run("inspect", tmp_path / "t", "--json").json["method"] == "adversarial"
 
 
@@ -36,7 +43,7 @@ def test_a_fit_writes_checkpoints_and_goes_on_from_them(run: Run, folder: Path, 
         (("--method", "adversarial", "--resume"), "resume and tensorboard need the folder of a run"),
     ],
 )
-def test_options_that_go_with_nothing_are_refused(
+def test_options_of_another_method_are_refused(
     run: Run, folder: Path, tmp_path: Path, options: tuple[object, ...], message: str
 ) -> None:
     done = run("fit", folder / "source.npy", folder / "target.npy", "--out", tmp_path / "t", *options)

@@ -53,7 +53,7 @@ def test_demo_prints_verdict_and_table(run: Run, demo_data: Path) -> None:
         assert part in shown
 
 
-def test_demo_says_which_files_are_missing(run: Run, demo_data: Path) -> None:
+def test_demo_names_the_missing_files(run: Run, demo_data: Path) -> None:
     (demo_data / "eval-target.npy").unlink()
     ran = run("demo", "--data", demo_data, "--json")
     assert ran.code == 2

@@ -40,7 +40,7 @@ def test_migrate_moves_every_row(run: Run, store: Path, saved: Path, planted: tu
     np.testing.assert_allclose(vectors, planted[1], atol=1e-5)
 
 
-def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(run: Run, store: Path, saved: Path) -> None:
+def test_a_dry_run_estimates_the_cost_and_writes_nothing(run: Run, store: Path, saved: Path) -> None:
     before = sorted(Path().iterdir())
     ran = run("migrate", saved, store, "new.parquet", "--dry-run", "--json")
     assert ran.code == 0, ran.err

@@ -67,11 +67,12 @@ REFUSED = [
     ("--dry-run", f"{MIGRATE} --rollback --dry-run", "--dry-run and --rollback exclude each other"),
     ("--resume", f"{MIGRATE} --dry-run --resume", "--resume has no effect with --dry-run"),
     ("--report", f"{MIGRATE} --dry-run --report r.html", "--report has no effect with --dry-run"),
-    ("--log", f"{MIGRATE} --dry-run --log l.jsonl", "--log has no effect with --dry-run"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
     ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
     ("--inverse", "export translator --to hub --out me/t --inverse", "holds both directions"),
+    ("--fits", f"{AUDIT} --translator translator --fits 2", "--fits has no effect with --translator"),
+    ("--keep", f"{AUDIT} --translator translator --keep folder", "--translator uses fits that exist and --keep"),
     ("--data", f"{AUDIT} --data folder", "--data has no effect without --demo"),
     ("--encoder", f"{AUDIT} --encoder e", "--encoder has no effect: the vectors of all texts and labels are given"),
     ("--text-column", f"{AUDIT} --text-column words", "--text-column has no effect: a .txt file has no columns"),
@@ -79,7 +80,7 @@ REFUSED = [
     ("--truth-labels", f"{AUDIT} --truth-labels words.txt", "--truth-labels has no effect without --labels"),
     ("--label-column", f"{AUDIT} --labels words.txt --label-column c", "--label-column and --labels exclude"),
     *(
-        (option, f"audit --demo {option} x", f"{option} has no effect with --demo: --demo brings its own")
+        (option, f"audit --demo {option} x", f"{option} has no effect with --demo: --demo has its own")
         for option in (
             "--corpus",
             "--corpus-vectors",
@@ -109,12 +110,13 @@ ALWAYS = {
     "fit": "--out --report --force --allow-failed --seed --log --json --method",
     "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
     "evaluate": "--pool --seed --column --key --scale --report --json",
-    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --page-rows --seed --json",
+    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --page-rows --seed --log "
+    "--json",
     "search": "--query --space -k --calibrate --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
-    "audit": "--authorized-by --out --defenses --fits --documents --fail-above --show-words --demo --force --seed "
-    "--log --json",
+    "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "
+    "--log --json --translator",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
     "serve": "--port --max-mb --browser",
     "inspect": "--json",
@@ -263,7 +265,7 @@ def test_a_training_setting_reaches_the_card(run: Run, folder: Path) -> None:
     more = ("--set", "start=cold", "--set", "cycle=0", "--set", "lr=1e-3", "--steps", "2", "--allow-failed")
     ran = run("fit", *files, "--out", folder / "t", "--method", "adversarial", *more)
     assert ran.code == 0, ran.err
-    assert load(folder / "t").card["settings"]["changes"] == {"cycle": 0.0, "lr": 1e-3}
+    assert load(folder / "t").card["settings"].items() >= {"cycle": 0.0, "lr": 1e-3}.items()
 
 
 @pytest.mark.parametrize(
@@ -288,15 +290,15 @@ def test_the_device_reaches_the_default_method(
     assert (given["method"], given["device"]) == ("auto", expected)
 
 
-def test_a_gpu_that_is_not_there_is_refused(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(run: Run, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     ran = run(*FIT.split(), "--device", "cuda", "--json")
     assert ran.code == 2
-    assert "torch sees no GPU here; use --device cpu, or auto" in ran.json["error"]
+    assert "torch finds no GPU; use --device cpu, or auto" in ran.json["error"]
 
 
-def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(
+def test_rows_can_exceed_the_default_limit_of_the_solver(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[dict[str, Any]] = []
@@ -314,7 +316,7 @@ def test_more_rows_than_the_solver_reads_by_default_can_be_asked_for(
     assert given[1]["max_rows"] == 30_000
 
 
-def test_a_fit_tells_every_few_seconds_how_far_it_is(
+def test_a_fit_without_a_terminal_prints_its_progress_at_intervals(
     capsys: pytest.CaptureFixture[str], slow_clock: Callable[[], None]
 ) -> None:
     with console.fit_progress("Aligning") as on_step:
@@ -333,7 +335,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: time.sleep(0.2)
 
 
-def test_a_short_fit_says_nothing_of_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_fit_prints_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     with console.fit_progress("Aligning") as on_step:
         on_step({"step": "round", "round": 1})
     assert capsys.readouterr().err == ""

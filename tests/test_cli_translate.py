@@ -34,7 +34,7 @@ def test_shards_together_are_the_whole(run: Run, folder: Path, saved: Path, plan
     np.testing.assert_allclose(np.concatenate(parts), planted[1], atol=1e-5)
 
 
-def test_an_interrupted_translation_goes_on_where_it_stopped(
+def test_an_interrupted_translation_resumes_where_it_stopped(
     run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["translate", saved, folder / "source.npy", "--out", folder / "out.npy"]

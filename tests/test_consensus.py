@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from interlingua.aligners import base
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.aligners.linear.consensus import consensus
-from interlingua.aligners.linear.search import Search
+from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.core.criteria import agreement
 from interlingua.core.maps import AffineMap
 from planted import Problem, encode, topics
@@ -19,7 +20,7 @@ from planted import Problem, encode, topics
 class Setting:
     problem: Problem
     frames: tuple[Frame, Frame]
-    search: Search
+    rows: base.Problem
     start: np.ndarray
     maps: tuple[AffineMap, AffineMap]
 
@@ -34,9 +35,9 @@ def setting() -> Setting:
     p = Problem(x[:n], y[n : 2 * n], x[2 * n :], y[2 * n :])
     frames = Frame.of(p.source), Frame.of(p.target)
     a, b = (frame.around(z) for frame, z in zip(frames, (x[: 2 * n], y[: 2 * n]), strict=True))
-    search = Search(frames[0].rows, frames[1].rows, rng)
-    start = np.asarray(search.polish(search.x, search.y, polar(a.T @ b), (50, 50, 30)))
-    return Setting(p, frames, search, start, consensus(*frames, search, start, 0))
+    rows = base.Problem.of(p.source, p.target)
+    start = polish_rotation(frames[0].rows, frames[1].rows, polar(a.T @ b), (50, 50, 30), rng=rng)
+    return Setting(p, frames, rows, start, consensus(rows, start, seed=0))
 
 
 def test_it_is_nearer_to_the_true_vectors_than_where_it_starts(setting: Setting) -> None:
@@ -47,8 +48,8 @@ def test_it_is_nearer_to_the_true_vectors_than_where_it_starts(setting: Setting)
 
 
 def test_the_seed_decides_it(setting: Setting) -> None:
-    again = consensus(*setting.frames, setting.search, setting.start, 0)
-    other = consensus(*setting.frames, setting.search, setting.start, 1)
+    again = consensus(setting.rows, setting.start, seed=0)
+    other = consensus(setting.rows, setting.start, seed=1)
     for first, second, third in zip(setting.maps, again, other, strict=True):
         assert np.array_equal(first.matrix, second.matrix)
         assert not np.array_equal(first.matrix, third.matrix)

@@ -8,7 +8,7 @@ import pytest
 
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.leakage.inversion import Extraction, GuidedDecoder, Keyword, TextDecoder, causal_lm
-from interlingua.leakage.inversion.scores import recoded_cosine, score_texts
+from interlingua.leakage.inversion.scores import reencoded_cosine, score_texts
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "iris", "jade", "kelp", "lotus")
 D = 24
@@ -50,7 +50,7 @@ class Claims:
     def __init__(self, *words: Keyword) -> None:
         self.words = words
 
-    def invert(self, vectors: Any) -> list[Extraction]:
+    def invert(self, vectors: Any, /, *, mean: Any = None) -> list[Extraction]:
         return [Extraction(keywords=self.words) for _ in vectors]
 
 
@@ -65,7 +65,7 @@ def test_guided_decoding_finds_the_words_of_a_vector(encoder: Encoder, rng: np.r
     found = guided(encoder).invert(vectors)
     assert [set((e.text or "").split()) for e in found] == [set(text.split()) for text in texts]
     assert min(e.cosine or 0 for e in found) > 0.99
-    figures = recoded_cosine(found, texts, vectors, encoder)["recoded_cosine"]
+    figures = reencoded_cosine(found, texts, vectors, encoder)
     assert float(figures.value) > 0.95
     assert figures.control is not None
     assert float(figures.control) < 0.4
@@ -102,7 +102,7 @@ def test_guided_decoding_refuses(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("revision", [None, "main", "abc123"])
 def test_a_model_of_a_hub_needs_its_commit(revision: str | None) -> None:
-    with pytest.raises(InputError, match="needs the commit it is meant, 40 hexadecimal digits"):
+    with pytest.raises(InputError, match="needs its commit, 40 hexadecimal digits"):
         causal_lm("some/model", revision=revision)
 
 
@@ -168,9 +168,9 @@ def test_the_decoder_writes_what_vectors_say_and_claims_what_others_assert(
     fresh = documents(rng, 40)
     found = decoder.invert(encoder(fresh))
     figures = score_texts(found, fresh)
-    assert float(figures["token_f1"].value) > 0.9
-    assert figures["token_f1"].control is not None
-    assert float(figures["token_f1"].control) < 0.4
+    assert float(figures.token_f1.value) > 0.9
+    assert figures.token_f1.control is not None
+    assert float(figures.token_f1.control) < 0.4
     assert found[0].asserted() == ("fjord",)
 
     again = TextDecoder.load(decoder.save(tmp_path / "d.safetensors"))
@@ -187,8 +187,8 @@ def test_noise_teaches_it_to_bear_noise(encoder: Encoder, rng: np.random.Generat
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     noisy = rows + 1.0 / np.sqrt(D) * rng.standard_normal(rows.shape)  # cosine 0.7
     settings: dict[str, Any] = {"hidden": 48, "epochs": 12, "batch": 32, "lr": 1e-2, "length": 4}
-    naive, wary = (TextDecoder.fit(encoder(texts), texts, faithfulness=f, **settings) for f in (1.0, 0.7))
-    f1 = [float(score_texts(d.invert(noisy), fresh)["token_f1"].value) for d in (naive, wary)]
+    naive, wary = (TextDecoder.fit(encoder(texts), texts, translation_cosine=f, **settings) for f in (1.0, 0.7))
+    f1 = [float(score_texts(d.invert(noisy), fresh).token_f1.value) for d in (naive, wary)]
     assert f1[1] > f1[0]
 
 
@@ -198,24 +198,24 @@ def test_the_decoder_refuses(
     texts = documents(rng, 60)
     with pytest.raises(InputError, match="60 vectors and 59 texts"):
         TextDecoder.fit(encoder(texts), texts[1:])
-    with pytest.raises(InputError, match="faithfulness is 0"):
-        TextDecoder.fit(encoder(texts), texts, faithfulness=0)
+    with pytest.raises(InputError, match="translation_cosine is 0"):
+        TextDecoder.fit(encoder(texts), texts, translation_cosine=0)
     (tmp_path / "x.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"cannot be read as \.safetensors"):
         TextDecoder.load(tmp_path / "x.safetensors")
     from safetensors.numpy import save_file
 
     save_file({"a": np.ones(2)}, tmp_path / "y.safetensors")
-    with pytest.raises(InputError, match="holds no decoder"):
+    with pytest.raises(InputError, match="is not a text decoder"):
         TextDecoder.load(tmp_path / "y.safetensors")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(MissingExtraError, match=r"interlingua\[neural\]"):
         TextDecoder.fit(encoder(texts), texts)
 
 
-def test_recoded_cosine_refuses_and_counts_silence_as_nothing(encoder: Encoder) -> None:
+def test_reencoded_cosine_refuses_and_counts_silence_as_nothing(encoder: Encoder) -> None:
     with pytest.raises(InputError, match="1 vectors for 2 documents"):
-        recoded_cosine([Extraction(text="amber")] * 2, ["amber", "birch"], encoder(["amber"]), encoder)
+        reencoded_cosine([Extraction(text="amber")] * 2, ["amber", "birch"], encoder(["amber"]), encoder)
     texts = ["amber", "birch", "cedar"]
-    silent = recoded_cosine([Extraction(text=None)] * 3, texts, encoder(texts), encoder)
-    assert float(silent["recoded_cosine"].value) == 0.0
+    silent = reencoded_cosine([Extraction(text=None)] * 3, texts, encoder(texts), encoder)
+    assert float(silent.value) == 0.0

@@ -10,18 +10,18 @@ import pytest
 from interlingua import align
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
+from interlingua.evaluation import Interval
+from interlingua.leakage.defense_scores import Readout, evaluate_defense, neighbor_overlap
 from interlingua.leakage.defenses import (
     Chain,
     Defense,
     DistancePreserving,
+    NoDefense,
     Noise,
-    Nothing,
-    Quantisation,
+    Quantization,
     Rotation,
-    Shuffle,
+    SignedPermutation,
     Truncation,
-    measure,
-    neighbor_overlap,
     suite,
 )
 from planted import encode, topics
@@ -43,7 +43,7 @@ def cosines(rows: Any) -> Any:
     return units @ units.T
 
 
-@pytest.mark.parametrize("defense", [Rotation(), Shuffle(), Chain((Rotation(), Shuffle()))])
+@pytest.mark.parametrize("defense", [Rotation(), SignedPermutation(), Chain((Rotation(), SignedPermutation()))])
 def test_a_key_alone_keeps_every_cosine_and_moves_every_row(defense: Defense, store: Any) -> None:
     protected = defense.apply(store, 3)
     np.testing.assert_allclose(cosines(protected), cosines(store), atol=1e-5)
@@ -67,10 +67,10 @@ def test_names_of_a_suite_tell_its_defenses_apart() -> None:
 
 
 def test_quantization_keeps_what_its_bits_hold(store: Any) -> None:
-    coarse = Quantisation(8).apply(store, 0)
+    coarse = Quantization(8).apply(store, 0)
     assert np.abs(coarse - store).max() <= np.abs(store).max() / 254 * 1.001
     assert len(np.unique(coarse)) <= 255
-    assert set(np.unique(Quantisation(1).apply(store, 0))) == {-1.0, 1.0}
+    assert set(np.unique(Quantization(1).apply(store, 0))) == {-1.0, 1.0}
 
 
 def test_truncation_keeps_the_first_coordinates(store: Any) -> None:
@@ -101,25 +101,39 @@ def test_overlap_equals_the_count_by_hand(store: Any, rng: np.random.Generator) 
     assert neighbor_overlap(store, after).value == pytest.approx(expected, abs=1e-6)
 
 
-def test_without_a_key_nothing_has_to_be_attacked(store: Any) -> None:
-    for defense in (Nothing(), Quantisation(8), Quantisation(1), Truncation(D // 2)):
-        score = measure(defense, store, store, fit=FINDS_NOTHING)
+def test_a_defense_without_a_key_needs_no_fit(store: Any) -> None:
+    for defense in (NoDefense(), Quantization(8), Quantization(1), Truncation(D // 2)):
+        score = evaluate_defense(defense, store, store, fit=FINDS_NOTHING)
         assert score.verdict is None
         assert score.top1.value > 0.95
-        assert score.finding == "broken"
+        assert score.finding == ("baseline" if defense == NoDefense() else "broken")
 
 
-def test_a_key_falls_to_a_fit_that_works_and_stands_against_one_that_does_not(store: Any) -> None:
-    fallen = measure(Rotation(), store, store, fit=FINDS)
-    standing = measure(Rotation(), store, store, fit=FINDS_NOTHING)
+def test_a_key_is_broken_by_a_fit_that_works_and_not_by_one_that_fails(store: Any) -> None:
+    fallen = evaluate_defense(Rotation(), store, store, fit=FINDS)
+    standing = evaluate_defense(Rotation(), store, store, fit=FINDS_NOTHING)
     assert (fallen.finding, standing.finding) == ("broken", "not broken by the attacks run")
     assert fallen.top1.value == 1.0
     assert standing.verdict == "failed"
     assert standing.anonymity_set.value > 100
 
 
+def test_what_is_read_comes_from_the_recovered_rows(store: Any) -> None:
+    seen: dict[str, Any] = {}
+
+    def read(recovered: Any, picked: Any) -> Readout:
+        seen.update(recovered=recovered, picked=picked)
+        return Readout(Interval(0.25), "measured")
+
+    score = evaluate_defense(Rotation(), store, store, fit=FINDS, read=read, pool=50)
+    assert score.to_dict()["readout"] == {"words": [0.25, None, None], "basis": "measured", "labels": None}
+    assert len(seen["picked"]) == 50
+    assert (unit_rows(seen["recovered"]) * store[seen["picked"]]).sum(axis=1).min() > 0.9
+    assert evaluate_defense(NoDefense(), store, store).readout is None
+
+
 def test_no_finding_says_safe(store: Any) -> None:
-    drowned = measure(Noise(10.0), store, store)
+    drowned = evaluate_defense(Noise(10.0), store, store)
     assert drowned.finding == "not broken by the attacks run"
     assert drowned.overlap.value < 0.1
     assert "safe" not in json.dumps(drowned.to_dict())
@@ -128,16 +142,16 @@ def test_no_finding_says_safe(store: Any) -> None:
 def test_a_defense_of_a_foreign_space_is_read_through_a_translation(store: Any) -> None:
     turned = Rotation().apply(store, 9)
     back = np.linalg.lstsq(store, turned, rcond=None)[0]
-    score = measure(Nothing(), store, turned, truth=turned, translate=lambda rows: rows @ back)
+    score = evaluate_defense(NoDefense(), store, turned, truth=turned, translate=lambda rows: rows @ back)
     assert score.top1.value == 1.0
     assert "translated" in score.attack
 
 
 def test_refusals(store: Any) -> None:
     with pytest.raises(InputError, match="There are 3 true rows for a store of 400"):
-        measure(Nothing(), store, store, truth=store[:3])
-    with pytest.raises(InputError, match="4 bits is not there; 8 or 1"):
-        Quantisation(4)
+        evaluate_defense(NoDefense(), store, store, truth=store[:3])
+    with pytest.raises(InputError, match="4 bits is not supported; 8 or 1"):
+        Quantization(4)
     with pytest.raises(InputError, match="no suite of defenses 'all'; choose quick or full"):
         suite("all", D)
     with pytest.raises(InputError, match="There are 400 and 5 rows"):
@@ -147,7 +161,7 @@ def test_refusals(store: Any) -> None:
 @pytest.mark.slow
 def test_a_secret_rotation_falls_to_an_unpaired_fit_on_similar_vectors(rng: np.random.Generator) -> None:
     rows = encode(topics(6_000, 32, rng), 48, rng)
-    assert measure(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"
+    assert evaluate_defense(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"
 
 
 @pytest.mark.slow
@@ -155,4 +169,4 @@ def test_a_secret_rotation_falls_to_an_unpaired_fit_on_similar_vectors(rng: np.r
 def test_a_secret_rotation_falls_where_components_are_alike_and_symmetric(rng: np.random.Generator) -> None:
     mixing = rng.standard_normal((24, 24))
     rows = unit_rows((rng.laplace(size=(6_000, 24)) ** 3 @ mixing).astype(np.float32))
-    assert measure(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"
+    assert evaluate_defense(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"

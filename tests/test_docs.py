@@ -41,7 +41,7 @@ def run(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", QUICK, ids=lambda path: path.stem)
-def test_examples_run_and_say_something(path: Path) -> None:
+def test_examples_run_and_print_something(path: Path) -> None:
     assert run(path)
 
 
@@ -67,7 +67,7 @@ def test_every_option_of_every_command_is_in_the_reference(generate: ModuleType)
                     assert option in section, f"{name} {option}"
 
 
-def test_the_calibration_picture_weighs_claims_and_leaves_out_what_is_rare(generate: ModuleType) -> None:
+def test_the_calibration_picture_weights_claims_and_omits_rare_bins(generate: ModuleType) -> None:
     low = {"low": 0.0, "claimed": 0.05, "right": 0.1, "count": 300}
     other = {"low": 0.0, "claimed": 0.09, "right": 0.3, "count": 100}
     rare = {"low": 0.9, "claimed": 0.95, "right": 1.0, "count": 49}
@@ -83,7 +83,7 @@ def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_python_on_pages_parses_and_files_linked_to_are_there(page: Path) -> None:
+def test_python_on_pages_parses_and_linked_files_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         ast.parse(block)
@@ -93,7 +93,7 @@ def test_python_on_pages_parses_and_files_linked_to_are_there(page: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning_and_asks_for_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
     for module in ("sphinx", "furo", "myst_parser"):
         pytest.importorskip(module, reason="the documentation needs interlingua[docs]")
     sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]

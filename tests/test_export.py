@@ -94,7 +94,7 @@ def test_onnx_says_where_it_comes_from_and_takes_any_number_of_rows(tmp_path: Pa
     assert (first[0].dim_param, first[1].dim_value) == ("n", D_TARGET)
 
 
-def test_onnx_of_a_zero_row_is_no_nan(tmp_path: Path) -> None:
+def test_onnx_gives_no_nan_for_a_zero_row(tmp_path: Path) -> None:
     run = onnx_runner(to_onnx(linear(), tmp_path / "t.onnx"))
     assert np.isfinite(run(np.zeros((1, D_SOURCE), np.float32))).all()
 
@@ -170,9 +170,7 @@ def test_behind_an_encoder_texts_go_in_and_the_encoder_stays_as_it_was(
 
 
 @QUIET
-def test_the_bridge_sends_queries_through_the_translator_and_documents_past_it(
-    tmp_path: Path, st: Any, encoders: dict[str, Path]
-) -> None:
+def test_the_bridge_translates_queries_and_not_documents(tmp_path: Path, st: Any, encoders: dict[str, Path]) -> None:
     translator = linear()
     path = to_query_bridge(translator, tmp_path / "bridge", queries=encoders["left"], documents=encoders["right"])
     model = st.SentenceTransformer(str(path), device="cpu")
@@ -192,7 +190,7 @@ def test_an_encoder_of_another_width_is_refused(tmp_path: Path) -> None:
     ("modules", "message"),
     [("[", "cannot be read"), ("[{}]", "cannot be read"), ('[{"idx": 0, "path": "../.."}]', "outside its folder")],
 )
-def test_an_encoder_that_is_none_is_refused(tmp_path: Path, modules: str, message: str) -> None:
+def test_a_folder_that_is_not_an_encoder_is_refused(tmp_path: Path, modules: str, message: str) -> None:
     folder = fake_encoder(tmp_path, {})
     (folder / "modules.json").write_text(modules)
     with pytest.raises(InputError, match=message):
@@ -211,7 +209,7 @@ def fake_encoder(tmp_path: Path, config: dict[str, Any]) -> Path:
     return folder
 
 
-def test_a_network_is_refused_where_it_would_not_be_exact(tmp_path: Path) -> None:
+def test_a_network_is_refused_by_stock_modules(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a network.*exactly.*--to onnx"):
         to_sentence_transformers(neural(), tmp_path / "out")
     assert not list(tmp_path.iterdir())
@@ -232,7 +230,7 @@ def test_exports_replace_nothing_and_leave_nothing_behind(
             write(linear(), tmp_path / "a.bin")
 
 
-def test_what_an_export_needs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r"onnx is needed.*interlingua\[onnx\]"):
         to_onnx(linear(), tmp_path / "a.onnx")
@@ -265,7 +263,7 @@ def test_the_command_writes_every_form(tmp_path: Path, run: Run, to: str, name: 
         (("--to", "hub", "--inverse"), "holds both directions"),
     ],
 )
-def test_options_that_mean_nothing_together_are_refused(
+def test_options_that_exclude_each_other_are_refused(
     tmp_path: Path, run: Run, arguments: tuple[str, ...], message: str
 ) -> None:
     done = run("export", linear().save(tmp_path / "t"), "--out", tmp_path / "o.onnx", *arguments)

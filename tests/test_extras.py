@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
 from command_line import Rows
 from interlingua.core.arrays import require
 from interlingua.core.errors import MissingExtraError
+from interlingua.stores import STORES
 
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 # What builds, tests and documents; no command of the package runs any of it.
@@ -182,3 +184,37 @@ def test_a_package_that_is_there_and_broken_is_not_called_missing(
         require("half_installed", "extra")
     with pytest.raises(MissingExtraError, match=r"not_there is needed here and is not installed.*interlingua\[extra"):
         require("not_there", "extra")
+
+
+@pytest.mark.parametrize(
+    ("installed", "met"), [("2.0rc1", False), ("1.26.4", False), ("2.0", True), ("2.0.post1", True), ("10.1+cpu", True)]
+)
+def test_doctor_compares_versions_as_installers_do(monkeypatch: pytest.MonkeyPatch, installed: str, met: bool) -> None:
+    from interlingua.cli import doctor
+
+    monkeypatch.setattr(doctor, "_version", lambda name: installed)
+    assert doctor._is_met(Requirement("numpy>=2.0")) is met
+
+
+def test_doctor_reads_requirements_of_every_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interlingua.cli import doctor
+
+    lines = [
+        "numpy>=2.0,<3",
+        "tomli>=2; python_version < '3'",
+        'duckdb[all]>=1.5; extra == "duckdb"',
+        'interlingua[duckdb]; extra == "serve"',
+        'uvicorn~=0.30; extra == "serve"',
+    ]
+    monkeypatch.setattr("interlingua.cli.doctor.metadata.requires", lambda name: lines)
+    monkeypatch.setattr(doctor, "_version", {"numpy": "3.1", "duckdb": "2.0", "uvicorn": "0.31"}.get)
+    core, extras = doctor._packages()
+    assert list(core) == ["numpy"]
+    assert not core["numpy"]["ok"]
+    assert extras["serve"] == {"installed": True, "packages": {"duckdb": "2.0", "uvicorn": "0.31"}}
+
+
+def test_doctor_lists_the_extra_of_every_store() -> None:
+    from interlingua.cli import doctor
+
+    assert {kind.extra for kind in STORES.values() if kind.extra} <= set(doctor._EXTRAS)

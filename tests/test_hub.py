@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import pytest
 
 from exported import D_SOURCE, linear, neural, rows
 from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.hub import model_card
 from interlingua.core.translator import NeuralTranslator, Translator
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -119,7 +121,7 @@ def test_only_a_translators_files_are_fetched(hub: type[Hub], tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["me/missing", "not a name"])
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_what_is_not_there_is_said(hub: type[Hub], tmp_path: Path, name: str) -> None:
+def test_a_repository_that_does_not_exist_is_an_input_error(hub: type[Hub], tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=f"{name} is no folder here and cannot be fetched"):
         Translator.from_pretrained(name, token="x", cache_dir=tmp_path / "c")
 
@@ -131,6 +133,37 @@ def test_a_local_folder_is_saved_and_loaded_without_the_hub(tmp_path: Path, monk
     assert isinstance(Translator.from_pretrained(folder), NeuralTranslator)
     with pytest.raises(MissingExtraError, match=r"interlingua\[hub\]"):
         Translator.from_pretrained("me/bridge")
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize("name", ["not a name", "a/b/c"])
+def test_a_repository_that_cannot_be_written_is_an_input_error(hub: type[Hub], name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} cannot be written on the Hub .* Give owner/name, and a token"):
+        linear().push_to_hub(name, token="hf_secret")
+    assert not hub.files
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_an_option_that_the_hub_does_not_know_is_an_input_error(hub: type[Hub], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="These options are not those of a download: .*'colour'"):
+        Translator.from_pretrained("me/bridge", cache_dir=tmp_path, colour="red")
+
+
+@pytest.mark.parametrize("name", ["a\n---\nlicense: none\n---", "<b>a</b>", "a | b", "`a` [b](c) *d* _e_ #f ~g $h$ \\"])
+def test_names_and_reasons_appear_in_the_card_as_they_were_written(name: str) -> None:
+    verdict = {"status": "failed", "score": 0.1, "reasons": [name]}
+    lines = model_card({"source": {"name": name, "d": 3}, "verdict": verdict}, name='a"b').splitlines()
+    assert lines[:4] == ["---", "library_name: interlingua", "tags: [embedding-translation]", "---"]
+    assert lines.count("---") == 2
+    title = next(line for line in lines if line.startswith("# "))
+    assert re.sub(r"\\(.)", r"\1", title) == f"# {' '.join(name.split())} (3) to target (None)"
+    assert not re.search(r"(?<!\\)[`*_\[\]<>|~$]", title)
+    assert f"- {title.removeprefix('# ').removesuffix(' (3) to target (None)')}" in lines
+    assert 'translator = il.Translator.from_pretrained("a\\"b")' in lines
+
+
+def test_a_card_without_a_verdict_says_so() -> None:
+    assert "**none**" in model_card({"verdict": None})
 
 
 def test_the_hub_can_read_the_card(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_rotated_collection_is_unknown(table: list[Fingerprint], rng: np.rando
     assert identify(collection(1, 1) @ turn, table=table).model == UNKNOWN
 
 
-def test_a_width_nobody_has_is_unknown(table: list[Fingerprint]) -> None:
+def test_a_width_of_no_known_model_is_unknown(table: list[Fingerprint]) -> None:
     found = identify(collection(1, 1)[:, :50], table=table)
     assert found.model == UNKNOWN
     assert "known widths are 96" in found.reason
@@ -79,7 +79,7 @@ def test_a_table_survives_its_file(table: list[Fingerprint], tmp_path: Path) -> 
         load_table(tmp_path / "t.npz")
 
 
-def test_the_values_tell_their_precision(rng: np.random.Generator) -> None:
+def test_the_precision_is_recognized_from_the_values(rng: np.random.Generator) -> None:
     rows = rng.standard_normal((60, 512)).astype(np.float32)
     assert value_grid(rows) == "float32"
     assert value_grid(rows.astype(np.float16)) == "float16"

@@ -1,14 +1,19 @@
-"""Inversion: words and texts from vectors, the figures they are judged by, and their controls."""
+"""Inversion: words and texts from vectors, their scores and their controls."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from scipy.linalg import orthogonal_procrustes
 
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion import CorpusRetrieval, Extraction, Keyword, KeywordDecoder
+from interlingua.leakage.attributes import label_scores
+from interlingua.leakage.centering import collection_mean
+from interlingua.leakage.inversion import CorpusRetrieval, Extraction, Keyword, KeywordDecoder, WordProbe
 from interlingua.leakage.inversion.scores import (
     reidentification,
     reliability,
@@ -39,41 +44,91 @@ def bags() -> tuple[Any, Any, list[str]]:
 
 @pytest.fixture(scope="module")
 def vocabulary(bags: Any) -> Vocabulary:
-    return Vocabulary.of(bags[2][:1200], most=0.2)
+    return Vocabulary.of(bags[2][:1200], max_share=0.2)
 
 
-def test_words_are_recovered_with_honest_probabilities_and_the_control_is_not(bags: Any, vocabulary: Any) -> None:
+def test_words_are_recovered_with_calibrated_probabilities_and_the_control_is_not(bags: Any, vocabulary: Any) -> None:
     known, _, texts = bags
     decoder = KeywordDecoder.fit(known[:1200], texts[:1200], vocabulary=vocabulary)
     figures = score_keywords(decoder.invert(known[1200:]), texts[1200:], vocabulary)
-    assert figures["leak_rate"].value.value > 0.8
-    assert figures["precision"].value.value > 0.65
-    assert figures["precision"].control is not None
-    assert figures["precision"].control.value < 0.1
-    assert figures["recall"].value.value > 3 * figures["recall"].floor.value  # type: ignore[union-attr]
+    assert figures.leak_rate.value > 0.8
+    assert figures.precision.value > 0.65
+    assert figures.precision.control is not None
+    assert figures.precision.control.value < 0.1
+    assert figures.recall.value > 3 * figures.recall.floor.value  # type: ignore[union-attr]
     bins = reliability(decoder.probabilities(known[1200:]), texts[1200:], vocabulary, bins=4)
     assert all(abs(b.claimed - b.right) < 0.15 for b in bins if b.count > 50)
 
 
-def test_a_stand_in_makes_the_probabilities_modest(bags: Any, vocabulary: Any) -> None:
+def test_a_saved_decoder_predicts_the_same(bags: Any, vocabulary: Any, tmp_path: Path) -> None:
     known, mixed, texts = bags
-    sure = KeywordDecoder.fit(known, texts, vocabulary=vocabulary)
-    modest = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, stand_in=mixed)
-    assert sure.faithfulness == 1
-    assert 0.3 < modest.faithfulness < 0.95
-    claimed = [len([w for e in d.invert(known[:200]) for w in e.asserted()]) for d in (sure, modest)]
-    assert claimed[1] < claimed[0]
+    decoder = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, stand_in=mixed, epochs=1)
+    again = KeywordDecoder.load(decoder.save(tmp_path / "d.safetensors"))
+    np.testing.assert_array_equal(again.probabilities(known[:50]), decoder.probabilities(known[:50]))
+    assert again.vocabulary.words == vocabulary.words
+    assert again.translation_cosine == decoder.translation_cosine
+    (tmp_path / "x.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"cannot be read as \.safetensors"):
+        KeywordDecoder.load(tmp_path / "x.safetensors")
+    save_file({"a": np.ones(2)}, tmp_path / "y.safetensors")
+    with pytest.raises(InputError, match="is not a keyword decoder"):
+        KeywordDecoder.load(tmp_path / "y.safetensors")
 
 
-def test_a_common_offset_of_many_vectors_changes_no_claim(bags: Any, vocabulary: Any) -> None:
+def test_a_stand_in_keeps_the_probabilities_of_translations_from_being_too_high(bags: Any, vocabulary: Any) -> None:
+    known, mixed, texts = bags
+    train, test = slice(1200), slice(1200, None)
+    mixed = mixed + 5 * np.random.default_rng(1).standard_normal(mixed.shape)
+    sure = KeywordDecoder.fit(known[train], texts[train], vocabulary=vocabulary)
+    modest = KeywordDecoder.fit(known[train], texts[train], vocabulary=vocabulary, stand_in=mixed[train])
+    assert sure.translation_cosine == 1
+    assert 0.3 < modest.translation_cosine < 0.5  # as low as translations between real encoders are
+    rotation, _ = orthogonal_procrustes(mixed[train], known[train])
+    translated = mixed[test] @ rotation
+    excess = []
+    for decoder in (sure, modest):
+        bins = reliability(decoder.probabilities(translated, mean=collection_mean(translated)), texts[test], vocabulary)
+        likely = [b for b in bins if b.low >= 0.2]
+        excess.append(sum((b.claimed - b.right) * b.count for b in likely) / sum(b.count for b in likely))
+    assert excess[0] > excess[1] + 0.1
+    assert abs(excess[1]) < 0.05
+
+
+def test_an_offset_of_the_whole_collection_changes_no_claim(bags: Any, vocabulary: Any) -> None:
     known, _, texts = bags
     units = known / np.linalg.norm(known, axis=1, keepdims=True)
     decoder = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, epochs=4)
     offset = 0.2 * np.ones(D)
-    moved = (decoder.probabilities(z) for z in (units[:600], units[:600] + offset))
-    lengths = np.linalg.norm(units[:600] + offset, axis=1)
+    few = units[:60]
+    means = [collection_mean(units), collection_mean(units + offset)]
+    moved = (decoder.probabilities(z, mean=m) for z, m in zip((few, few + offset), means, strict=True))
+    lengths = np.linalg.norm(few + offset, axis=1)
     assert lengths.std() > 0.01  # the offset is no mere shift once rows have unit length again
     assert abs(np.subtract(*moved)).mean() < 0.01
+
+
+@pytest.mark.parametrize("mean", [None, 0.05 * np.ones(D)], ids=["corpus", "collection"])
+def test_the_answer_for_a_row_does_not_depend_on_the_rows_beside_it(bags: Any, vocabulary: Any, mean: Any) -> None:
+    known, _, texts = bags
+    decoder = KeywordDecoder.fit(known, texts, vocabulary=vocabulary, epochs=1)
+    probe = WordProbe.of(WORDS, known[:V])
+    retrieval = CorpusRetrieval.of(known, texts, k=3)
+    for answer in (
+        lambda rows: decoder.probabilities(rows, mean=mean),
+        lambda rows: probe.scores(rows, mean=mean),
+        lambda rows: label_scores(rows, known[:9], mean=mean),
+        lambda rows: np.array([[near.cosine for near in e.neighbors] for e in retrieval.invert(rows, mean=mean)]),
+    ):
+        whole = answer(known)
+        parts = np.concatenate([answer(known[:1]), answer(known[1:50]), answer(known[50:])])
+        np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
+def test_a_mean_of_the_wrong_shape_is_refused() -> None:
+    rows = np.eye(4, dtype=np.float32)
+    with pytest.raises(InputError, match=r"mean has shape \(3,\); a finite vector of shape \(4,\) is needed"):
+        CorpusRetrieval.of(rows, list("abcd"), k=1).invert(rows, mean=np.ones(3))
+    np.testing.assert_allclose(collection_mean(5 * rows), 0.25)
 
 
 def test_retrieval_finds_the_text_itself_and_invents_nothing(bags: Any) -> None:
@@ -82,17 +137,17 @@ def test_retrieval_finds_the_text_itself_and_invents_nothing(bags: Any) -> None:
     assert [e.text for e in found] == texts[:20]
     assert all(len(e.neighbors) == 3 and e.neighbors[0].cosine > e.neighbors[1].cosine for e in found)
     figures = score_texts(found, texts[:20], floor=texts[500:])
-    assert figures["token_f1"].value.value == 1
-    assert figures["token_f1"].control is not None
-    assert figures["token_f1"].control.value < 0.3
+    assert figures.token_f1.value == 1
+    assert figures.token_f1.control is not None
+    assert figures.token_f1.control.value < 0.3
 
 
-def test_vectors_single_out_their_documents_and_noise_does_not(rng: np.random.Generator) -> None:
+def test_vectors_identify_their_documents_and_noise_does_not(rng: np.random.Generator) -> None:
     x = rng.standard_normal((300, 16))
-    assert reidentification(x, x)["anonymity_set"].value.value == pytest.approx(1)
-    noise = reidentification(rng.standard_normal((300, 16)), x)["anonymity_set"]
+    assert reidentification(x, x).anonymity_set.value == pytest.approx(1)
+    noise = reidentification(rng.standard_normal((300, 16)), x).anonymity_set
     assert noise.control is not None
-    assert noise.value.value == pytest.approx(noise.control.value, rel=0.2)
+    assert noise.value == pytest.approx(noise.control.value, rel=0.2)
 
 
 def test_string_scores_by_hand() -> None:
@@ -125,7 +180,7 @@ def test_what_does_not_go_together_is_refused(bags: Any, vocabulary: Any) -> Non
         Vocabulary.of(["one text", "another"])
     with pytest.raises(InputError, match=r"stand_in has 1501 rows and the corpus 1500"):
         KeywordDecoder.fit(
-            known, texts, vocabulary=Vocabulary.of(texts, most=0.2), stand_in=np.vstack([mixed, mixed[:1]])
+            known, texts, vocabulary=Vocabulary.of(texts, max_share=0.2), stand_in=np.vstack([mixed, mixed[:1]])
         )
     with pytest.raises(InputError, match="k is 0"):
         CorpusRetrieval.of(known, texts, k=0)

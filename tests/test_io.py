@@ -267,9 +267,9 @@ def test_column_and_key_pick_the_vectors(tmp_path: Path) -> None:
 
 def test_json_objects_lists_and_mixed_keys_survive_a_visit_to_parquet(tmp_path: Path) -> None:
     rows = [
-        {"id": 1, "meta": {"a": [1, None]}, "mixed": "x", "big": 2**70, "vector": [1.0, 2.0]},
-        {"id": "two", "meta": {"b": {}}, "mixed": [1.5], "big": 3, "vector": [3, 4.5]},
-        {"id": 3, "meta": None, "mixed": None, "big": None, "vector": [5.0, 6.0]},
+        {"ref": 1, "meta": {"a": [1, None]}, "mixed": "x", "big": 2**70, "vector": [1.0, 2.0]},
+        {"ref": "two", "meta": {"b": {}}, "mixed": [1.5], "big": 3, "vector": [3, 4.5]},
+        {"ref": 3, "meta": None, "mixed": None, "big": None, "vector": [5.0, 6.0]},
     ]
     (tmp_path / "a.jsonl").write_text("\n\n".join(json.dumps(row) for row in rows) + "\n \n")
     path = tmp_path / "a.jsonl"
@@ -333,3 +333,25 @@ def test_large_values_of_numbers_are_read_with_bounded_batches(tmp_path: Path) -
         warnings.simplefilter("error")
         file.check()
     assert repr(file) == f"VectorFile({str(file.path)!r}, n=40000, d=2, dtype=float32)"
+
+
+def test_ids_of_mixed_type_are_read_as_text_also_over_the_borders_of_batches(tmp_path: Path) -> None:
+    ids: list[Any] = [i if i % 2 else f"s{i}" for i in range(40)]
+    lines = [json.dumps({"id": value, "note": value, "vector": [i + 1.0, 2.0]}) for i, value in enumerate(ids)]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines), "utf-8")
+    file = open_vectors(tmp_path / "x.jsonl")
+    assert [value for batch in file.batches(7) for value in batch.ids.to_pylist()] == [str(value) for value in ids]
+    assert file.ids().to_pylist() == [str(value) for value in ids]  # type: ignore[union-attr]
+    with create_writer(tmp_path / "y.jsonl", d=2, dtype="float32", like=file) as writer:
+        for batch in file.batches(7):
+            writer.write(batch.vectors, batch)
+    rows = [json.loads(line) for line in (tmp_path / "y.jsonl").read_text("utf-8").splitlines()]
+    assert [row["id"] for row in rows] == [str(value) for value in ids]
+    assert [row["note"] for row in rows] == ids  # payload of mixed type is kept as it is
+
+
+def test_ids_that_would_be_equal_as_text_are_refused(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": value, "vector": [1.0, 2.0]}) for value in (7, "a", "7")]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines), "utf-8")
+    with pytest.raises(InputError, match="'id' is the number 7 in some lines and the text '7' in others; as text they"):
+        open_vectors(tmp_path / "x.jsonl")

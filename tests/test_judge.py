@@ -13,7 +13,7 @@ import pytest
 
 from interlingua.core.errors import InputError
 from interlingua.leakage.inversion import Extraction
-from interlingua.leakage.inversion.judge import endpoint, judge, remembered
+from interlingua.leakage.inversion.judge import cached, endpoint, judge
 
 TEXTS = [f"patient {i} has illness number {i * 7} and takes pill {i * 3}" for i in range(40)]
 RIGHT = [Extraction(text=f"illness number {i * 7} it seems") for i in range(40)]
@@ -68,9 +68,9 @@ def test_order_is_blind_and_the_memory_asks_once(tmp_path: Path) -> None:
         asked.append(prompt)
         return honest(prompt)
 
-    first = judge(RIGHT, TEXTS, remembered(ask, tmp_path / "said.jsonl", "m1"))
+    first = judge(RIGHT, TEXTS, cached(ask, tmp_path / "said.jsonl", "m1"))
     count = len(asked)
-    again = judge(RIGHT, TEXTS, remembered(ask, tmp_path / "said.jsonl", "m1"))
+    again = judge(RIGHT, TEXTS, cached(ask, tmp_path / "said.jsonl", "m1"))
     assert first == again
     assert len(asked) == count
     assert not any("patient" in line for line in (tmp_path / "said.jsonl").read_text().splitlines())
@@ -115,7 +115,7 @@ def test_an_endpoint_is_asked_at_temperature_zero_with_the_key(
 def test_nothing_is_sent_unasked(server: tuple[str, list[dict[str, Any]]]) -> None:
     with pytest.raises(InputError, match="would be sent original documents .* Pass send=True if their owner"):
         endpoint(server[0], "m")
-    with pytest.raises(InputError, match="'file:///etc' is no http address"):
+    with pytest.raises(InputError, match="'file:///etc' is not an http address"):
         endpoint("file:///etc", "m", send=True)
     assert not server[1]
 

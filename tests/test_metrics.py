@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Evaluation, Interval, evaluate
-from interlingua.evaluation.metrics import TIE, bootstrap_means, match_ranks, paired_cosine
+from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.metrics import TIE, match_ranks, paired_cosine
 
 Array = npt.NDArray[np.floating]
 
@@ -111,7 +112,7 @@ def test_paired_cosine_equals_the_formula_and_ignores_length(rng: np.random.Gene
     assert paired_cosine(a, b, mean=mean) == pytest.approx(np.diag(cosines(units[0], units[1])), abs=1e-6)
 
 
-def test_centering_takes_the_credit_for_the_mean_away(rng: np.random.Generator) -> None:
+def test_centering_removes_the_part_of_the_cosine_that_is_due_to_the_mean(rng: np.random.Generator) -> None:
     d = 32
     target = rng.standard_normal((400, d)) + 5
     unrelated = rng.permuted(target, axis=0)
@@ -225,15 +226,19 @@ def test_a_smaller_pool_is_easier(rng: np.random.Generator) -> None:
     assert small.forward.cosine.value == pytest.approx(large.forward.cosine.value)
 
 
-def test_bootstrap_means_equal_one_resample_at_a_time(
+def test_resamples_equal_one_resample_at_a_time_in_any_block_size(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = rng.standard_normal((40, 3))
     drawn = np.random.default_rng(5).integers(0, 40, (7, 40))
-    expected = np.array([rows[picked].mean(axis=0) for picked in drawn])
-    assert bootstrap_means(rows, draws=7, rng=np.random.default_rng(5)) == pytest.approx(expected)
-    monkeypatch.setattr("interlingua.evaluation.metrics._BLOCK_ENTRIES", 160)
-    assert bootstrap_means(rows, draws=7, rng=np.random.default_rng(5)) == pytest.approx(expected)
+    expected = np.array([rows.sum(axis=0), *(rows[picked].sum(axis=0) for picked in drawn)])
+    positive = rng.random(40) < 0.5
+    areas = Resamples(40, 5, 7).auc(rows[:, 0], positive)
+    assert Resamples(40, 5, 7).sums(rows) == pytest.approx(expected)
+    monkeypatch.setattr("interlingua.evaluation.bootstrap._BLOCK_ENTRIES", 160)
+    assert [len(block) for block in Resamples(40, 5, 7).counts()] == [1, 4, 3]
+    assert Resamples(40, 5, 7).sums(rows) == pytest.approx(expected)
+    np.testing.assert_array_equal(Resamples(40, 5, 7).auc(rows[:, 0], positive), areas)
 
 
 def test_the_interval_agrees_with_the_normal_one(rng: np.random.Generator) -> None:
@@ -302,7 +307,9 @@ def test_spaces_and_half_precision_are_taken(rng: np.random.Generator) -> None:
         (lambda t, x: paired_cosine(x, x[:5]), r"shapes \(20, 4\) and \(5, 4\)"),
     ],
 )
-def test_messages(call: Callable[[Linear, Array], object], message: str, rng: np.random.Generator) -> None:
+def test_wrong_arguments_are_refused(
+    call: Callable[[Linear, Array], object], message: str, rng: np.random.Generator
+) -> None:
     class Forward(Linear):
         def invert(self, y: Array, /) -> Array:
             return np.asarray(y @ self.backward[: y.shape[1]])

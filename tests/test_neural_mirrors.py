@@ -15,7 +15,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.neural import schedule
 from interlingua.neural.batches import Batches
-from interlingua.neural.mirrors import copies, directions, mirror
+from interlingua.neural.mirrors import copies, mirror, principal_directions
 from interlingua.neural.selection import Selection
 from interlingua.neural.settings import Settings
 from interlingua.neural.trainer import Trainer
@@ -29,8 +29,8 @@ SMALL = Settings(
     adapter_depth=2,
     backbone_depth=2,
     norm="layer",
-    critic_depth=3,
-    critic_width=16,
+    discriminator_depth=3,
+    discriminator_width=16,
     warmup=3,
     average=0.9,
     batch=32,
@@ -52,9 +52,9 @@ def turned(z: Rows, axis: Rows) -> Rows:
 def test_directions_are_the_wide_principal_ones(rng: np.random.Generator) -> None:
     basis = rotation(5, 5, rng)
     rows = rng.standard_normal((4000, 5)) * [3, 2, 1, 0.2, 0.01] @ basis + 7
-    found = directions(rows, 5)
+    found = principal_directions(rows, 5)
     assert np.abs(found @ basis.T) == pytest.approx(np.eye(3, 5), abs=0.05)
-    assert np.array_equal(directions(rows, 2), found[:2])
+    assert np.array_equal(principal_directions(rows, 2), found[:2])
 
 
 def test_a_mirrored_network_translates_into_the_mirrored_space_and_out_of_it(rng: np.random.Generator) -> None:
@@ -65,11 +65,11 @@ def test_a_mirrored_network_translates_into_the_mirrored_space_and_out_of_it(rng
     rows = {name: np.concatenate([z, -z]) for name, z in rows.items()}
     trainer = Trainer(rows, SMALL.changed(average=0.0), maps=maps)
     before = trainer.snapshot()
-    axis = directions(rows["b"], 1)[0]
+    axis = principal_directions(rows["b"], 1)[0]
     mirror(trainer.generator, 1, axis, rows["b"])
     after = trainer.snapshot()
-    there = turned(before.translate(rows["a"], *names), axis)
-    assert after.translate(rows["a"], *names) == pytest.approx(there, abs=1e-5)
+    wanted = turned(before.translate(rows["a"], *names), axis)
+    assert after.translate(rows["a"], *names) == pytest.approx(wanted, abs=1e-5)
     back = before.translate(turned(rows["b"], axis), *names[::-1])
     assert after.translate(rows["b"], *names[::-1]) == pytest.approx(back, abs=1e-5)
     assert after.translate(rows["b"], "b", "b") == pytest.approx(before.translate(rows["b"], "b", "b"), abs=1e-5)
@@ -81,7 +81,7 @@ def test_rows_come_back_as_they_were_through_a_mirror_at_their_mean(
     trainer = Trainer(vectors, SMALL.changed(average=0.0), maps={"a": (zero_mean(10, 8, rng), zero_mean(8, 10, rng))})
     rows = unit_rows(vectors["b"])
     assert np.linalg.norm(rows.mean(axis=0)) > 0.3
-    mirror(trainer.generator, 1, directions(rows, 1)[0], rows)
+    mirror(trainer.generator, 1, principal_directions(rows, 1)[0], rows)
     assert trainer.snapshot().translate(rows, "b", "b") == pytest.approx(rows, abs=0.02)
 
 
@@ -99,30 +99,35 @@ def test_copies_are_the_network_itself_and_mirrors_of_all_spaces_but_the_first(v
         seen.append(
             {name for name, tensor in trainer.generator.state_dict().items() if not torch.equal(tensor, start[name])}
         )
-    parts = ("entries.1.skip.weight", "entries.1.skip.bias", "exits.1.skip.weight", "exits.1.skip.bias")
+    parts = (
+        "input_adapters.1.skip.weight",
+        "input_adapters.1.skip.bias",
+        "output_adapters.1.skip.weight",
+        "output_adapters.1.skip.bias",
+    )
     assert seen == [set(), *[set(parts)] * 3]
 
 
-def test_the_copy_that_the_judge_likes_best_goes_on(vectors: dict[str, Rows]) -> None:
-    """Where it likes the network itself best, the run is that without mirrors; where it likes another, it is not."""
+def test_the_copy_with_the_best_score_continues(vectors: dict[str, Rows]) -> None:
+    """If the network itself scores best, the run equals one without mirrors; if a copy does, it does not."""
     calls: list[float] = []
 
     def likes(number: int) -> Any:
-        def judge(network: Any) -> dict[str, float]:
+        def score(network: Any) -> dict[str, float]:
             calls.append(float(len(calls) == number))
             return {"score": calls[-1]}
 
-        return judge
+        return score
 
     s = SMALL.changed(check_every=20, log_every=20)
     reports: list[dict[str, Any]] = []
     ends = []
-    for number in (1, 3):  # the first judgment is of the network at step 0
+    for number in (1, 3):  # the first score is that of the network at step 0
         calls.clear()
-        trainer = Trainer(vectors, s, judge=likes(number), report=reports.append)
+        trainer = Trainer(vectors, s, selection=likes(number), on_step=reports.append)
         trainer.run()
         ends.append(trainer.snapshot())
-    plain = Trainer(vectors, s.changed(mirrors=0), judge=lambda network: {"score": 0.0})
+    plain = Trainer(vectors, s.changed(mirrors=0), selection=lambda network: {"score": 0.0})
     plain.run()
     same = [all(np.array_equal(v, plain.snapshot().tensors[k]) for k, v in end.tensors.items()) for end in ends]
     assert same == [True, False]
@@ -130,7 +135,7 @@ def test_the_copy_that_the_judge_likes_best_goes_on(vectors: dict[str, Rows]) ->
     assert tried == [(k, 7, float(k == 0)) for k in range(4)] + [(k, 7, float(k == 2)) for k in range(4)]
 
 
-def test_without_a_judge_no_copy_is_tried(vectors: dict[str, Rows]) -> None:
+def test_without_selection_no_copy_is_tried(vectors: dict[str, Rows]) -> None:
     first, second = (Trainer(vectors, SMALL.changed(mirrors=k)) for k in (0, 3))
     assert all(np.array_equal(v, second.run().network.tensors[k]) for k, v in first.run().network.tensors.items())
 
@@ -139,6 +144,15 @@ def test_when_copies_are_compared() -> None:
     assert schedule.mirrored(SMALL.changed(steps=100)) == range(30, 35)
     assert schedule.mirrored(SMALL.changed(steps=4)) == range(1, 2)
     assert not schedule.mirrored(SMALL.changed(mirrors=0))
+
+
+def test_intervals_that_end_among_mirrored_steps_are_logged_and_evaluated_after_them(vectors: dict[str, Rows]) -> None:
+    s = SMALL.changed(steps=60, mirrors=1, log_every=20, check_every=20)
+    assert schedule.mirrored(s) == range(18, 21)
+    reports: list[dict[str, Any]] = []
+    Trainer(vectors, s, selection=lambda network: {"score": 0.0}, on_step=reports.append).run()
+    assert [step["at"] for step in reports if step["step"] == "train"] == [21, 40, 60]
+    assert [step["at"] for step in reports if step["step"] == "check"] == [0, 21, 40, 60]
 
 
 def test_mirrors_need_skips() -> None:
@@ -151,14 +165,14 @@ def test_a_start_with_one_direction_turned_round_is_mended_without_a_pair(rng: n
     a, b = (unit_rows(content @ rotation(6, d, rng)) for d in (10, 8))
     spaces, held = {"a": a[:1400], "b": b[1400:2800]}, (a[2800:], b[2800:])
     right = polar((a[2800:] - a.mean(axis=0)).T @ (b[2800:] - b.mean(axis=0)))
-    axis = directions(b, 3)[2]
+    axis = principal_directions(b, 3)[2]
     wrong = (right - 2 * np.outer(right @ axis, axis)).astype(np.float32)
     means = a.mean(axis=0), b.mean(axis=0)
     maps = {"a": (AffineMap(means[0], wrong, means[1]), AffineMap(means[1], wrong.T.copy(), means[0]))}
     cosines = []
     for tried in (0, 4):
-        s = SMALL.changed(mirrors=tried, lr=1e-4, critic_lr=1e-4, check_every=20)
-        run = Trainer(spaces, s, maps=maps, judge=Selection(spaces)).run()
+        s = SMALL.changed(mirrors=tried, lr=1e-4, discriminator_lr=1e-4, check_every=20)
+        run = Trainer(spaces, s, maps=maps, selection=Selection(spaces)).run()
         cosines.append(float((run.network.translate(held[0], "a", "b") * held[1]).sum(axis=1).mean()))
     assert cosines[0] < 0.9
     assert cosines[1] > 0.99

@@ -13,7 +13,7 @@ from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural import nets, settings
 
 PAPER = settings.Settings()
-SMALL = settings.Settings(width=20, latent=16, critic_width=12, dropout=0.0)
+SMALL = settings.Settings(width=20, latent=16, discriminator_width=12, dropout=0.0)
 
 
 def count(module: Any) -> int:
@@ -34,11 +34,11 @@ def as_network(generator: Any, widths: dict[str, int], s: Any) -> Network:
 def test_module_sizes_are_the_published_ones() -> None:
     with torch.device("meta"):
         generator = nets.Generator({"u": 768, "s": 768}, PAPER)
-        assert count(generator.entries[0]) == 3_938_304
+        assert count(generator.input_adapters[0]) == 3_938_304
         assert count(generator.backbone) == 5_252_096
-        assert count(generator.exits[0]) == 3_938_048
-        assert count(nets.Critic(768, PAPER)) == 3_943_425
-        assert count(nets.Critic(1024, PAPER)) == 4_205_569
+        assert count(generator.output_adapters[0]) == 3_938_048
+        assert count(nets.Discriminator(768, PAPER)) == 3_943_425
+        assert count(nets.Discriminator(1024, PAPER)) == 4_205_569
 
 
 @pytest.mark.parametrize(("width", "size"), [(768, 21_004_800), (512, 20_480_256), (2560, 24_676_608)])
@@ -122,12 +122,12 @@ def test_an_unknown_space_is_named_with_those_there_are() -> None:
         ({"norm": "rms"}, "norm is 'rms'; choose from batch, layer"),
         ({"steps": 0}, "steps is 0; at least 1"),
         (
-            {"critic_noise": 0.1, "critic_noise_end": 0.2},
-            "critic_noise falls from 0.1 to 0.2; critic_noise_end must be above 0 and at most critic_noise",
+            {"instance_noise": 0.1, "instance_noise_end": 0.2},
+            "instance_noise falls from 0.1 to 0.2; instance_noise_end must be above 0 and at most instance_noise",
         ),
         ({"dropout": 1.0}, "dropout is 1.0; a number from 0 to under 1"),
         ({"learning_rate": 1}, "There is no setting 'learning_rate'"),
-        ({"critic_depth": 1}, "critic_depth is 1; at least 2"),
+        ({"discriminator_depth": 1}, "discriminator_depth is 1; at least 2"),
     ],
 )
 def test_settings_that_no_run_could_use_are_refused(change: dict[str, Any], message: str) -> None:

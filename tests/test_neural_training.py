@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, TrainingError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
-from interlingua.neural import checkpoints, schedule
+from interlingua.neural import checkpoints, monitor, schedule
 from interlingua.neural.batches import Batches
 from interlingua.neural.presets import PAPER, preset
 from interlingua.neural.selection import Selection
 from interlingua.neural.settings import Settings
+from interlingua.neural.terms import LossTerm
 from interlingua.neural.trainer import Trainer
 from planted import encode, rotation, topics, unpaired
 
@@ -35,16 +37,16 @@ QUICK = Settings(
     backbone_depth=3,
     norm="layer",
     dropout=0.1,
-    critic_depth=3,
-    critic_width=16,
+    discriminator_depth=3,
+    discriminator_width=16,
     lr=1e-3,
-    critic_lr=1e-3,
+    discriminator_lr=1e-3,
     warmup=3,
     average=0.9,
     batch=32,
     steps=12,
     noise=0.05,
-    critic_noise=0.3,
+    instance_noise=0.3,
     vsp_end=0.5,
     log_every=2,
     check_every=4,
@@ -124,22 +126,22 @@ def test_a_warm_start_is_the_alignment_exactly(norm: str, swap: bool, vectors: d
 def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]) -> None:
     maps = {"a": (affine(12, 8, 1), affine(8, 12, 2))}
     trained = Trainer(vectors, QUICK.changed(average=0.0), maps=maps).run().network
-    there = trained.translate(vectors["a"], "a", "b")
+    translated = trained.translate(vectors["a"], "a", "b")
     start = maps["a"][0](vectors["a"])
-    assert not np.allclose(there, start, atol=1e-5)
-    assert float((there * start).sum(axis=1).mean()) > 0.9
+    assert not np.allclose(translated, start, atol=1e-5)
+    assert float((translated * start).sum(axis=1).mean()) > 0.9
 
 
-def test_what_discriminators_see_clears_up() -> None:
-    s = QUICK.changed(critic_noise=0.8, critic_noise_end=0.2, steps=12)
-    seen = [schedule.blur(s, step) for step in range(12)]
+def test_instance_noise_falls_geometrically_and_stays_at_its_end() -> None:
+    s = QUICK.changed(instance_noise=0.8, instance_noise_end=0.2, steps=12)
+    seen = [schedule.instance_noise(s, step) for step in range(12)]
     assert seen[0] == pytest.approx(0.8)
     assert seen[1] / seen[0] == pytest.approx(seen[3] / seen[2])
     assert seen[3:] == pytest.approx([0.2] * 9)
-    assert schedule.blur(QUICK.changed(critic_noise=0.0), 0) == 0
+    assert schedule.instance_noise(QUICK.changed(instance_noise=0.0), 0) == 0
 
 
-def test_preservation_counts_less_from_two_fifths_on() -> None:
+def test_the_weight_of_preservation_changes_after_two_fifths_of_the_steps() -> None:
     s = QUICK.changed(vsp=60.0, vsp_end=2.0, steps=8)
     assert [schedule.weights(s, step).vsp for step in range(8)] == [60.0] * 4 + [2.0] * 4
     assert schedule.weights(s.changed(vsp_end=None), 7).vsp == 60.0
@@ -148,9 +150,9 @@ def test_preservation_counts_less_from_two_fifths_on() -> None:
 def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:
     network = Trainer(vectors, QUICK.changed(skips=True, average=0.0)).snapshot()
     x = vectors["a"]
-    there = network.encode(x, "a")
-    assert there == pytest.approx(unit_rows(x) @ network.tensors["entries.0.skip.weight"].T, abs=1e-5)
-    assert 0 < np.linalg.norm(there, axis=1).mean() < 0.5
+    latents = network.encode(x, "a")
+    assert latents == pytest.approx(unit_rows(x) @ network.tensors["input_adapters.0.skip.weight"].T, abs=1e-5)
+    assert 0 < np.linalg.norm(latents, axis=1).mean() < 0.5
 
 
 def test_maps_that_are_missing_are_named(vectors: dict[str, Rows]) -> None:
@@ -165,26 +167,26 @@ def test_three_spaces_train_through_one_latent_space(vectors: dict[str, Rows]) -
     assert network.translate(spaces["c"], "c", "a").shape == (150, 12)
 
 
-def test_the_snapshot_that_the_judge_likes_best_is_kept(vectors: dict[str, Rows]) -> None:
+def test_the_snapshot_with_the_best_score_is_kept(vectors: dict[str, Rows]) -> None:
     seen: list[Network] = []
 
-    def judge(network: Network) -> dict[str, float]:
+    def score(network: Network) -> dict[str, float]:
         seen.append(network)
         return {"score": {0: 0.1, 1: 0.5, 2: 0.9, 3: 0.2}[len(seen) - 1]}
 
-    trained = Trainer(vectors, QUICK, judge=judge).run()
+    trained = Trainer(vectors, QUICK, selection=score).run()
     assert [line["at"] for line in trained.history] == [0, 4, 8, 12]
     assert (trained.best, trained.measures["score"]) == (8, 0.9)
     assert same(trained.network, seen[2])
 
 
-def test_until_geometry_is_let_go_of_a_snapshot_is_measured_and_not_kept(vectors: dict[str, Rows]) -> None:
+def test_snapshots_before_vsp_end_applies_are_measured_and_not_kept(vectors: dict[str, Rows]) -> None:
     scores = iter([0.9, 0.8, 0.3, 0.4])
-    trained = Trainer(vectors, QUICK, judge=lambda network: {"score": next(scores)}).run()
+    trained = Trainer(vectors, QUICK, selection=lambda network: {"score": next(scores)}).run()
     assert (trained.best, trained.measures["score"]) == (12, 0.4)
-    assert [step for step in range(11) if schedule.settled(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
+    assert [step for step in range(11) if schedule.selectable(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
     scores = iter([0.9, 0.8, 0.3, 0.4])
-    kept = Trainer(vectors, QUICK.changed(vsp_end=None), judge=lambda network: {"score": next(scores)}).run()
+    kept = Trainer(vectors, QUICK.changed(vsp_end=None), selection=lambda network: {"score": next(scores)}).run()
     assert kept.best == 0
 
 
@@ -198,8 +200,8 @@ def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[st
 @pytest.mark.parametrize(
     "change",
     [
-        {"adversary": "vanilla", "latent_critics": "all"},
-        {"adversary": "relativistic", "r1": 0.1, "r2": 0.1},
+        {"adversarial_loss": "vanilla", "latent_discriminators": "all"},
+        {"adversarial_loss": "relativistic", "r1": 0.1, "r2": 0.1},
         {"vsp_form": "translated", "cycle_detached": False},
         {"vsp_form": "unpaired", "norm": "batch", "decay": True},
         {"cycle": 0.0, "cycle_vsp": 0.0, "vsp": 0.0},
@@ -208,15 +210,15 @@ def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[st
 )
 def test_every_published_choice_trains(change: dict[str, Any], vectors: dict[str, Rows]) -> None:
     lines: list[dict[str, Any]] = []
-    Trainer(vectors, QUICK.changed(**change), report=lines.append).run()
+    Trainer(vectors, QUICK.changed(**change), on_step=lines.append).run()
     assert lines[-1]["at"] == 12
     assert np.isfinite(lines[-1]["loss"])
 
 
 def test_both_learning_rates_rise_in_the_warm_up_and_stay() -> None:
     s = QUICK.changed(warmup=4, steps=8)
-    assert [schedule.pace(s, step) for step in range(8)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
-    assert schedule.pace(s.changed(decay=True), 6) == pytest.approx(0.5)
+    assert [schedule.lr_factor(s, step) for step in range(8)] == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1])
+    assert schedule.lr_factor(s.changed(decay=True), 6) == pytest.approx(0.5)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(vectors: dict[str, Rows]) -> None:
@@ -241,7 +243,7 @@ torch.set_num_threads(1)
 folder, die, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
 settings = QUICK.changed(log_every=1, skips=True, mirrors=2)
-trainer = Trainer(vectors, settings, seed=3, folder=folder, judge=Selection(vectors))
+trainer = Trainer(vectors, settings, seed=3, folder=folder, selection=Selection(vectors))
 inner = trainer._train
 def train():
     if trainer._step == die:
@@ -289,6 +291,119 @@ def test_a_folder_with_a_run_is_not_started_over_nor_mixed(vectors: dict[str, Ro
         Trainer(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)
 
 
+LENGTHENED = QUICK.changed(vsp_end=None, instance_noise=0.0, log_every=2)
+
+
+def test_a_run_can_be_lengthened_and_equals_one_that_was_long_from_the_start(
+    vectors: dict[str, Rows], tmp_path: Path
+) -> None:
+    whole = Trainer(vectors, LENGTHENED.changed(steps=24), selection=Selection(vectors)).run()
+    Trainer(vectors, LENGTHENED, folder=tmp_path, selection=Selection(vectors)).run()
+    longer = Trainer(vectors, LENGTHENED.changed(steps=24), folder=tmp_path, selection=Selection(vectors))
+    lengthened = longer.run(resume=True)
+    assert lengthened.history == whole.history
+    assert same(lengthened.network, whole.network)
+
+
+def test_a_run_whose_schedule_follows_its_length_cannot_be_lengthened(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    Trainer(vectors, QUICK, folder=tmp_path / "scheduled").run()
+    with pytest.raises(InputError, match="12 steps that cannot become one of 24: instance_noise, vsp_end changes at"):
+        Trainer(vectors, QUICK.changed(steps=24), folder=tmp_path / "scheduled").run(resume=True)
+    Trainer(vectors, LENGTHENED, folder=tmp_path / "plain").run()
+    with pytest.raises(InputError, match="12 steps that cannot become one of 8: it has taken more. Repeat steps=12"):
+        Trainer(vectors, LENGTHENED.changed(steps=8), folder=tmp_path / "plain").run(resume=True)
+
+
+def test_a_resumed_run_reports_the_steps_of_before_so_that_its_trace_is_whole(
+    vectors: dict[str, Rows], tmp_path: Path
+) -> None:
+    def steps_of(trainer: Trainer, lines: list[dict[str, Any]], **options: Any) -> list[dict[str, Any]]:
+        trainer.run(**options)
+        return [{key: value for key, value in line.items() if key not in ("seconds_left", "of")} for line in lines]
+
+    lists: list[list[dict[str, Any]]] = [[] for _ in range(3)]
+    traces = []
+    for (steps, folder, resume), lines in zip(
+        ((24, "whole", False), (12, "parts", False), (24, "parts", True)), lists, strict=True
+    ):
+        trainer = Trainer(
+            vectors,
+            LENGTHENED.changed(steps=steps),
+            folder=tmp_path / folder,
+            selection=Selection(vectors),
+            on_step=lines.append,
+        )
+        traces.append(steps_of(trainer, lines, resume=resume))
+    key = json.dumps
+    assert sorted(map(key, traces[2])) == sorted(map(key, traces[0]))
+
+
+def test_a_checkpoint_is_written_when_the_last_one_is_old(
+    vectors: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.neural.trainer._SAVE_SECONDS", 0.0)
+    trainer = Trainer(vectors, QUICK.changed(save_every=1000), folder=tmp_path)
+    train = trainer._train
+
+    def interrupted() -> Any:
+        if trainer._step == 3:
+            raise KeyboardInterrupt
+        return train()
+
+    trainer._train = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    saved = checkpoints.read(tmp_path)
+    assert saved is not None
+    assert saved["at"] == 3
+
+
+def test_the_loss_scale_does_not_change_accumulated_gradients(vectors: dict[str, Rows]) -> None:
+    """Powers of 2 scale exactly, so a run with a scale that doubles at every step must equal one without."""
+    s = QUICK.changed(accumulate=2, steps=4)
+    networks = []
+    for scaled in (False, True):
+        trainer = Trainer(vectors, s)
+        if scaled:
+            for optimizer in trainer._optimizers:
+                optimizer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_factor=2.0, growth_interval=1)
+        networks.append(trainer.run().network)
+    assert trainer._optimizers[0].scaler.get_scale() == 2**5
+    for name, tensor in networks[0].tensors.items():
+        assert networks[1].tensors[name] == pytest.approx(tensor, rel=1e-5, abs=1e-7), name
+
+
+def test_extra_terms_and_their_weights_are_part_of_a_run(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    term = LossTerm("size", lambda step: step.latents[0].square().mean(), weight=0.1)
+    Trainer(vectors, QUICK, folder=tmp_path, extra_terms=[term]).run()
+    with pytest.raises(InputError, match=r"other settings \(extra_terms \{'size': 0.1\}, now \{\}\)"):
+        Trainer(vectors, QUICK, folder=tmp_path).run(resume=True)
+
+
+def test_tensorboard_gets_grouped_tags_and_no_file_without_a_step(
+    vectors: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    scalars: dict[str, float] = {}
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            opened.append(folder)
+
+        def add_scalar(self, tag: str, value: float, step: int) -> None:
+            scalars[tag] = value
+
+    monkeypatch.setattr(monitor, "require", lambda module, extra: SimpleNamespace(SummaryWriter=Writer))
+    trainer = Trainer(vectors, QUICK, folder=tmp_path, tensorboard=True, selection=Selection(vectors))
+    assert not opened
+    trainer.run()
+    assert opened == [str(tmp_path)]
+    assert {"generator/cycle", "generator/loss", "discriminator/adversarial.0", "gradient_norm"} <= scalars.keys()
+    assert {"learning_rate/networks", "learning_rate/discriminators", "selection/score"} <= scalars.keys()
+    assert scalars["learning_rate/networks"] == pytest.approx(QUICK.lr)
+    assert all(np.isfinite(value) for value in scalars.values())
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match=r"checkpoint.pt is damaged .* remove it to start again"):
@@ -297,7 +412,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 def test_presets_are_found_by_name_and_the_paper_s_is_the_published_one() -> None:
     assert preset("paper", "cold") is PAPER
-    assert (PAPER.lr, PAPER.critic_lr, PAPER.batch, PAPER.warmup, PAPER.cycle) == (2e-5, 1e-5, 256, 2000, 10)
+    assert (PAPER.lr, PAPER.discriminator_lr, PAPER.batch, PAPER.warmup, PAPER.cycle) == (2e-5, 1e-5, 256, 2000, 10)
     with pytest.raises(InputError, match="preset is 'large' and start 'warm'; choose from paper, small"):
         preset("large", "warm")
 
@@ -312,7 +427,7 @@ from test_neural_training import QUICK, WIDTHS
 from interlingua.neural.trainer import Trainer
 torch.set_num_threads(1)
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
-s = QUICK.changed(dropout=0.0, noise=0.0, critic_noise=0.0, log_every=1, batch=int(sys.argv[2]))
+s = QUICK.changed(dropout=0.0, noise=0.0, instance_noise=0.0, log_every=1, batch=int(sys.argv[2]))
 Trainer(vectors, s, folder=Path(sys.argv[1])).run()
 """
 

@@ -51,7 +51,7 @@ def test_the_assignment_is_the_best_one_to_one() -> None:
     assert (plan * similarity).sum() * 30 == pytest.approx(best, rel=1e-5)
 
 
-def test_the_order_of_the_rows_is_worth_nothing() -> None:
+def test_the_order_of_the_rows_has_no_influence() -> None:
     rng = np.random.default_rng(0)
     found = match(np.ones((200, 4)) + 1e-9, rng.standard_normal((200, 4)), Oracle.SINKHORN)
     assert found.top1 < 0.05
@@ -59,7 +59,7 @@ def test_the_order_of_the_rows_is_worth_nothing() -> None:
 
 
 @pytest.mark.parametrize("oracle", [o for o in Oracle if o not in ACROSS_WIDTHS])
-def test_other_widths_are_for_gromov(oracle: Oracle) -> None:
+def test_different_widths_need_gromov(oracle: Oracle) -> None:
     message = f"{oracle} compares rows across the spaces, and these are 6 and 9 wide. Use gromov or entropic-gromov"
     with pytest.raises(InputError, match=message):
         couple(*clouds(20, (6, 9), 0), oracle)
@@ -71,6 +71,10 @@ def test_what_cannot_be_matched_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         couple(x, y, "magic")
     with pytest.raises(InputError, match=r"There are 20 source and 19 target rows; one each of the same texts"):
         match(x, y[1:], Oracle.EMD)
+    with monkeypatch.context() as patched:
+        patched.setattr("interlingua.core.memory.available_bytes", lambda: 1_000)
+        with pytest.raises(InputError, match="Coupling 20 with 20 rows needs about .* GB of memory .* Pass fewer rows"):
+            couple(x, y, Oracle.ASSIGNMENT)
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(MissingExtraError, match=r"ot is needed here .* pip install 'interlingua\[ot\]'"):
         couple(x, y, Oracle.EMD)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from interlingua.core.errors import InputError
+from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.inversion import WordProbe
 from interlingua.leakage.inversion.scores import score_keywords
 from interlingua.leakage.inversion.words import Vocabulary
@@ -22,13 +23,13 @@ def bags(seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def test_the_nearest_words_are_in_the_document_and_none_is_asserted() -> None:
     words, documents, texts = bags()
-    found = WordProbe.of(WORDS, words).invert(documents)
+    found = WordProbe.of(WORDS, words).invert(documents, mean=collection_mean(documents))
     right = [e.keywords[0].word in t for e, t in zip(found, texts, strict=True)]
     assert np.mean(right) > 0.9
     assert not any(e.asserted(0.0) for e in found)
-    figures = score_keywords(found, texts, Vocabulary.of(texts, fewest=2, most=1.0), k=3)
-    assert figures["recall"].value.value > 3 * figures["recall"].control.value  # type: ignore[union-attr]
-    assert figures["leak_rate"].value.value == 0
+    figures = score_keywords(found, texts, Vocabulary.of(texts, min_documents=2, max_share=1.0), k=3)
+    assert figures.recall.value > 3 * figures.recall.control.value  # type: ignore[union-attr]
+    assert figures.leak_rate.value == 0
 
 
 def test_an_encoder_makes_the_vectors_and_shapes_must_agree() -> None:

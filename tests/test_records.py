@@ -27,7 +27,7 @@ def test_selected_rows_are_those_of_the_whole_wherever_the_pages_end(size: int, 
     wanted = sorted(positions)
     parts = list(select_rows(pages(size), np.array(wanted, np.int64)))
     assert [value for part in parts for value in part.ids.to_pylist()] == wanted
-    assert [value for part in parts for value in part.payload["n"].to_pylist()] == wanted  # type: ignore[union-attr]
+    assert [value for part in parts for value in part.payload["n"].to_pylist()] == wanted  # type: ignore[index]
     np.testing.assert_array_equal(np.concatenate([VECTORS[:0], *(part.vectors for part in parts)]), VECTORS[wanted])
 
 

@@ -10,9 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear import search
-from interlingua.aligners.refine import climb, csls, mutual_neighbors, orthogonal, polish, transport_similarity
+from interlingua.aligners.linear import full_width
+from interlingua.aligners.refine import (
+    csls,
+    mutual_neighbors,
+    orthogonal,
+    polish,
+    transport_similarity,
+    wasserstein_procrustes,
+)
 from interlingua.core.backend import largest, take, to_device, to_numpy
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
@@ -72,7 +80,9 @@ def test_maps_do_not_depend_on_who_climbs_beside_them(
     maps = np.stack([perturbed(truth, rng) for _ in range(3)])
 
     def climbed(some: Array) -> Array:
-        return np.asarray(climb(x, y, some, temperatures=[0.06] * 5, batch=100, rng=np.random.default_rng(1)))
+        return np.asarray(
+            wasserstein_procrustes(x, y, some, temperatures=[0.06] * 5, batch=100, rng=np.random.default_rng(1))
+        )
 
     together, alone = climbed(maps), [climbed(one[None])[0] for one in maps]
     assert together == pytest.approx(np.stack(alone), abs=1e-5)
@@ -83,7 +93,7 @@ def test_a_climb_finds_the_way_back_from_a_perturbed_map(
 ) -> None:
     x, y, truth = sides
     starts = np.stack([perturbed(truth, rng) for _ in range(3)])
-    ends = climb(x, y, starts, temperatures=TEMPERATURES, batch=200, rng=rng)
+    ends = wasserstein_procrustes(x, y, starts, temperatures=TEMPERATURES, batch=200, rng=rng)
     for start, end in zip(starts, ends, strict=True):
         assert nearness(start, truth) < 0.85
         assert nearness(end, truth) > 0.93
@@ -105,7 +115,9 @@ def test_known_pairs_lead_a_climb_that_would_go_astray(
     x, y, truth = sides
     start = rotation(20, 14, rng)[None]
     ends = [
-        climb(x, y, start, temperatures=TEMPERATURES, batch=200, rng=np.random.default_rng(2), prior=prior)[0]
+        wasserstein_procrustes(
+            x, y, start, temperatures=TEMPERATURES, batch=200, rng=np.random.default_rng(2), prior=prior
+        )[0]
         for prior in (None, (truth / 14).astype(np.float32))
     ]
     assert nearness(ends[1], truth) > 0.8
@@ -153,12 +165,12 @@ def test_mutual_neighbors_are_those_of_a_sort(rng: np.random.Generator) -> None:
     of_rows = np.argsort(-similarity, axis=1)[:, :6]
     of_columns = np.argsort(-similarity, axis=0)[:6]
     wanted = [[j in of_rows[i] and i in of_columns[:, j] for j in range(25)] for i in range(30)]
-    assert np.array_equal(mutual_neighbors(x, y, 6), wanted)
+    assert np.array_equal(mutual_neighbors(x, y, 6).toarray(), wanted)
 
 
 def test_a_row_is_its_own_mutual_neighbor(rng: np.random.Generator) -> None:
     y = centered(rng.standard_normal((40, 12)))
-    assert np.array_equal(mutual_neighbors(y, y, 1), np.eye(40))
+    assert np.array_equal(mutual_neighbors(y, y, 1).toarray(), np.eye(40))
 
 
 @pytest.fixture
@@ -179,11 +191,12 @@ def test_torch_computes_what_numpy_computes(
     def seeded() -> np.random.Generator:
         return np.random.default_rng(7)
 
-    ours = climb(x, y, first[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
-    theirs = climb(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
+    ours = wasserstein_procrustes(x, y, first[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
+    theirs = wasserstein_procrustes(a, b, second[None], temperatures=TEMPERATURES, batch=150, rng=seeded())
     assert to_numpy(theirs) == pytest.approx(ours, abs=1e-3)
     for k in (5, 20):
-        assert np.array_equal(mutual_neighbors(x @ start, y, k), to_numpy(mutual_neighbors(a @ second, b, k)))
+        dense = mutual_neighbors(a @ second, b, k).to_dense()
+        assert np.array_equal(mutual_neighbors(x @ start, y, k).toarray(), to_numpy(dense))
     polished = [polish(*z, neighbors=[20, 10], batch=300, rng=seeded()) for z in ((x, y, first), (a, b, second))]
     assert to_numpy(polished[1]) == pytest.approx(polished[0], abs=1e-3)
     scores = [transport_similarity(*z, temperature=0.03, rows=200) for z in ((x, y, ours), (a, b, theirs))]
@@ -203,7 +216,7 @@ def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Ge
     x = rng.standard_normal((3, 2))
     assert to_device(x, "cpu") is x
     pytest.importorskip("torch")
-    with pytest.raises(InputError, match=r"device 'abacus' is not there .*; use device='cpu'"):
+    with pytest.raises(InputError, match=r"device 'abacus' is not available .*; use device='cpu'"):
         to_device(x, "abacus")
 
 
@@ -211,7 +224,9 @@ def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Gener
     content = topics(800, 12, rng)
     x, y = (centered(encode(part, 16, rng, noise=0.2)) for part in (content, content))
     truth = polar(x.T @ y)
-    end = climb(x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng)[0]
+    end = wasserstein_procrustes(
+        x[:400], y[400:], perturbed(truth, rng)[None], temperatures=TEMPERATURES, batch=200, rng=rng
+    )[0]
     rows = x[:400] @ end
     assert float((rows * (x[:400] @ truth)).sum(axis=1).mean()) > 0.9
 
@@ -234,10 +249,11 @@ def test_where_batches_leave_rows_out_the_last_steps_on_all_of_them_bring_the_ma
 
 
 def finished(x: Array, y: Array, start: Array, n: int, monkeypatch: pytest.MonkeyPatch) -> list[Array]:
-    """Return where a search ends whose batches hold a quarter of n rows, without closing steps and with them."""
-    monkeypatch.setattr(search, "_POLISH_ROWS", n // 4)
+    """Return the polished map with batches of a quarter of n rows, without closing steps and with them."""
+    monkeypatch.setattr(full_width, "_POLISH_ROWS", n // 4)
     ends = []
     for closing in ((), (30, 20, 10)):
-        monkeypatch.setattr(search, "_CLOSING_NEIGHBORS", closing)
-        ends.append(search.Search(x, y, np.random.default_rng(0)).finish([start]))
+        monkeypatch.setattr(full_width, "_CLOSING_NEIGHBORS", closing)
+        rng = np.random.default_rng(0)
+        ends.append(full_width.widen(x, y, [start], spaces=CoarseSpaces.of(x, y), rng=rng))
     return ends

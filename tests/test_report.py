@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -21,10 +21,15 @@ from interlingua.report import _figures, _rows, write_report
 from interlingua.report._evidence import bar_length
 from reported import N, Page, planted_spaces
 
+
+def direction_of(value: float, threshold: float, passed: bool) -> Literal["at_least", "at_most"]:
+    return "at_least" if passed == (value >= threshold) else "at_most"
+
+
 HOSTILE = "<script>alert('x')</script>\"&"
 
 
-def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, everything: dict[str, Any]) -> None:
+def test_the_report_has_all_sections_in_order(tmp_path: Path, alignment: Alignment, everything: dict[str, Any]) -> None:
     path = write_report(tmp_path / "report.html", alignment, **everything)
     page = Page(path)
     assert path == tmp_path / "report.html"
@@ -47,7 +52,7 @@ def test_everything_is_there_in_order(tmp_path: Path, alignment: Alignment, ever
     assert np.__version__ in shown
 
 
-def test_scores_of_both_directions_stand_there_with_intervals(
+def test_scores_of_both_directions_are_shown_with_intervals(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     shown = " ".join(Page(write_report(tmp_path / "report.html", alignment, **everything)).text)
@@ -69,7 +74,7 @@ def test_every_verdict_has_its_word_and_its_advice(tmp_path: Path, alignment: Al
     assert ("do not use" in " ".join(page.text)) == (status is Status.FAILED)
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing(
+def test_the_page_loads_nothing_and_runs_no_script(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     page = Page(write_report(tmp_path / "report.html", alignment, **everything))
@@ -176,7 +181,7 @@ def test_many_rows_stay_under_two_megabytes_and_1500_points(
     assert {len(side) for pair in _rows.planes(drawn).values() for side in pair} == {750}
 
 
-def test_equal_inputs_give_equal_bytes_and_replace_what_was_there(
+def test_equal_inputs_give_equal_bytes_and_replace_an_existing_file(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     (tmp_path / "b.html").write_text("old")
@@ -227,7 +232,7 @@ def test_a_missing_extra_is_named(
         write_report(tmp_path / "report.html", alignment)
 
 
-def test_after_a_right_translation_both_sides_coincide(drawn: _rows.PicturedRows) -> None:
+def test_after_a_correct_translation_both_sides_coincide(drawn: _rows.PicturedRows) -> None:
     planes = _rows.planes(drawn)
     np.testing.assert_allclose(*planes["after"], atol=1e-5)
     assert all(np.isclose((side**2).sum(axis=1).mean(), 1, atol=1e-4) for side in planes["before"])
@@ -276,7 +281,9 @@ def test_neighbors_leave_the_text_out_before_and_find_it_after(drawn: _rows.Pict
 def test_the_bar_runs_from_null_to_threshold_whichever_is_greater(
     value: float, null: float, threshold: float, passed: bool, share: float
 ) -> None:
-    length = bar_length(asdict(Evidence("x", value, null, threshold, passed, "")))
+    length = bar_length(
+        asdict(Evidence("x", value, null, threshold, passed, "", direction=direction_of(value, threshold, passed)))
+    )
     assert length == pytest.approx(share)
     assert passed == (length >= 1)
 
@@ -288,7 +295,8 @@ def test_the_bar_runs_from_null_to_threshold_whichever_is_greater(
 def test_the_sign_before_a_limit_says_which_side_passes(
     tmp_path: Path, alignment: Alignment, value: float, threshold: float, passed: bool, sign: str
 ) -> None:
-    evidence = Evidence("hubness", value, 1.0, threshold, passed, "Hubs.")
+    direction = direction_of(value, threshold, passed)
+    evidence = Evidence("hubness", value, 1.0, threshold, passed, "Hubs.", direction=direction)
     assert comparison(asdict(evidence)) == sign
     made = replace(alignment, verdict=Verdict(Status.ALIGNED, 0.5, (), (evidence,)))
     page = Page(write_report(tmp_path / "report.html", made))

@@ -94,12 +94,12 @@ def test_pictures_take_the_colors_of_the_page(tab: Tab, page: Path) -> None:
 def test_a_screen_reader_finds_its_way(tab: Tab, page: Path) -> None:
     tab.open(page)
     nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
-    told = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
-    roles = [role for role, _ in told]
+    shown = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]]
+    roles = [role for role, _ in shown]
     assert roles.count("main") == 1
-    regions = {name.capitalize() for role, name in told if role == "region"}
+    regions = {name.capitalize() for role, name in shown if role == "region"}
     assert {"Verdict", "Evidence", "Training", "Nearest neighbors", "Provenance"} <= regions
-    assert all(name for role, name in told if role in ("image", "table", "heading", "rowheader", "columnheader"))
+    assert all(name for role, name in shown if role in ("image", "table", "heading", "rowheader", "columnheader"))
     levels = tab.ask('[...document.querySelectorAll("h1, h2, h3")].map(h => +h.tagName[1])')
     assert levels[0] == 1
     assert levels.count(1) == 1

@@ -58,7 +58,7 @@ def test_without_training_there_are_no_curves(tmp_path: Path, alignment: Alignme
     assert "Training" not in Page(write_report(tmp_path / "report.html", alignment)).headings
 
 
-def test_a_saved_translator_tells_what_its_fit_told(
+def test_the_report_of_a_saved_translator_equals_that_of_its_fit(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any]
 ) -> None:
     loaded = load(alignment.translator().save(tmp_path / "translator"))
@@ -80,7 +80,7 @@ def test_a_card_that_cannot_be_read_is_refused(tmp_path: Path, alignment: Alignm
         write_report(tmp_path / "report.html", made)
 
 
-def test_a_source_alone_shows_what_becomes_of_it(
+def test_a_source_alone_is_shown_before_and_after_translation(
     tmp_path: Path, alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace]
 ) -> None:
     page = Page(write_report(tmp_path / "report.html", alignment, source=spaces[0]))
@@ -90,7 +90,7 @@ def test_a_source_alone_shows_what_becomes_of_it(
     assert "target rows" not in shown
 
 
-def test_the_overlap_of_graphs_is_what_counting_gives(rng: np.random.Generator) -> None:
+def test_the_overlap_of_graphs_equals_a_direct_count(rng: np.random.Generator) -> None:
     a, b = (unit_rows(rng.standard_normal((40, 6)).astype(np.float32)) for _ in range(2))
     near = [np.argsort(-np.where(np.eye(40), -2, x @ x.T), axis=1)[:, :5] for x in (a, b)]
     expected = [len(set(near[0][i]) & set(near[1][i])) / 5 for i in range(40)]

@@ -126,7 +126,7 @@ def test_the_translator_translates_and_searches(page: TestClient, session: Sessi
     assert len(found["source"]) == len(found["target"]) == 3
 
 
-def test_a_failed_fit_hands_nothing_out_unless_that_is_wanted(
+def test_the_translator_of_a_failed_fit_needs_force(
     page: TestClient, session: Session, planted: tuple[Rows, Rows]
 ) -> None:
     give(page, planted)
@@ -291,7 +291,7 @@ def test_without_the_extra_it_says_which(session: Session, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_stopped_server_leaves_no_files(tmp_path: Path, number: signal.Signals) -> None:
     pytest.importorskip("uvicorn")
     command = [sys.executable, "-m", "interlingua", "serve", "--no-browser", "--port", str(free_port())]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
@@ -374,7 +374,7 @@ def until(tab: Tab, expression: str) -> None:
         time.sleep(0.2)
 
 
-def test_a_file_of_many_megabytes_goes_up(served: str, rng: np.random.Generator, tmp_path: Path) -> None:
+def test_a_file_of_many_megabytes_can_be_uploaded(served: str, rng: np.random.Generator, tmp_path: Path) -> None:
     np.save(tmp_path / "large.npy", rng.standard_normal((12_000, 512), np.float32))
     with chromium() as tab:
         tab.visit(served)
@@ -383,9 +383,7 @@ def test_a_file_of_many_megabytes_goes_up(served: str, rng: np.random.Generator,
         assert tab.ask("document.getElementById('error').hidden")
 
 
-def test_a_person_can_do_it_all_in_a_browser(
-    served: str, session: Session, planted: tuple[Rows, Rows], tmp_path: Path
-) -> None:
+def test_all_steps_work_in_a_browser(served: str, session: Session, planted: tuple[Rows, Rows], tmp_path: Path) -> None:
     for side, rows in zip(("source", "target"), planted, strict=True):
         np.save(tmp_path / f"{side}.npy", rows)
     with chromium() as tab:

@@ -120,7 +120,7 @@ def test_a_failure_is_raised_warned_of_or_ignored_as_asked(rng: np.random.Genera
     assert estimator.alignment_.method == "principal-axes"
 
 
-def test_small_samples_of_one_cloud_are_brought_together(rng: np.random.Generator) -> None:
+def test_small_samples_are_matched_by_principal_axes(rng: np.random.Generator) -> None:
     """Principal axes and their skewness are all that few rows hold; where they are clear, they are followed."""
     shape = rng.gamma(0.5, size=(90, 4)) * [8, 4, 2, 1]
     turn = rotation(4, 4, rng)
@@ -132,7 +132,7 @@ def test_small_samples_of_one_cloud_are_brought_together(rng: np.random.Generato
     assert estimator.score(shape, y) == pytest.approx(0, abs=0.01)
 
 
-def test_the_fallback_stands_in_for_auto_without_pairs_only(rng: np.random.Generator) -> None:
+def test_the_fallback_replaces_auto_without_pairs_only(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((50, 6)), rng.standard_normal((50, 6))
     with pytest.raises(InputError, match="source has 50 rows; without pairs at least 100"):
         EmbeddingTranslator("linear").fit(x, y)
@@ -164,7 +164,7 @@ def test_the_score_cannot_tell_pairs_apart(fitted: EmbeddingTranslator, data: tu
         ({}, {"y": None}, "EmbeddingTranslator requires y to be passed, but the target y is None"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused_in_words(
+def test_wrong_data_and_parameters_are_refused(
     settings: dict[str, Any], arguments: dict[str, Any], message: str, rng: np.random.Generator
 ) -> None:
     x = rng.standard_normal((120, 8))

@@ -111,7 +111,7 @@ def test_a_large_matrix_is_translated_in_blocks_and_to_the_same_rows(
         (np.array(["x"] * D_SOURCE), "source vectors has dtype <U1; real numbers"),
     ],
 )
-def test_rows_that_mean_nothing_are_refused(translator: Translator, vectors: Array, message: str) -> None:
+def test_rows_that_cannot_be_translated_are_refused(translator: Translator, vectors: Array, message: str) -> None:
     with pytest.raises(InputError, match=message):
         translator.translate(vectors)
 
@@ -209,15 +209,18 @@ def is_one_of(folder: Path, *translators: Translator) -> bool:
     )
 
 
-@pytest.mark.parametrize("save", [lambda t, p: t.save(p, overwrite=True), lambda t, p: t.save_pretrained(p)])
+@pytest.mark.parametrize("pretrained", [False, True])
 def test_files_of_others_beside_a_translator_survive_its_replacement(
-    translator: Translator, turned: Translator, tmp_path: Path, save: Callable[[Translator, Path], Path]
+    translator: Translator, turned: Translator, tmp_path: Path, pretrained: bool
 ) -> None:
     folder = translator.save(tmp_path / "translator")
     (folder / "thesis.txt").write_text("years of work")
     (folder / ".git").mkdir()
     (folder / ".git" / "config").write_text("history")
-    save(turned, folder)
+    if pretrained:
+        turned.save_pretrained(folder)
+    else:
+        turned.save(folder, overwrite=True)
     assert is_one_of(folder, turned)
     assert (folder / "thesis.txt").read_text() == "years of work"
     assert (folder / ".git" / "config").read_text() == "history"
@@ -227,9 +230,10 @@ def test_files_of_others_beside_a_translator_survive_its_replacement(
 def test_a_card_of_another_program_is_not_a_translators(translator: Translator, tmp_path: Path, card: str) -> None:
     (tmp_path / "card.json").write_text(card)
     (tmp_path / "translator.safetensors").write_bytes(b"theirs")
-    for save in (lambda: translator.save(tmp_path, overwrite=True), lambda: translator.save_pretrained(tmp_path)):
-        with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
-            save()
+    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+        translator.save(tmp_path, overwrite=True)
+    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+        translator.save_pretrained(tmp_path)
     assert contents(tmp_path) == {"card.json": card.encode(), "translator.safetensors": b"theirs"}
 
 
@@ -352,7 +356,7 @@ def test_an_empty_folder_may_be_filled(translator: Translator, tmp_path: Path) -
     assert load(translator.save(tmp_path / "empty", overwrite=True)).card == translator.card
 
 
-def test_the_model_card_says_what_it_is_and_how_sure(translator: Translator, tmp_path: Path) -> None:
+def test_the_model_card_has_spaces_method_and_verdict(translator: Translator, tmp_path: Path) -> None:
     text = (translator.save(tmp_path / "translator") / "README.md").read_text("utf-8")
     for said in ("# left (48) to right (32)", "`linear`", "seed 7", "600 source and 500 target rows"):
         assert said in text
@@ -420,6 +424,6 @@ def test_a_damaged_folder_is_refused_on_loading(
         il.load(folder)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere is not a translator: .*interlingua fit SOURCE TARGET --out DIR"):
         load(tmp_path / "nowhere")

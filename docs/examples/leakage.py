@@ -20,5 +20,5 @@ kept = test & np.isin(at, common)
 truth = truth_matrix([sections["names"][i] for i in at[kept]], [sections["names"][i] for i in common])
 
 found = infer_attributes(vectors[kept], labels, truth, [sections["names"][i] for i in common])
-for way in ("translated", "majority", "shuffled"):
-    print(f"{way}: top-1 {found.ways[way].top1.value:.2f}")
+for name, scores in found.scores().items():
+    print(f"{name}: top-1 {scores.top1.value:.2f}")

@@ -34,9 +34,8 @@ _SCORED_ROWS = 5_000
 class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Translate vectors of the space of ``X`` into the space of ``y``, fitted on unpaired samples of both.
 
-    The target sample stands where scikit-learn expects targets, but ``y`` has its own number of rows and no row of it
-    belongs to a row of ``X``. Pipelines take that; `GridSearchCV` and everything else that splits ``X`` and ``y``
-    together does not.
+    The target sample is passed as ``y``, but it has its own number of rows, and its rows do not correspond to rows of
+    ``X``. Pipelines support this; `GridSearchCV` and other tools that split ``X`` and ``y`` together do not.
 
     Samples too small or too narrow for the unpaired solver (under 100 rows or 8 columns) are matched by their means and
     principal axes when ``method="auto"`` and no pairs are given. Nothing can confirm such a map, so its verdict is
@@ -46,13 +45,13 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         method: as in :func:`interlingua.align`.
         random_state: a seed, a `RandomState`, or None for a fresh seed every time.
         max_rows: most rows a side that a fit reads; None for all.
-        on_failure: what a ``failed`` verdict leads to: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
-            `ConvergenceWarning` and translate all the same, or ``"ignore"``.
+        on_failure: the reaction to a ``failed`` verdict: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
+            `ConvergenceWarning` and keep the translator, or ``"ignore"``.
 
     Attributes:
-        alignment_: the :class:`interlingua.Alignment` with everything known of the fit.
-        translator_: the :class:`interlingua.Translator` made of it, of a failed fit too.
-        verdict_: whether to believe it. Look at this before anything else.
+        alignment_: the :class:`interlingua.Alignment` that the fit returned.
+        translator_: its :class:`interlingua.Translator`, after a failed fit as well.
+        verdict_: the verdict on the fit. Check it before using a translation.
         n_features_in_: width of ``X``.
         feature_names_in_: column names of ``X``, where it had any.
 
@@ -84,7 +83,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Args:
             X: [n_source, d_source], source vectors.
             y: [n_target, d_target], target vectors of other texts; [n_target] is read as one column.
-            pairs: [p, 2], (row of ``X``, row of ``y``) of the same text, if any are known.
+            pairs: [p, 2], known (row of ``X``, row of ``y``) of the same text, if any.
 
         Returns:
             The estimator itself.
@@ -141,14 +140,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         return _apply(_as_target(X), self.translator_.backward, self.translator_.invert)
 
     def score(self, X: npt.ArrayLike, y: npt.ArrayLike) -> float:
-        """Return how near the cloud of translated rows of ``X`` lies to the cloud of ``y``; 0 is best.
+        """Return the negative distance between the distributions of translated rows of ``X`` and of ``y``; 0 is best.
 
-        The negative sliced Wasserstein distance between unit rows, in spreads of ``y``. It needs no pairs and can
-        only refute: a translator that sends every row to the wrong place of the right cloud scores well too. What
-        confirms a fit is its ``verdict_``.
+        The distance is the sliced Wasserstein distance between unit rows, divided by the mean standard deviation of
+        ``y``. It needs no pairs, and a high score confirms nothing: a translator that permutes the rows of the right
+        distribution scores well too. Evidence for a fit is in ``verdict_``.
 
         Args:
-            X: [n_source, d_source], source vectors; best such that the fit has not seen.
+            X: [n_source, d_source], source vectors, preferably held out from the fit.
             y: [n_target, d_target], target vectors, unpaired.
         """
         rng = np.random.default_rng(0)
@@ -182,7 +181,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 def _apply(
     rows: npt.NDArray[Any], mapping: VectorMap, translate: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 ) -> npt.NDArray[Any]:
-    # Translators refuse zero rows, which have no direction; where directions play no part they are points like others.
+    # Translators refuse zero rows, which have no direction; maps that do not normalize rows can take them.
     has_lengths = isinstance(mapping, AffineMap) and not mapping.unit_in
     return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua.cli import main
-from interlingua.core.addresses import may_hold_secret
 from interlingua.core.errors import InputError
+from interlingua.stores._secrets import may_hold_secret
 from interlingua.stores._url import StoreURL, parse_url
 
 # Each part is a word that appears in no message of ours, so that any part that is repeated is noticed.
@@ -141,7 +141,8 @@ def test_no_command_repeats_it_either(
         ("qdrant://host?https=yes#c", "'https' a value that it does not take; one of 0, 1, true, false"),
         ("duckdb://me@folder/x.duckdb#t", "a user or a port; leave them out"),
         ("lancedb://folder:80/x#t", "a user or a port; leave them out"),
-        ("duckdb:/tmp/x.duckdb#t", "neither the path of a file nor a URL"),
+        (" memory://name#c", "neither a path nor of the form"),
+        ("duckdb:/tmp/x.duckdb#t", "neither a path nor of the form"),
     ],
 )
 def test_a_part_that_is_not_used_is_refused(text: str, message: str) -> None:
@@ -152,7 +153,7 @@ def test_a_part_that_is_not_used_is_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("  postgresql://me@host/db#t.v\n", StoreURL("postgresql", "/db", ("t", "v"), "host", None, "me")),
+        ("postgresql://me@host/db#t.v\n", StoreURL("postgresql", "/db", ("t", "v"), "host", None, "me")),
         ("postgresql:///?dbname=db&user=me&port=1#t", StoreURL("postgresql", "/db", ("t",), None, 1, "me")),
         ("postgresql://u%40corp@[::1]:1/db#t", StoreURL("postgresql", "/db", ("t",), "::1", 1, "u@corp")),
         (

@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError
-from interlingua.stores import STORES, Records, Store, open_store
+from interlingua.stores import STORES, Records, Spec, Store, open_store
 from interlingua.stores._documents import from_documents
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
+from stores.contract import uuids
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
 
 N = 40
@@ -118,6 +119,12 @@ address("option_without_a_value", "postgresql://host/db?s3cret#t.v", "has an opt
 for kind in STORES.values():
     for option in kind.secret_options:
         address(f"{kind.scheme}_with_{option}", f"{kind.scheme}://host/db?{option}=s3cret#t.v", "holds a password")
+address("no_slashes", "postgresql:me:s3cret@host/db#t.v", "neither a path nor of the form scheme://")
+address(
+    "leading_blank", " postgresql://me:s3cret@host/db#t.v", "may hold a secret. Write it as one of: file://, memory"
+)
+address("jdbc", "jdbc:postgresql://host/db?user=me&password=s3cret", "neither a path nor of the form scheme://")
+address("key_value_string", "host=x dbname=db password = s3cret", "neither a path nor of the form scheme://")
 address("port_is_no_number", "qdrant://host:port#c", "cannot be read")
 address("bracket_left_open", "qdrant://[::1#c", "cannot be read")
 address("memory_without_collection", "memory://bad", "names no collection")
@@ -420,6 +427,18 @@ def target_is_the_sources_collection(place: Place) -> Made:
 def another_column_of_the_sources_file(place: Place) -> Made:
     url = f"file://{place.parquet()}"
     return f"{url}#vector", f"{url}#other", {}
+
+
+@case("ids are uint64 up to row 260 and string from id '00000000-0000-4000-8000-000000000000' on; one type is needed")
+def numbers_and_uuids_as_qdrant_ids_on_different_pages(place: Place) -> Made:
+    for ids in (pa.array(range(260), pa.uint64()), pa.array(uuids(20))):
+        with open_store(place.qdrant("old")) as store:
+            records = Records(ids, unit(len(ids), D_IN, 3))
+            if not store.exists():
+                store.create(Spec(D_IN, "cosine", ids.type, None, 280))
+            store.prepare(Spec(D_IN, "cosine", ids.type, None, 280), 0)
+            store.upsert(records)
+    return place.qdrant("old"), place.at("new.parquet"), {"options": Options(page_rows=20)}
 
 
 @case("Qdrant takes whole numbers from 0 and UUIDs only")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError
-from interlingua.stores import Records, open_store
+from interlingua.stores import Records, open_source, open_store
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit, whole
@@ -125,3 +127,36 @@ def test_a_vector_beside_the_old_one_and_back(tmp_path: Path) -> None:
         rollback(tmp_path / "j", target=new)
         assert not new.exists()
         np.testing.assert_allclose(whole(old).vectors, rows.vectors, atol=1e-6)
+
+
+def test_a_shard_is_read_from_a_copy_that_is_removed_and_needs_space(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    with open_source(url) as store:
+        assert store.info().count == 300
+        assert str(store.url) == url
+        assert len(list(scratch.iterdir())) == 1
+    assert not any(scratch.iterdir())
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=10))
+    with pytest.raises(InputError, match=r"is read from a copy, .* Set TMPDIR to a folder with more space"):
+        open_source(url)
+
+
+def test_a_shard_that_changes_while_it_is_copied_is_refused(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copytree = shutil.copytree
+
+    def written_to(source: Path, *arguments: Any, **more: Any) -> Any:
+        (tmp_path / "c" / "edge_config.json").write_text("{}", "utf-8")
+        return copytree(source, *arguments, **more)
+
+    monkeypatch.setattr("shutil.copytree", written_to)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(InputError, match=r"is being written to\. Stop the writes, or read a snapshot"):
+        open_source(url)
+    assert not any((tmp_path / "scratch").iterdir())

@@ -319,9 +319,18 @@ def test_the_plan_is_made_once_and_read_from_the_journal_afterwards(
         request.getfixturevalue("interrupted")
     calls: list[str] = []
     store = memory("old")
-    for name in ("info", "scan"):
+
+    def counted(name: str) -> Callable[..., Any]:
         method = getattr(store, name)
-        monkeypatch.setattr(store, name, lambda *a, _m=method, _n=name: (calls.append(_n), _m(*a))[1])
+
+        def call(*arguments: Any) -> Any:
+            calls.append(name)
+            return method(*arguments)
+
+        return call
+
+    for name in ("info", "scan"):
+        monkeypatch.setattr(store, name, counted(name))
     migrate(translator(), store, memory("new"), journal=journal, options=SMALL, resume=resume)
     assert calls.count("info") == 1
     # Estimated and surveyed, then copied; a resumed run compares a page that was written instead.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, get_args
@@ -21,8 +21,12 @@ __all__ = [
     "OnStep",
     "PairUse",
     "Problem",
+    "Setting",
+    "attribute_docs",
     "available_methods",
+    "constructor_settings",
     "create_aligner",
+    "describe_settings",
     "method_name",
     "pair_use",
     "settings_of",
@@ -51,6 +55,29 @@ METHODS: tuple[str, ...] = ("auto", *_PATHS)
 ENTRY_POINTS = "interlingua.aligners"
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a method.
+
+    Attributes:
+        name: the keyword of :func:`interlingua.align`.
+        type: its annotation, such as ``"int"`` or ``"float | None"``.
+        default: its default value.
+        meaning: one or two sentences.
+        range: the accepted values in words; empty where the type says it all.
+        paper: the value in the text of the method's paper; None where it does not apply.
+        code: the value in the paper's released code; None where it does not apply.
+    """
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+    range: str = ""
+    paper: Any = None
+    code: Any = None
+
+
 def available_methods() -> tuple[str, ...]:
     """Return the names that ``method=`` accepts: ours, and those that installed packages add."""
     return METHODS + tuple(name for name in sorted(entry_points(group=ENTRY_POINTS).names) if name not in METHODS)
@@ -71,7 +98,7 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
     if not isinstance(method, str):
         return _check_aligner(method, settings)
     kind = _load(method)
-    names = list(inspect.signature(kind).parameters)
+    names = _setting_names(kind)
     unknown = [name for name in settings if name not in names]
     if unknown:
         close = difflib.get_close_matches(unknown[0], names, n=1)
@@ -81,6 +108,60 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
             f"See help({kind.__module__}.{kind.__qualname__})."
         )
     return _check_aligner(kind(**settings), {})
+
+
+def describe_settings(method: str) -> tuple[Setting, ...]:
+    """Return the settings of a method with their types, defaults and meanings.
+
+    Args:
+        method: a name of :func:`available_methods`; ``"auto"`` describes ``"linear"``.
+
+    Raises:
+        InputError: no such method.
+        MissingExtraError: an optional dependency of the method is not installed.
+    """
+    kind = _load("linear" if method == "auto" else method)
+    if hasattr(kind, "describe_settings"):
+        described: tuple[Setting, ...] = kind.describe_settings()
+        return described
+    return constructor_settings(kind)
+
+
+def constructor_settings(kind: type) -> tuple[Setting, ...]:
+    """Return the keywords of a constructor as settings, with the meanings in the ``Attributes`` of the docstring."""
+    meanings = attribute_docs(kind)
+    return tuple(
+        Setting(
+            name,
+            _annotation(parameter),
+            None if parameter.default is parameter.empty else parameter.default,
+            meanings.get(name, ""),
+        )
+        for name, parameter in inspect.signature(kind).parameters.items()
+    )
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    annotation = parameter.annotation
+    if annotation is parameter.empty:
+        return ""
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def attribute_docs(kind: type) -> dict[str, str]:
+    """Return the text of each attribute in the ``Attributes`` section of a class docstring."""
+    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")
+    texts: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if line and not line.startswith("    "):
+            break
+        head, colon, text = line.strip().partition(": ")
+        if colon and not line.startswith("     "):
+            name, line = head, text
+        if name:
+            texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    return texts
 
 
 def method_name(aligner: Aligner) -> str:
@@ -97,12 +178,20 @@ def pair_use(aligner: Aligner) -> PairUse:
 def settings_of(aligner: Any) -> dict[str, Any]:
     """Return the settings of an aligner for a card, without callables and without what belongs to one machine.
 
-    A field of the dataclass whose metadata holds ``local=True`` (a folder, for example) is left out.
+    A field of the dataclass whose metadata holds ``local=True`` (a folder, for example) is left out. An aligner with
+    a method ``settings_for_card`` decides itself.
     """
+    if hasattr(aligner, "settings_for_card"):
+        return dict(aligner.settings_for_card())
     if not is_dataclass(aligner):
         return {}
     values = {f.name: getattr(aligner, f.name) for f in fields(aligner) if not f.metadata.get("local")}
     return {name: value for name, value in values.items() if not callable(value)}
+
+
+def _setting_names(kind: Any) -> list[str]:
+    """Return the names of the settings of a class: its own list, or the parameters of its constructor."""
+    return list(kind.setting_names()) if hasattr(kind, "setting_names") else list(inspect.signature(kind).parameters)
 
 
 def _load(name: str) -> Any:

@@ -132,7 +132,9 @@ class Aligner(Protocol):
     * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
     * ``extra``: the optional dependency to install, or None.
 
-    Settings are the fields of a dataclass; they are saved in the card of the alignment.
+    Settings are the fields of a dataclass; they are saved in the card of the alignment. A class whose keywords are
+    not its fields lists them in a class method ``setting_names()``, describes them in ``describe_settings()``, and
+    returns those of an object in ``settings_for_card()``.
     """
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep) -> Fit:

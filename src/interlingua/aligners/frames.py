@@ -1,4 +1,4 @@
-"""Frames: the rows of a space as linear solvers see them, and the way back to affine maps."""
+"""Frames: the centered unit rows of a space that linear methods work on, and affine maps between two spaces."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.maps import AffineMap
 
+__all__ = ["Frame", "affine_map", "affine_maps", "polar", "principal_axes"]
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Unit rows of one space, centered by their own mean and brought to unit norm again.
+    """Unit rows of one space, centered by their mean and normalized again.
 
     Attributes:
         rows: [n, d], float32, unit norm.
         mean: [d], mean of the unit rows before centering.
         radius: root mean square length of the centered rows; 1 for a space around the origin, 0.3 for a narrow cone.
-        norm: the rows' root mean square length as they came; 1 for unit vectors.
+        norm: root mean square length of the rows before normalization; 1 for unit vectors.
     """
 
     rows: FloatArray
@@ -36,7 +38,7 @@ class Frame:
         return cls(unit_rows(centered), mean, _rms_length(centered), _rms_length(vectors))
 
     def around(self, vectors: FloatArray) -> FloatArray:
-        """Return ``vectors`` [n, d] brought to unit norm and centered by the frame's mean."""
+        """Return ``vectors`` [n, d] normalized and then centered by the frame's mean."""
         return unit_rows(vectors) - self.mean
 
 
@@ -51,9 +53,9 @@ def polar(matrix: FloatArray) -> FloatArray:
 
 
 def affine_maps(source: Frame, target: Frame, matrix: FloatArray) -> tuple[AffineMap, AffineMap]:
-    """Return the maps that ``matrix`` [d_source, d_target] and its transpose stand for between two frames.
+    """Return the affine maps that ``matrix`` [d_source, d_target] and its transpose define between two frames.
 
-    A rotation between frames knows neither mean nor spread. The maps put them back: translations get the mean of the
+    A rotation between frames contains neither mean nor spread. The maps add both: translations get the mean of the
     other space and, by one factor for all rows, its radius.
     """
     return affine_map(source, target, matrix), affine_map(target, source, matrix.T)
@@ -66,19 +68,22 @@ def principal_axes(z: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def affine_map(
-    source: Frame, target: Frame, matrix: FloatArray, *, offset: FloatArray | None = None, reach: float = 1.0
+    source: Frame, target: Frame, matrix: FloatArray, *, offset: FloatArray | None = None, radius_factor: float = 1.0
 ) -> AffineMap:
-    """Return the map that ``matrix`` [d_source, d_target] stands for between two frames, in this direction only.
+    """Return the affine map that ``matrix`` [d_source, d_target] defines between two frames, in this direction only.
+
+    ``f(u) = offset + c (u - mean_source) matrix`` of a unit row u; the factor c gives the mapped rows of the source
+    frame the root mean square length ``radius_factor * target.radius``.
 
     Args:
-        source: where rows come from.
-        target: where they go.
+        source: frame of the rows that are mapped.
+        target: frame of the result.
         matrix: [d_source, d_target].
         offset: [d_target], added to mapped rows; the target's mean by default.
-        reach: how far mapped rows lie from the offset, in radii of the target.
+        radius_factor: root mean square distance of mapped rows from the offset, in radii of the target.
     """
     length = source.radius * _rms_length(source.rows @ matrix)
-    scale = reach * target.radius / length if length else 1.0
+    scale = radius_factor * target.radius / length if length else 1.0
     mean_out = target.mean if offset is None else offset
     return AffineMap(source.mean, np.asarray(scale * matrix, np.float32), mean_out, norm_out=target.norm)
 

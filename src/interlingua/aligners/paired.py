@@ -1,4 +1,4 @@
-"""Linear maps from known pairs; also the upper reference for methods without pairs."""
+"""Linear maps from known pairs, which are also the upper reference for methods without pairs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
+__all__ = ["Procrustes", "Ridge"]
+
 
 @dataclass(frozen=True)
 class Procrustes:
-    """The best (semi-)orthogonal map between the centered unit rows of known pairs.
+    """The (semi-)orthogonal map with the least squared error between the centered unit rows of known pairs.
 
-    ``W = polar(X^T Y)`` (Schoenemann 1966). Between different widths the wider side is projected. It keeps angles, and
-    needs about as many pairs as the wider space has dimensions.
+    ``W = polar(X^T Y)`` (Schoenemann 1966). Between different widths the wider side is projected. The map preserves
+    angles and needs about as many pairs as the wider space has dimensions.
     """
 
     name: ClassVar[str] = "procrustes"
@@ -42,13 +44,14 @@ class Procrustes:
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge regression between the centered unit rows of known pairs, each direction on its own.
+    """Ridge regression between the centered unit rows of known pairs, separately for each direction.
 
-    Not bound to angles, so it reaches a higher cosine than `Procrustes` where pairs are plenty.
+    ``W = (X^T X + alpha tr(X^T X) / d I)^-1 X^T Y``. It need not preserve angles, so with many pairs it reaches
+    a higher cosine than `Procrustes`.
 
     Attributes:
-        alpha: penalty as a fraction of the mean eigenvalue of the input's covariance. Raise it where pairs are fewer
-            than dimensions, lower it towards 0 where they are many times more.
+        alpha: penalty as a fraction of the mean eigenvalue of the input's covariance. Increase it if there are fewer
+            pairs than dimensions, decrease it towards 0 if there are many times more.
     """
 
     alpha: float = 0.1

@@ -1,8 +1,9 @@
 """Quadratic assignment by batched best-swap local search.
 
-Both spaces give k nodes with several k x k matrices of edge weights and a node-to-node bonus. The matching ``p`` sought
-maximizes ``sum_e <A_e, B_e[p][:, p]> + sum_i C[i, p_i]``. Hundreds of random starts climb side by side; the gains of
-all k (k - 1) / 2 swaps of every start are kept up to date by a rank-e correction per swap.
+Two graphs of k nodes have e symmetric matrices of edge weights each, A and B, and a bonus C for matching two nodes. The
+matching ``p`` maximizes ``sum_e <A_e, B_e[p][:, p]> + sum_i C[i, p_i]``. Hundreds of random matchings are improved side
+by side, each by its best swap of two partners (2-opt); a rank-e update after each swap keeps the gains of all
+k (k - 1) / 2 swaps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray, IntArray
 
-# Gains below this are rounding, not progress.
+__all__ = ["best_swap"]
+
+# Smaller gains are rounding errors.
 _MIN_GAIN = 1e-6
 
 
@@ -40,7 +43,7 @@ def best_swap(
     own = np.einsum("eij,erij->rij", a, permuted)
     del permuted
     active = np.arange(starts)
-    # A start needs about k swaps; the bound only guards against cycling on rounding.
+    # A start needs about k swaps; the bound only prevents cycles through rounding errors.
     for _ in range(20 * k):
         stay = np.einsum("rii->ri", links)
         gains = links + links.transpose(0, 2, 1) - stay[:, :, None] - stay[:, None, :] + 4 * own
@@ -62,7 +65,7 @@ def best_swap(
 def _swap(
     a: FloatArray, b: FloatArray, current: IntArray, links: FloatArray, own: FloatArray, i: IntArray, j: IntArray
 ) -> None:
-    """Swap the partners of nodes ``i`` and ``j`` [active] in every start and bring ``links`` and ``own`` up to date."""
+    """Swap the partners of nodes ``i`` and ``j`` [active] in every start and update ``links`` and ``own``."""
     r = np.arange(len(current))
     p_i, p_j = current[r, i], current[r, j]
     rows_i, rows_j = (b[:, p[:, None], current] for p in (p_i, p_j))  # [e, active, k]

@@ -1,27 +1,35 @@
-"""From a rough map to the right one: alternate between matching rows and solving for the rotation.
+"""Refinement of a rough map: alternate between coupling rows and solving for the rotation.
 
-`climb` is entropic Wasserstein-Procrustes on small random batches: a Sinkhorn coupling of the mapped source rows with
-target rows, then the polar factor of the coupled cross-covariance. Small batches with a soft coupling carry a rough
-map a long way; many maps climb side by side. `polish` ends with all rows and mutual hub-corrected neighbors (CSLS).
-Neither sees pairs unless some are known, and both take numpy arrays or torch tensors.
+`wasserstein_procrustes` refines on small random batches (Grave, Joulin and Berthet, AISTATS 2019, with the entropic
+coupling of Cuturi, NeurIPS 2013): a Sinkhorn coupling of the mapped source rows with target rows, then the polar factor
+of the coupled cross-covariance. Small batches and a soft coupling let a rough map move far, and many maps are refined
+side by side. `polish` ends on all rows with mutual nearest neighbors by hub-corrected similarity (CSLS). Neither sees
+pairs unless some are known, and both take numpy arrays or torch tensors.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.backend import Array, largest, namespace, take
+from interlingua.core.backend import Array, largest, namespace, parallel_map, sparse_ones, take
+
+__all__ = ["wasserstein_procrustes", "csls", "mutual_neighbors", "orthogonal", "polish", "transport_similarity"]
 
 _SINKHORN_STEPS = 3
-# Far below every temperature in use; keeps a row without partners from dividing by zero.
+# Far below every entry in use; prevents a division by zero for a row without partners.
 _TINY = 1e-30
 _CSLS_NEIGHBORS = 10
+# Rows of one part of the work: the results are those of this partition, whatever the number of cores.
+_BLOCK = 512
+# Maps are refined in one part as long as their couplings have no more entries together than this: between small
+# matrices, threads would wait for the interpreter most of the time.
+_COUPLING_ENTRIES = 500_000
+# Similarities of mutual neighbors are kept up to this many (256 MB), and computed twice beyond.
+_KEPT_SIMILARITIES = 64_000_000
 # Coefficients of x, x x' x and (x x')^2 x. Newton-Schulz steps first lift small singular values and leave those at 1
 # alone; the steps between are optimal for singular values from 1/1000 to 1.
 _NEWTON_SCHULZ = (1.875, -1.25, 0.375)
@@ -43,7 +51,7 @@ def orthogonal(matrices: Array) -> Array:
 
     Matrix products only, a hundredth of the time of many small singular value decompositions: the Polar Express
     (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932). Directions with singular values far below
-    1/10,000 of the norm say nothing and stay short.
+    1/10,000 of the norm are not determined and stay short.
     """
     xp = namespace(matrices)
     wide = matrices.shape[-2] <= matrices.shape[-1]
@@ -55,7 +63,7 @@ def orthogonal(matrices: Array) -> Array:
     return x if wide else xp.matrix_transpose(x)
 
 
-def climb(
+def wasserstein_procrustes(
     x: Array,
     y: Array,
     maps: Array,
@@ -65,14 +73,18 @@ def climb(
     rng: np.random.Generator,
     prior: Array | None = None,
 ) -> Array:
-    """Improve many maps at once on random batches.
+    """Refine many maps on the same random batches by entropic Wasserstein-Procrustes.
+
+    A step draws rows ``A`` of x and ``B`` of y, couples them by ``P = diag(u) K diag(v)`` with
+    ``K = exp((A M B^T - 1) / temperature)`` and uniform marginals (Sinkhorn, three iterations), and takes the polar
+    factor of ``A^T P B``, which solves ``max <A M, P B>`` over orthonormal M.
 
     Args:
         x: [n_source, d_source], unit rows.
         y: [n_target, d_target], unit rows.
         maps: [r, d_source, d_target], orthonormal rows or columns.
-        temperatures: one a step; a coupling is ``exp(similarity / temperature)`` with uniform marginals.
-        batch: rows a side and step. Small ones jump out of poor optima, large ones settle closer to a good one.
+        temperatures: one a step.
+        batch: rows a side and step. Small batches escape poor optima, large ones settle closer to a good one.
         rng: draws the batches.
         prior: [d_source, d_target], cross-covariance per row that is known from pairs, added in each step.
 
@@ -83,35 +95,51 @@ def climb(
     def draw(rows: Array) -> IntArray:
         return np.asarray(rng.choice(rows.shape[0], min(batch, rows.shape[0]), replace=False))
 
-    # Ahead of the climb, so that maps in other threads see the same batches.
+    # Drawn in advance, so that all maps see the same batches.
     steps = [(temperature, draw(x), draw(y)) for temperature in temperatures]
 
-    def ascend(some: Array) -> Array:
+    def refine(some: Array, apply: Callable[..., list[Any]]) -> Array:
         for temperature, rows_x, rows_y in steps:
-            a, b = take(x, rows_x), take(y, rows_y)
-            kernel, u, v = _couple((a @ some) @ b.T, temperature)
-            covariance = a.T @ (u * (kernel @ (v * b)))
+            a, b = _blocks(take(x, rows_x)), take(y, rows_y)
+            kernels = apply(lambda rows, m=some, b=b, t=temperature: _kernel((rows @ m) @ b.T, t), a)
+            us, v = _sinkhorn(kernels, apply)
+            weighted = v * b
+            covariance = sum(apply(lambda r, k, u, w=weighted: r.T @ (u * (k @ w)), a, kernels, us))
             some = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
         return some
 
-    if not isinstance(maps, np.ndarray) or len(maps) < 2:
-        return ascend(maps)
-    # The products are small: one thread a map beats many threads a product, by far where other work runs beside.
-    workers = min(len(maps), os.cpu_count() or 1)
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
-        return np.concatenate(list(pool.map(ascend, np.array_split(maps, workers))))
+    if not isinstance(maps, np.ndarray):
+        return refine(maps, _map)
+    if len(maps) == 1:
+        return refine(maps, parallel_map)
+    size = max(1, _COUPLING_ENTRIES // batch**2)
+    parts = [maps[start : start + size] for start in range(0, len(maps), size)]
+    return np.concatenate(parallel_map(lambda part: refine(part, _map), parts))
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:
-    """Return the mean similarity of coupled rows under each map [r]; of maps of the same data the larger is better."""
+    """Return the transport similarity of each map [r]; of maps between the same rows the larger is better.
+
+    ``<P, A M B^T> / sum(P)``, the mean cosine of rows that an entropic coupling ``P`` of the first rows of both sides
+    puts together. Pairs are not used.
+
+    Args:
+        x: [n_source, d_source], unit rows.
+        y: [n_target, d_target], unit rows.
+        maps: [r, d_source, d_target].
+        temperature: of the coupling.
+        rows: how many rows a side are read.
+    """
     a, b = x[:rows], y[:rows]
-    scores = []
-    for matrix in maps:
+
+    def score(matrix: Array) -> float:
         similarity = (a @ matrix) @ b.T
-        kernel, u, v = (factor[0] for factor in _couple(similarity[None], temperature))
-        coupling = kernel * u * v.T
-        scores.append(float((coupling * similarity).sum() / coupling.sum()))
-    return np.array(scores)
+        kernel = _kernel(similarity, temperature)
+        (u,), v = _sinkhorn([kernel[None]], _map)
+        coupling = kernel * u[0] * v[0].T
+        return float((coupling * similarity).sum() / coupling.sum())
+
+    return np.array((parallel_map if isinstance(maps, np.ndarray) else _map)(score, maps))
 
 
 def polish(
@@ -126,17 +154,18 @@ def polish(
 ) -> Array:
     """Refine one map on all rows, or on large random batches where there are more.
 
-    Each step couples rows that are among the ``k`` nearest of each other by CSLS and extrapolates the polar factor by
-    Nesterov's rule, which takes half the steps.
+    Each step couples rows that are among the ``k`` nearest of each other by CSLS in a matrix P of zeros and ones, takes
+    the polar factor R of ``A^T P B``, and continues from the polar factor of ``2 R - R_previous``: extrapolation as in
+    Nesterov's method halves the number of steps.
 
     Args:
         x: [n_source, d_source], unit rows.
         y: [n_target, d_target], unit rows.
         matrix: [d_source, d_target].
-        neighbors: ``k`` of each step, falling.
+        neighbors: ``k`` of each step, from many to few.
         batch: most rows a side and step.
         rng: draws the batches.
-        prior: [d_source, d_target], as in `climb`.
+        prior: [d_source, d_target], as in `wasserstein_procrustes`.
 
     Returns:
         [d_source, d_target], orthonormal rows or columns.
@@ -154,40 +183,121 @@ def polish(
     return previous
 
 
-def mutual_neighbors(mapped: Array, y: Array, k: int) -> Array:
-    """Return [n, m] ones where each row is among the ``k`` CSLS-nearest of the other, zeros elsewhere."""
-    xp = namespace(y)
-    similarity = csls(mapped, y)
-    k = min(k, *similarity.shape)
-    row_limit = xp.min(largest(similarity, k, axis=1), axis=1)
-    column_limit = xp.min(largest(similarity, k, axis=0), axis=1)
-    near = (similarity >= row_limit[:, None]) & (similarity >= column_limit[None, :])
-    return xp.astype(near, similarity.dtype)
+def mutual_neighbors(mapped: Array, y: Array, k: int) -> Any:
+    """Return a sparse matrix [n, m] with ones where each row is among the ``k`` CSLS-nearest of the other.
+
+    Memory stays bounded: similarities are computed in blocks of rows, and only the ``k`` nearest of each row are kept.
+
+    Args:
+        mapped: [n, d], source rows in the target space.
+        y: [m, d], unit rows.
+        k: neighbors on either side.
+
+    Returns:
+        ``scipy.sparse.csr_array`` of numpy arrays, a sparse tensor of tensors.
+    """
+    xp, apply = namespace(y), parallel_map if isinstance(y, np.ndarray) else _map
+    n, m = mapped.shape[0], y.shape[0]
+    k = min(k, n, m)
+    rows = _blocks(_unit(mapped))
+    kept: list[Array | None] = [None] * len(rows)
+    if n * m <= _KEPT_SIMILARITIES:
+        kept = apply(lambda block: block @ y.T, rows)
+    hubs_source, hubs_target = _hubs(rows, y, kept, apply)
+
+    def nearest(block: Array, similarity: Array | None, hubs: Array) -> tuple[Array, Array, Array, Array]:
+        similarity = _corrected(block @ y.T if similarity is None else similarity, hubs, hubs_target)
+        limit = xp.min(largest(similarity, k, axis=1), axis=1)
+        i, j = xp.nonzero(similarity >= limit[:, None])
+        return i, j, similarity[i, j], _largest_of_columns(similarity, k)
+
+    parts = apply(nearest, rows, kept, hubs_source)
+    column_limit = xp.min(largest(xp.concat([part[3] for part in parts], axis=1), k, axis=1), axis=1)
+    first = np.cumsum([0, *(block.shape[0] for block in rows)])
+    i = xp.concat([part[0] + int(start) for part, start in zip(parts, first[:-1], strict=True)])
+    j, values = (xp.concat([part[number] for part in parts]) for number in (1, 2))
+    mutual = values >= column_limit[j]
+    return sparse_ones(i[mutual], j[mutual], (n, m), y)
 
 
 def csls(mapped: Array, y: Array) -> Array:
-    """Return hub-corrected cosines ``2 cos - r_source - r_target`` [n, m] (Conneau et al., ICLR 2018)."""
-    xp = namespace(y)
-    similarity = (mapped / xp.linalg.vector_norm(mapped, axis=1, keepdims=True)) @ y.T
-    k = min(_CSLS_NEIGHBORS, *similarity.shape)
-    hubs_source = xp.mean(largest(similarity, k, axis=1), axis=1)
-    hubs_target = xp.mean(largest(similarity, k, axis=0), axis=1)
-    # In place: of many rows this is by far the largest array there is.
+    """Return hub-corrected cosines ``2 cos - r_source - r_target`` [n, m] (Conneau et al., ICLR 2018).
+
+    ``r`` is the mean cosine of a row with its 10 nearest on the other side.
+    """
+    similarity = _unit(mapped) @ y.T
+    rows = _blocks(similarity)
+    hubs_source, hubs_target = _hubs(rows, y, rows, parallel_map if isinstance(y, np.ndarray) else _map)
+    return _corrected(similarity, namespace(y).concat(hubs_source), hubs_target)
+
+
+def _hubs(
+    rows: list[Array], y: Array, similarities: Sequence[Array | None], apply: Callable[..., list[Any]]
+) -> tuple[list[Array], Array]:
+    """Return the mean cosine with the nearest, of the rows of each block and of y [m]."""
+    xp, n = namespace(y), sum(block.shape[0] for block in rows)
+    k = min(_CSLS_NEIGHBORS, n, y.shape[0])
+
+    def largest_of(block: Array, similarity: Array | None) -> tuple[Array, Array]:
+        similarity = block @ y.T if similarity is None else similarity
+        return xp.mean(largest(similarity, k, axis=1), axis=1), _largest_of_columns(similarity, k)
+
+    parts = apply(largest_of, rows, similarities)
+    columns = xp.concat([part[1] for part in parts], axis=1)
+    return [part[0] for part in parts], xp.mean(largest(columns, k, axis=1), axis=1)
+
+
+def _largest_of_columns(block: Array, k: int) -> Array:
+    return largest(block, min(k, block.shape[0]), axis=0)
+
+
+def _corrected(similarity: Array, hubs_source: Array, hubs_target: Array) -> Array:
+    # In place: of many rows this is the largest array by far.
     similarity *= 2
     similarity -= hubs_source[:, None]
     similarity -= hubs_target[None, :]
     return similarity
 
 
-def _couple(similarity: Array, temperature: float) -> tuple[Array, Array, Array]:
-    """Return Sinkhorn couplings ``u * kernel * v^T`` of cosines [r, n, m], up to a factor, as their three factors."""
-    xp = namespace(similarity)
-    # No cosine exceeds 1, so nothing overflows.
-    kernel = xp.exp((similarity - 1) / temperature)
-    transposed = xp.permute_dims(kernel, (0, 2, 1))
-    v = xp.ones_like(kernel[:, 0, :, None])
-    u = v
-    for _ in range(_SINKHORN_STEPS):
+def _sinkhorn(kernels: list[Array], apply: Callable[..., list[Any]]) -> tuple[list[Array], Array]:
+    """Return the scalings of a coupling ``diag(u) K diag(v)`` with uniform marginals, up to a factor.
+
+    Args:
+        kernels: blocks of rows [r, n_b, m] of the kernel.
+        apply: maps a function over the blocks.
+
+    Returns:
+        u of each block [r, n_b, 1] and v [r, m, 1].
+    """
+    xp = namespace(kernels[0])
+    us: list[Array] = []
+    v = xp.ones_like(kernels[0][:, 0, :, None])
+
+    def scale(kernel: Array, v: Array) -> tuple[Array, Array]:
         u = 1 / (kernel @ v + _TINY)
-        v = 1 / (transposed @ u + _TINY)
-    return kernel, u, v
+        return u, xp.permute_dims(kernel, (0, 2, 1)) @ u
+
+    for _ in range(_SINKHORN_STEPS):
+        parts = apply(scale, kernels, [v] * len(kernels))
+        us = [part[0] for part in parts]
+        v = 1 / (sum(part[1] for part in parts) + _TINY)
+    return us, v
+
+
+def _kernel(similarity: Array, temperature: float) -> Array:
+    # No cosine exceeds 1, so nothing overflows.
+    return namespace(similarity).exp((similarity - 1) / temperature)
+
+
+def _unit(rows: Array) -> Array:
+    return rows / namespace(rows).linalg.vector_norm(rows, axis=1, keepdims=True)
+
+
+def _blocks(rows: Array) -> list[Array]:
+    """Return rows [n, ...] in the fixed partition of work on the CPU; a GPU takes them as one."""
+    size = _BLOCK if isinstance(rows, np.ndarray) else rows.shape[0]
+    return [rows[start : start + size] for start in range(0, rows.shape[0], size)]
+
+
+def _map(function: Callable[..., Any], *iterables: Iterable[Any]) -> list[Any]:
+    return list(map(function, *iterables))

@@ -1,7 +1,9 @@
-"""The verdict: label-free measurements of a finished fit, each beside its null, and what they add up to.
+"""The verdict: label-free measurements of a finished fit, each beside a null, and the conclusion from them.
 
-The null of a measurement is the same measurement on maps that climbed from random starts on the same data: what the
-method makes of nothing. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
+Three measurements must reach a limit: how far the transport similarity of the map exceeds that of maps from random
+starts, and how well refits on disjoint halves of the rows agree, directly and as a round trip. Their null is the same
+statistic for maps refined from random starts on the same rows. Three more are sanity checks, which no good translation
+violates. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
 ``benchmarks/tables.py`` prints.
 """
 
@@ -13,66 +15,85 @@ import numpy as np
 
 from interlingua.aligners import pair_use
 from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step, insufficient_data_reason
+from interlingua.aligners.coarse import CoarseSpaces, refit
 from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear.search import Search
+from interlingua.aligners.null import NullMaps
 from interlingua.core import criteria
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.backend import to_numpy
+from interlingua.core.backend import single_threaded_blas, take, to_numpy
 from interlingua.core.maps import AffineMap, VectorMap
 
-_NULL_MAPS = 3
+__all__ = ["EXCESS", "LIFT", "START", "judge", "judge_map", "refit_limits", "verify"]
+
 _ROWS = 1500
-# (aligned, failed): at or beyond the first speaks for the fit, short of the second speaks against it.
+# (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
 EXCESS = (5.0, 4.0)
-# Refits of wrong maps agree too, the more the fewer directions the rows have: what counts is the share of the way from
-# there to 1.
+# Refits of wrong maps agree too, the more the fewer directions the rows have. The limit is the null plus this share of
+# the distance from the null to 1.
 LIFT = (0.18, 0.1)
 START = (0.6, 0.3)
 _HUB_MARGIN = 3.0
+_CLOUD_MARGIN = 0.5
 _MIN_RANK = 0.3
 _PAIR_MARGIN = 0.2
-# With fewer pairs, those left after holding some out would make another map than the one to be judged.
+# With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
+_RANDOM_STARTS = "random starts"
+# Keeps these draws apart from those of a fit and of a null with the same seed.
+_STREAM = 11
 
 
 @dataclass(frozen=True)
-class _Limits:
-    """Where a measurement speaks for a fit and where against it."""
+class _Check:
+    """A measurement, and whether it refutes the fit."""
 
     evidence: Evidence
-    refuted: bool
+    refutes: bool
 
 
 def refit_limits(null: float) -> tuple[float, float]:
-    """Return from where agreement of refits speaks for a fit, and below what against it, given the null's."""
-    aligned, failed = (null + lift * (1 - null) for lift in LIFT)
-    return aligned, failed
+    """Return the limits (pass, fail) of the agreement of refits, given that of refits of null maps.
+
+    ``null + lift * (1 - null)``, a share of the distance from the null to perfect agreement.
+    """
+    passing, failing = (null + lift * (1 - null) for lift in LIFT)
+    return passing, failing
 
 
-def verify(search: Search, matrix: FloatArray, translated: FloatArray, confirmed: float | None) -> Verdict:
-    """Measure a fit and judge it.
+def verify(
+    null: NullMaps,
+    rotation: FloatArray,
+    translated: FloatArray,
+    target: FloatArray,
+    *,
+    seed: int,
+    start_agreement: float | None = None,
+) -> Verdict:
+    """Measure a fit and conclude. The same arguments give the same numbers, however often they are measured.
 
     Args:
-        search: the spaces the map was found between; where random starts end is known there.
-        matrix: [d_source, d_target], the rotation found.
+        null: maps from random starts on the rows that the map was fitted on.
+        rotation: [d_source, d_target] between the frames.
         translated: [n, d_target], rows of the source under the final map, centered in the target's frame.
-        confirmed: agreement of the best independent start with the map, or None where the map was not searched for.
+        target: [m, d_target], centered unit rows of the target.
+        seed: seeds a generator of the verdict's own.
+        start_agreement: agreement of the best independent start with the map, or None where it was not searched for.
     """
-    axes = search.coarse_axes
-    found = polar(axes[0].T @ matrix @ axes[1])
-    maps = np.concatenate([found[None], search.nulls[:_NULL_MAPS]])
-    a, b = (to_numpy(z) for z in search.coarse)
-    checks = [_transport(search, found), *_refits(search, maps, a, b)]
-    if confirmed is not None:
-        checks.append(_starts(search, confirmed, a))
-    checks += _sanity(translated, search.y, search.rng)
-    return _judge(checks)
+    rng = np.random.default_rng([seed, _STREAM])
+    spaces = null.spaces
+    with single_threaded_blas():
+        coarse = spaces.reduce(rotation)
+        checks = [_transport(null, coarse), *_refits(null, coarse, rng)]
+        if start_agreement is not None:
+            checks.append(_start_agreement(null, start_agreement))
+        checks += _sanity_checks(translated, target, rng)
+    return _conclude(checks)
 
 
 def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict:
-    """Judge a fit whose method brought no verdict of its own.
+    """Judge a fit whose method returned no verdict of its own.
 
     A method that requires pairs is judged on pairs held out of a second fit, every other method by label-free
     measurements of its forward map.
@@ -96,15 +117,19 @@ def judge_map(frames: tuple[Frame, Frame], rows: FloatArray, forward: VectorMap,
 
     Args:
         frames: of source and target.
-        rows: [n, d_source], the source rows behind the first frame.
+        rows: [n, d_source], the source rows that the first frame was built from.
         forward: the map.
         seed: decides the random draws.
     """
     x, y = frames
-    translated = y.around(forward(rows))
-    matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
-    search = Search(x.rows, y.rows, np.random.default_rng(seed))
-    return verify(search, polar(matrix), translated, None)
+    rng = np.random.default_rng([seed, _STREAM, 1])
+    with single_threaded_blas():
+        translated = y.around(forward(rows))
+        matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
+        # Some measurements read the first rows only.
+        shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
+        null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed)
+        return verify(null, polar(matrix), translated, y.rows, seed=seed)
 
 
 def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:
@@ -115,120 +140,126 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [max(1, len(order) // 5)])
     second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
-    forward = second.forward
     mean = unit_rows(known[1][fitted]).mean(axis=0)
-    ours, theirs = unit_rows(forward(known[0][held])) - mean, unit_rows(known[1][held]) - mean
-    value = criteria.agreement(ours, theirs)
-    null = criteria.agreement(ours, np.roll(theirs, 1, axis=0)) if len(held) > 1 else 0.0
-    meaning = "Centered cosine between translated and true rows of known pairs that were held out of a second fit."
-    return _judge([_check("held_out_pairs", value, null, (null + _PAIR_MARGIN, null + _PAIR_MARGIN / 2), meaning)])
+    translated, true = unit_rows(second.forward(known[0][held])) - mean, unit_rows(known[1][held]) - mean
+    value = criteria.agreement(translated, true)
+    null = criteria.agreement(translated, np.roll(true, 1, axis=0)) if len(held) > 1 else 0.0
+    meaning = "Mean cosine between translated and true rows of known pairs that were held out of a second fit."
+    limits = (null + _PAIR_MARGIN, null + _PAIR_MARGIN / 2)
+    return _conclude([_at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
 
 
-def _transport(search: Search, found: FloatArray) -> _Limits:
-    excess = search.excess(float(search.similarity(found[None])[0]))
-    nulls = search.similarity(search.nulls[:_NULL_MAPS])
-    return _check(
-        "transport_excess",
-        excess,
-        search.excess(float(nulls.max())),
-        EXCESS,
-        "How much closer translated and real rows lie than after random starts, in their standard deviations.",
+def _transport(null: NullMaps, coarse: FloatArray) -> _Check:
+    excess = null.excess(float(null.spaces.similarity(coarse[None])[0]))
+    meaning = (
+        f"Translated rows lie {abs(excess):.0f} standard deviations {'closer to' if excess >= 0 else 'farther from'} "
+        "real target rows than under maps refined from random starts."
     )
+    return _at_least("transport_excess", excess, null.excess_of_null(), EXCESS, meaning, _RANDOM_STARTS)
 
 
-def _refits(search: Search, maps: FloatArray, a: FloatArray, b: FloatArray) -> list[_Limits]:
-    """Refit on disjoint halves, forwards on both and backwards on the second."""
-    order_a, order_b = (search.rng.permutation(len(z)) for z in (a, b))
-    halves = [(a[order_a[i::2]], b[order_b[i::2]]) for i in (0, 1)]
-    first, second = (search.refit(maps, half) for half in halves)
-    back = search.refit(maps, halves[1], reverse=True)
-    rows = a[:_ROWS]
-    agreed = [criteria.agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
-    cycles = [criteria.agreement(rows, rows @ f @ r) for f, r in zip(first, back, strict=True)]
-    meanings = {
-        "refit_agreement": "Cosine between translations by two refits on disjoint halves of the rows.",
-        "cycle": "Cosine between a row and its round trip, there by one half's map and back by the other's.",
-    }
-    nulls = [float(np.mean(values[1:])) for values in (agreed, cycles)]
-    return [
-        _check(name, value, null, refit_limits(null), meanings[name])
-        for name, value, null in zip(meanings, (agreed[0], cycles[0]), nulls, strict=True)
-    ]
-
-
-def _starts(search: Search, confirmed: float, a: FloatArray) -> _Limits:
-    rows = a[:_ROWS]
-    nulls = [
-        criteria.agreement(rows @ f, rows @ s)
-        for f, s in zip(search.nulls[: _NULL_MAPS - 1], search.nulls[1:_NULL_MAPS], strict=True)
-    ]
-    return _check(
-        "start_agreement",
-        confirmed,
-        max(nulls),
-        START,
-        "Cosine between this map's translations and those of the best start that came from elsewhere.",
+def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> list[_Check]:
+    """Refit the map and the null maps on disjoint halves, forward on both and backward on the second."""
+    spaces = null.spaces
+    maps = np.concatenate([coarse[None], null.maps])
+    orders = [rng.permutation(rows.shape[0]) for rows in spaces.rows]
+    first_half, second_half = (
+        tuple(take(rows, order[i::2]) for rows, order in zip(spaces.rows, orders, strict=True)) for i in (0, 1)
     )
+    first, second = (refit(spaces, maps, (half[0], half[1]), rng) for half in (first_half, second_half))
+    back = refit(spaces, np.swapaxes(maps, 1, 2), (second_half[1], second_half[0]), rng)
+    rows = to_numpy(spaces.rows[0][:_ROWS])
+    agreements = [criteria.agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
+    cycles = [criteria.agreement(rows, rows @ f @ b) for f, b in zip(first, back, strict=True)]
+    measured = (
+        ("refit_agreement", agreements, "Cosine between translations by two refits on disjoint halves of the rows."),
+        (
+            "cycle",
+            cycles,
+            "Cosine between a row and its round trip: forward with the map fitted on one half of the rows, back with "
+            "the map fitted on the other half.",
+        ),
+    )
+    checks = []
+    for name, (value, *nulls), meaning in measured:
+        typical = float(np.median(nulls))
+        checks.append(_at_least(name, value, typical, refit_limits(typical), meaning, _RANDOM_STARTS))
+    return checks
 
 
-def _sanity(translated: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[_Limits]:
-    """Measure what no good translation breaks and a bad one may pass: never proof, only refutation."""
+def _start_agreement(null: NullMaps, value: float) -> _Check:
+    rows = to_numpy(null.spaces.rows[0][:_ROWS])
+    translations = [unit_rows(rows @ matrix) for matrix in null.maps]
+    pairs = zip(translations, translations[1:], strict=False)
+    typical = float(np.median([criteria.agreement(first, second) for first, second in pairs]))
+    meaning = "Cosine between translations by this map and by the best map that was found from an independent start."
+    return _at_least("start_agreement", value, typical, START, meaning, _RANDOM_STARTS)
+
+
+def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[_Check]:
+    """Measure what can refute a translation and never prove it: good translations pass, and bad ones may."""
     picked = rng.permutation(len(y))
     first, second = y[picked[: len(y) // 2]][:_ROWS], y[picked[len(y) // 2 :]][:_ROWS]
-    ours = translated[rng.permutation(len(translated))[: len(first)]]
-    distance = criteria.sliced_wasserstein(ours, second, directions=200, rng=rng)
-    itself = criteria.sliced_wasserstein(first, second, directions=200, rng=rng)
+    sample = translated[rng.permutation(len(translated))[: len(first)]]
     spread = float(np.sqrt((second**2).sum(axis=1).mean() / second.shape[1]))
-    hubs, own_hubs = criteria.hubness(ours, second), criteria.hubness(first, second)
-    rank, own_rank = criteria.effective_rank(ours), criteria.effective_rank(first)
+    distance, own_distance = (
+        criteria.sliced_wasserstein(rows, second, directions=200, rng=rng) / spread for rows in (sample, first)
+    )
+    hubs, own_hubs = criteria.hubness(sample, second), criteria.hubness(first, second)
+    rank, own_rank = criteria.effective_rank(sample), criteria.effective_rank(first)
     return [
-        _ceiling(
+        _at_most(
             "sliced_wasserstein",
-            distance / spread,
-            itself / spread,
-            itself / spread + 0.5,
-            "Distance between the clouds of translated and real rows, in spreads of the real ones.",
+            distance,
+            own_distance,
+            _CLOUD_MARGIN,
+            "Distance between the distributions of translated and real rows, relative to the spread of the real ones.",
         ),
-        _ceiling(
+        _at_most(
             "hubness",
             hubs,
             own_hubs,
-            own_hubs + _HUB_MARGIN,
-            "Skewness of how often real rows are nearest to translated ones; large where a few attract everything.",
+            _HUB_MARGIN,
+            "Skewness of how often each real row is among the nearest neighbors of translated rows; large if a few "
+            "real rows are neighbors of most translations.",
         ),
-        _check(
+        _at_least(
             "effective_rank",
             rank / own_rank,
             1 / own_rank,
             (_MIN_RANK, _MIN_RANK),
-            "Directions that translated rows use, as a share of those that real rows use; near 0 after a collapse.",
+            "Number of directions that translated rows vary in, relative to real rows; near 0 after a collapse.",
+            "rows on one line",
         ),
     ]
 
 
-def _check(name: str, value: float, null: float, limits: tuple[float, float], meaning: str) -> _Limits:
-    aligned, failed = limits
-    return _Limits(Evidence(name, value, null, aligned, value >= aligned, meaning), value < failed)
+def _at_least(
+    name: str, value: float, null: float, limits: tuple[float, float], meaning: str, null_meaning: str
+) -> _Check:
+    passing, failing = limits
+    evidence = Evidence(name, value, null, passing, value >= passing, meaning, "at_least", null_meaning)
+    return _Check(evidence, value < failing)
 
 
-def _ceiling(name: str, value: float, null: float, limit: float, meaning: str) -> _Limits:
-    return _Limits(Evidence(name, value, null, limit, value <= limit, meaning), value > limit)
+def _at_most(name: str, value: float, null: float, margin: float, meaning: str) -> _Check:
+    """Return the check that a value exceeds that of real rows among themselves by at most a margin."""
+    limit = null + margin
+    evidence = Evidence(name, value, null, limit, value <= limit, meaning, "at_most", "real rows among themselves")
+    return _Check(evidence, value > limit)
 
 
-def _judge(checks: list[_Limits]) -> Verdict:
+def _conclude(checks: list[_Check]) -> Verdict:
+    """Return the verdict: failed if any check refutes the fit, doubtful if any misses its limit, otherwise aligned."""
     evidence = tuple(c.evidence for c in checks)
-    refuted = [c.evidence for c in checks if c.refuted]
-    missed = [c.evidence for c in checks if not c.evidence.passed and not c.refuted]
+    refuting = [c.evidence for c in checks if c.refutes]
+    missed = [c.evidence for c in checks if not c.evidence.passed and not c.refutes]
     strengths = [
         (e.value - e.null) / (e.threshold - e.null) for e in evidence if e.name in _DECISIVE and e.threshold > e.null
     ]
     score = float(np.clip(min(strengths, default=0.0), 0, 1))
-    if refuted:
-        return Verdict(Status.FAILED, min(score, 0.5), tuple(map(_sentence, refuted + missed)), evidence)
+    if refuting:
+        return Verdict(Status.FAILED, min(score, 0.5), tuple(map(str, refuting + missed)), evidence)
     if missed:
-        return Verdict(Status.DOUBTFUL, score, tuple(map(_sentence, missed)), evidence)
-    return Verdict(Status.ALIGNED, score, tuple(map(_sentence, evidence[:3])), evidence)
-
-
-def _sentence(e: Evidence) -> str:
-    return f"{e.name} is {e.value:.2f} ({e.null:.2f} where nothing is aligned, {e.threshold:.2f} wanted). {e.meaning}"
+        return Verdict(Status.DOUBTFUL, score, tuple(map(str, missed)), evidence)
+    return Verdict(Status.ALIGNED, score, tuple(map(str, evidence[:3])), evidence)

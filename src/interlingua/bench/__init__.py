@@ -1,7 +1,7 @@
-"""The tables of the vec2vec paper (arXiv 2505.12540), ours beside theirs.
+"""The tables of the vec2vec paper (arXiv 2505.12540), with our figures next to the paper's.
 
 Every cell is a fit without pairs on two disjoint halves of a corpus and a measurement on texts of neither half. The
-paper's encoders and corpora come from a hub where one can be reached; any other vectors stand in for them as files.
+paper's encoders and corpora are downloaded from a hub; files of any other vectors can replace them.
 """
 
 from interlingua.bench.folder import Vectors as Vectors

@@ -1,4 +1,4 @@
-"""Make the vectors of a bench: the paper's encoders and corpora from a hub, or any others."""
+"""Compute the vectors of the benchmark tables, with the paper's encoders and corpora from a hub or with others."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
+
+__all__ = ["Dataset", "Maker"]
 
 Encode = Callable[[list[str]], Any]
 
@@ -39,10 +41,10 @@ class Dataset:
 
     Attributes:
         name: of the data set.
-        split: which rows.
-        config: which part, where there are several.
+        split: its split.
+        config: its configuration, if there are several.
         text: the field of the text.
-        label: the field of the labels, where there are any.
+        label: the field of the labels, if there are any.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Dataset:
     label: str | None = None
 
 
-# MIMIC-III is lent to those who sign for it: its notes come as a file of the user's.
+# MIMIC-III requires a signed data use agreement: the user provides its notes as a file.
 DATASETS: Mapping[str, Dataset] = {
     "nq": Dataset("jxm/nq_corpus_dpr", "train"),
     "tweets": Dataset("cardiffnlp/tweet_topic_multilingual", "test", "en", label="label_name"),
@@ -62,12 +64,12 @@ DATASETS: Mapping[str, Dataset] = {
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes what a folder lacks.
+    """Computes the missing files of a folder.
 
     Attributes:
         vectors: the folder.
-        models: encoders by name beside the paper's: a hub's name or a folder, `@` and a revision after it.
-        files: corpora by name beside the paper's: texts, and labels in the column ``label``.
+        models: further encoders by name: a name on the hub or a folder, optionally with `@` and a revision.
+        files: further corpora by name: a file of texts, with labels in the column ``label``.
         limit: most texts of a corpus.
         batch: texts encoded at a time.
         device: of the encoders; their own choice by default.
@@ -81,29 +83,29 @@ class Maker:
     device: str | None = None
 
     def make(self, corpus: str, encoder: str, *, labels: bool = False) -> None:
-        """Write the texts, vectors and label vectors of a corpus that are not there yet.
+        """Write the texts, vectors and label vectors of a corpus that do not exist yet.
 
-        Texts are cut to 64 tokens, as the paper has it, and vectors brought to unit length and to float16.
+        Texts are truncated to 64 tokens, as in the paper. Vectors are scaled to unit length and stored as float16.
 
         Raises:
-            InputError: nobody knows the encoder or corpus, or it has no labels.
+            InputError: the encoder or corpus is unknown, or it has no labels.
             MissingExtraError: sentence-transformers or datasets is not installed.
         """
-        lacking = [self.vectors.vectors_path(corpus, encoder)]
-        lacking += [self.vectors.labels_path(corpus, encoder)] if labels else []
-        if all(path.exists() for path in lacking):
+        missing = [self.vectors.vectors_path(corpus, encoder)]
+        missing += [self.vectors.labels_path(corpus, encoder)] if labels else []
+        if all(path.exists() for path in missing):
             return
         require("sentence_transformers", "bench")
         self.vectors.path.mkdir(parents=True, exist_ok=True)
         self._make_texts(corpus)
         encode = self._encoder(encoder)
-        if not lacking[0].exists():
+        if not missing[0].exists():
             rows = unit_rows(np.asarray(encode(self.vectors.texts(corpus)), np.float32))
-            _save(lacking[0], rows.astype(np.float16))
-        if labels and not lacking[1].exists():
+            _save(missing[0], rows.astype(np.float16))
+        if labels and not missing[1].exists():
             names = label_names(self.vectors.labels(corpus))
             readable = [name.replace("_", " ") for name in names]
-            _save(lacking[1], embed_labels(encode, readable))
+            _save(missing[1], embed_labels(encode, readable))
 
     def _make_texts(self, corpus: str) -> None:
         path = self.vectors.texts_path(corpus)
@@ -118,23 +120,22 @@ class Maker:
             texts = read_texts(path)
             try:
                 labels: Any = [{"label": list(own)} for own in read_labels(path)] if path.suffix != ".txt" else None
-            except InputError:  # texts without labels are a corpus too
+            except InputError:  # a corpus need not have labels
                 labels = None
             yield from ({"text": text, **more} for text, more in zip(texts, labels or [{}] * len(texts), strict=True))
             return
         if corpus not in DATASETS:
             raise InputError(
-                f"Nobody here knows the corpus {corpus!r}; known are {', '.join(DATASETS)}. "
-                f"Give its texts: --text {corpus}=FILE."
+                f"There is no corpus {corpus!r}; known are {', '.join(DATASETS)}. Give its texts: --text {corpus}=FILE."
             )
         found = DATASETS[corpus]
         module = require("datasets", "bench")
         try:
             loaded = module.load_dataset(found.name, found.config, split=found.split, streaming=True)
         except (OSError, ValueError) as error:
-            told = str(error).splitlines()[0][:200]
+            reason = str(error).splitlines()[0][:200]
             raise InputError(
-                f"The corpus {corpus} ({found.name}) cannot be loaded ({told}). Give its texts: --text {corpus}=FILE."
+                f"The corpus {corpus} ({found.name}) cannot be loaded ({reason}). Give its texts: --text {corpus}=FILE."
             ) from error
         for row in loaded:
             if found.text not in row:
@@ -145,8 +146,7 @@ class Maker:
         model = self.models.get(name) or MODELS.get(name)
         if model is None:
             raise InputError(
-                f"Nobody here knows the encoder {name!r}; known are {', '.join(MODELS)}. "
-                f"Say what it is: --model {name}=MODEL."
+                f"There is no encoder {name!r}; known are {', '.join(MODELS)}. Define it with --model {name}=MODEL."
             )
         model, _, revision = model.partition("@")
         module = require("sentence_transformers", "bench")
@@ -155,8 +155,8 @@ class Maker:
                 model, revision=revision or None, device=self.device, trust_remote_code=False
             )
         except (OSError, ValueError) as error:
-            told = str(error).splitlines()[0][:200]
-            raise InputError(f"The encoder {name} ({model}) cannot be loaded: {told}") from error
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(f"The encoder {name} ({model}) cannot be loaded: {reason}") from error
         loaded.max_seq_length = min(MAX_TOKENS, loaded.max_seq_length or MAX_TOKENS)
 
         def encode(texts: list[str]) -> FloatArray:

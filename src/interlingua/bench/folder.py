@@ -13,12 +13,14 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.io import open_vectors, read_labels, read_texts
 
+__all__ = ["Vectors", "label_names", "plain"]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """The files of a folder by corpus and encoder; row by row the same texts under every encoder.
+    """The files of a folder by corpus and encoder; row i is the same text under every encoder.
 
     Attributes:
         path: the folder.
@@ -27,7 +29,7 @@ class Vectors:
     path: Path
 
     def encoders(self, corpus: str) -> tuple[str, ...]:
-        """Return the encoders under which a corpus is there, in the order of their names."""
+        """Return the encoders that a corpus has vectors of, in alphabetical order."""
         names = (p.name.removeprefix(f"{corpus}.").removesuffix(".npy") for p in self.path.glob(f"{corpus}.*.npy"))
         return tuple(sorted(name for name in names if not name.startswith("labels.")))
 
@@ -56,32 +58,32 @@ class Vectors:
         return read_labels(self._need(self.texts_path(corpus)))
 
     def label_rows(self, corpus: str, encoder: str) -> FloatArray:
-        """Return the vectors of a corpus's labels [templates, labels, d], the labels in the order of their names.
+        """Return the vectors of a corpus's labels [templates, labels, d], the labels in alphabetical order.
 
         Raises:
             InputError: as :meth:`rows`.
         """
-        found = np.load(self._need(self.labels_path(corpus, encoder)), allow_pickle=False)
-        return np.asarray(found, np.float32)
+        rows = np.load(self._need(self.labels_path(corpus, encoder)), allow_pickle=False)
+        return np.asarray(rows, np.float32)
 
     def vectors_path(self, corpus: str, encoder: str) -> Path:
-        """Return where the vectors of a corpus are, or will be."""
+        """Return the path of the vectors of a corpus, which need not exist."""
         return self.path / f"{plain(corpus)}.{plain(encoder)}.npy"
 
     def texts_path(self, corpus: str) -> Path:
-        """Return where the texts of a corpus are, or will be."""
+        """Return the path of the texts of a corpus, which need not exist."""
         return self.path / f"{plain(corpus)}.texts.jsonl"
 
     def labels_path(self, corpus: str, encoder: str) -> Path:
-        """Return where the vectors of a corpus's labels are, or will be."""
+        """Return the path of the vectors of a corpus's labels, which need not exist."""
         return self.path / f"{plain(corpus)}.labels.{plain(encoder)}.npy"
 
     def _need(self, path: Path) -> Path:
         if not path.is_file():
-            there = ", ".join(sorted(p.name for p in self.path.glob("*.npy"))[:12]) or "no vectors"
+            names = ", ".join(sorted(p.name for p in self.path.glob("*.npy"))[:12]) or "no vectors"
             raise InputError(
-                f"{path} is not there; the folder has {there}. Put it there, or say --encode to let "
-                "sentence-transformers make it."
+                f"{path} is not there; the folder has {names}. Add the file, or compute it with "
+                "`interlingua bench --encode`."
             )
         return path
 
@@ -98,5 +100,5 @@ def plain(name: str) -> str:
         InputError: it is not.
     """
     if not _NAME.fullmatch(name) or name.startswith("labels."):
-        raise InputError(f"{name!r} names no corpus or encoder; letters, digits, '.', '_' and '-' do.")
+        raise InputError(f"{name!r} names no corpus or encoder; use letters, digits, '.', '_' and '-'.")
     return name

@@ -1,4 +1,4 @@
-"""Records as a Markdown table, ours beside the paper's."""
+"""Records as a Markdown table, next to the paper's figures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from interlingua.bench.paper import PAPER, cell, span
 from interlingua.bench.plan import TABLES, Table
+
+__all__ = ["header", "lines", "notes", "page"]
 
 _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": lambda values: float(np.median(values)),
@@ -23,7 +25,7 @@ def header(name: str) -> list[str]:
     """Return the headings of a table; the paper's come last."""
     table = TABLES[name]
     ours = [heading for heading, *_ in table.columns]
-    return ["pair", "on", "seeds", "verdicts", *ours, *(f"paper: {heading}" for heading, _ in table.beside)]
+    return ["pair", "on", "seeds", "verdicts", *ours, *(f"paper: {heading}" for heading, _ in table.paper_columns)]
 
 
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -36,14 +38,16 @@ def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
     verdicts = Counter(record["verdict"] for record in records)
-    told = ", ".join(f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status])
+    counts = ", ".join(
+        f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status]
+    )
     found = []
     for _, figure, how in table.columns:
         values = [record["figures"][figure] for record in records if figure in record["figures"]]
         found.append(_number(figure, _SUMS[how](values)) if values else "")
     theirs = cell(name, pair, column) or {}
-    paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.beside]
-    return [pair, column, str(len(records)), told, *found, *paper]
+    paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.paper_columns]
+    return [pair, column, str(len(records)), counts, *found, *paper]
 
 
 def _number(figure: str, value: float) -> str:
@@ -51,7 +55,7 @@ def _number(figure: str, value: float) -> str:
 
 
 def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table as Markdown, with what the paper found on its own pairs below it."""
+    """Return the table as Markdown, with the range of the paper's own pairs below it."""
     table = TABLES[name]
     heads = header(name)
     body = [f"| {' | '.join(cells)} |" for cells in lines(name, records)]
@@ -61,14 +65,14 @@ def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def notes(name: str) -> Iterable[str]:
-    """Yield what has to be known to read the paper's figures beside ours."""
+    """Yield notes on the paper's figures: their source and the range over its own pairs."""
     table = TABLES[name]
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
     for column in table.paper:
-        spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.beside]
-        told = (
+        spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.paper_columns]
+        ranges = (
             f"{heading} {_number(figure, low)} to {_number(figure, high)}" if low < high else
             f"{heading} {_number(figure, low)}"
             for heading, figure, found in spans if found for low, high in [found]
         )  # fmt: skip
-        yield f"Its own pairs on {column}: {', '.join(told)}."
+        yield f"Its own pairs on {column}: {', '.join(ranges)}."

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+__all__ = ["cell", "span"]
+
 PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper.json").read_text("utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""What every table asks, and the cases a plan has."""
+"""The tables of the paper, and the cases of a plan."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 from interlingua.bench.folder import Vectors, plain
 from interlingua.core.errors import InputError
 
+__all__ = ["Case", "Plan", "Table"]
+
 CLIP = "clip"
-# What Table 6 takes away from the method, by the settings of `interlingua.neural`.
+# The ablations of Table 6 as settings of `interlingua.neural`.
 ABLATIONS: Mapping[str, Mapping[str, float]] = {
     "full": {},
     "-vsp": {"vsp": 0.0, "cycle_vsp": 0.0},
@@ -27,16 +29,16 @@ class Table:
     """A table of the paper.
 
     Attributes:
-        title: what it shows.
-        paper: the corpora that stand in its columns in the paper; ours are compared with them one by one.
-        columns: heading, figure and how the seeds are summed up (``median``, ``min``, ``max`` or ``mean``).
-        beside: the paper's figures to print, heading and name.
+        title: its title.
+        paper: the corpora in its columns in the paper; ours are compared with them one by one.
+        columns: heading, figure and how the seeds are aggregated (``median``, ``min``, ``max`` or ``mean``).
+        paper_columns: the paper's figures to print, heading and name.
     """
 
     title: str
     paper: tuple[str, ...]
     columns: tuple[tuple[str, str, str], ...]
-    beside: tuple[tuple[str, str], ...]
+    paper_columns: tuple[tuple[str, str], ...]
 
 
 _RETRIEVAL = (
@@ -47,20 +49,20 @@ _RETRIEVAL = (
     ("naive top-1", "naive_top1", "median"),
     ("oracle top-1", "oracle_top1", "median"),
 )
-_BESIDE = (("cosine", "cosine"), ("top-1", "top1"), ("mean rank", "mean_rank"))
+_PAPER = (("cosine", "cosine"), ("top-1", "top1"), ("mean rank", "mean_rank"))
 
 TABLES: Mapping[str, Table] = {
-    "in-distribution": Table("Texts like those of the fit", ("nq",), _RETRIEVAL, _BESIDE),
-    "out-of-distribution": Table("Texts of other kinds than the fit's", ("tweets", "mimic"), _RETRIEVAL, _BESIDE),
-    "clip": Table("The text tower of an image model", ("nq",), _RETRIEVAL, _BESIDE),
-    "data-efficiency": Table("Fewer source rows", (), _RETRIEVAL[:4], _BESIDE),
+    "in-distribution": Table("Texts like those of the fit", ("nq",), _RETRIEVAL, _PAPER),
+    "out-of-distribution": Table("Texts of other kinds than the fit's", ("tweets", "mimic"), _RETRIEVAL, _PAPER),
+    "clip": Table("The text tower of an image model", ("nq",), _RETRIEVAL, _PAPER),
+    "data-efficiency": Table("Fewer source rows", (), _RETRIEVAL[:4], _PAPER),
     "seeds": Table(
         "How many seeds converge",
         ("nq",),
         (("top-1 of 0.8", "right", "mean"), ("aligned", "aligned", "mean"), ("worst top-1", "top1", "min")),
         (("top-1 of 0.8", "right"),),
     ),
-    "ablations": Table("The paper's method without its parts", (), _RETRIEVAL[:4], _BESIDE),
+    "ablations": Table("The paper's method without its parts", (), _RETRIEVAL[:4], _PAPER),
     "attributes": Table(
         "Labels from vectors",
         ("tweets", "mimic"),
@@ -86,13 +88,13 @@ TABLES: Mapping[str, Table] = {
         (("judged leaking", "leak_rate"),),
     ),
 }
-# The other corpora are scored whole; the fit's own in texts that took part in nothing.
+# Tables measured on other corpora, which are scored whole. The others use held-out texts of the fit's corpus.
 ELSEWHERE = ("out-of-distribution", "attributes", "inversion")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One cell: a fit of two encoders and where it is measured."""
+    """One cell: a fit of two encoders and the corpus it is measured on."""
 
     source: str
     target: str
@@ -101,7 +103,7 @@ class Case:
 
     @property
     def key(self) -> str:
-        """Return what tells this case from all others of its plan."""
+        """Return a key that is unique within the plan."""
         return f"{self.source} -> {self.target}/{self.column}/{self.seed}"
 
 
@@ -113,16 +115,16 @@ class Plan:
         table: its name.
         vectors: the folder of vectors.
         out: the folder of records, fits and pages.
-        corpus: what the fits see.
-        on: what they are measured on, where that is another corpus.
+        corpus: the corpus of the fits.
+        on: other corpora to measure on.
         encoders: all pairs of them are fitted.
         seeds: of row split and solver.
-        rows: most rows a side; for ``data-efficiency`` those of the source, one after the other.
+        rows: most rows per side; for ``data-efficiency`` the numbers of source rows.
         pool: candidates in retrieval.
         k: of the top-k in ``attributes``.
         method: of the fits.
         settings: of the method.
-        oracle_rows: rows the oracle couplings get; 0 runs none.
+        oracle_rows: rows for the oracle couplings; 0 runs none.
     """
 
     table: str
@@ -147,7 +149,9 @@ class Plan:
             plain(name)
         if len(set(self.encoders)) < 2:
             raise InputError(
-                f"{self.corpus} is there under {', '.join(self.encoders) or 'no encoder'}; two are needed to translate."
+                f"The corpus {self.corpus} has vectors under {', '.join(self.encoders) or 'no encoder'} in "
+                f"{self.vectors.path} (files {self.corpus}.ENCODER.npy); two encoders are needed. Add their files, "
+                "name another folder or corpus, or compute them with `interlingua bench --encode`."
             )
         if self.table == "clip" and CLIP not in self.encoders:
             raise InputError(f"The table clip needs an encoder called {CLIP}; there are {', '.join(self.encoders)}.")
@@ -169,7 +173,7 @@ class Plan:
         return self.on if self.table in ELSEWHERE else (self.corpus,)
 
     def cases(self) -> Iterator[Case]:
-        """Yield one case for two encoders, measured both ways. Seed by seed, so that early tables are whole."""
+        """Yield one case per pair of encoders, measured in both directions, one seed after the other."""
         for seed in self.seeds:
             for a, b in combinations(self.encoders, 2):
                 if self.table != "clip" or CLIP in (a, b):

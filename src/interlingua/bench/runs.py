@@ -1,4 +1,4 @@
-"""Fit and measure the cases of a plan, one line of JSON a direction, resumed where it stopped."""
+"""Fit and measure the cases of a plan: one line of JSON per direction, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
 
+__all__ = ["run"]
+
 Record = dict[str, Any]
 _CHUNKS = 8
 
 
 def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list[Record]:
-    """Measure what is not yet recorded and return all records of the plan.
+    """Measure the cases without a record and return all records of the plan.
 
     Args:
         plan: what to measure.
@@ -28,7 +30,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
 
     Raises:
         InputError: vectors, texts or labels are missing or cannot be used.
-        MissingExtraError: oracles are asked for and the extra ``ot`` is not installed.
+        MissingExtraError: ``oracle_rows`` is set and the extra ``ot`` is not installed.
     """
     if plan.oracle_rows:
         require("ot", "ot")
@@ -36,7 +38,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
     path = plan.out / f"{plan.table}.jsonl"
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     known = {record["key"] for record in records}
-    asked = {_key(plan, case) for case in plan.cases()}
+    wanted = {_key(plan, case) for case in plan.cases()}
     for case in plan.cases():
         if _key(plan, case) in known:
             continue
@@ -45,11 +47,11 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
         with path.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(record) + "\n" for record in fresh)
         records += fresh
-    return [record for record in records if record["key"] in asked]
+    return [record for record in records if record["key"] in wanted]
 
 
 def _key(plan: Plan, case: Case) -> str:
-    """Return the case and all that its figures depend on."""
+    """Return a key of the case and of all settings that its figures depend on."""
     settings = ",".join(f"{k}={v}" for k, v in sorted(plan.settings.items()))
     rows = "" if plan.table == "data-efficiency" else "-".join(map(str, plan.rows))
     depends = (plan.corpus, plan.method, settings, rows, plan.pool, plan.k, plan.oracle_rows)
@@ -66,7 +68,7 @@ def _measure(plan: Plan, case: Case) -> Iterator[Record]:
 
 
 def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the rows held out, the source's and the target's: disjoint texts."""
+    """Return the held-out rows and those of source and target: disjoint texts."""
     n = len(plan.vectors.rows(plan.corpus, case.source))
     order = np.random.default_rng(case.seed).permutation(n)
     held = min(_CHUNKS * plan.pool, n // 3)
@@ -77,12 +79,12 @@ def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
-    """Return the fit of a case, made or read; tables share fits."""
+    """Return the fit of a case, computed or loaded; tables share fits."""
     import interlingua
 
     _, first, second = _split(plan, case)
     changes = dict(ABLATIONS[case.column]) if plan.table == "ablations" else {}
-    settings = {**plan.settings, **({"changes": changes} if changes else {})}
+    settings = {**plan.settings, **changes}
     named = "".join(f",{k}={v}" for k, v in sorted({**plan.settings, **changes}.items()))
     name = f"{plan.corpus}.{case.source}.{case.target}.{len(first)}-{len(second)}.{plan.method}{named}.{case.seed}"
     folder = plan.out / "fits" / name
@@ -90,7 +92,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
         x, y = plan.vectors.rows(plan.corpus, case.source)[first], plan.vectors.rows(plan.corpus, case.target)[second]
         started = time.perf_counter()
         alignment = interlingua.align(x, y, method=plan.method, seed=case.seed, **settings)
-        translator = alignment.translator(force=True)  # a failed fit is a figure of the table too
+        translator = alignment.translator(force=True)  # a failed fit is a result of the table too
         translator.card["seconds"] = round(time.perf_counter() - started, 1)
         folder.parent.mkdir(parents=True, exist_ok=True)
         translator.save(folder)
@@ -106,7 +108,7 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
 
 
 def _documents(plan: Plan, case: Case, corpus: str, encoder: str) -> FloatArray:
-    """Return what is measured on: another corpus whole, of the fit's own the texts held out."""
+    """Return the vectors to measure on: another corpus as a whole, or the held-out texts of the fit's corpus."""
     rows = plan.vectors.rows(corpus, encoder)
     return rows[_split(plan, case)[0]] if corpus == plan.corpus else rows
 
@@ -117,8 +119,8 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
     x, y = (_documents(plan, case, corpus, encoder) for encoder in (a, b))
     scores = evaluate(translator, x, y, pool=plan.pool, bootstrap=0).to_dict()
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for pair, way, left, right in (((a, b), "forward", x, y), ((b, a), "backward", y, x)):
-        cells = {name: scores[way][name] for name in ("cosine", "top1", "mean_rank")}
+    for pair, direction, left, right in (((a, b), "forward", x, y), ((b, a), "backward", y, x)):
+        cells = {name: scores[direction][name] for name in ("cosine", "top1", "mean_rank")}
         if x.shape[1] == y.shape[1]:
             naive = evaluate(_Naive(), left, right, pool=plan.pool, bootstrap=0).to_dict()["forward"]
             cells |= {f"naive_{name}": naive[name] for name in ("cosine", "top1", "mean_rank")}
@@ -129,7 +131,7 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
 
 
 class _Naive:
-    """No translation at all."""
+    """A translator that returns vectors unchanged."""
 
     def translate(self, x: Any) -> Any:
         return x
@@ -139,7 +141,7 @@ class _Naive:
 
 
 def _oracle(x: FloatArray, y: FloatArray, seed: int) -> dict[str, float]:
-    """Return the best coupling's figures, as the paper takes the best."""
+    """Return the figures of the best coupling, as the paper does."""
     from interlingua.evaluation.oracles import ACROSS_WIDTHS, Oracle, match
 
     kinds = tuple(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS
@@ -171,12 +173,13 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
             ks=(plan.k,),
             seed=case.seed,
         )
-        tops = {way: float(measured.top_k[plan.k]) for way, measured in scores.ways.items()}
+        tops = {name: float(measured.top_k[plan.k]) for name, measured in scores.scores().items()}
         found[a, b] = {"top": tops.pop("translated"), **tops}
     return found
 
 
 def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
+    from interlingua.leakage.centering import collection_mean
     from interlingua.leakage.inversion import KeywordDecoder
     from interlingua.leakage.inversion.scores import score_keywords
 
@@ -196,12 +199,13 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
         stand_in = plan.vectors.rows(plan.corpus, others[0])[public] if others else None
         decoder = KeywordDecoder.fit(rows, [texts[i] for i in public], stand_in=stand_in, seed=case.seed)
         ours, ideal = (
-            score_keywords(decoder.invert(z), documents, decoder.vocabulary, seed=case.seed) for z in (carried, known)
+            score_keywords(decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed)
+            for z in (carried, known)
         )
         found[a, b] = {
-            "leak_rate": float(ours["leak_rate"].value),
-            "control": float(ours["leak_rate"].control or np.nan),
-            "precision": float(ours["precision"].value),
-            "ideal": float(ideal["leak_rate"].value),
+            "leak_rate": ours.leak_rate.value,
+            "control": float(ours.leak_rate.control or np.nan),
+            "precision": ours.precision.value,
+            "ideal": ideal.leak_rate.value,
         }
     return found

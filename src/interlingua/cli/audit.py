@@ -1,32 +1,36 @@
-"""``interlingua audit``: measure what a collection of vectors reveals, with a report and an exit code for pipelines."""
+"""``interlingua audit``: what a collection of vectors reveals, with a report and a gate."""
 
 from __future__ import annotations
 
+import hashlib
+import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from interlingua.cli import console, demo, evidence, reports
+from interlingua.cli import audit_fits, audit_inputs, console, demo, reports
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import FORMATS, AsJson, Log, Seed, refuse_without_effect
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
-    from interlingua.core.alignment import Alignment
     from interlingua.leakage.findings import Audit
 
-_TEXTS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
+__all__ = ["DefenseSuite", "audit"]
+
+_TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 
 
-class Sweep(StrEnum):
-    """Sets of defenses to try."""
+class DefenseSuite(StrEnum):
+    """Which defenses are evaluated."""
 
     NONE = "none"
     QUICK = "quick"
@@ -34,37 +38,18 @@ class Sweep(StrEnum):
 
 
 def audit(
+    context: typer.Context,
     vectors: Annotated[Path | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}.")] = None,
     authorized_by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who authorized this audit; the report records it.")
+        str | None, typer.Option(metavar="WHO", help="Who authorized this audit; written into the report.")
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="FILE.html", help="The report, readable by your account only (extra: report).")
+        Path,
+        typer.Option(
+            metavar="FILE.html",
+            help="The report, readable by you only (extra: report). FILE.json is always written beside it.",
+        ),
     ] = Path("audit.html"),
-    defenses: Annotated[Sweep, typer.Option(help="Defenses to try; full needs about a dozen more fits.")] = Sweep.NONE,
-    fits: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Fits from different seeds; their translations are averaged.")
-    ] = 2,
-    documents: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of documents.")] = 2_000,
-    fail_above: Annotated[
-        float | None,
-        typer.Option(metavar="LEAK", min=0, max=1, help="Exit with code 1 if the leak figure is above this."),
-    ] = None,
-    show_words: Annotated[
-        bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and --json.")
-    ] = False,
-    demo_data: Annotated[
-        bool,
-        typer.Option("--demo", help="Audit the demo's data, whose truth is known. Only a checkout has them."),
-    ] = False,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
-    column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
-    seed: Seed = 0,
-    log: Log = None,
-    as_json: AsJson = False,
     corpus: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.", rich_help_panel=_CORPUS),
@@ -72,15 +57,14 @@ def audit(
     corpus_vectors: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Vectors of --corpus under your encoder, row by row.", rich_help_panel=_CORPUS
+            metavar="FILE", help="Vectors of --corpus under your encoder, in the same order.", rich_help_panel=_CORPUS
         ),
     ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A sentence-transformers model that computes missing vectors (extra: encoder). A name that is no "
-            "folder is downloaded.",
+            help="Your encoder: a sentence-transformers model that embeds --corpus and --labels (extra: encoder).",
             rich_help_panel=_CORPUS,
         ),
     ] = None,
@@ -88,15 +72,12 @@ def audit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Vectors of --corpus under any third encoder. They calibrate the probabilities of words.",
+            help="Vectors of --corpus under any other encoder, for the calibration of the estimates.",
             rich_help_panel=_CORPUS,
         ),
     ] = None,
-    text_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The column or field that holds texts.", rich_help_panel=_CORPUS)
-    ] = "text",
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Labels to look for: {_TEXTS}.", rich_help_panel=_LABELS)
+        Path | None, typer.Option(metavar="FILE", help=f"Labels to infer: {_TEXTS}.", rich_help_panel=_LABELS)
     ] = None,
     label_vectors: Annotated[
         Path | None,
@@ -107,9 +88,12 @@ def audit(
     label_column: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Take the labels from this column of --corpus instead.", rich_help_panel=_LABELS
+            metavar="NAME", help="A column of --corpus that holds the labels instead.", rich_help_panel=_LABELS
         ),
     ] = None,
+    text_column: Annotated[
+        str, typer.Option(metavar="NAME", help="The column or field that holds texts.", rich_help_panel=_CORPUS)
+    ] = "text",
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_TRUTH)
     ] = None,
@@ -117,139 +101,257 @@ def audit(
         Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_TRUTH)
     ] = None,
     truth_vectors: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Vectors of the true texts under your encoder.", rich_help_panel=_TRUTH),
+        Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_TRUTH)
     ] = None,
+    defenses: Annotated[
+        DefenseSuite, typer.Option(help="Defenses to evaluate; full needs a dozen more fits.")
+    ] = DefenseSuite.NONE,
+    fits: Annotated[int, typer.Option(metavar="N", min=1, help="Number of fits, from different seeds.")] = 2,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep fits and decoder in this folder, and reuse those of the same inputs."),
+    ] = None,
+    translator: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Use this translator, from interlingua fit, and fit nothing. Repeatable."),
+    ] = None,
+    documents: Annotated[int, typer.Option(metavar="N", min=50, help="Largest number of documents to attack.")] = 2_000,
+    fail_above: Annotated[
+        float | None,
+        typer.Option(metavar="LEAK", min=0, max=1, help="Exit with code 1 if the headline figure is above this."),
+    ] = None,
+    show_words: Annotated[
+        bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and the JSON.")
+    ] = False,
+    demo_data: Annotated[
+        bool,
+        typer.Option("--demo", help="Audit the demo's data, which comes with the repository and whose truth is known."),
+    ] = False,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
+    seed: Seed = 0,
+    log: Log = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure what vectors of an unknown model reveal.
+    """Show what vectors of an unknown model reveal.
 
-    Aligns VECTORS without pairs with public text under an encoder of yours, then looks for words, labels and similar
-    public texts. Without ground truth the figures are calibrated estimates. Audit only vectors that are yours or that
-    you were asked to audit. A failed attack is no proof of safety.
+    The vectors are aligned without pairs with public texts under your encoder. Then words, labels and the nearest
+    public texts are recovered. Without the true texts, figures are calibrated estimates. Audit only vectors that are
+    yours or that you were asked to audit. A failed attack is no proof of safety.
     """
-    import interlingua
     from interlingua.leakage.audit import audit as measure
-    from interlingua.report.audit import Warrant, conclusion, write_audit
+    from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not authorized_by and not demo_data:
-        raise InputError("An audit needs --authorized-by WHO: who owns the vectors and asked for it. It is recorded.")
-    files = evidence.Files(
-        vectors=vectors,
-        column=column,
-        corpus=corpus,
-        corpus_vectors=corpus_vectors,
-        stand_in=stand_in,
-        encoder=encoder,
-        text_column=text_column,
-        labels=labels,
-        label_vectors=label_vectors,
-        label_column=label_column,
-        truth=truth,
-        truth_labels=truth_labels,
-        truth_vectors=truth_vectors,
+        raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
+    if translator and keep:
+        raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
+    if translator and str(context.get_parameter_source("fits")).endswith("COMMANDLINE"):
+        raise InputError("--fits has no effect with --translator, which fits nothing; leave it out.")
+    audit_inputs.refuse_unused(
+        demo=demo_data,
+        options={
+            "VECTORS": vectors,
+            "--corpus": corpus,
+            "--column": column,
+            "--corpus-vectors": corpus_vectors,
+            "--encoder": encoder,
+            "--stand-in": stand_in,
+            "--labels": labels,
+            "--label-vectors": label_vectors,
+            "--label-column": label_column,
+            "--text-column": None if text_column == "text" else text_column,
+            "--truth": truth,
+            "--truth-labels": truth_labels,
+            "--truth-vectors": truth_vectors,
+        },
     )
     if demo_data:
-        unused = files.options()
-        refuse_without_effect(unused, "has no effect with --demo: --demo brings its own vectors, texts and labels.")
-        # Whether the data exist is known before any extra is asked for.
-        folder = demo.find_data(data)
+        # Missing data are reported before any extra is needed.
+        demo.find_data(data)
     else:
         refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
-        files.refuse_unused()
     reports.check_report(out, force=force)
-    if demo_data:
-        inputs = evidence.demo_evidence(folder, demo.read_json(folder / "CARD.json"))
-    else:
-        inputs = evidence.read_evidence(files)
-    watch = console.Stopwatch()
-    warrant = Warrant(
-        authorized_by or "nobody had to: the shipped demo",
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        *inputs.names,
-        model=evidence.describe_model(inputs.vectors),
+    beside = out.with_suffix(".json")
+    if beside.exists() and not force:
+        raise OutputExistsError(f"{beside} exists.", "Choose another --out, or overwrite it with {force}.")
+    files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
+    found = _inputs(
+        vectors,
+        demo_data=demo_data,
+        data=data,
+        column=column,
+        corpus=_Corpus(corpus, text_column, corpus_vectors, stand_in),
+        labels=_Labels(labels, label_vectors, label_column),
+        truth=_Truth(truth, truth_labels, truth_vectors),
+        encoder=encoder,
     )
-    with open_log(log) as record:
-        record("audit", authorized_by=warrant.authorized_by, rows=len(inputs.vectors), public=len(inputs.corpus.texts))
-        alignments: list[Alignment] = []
-        for number in range(fits):
-            with console.fit_progress(f"Fit {number + 1} of {fits}, no pairs") as on_step:
-                alignments.append(
-                    interlingua.align(inputs.vectors, inputs.corpus.vectors, seed=seed + number, on_step=on_step)
-                )
-            record("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
-        with console.working("Searching for words, labels and neighbors"):
+    public = found.corpus.vectors
+    watch = console.Stopwatch()
+    with open_log(log) as log_event:
+        log_event("audit", authorized_by=authorized_by, rows=len(found.vectors), public=len(public))
+        if translator:
+            alignments = audit_fits.read_fits(translator, found.vectors, public)
+        else:
+            seeds = [seed + number for number in range(fits)]
+            alignments = audit_fits.make_fits(found.vectors, public, seeds, keep, log_event)
+        provenance = Provenance(
+            authorized_by or "not needed: demo data",
+            datetime.now(UTC).isoformat(timespec="seconds"),
+            *found.names,
+            command=_command_line(context),
+            inputs={path.name: _sha256(path) for path in files if path is not None and path.is_file()},
+            seeds=tuple(alignment.seed for alignment in alignments),
+        )
+        decoder = audit_fits.make_decoder(found.corpus, seed, keep)
+        with console.working("Recovering words, labels and neighbors"):
             result = measure(
                 alignments,
-                inputs.vectors,
-                inputs.corpus,
-                labels=inputs.labels,
-                truth=inputs.truth,
-                defenses=None if defenses is Sweep.NONE else defenses.value,
+                found.vectors,
+                found.corpus,
+                decoder=decoder,
+                labels=found.labels,
+                truth=found.truth,
+                defenses=None if defenses is DefenseSuite.NONE else defenses.value,
                 documents=documents,
                 seed=seed,
             )
-        write_audit(out, result, warrant, fail_above=fail_above, show=show_words)
         exceeded = fail_above is not None and result.leak.value > fail_above
-        record("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
+        record = {
+            **result.to_dict(show=show_words),
+            "gate": {"fail_above": fail_above, "exceeded": exceeded},
+            "conclusion": conclusion(result),
+            "provenance": provenance.to_dict(),
+            "report": str(out),
+            "seconds": watch.seconds,
+        }
+        write_audit(out, result, provenance, fail_above=fail_above, show=show_words)
+        write_audit_json(beside, record)
+        log_event("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
     if as_json:
-        gate = {"fail_above": fail_above, "exceeded": exceeded}
-        console.emit_json(
-            {
-                **result.to_dict(show=show_words),
-                "gate": gate,
-                "conclusion": conclusion(result),
-                "warrant": warrant.to_dict(),
-                "report": str(out),
-                "seconds": watch.seconds,
-            }
-        )
+        console.emit_json(record)
     else:
-        _print(console.stdout(), result, conclusion(result), fail_above)
-        console.note(f"{watch.seconds:.0f} seconds. Report: {out}")
+        _print(console.stdout(), result, fail_above)
+        console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {beside}")
     if exceeded:
         raise typer.Exit(1)
 
 
-def _print(out: Console, result: Audit, paragraph: str, fail_above: float | None) -> None:
+class _Corpus(NamedTuple):
+    texts: Path | None
+    text_column: str
+    vectors: Path | None
+    stand_in: Path | None
+
+
+class _Labels(NamedTuple):
+    names: Path | None
+    vectors: Path | None
+    column: str | None
+
+
+class _Truth(NamedTuple):
+    texts: Path | None
+    labels: Path | None
+    vectors: Path | None
+
+
+def _inputs(
+    vectors: Path | None,
+    *,
+    demo_data: bool,
+    data: Path | None,
+    column: str | None,
+    corpus: _Corpus,
+    labels: _Labels,
+    truth: _Truth,
+    encoder: str | None,
+) -> audit_inputs.AuditInputs:
+    from interlingua.io import open_vectors, read_labels
+
+    if demo_data:
+        if vectors is not None or corpus.texts is not None:
+            raise InputError("--demo has its own vectors and public texts; leave VECTORS and --corpus out.")
+        folder = demo.find_data(data)
+        return audit_inputs.demo_inputs(folder, demo.read_json(folder / "CARD.json"))
+    if vectors is None or corpus.texts is None:
+        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
+    file = open_vectors(vectors, column=column)
+    encode = None if encoder is None else audit_inputs.sentence_encoder(encoder)
+    public = audit_inputs.read_corpus(corpus.texts, corpus.text_column, corpus.vectors, encode, corpus.stand_in)
+    of_corpus = None if labels.column is None else read_labels(corpus.texts, labels.column)
+    return audit_inputs.AuditInputs(
+        vectors=file.vectors(),
+        corpus=public,
+        labels=audit_inputs.read_labels(labels.names, labels.vectors, encode, public, of_corpus),
+        truth=audit_inputs.read_truth(
+            truth.texts, corpus.text_column, truth.labels, labels.column or "label", truth.vectors
+        ),
+        names=(vectors.name, corpus.texts.name, encoder or "auditor's own encoder (vectors were given)"),
+    )
+
+
+def _command_line(context: typer.Context) -> str:
+    """Return the command with all options that differ from their defaults."""
+    parts = [*context.command_path.split()]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if value is None or value == parameter.default or value == ():
+            continue
+        option = parameter.opts[0]
+        for item in value if isinstance(value, list | tuple) else [value]:
+            text = str(item.value if isinstance(item, StrEnum) else item)
+            if parameter.param_type_name == "argument":
+                parts.append(text)
+            else:
+                parts += [option] if item is True else [option, text]
+    return shlex.join(parts)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _print(out: Console, result: Audit, fail_above: float | None) -> None:
+    from interlingua.report.audit import conclusion, model_statement
+
     out.print(f"Fits: {', '.join(result.verdicts)}")
-    out.print(paragraph, soft_wrap=True, markup=False)
+    out.print(conclusion(result), soft_wrap=True, markup=False)
+    out.print(model_statement(result), soft_wrap=True, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure")
     for heading in ("estimated", "measured", "control"):
         table.add_column(heading, justify="right")
-    for name, estimated, measured, control in _rows(result):
-        table.add_row(name, *("" if value is None else f"{value:.3f}" for value in (estimated, measured, control)))
+    for name, *values in _rows(result):
+        table.add_row(name, *("" if value is None else f"{float(value):.3f}" for value in values))
     out.print(table)
     for score in result.defenses:
-        overlap, kept = score.overlap.value, score.top1.value
-        figures = f"{kept:.1%} re-identified, {overlap:.0%} of neighbors kept"
-        out.print(f"No defense: {figures}" if score.name == "none" else f"{score.name}: {score.finding} ({figures})")
+        read = "" if score.readout is None else f"{score.readout.words.value:.0%} with a word named, "
+        out.print(
+            f"{score.name}: {score.finding} ({read}{score.top1.value:.0%} re-identified, {score.overlap.value:.0%} of "
+            "search quality kept)",
+            soft_wrap=True,
+        )
     if fail_above is not None:
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")
 
 
-def _rows(result: Audit) -> list[tuple[str, Any, Any, Any]]:
+def _rows(result: Audit) -> Iterator[tuple[str, Any, Any, Any]]:
     words, worked = result.words, result.worked
-    leak, precision = ((words.measured or {}).get(name) for name in ("leak_rate", "precision"))
-    rows: list[tuple[str, Any, Any, Any]] = [
-        (
-            "documents with a word named",
-            words.expected.value if worked else None,
-            leak and leak.value.value,
-            leak.control.value if leak and leak.control else words.control.value,
-        ),
-        (
-            "asserted words that are correct",
-            words.claimed if worked else None,
-            precision and precision.value.value,
-            None,
-        ),
-    ]
+    for name, estimate, figure in (
+        ("documents with a word named", words.leak_rate, words.measured and words.measured.leak_rate),
+        ("precision of the words", words.precision, words.measured and words.measured.precision),
+    ):
+        control = figure.control if figure else estimate.control
+        yield name, estimate.value if worked else None, figure and figure.value, control
     if result.topics and result.topics.measured:
-        scores = result.topics.measured.ways
-        rows.append(("first label correct", None, scores["translated"].top1.value, scores["majority"].top1.value))
+        scores = result.topics.measured
+        yield "first label right", None, scores.translated.top1, scores.majority.top1
     if result.reidentified:
-        figure = result.reidentified["top1"]
-        rows.append(("documents re-identified", None, figure.value.value, figure.control and figure.control.value))
-    return rows
+        top1 = result.reidentified.top1
+        yield "re-identified documents", None, top1.value, top1.control

@@ -18,6 +18,8 @@ from interlingua.core.errors import InputError
 if TYPE_CHECKING:
     from interlingua.bench.plan import Plan
 
+__all__ = ["PaperTable", "bench"]
+
 _ENCODE = "Computing missing vectors"
 _DEFAULT_ON = {"out-of-distribution": ["tweets"], "attributes": ["tweets"], "inversion": ["enron", "tweets"]}
 

@@ -28,6 +28,19 @@ from rich.text import Text
 from interlingua.core.errors import SpaceMismatchWarning
 from interlingua.core.wording import describe_step
 
+__all__ = [
+    "Stopwatch",
+    "WarningPrinter",
+    "emit_json",
+    "fit_progress",
+    "note",
+    "row_progress",
+    "stderr",
+    "stdout",
+    "visible",
+    "working",
+]
+
 # Seconds between two lines of progress where no terminal is watching.
 LINE_SECONDS = 10.0
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
@@ -116,7 +129,7 @@ def fit_progress(task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def _fit_bar(screen: Console, task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[state]}"), console=screen) as bar:
         row = bar.add_task(task, total=None, state="")
 

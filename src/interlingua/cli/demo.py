@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
 
+__all__ = ["demo", "find_data", "read_json"]
+
 _FILES = ("source.npy", "target.npy", "eval-source.npy", "eval-target.npy")
 
 
@@ -29,7 +31,7 @@ def demo(
         typer.Option(metavar="DIR", help=f"A folder with {', '.join(_FILES)}; by default demo/data of a checkout."),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="By default report.html beside the data folder.")
+        Path | None, typer.Option(metavar="FILE.html", help="By default report.html in the parent of the data folder.")
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -1,4 +1,4 @@
-"""``interlingua doctor``: whether this machine has what interlingua needs."""
+"""``interlingua doctor``: a check of the packages and hardware of this machine."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from rich.text import Text
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
+from interlingua.core.backend import available_cores
 from interlingua.stores.registry import STORES
+
+__all__ = ["doctor"]
 
 _TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
 _EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check what is installed and at hand.
+    """Check the packages and hardware of this machine.
 
-    Python, packages, extras, threads, memory, disk and devices; says what is missing and how to get it.
+    Shows Python, packages, extras, threads, memory, disk and devices, and how to install what is missing.
     """
     core, extras = _packages()
     problems = [
-        f"{name} {found['needed']} is needed, {found['version'] or 'none'} is installed: "
-        f"pip install '{name}{found['needed']}'"
-        for name, found in core.items()
-        if not found["ok"]
+        f"{name} {package['needed']} is needed, {package['version'] or 'none'} is installed: "
+        f"pip install '{name}{package['needed']}'"
+        for name, package in core.items()
+        if not package["ok"]
     ]
     report: dict[str, Any] = {
         "ok": not problems,
@@ -46,7 +49,7 @@ def doctor(as_json: AsJson = False) -> None:
         "packages": core,
         "extras": extras,
         "blas": _blas(),
-        "cpus": _cpus(),
+        "cpus": available_cores(),
         "memory_gib": _memory(),
         "disk_free_gib": _gib(shutil.disk_usage(Path.cwd()).free),
         "device": _device(),
@@ -104,7 +107,7 @@ def _version(package: str) -> str | None:
 
 
 def _blas() -> list[dict[str, Any]]:
-    """Return the libraries that numpy and scipy multiply with, and their threads."""
+    """Return the BLAS libraries of numpy and scipy, with their numbers of threads."""
     importlib.import_module("scipy.linalg")
     from threadpoolctl import threadpool_info
 
@@ -112,11 +115,6 @@ def _blas() -> list[dict[str, Any]]:
         {"library": pool["internal_api"], "version": pool["version"], "threads": pool["num_threads"]}
         for pool in threadpool_info()
     ]
-
-
-def _cpus() -> int:
-    # A container may hold fewer than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory() -> dict[str, float | None]:
@@ -153,17 +151,17 @@ def _print(report: dict[str, Any]) -> None:
         table.add_row(mark, Text(name, "bold"), Text(value))
 
     row("interlingua", f"{report['interlingua']} on Python {report['python']} ({sys.executable})")
-    for name, found in report["packages"].items():
-        row(name, f"{found['version'] or 'not installed'} (needed {found['needed']})", found["ok"])
-    for extra, found in report["extras"].items():
-        versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in found["packages"].items())
-        hint = "" if found["installed"] else f"; optional, pip install 'interlingua[{extra}]'"
-        row(f"extra {extra}", versions + hint, True if found["installed"] else None)
+    for name, package in report["packages"].items():
+        row(name, f"{package['version'] or 'not installed'} (needed {package['needed']})", package["ok"])
+    for extra, state in report["extras"].items():
+        versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in state["packages"].items())
+        hint = "" if state["installed"] else f"; optional, pip install 'interlingua[{extra}]'"
+        row(f"extra {extra}", versions + hint, True if state["installed"] else None)
     blas = ", ".join(f"{pool['library']} {pool['version'] or ''} x{pool['threads']}" for pool in report["blas"])
     row("threads", f"{report['cpus']} cores; {blas}")
     memory = report["memory_gib"]
     row("memory", f"{memory['total']} GiB, {memory['available']} GiB of it free")
-    row("disk", f"{report['disk_free_gib']} GiB free here")
+    row("disk", f"{report['disk_free_gib']} GiB free in the working directory")
     row("device", f"{report['device']['name']} ({report['device']['reason']})")
     out = console.stdout()
     out.print(table)

@@ -10,6 +10,8 @@ import typer
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed, TranslatorFolder
 
+__all__ = ["evaluate"]
+
 
 def evaluate(
     directory: TranslatorFolder,
@@ -46,12 +48,12 @@ def evaluate(
     inputs.check_widths(files, translator)
     watch = console.Stopwatch()
     with console.working("Evaluating"):
-        vectors = [file.vectors() for file in files]
-        scores = measure(translator, *vectors, pool=pool, seed=seed)
+        spaces = [inputs.read_space(file, with_ids=report is not None) for file in files]
+        scores = measure(translator, *spaces, pool=pool, seed=seed)
     result = scores.to_dict()
     if report is not None:
         with console.working("Drawing the report"):
-            reports.write(report, translator, evaluation=scores, source_eval=vectors[0], target_eval=vectors[1])
+            reports.write(report, translator, evaluation=scores, source_eval=spaces[0], target_eval=spaces[1])
         console.note(f"Wrote {report}")
     if as_json:
         console.emit_json({**result, "seconds": watch.seconds, **({"report": str(report)} if report else {})})

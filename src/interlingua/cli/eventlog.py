@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from interlingua.core.errors import InputError
 
+__all__ = ["EventLog", "open_log"]
+
 
 class EventLog(Protocol):
     """A function that records events."""

@@ -12,6 +12,8 @@ from interlingua.cli import console
 from interlingua.cli.options import AsJson, Inverse, TranslatorFolder, refuse_without_effect
 from interlingua.core.errors import InputError
 
+__all__ = ["Form", "export"]
+
 
 class Form(StrEnum):
     """Export formats."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua.aligners import METHODS
 from interlingua.cli import console, inputs, reports, settings, tables
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
 
+__all__ = ["fit"]
+
+_BASELINES = [name for name in METHODS if name not in ("auto", "ridge", "linear", "adversarial")]
 _INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversarial"
 
 
@@ -61,8 +65,8 @@ def fit(
         typer.Option(
             metavar="NAME",
             help="auto: ridge, a paired solution, if --pairs are plenty, otherwise linear, the unpaired solver. "
-            "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: mini-vec2vec, centroids, "
-            "self-learning, adversarial-rotation, gromov, procrustes, identity, mean-shift, random-rotation.",
+            "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
+            f"{', '.join(_BASELINES)}.",
             autocompletion=settings.complete_method,
             rich_help_panel=_METHOD,
         ),
@@ -117,7 +121,7 @@ def fit(
     )
     with open_log(log) as record:
         with console.working("Reading"):
-            spaces = [inputs.read_space(file, rows=rows, seed=seed) for file in files]
+            spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
         used = {
             side: {"rows": space.n, "of": file.n} for side, space, file in zip(inputs.SIDES, spaces, files, strict=True)
         }

@@ -8,6 +8,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+__all__ = ["Command"]
+
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "fit": (
@@ -66,7 +68,7 @@ class Command(TyperCommand):
             if record is None:
                 continue
             if param.param_type_name == "argument":
-                # What the argument is called already says what it is; its type would repeat it.
+                # The name of an argument already says what it is; its type would repeat it.
                 groups["Arguments"].append((param.metavar or param.name.upper(), record[1]))
             else:
                 groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
@@ -76,7 +78,7 @@ class Command(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the examples, one a line and never wrapped: they are there to be copied."""
+        """Write the examples, one per line and never wrapped, so that they can be copied."""
         examples = EXAMPLES.get(self.name or "", ())
         if examples:
             formatter.write_paragraph()

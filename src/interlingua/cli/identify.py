@@ -13,6 +13,8 @@ from interlingua.cli import console
 from interlingua.cli.options import AsJson, Seed
 from interlingua.stores.registry import address_forms
 
+__all__ = ["identify"]
+
 
 def identify(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],
@@ -26,16 +28,17 @@ def identify(
     The answer may be unknown. It always is for vectors that were rotated or centered.
     """
     from interlingua import identification
-    from interlingua.stores import open_store
+    from interlingua.stores import open_source
     from interlingua.stores.sampling import sample_rows
 
-    with open_store(source) as store:
+    with open_source(source) as store:
         found = identification.identify(sample_rows(store, rows, seed))
     if as_json:
         console.emit_json(asdict(found))
         return
     out = console.stdout()
-    out.print(f"{found.model}: {found.reason}", soft_wrap=True)
+    unknown = found.model == identification.UNKNOWN
+    out.print(f"{found.model}: {found.reason}" if unknown else found.reason, soft_wrap=True)
     out.print(f"{found.rows:,} rows, width {found.d}, {'unit' if found.unit else 'varied'} length, {found.grid} values")
     if found.candidates:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -46,3 +49,4 @@ def identify(
             marks = (f"{candidate.marks[mark]:.2f}" for mark in ("mean", "spread", "spectrum"))
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)
+        out.print("1 is a perfect match. The score is the mean of mean direction and spread of the coordinates.")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
 
+__all__ = ["check_widths", "open_sides", "read_pairs", "read_space"]
+
 SIDES = ("source", "target")
 
 
@@ -60,19 +62,28 @@ def check_widths(files: Sequence[VectorFile], translator: Translator) -> None:
         )
 
 
-def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0) -> EmbeddingSpace:
+def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with_ids: bool = False) -> EmbeddingSpace:
     """Read a file, or ``rows`` of its rows drawn at random without replacement, in file order.
+
+    Args:
+        file: the file; its name without extension becomes the name of the space.
+        rows: number of rows to draw; None for all.
+        seed: random seed of the draw.
+        with_ids: also read the ids, if the file has any; they name rows in reports.
 
     Raises:
         InputError: rows that cannot be used.
     """
-    from interlingua.core.records import sample_vectors
+    from interlingua.core.records import select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    name = file.path.name.split(".")[0]
+    name = Path(file.path.name.removesuffix(".gz")).stem
+    ids = file.ids() if with_ids else None
     if rows is None or rows >= file.n:
-        return EmbeddingSpace(file.vectors(), name=name)
-    return EmbeddingSpace(sample_vectors(file.batches(), file.n, rows, np.random.default_rng(seed)), name=name)
+        return EmbeddingSpace(file.vectors(), ids=None if ids is None else ids.to_pylist(), name=name)
+    drawn = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
+    sample = np.concatenate([page.vectors for page in select_rows(file.batches(), drawn)])
+    return EmbeddingSpace(sample, ids=None if ids is None else ids.take(drawn).to_pylist(), name=name)
 
 
 def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> IntArray:

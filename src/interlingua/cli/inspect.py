@@ -10,6 +10,8 @@ from rich.text import Text
 from interlingua.cli import console, tables
 from interlingua.cli.options import AsJson, TranslatorFolder
 
+__all__ = ["inspect"]
+
 
 def inspect(
     directory: TranslatorFolder,

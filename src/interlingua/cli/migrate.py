@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
 
+__all__ = ["Metric", "Triggers", "migrate"]
+
 # Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
 _FIT_ROWS = 20_000
@@ -54,7 +56,9 @@ def migrate(
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing, no log either.")
+    ] = False,
     undo: Annotated[
         bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
     ] = False,
@@ -113,7 +117,7 @@ def migrate(
     """
     from interlingua.core.translator import load
     from interlingua.io import check_output
-    from interlingua.stores import input_files, migration, open_store, planning
+    from interlingua.stores import input_files, migration, open_source, open_store, planning
 
     options = planning.Options(
         inverse=inverse,
@@ -126,21 +130,21 @@ def migrate(
         triggers=triggers.value if triggers else None,
     )
     path = journal or _journal_of(directory, source, target)
-    reports.check_optional_report(report, force=force)
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
+    reports.check_optional_report(report, force=force)
     if fit is None:
         refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
         refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
     if dry_run:
-        unused = {"--resume": resume, "--report": report, "--log": log}
+        unused = {"--resume": resume, "--report": report}
         refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
-    with open_store(source) as old, open_store(target) as new, open_log(log) as record:
+    with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
         old.restrict(where=where, skip_null=skip_null)
         if not (resume or dry_run):
             migration.check_journal(path, old, new)
@@ -193,11 +197,11 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
     """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
     from interlingua.core.storage import check_destination
-    from interlingua.stores import open_store
+    from interlingua.stores import open_source
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
-    with open_store(like) as new, console.working("Reading samples"):
+    with open_source(like) as new, console.working("Reading samples"):
         spaces = [
             interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (old, new)
         ]
@@ -232,14 +236,14 @@ def _draw(
 ) -> None:
     """Write the report with rows of the source and, if one was given, of the store of the new model."""
     from interlingua.core.translator import Translator
-    from interlingua.stores import open_store
+    from interlingua.stores import open_source
     from interlingua.stores.sampling import sample_rows
 
     with console.working("Drawing the report"):
         x = sample_rows(old, _PICTURED, seed, pool=_POOL)
         y = None
         if like is not None:
-            with open_store(like) as new:
+            with open_source(like) as new:
                 y = sample_rows(new, _PICTURED, seed, pool=_POOL)
         shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {}) if inverse else None
         reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
@@ -251,7 +255,7 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         return
     out = console.stdout()
     out.print(f"{plan.rows:,} rows of width {plan.d_in} from {plan.source}", soft_wrap=True)
-    what = "a vector beside the old one" if plan.beside else "a new collection"
+    what = "a second vector in the same rows" if plan.beside else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
     out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")

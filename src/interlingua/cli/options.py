@@ -10,6 +10,8 @@ import typer
 
 from interlingua.core.errors import InputError
 
+__all__ = ["refuse_without_effect"]
+
 FORMATS = ".npy, .npz, .parquet, .jsonl, .jsonl.gz, .safetensors or .fvecs"
 
 TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
 
+__all__ = ["check_optional_report", "check_report", "write"]
+
 ReportFile = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")
 ]
@@ -22,7 +24,7 @@ ReplaceReport = Annotated[bool, typer.Option("--force", help="Replace an existin
 
 
 def check_optional_report(path: Path | None, *, force: bool) -> None:
-    """Refuse a report that could not be written, and ``--force`` where there is no report to replace.
+    """Refuse a report that could not be written, and ``--force`` without a report to replace.
 
     Raises:
         InputError: as :func:`check_report`, or ``--force`` without ``--report``.

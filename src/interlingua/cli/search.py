@@ -15,6 +15,8 @@ from interlingua.cli import console
 from interlingua.cli.options import FORMATS, AsJson, Seed, TranslatorFolder
 from interlingua.stores.registry import address_forms
 
+__all__ = ["Space", "search"]
+
 
 class Space(StrEnum):
     """The two spaces of a translator."""
@@ -69,8 +71,10 @@ def search(
         table.add_column(heading, justify="right")
     for heading in ("id", "from"):
         table.add_column(heading, overflow="fold")
+    sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
     for number, hits in enumerate(found):
         for rank, hit in enumerate(hits, 1):
-            origin = f"{hit.store}, query translated" if hit.translated else hit.store
+            side = str(sides.get(hit.store, hit.store))
+            origin = f"{side}, query translated" if hit.translated else side
             table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin)
     console.stdout().print(table)

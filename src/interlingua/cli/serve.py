@@ -13,6 +13,8 @@ import typer
 from interlingua.cli import console
 from interlingua.core.errors import InputError
 
+__all__ = ["serve"]
+
 
 def serve(
     port: Annotated[

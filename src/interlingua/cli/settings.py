@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from enum import StrEnum
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, MissingExtraError
 
+__all__ = ["Device", "check_method", "complete_method", "method_settings", "resolve_device"]
+
+# Types that a text can express, by the annotation of a setting.
+_TYPES: Mapping[str, Any] = MappingProxyType(
+    {kind.__name__: kind for kind in (int, float, bool, str)}
+    | {f"{kind.__name__} | None": kind | None for kind in (int, float, bool, str)}
+)
 _NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -60,11 +66,9 @@ def method_settings(
         InputError: no such setting, a value of another type, a setting given twice, or values that exclude each other.
         MissingExtraError: the method needs an extra that is not installed.
     """
-    from interlingua.aligners import create_aligner
+    from interlingua.aligners import create_aligner, describe_settings
 
-    defaults: Any = create_aligner(method)
-    kinds = _kinds(type(defaults))
-    training = _training_kinds() if "changes" in {field.name for field in fields(defaults)} else {}
+    kinds = {setting.name: _TYPES[setting.type] for setting in describe_settings(method) if setting.type in _TYPES}
     found: dict[str, Any] = {}
     for name, value in options.items():
         if value is None:
@@ -74,32 +78,28 @@ def method_settings(
             option = {"folder": "run"}.get(name, name)
             raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
         found[name] = value
-    changes: dict[str, Any] = {}
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
         if not sign or not name:
             raise InputError(f"--set {assignment!r} is no assignment; write NAME=VALUE, such as rounds=20.")
-        into, kind = (found, kinds[name]) if name in kinds else (changes, training.get(name))
-        if kind is None:
-            raise InputError(_unknown(name, named or method, [*kinds, *training]))
-        if name in into:
+        if name not in kinds:
+            raise InputError(_unknown(name, named or method, list(kinds)))
+        if name in found:
             raise InputError(f"{name} was given more than once; give it once.")
-        into[name] = _value(name, text, kind)
-    if changes:
-        found["changes"] = changes
-    solver: Any = create_aligner(method, **found)
-    if training:
-        # Values that no run could use are refused here and not after the data was read.
-        solver.settings()
+        found[name] = _value(name, text, kinds[name])
+    # Values that no run could use and missing packages are refused here and not after the data was read.
+    aligner: Any = create_aligner(method, **found)
+    if hasattr(aligner, "resolve_settings"):
+        aligner.resolve_settings()
     return found
 
 
 def resolve_device(device: Device | None) -> str | None:
-    """Return the torch device that was asked for: ``auto`` is an NVIDIA GPU where torch sees one, else the CPU.
+    """Return the torch device for an option; ``auto`` is an NVIDIA GPU if torch finds one, otherwise the CPU.
 
     Raises:
-        InputError: ``cuda`` was asked for and torch sees no GPU.
-        MissingExtraError: ``cuda`` was asked for and torch is not installed.
+        InputError: the option is ``cuda`` and torch finds no GPU.
+        MissingExtraError: the option is ``cuda`` and torch is not installed.
     """
     if device is None or device is Device.CPU:
         return None if device is None else "cpu"
@@ -110,22 +110,8 @@ def resolve_device(device: Device | None) -> str | None:
             raise
         available = False
     if device is Device.CUDA and not available:
-        raise InputError("--device cuda was given and torch sees no GPU here; use --device cpu, or auto.")
+        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.")
     return "cuda" if available else "cpu"
-
-
-def _training_kinds() -> dict[str, Any]:
-    require("torch", "neural")
-    from interlingua.neural.settings import Settings
-
-    return _kinds(Settings)
-
-
-def _kinds(settings: type) -> dict[str, Any]:
-    """Return the annotations of the settings that a text can express, by name."""
-    hints = get_type_hints(settings)
-    kinds = {field.name: hints[field.name] for field in fields(settings) if field.init}
-    return {name: kind for name, kind in kinds.items() if _plain(kind) in _NOUNS}
 
 
 def _plain(kind: Any) -> Any:

@@ -13,11 +13,13 @@ from rich.text import Text
 from interlingua.cli.console import STATUS_STYLES
 from interlingua.core.wording import comparison
 
+__all__ = ["print_verdict", "scores"]
+
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
 def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
-    """Print status, score, reasons and, where there is any, the evidence with what each measurement needs."""
+    """Print status, score, reasons and, if there is any, the evidence with the limit of each measurement."""
     status = str(verdict["status"])
     out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
     reasons = [str(reason) for reason in verdict["reasons"]]
@@ -26,25 +28,24 @@ def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
     evidence = verdict.get("evidence")
     if not evidence:
         return
-    # A reason explains its measurement already.
-    meanings = ["" if any(item["meaning"] in reason for reason in reasons) else item["meaning"] for item in evidence]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("evidence", no_wrap=True)
     for heading in ("value", "null", "needed"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("passed", no_wrap=True)
-    if any(meanings):
-        table.add_column("meaning")
-    for item, meaning in zip(evidence, meanings, strict=True):
+    for item in evidence:
         table.add_row(
             Text(item["name"].replace("_", " ")),
             f"{item['value']:.3g}",
             f"{item['null']:.3g}",
             f"{comparison(item)} {item['threshold']:.3g}",
             Text("yes", "green") if item["passed"] else Text("no", "red"),
-            *([Text(meaning)] if any(meanings) else []),
         )
     out.print(table)
+    for item in evidence:
+        # A reason explains its measurement already.
+        if not any(item["meaning"] in reason for reason in reasons):
+            out.print(Text(f"{item['name'].replace('_', ' ')}: {item['meaning']}"))
 
 
 def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -> Table:
@@ -52,7 +53,7 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
 
     Args:
         rows: `Evaluation.to_dict()` by the name of its rows. A single one has no column of names, and shows half the
-            width of its 95 % intervals beside the values.
+            width of its 95 % intervals next to the values.
         title: a line above the table.
     """
     single = len(rows) == 1

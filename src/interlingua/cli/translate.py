@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile, VectorWriter
 
+__all__ = ["Dtype", "Engine", "translate"]
+
 
 class Dtype(StrEnum):
     """Number types of the output."""
@@ -87,7 +89,7 @@ def translate(
             "--log": log,
         }
         refuse_without_effect(
-            unused, "means nothing with --engine ray, which reads and resumes in its own way; leave it out."
+            unused, "means nothing with --engine ray, which reads, writes and resumes by itself; leave it out."
         )
         _translate_with_ray(directory, source, out, column, workers, inverse=inverse, as_json=as_json)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from interlingua.core import summaries
 from interlingua.core.arguments import check_flag
@@ -29,15 +29,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """One label-free measurement beside what it would be if nothing were aligned.
+    """One label-free measurement of a fit, beside a value to compare it with.
 
     Attributes:
-        name: the criterion, as in :mod:`interlingua.core.criteria`.
-        value: what was measured.
-        null: the same measurement where there is nothing to find.
-        threshold: the value that ``aligned`` asks for.
-        passed: whether it was reached.
-        meaning: one sentence for the reader of a report.
+        name: of the criterion, for example ``transport_excess``.
+        value: the measurement.
+        null: the value to compare with. For ``at_least`` it is the same measurement where nothing is aligned; for
+            ``at_most`` it is the same measurement of real rows among themselves, the best that can be expected.
+        threshold: the limit that the value has to keep for the verdict ``aligned``.
+        passed: whether the value keeps it.
+        meaning: one sentence that explains the measurement.
+        direction: whether the value must be at least or at most the threshold.
+        null_meaning: what the null is, in words.
     """
 
     name: str
@@ -46,6 +49,14 @@ class Evidence:
     threshold: float
     passed: bool
     meaning: str
+    direction: Literal["at_least", "at_most"] = "at_least"
+    null_meaning: str = "chance"
+
+    def __str__(self) -> str:
+        """Return the measurement with its limit, its null and its meaning, in one line."""
+        limit = f"needs {self.direction.replace('_', ' ')} {self.threshold:.3g}"
+        null = f"{self.null_meaning} about {self.null:.3g}"
+        return f"{self.name.replace('_', ' ')} {self.value:.3g} ({limit}; {null}): {self.meaning}"
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,9 @@ class Verdict:
 
     Attributes:
         status: ``aligned``, ``doubtful`` or ``failed``.
-        score: 0 to 1; how far the evidence is from its nulls.
-        reasons: sentences, the weightiest first.
-        evidence: the measurements behind them.
+        score: 0 to 1; the smallest distance of a decisive measurement from its null, relative to that of its threshold.
+        reasons: sentences, the most important first.
+        evidence: the measurements that the reasons are made from.
     """
 
     status: Status
@@ -97,6 +108,7 @@ class Alignment:
         profiles: how rows of source and target look, to notice foreign vectors later.
         trace: what the fit did, step by step; numbers only.
         versions: versions of the packages that computed it.
+        machine: cores, threads and BLAS libraries that computed it.
         seconds: wall time of the fit.
     """
 
@@ -111,6 +123,7 @@ class Alignment:
     profiles: tuple[SpaceProfile, SpaceProfile]
     trace: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __repr__(self) -> str:
@@ -156,6 +169,7 @@ class Alignment:
             "seed": self.seed,
             "settings": dict(self.settings),
             "versions": dict(self.versions),
+            "machine": dict(self.machine),
             "seconds": round(self.seconds, 3),
         }
 

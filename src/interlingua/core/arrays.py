@@ -16,12 +16,12 @@ __all__ = [
     "BLOCK_ROWS",
     "FloatArray",
     "IntArray",
+    "RowCheck",
+    "all_finite_nonzero",
     "as_array",
     "check_matrix",
     "require",
     "row_blocks",
-    "RowCheck",
-    "all_finite_nonzero",
     "unit_rows",
 ]
 
@@ -133,8 +133,8 @@ class RowCheck:
     def add(self, block: npt.NDArray[Any]) -> bool:
         """Check the next rows [b, d] and return whether any row so far has no direction."""
         if not all_finite_nonzero(block):
-            self._broken = self._counted(self._broken, ~np.isfinite(block).all(axis=1))
-            self._zero = self._counted(self._zero, ~block.any(axis=1))
+            self._broken = self._counted(self._broken, np.logical_not(np.isfinite(block).all(axis=1)))
+            self._zero = self._counted(self._zero, np.logical_not(block.any(axis=1)))
         self._rows += len(block)
         return bool(self._broken[0] or self._zero[0])
 
@@ -188,7 +188,7 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        # A package that is there and lacks a library of its own would be searched for in vain under "not installed".
+        # An installed package that lacks a library of its own must not be reported as not installed.
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
         state = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(

@@ -1,25 +1,157 @@
-"""One code for numpy arrays on the CPU and torch tensors on any device.
+"""One code for numpy arrays on the CPU and torch tensors on any device, and how many threads compute.
 
-numpy 2 speaks the array API; torch does through ``array-api-compat``. What the standard lacks stands here.
+numpy 2 implements the array API; torch does through ``array-api-compat``. This module adds what the standard lacks.
+
+A BLAS library sums in another order for every number of threads, so results would depend on the machine's load and
+configuration. Solvers therefore compute inside :func:`single_threaded_blas` and divide their work themselves, in parts
+that do not depend on the number of cores, with :func:`parallel_map`.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Lock
+from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_info
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
-__all__ = ["Array", "largest", "namespace", "take", "to_device", "to_numpy"]
+__all__ = [
+    "Array",
+    "available_cores",
+    "describe_machine",
+    "largest",
+    "limit_torch_threads",
+    "namespace",
+    "parallel_map",
+    "single_threaded_blas",
+    "sparse_ones",
+    "take",
+    "to_device",
+    "to_numpy",
+]
 
 # An array of either backend. The array API has no static type yet.
 Array = Any
+Result = TypeVar("Result")
 
 _LINES = 256
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use, at least 1.
+
+    The smallest of the machine's cores, the process's affinity, the CPU quota of its container (cgroup), rounded up,
+    and the environment variable ``LOKY_MAX_CPU_COUNT``, as joblib counts them.
+    """
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
+def parallel_map(function: Callable[..., Result], *iterables: Iterable[Any]) -> list[Result]:
+    """Return ``list(map(function, *iterables))``, computed in as many threads as there are cores.
+
+    For functions that spend their time in numpy, which releases the interpreter's lock. Each call computes with one
+    BLAS thread, so the result does not depend on the number of cores.
+    """
+    arguments = list(zip(*iterables, strict=True))
+    workers = min(len(arguments), available_cores())
+    with single_threaded_blas():
+        if workers < 2:
+            return [function(*values) for values in arguments]
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(lambda values: function(*values), arguments))
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Let BLAS use one thread in the whole process until the last of all overlapping blocks has ended.
+
+    The limit belongs to the process, because BLAS libraries have no other. Blocks that overlap in several threads are
+    counted: the first sets the limit and the last restores what was set before.
+    """
+    _BLAS_LIMIT.acquire()
+    try:
+        yield
+    finally:
+        _BLAS_LIMIT.release()
+
+
+class _SharedBlasLimit:
+    """The limit of one BLAS thread, counted so that overlapping users neither lift it early nor leave it behind."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._users = 0
+        self._limit: Any = None
+
+    def acquire(self) -> None:
+        """Set the limit if nobody else has."""
+        with self._lock:
+            if not self._users:
+                # scipy may bring a BLAS of its own, and only a library that is loaded can be limited.
+                import_module("scipy.linalg")
+                _release_control()
+                self._limit = ThreadpoolController().limit(limits=1, user_api="blas")
+            self._users += 1
+
+    def release(self) -> None:
+        """Restore the threads of before if nobody else needs the limit."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                _release_control()
+                self._limit.restore_original_limits()
+                _release_control()
+                self._limit = None
+
+
+def _release_control() -> None:
+    """Let the current thread set the threads of OpenBLAS.
+
+    threadpoolctl 3.8 ignores every thread but the first that set a limit, also when the limit is to be restored.
+    """
+    release = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+
+
+# The setting that it counts exists once in a process as well.
+_BLAS_LIMIT = _SharedBlasLimit()
+
+
+def limit_torch_threads() -> int:
+    """Lower the threads that torch computes with on the CPU to the available cores, and return their number.
+
+    torch counts the cores of the machine. In a container that may use one of 64, its threads would spend their time
+    waiting for each other. A lower number, set by the user or by ``OMP_NUM_THREADS``, is kept.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    torch = require("torch", "torch")
+    threads = min(torch.get_num_threads(), available_cores())
+    if threads < torch.get_num_threads():
+        torch.set_num_threads(threads)
+    return int(threads)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return cores and BLAS libraries as plain values for a card; rounding may differ between two of them."""
+    import_module("scipy.linalg")
+    libraries = [
+        f"{library['internal_api']} {library['version']} ({library.get('architecture') or 'unknown'})"
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
+    ]
+    return {"cores": available_cores(), "blas": sorted(set(libraries))}
 
 
 def namespace(x: Array) -> Any:
@@ -32,7 +164,7 @@ def to_device(x: np.ndarray[Any, Any], device: str) -> Array:
 
     Raises:
         MissingExtraError: torch is not installed.
-        InputError: torch does not have that device.
+        InputError: torch has no such device.
     """
     if device == "cpu":
         return x
@@ -40,7 +172,7 @@ def to_device(x: np.ndarray[Any, Any], device: str) -> Array:
     try:
         return torch.as_tensor(x, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} is not there ({error}); use device='cpu'.") from error
+        raise InputError(f"device {device!r} is not available ({error}); use device='cpu'.") from error
 
 
 def to_numpy(x: Array) -> Any:
@@ -53,14 +185,23 @@ def take(x: Array, index: np.ndarray[Any, Any]) -> Array:
     return x[index] if isinstance(x, np.ndarray) else x[namespace(x).asarray(index, device=x.device)]
 
 
+def sparse_ones(i: Array, j: Array, shape: tuple[int, int], like: Array) -> Any:
+    """Return the sparse matrix with ones at the positions (i, j), of the backend and dtype of ``like``."""
+    if isinstance(like, np.ndarray):
+        from scipy.sparse import csr_array
+
+        return csr_array((np.ones(len(i), like.dtype), (i, j)), shape=shape)
+    torch = require("torch", "torch")
+    return torch.sparse_coo_tensor(
+        torch.stack([i, j]), torch.ones_like(i, dtype=like.dtype), shape, check_invariants=False
+    )
+
+
 def largest(x: Array, k: int, *, axis: int) -> Array:
     """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted, one line a row: [n, k] or [m, k]."""
     if not isinstance(x, np.ndarray):
         return x.topk(k, dim=axis, sorted=False).values.movedim(axis, 1)
     lines = x if axis == 1 else x.T
-    # Blocks that fit the cache, a few at a time: numpy partitions without the interpreter's lock.
-    blocks = [lines[start : start + _LINES] for start in range(0, len(lines), _LINES)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.concatenate(
-            list(pool.map(lambda b: np.partition(np.ascontiguousarray(b), -k, axis=1)[:, -k:], blocks))
-        )
+    # Blocks that fit into the cache; a transposed line is gathered once and not at every comparison.
+    blocks = (np.ascontiguousarray(lines[start : start + _LINES]) for start in range(0, len(lines), _LINES))
+    return np.concatenate([np.partition(block, -k, axis=1)[:, -k:] for block in blocks])

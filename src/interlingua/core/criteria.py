@@ -1,7 +1,7 @@
-"""Label-free criteria: what can be known of a fit without one pair.
+"""Label-free criteria of a fit: statistics that need no pairs.
 
-Every function works on plain arrays and compares no row of one side with "its" row of the other, because nobody knows
-which that is. :mod:`interlingua.aligners.verdict` measures them on a fit, each beside its null.
+Every function takes plain arrays; none compares a row of one side with the row of the same text on the other side,
+because those pairs are unknown. :mod:`interlingua.aligners.verdict` compares each with its value under a null.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ _HUB_NEIGHBORS = 10
 
 
 def agreement(first: FloatArray, second: FloatArray) -> float:
-    """Return the mean cosine between two translations [n, d] of the same rows; 1 where two fits say the same."""
+    """Return the mean cosine between two translations [n, d] of the same rows; 1 where two fits agree."""
     return float((unit_rows(first) * unit_rows(second)).sum(axis=1).mean(dtype=np.float64))
 
 
 def sliced_wasserstein(a: FloatArray, b: FloatArray, *, directions: int, rng: np.random.Generator) -> float:
     """Return the mean 1-Wasserstein distance of random one-dimensional projections of two clouds [n, d], [m, d].
 
-    Bonneel et al., J. Math. Imaging Vis. 2015. 0 where the clouds are the same; unlike a mean cosine it does not grow
-    when everything is mapped onto one spot.
+    Bonneel et al., J. Math. Imaging Vis. 2015. 0 where the clouds are equal. Unlike a mean cosine it does not improve
+    when all rows are mapped to one point.
     """
-    lines = unit_rows(rng.standard_normal((directions, a.shape[1]))).T.astype(a.dtype)
+    axes = unit_rows(rng.standard_normal((directions, a.shape[1]))).T.astype(a.dtype)
     levels = np.linspace(0.005, 0.995, 199)
-    first, second = (np.quantile(z @ lines, levels, axis=0) for z in (a, b))
+    first, second = (np.quantile(z @ axes, levels, axis=0) for z in (a, b))
     return float(np.abs(first - second).mean())
 
 
 def hubness(queries: FloatArray, candidates: FloatArray) -> float:
     """Return the skewness of how often candidates [m, d] are among the 10 nearest of queries [n, d].
 
-    Radovanović et al., JMLR 2010. Near that of the candidates among themselves in a good translation; large where a
-    few rows attract everything.
+    Radovanović et al., JMLR 2010. In a good translation it is close to the value of the candidates among themselves; it
+    is large where a few rows are neighbors of many.
     """
     k = min(_HUB_NEIGHBORS, len(candidates) - 1)
     indices = nearest(queries, candidates, k).indices

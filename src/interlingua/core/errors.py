@@ -52,7 +52,7 @@ class InputError(InterlinguaError, ValueError):
 
 
 class OutputExistsError(InterlinguaError, FileExistsError):
-    """The output is already there and overwriting it was not asked for."""
+    """The output exists and overwriting it was not requested."""
 
 
 class MissingExtraError(InterlinguaError, ImportError):
@@ -60,7 +60,7 @@ class MissingExtraError(InterlinguaError, ImportError):
 
 
 class TrainingError(InterlinguaError, RuntimeError):
-    """A training run cannot go on; the message says what to change."""
+    """A training run cannot continue; the message says what to change."""
 
 
 class SpaceMismatchWarning(UserWarning):
@@ -68,4 +68,4 @@ class SpaceMismatchWarning(UserWarning):
 
 
 class InputWarning(UserWarning):
-    """The input can be used, and something about it deserves a look."""
+    """The input can be used, but has a property that is worth checking."""

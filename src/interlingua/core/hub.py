@@ -1,7 +1,9 @@
-"""The Hugging Face Hub: folders up and down, and the card that people read there."""
+"""The Hugging Face Hub: download and upload of translators, and their model card."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,13 @@ from interlingua.core.arguments import check_text
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
-__all__ = ["download", "model_card", "upload"]
+__all__ = ["download", "escape_markdown", "model_card", "upload"]
 
 FILES = ("card.json", "translator.safetensors", "README.md")
 
 
 def download(name: str, **options: Any) -> Path:
-    """Fetch a translator's three files, and nothing else of a repository, into the local cache.
+    """Download a translator's three files, and no other file of the repository, into the local cache.
 
     Args:
         name: ``owner/name``.
@@ -27,7 +29,7 @@ def download(name: str, **options: Any) -> Path:
         The folder.
 
     Raises:
-        InputError: no such repository or revision, or no access to it.
+        InputError: no such repository or revision, no access to it, or an unknown option.
         MissingExtraError: the extra ``hub`` is not installed.
     """
     hub = require("huggingface_hub", "hub")
@@ -51,7 +53,7 @@ def upload(
     revision: str | None = None,
     message: str = "Upload translator",
 ) -> str:
-    """Send a translator's folder to a repository, which is made where it is missing.
+    """Upload a translator's folder to a repository, which is created if it does not exist.
 
     Args:
         folder: as `Translator.save` writes it.
@@ -84,15 +86,18 @@ def upload(
 
 
 def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
-    """Return the README of a translator: what it is, whether to believe it, how to use it, what it cannot do.
+    """Return the README of a translator: what it translates, its verdict, an example, and its limits.
+
+    Names and reasons are escaped, so that they appear in Markdown as they were written.
 
     Args:
         card: the translator's, with ``kind`` and ``maps``.
-        name: what the example loads.
+        name: the folder or repository that the example loads.
     """
-    verdict = card.get("verdict", {})
+    verdict = card.get("verdict") or {}
     source, target = ({"name": side, **_filled(card.get(side))} for side in ("source", "target"))
-    reasons = "\n".join(f"- {reason}" for reason in verdict.get("reasons", ()))
+    names = [escape_markdown(space["name"]) for space in (source, target)]
+    reasons = "\n".join(f"- {escape_markdown(reason)}" for reason in verdict.get("reasons", ()))
     rows = "\n".join(
         f"| {item['name'].replace('_', ' ')} | {item['value']:.3g} | {item['null']:.3g} | {item['threshold']:.3g} "
         f"| {'yes' if item['passed'] else 'no'} |"
@@ -104,14 +109,14 @@ def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
 library_name: interlingua
 tags: [embedding-translation]
 ---
-# {source["name"]} ({source.get("d")}) to {target["name"]} ({target.get("d")})
+# {names[0]} ({source.get("d")}) to {names[1]} ({target.get("d")})
 
 Translates text embeddings of one model into another's space, and back. Fitted by interlingua, method
 `{card.get("method")}`, seed {card.get("seed")}, on {source.get("n")} source and {target.get("n")} target rows.
 
 ```python
 import interlingua as il
-translator = il.Translator.from_pretrained("{name}")
+translator = il.Translator.from_pretrained({json.dumps(name)})
 target_vectors = translator.translate(source_vectors)
 ```
 
@@ -123,14 +128,20 @@ From label-free evidence: **{verdict.get("status", "none")}** (score {verdict.ge
 {evidence}
 ## Limits
 
-- A translation is not a re-embedding: it keeps what both models share and loses the rest.
+- A translated vector is an approximation: it keeps what both models share and loses the rest. It is not the same as
+  embedding the text with the target model.
 - Rankings carry over; thresholds tuned on the target model's cosines do not.
-- Vectors of any other model give results that mean nothing; most of them are noticed and warned about.
+- Vectors of any other model give meaningless results; for most of them a warning is given.
 
 ## Provenance
 
 Source `{source.get("fingerprint")}`, target `{target.get("fingerprint")}`, kind `{card.get("kind")}`. {versions}
 """
+
+
+def escape_markdown(text: Any) -> str:
+    """Return a text on one line with the characters escaped that Markdown or HTML would interpret."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", " ".join(str(text).split()))
 
 
 def _filled(space: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -67,7 +67,8 @@ class AffineMap:
         return int(self.matrix.shape[1])
 
     @cached_property
-    def _offset(self) -> FloatArray:
+    def offset(self) -> FloatArray:
+        """``mean_out - mean_in @ matrix`` [d_out], computed in float64: both means as one vector after the product."""
         exact = np.asarray(self.mean_out, np.float64) - np.asarray(self.mean_in, np.float64) @ self.matrix
         return exact.astype(np.float32)
 
@@ -79,7 +80,7 @@ class AffineMap:
         if self.unit_in:
             # Rows are divided by their norms after the product, so that no normalized copy of x is needed.
             out *= _inverse_norms(rows)[:, None]
-        out += self._offset.astype(dtype, copy=False)
+        out += self.offset.astype(dtype, copy=False)
         if self.unit_out:
             out *= (self.norm_out * _inverse_norms(out))[:, None]
         return np.asarray(out)

@@ -7,7 +7,7 @@ No function holds a similarity matrix [n, m], except `csls`, whose result is one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -82,20 +82,20 @@ def nearest(
         raise InputError(f"k is {k} for {limit} candidate rows; at least 1 of each is needed.")
     k = min(k, limit)
     is_double = metric == "l2" or np.float64 in (queries.dtype, rows.dtype)
-    dtype = np.dtype(np.float64 if is_double else np.float32)
+    dtype: np.dtype[Any] = np.dtype(np.float64 if is_double else np.float32)
     indices, scores = np.empty((n, k), np.int64), np.empty((n, k), dtype)
     size = max(1, TILE_ENTRIES // min(m, _TILE_COLUMNS))
     for block in row_blocks(n, size):
         left = _prepared(queries[block], metric, dtype)
-        found = Nearest(np.empty((len(left), 0), np.int64), np.empty((len(left), 0), dtype))
+        best = Nearest(np.empty((len(left), 0), np.int64), np.empty((len(left), 0), dtype))
         for columns in row_blocks(m, _TILE_COLUMNS):
             tile = _similarities(left, _prepared(rows[columns], metric, dtype), metric)
             if exclude is not None:
                 own = exclude[block] - columns.start
                 inside = np.flatnonzero((own >= 0) & (own < tile.shape[1]))
                 tile[inside, own[inside]] = -np.inf
-            found = _merged(found, _top(tile, k), columns.start, k)
-        indices[block], scores[block] = found
+            best = _merged(best, _top(tile, k), columns.start, k)
+        indices[block], scores[block] = best
     return Nearest(indices, scores)
 
 
@@ -203,7 +203,7 @@ def mutual_nearest(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
     return rows, forward[rows]
 
 
-def _prepared(rows: FloatArray, metric: Metric, dtype: np.dtype[np.floating]) -> FloatArray:
+def _prepared(rows: FloatArray, metric: Metric, dtype: np.dtype[Any]) -> FloatArray:
     cast = np.asarray(rows, dtype)
     return unit_rows(cast) if metric == "cosine" else cast
 

@@ -51,13 +51,17 @@ class Network:
     @cached_property
     def latent(self) -> int:
         """Width of the latent space."""
-        return int(self.tensors["exits.0.skip.weight" if self.gated else "exits.0.blocks.0.0.weight"].shape[1])
+        return int(
+            self.tensors[
+                "output_adapters.0.skip.weight" if self.gated else "output_adapters.0.blocks.0.0.weight"
+            ].shape[1]
+        )
 
     def encode(self, x: npt.NDArray[Any], space: str) -> FloatArray:
         """Return latents [n, latent] of rows [n, d] of a space; latents have no fixed length."""
         dtype = np.float64 if x.dtype == np.float64 else np.float32
         rows: FloatArray = unit_rows(np.asarray(x, dtype))
-        z = self._adapter(f"entries.{self._number(space)}", rows)
+        z = self._adapter(f"input_adapters.{self._number(space)}", rows)
         out = self._mlp("backbone", z, self.depths[1])
         return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
 
@@ -65,7 +69,7 @@ class Network:
         """Return rows [n, d] of a space for latents [n, latent]; computed in float32, or float64 for float64."""
         number = self._number(space)
         dtype = np.float64 if z.dtype == np.float64 else np.float32
-        rows = unit_rows(self._adapter(f"exits.{number}", np.asarray(z, dtype)))
+        rows = unit_rows(self._adapter(f"output_adapters.{number}", np.asarray(z, dtype)))
         return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
 
     def translate(self, x: npt.NDArray[Any], source: str, target: str) -> FloatArray:

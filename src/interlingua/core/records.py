@@ -15,6 +15,17 @@ from interlingua.core.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+__all__ = [
+    "Records",
+    "is_list",
+    "is_marked_json",
+    "json_field",
+    "sample_vectors",
+    "select_rows",
+    "to_column",
+    "to_matrix",
+]
+
 # Metadata of a text column whose values are JSON.
 _JSON_MARK = {b"interlingua.json": b"1"}
 

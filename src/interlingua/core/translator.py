@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_flag, check_path, shown
+from interlingua.core.arguments import check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
 from interlingua.core.errors import InputError, SpaceMismatchWarning
 from interlingua.core.hub import download, model_card, upload
@@ -159,6 +159,7 @@ class Translator:
             InputError: not a repository name, or no permission to write there.
             MissingExtraError: the extra ``hub`` is not installed.
         """
+        check_text(name, "name")
         with tempfile.TemporaryDirectory() as parent:
             folder = self.save(Path(parent) / "translator")
             card = json.loads((folder / CARD).read_text("utf-8"))
@@ -257,7 +258,7 @@ class NeuralTranslator(Translator):
         widths = self.network.latent, self._width(space)
         return _apply(z, lambda rows: self.network.decode(rows, space), widths, "latent", None)
 
-    def _width(self, space: str) -> int:
+    def _width(self, space: Any) -> int:
         if not isinstance(space, str) or space not in self.spaces:
             raise InputError(f"There is no space {shown(space)} in this translator; it knows {', '.join(self.spaces)}.")
         return self.network.widths[space]

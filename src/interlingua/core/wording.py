@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = ["comparison", "describe_step"]
+
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 _STEPS = {
@@ -38,5 +40,4 @@ def comparison(evidence: Mapping[str, Any]) -> str:
     Args:
         evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
     """
-    reached = evidence["value"] >= evidence["threshold"]
-    return _SIGNS["at_least" if evidence["passed"] == reached else "at_most"]
+    return _SIGNS[evidence["direction"]]

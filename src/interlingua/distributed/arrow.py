@@ -23,6 +23,8 @@ from interlingua.core.records import is_list, to_column, to_matrix
 from interlingua.core.translator import Translator
 from interlingua.io._checks import choose_vectors
 
+__all__ = ["translate_batches"]
+
 # Matrix products are computed on blocks of this many rows, whatever the size of the batches, and the last block is
 # padded with copies of its first row: a matrix library may round differently for another number of rows. It may also
 # round a row by its position in the block, as float32 products do on processors without AVX-512. So products are

@@ -20,6 +20,8 @@ import pyarrow as pa
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
+__all__ = ["Part", "Written", "finish", "is_lance", "parts_of", "write_part"]
+
 # Large enough that scheduling costs little, small enough to balance the load.
 PART_ROWS = 65_536
 # By default both libraries read 16 batches ahead in every worker, which needs too much memory.

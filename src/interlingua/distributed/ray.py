@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.distributed.parts import Part
 
+__all__ = ["Distributed", "translate_with_ray"]
+
 BATCH_ROWS = 8_192
 
 

@@ -3,11 +3,11 @@
 Nothing that fits, selects or judges a map may import this package; the import contracts enforce it.
 """
 
+from interlingua.evaluation.bootstrap import Interval
 from interlingua.evaluation.scores import (
     RETRIEVALS,
     DirectionScores,
     Evaluation,
-    Interval,
     RetrievalScores,
     SupportsTranslation,
     evaluate,

@@ -1,66 +1,118 @@
-"""Bootstrap intervals of any figure over documents: every figure of a report sees the same resamples."""
+"""Percentile bootstrap over rows (Efron and Tibshirani 1993, section 13.3); all figures share the same resamples."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.evaluation import Interval
+from interlingua.core.arrays import row_blocks
 
-__all__ = ["Resamples", "interval"]
+__all__ = ["Interval", "Resamples", "interval"]
 
 DRAWS = 400
+# Entries of one block of resample counts (64 MiB of float32).
+_BLOCK_ENTRIES = 2**24
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Interval:
+    """A figure over rows with its 95 % bootstrap interval (``None`` without a bootstrap)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g}" if self.low is None else f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+    def to_list(self) -> list[float | None]:
+        """Return ``[value, low, high]`` for JSON."""
+        return [self.value, self.low, self.high]
+
+
+@dataclass(frozen=True)
 class Resamples:
-    """Resamples of n documents.
+    """Resamples of n rows with replacement.
+
+    Every method puts the sample itself first and the resamples after it. The same seed gives the same resamples, so
+    that differences and ratios of figures can be taken resample by resample. Memory is bounded: counts are drawn in
+    blocks, and kept only where one block holds them all.
 
     Attributes:
-        counts: [1 + draws, n], how often each document was drawn; the first row is the sample itself.
+        n: rows.
+        seed: seed of the resamples.
+        draws: number of resamples.
     """
 
-    counts: npt.NDArray[np.float32]
+    n: int
+    seed: int
+    draws: int = DRAWS
 
-    @classmethod
-    def draw(cls, n: int, seed: int, draws: int = DRAWS) -> Resamples:
-        """Draw resamples of n documents with replacement."""
-        rng = np.random.default_rng(seed)
-        counts = [np.ones(n), *(np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(draws))]
-        return cls(np.asarray(counts, np.float32))
+    def counts(self) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield how often each row is in each resample, in blocks [b, n]; the first row of the first block is ones."""
+        block = max(1, _BLOCK_ENTRIES // self.n)
+        if self.draws <= block:
+            yield self._all_counts
+            return
+        rng = np.random.default_rng(self.seed)
+        yield np.ones((1, self.n), np.float32)
+        for part in row_blocks(self.draws, block):
+            yield self._draw(rng, part.stop - part.start)
+
+    def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the sums [1 + draws, ...] of values [n, ...] over each resample."""
+        given = np.asarray(values, np.float64)
+        return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
     def mean(self, values: npt.ArrayLike) -> Interval:
-        """Return the mean of one value a document [n]; NaN for a document without one."""
-        return self.ratio(values, np.ones(self.counts.shape[1]))
+        """Return the mean of one value a row [n]; rows with NaN are left out."""
+        return self.ratio(values, np.ones(self.n))
 
-    def ratio(self, above: npt.ArrayLike, below: npt.ArrayLike) -> Interval:
-        """Return sum(above) / sum(below) of values a document [n]; documents with a NaN in either are left out."""
-        pair = np.stack([np.asarray(above, np.float64), np.asarray(below, np.float64)], axis=1)
+    def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
+        """Return sum(numerator) / sum(denominator) of values a row [n]; rows with NaN in either are left out."""
+        pair = np.stack([np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0
-        sums = self.counts @ pair
+        sums = self.sums(pair)
         with np.errstate(invalid="ignore", divide="ignore"):
             return interval(sums[:, 0] / sums[:, 1])
 
     def auc(self, scores: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Return the area under the ROC curve [1 + draws]: how often a positive document outscores a negative one.
+        """Return the area under the ROC curve [1 + draws]: how often a positive row has a higher score than a negative.
 
-        Ties count half. NaN where a resample lacks either kind.
+        Ties count half. NaN where a resample lacks positive or negative rows.
         """
         order = np.argsort(scores, kind="stable")
         starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
-        weights = self.counts[:, order]
-        hits = np.add.reduceat(weights * positive[order], starts, axis=1).astype(np.float64)
-        misses = np.add.reduceat(weights * ~positive[order], starts, axis=1).astype(np.float64)
-        below = np.cumsum(misses, axis=1) - misses / 2
-        with np.errstate(invalid="ignore"):
-            return np.asarray((hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1)))
+        areas = []
+        for block in self.counts():
+            weights = block[:, order]
+            hits = np.add.reduceat(weights * positive[order], starts, axis=1).astype(np.float64)
+            misses = np.add.reduceat(weights * ~positive[order], starts, axis=1).astype(np.float64)
+            below = np.cumsum(misses, axis=1) - misses / 2
+            with np.errstate(invalid="ignore"):
+                areas.append((hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1)))
+        return np.concatenate(areas)
+
+    @cached_property
+    def _all_counts(self) -> npt.NDArray[np.float32]:
+        drawn = self._draw(np.random.default_rng(self.seed), self.draws)
+        return np.concatenate([np.ones((1, self.n), np.float32), drawn])
+
+    def _draw(self, rng: np.random.Generator, draws: int) -> npt.NDArray[np.float32]:
+        cells = rng.integers(0, self.n, (draws, self.n)) + self.n * np.arange(draws)[:, None]
+        return np.bincount(cells.ravel(), minlength=draws * self.n).reshape(draws, self.n).astype(np.float32)
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:
-    """Return the first value with the 2.5 % and 97.5 % points of the others; NaN where there is nothing to measure."""
+    """Return the first value with the 2.5 % and 97.5 % quantiles of the others, of which NaN are left out."""
     drawn = values[1:][np.isfinite(values[1:])]
     if not len(drawn):
         return Interval(float(values[0]))

@@ -16,7 +16,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_r
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import mean_nearest_cosines
 
-__all__ = ["bootstrap_means", "match_ranks", "paired_cosine"]
+__all__ = ["match_ranks", "paired_cosine"]
 
 # Cosines closer than this count as equal. It is above the rounding error of a float32 dot product and far below any
 # relevant difference, so duplicates tie in whatever order BLAS sums their products.
@@ -91,29 +91,6 @@ def match_ranks(
         candidate_sums += np.count_nonzero(scores > above, axis=0)
         candidate_sums += np.count_nonzero(scores >= below, axis=0)
     return query_ranks, (candidate_sums + 1) / 2
-
-
-def bootstrap_means(rows: FloatArray, *, draws: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Return the column means of ``draws`` resamples of the rows.
-
-    All columns have the same resamples, so differences between columns can be computed from the means.
-
-    Args:
-        rows: one value a row and score [n, m].
-        draws: number of resamples.
-        rng: source of the resamples.
-
-    Returns:
-        Means [draws, m].
-    """
-    n = len(rows)
-    means = np.empty((draws, rows.shape[1]))
-    for block in row_blocks(draws, max(1, _BLOCK_ENTRIES // (2 * n))):
-        size = block.stop - block.start
-        cells = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
-        counts = np.bincount(cells.ravel(), minlength=size * n).reshape(size, n)
-        means[block] = counts.astype(np.float64) @ rows / n
-    return means
 
 
 def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -19,10 +19,13 @@ from scipy.optimize import linear_sum_assignment
 from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.memory import check_memory
 from interlingua.evaluation.metrics import paired_cosine
 
 __all__ = ["ACROSS_WIDTHS", "Oracle", "OracleScores", "couple", "match"]
 
+# Square arrays of float64 that exist at the same time: costs, the plan, and what POT works with.
+_SQUARE_ARRAYS = 6
 _SINKHORN = {"reg": 5e-2, "numItermax": 10_000}
 _GROMOV = {"epsilon": 5e-3, "max_iter": 10_000, "tol": 1e-9}
 
@@ -77,17 +80,24 @@ def couple(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str) -
         oracle: the coupling to compute.
 
     Raises:
-        InputError: there is no such oracle, or the widths differ and it compares rows across the spaces.
+        InputError: there is no such oracle, or the widths differ and it compares rows across the spaces, or the
+            coupling needs more memory than is available.
         MissingExtraError: POT is not installed.
     """
-    if not isinstance(oracle, str) or oracle not in list(Oracle):
-        raise InputError(f"There is no oracle {shown(oracle)}; choose from {', '.join(Oracle)}.")
+    name: Any = oracle
+    if not isinstance(name, str) or name not in list(Oracle):
+        raise InputError(f"There is no oracle {shown(name)}; choose from {', '.join(Oracle)}.")
     x, y = (unit_rows(check_matrix(z, name).astype(np.float64)) for z, name in ((source, "source"), (target, "target")))
     if oracle not in ACROSS_WIDTHS and x.shape[1] != y.shape[1]:
         raise InputError(
             f"{oracle} compares rows across the spaces, and these are {x.shape[1]} and {y.shape[1]} wide. "
             f"Use {' or '.join(ACROSS_WIDTHS)}."
         )
+    check_memory(
+        _SQUARE_ARRAYS * 8.0 * max(len(x), len(y)) ** 2,
+        f"Coupling {len(x)} with {len(y)} rows",
+        "Pass fewer rows; a coupling has an entry for every pair of rows.",
+    )
     a, b = (np.full(len(z), 1 / len(z)) for z in (x, y))
     if oracle == Oracle.ASSIGNMENT:
         plan = np.zeros((len(x), len(y)))

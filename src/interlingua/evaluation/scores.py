@@ -12,7 +12,8 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.evaluation.metrics import bootstrap_means, match_ranks, paired_cosine
+from interlingua.evaluation.bootstrap import Interval, Resamples, interval
+from interlingua.evaluation.metrics import match_ranks, paired_cosine
 
 __all__ = [
     "RETRIEVALS",
@@ -35,21 +36,6 @@ class SupportsTranslation(Protocol):
 
     def invert(self, y: Any, /) -> Any:
         """Return the rows ``y`` [n, d_target] in the source space [n, d_source]."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over rows with its 95 % bootstrap interval (``None`` without a bootstrap)."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g}" if self.low is None else f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 @dataclass(frozen=True)
@@ -240,7 +226,7 @@ def evaluate(
             for name, values in _row_scores(translated, real, means[direction], ks, retrieval).items():
                 parts.setdefault((direction, *name), []).append(values)
 
-    intervals = _intervals({name: np.concatenate(values) for name, values in parts.items()}, bootstrap, rng)
+    intervals = _intervals({name: np.concatenate(values) for name, values in parts.items()}, bootstrap, seed)
     used = max(map(len, pools))
     forward, backward = (_direction(intervals, direction, ks, retrieval, used, n) for direction in means)
     return Evaluation(forward=forward, backward=backward, pool=used, n=n, seed=seed)
@@ -294,15 +280,11 @@ def _row_scores(
 
 
 def _intervals(
-    scores: Mapping[tuple[str, ...], FloatArray], bootstrap: int, rng: np.random.Generator
+    scores: Mapping[tuple[str, ...], FloatArray], bootstrap: int, seed: int
 ) -> dict[tuple[str, ...], Interval]:
     rows = np.stack(list(scores.values()), axis=1)
-    values = rows.mean(axis=0).tolist()
-    if bootstrap == 0:
-        return {name: Interval(value) for name, value in zip(scores, values, strict=True)}
-    means = bootstrap_means(rows, draws=bootstrap, rng=rng)
-    lows, highs = np.quantile(means, [0.025, 0.975], axis=0).tolist()
-    return {name: Interval(*parts) for name, *parts in zip(scores, values, lows, highs, strict=True)}
+    means = Resamples(len(rows), seed, bootstrap).sums(rows) / len(rows)
+    return {name: interval(column) for name, column in zip(scores, means.T, strict=True)}
 
 
 def _direction(

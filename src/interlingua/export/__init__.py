@@ -1,13 +1,13 @@
-"""Translators as files that other tools read: nothing of interlingua is needed to run what is written here.
+"""Export of translators to files of other tools, which can be used without interlingua.
 
 - `to_sentence_transformers`: stock ``Dense`` and ``Normalize`` modules, alone or behind an encoder. Linear maps only.
 - `to_query_bridge`: a stock ``Router``: queries of the new model over documents of the old one. Linear maps only.
 - `to_onnx`: one ``.onnx`` file for any number of rows. Networks too.
 - `to_safetensors`: one ``.safetensors`` file whose header documents its layout. Networks too.
 
-Every export holds one direction. What it gives for a row differs from `Translator.translate` by rounding in float32
-and by nothing else: centering and level are folded into one weight and one bias, computed in float64. What is left
-behind is the check that vectors look like the space that was fitted, and the verdict, which is written beside.
+Every export holds one direction. Its result for a row equals `Translator.translate` up to rounding in float32:
+centering and scale are folded into one weight and one bias, computed in float64. An export does not check whether
+vectors are of the fitted space. The verdict is stored as text beside the weights.
 """
 
 from interlingua.export._modules import to_query_bridge, to_sentence_transformers

@@ -1,4 +1,4 @@
-"""Stock sentence-transformers modules: written as files, so neither torch nor sentence-transformers is needed here."""
+"""Stock sentence-transformers modules, written as files; neither torch nor sentence-transformers is imported."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from interlingua.core.arguments import check_path
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
+from interlingua.core.hub import escape_markdown
 from interlingua.core.maps import AffineMap
 from interlingua.core.translator import Translator
 from interlingua.export._parts import Folded, direction, fold, new_folder, provenance
@@ -29,11 +30,11 @@ def to_sentence_transformers(
     """Write one direction as ``Normalize``, ``Dense``, ``Normalize`` that ``SentenceTransformer(path)`` loads.
 
     With an encoder in front the result takes texts and gives vectors of the other model. Without, it takes
-    ``{"sentence_embedding": vectors}`` and translates them in that dict. No remote code is asked for.
+    ``{"sentence_embedding": vectors}`` and translates them in that dict. The folder contains no remote code.
 
     Args:
         translator: a linear one.
-        path: the folder to write; it must not be there.
+        path: the folder to write; it must not exist.
         encoder: a sentence-transformers folder of the model that made the vectors; it is copied, never changed.
         inverse: from target to source.
 
@@ -42,7 +43,7 @@ def to_sentence_transformers(
 
     Raises:
         InputError: a network, which these modules cannot hold exactly; or an encoder of another kind or width.
-        OutputExistsError: the folder is there.
+        OutputExistsError: the folder exists.
     """
     path, folded = check_path(path), _folded(translator, inverse=inverse)
     before = _Encoder(encoder) if encoder is not None else None
@@ -76,7 +77,7 @@ def to_query_bridge(
 
     Args:
         translator: a linear one, from the space of the query encoder to that of the documents'.
-        path: the folder to write; it must not be there.
+        path: the folder to write; it must not exist.
         queries: a sentence-transformers folder, copied.
         documents: another, copied.
         inverse: the translator's target is the query encoder.
@@ -86,16 +87,16 @@ def to_query_bridge(
 
     Raises:
         InputError: as `to_sentence_transformers`, for either encoder.
-        OutputExistsError: the folder is there.
+        OutputExistsError: the folder exists.
     """
     path, folded = check_path(path), _folded(translator, inverse=inverse)
-    asked, stored = _Encoder(queries), _Encoder(documents)
-    asked.check_width(folded.weight.shape[1])
-    stored.check_width(folded.weight.shape[0])
+    query_encoder, document_encoder = _Encoder(queries), _Encoder(documents)
+    query_encoder.check_width(folded.weight.shape[1])
+    document_encoder.check_width(folded.weight.shape[0])
     with new_folder(path) as folder:
         types: dict[str, str] = {}
         structure: dict[str, list[str]] = {"query": [], "document": []}
-        for route, encoder in (("query", asked), ("document", stored)):
+        for route, encoder in (("query", query_encoder), ("document", document_encoder)):
             for module in encoder.modules:
                 name = f"{route}_{len(structure[route])}_{module['type'].rpartition('.')[2]}"
                 encoder.copy_module(module, folder / name)
@@ -109,7 +110,7 @@ def to_query_bridge(
         parameters = {"default_route": "query", "allow_empty_key": True}
         _write(folder / "router_config.json", {"types": types, "structure": structure, "parameters": parameters})
         _write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": _TYPE.format("Router")}])
-        prompts = {"query": asked.prompt("query"), "document": stored.prompt("document")}
+        prompts = {"query": query_encoder.prompt("query"), "document": document_encoder.prompt("document")}
         _write(folder / _SETTINGS, {"prompts": prompts, "similarity_fn_name": "cosine"})
         (folder / "README.md").write_text(_readme(translator, True, inverse=inverse), "utf-8")
     return path
@@ -134,7 +135,7 @@ class _Encoder:
             raise InputError(f"{folder} has a modules.json that points outside its folder; it is not copied.")
 
     def check_width(self, d: int) -> None:
-        """Refuse an encoder that says of itself that its vectors have another width."""
+        """Refuse an encoder whose configuration states another width."""
         for module in reversed(self.modules):
             config = self._path(module) / "config.json"
             known = _read(config) if config.is_file() else {}
@@ -148,7 +149,7 @@ class _Encoder:
                     return
 
     def prompt(self, task: str) -> str:
-        """Return what the model puts before a text of this task."""
+        """Return the prompt that the model puts before a text of this task."""
         path = self.folder / _SETTINGS
         prompts = (_read(path) if path.is_file() else {}).get("prompts") or {}
         return str(prompts.get(task) or "")
@@ -222,6 +223,7 @@ def _read(path: Path) -> Any:
 
 def _readme(translator: Translator, takes_texts: bool, *, inverse: bool) -> str:
     facts = provenance(translator, inverse=inverse)
+    origin, destination = (escape_markdown(facts[end]) for end in ("from", "to"))
     use = (
         'vectors = SentenceTransformer("this-folder").encode(["a text"])'
         if takes_texts
@@ -231,14 +233,14 @@ def _readme(translator: Translator, takes_texts: bool, *, inverse: bool) -> str:
 library_name: sentence-transformers
 tags: [sentence-transformers, embedding-translation]
 ---
-# {facts["from"]} to {facts["to"]}
+# {origin} to {destination}
 
 ```python
 from sentence_transformers import SentenceTransformer
 {use}
 ```
 
-Vectors of {facts["from"]} in the space of {facts["to"]}, by stock modules. Fitted by interlingua, method
-`{facts["method"]}`; verdict without labels: **{facts["verdict"]}**. Translator `{facts["translator"]}`.
-Nothing here checks whether vectors come from the model that was fitted.
+Translates vectors of {origin} into the space of {destination}, with stock modules. Fitted by interlingua, method
+`{facts["method"]}`; verdict from label-free evidence: **{facts["verdict"]}**. Translator `{facts["translator"]}`.
+These modules do not check whether vectors come from the model that was fitted.
 """

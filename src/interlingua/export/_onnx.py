@@ -25,12 +25,12 @@ _SHORTEST = 1e-30
 def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) -> Path:
     """Write one direction as one ``.onnx`` file: ``vectors`` [n, d_in] in, ``translated`` [n, d_out] out, float32.
 
-    Any number of rows goes through at a time, and each on its own. Networks are exported too; rounding aside the file
-    gives what `Translator.translate` gives.
+    The number of rows is dynamic, and rows do not depend on each other. Networks are exported too. The result equals
+    that of `Translator.translate` up to rounding.
 
     Args:
         translator: what to export.
-        path: the file to write; it must not be there.
+        path: the file to write; it must not exist.
         inverse: from target to source.
 
     Returns:
@@ -38,7 +38,7 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
 
     Raises:
         InputError: another extension, or a map of an unknown kind.
-        OutputExistsError: the file is there.
+        OutputExistsError: the file exists.
         MissingExtraError: the extra ``onnx`` is not installed.
     """
     path, mapping = check_path(path), direction(translator, inverse=inverse)
@@ -59,7 +59,7 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
 
 
 class _Graph:
-    """Nodes and weights as they are added; values are named by their place."""
+    """Nodes and weights of a graph under construction; values are named by their index."""
 
     def __init__(self) -> None:
         self._onnx = require("onnx", "onnx")
@@ -108,11 +108,11 @@ def _affine(g: _Graph, mapping: AffineMap) -> str:
 def _network(g: _Graph, mapping: NetworkMap) -> str:
     net = mapping.network
     entry, leaving = net.names.index(mapping.source), net.names.index(mapping.target)
-    z, width = _adapter(g, net, f"entries.{entry}", g.unit("vectors"), mapping.d_in)
+    z, width = _adapter(g, net, f"input_adapters.{entry}", g.unit("vectors"), mapping.d_in)
     branch, width = _mlp(g, net, "backbone", z, width, net.depths[1])
     if net.gated:
         branch = g.op("Add", z, g.op("Mul", branch, g.weight(net.tensors["backbone_gate"])))
-    out = g.unit(_adapter(g, net, f"exits.{leaving}", branch, width)[0])
+    out = g.unit(_adapter(g, net, f"output_adapters.{leaving}", branch, width)[0])
     return g.op("Mul", out, g.weight(net.norms[leaving])) if net.norms else out
 
 
@@ -128,8 +128,8 @@ def _mlp(g: _Graph, net: Network, name: str, x: str, width: int, depth: int) -> 
     """Add blocks of layers, each beside a skip over the columns that its two ends share; return result and width."""
     for number, layers in enumerate(blocks(depth)):
         out, out_width = x, width
-        for place, layer in enumerate(layers):
-            key = f"{name}.blocks.{number}.{place}"
+        for position, layer in enumerate(layers):
+            key = f"{name}.blocks.{number}.{position}"
             if layer == "linear":
                 out, out_width = _linear(g, net, key, out), len(net.tensors[f"{key}.weight"])
             elif layer == "silu":

@@ -37,9 +37,8 @@ class Folded:
 
 def fold(mapping: AffineMap) -> Folded:
     """Return the map as one weight and one bias."""
-    bias = np.asarray(mapping.mean_out, np.float64) - np.asarray(mapping.mean_in, np.float64) @ mapping.matrix
     weight = np.ascontiguousarray(mapping.matrix.T, np.float32)
-    return Folded(weight, bias.astype(np.float32), mapping.unit_in, mapping.unit_out, float(mapping.norm_out))
+    return Folded(weight, mapping.offset, mapping.unit_in, mapping.unit_out, float(mapping.norm_out))
 
 
 def direction(translator: Translator, *, inverse: bool) -> VectorMap:

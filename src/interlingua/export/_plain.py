@@ -29,7 +29,7 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
 
     Args:
         translator: what to export.
-        path: the file to write; it must not be there.
+        path: the file to write; it must not exist.
         inverse: from target to source.
 
     Returns:
@@ -37,7 +37,7 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
 
     Raises:
         InputError: another extension, or a map of an unknown kind.
-        OutputExistsError: the file is there.
+        OutputExistsError: the file exists.
     """
     from safetensors.numpy import save_file
 

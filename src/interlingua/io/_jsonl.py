@@ -2,7 +2,8 @@
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
 become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
-``interlingua.json``, and is written to JSON unchanged.
+``interlingua.json``, and is written to JSON unchanged. Ids that are text in some lines and whole numbers in others are
+read as text.
 """
 
 from __future__ import annotations
@@ -117,9 +118,12 @@ def open_source(path: Path, request: Request) -> JsonlSource:
         raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
     name = choose_vectors(_candidates(first), list(first), request.column, "column", path)
     scan = _scan(path, name, dtype)
-    columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
-    schema = pa.schema(columns) if columns else None
     id_name = choose_ids(list(scan.kinds), request.id_column, path)
+    columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
+    if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
+        _refuse_equal_as_text(path, id_name)
+        columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
+    schema = pa.schema(columns) if columns else None
     contents = Contents((scan.n, scan.d), dtype, None, name, id_name, schema, checked=True)
     return JsonlSource(path, contents, scan.marks)
 
@@ -156,6 +160,20 @@ def _scan(path: Path, name: str, dtype: np.dtype[Any]) -> _Scan:
         seen.add(np.stack(block))
     seen.refuse(path)
     return scan
+
+
+def _refuse_equal_as_text(path: Path, name: str) -> None:
+    """Refuse ids of mixed type if a number and a text become the same id when all are written as text."""
+    numbers, texts = set[str](), set[str]()
+    for _, row in json_lines(path):
+        value = row.get(name)
+        (texts if isinstance(value, str) else numbers).add(str(value))
+    same = sorted(numbers & texts)
+    if same:
+        raise InputError(
+            f"{path}: {name!r} is the number {same[0]} in some lines and the text {same[0]!r} in others; as text they "
+            "would be one id. Use one type for all ids."
+        )
 
 
 def _candidates(row: dict[str, Any]) -> list[str]:
@@ -257,6 +275,8 @@ def _to_arrow(values: list[Any], column: pa.Field) -> pa.Array:
         values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
     elif pa.types.is_floating(column.type):
         values = [None if value is None else float(value) for value in values]
+    elif pa.types.is_string(column.type):  # ids may be numbers in some lines
+        values = [None if value is None else str(value) for value in values]
     return pa.array(values, column.type)
 
 

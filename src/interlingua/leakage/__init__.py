@@ -1,5 +1,5 @@
-"""What vectors give away: attributes, words and neighbors inferred from them.
+"""Leakage of embeddings: attributes, words and neighbors inferred from vectors.
 
-Everything here takes vectors of the *known* space, so that native, translated and defended vectors are measured alike.
-Every figure stands beside what chance, a wrong document and the true vectors give.
+All functions take vectors of the *known* space, the space of the auditor's encoder, so that native, translated and
+defended vectors are measured alike. Every figure comes with controls: chance, a wrong document, the true vectors.
 """

@@ -1,4 +1,4 @@
-"""Zero-shot attribute inference: which labels a vector gives away, by its cosine to label texts in the known space."""
+"""Zero-shot attribute inference: labels of a vector by its cosine to label texts in the known space."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples, interval
+from interlingua.leakage.centering import collection_mean, subtract_mean
+
+__all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]
 
 TEMPLATES = ("{label}", "This text is about {label}.")
 _SHUFFLES = 10
@@ -20,12 +23,12 @@ _SHUFFLES = 10
 
 @dataclass(frozen=True)
 class AttributeScores:
-    """How well one set of vectors gives the labels away.
+    """How well labels are inferred from one set of vectors.
 
     Attributes:
-        top_k: share of documents with a true label among the first k (paper, section 5.4), by k.
+        top_k: share of documents with a true label among the first k (arXiv 2505.12540, section 5.4), by k.
         recall: share of a document's true labels that are among the first k, mean over documents, by k.
-        macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance whatever the labels' frequencies.
+        macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance, for any frequency of the labels.
         auc: the same by label.
     """
 
@@ -43,88 +46,102 @@ class AttributeScores:
         """Return plain values for JSON; an interval is [value, low, high]."""
         parts: dict[str, Mapping[Any, Interval]] = {"top_k": self.top_k, "recall": self.recall, "auc": self.auc}
         return {
-            "macro_auc": bounds(self.macro_auc),
-            **{name: {str(k): bounds(v) for k, v in part.items()} for name, part in parts.items()},
+            "macro_auc": self.macro_auc.to_list(),
+            **{name: {str(k): v.to_list() for k, v in part.items()} for name, part in parts.items()},
         }
 
 
 @dataclass(frozen=True)
 class AttributeInference:
-    """Attribute inference beside everything it has to be compared with.
+    """Attribute inference with its controls.
 
     Attributes:
-        labels: the names, in the order of the label vectors.
-        counts: documents with the label, in the same order.
-        n: documents.
-        ways: scores by what was looked at: ``translated``, the vectors in question; ``majority``, always the most
-            frequent labels; ``shuffled``, the same vectors for the wrong documents; ``naive``, the vectors as they
-            were before translation; ``ideal``, the true vectors of the known space. The last two where given.
-        of_ideal: top-1 of ``translated`` over top-1 of ``ideal``, on the same resamples; None without ideal.
+        labels: names, in the order of the label vectors.
+        counts: number of documents with each label.
+        n: number of documents.
+        translated: scores of the vectors in question.
+        majority: control: always the most frequent labels.
+        shuffled: control: the same vectors for the wrong documents.
+        naive: scores of the vectors before translation, where given.
+        ideal: scores of the true vectors of the known space, where given.
+        of_ideal: top-1 of ``translated`` over top-1 of ``ideal``, on the same resamples; None without ``ideal``.
     """
 
     labels: tuple[str, ...]
     counts: tuple[int, ...]
     n: int
-    ways: Mapping[str, AttributeScores]
+    translated: AttributeScores
+    majority: AttributeScores
+    shuffled: AttributeScores
+    naive: AttributeScores | None
+    ideal: AttributeScores | None
     of_ideal: Interval | None
+
+    def scores(self) -> dict[str, AttributeScores]:
+        """Return the scores that were measured, by the name of the attribute."""
+        names = ("translated", "majority", "shuffled", "naive", "ideal")
+        return {name: scores for name in names if (scores := getattr(self, name)) is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return {
             "n": self.n,
             "counts": dict(zip(self.labels, self.counts, strict=True)),
-            "of_ideal": None if self.of_ideal is None else bounds(self.of_ideal),
-            "ways": {way: scores.to_dict() for way, scores in self.ways.items()},
+            "of_ideal": None if self.of_ideal is None else self.of_ideal.to_list(),
+            "scores": {name: scores.to_dict() for name, scores in self.scores().items()},
         }
-
-
-def bounds(value: Interval) -> list[float | None]:
-    """Return an interval as [value, low, high]."""
-    return [value.value, value.low, value.high]
 
 
 def embed_labels(
     encode: Callable[[list[str]], Any], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> FloatArray:
-    """Return the vectors of labels in the known space [t, l, d], one layer a prompt template.
+    """Return the vectors of labels in the known space [t, l, d], one layer for each template.
 
     Args:
         encode: the known encoder, texts to vectors [n, d].
         labels: names or sentences.
-        templates: sentences with ``{label}`` where the label goes; their cosines are averaged.
+        templates: sentences with the placeholder ``{label}``; the cosines of all templates are averaged.
 
     Raises:
-        InputError: no labels, or a template without a place for one.
+        InputError: no labels, or a template without the placeholder.
     """
     if not labels or not templates:
         raise InputError("Attribute inference needs at least one label and one template; give them.")
     for template in templates:
         if "{label}" not in template:
-            raise InputError(f"The template {template!r} has no {{label}} in it; say where the label goes.")
+            raise InputError(f"The template {template!r} has no {{label}} in it; add that placeholder.")
     texts = [template.replace("{label}", label) for template in templates for label in labels]
     vectors = check_matrix(encode(texts), "the vectors of the labels").astype(np.float32)
     return vectors.reshape(len(templates), len(labels), -1)
 
 
-def label_scores(vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, centered: bool = True) -> FloatArray:
+def label_scores(
+    vectors: npt.ArrayLike, label_vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None
+) -> FloatArray:
     """Return the cosine of every document with every label [n, l], averaged over templates.
 
     Args:
-        vectors: documents in the known space [n, d].
+        vectors: documents in the known space [n, d]; rows do not depend on each other.
         label_vectors: [l, d], or [t, l, d] as :func:`embed_labels` returns them.
-        centered: subtract the mean document and the mean label first. Documents and label sentences lie in different
-            corners of the space, and without this a few labels are near everything.
+        mean: mean of the unit rows of the collection the documents belong to [d], from
+            :func:`~interlingua.leakage.centering.collection_mean`. With it, documents are centered by it and labels
+            by their own mean. Documents and label sentences lie in different parts of the space, so that without
+            centering a few labels are near every document.
 
     Raises:
         InputError: the widths differ, or a matrix cannot be used.
     """
     layers = np.asarray(label_vectors, np.float32)
     layers = layers[None] if layers.ndim == 2 else layers
-    documents = _directions(check_matrix(vectors, "the documents"), centered)
-    total = sum(
-        documents @ _directions(check_matrix(layer, "the labels", width=documents.shape[1]), centered).T
-        for layer in layers
-    )
+    documents = check_matrix(vectors, "the documents")
+    width = documents.shape[1]
+    directions = unit_rows(subtract_mean(documents, mean, np.zeros(width, np.float32)))
+    total = np.zeros((len(documents), layers.shape[1]), np.float32)
+    for layer in layers:
+        labels = unit_rows(check_matrix(layer, "the labels", width=width).astype(np.float32))
+        if mean is not None and len(labels) > 1:
+            labels = unit_rows(labels - labels.mean(axis=0))
+        total += directions @ labels.T
     return np.asarray(total / len(layers), np.float32)
 
 
@@ -138,89 +155,98 @@ def infer_attributes(
     ideal: npt.ArrayLike | None = None,
     ks: Sequence[int] = (1, 3),
     centered: bool = True,
+    mean: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> AttributeInference:
-    """Measure what labels the vectors give away, beside the majority, a shuffled control, and naive and ideal vectors.
+    """Infer labels and measure them against the majority, a shuffled control, and naive and ideal vectors.
 
     Args:
         vectors: documents in the known space, such as translations [n, d].
-        label_vectors: [l, d], or [t, l, d] with one layer a template.
-        truth: which labels are true of a document, boolean [n, l]; several may be.
+        label_vectors: [l, d], or [t, l, d] with one layer for each template.
+        truth: true labels of each document, boolean [n, l]; one or more a document.
         names: the names of the labels.
-        naive: the documents before translation [n, d_source]; cut or filled with zeros to d.
+        naive: the documents before translation [n, d_source]; truncated or padded with zeros to d.
         ideal: the true vectors of the documents in the known space [n, d].
         ks: the k of the top-k figures; 1 is always added.
-        centered: as :func:`label_scores` takes it.
-        seed: of the shuffles and the resamples.
+        centered: subtract the mean of a collection from its documents, and the mean label from the labels. Naive and
+            ideal vectors are centered by their own means.
+        mean: mean of the collection that ``vectors`` were taken from [d]; by default the mean of ``vectors``.
+        seed: seed of the shuffles and the resamples.
 
     Raises:
-        InputError: shapes that do not go together, or a document without a true label.
+        InputError: shapes that do not match, or a document without a true label.
     """
-    known = label_scores(vectors, label_vectors, centered=centered)
+    if centered and mean is None:
+        mean = collection_mean(vectors)
+    scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
     truth = np.asarray(truth)
-    if truth.shape != known.shape or truth.dtype != bool or len(names) != known.shape[1]:
+    if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
-            f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {known.shape[0]} documents "
-            f"and {known.shape[1]} labels a boolean matrix {known.shape} and as many names are needed."
+            f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {scores.shape[0]} documents "
+            f"and {scores.shape[1]} labels a boolean matrix {scores.shape} and as many names are needed."
         )
     if not truth.any(axis=1).all():
-        raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; leave such documents out.")
+        raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; remove such documents.")
     ks = tuple(k for k in sorted({1, *ks}) if k <= len(names))
     rng = np.random.default_rng(seed)
-    resamples = Resamples.draw(len(truth), seed)
-    shuffles = [known[_derangement(len(known), rng)] for _ in range(_SHUFFLES)]
-    ways = {"translated": [known], "shuffled": shuffles}
-    ways["majority"] = [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)]
-    for way, rows in (("naive", naive), ("ideal", ideal)):
+    resamples = Resamples(len(truth), seed)
+    shuffles = [scores[_derangement(len(scores), rng)] for _ in range(_SHUFFLES)]
+    candidates = {
+        "translated": [scores],
+        "majority": [np.broadcast_to(truth.mean(axis=0, dtype=np.float32), truth.shape)],
+        "shuffled": shuffles,
+    }
+    for name, rows in (("naive", naive), ("ideal", ideal)):
         if rows is not None:
-            matrix = check_matrix(rows, f"the {way} vectors")
+            matrix = check_matrix(rows, f"the {name} vectors")
             if len(matrix) != len(truth):
                 raise InputError(
-                    f"There are {len(matrix)} {way} vectors for {len(truth)} documents; one each is needed."
+                    f"There are {len(matrix)} {name} vectors for {len(truth)} documents; one each is needed."
                 )
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
-            ways[way] = [label_scores(fitted, label_vectors, centered=centered)]
-    hits = {way: _hits(scores, truth, ks) for way, scores in ways.items()}
+            own_mean = collection_mean(fitted) if centered else None
+            candidates[name] = [label_scores(fitted, label_vectors, mean=own_mean)]
+    hits = {name: _hits(scores, truth, ks) for name, scores in candidates.items()}
+    measured = {name: _measure(scores, hits[name], truth, names, ks, resamples) for name, scores in candidates.items()}
     return AttributeInference(
         labels=tuple(names),
         counts=tuple(truth.sum(axis=0).tolist()),
         n=len(truth),
-        ways={way: _measure(scores, hits[way], truth, names, ks, resamples) for way, scores in ways.items()},
+        translated=measured["translated"],
+        majority=measured["majority"],
+        shuffled=measured["shuffled"],
+        naive=measured.get("naive"),
+        ideal=measured.get("ideal"),
         of_ideal=resamples.ratio(hits["translated"][0][0], hits["ideal"][0][0]) if "ideal" in hits else None,
     )
 
 
 def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Return which of the names each document carries [n, l].
+    """Return which of the names each document has [n, l].
 
     Raises:
-        InputError: a document carries a label that is not among the names.
+        InputError: a document has a label that is not among the names.
     """
-    at = {name: column for column, name in enumerate(names)}
+    columns = {name: column for column, name in enumerate(names)}
     matrix = np.zeros((len(labels), len(names)), bool)
-    for row, carried in enumerate(labels):
-        for label in [carried] if isinstance(carried, str) else carried:
-            if label not in at:
+    for row, own in enumerate(labels):
+        for label in [own] if isinstance(own, str) else own:
+            if label not in columns:
                 raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
-            matrix[row, at[label]] = True
+            matrix[row, columns[label]] = True
     return matrix
-
-
-def _directions(rows: npt.NDArray[Any], centered: bool) -> FloatArray:
-    units = unit_rows(rows.astype(np.float32))
-    return unit_rows(units - units.mean(axis=0)) if centered and len(units) > 1 else units
 
 
 def _fit_width(rows: npt.NDArray[Any], width: int) -> FloatArray:
     fitted = np.zeros((len(rows), width), np.float32)
     fitted[:, : rows.shape[1]] = rows[:, :width]
-    # A row may have nothing left after the cut; it then resembles no label more than another.
+    # A zero row after truncation gets an arbitrary direction.
     fitted[~fitted.any(axis=1), 0] = 1
     return fitted
 
 
 def _derangement(n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Return a permutation that leaves no document in its place: a cycle through all of them in random order."""
+    """Return a random permutation of n documents without fixed points: one cycle through all of them."""
     order = rng.permutation(n)
     moved = np.empty(n, np.int64)
     moved[order] = np.roll(order, 1)
@@ -255,7 +281,7 @@ def _measure(
         if 0 < truth[:, column].sum() < len(truth):
             areas[name] = np.mean([resamples.auc(s[:, column], truth[:, column]) for s in scores], axis=0)
     # A resample may lack a rare label; its mean is then over the others.
-    table = np.stack(list(areas.values())) if areas else np.full((1, len(resamples.counts)), np.nan)
+    table = np.stack(list(areas.values())) if areas else np.full((1, 1 + resamples.draws), np.nan)
     with np.errstate(invalid="ignore"):
         macro = np.nan_to_num(table).sum(axis=0) / np.isfinite(table).sum(axis=0)
     return AttributeScores(

@@ -1,15 +1,14 @@
-"""One audit: what the vectors of an unknown model give away to somebody with public text and an encoder of their own.
+"""Audit: what the vectors of an unknown model reveal to an attacker with public texts and an encoder of their own.
 
-The fits see no pair, no text and no label of the audited rows. Several of them, with seeds of their own, are asked
-together: where one has put a group of texts in the wrong place another often has not, and a claim is believed as far as
-they agree. Without a ground truth the figures are estimates, from probabilities calibrated on public text; with one
-they are measured, and the estimates stand beside them.
+The fits see no pairs, texts or labels of the audited rows. Word probabilities are averaged over several fits from
+different seeds: where one fit misplaces a group of texts, another often does not. Without a ground truth, figures are
+estimates from calibrated probabilities. With a ground truth they are measured, and the estimates are reported too.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +16,30 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.bootstrap import Interval, Resamples
+from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
-from interlingua.leakage.defenses import DefenseScore, Rotation, measure, suite
-from interlingua.leakage.findings import Audit, Document, Leak, Retrieval, Topics, Words
+from interlingua.leakage.calibration import LEAK_RATE, PRECISION
+from interlingua.leakage.centering import collection_mean
+from interlingua.leakage.defense_scores import DefenseScore, Readout, evaluate_defense
+from interlingua.leakage.defenses import Rotation, suite
+from interlingua.leakage.findings import (
+    Audit,
+    DocumentFindings,
+    Estimate,
+    LabelFindings,
+    Leak,
+    RetrievalFindings,
+    WordFindings,
+)
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
-from interlingua.leakage.inversion.keywords import claims as claims_of
-from interlingua.leakage.inversion.scores import LEVEL, Figure, reidentification, score_keywords
+from interlingua.leakage.inversion.keywords import most_probable
+from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
 from interlingua.leakage.inversion.words import Vocabulary
+
+__all__ = ["GroundTruth", "Labels", "PublicCorpus", "audit"]
 
 DOCUMENTS = 2_000
 _BLOCK = 512
@@ -35,13 +48,13 @@ _EXAMPLES = 8
 
 @dataclass(frozen=True, eq=False)
 class PublicCorpus:
-    """What the auditor brings: vectors [m, d] under an encoder of their own, and the m public texts.
+    """The auditor's public texts and their vectors under the auditor's encoder.
 
     Attributes:
         vectors: [m, d].
         texts: m texts.
-        stand_in: the same texts under any other encoder [m, e], to calibrate with; see :meth:`KeywordDecoder.fit`.
-        vocabulary: the words to look for; by default the frequent content words of the texts.
+        stand_in: the same texts under any other encoder [m, e], for the calibration; see :meth:`KeywordDecoder.fit`.
+        vocabulary: words to predict; by default the frequent content words of the texts.
     """
 
     vectors: FloatArray
@@ -49,48 +62,60 @@ class PublicCorpus:
     stand_in: FloatArray | None = None
     vocabulary: Vocabulary | None = None
 
+    def fit_decoder(self, seed: int = 0) -> KeywordDecoder:
+        """Fit the keyword decoder of an audit.
+
+        Raises:
+            InputError: as :meth:`KeywordDecoder.fit`.
+        """
+        return KeywordDecoder.fit(
+            self.vectors, self.texts, stand_in=self.stand_in, vocabulary=self.vocabulary, seed=seed
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Attributes to look for: their names, and their vectors [l, d] or [t, l, d] in the auditor's space."""
+    """Labels to infer: their names, and their vectors [l, d] or [t, l, d] in the auditor's space."""
 
     names: tuple[str, ...]
     vectors: FloatArray
 
     @classmethod
-    def of_corpus(cls, vectors: npt.ArrayLike, labels: Sequence[Sequence[str]], *, fewest: int = 5) -> Labels:
-        """Make label vectors of a labeled corpus: the mean of the rows [m, d] that carry a label.
+    def of_corpus(cls, vectors: npt.ArrayLike, labels: Sequence[Sequence[str]], *, min_documents: int = 5) -> Labels:
+        """Return labels of a labeled corpus; the vector of a label is the mean of its rows.
 
         Args:
-            vectors: the corpus.
-            labels: of every row.
-            fewest: rows that a label must have.
+            vectors: the corpus [m, d].
+            labels: labels of each row.
+            min_documents: smallest number of rows of a label.
 
         Raises:
-            InputError: not one set of labels a row, or no label on enough rows.
+            InputError: not one set of labels a row, or no label with enough rows.
         """
         rows = check_matrix(vectors, "the corpus").astype(np.float32)
         if len(labels) != len(rows):
             raise InputError(
                 f"The corpus has {len(rows)} vectors and {len(labels)} rows of labels; one each is needed."
             )
-        counts = Counter(name for carried in labels for name in set(carried))
-        names = tuple(sorted(name for name, count in counts.items() if count >= fewest))
+        counts = Counter(name for own in labels for name in set(own))
+        names = tuple(sorted(name for name, count in counts.items() if count >= min_documents))
         if not names:
-            raise InputError(f"No label is on {fewest} rows of the corpus; give a corpus with more rows of each.")
-        kept = [tuple(name for name in carried if name in set(names)) for carried in labels]
-        carries = truth_matrix(kept, names).astype(np.float32)
-        return cls(names, np.asarray(carries.T @ rows / carries.sum(axis=0)[:, None], np.float32))
+            raise InputError(
+                f"No label is on {min_documents} rows of the corpus; give a corpus with more rows for each label."
+            )
+        kept = [tuple(name for name in own if name in set(names)) for own in labels]
+        members = truth_matrix(kept, names).astype(np.float32)
+        return cls(names, np.asarray(members.T @ rows / members.sum(axis=0)[:, None], np.float32))
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """What the audited rows really are, where somebody knows: it measures and takes no part in the attack.
+class GroundTruth:
+    """True contents of the audited rows, where known. They are used to measure and never by the attack.
 
     Attributes:
-        texts: n texts, or nothing.
-        labels: the labels of each of n rows, or nothing.
-        vectors: the same rows in the auditor's space [n, d], or nothing.
+        texts: n texts, or None.
+        labels: labels of each of n rows, or None.
+        vectors: the same rows in the auditor's space [n, d], or None.
     """
 
     texts: Sequence[str] | None = None
@@ -103,27 +128,29 @@ def audit(
     vectors: npt.ArrayLike,
     corpus: PublicCorpus,
     *,
+    decoder: KeywordDecoder | None = None,
     labels: Labels | None = None,
-    truth: Truth | None = None,
+    truth: GroundTruth | None = None,
     defenses: str | None = None,
     documents: int = DOCUMENTS,
     seed: int = 0,
 ) -> Audit:
-    """Measure what unpaired fits let an attacker read.
+    """Measure what an attacker can read with unpaired fits.
 
     Args:
-        alignments: from the audited vectors to the corpus, fitted without pairs, best with two seeds. Failed ones
-            count only where all failed.
+        alignments: fits from the audited vectors to the corpus without pairs, preferably two with different seeds.
+            Failed fits are used only if all failed.
         vectors: the audited rows [n, d_unknown].
         corpus: public texts in the auditor's space.
-        labels: attributes to look for.
-        truth: what the rows really are, if known.
-        defenses: ``quick`` or ``full`` also tries defenses; None tries none, and so does a failed fit.
-        documents: most rows that words, labels and neighbors are looked for in.
-        seed: of every draw.
+        decoder: keyword decoder from :meth:`PublicCorpus.fit_decoder`; fitted here by default.
+        labels: labels to infer.
+        truth: true contents of the rows, if known.
+        defenses: suite of defenses to evaluate, ``quick`` or ``full``; None for none. A failed fit evaluates none.
+        documents: largest number of rows that are attacked.
+        seed: random seed.
 
     Raises:
-        InputError: no fit, or shapes that do not go together.
+        InputError: no fit, or shapes that do not match.
     """
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
@@ -131,144 +158,204 @@ def audit(
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, worked = (usable or ranked)[0], bool(usable)
     rows = check_matrix(vectors, "the audited vectors")
-    truth = truth or Truth()
+    truth = truth or GroundTruth()
     for name, given in (("texts", truth.texts), ("labels", truth.labels), ("vectors", truth.vectors)):
         if given is not None and len(given) != len(rows):
             raise InputError(f"There are {len(given)} true {name} for {len(rows)} vectors; one each is needed.")
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
-    sides = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
+    fits = usable or ranked
+    sides = [unit_rows(_translate(fit, rows[picked])) for fit in fits]
     translated = np.asarray(np.mean(sides, axis=0), np.float32)
-    resamples = Resamples.draw(len(picked), seed)
-    # Turned about its mean, a translation keeps every distance and loses all meaning.
-    mean = translated.mean(axis=0)
-    turned = np.asarray(Rotation().apply(translated - mean, seed) + mean, np.float32)
+    mean = collection_mean(translated)
+    resamples = Resamples(len(picked), seed)
+    # Rotated about its mean, a translation keeps every distance and loses all meaning.
+    center = translated.mean(axis=0)
+    rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
     texts = None if truth.texts is None else [truth.texts[i] for i in picked]
-    words, claims = _words(corpus, sides, turned, texts, resamples, seed)
-    retrieval, near = _retrieval(corpus, translated, turned, resamples, seed)
+    decoder = decoder or corpus.fit_decoder(seed)
+    predictions = _predict(decoder, sides)
+    words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), texts, resamples, seed)
+    retrieval, near = _retrieval(corpus, translated, rotated, resamples, seed)
     topics, order = None, None
     if labels is not None:
-        carried = None if truth.labels is None else [truth.labels[i] for i in picked]
-        topics, order = _topics(labels, translated, carried, seed)
+        own = None if truth.labels is None else [truth.labels[i] for i in picked]
+        topics, order = _topics(labels, translated, mean, own, seed)
     known = None if truth.vectors is None else np.asarray(truth.vectors[picked], np.float32)
     reidentified = None if known is None else reidentification(translated, known, seed=seed)
+    scores: tuple[DefenseScore, ...] = ()
+    if defenses and worked:
+        reader = _Reader(decoder, labels, truth, seed)
+        scores = _defenses(alignment, rows, corpus, truth, reader, defenses, seed)
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
         agreement=_agreement(sides),
+        model=identify(rows) if len(rows) >= MIN_ROWS else None,
         rows=len(picked),
         words=words,
         retrieval=retrieval,
         topics=topics,
         reidentified=reidentified,
         leak=_leak(worked, words, topics, reidentified),
-        defenses=_defenses(alignment, rows, corpus, truth, defenses, seed) if defenses and worked else (),
-        documents=_documents(picked, claims, near, labels, order),
+        defenses=scores,
+        documents=_documents(picked, predictions, near, labels, order),
     )
 
 
 def _words(
+    decoder: KeywordDecoder,
     corpus: PublicCorpus,
-    sides: Sequence[FloatArray],
-    turned: FloatArray,
+    predictions: Sequence[Extraction],
+    rotated: Sequence[Extraction],
     texts: Sequence[str] | None,
     resamples: Resamples,
     seed: int,
-) -> tuple[Words, list[Extraction]]:
-    decoder = KeywordDecoder.fit(
-        corpus.vectors, corpus.texts, stand_in=corpus.stand_in, vocabulary=corpus.vocabulary, seed=seed
-    )
-    claims, control = _claims(decoder, sides), _claims(decoder, [turned])
-    asserted = [[keyword.p for keyword in claim.keywords if keyword.p >= LEVEL] for claim in claims]
-    said = [p for document in asserted for p in document]
-    calibration = "the public text itself, which is optimiztic"
-    if corpus.stand_in is not None:
-        calibration = f"a second encoder of the public text, at a centered cosine of {decoder.faithfulness:.2f}"
-    found = Words(
-        expected=resamples.mean([max(document, default=0.0) for document in asserted]),
-        control=resamples.mean([_likeliest(claim) for claim in control]),
-        asserted=resamples.mean([bool(document) for document in asserted]),
-        claimed=float(np.mean(said)) if said else 0.0,
+) -> WordFindings:
+    shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
+    asserted = [[keyword for keyword in own.keywords if keyword.p >= LEVEL] for own in predictions]
+    counts = [len(own) for own in asserted]
+    calibration = "the vectors of the public text itself, which makes probabilities too high for translations"
+    with_stand_in = corpus.stand_in is not None
+    if with_stand_in:
+        calibration = f"a second encoder of the public text, at a centered cosine of {decoder.translation_cosine:.2f}"
+    return WordFindings(
+        leak_rate=Estimate(
+            _expected_leak_rate(predictions, resamples),
+            _expected_leak_rate(rotated, resamples),
+            LEAK_RATE if with_stand_in else None,
+        ),
+        precision=Estimate(
+            resamples.ratio([sum(keyword.p for keyword in own) for own in asserted], counts),
+            resamples.ratio([sum(shares[keyword.word] for keyword in own) for own in asserted], counts),
+            PRECISION if with_stand_in else None,
+        ),
+        asserted=resamples.mean([bool(own) for own in asserted]),
         vocabulary=len(decoder.vocabulary.words),
         calibration=calibration,
-        measured=None if texts is None else score_keywords(claims, texts, decoder.vocabulary, seed=seed),
+        measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
     )
-    return found, claims
 
 
-def _claims(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extraction]:
-    """Return the likeliest words of every row, by the mean of the probabilities that each fit's translation gives."""
+def _predict(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extraction]:
+    """Return the most probable words of every row, by the mean of the probabilities of all fits."""
+    means = [collection_mean(side) for side in sides]
     found: list[Extraction] = []
     for block in row_blocks(len(sides[0]), _BLOCK):
-        chances = np.mean([decoder.probabilities(side[block]) for side in sides], axis=0)
-        found += claims_of(chances, decoder.vocabulary.words)
+        pairs = zip(sides, means, strict=True)
+        probabilities = np.mean([decoder.probabilities(side[block], mean=mean) for side, mean in pairs], axis=0)
+        found += most_probable(probabilities, decoder.vocabulary.words)
     return found
 
 
-def _likeliest(claim: Extraction) -> float:
-    return max((keyword.p for keyword in claim.keywords if keyword.p >= LEVEL), default=0.0)
+def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
+    """Return the expected share of documents whose most probable asserted word is right."""
+    probabilities = (own.keywords[0].p if own.asserted(LEVEL) else 0.0 for own in predictions)
+    return resamples.mean(list(probabilities))
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Reads recovered vectors of a defense with the decoder and the labels of the audit."""
+
+    decoder: KeywordDecoder
+    labels: Labels | None
+    truth: GroundTruth
+    seed: int
+
+    def __call__(self, recovered: FloatArray, picked: IntArray) -> Readout:
+        mean = collection_mean(recovered)
+        predictions = _predict(self.decoder, [unit_rows(recovered)])
+        if self.truth.texts is None:
+            words, basis = _expected_leak_rate(predictions, Resamples(len(picked), self.seed)), "estimated"
+        else:
+            texts = [self.truth.texts[i] for i in picked]
+            figures = score_keywords(predictions, texts, self.decoder.vocabulary, seed=self.seed)
+            words, basis = figures.leak_rate.interval, "measured"
+        right = None
+        if self.labels is not None and self.truth.labels is not None:
+            first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
+            names, known = self.labels.names, set(self.labels.names)
+            own = [known.intersection(self.truth.labels[i]) for i in picked]
+            hits = [names[i] in carried if carried else np.nan for i, carried in zip(first, own, strict=True)]
+            right = Resamples(len(picked), self.seed).mean(hits)
+        return Readout(words, basis, right)
 
 
 def _retrieval(
-    corpus: PublicCorpus, translated: FloatArray, turned: FloatArray, resamples: Resamples, seed: int
-) -> tuple[Retrieval, list[Extraction]]:
+    corpus: PublicCorpus, translated: FloatArray, rotated: FloatArray, resamples: Resamples, seed: int
+) -> tuple[RetrievalFindings, list[Extraction]]:
     method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=2)
-    some = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
-    near, null, own = (method.invert(side) for side in (translated, turned, corpus.vectors[some]))
-    found = Retrieval(
+    sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
+    near, null = (method.invert(side, mean=collection_mean(side)) for side in (translated, rotated))
+    own = method.invert(corpus.vectors[sample])
+    found = RetrievalFindings(
         nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
         # The first neighbor of a public text is the text itself.
-        public=Resamples.draw(len(some), seed).mean([e.neighbors[1].cosine for e in own]),
+        public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in own]),
     )
     return found, near
 
 
 def _topics(
-    labels: Labels, translated: FloatArray, carried: Sequence[Sequence[str]] | None, seed: int
-) -> tuple[Topics, npt.NDArray[np.int64]]:
-    order = np.argsort(-label_scores(translated, labels.vectors), axis=1, kind="stable")
+    labels: Labels, translated: FloatArray, mean: FloatArray, own: Sequence[Sequence[str]] | None, seed: int
+) -> tuple[LabelFindings, npt.NDArray[np.int64]]:
+    order = np.argsort(-label_scores(translated, labels.vectors, mean=mean), axis=1, kind="stable")
     counts = Counter(order[:, 0].tolist())
     shares = {labels.names[i]: count / len(order) for i, count in counts.most_common()}
     measured = None
-    if carried is not None:
+    if own is not None:
         known = set(labels.names)
-        kept = [[name for name in row if name in known] for row in carried]
+        kept = [[name for name in row if name in known] for row in own]
         with_label = np.array([bool(row) for row in kept])
         if with_label.sum() > 1:
             truth = truth_matrix([row for row in kept if row], labels.names)
-            measured = infer_attributes(translated[with_label], labels.vectors, truth, labels.names, seed=seed)
-    return Topics(shares, measured), order
+            measured = infer_attributes(
+                translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed
+            )
+    return LabelFindings(shares, measured), order
 
 
-def _leak(worked: bool, words: Words, topics: Topics | None, reidentified: Mapping[str, Figure] | None) -> Leak:
-    found: list[tuple[float, str]] = []
+def _leak(
+    worked: bool, words: WordFindings, topics: LabelFindings | None, reidentified: Reidentification | None
+) -> Leak:
+    measured: list[tuple[float, str]] = []
     if words.measured is not None:
-        found.append((words.measured["leak_rate"].value.value, words.measured["leak_rate"].meaning))
+        measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
     if reidentified is not None:
-        found.append((reidentified["top1"].value.value, reidentified["top1"].meaning))
+        measured.append((reidentified.top1.value, reidentified.top1.meaning))
     if topics is not None and topics.measured is not None:
-        top, prior = topics.measured.ways["translated"].top1.value, topics.measured.ways["majority"].top1.value
-        what = "share of documents whose label is named right, beyond always naming the most frequent"
-        found.append((max(0.0, (top - prior) / (1 - prior)) if prior < 1 else 0.0, what))
-    if found:
-        return Leak(*max(found), "measured")
-    what = f"share of documents with a correct word asserted at p >= {LEVEL}"
-    return Leak(words.expected.value, what, "estimated") if worked else Leak(0.0, what, "attack failed")
+        top, prior = topics.measured.translated.top1.value, topics.measured.majority.top1.value
+        what = "share of documents with the right first label, beyond always choosing the most frequent"
+        measured.append((max(0.0, (top - prior) / (1 - prior)) if prior < 1 else 0.0, what))
+    if measured:
+        return Leak(*max(measured), "measured")
+    what = f"share of documents with a correct word at p >= {LEVEL}"
+    return Leak(words.leak_rate.value, what, "estimated") if worked else Leak(0.0, what, "attack failed")
 
 
 def _defenses(
     alignment: Alignment,
     rows: npt.NDArray[Any],
     corpus: PublicCorpus,
-    truth: Truth,
-    which: str,
+    truth: GroundTruth,
+    reader: _Reader,
+    suite_name: str,
     seed: int,
 ) -> tuple[DefenseScore, ...]:
-    # Without a truth the attack on unprotected vectors stands for it: a defense must keep at least that from happening.
+    # Without true vectors, re-identification compares with the attack on unprotected vectors.
     goal = _translate(alignment, rows) if truth.vectors is None else truth.vectors
     return tuple(
-        measure(defense, rows, corpus.vectors, truth=goal, translate=lambda x: _translate(alignment, x), seed=seed)
-        for defense in suite(which, rows.shape[1])
+        evaluate_defense(
+            defense,
+            rows,
+            corpus.vectors,
+            truth=goal,
+            translate=lambda x: _translate(alignment, x),
+            read=reader,
+            seed=seed,
+        )
+        for defense in suite(suite_name, rows.shape[1])
     )
 
 
@@ -285,15 +372,15 @@ def _agreement(sides: Sequence[FloatArray]) -> float | None:
 
 def _documents(
     picked: npt.NDArray[np.int64],
-    claims: Sequence[Extraction],
+    predictions: Sequence[Extraction],
     near: Sequence[Extraction],
     labels: Labels | None,
     order: npt.NDArray[np.int64] | None,
-) -> tuple[Document, ...]:
+) -> tuple[DocumentFindings, ...]:
     return tuple(
-        Document(
+        DocumentFindings(
             row=int(picked[i]),
-            words=tuple((k.word, k.p) for k in claims[i].keywords[:6] if k.p >= LEVEL),
+            words=tuple((k.word, k.p) for k in predictions[i].keywords[:6] if k.p >= LEVEL),
             labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
             nearest=near[i].neighbors[0].text,
             cosine=near[i].neighbors[0].cosine,

@@ -1,48 +1,97 @@
-"""What one audit found, and how it is written down."""
+"""Findings of an audit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from interlingua.core.alignment import Alignment, Status
 from interlingua.evaluation import Interval
-from interlingua.leakage.attributes import AttributeInference, bounds
-from interlingua.leakage.defenses import DefenseScore
-from interlingua.leakage.inversion.scores import Figure
+from interlingua.identification import UNKNOWN, Identification
+from interlingua.leakage.attributes import AttributeInference
+from interlingua.leakage.calibration import CalibrationError
+from interlingua.leakage.defense_scores import DefenseScore
+from interlingua.leakage.inversion.scores import Reidentification, WordFigures
+
+__all__ = ["Audit", "DocumentFindings", "Estimate", "LabelFindings", "Leak", "RetrievalFindings", "WordFindings"]
 
 
 @dataclass(frozen=True)
-class Words:
-    """Words named by the calibrated decoder.
+class Estimate:
+    """A figure that is estimated without a ground truth.
 
     Attributes:
-        expected: share of documents with a correct word asserted, as the calibration has it; the likeliest asserted
-            word of each counts alone, so that this is a lower bound if the calibration holds.
-        control: the same where the translation was turned at random and means nothing.
+        interval: the estimate with its bootstrap interval, which covers the sample of documents only.
+        control: the same figure where there is nothing to find.
+        error: measured errors of such estimates; None where they were not measured, as without a stand-in.
+    """
+
+    interval: Interval
+    control: Interval
+    error: CalibrationError | None
+
+    @property
+    def value(self) -> float:
+        """The estimate without its interval."""
+        return self.interval.value
+
+    @property
+    def plausible(self) -> Interval | None:
+        """The estimate with the range that the measured errors allow."""
+        return None if self.error is None else self.error.plausible(self.value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; an interval is [value, low, high]."""
+        return {
+            "value": self.interval.to_list(),
+            "control": self.control.to_list(),
+            "plausible": self.plausible and self.plausible.to_list(),
+            "calibration_error": self.error and self.error.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class WordFindings:
+    """Words predicted by the calibrated decoder.
+
+    Attributes:
+        leak_rate: estimated share of documents with a correct word asserted. Only the most probable word of each
+            document counts, so that the estimate is low if the calibration is exact. Control: the translations
+            rotated at random, which destroys their meaning.
+        precision: estimated share of the asserted words that are right. Control: how often a random public text
+            contains them.
         asserted: share of documents with any word asserted.
-        claimed: mean probability of the asserted words: their precision, if the calibration holds.
-        vocabulary: how many words it knows.
+        vocabulary: size of the vocabulary.
         calibration: what the probabilities were calibrated with.
         measured: figures against the true texts, where given.
     """
 
-    expected: Interval
-    control: Interval
+    leak_rate: Estimate
+    precision: Estimate
     asserted: Interval
-    claimed: float
     vocabulary: int
     calibration: str
-    measured: Mapping[str, Figure] | None
+    measured: WordFigures | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "leak_rate": self.leak_rate.to_dict(),
+            "precision": self.precision.to_dict(),
+            "asserted": self.asserted.to_list(),
+            "vocabulary": self.vocabulary,
+            "calibration": self.calibration,
+            "measured": self.measured and self.measured.to_dict(),
+        }
 
 
 @dataclass(frozen=True)
-class Topics:
-    """Labels told apart.
+class LabelFindings:
+    """Inferred labels.
 
     Attributes:
-        shares: share of documents whose first label it is, the most frequent first.
+        shares: share of documents with each label as their first, the most frequent label first.
         measured: attribute inference against the true labels, where given.
     """
 
@@ -51,13 +100,13 @@ class Topics:
 
 
 @dataclass(frozen=True)
-class Retrieval:
-    """The nearest public texts, by mean cosine of centered rows.
+class RetrievalFindings:
+    """Mean cosine with the nearest public text, rows centered.
 
     Attributes:
-        nearest: of a translation to its nearest public text.
-        public: of a public text to its nearest other, the most that can be hoped for.
-        control: of a translation turned at random.
+        nearest: of a translation.
+        public: of a public text with the nearest other one, an upper limit for good translations.
+        control: of a translation rotated at random.
     """
 
     nearest: Interval
@@ -66,8 +115,8 @@ class Retrieval:
 
 
 @dataclass(frozen=True)
-class Document:
-    """What is told of one row; holds recovered words and public texts, so that it is shown only on request."""
+class DocumentFindings:
+    """What was recovered of one row; holds recovered words and public texts, so reports show it only on request."""
 
     row: int
     words: tuple[tuple[str, float], ...]
@@ -78,10 +127,10 @@ class Document:
 
 @dataclass(frozen=True)
 class Leak:
-    """The figure that a pipeline gates on: 0 to 1.
+    """The headline figure, which a pipeline can gate on.
 
     Attributes:
-        value: the worst of what was found.
+        value: the worst figure, 0 to 1.
         what: which figure it is.
         basis: ``measured``, ``estimated``, or ``attack failed``.
     """
@@ -93,60 +142,62 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What one audit found.
+    """Findings of one audit.
 
     Attributes:
         alignment: the unpaired fit with the best verdict.
-        verdicts: of all fits, the best first.
-        agreement: mean centered cosine between what two fits make of a row; None where one was usable.
-        rows: documents that were looked at.
-        words: keywords.
+        verdicts: verdicts of all fits, the best first.
+        agreement: mean centered cosine between the translations of two fits; None with one usable fit.
+        model: the model that probably made the vectors; None if there are too few rows to identify it.
+        rows: documents that were attacked.
+        words: predicted words.
         retrieval: nearest public texts.
-        topics: labels, where any were looked for.
-        reidentified: how well translations single out their true vectors, where these were given.
-        defenses: what each would cost and keep.
-        documents: a few rows in full.
-        leak: the figure to gate on.
+        topics: inferred labels, if any were given.
+        reidentified: how well translations identify their true vectors, where these were given.
+        defenses: scores of the defenses.
+        documents: findings for a few rows.
+        leak: the headline figure.
     """
 
     alignment: Alignment
     verdicts: tuple[str, ...]
     agreement: float | None
+    model: Identification | None
     rows: int
-    words: Words
-    retrieval: Retrieval
-    topics: Topics | None
-    reidentified: Mapping[str, Figure] | None
+    words: WordFindings
+    retrieval: RetrievalFindings
+    topics: LabelFindings | None
+    reidentified: Reidentification | None
     leak: Leak
     defenses: tuple[DefenseScore, ...] = ()
-    documents: tuple[Document, ...] = field(default=(), repr=False)
+    documents: tuple[DocumentFindings, ...] = field(default=(), repr=False)
 
     @property
     def worked(self) -> bool:
-        """Whether the best fit's own verdict is anything but failed."""
+        """Whether at least one fit has a verdict other than failed."""
         return self.alignment.verdict.status is not Status.FAILED
+
+    @property
+    def identified(self) -> bool:
+        """Whether the model that made the vectors is probably known."""
+        return self.model is not None and self.model.model != UNKNOWN
 
     def to_dict(self, *, show: bool = False) -> dict[str, Any]:
         """Return plain values for JSON; recovered words and public texts only with ``show``."""
-        words, topics = self.words, self.topics
+        topics = self.topics
         found: dict[str, Any] = {
-            "leak": {"value": self.leak.value, "what": self.leak.what, "basis": self.leak.basis},
+            "leak": asdict(self.leak),
             "worked": self.worked,
             "fit": self.alignment.card(),
             "verdicts": list(self.verdicts),
             "agreement": self.agreement,
+            "model": self.model and {"name": self.model.model, "reason": self.model.reason},
             "rows": self.rows,
-            "words": {
-                **{name: bounds(getattr(words, name)) for name in ("expected", "control", "asserted")},
-                "claimed_precision": words.claimed,
-                "vocabulary": words.vocabulary,
-                "calibration": words.calibration,
-                "measured": _figures(words.measured),
-            },
-            "retrieval": {name: bounds(getattr(self.retrieval, name)) for name in ("nearest", "public", "control")},
+            "words": self.words.to_dict(),
+            "retrieval": {name: getattr(self.retrieval, name).to_list() for name in ("nearest", "public", "control")},
             "labels": topics
             and {"shares": dict(topics.shares), "measured": topics.measured and topics.measured.to_dict()},
-            "reidentified": _figures(self.reidentified),
+            "reidentified": self.reidentified and self.reidentified.to_dict(),
             "defenses": [score.to_dict() for score in self.defenses],
         }
         if show:
@@ -155,7 +206,3 @@ class Audit:
                 for d in self.documents
             ]
         return found
-
-
-def _figures(figures: Mapping[str, Figure] | None) -> dict[str, Any] | None:
-    return None if figures is None else {name: figure.to_dict() for name, figure in figures.items()}

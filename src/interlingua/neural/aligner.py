@@ -1,14 +1,16 @@
-"""``method="adversarial"``: the paper's networks, trained from a linear alignment or from nothing."""
+"""``method="adversarial"``: the paper's networks, trained from a linear alignment or from random initial values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy.typing as npt
 
+from interlingua.aligners import Setting, constructor_settings
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
@@ -18,66 +20,109 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
+from interlingua.neural.presets import preset
+from interlingua.neural.settings import Settings, check_names
 
 if TYPE_CHECKING:
-    from interlingua.neural.settings import Settings
-    from interlingua.neural.trainer import Trained
+    from interlingua.neural.terms import LossTerm
+    from interlingua.neural.trainer import SelectionScore, Trained
+
+__all__ = ["Adversarial", "verdict_of"]
 
 # Names of the two spaces of a problem inside the network.
 SIDES = ("source", "target")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Adversarial:
-    """Networks through one latent space, trained against discriminators (vec2vec).
+    """Networks through one latent space, trained against discriminators (vec2vec, arXiv 2505.12540).
+
+    Every field of :class:`interlingua.neural.settings.Settings` is a keyword too, and overrides the preset:
+    ``Adversarial(cycle=0, lr=1e-4)``.
 
     Attributes:
-        preset: ``"small"`` for a CPU, ``"paper"``, or for cold starts ``"annealed"``: ours, small too.
-        start: ``"warm"``: the linear method's alignment exactly at step 0; ``"cold"``: from nothing, as in the paper.
-        fidelity: start from the linear method's faithful map instead of from its rotation.
-        steps: training steps; the preset's by default.
-        restarts: most runs from seeds ``seed``, ``seed + 1``, ...; the best by label-free measurements is taken. None
-            follow one that is beyond doubt: :func:`interlingua.neural.selection.convincing`.
-        folder: where checkpoints and metrics go, one folder a restart; none are kept without.
-        resume: go on from the checkpoints in ``folder``.
-        device: ``"cpu"``, or ``"auto"`` for an accelerator where there is one.
-        tensorboard: also write the metrics for TensorBoard.
-        changes: other settings by name, see :class:`interlingua.neural.settings.Settings`.
+        preset: ``"small"`` for a CPU, ``"paper"``, or for cold starts ``"annealed"`` (ours, small too).
+        start: ``"warm"``: equal to the linear method's alignment at step 0; ``"cold"``: random initial networks, as in
+            the paper.
+        fidelity: start from the linear method's non-orthogonal map instead of from its rotation.
+        restarts: most runs, from seeds ``seed``, ``seed + 1``, ...; the one with the best label-free score is kept. No
+            further run is started once one is beyond doubt: :func:`interlingua.neural.selection.convincing`.
+        folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
+        resume: continue from the checkpoints in ``folder``. ``steps`` may be raised to lengthen a run.
+        device: ``"cpu"``, or ``"auto"`` for an accelerator where one exists.
+        tensorboard: also write metrics for TensorBoard.
+        extra_terms: further terms of the generator's loss, :class:`interlingua.neural.terms.LossTerm` objects.
+        overrides: the settings that differ from the preset.
+
+    Raises:
+        InputError: a setting does not exist, or has a value that no run could use.
     """
 
-    preset: str = "small"
-    start: str = "warm"
-    fidelity: bool = False
-    steps: int | None = None
-    restarts: int = 1
-    folder: str | None = field(default=None, metadata={"local": True})
-    resume: bool = field(default=False, metadata={"local": True})
-    device: str = "cpu"
-    tensorboard: bool = field(default=False, metadata={"local": True})
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    preset: str
+    start: str
+    fidelity: bool
+    restarts: int
+    folder: str | None
+    resume: bool
+    device: str
+    tensorboard: bool
+    extra_terms: tuple[LossTerm, ...]
+    overrides: Mapping[str, Any]
 
     name: ClassVar[str] = "adversarial"
     pairs: ClassVar[PairUse] = "optional"
     extra: ClassVar[str | None] = "neural"
 
-    def __post_init__(self) -> None:
-        """Refuse settings that go with nothing."""
-        if self.restarts < 1:
-            raise InputError(f"restarts is {self.restarts}; at least 1 is needed.")
-        if (self.resume or self.tensorboard) and self.folder is None:
+    def __init__(
+        self,
+        *,
+        preset: str = "small",
+        start: str = "warm",
+        fidelity: bool = False,
+        restarts: int = 1,
+        folder: str | None = None,
+        resume: bool = False,
+        device: str = "cpu",
+        tensorboard: bool = False,
+        extra_terms: Sequence[LossTerm] = (),
+        **overrides: Any,
+    ) -> None:
+        check_names(overrides, self.setting_names())
+        if restarts < 1:
+            raise InputError(f"restarts is {restarts}; at least 1 is needed.")
+        if (resume or tensorboard) and folder is None:
             raise InputError("resume and tensorboard need the folder of a run; say which with folder=.")
+        values = {name: value for name, value in locals().items() if name not in ("self", "extra_terms")}
+        for name, value in {**values, "extra_terms": tuple(extra_terms)}.items():
+            object.__setattr__(self, name, value)
+        self.training_settings()
 
-    def settings(self) -> Settings:
-        """Return all settings of a run.
+    @classmethod
+    def setting_names(cls) -> list[str]:
+        """Return the names of all settings: those of the method and those of training."""
+        own = [name for name in inspect.signature(cls).parameters if name != "overrides"]
+        return own + [field.name for field in fields(Settings)]
 
-        Raises:
-            MissingExtraError: torch is not installed.
+    @classmethod
+    def describe_settings(cls) -> tuple[Setting, ...]:
+        """Return name, type, default, range and meaning of every setting.
+
+        The defaults of training settings are those of the default preset and start.
         """
-        require("torch", "neural")
-        from interlingua.neural.presets import preset
+        defaults = preset(*(inspect.signature(cls).parameters[name].default for name in ("preset", "start")))
+        training = (replace(setting, default=getattr(defaults, setting.name)) for setting in Settings.describe())
+        return (*(s for s in constructor_settings(cls) if s.name != "overrides"), *training)
 
-        steps = {} if self.steps is None else {"steps": self.steps}
-        return preset(self.preset, self.start).changed(**steps, **self.changes)
+    def settings_for_card(self) -> dict[str, Any]:
+        """Return the settings that decide the result, as plain values."""
+        names = ("preset", "start", "fidelity", "restarts", "device")
+        terms = {term.name: "variable" if callable(term.weight) else term.weight for term in self.extra_terms}
+        own = {name: getattr(self, name) for name in names} | ({"extra_terms": terms} if terms else {})
+        return {**own, **self.overrides}
+
+    def training_settings(self) -> Settings:
+        """Return all settings of a run: the preset's, with the overrides."""
+        return preset(self.preset, self.start).changed(**self.overrides)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
@@ -93,7 +138,7 @@ class Adversarial:
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         if problem.known is not None and self.start == "cold":
-            raise InputError("pairs were given and a cold start uses none. Leave them out, or take start='warm'.")
+            raise InputError("pairs were given and a cold start uses none. Leave them out, or use start='warm'.")
         vectors = dict(zip(SIDES, (problem.source.vectors, problem.target.vectors), strict=True))
         rows = dict(zip(SIDES, problem.rows, strict=True))
         network, starts, trace = self.train(vectors, rows, settings, known=problem.known, seed=seed, on_step=on_step)
@@ -104,13 +149,18 @@ class Adversarial:
         """Return all settings of a run, after checking that the packages it needs are installed.
 
         Raises:
-            MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is asked for.
+            InputError: a loss term that cannot be used.
+            MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is used.
         """
-        s = self.settings()
+        require("torch", "neural")
         require("accelerate", "neural")
         if self.tensorboard:
             require("torch.utils.tensorboard", "tensorboard")
-        return s
+        if self.extra_terms:
+            from interlingua.neural.terms import check_terms
+
+            check_terms(self.extra_terms)
+        return self.training_settings()
 
     def train(
         self,
@@ -146,19 +196,23 @@ class Adversarial:
                 with_teachers=bool(s.consensus),
             )
             trace += starts.trace
-        judge = Selection(spaces, seed=seed, teachers=starts.teachers if starts else {})
+        selection = Selection(spaces, seed=seed, teachers=starts.teachers if starts else {})
         runs = []
         for i in range(self.restarts):
 
-            def note(step: dict[str, Any], seed: int = seed + i) -> None:
-                trace.append({"seed": seed, **step})
+            def log(step: dict[str, Any], seed: int = seed + i) -> None:
+                step = {"seed": seed, **step}
+                trace.append(step)
                 on_step(step)
 
-            runs.append(self._run(spaces, s, seed + i, starts, judge, note))
+            runs.append(self._run(spaces, s, seed + i, starts, selection, log))
             if convincing(runs[-1].measures):
                 break
         best = max(runs, key=lambda run: run.measures["score"])
-        trace += [{"step": "run", "seed": seed + i, "best": r.best, **r.measures} for i, r in enumerate(runs)]
+        for i, run in enumerate(runs):
+            summary = {"step": "run", "seed": seed + i, "best": run.best, **run.measures}
+            trace.append(summary)
+            on_step(summary)
         norms = tuple(float(Frame.of(sample).norm) for sample in rows.values())
         return replace(best.network, norms=norms), starts, trace
 
@@ -168,7 +222,7 @@ class Adversarial:
         s: Settings,
         seed: int,
         starts: PairwiseAlignments | None,
-        judge: Callable[[Network], Mapping[str, float]],
+        selection: SelectionScore,
         on_step: OnStep,
     ) -> Trained:
         from interlingua.neural.trainer import Trainer
@@ -180,10 +234,11 @@ class Adversarial:
             maps=starts.maps if starts else None,
             teachers=starts.teachers if starts else {},
             folder=None if self.folder is None else Path(self.folder) / f"seed-{seed}",
-            judge=judge,
-            report=on_step,
+            selection=selection,
+            on_step=on_step,
             device=self.device,
             tensorboard=self.tensorboard,
+            extra_terms=self.extra_terms,
         )
         return trainer.run(resume=self.resume)
 
@@ -191,15 +246,15 @@ class Adversarial:
 def verdict_of(
     forward: NetworkMap, rows: Mapping[str, FloatArray], starts: PairwiseAlignments | None, seed: int
 ) -> Verdict:
-    """Judge one direction of a network by its translations.
+    """Return the verdict on one direction of a network, from its translations.
 
-    The rotation that the verdict refits is the one of the linear start, or the one nearest to the translations where
-    training began from nothing.
+    The rotation that the verdict refits is that of the linear start, or after a cold start the one nearest to the
+    translations.
 
     Args:
         forward: the direction.
         rows: samples of all spaces by name.
-        starts: the linear alignments that training began from; None of a cold start.
+        starts: the linear alignments that training began from; None after a cold start.
         seed: decides the random draws.
     """
     source = rows[forward.source]
@@ -207,4 +262,7 @@ def verdict_of(
     linear = starts.fits.get((forward.source, forward.target)) if starts else None
     if linear is None:
         return judge_map((Frame.of(source), target), source, forward, seed=seed)
-    return verify(linear.search, linear.rotation, target.around(forward(source)), linear.confirmed)
+    translated = target.around(forward(source))
+    return verify(
+        linear.null, linear.rotation, translated, target.rows, seed=seed, start_agreement=linear.start_agreement
+    )

@@ -1,4 +1,4 @@
-"""Batches straight from stored vectors, a pure function of the step: nothing to save, nothing to replay."""
+"""Batches of stored vectors as a pure function of the step: a resumed run needs no saved state of the data."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
+__all__ = ["Batches"]
+
 
 class Batches:
-    """Unpaired batches of several spaces; each space is shuffled anew when it has been gone through.
+    """Unpaired batches of several spaces; each space is shuffled anew in every epoch, on its own.
 
     Args:
         vectors: [n_k, d_k] of each space by name, arrays or memory maps of any float type.
-        size: rows a space in a batch, all processes together.
-        seed: decides the order; spaces are shuffled independently of each other.
-        part: which of how many equal parts of each batch is wanted, for several processes.
+        size: rows of each space in a batch, all processes together.
+        seed: decides the order.
+        part: (number, count): which of how many equal parts of each batch to return, for several processes.
 
     Raises:
         InputError: a space has fewer rows than a batch.
@@ -43,16 +45,16 @@ class Batches:
         return [self._rows(space, step) for space in range(len(self._vectors))]
 
     def sample(self, space: int, count: int) -> FloatArray:
-        """Return unit rows [count or fewer, d] of a space at random, the same in every process."""
+        """Return up to ``count`` random unit rows [count, d] of a space, the same in every process."""
         return unit_rows(np.asarray(self._vectors[space][np.sort(self._order(space, 0)[:count])], np.float32))
 
     def _rows(self, space: int, step: int) -> FloatArray:
         vectors = self._vectors[space]
-        epoch, place = divmod(step, len(vectors) // self._size)
+        epoch, batch = divmod(step, len(vectors) // self._size)
         number, parts = self._part
-        share = self._size // parts
-        start = place * self._size + number * share
-        return unit_rows(np.asarray(vectors[self._order(space, epoch)[start : start + share]], np.float32))
+        length = self._size // parts
+        start = batch * self._size + number * length
+        return unit_rows(np.asarray(vectors[self._order(space, epoch)[start : start + length]], np.float32))
 
     def _shuffled(self, space: int, epoch: int) -> npt.NDArray[np.int64]:
         return np.random.default_rng([self._seed, space, epoch]).permutation(len(self._vectors[space]))

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without executing anything in them."""
+"""Checkpoints, replaced atomically and read without executing anything in them; and the file of metrics."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
-from interlingua.core.atomic import atomic_file
+from interlingua.core.atomic import atomic_file, write_text
 from interlingua.core.errors import InputError
+
+__all__ = ["Metrics", "exists", "read", "write"]
 
 _FILE = "checkpoint.pt"
 _METRICS = "metrics.jsonl"
@@ -46,22 +48,28 @@ def exists(folder: Path) -> bool:
 
 
 class Metrics:
-    """A JSONL file of a run's numbers, one line a logged step.
+    """A JSONL file with a run's logged losses, one line for each logged step.
 
     Args:
-        folder: where it lies; None for no file.
-        upto: lines of later steps are dropped: the run will write them again.
+        folder: of the run; None for no file.
+        upto: lines of later steps are dropped, since a resumed run writes them again.
+
+    Attributes:
+        lines: the lines kept from earlier processes of the run.
     """
 
     def __init__(self, folder: Path | None, upto: int) -> None:
+        self.lines: list[dict[str, Any]] = []
         self._path = folder / _METRICS if folder else None
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
-        # A line that a crash cut short is of a step that will be done again.
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["at"] <= upto]
-        self._path.write_text("".join(kept), "utf-8")
+        # A line cut short by a crash belongs to a step after the last checkpoint.
+        complete = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
+        kept = [(line, values) for line, values in complete if values["at"] <= upto]
+        write_text(self._path, "".join(line for line, _ in kept))
+        self.lines = [values for _, values in kept]
 
     def __call__(self, line: dict[str, Any]) -> None:
         """Append a line."""

@@ -1,7 +1,8 @@
-"""Mirrored copies of a network: what a cold start cannot reach by small steps, it tries.
+"""Mirrored copies of a network: reflections that gradient descent cannot reach.
 
-Networks that keep the geometry turn, but never turn over. A start that has one direction the wrong way round stays so,
-however long it trains; a mirrored copy of it can still turn into place. Which copy does is seen without pairs.
+Networks that preserve geometry can rotate a space but not reflect it. A start with one principal direction reversed
+stays so however long it trains, whereas a reflected copy can still rotate into place. The copies are compared by the
+label-free selection score.
 """
 
 from __future__ import annotations
@@ -16,54 +17,60 @@ from interlingua.core.arrays import FloatArray
 from interlingua.neural.batches import Batches
 from interlingua.neural.nets import Gated, Generator
 
-# Directions along which rows spread less than this share of the most decide nothing.
-_LEAST_SPREAD = 0.1
+__all__ = ["copies", "mirror", "principal_directions"]
+
+# Directions with a smaller spread than this fraction of the largest are not tried.
+_MIN_SPREAD = 0.1
 _ROWS = 2000
 
 
 def copies(batches: Batches, spaces: int, most: int) -> Iterator[Callable[[Generator], None]]:
-    """Yield what makes each copy of a network, first the one that is not mirrored.
+    """Yield one function for each copy, which turns a network into that copy; the first leaves it unchanged.
 
     Args:
-        batches: has the rows of all spaces.
-        spaces: how many there are; the first stays as it is.
-        most: directions a space.
+        batches: samples rows of each space.
+        spaces: number of spaces; the first is never reflected.
+        most: directions in each space.
     """
     yield lambda generator: None
     for space in range(1, spaces):
         rows = batches.sample(space, _ROWS)
-        for axis in directions(rows, most):
-            yield partial(mirror, space=space, direction=axis, rows=rows)
+        for direction in principal_directions(rows, most):
+            yield partial(mirror, space=space, direction=direction, rows=rows)
 
 
-def directions(rows: FloatArray, most: int) -> FloatArray:
-    """Return the principal directions [k, d] along which rows [n, d] spread, at most so many, widest first."""
+def principal_directions(rows: FloatArray, most: int) -> FloatArray:
+    """Return at most ``most`` principal directions [k, d] of rows [n, d], by falling variance."""
     _, spreads, axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    return np.asarray(axes[: min(most, int((spreads >= _LEAST_SPREAD * spreads[0]).sum()))])
+    return np.asarray(axes[: min(most, int((spreads >= _MIN_SPREAD * spreads[0]).sum()))])
 
 
 @torch.no_grad()
 def mirror(generator: Generator, space: int, direction: FloatArray, rows: FloatArray) -> None:
-    """Let the linear skips of a space see and tell it mirrored.
+    """Reflect a space's linear skips across the hyperplane through its mean (a Householder reflection).
 
     Args:
-        generator: gated; its branches stay as they are and learn anew.
-        space: the number of the space.
-        direction: unit vector [d] that is turned round.
-        rows: unit rows [n, d] of the space; what is mirrored stays around their mean.
+        generator: gated; its nonlinear branches stay as they are and adapt in training.
+        space: number of the space.
+        direction: unit normal [d] of the hyperplane.
+        rows: unit rows [n, d] of the space, for its mean.
+
+    Raises:
+        TypeError: the generator is not gated.
     """
-    entry, exit_ = (nets[space] for nets in (generator.entries, generator.exits))
-    if not isinstance(entry, Gated) or not isinstance(exit_, Gated):
+    adapters = generator.input_adapters[space], generator.output_adapters[space]
+    if not isinstance(adapters[0], Gated) or not isinstance(adapters[1], Gated):
         raise TypeError("only gated networks can be mirrored")
-    x, axis = torch.as_tensor(rows).to(entry.gate.device), torch.as_tensor(direction).to(entry.gate.device)
-    along = x.mean(dim=0) @ axis
-    # Rows leave before they are brought to length: as much longer or shorter as they are, the mirror lies farther off.
+    in_skip, out_skip = adapters[0].skip, adapters[1].skip
+    device = in_skip.weight.device
+    x, axis = torch.as_tensor(rows).to(device), torch.as_tensor(direction).to(device)
+    offset = x.mean(dim=0) @ axis
+    # Outputs are normalized after the skip: scale the reflection's offset by their mean length.
     training = generator.training
     generator.eval()
-    length = torch.linalg.vector_norm(exit_(generator.encode(x, space)), dim=1).mean()
+    length = torch.linalg.vector_norm(adapters[1](generator.encode(x, space)), dim=1).mean()
     generator.train(training)
-    told, seen = exit_.skip, entry.skip
-    seen.bias.add_(seen.weight @ axis, alpha=2 * float(along))
-    seen.weight.sub_(2 * torch.outer(seen.weight @ axis, axis))
-    told.bias.add_(axis, alpha=2 * float(along * length - axis @ told.bias))
-    told.weight.sub_(2 * torch.outer(axis, axis @ told.weight))
+    in_skip.bias.add_(in_skip.weight @ axis, alpha=2 * float(offset))
+    in_skip.weight.sub_(2 * torch.outer(in_skip.weight @ axis, axis))
+    out_skip.bias.add_(axis, alpha=2 * float(offset * length - axis @ out_skip.bias))
+    out_skip.weight.sub_(2 * torch.outer(axis, axis @ out_skip.weight))

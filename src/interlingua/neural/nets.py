@@ -1,6 +1,6 @@
 """The networks: adapters into and out of one latent space for any number of spaces, and the discriminators.
 
-Layers and initial values follow the released code (the dossier's section 1): parameter counts are equal.
+Layers, initial values and parameter counts are those of the released code.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from interlingua.neural.settings import Settings
 
-# Small skips let what the discriminators say first, the means and then the coarse shape, decide where rows go.
-_SKIP_SHARE = 0.2
+__all__ = ["Discriminator", "Gated", "Generator", "ResidualMLP", "build", "fit_width", "initialize", "unit"]
+
+# Small initial skips: the means and coarse structure that discriminators see first then decide the map.
+_SKIP_SCALE = 0.2
 
 
 class ResidualMLP(nn.Module):
@@ -29,7 +31,7 @@ class ResidualMLP(nn.Module):
         hidden: width of the hidden layers.
         d_out: width of outgoing rows.
         norm: ``"batch"`` or ``"layer"``.
-        dropout: share of units dropped in training.
+        dropout: fraction of units dropped in training.
     """
 
     def __init__(self, depth: int, d_in: int, hidden: int, d_out: int, *, norm: str, dropout: float) -> None:
@@ -51,11 +53,11 @@ class ResidualMLP(nn.Module):
 
 
 class Gated(nn.Module):
-    """``skip(x) + gate * branch(x)`` with the gate at 0: at first the linear skip alone, exactly.
+    """``skip(x) + gate * branch(x)`` with a gate that starts at 0: initially the linear skip alone, exactly.
 
     Args:
         skip: the linear map that the module starts as.
-        branch: the network that learns what it lacks.
+        branch: the network that learns the nonlinear residual.
     """
 
     def __init__(self, skip: nn.Linear, branch: ResidualMLP) -> None:
@@ -74,7 +76,7 @@ class Generator(nn.Module):
 
     Args:
         widths: name and width of every space, two or more, in order.
-        settings: shapes of the nets.
+        settings: shapes of the networks.
         gated: put every adapter beside a linear skip, for a warm start; the latent width is then ``latent``.
         latent: width of the latent space; the settings' by default.
     """
@@ -92,21 +94,21 @@ class Generator(nn.Module):
             branch = ResidualMLP(depth, d_in, s.width, d_out, norm=s.norm, dropout=s.dropout)
             return Gated(nn.Linear(d_in, d_out), branch) if gated else branch
 
-        self.entries = nn.ModuleList(net(s.adapter_depth, d, z) for d in widths.values())
+        self.input_adapters = nn.ModuleList(net(s.adapter_depth, d, z) for d in widths.values())
         self.backbone = ResidualMLP(s.backbone_depth, z, s.width, z, norm=s.norm, dropout=s.dropout)
         self.backbone_gate = nn.Parameter(torch.zeros(z)) if gated else None
-        self.exits = nn.ModuleList(net(s.adapter_depth, z, d) for d in widths.values())
+        self.output_adapters = nn.ModuleList(net(s.adapter_depth, z, d) for d in widths.values())
 
     def encode(self, x: Tensor, space: int) -> Tensor:
         """Return raw latents [n, latent] of unit rows [n, d] of the space with that number."""
-        z: Tensor = self.entries[space](x)
+        z: Tensor = self.input_adapters[space](x)
         if self.backbone_gate is None:
             return torch.as_tensor(self.backbone(z))
         return torch.addcmul(z, self.backbone_gate, self.backbone(z))
 
     def decode(self, z: Tensor, space: int) -> Tensor:
         """Return unit rows [n, d] of the space with that number for latents [n, latent]."""
-        return unit(self.exits[space](z))
+        return unit(self.output_adapters[space](z))
 
     def skips(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the linear skips."""
@@ -115,8 +117,8 @@ class Generator(nn.Module):
                 yield from module.skip.parameters()
 
 
-class Critic(nn.Sequential):
-    """A discriminator: a plain MLP with layer norms that gives one number a row.
+class Discriminator(nn.Sequential):
+    """A discriminator: a plain MLP with layer norms and one output for each row.
 
     Args:
         d: width of incoming rows.
@@ -124,15 +126,17 @@ class Critic(nn.Sequential):
     """
 
     def __init__(self, d: int, settings: Settings) -> None:
-        w = settings.critic_width
+        w = settings.discriminator_width
         middle = [
-            layer for _ in range(settings.critic_depth - 2) for layer in (nn.SiLU(), nn.Linear(w, w), nn.LayerNorm(w))
+            layer
+            for _ in range(settings.discriminator_depth - 2)
+            for layer in (nn.SiLU(), nn.Linear(w, w), nn.LayerNorm(w))
         ]
         super().__init__(nn.Linear(d, w), *middle, nn.SiLU(), nn.Linear(w, 1))
 
 
 def initialize(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw the code's initial values: linear layers Kaiming normal for ReLU, batch norms near (1, 0)."""
+    """Draw the released code's initial values: linear layers Kaiming normal for ReLU, batch norms near (1, 0)."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
@@ -143,18 +147,18 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, Gated):
-                part.skip.weight.mul_(_SKIP_SHARE)
+                part.skip.weight.mul_(_SKIP_SCALE)
 
 
 def build(modules: Sequence[nn.Module], seed: int) -> None:
-    """Initialise modules one after the other from one seed, and from nothing else."""
+    """Initialize modules one after the other; the values depend on the seed alone."""
     generator = torch.Generator().manual_seed(seed)
     for module in modules:
         initialize(module, generator)
 
 
 def unit(x: Tensor) -> Tensor:
-    """Return rows [n, d] at unit norm, without an epsilon."""
+    """Return rows [n, d] scaled to unit norm, without an epsilon."""
     lengths: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / lengths
 

@@ -1,7 +1,7 @@
-"""Linear alignments of every two spaces: where the networks of a warm start begin.
+"""Linear alignments of every two spaces: the starting point of a warm start.
 
-The initial latent space is the one that most directions of the others reach by alignments that did not fail, the
-narrowest among equals: of two spaces the narrower, of three often the second widest, which loses nothing that two of
+The initial latent space is the one to which alignments that did not fail map the most dimensions, the narrowest among
+equals. Of two spaces it is the narrower. Of three it is often the second widest, which keeps all dimensions that two of
 them share.
 """
 
@@ -22,7 +22,7 @@ from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["Direction", "PairwiseAlignments"]
 
-# Names of the space that rows come from and of the space that they go to.
+# Names of the source and the target space.
 Direction = tuple[str, str]
 
 
@@ -32,7 +32,7 @@ class PairwiseAlignments:
 
     Attributes:
         maps: for every space but the latent one, the maps into the latent space and out of it.
-        teachers: consensus of refits by direction, for alignments that did not fail; may be empty.
+        teachers: consensus of refits by direction, for alignments that did not fail; empty without teachers.
         fits: the linear fit by (source, target), in the order of the spaces.
         trace: steps of all fits.
     """
@@ -58,7 +58,7 @@ class PairwiseAlignments:
         Args:
             rows: [n_k, d_k] of each space by name, two or more.
             aligner: aligns two of them.
-            known: rows of known pairs of the first and the second space, where there are just two.
+            known: rows of known pairs of the first and the second space; with two spaces only.
             seed: decides every random draw.
             on_step: called with one dict of numbers after each step.
             with_teachers: also compute the consensus of refits.
@@ -68,19 +68,21 @@ class PairwiseAlignments:
         fits: dict[Direction, LinearFit] = {}
         trace: list[Mapping[str, Any]] = []
         spaces = {name: EmbeddingSpace(z, name=name) for name, z in rows.items()}
-        directions_reached = dict.fromkeys(rows, 0)
+        dimensions = dict.fromkeys(rows, 0)
         for j, k in combinations(spaces, 2):
             problem = Problem.of(spaces[j], spaces[k]).with_known(known)
             fit = fits[j, k] = aligner.fit(problem, seed=seed, on_step=on_step)
             maps[j, k], maps[k, j] = fit.forward, fit.backward
             trace += fit.trace
-            # Of two spaces there is one alignment, right or wrong; of more, a failed one must not spoil the others.
+            # With more than two spaces, a failed alignment must not spoil the others.
             if len(spaces) > 2 and fit.verdict is not None and fit.verdict.status is Status.FAILED:
                 continue
             for space in (j, k):
-                directions_reached[space] += min(spaces[j].d, spaces[k].d)
+                dimensions[space] += min(spaces[j].d, spaces[k].d)
             if with_teachers:
-                teachers[j, k], teachers[k, j] = consensus(*problem.frames, fit.search, fit.rotation, seed)
-        latent = max(reversed(list(spaces)), key=lambda name: (directions_reached[name], -spaces[name].d))
+                teachers[j, k], teachers[k, j] = consensus(
+                    problem, fit.rotation, seed=seed, device=aligner.device, on_step=on_step
+                )
+        latent = max(reversed(list(spaces)), key=lambda name: (dimensions[name], -spaces[name].d))
         to_latent = {name: (maps[name, latent], maps[latent, name]) for name in spaces if name != latent}
         return cls(to_latent, teachers, fits, tuple(trace))

@@ -1,4 +1,4 @@
-"""Settings that are known to work together."""
+"""Presets: settings that are known to work together."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from types import MappingProxyType
 from interlingua.core.errors import InputError
 from interlingua.neural.settings import Settings
 
+__all__ = ["preset"]
+
 PAPER = Settings()
 SMALL = Settings(
     width=256,
     latent=128,
     norm="layer",
     dropout=0.0,
-    critic_depth=4,
-    critic_width=256,
+    discriminator_depth=4,
+    discriminator_width=256,
     lr=5e-4,
-    critic_lr=5e-4,
+    discriminator_lr=5e-4,
     warmup=200,
     average=0.995,
     steps=6000,
@@ -25,17 +27,17 @@ SMALL = Settings(
     check_every=250,
     save_every=500,
 )
-# From nothing: what the discriminators see is blurred at first, so that the means and the coarse shape of a space say
-# where the finer goes, and translations keep the geometry until the right place is found. Not every start arrives.
+# Cold starts. Instance noise is annealed: means and coarse structure are matched first, detail later. A large weight of
+# vector-space preservation holds the geometry together until then. Some seeds still end in a wrong optimum.
 ANNEALED = SMALL.changed(
     width=64,
     latent=32,
     dropout=0.2,
     adapter_depth=2,
     backbone_depth=2,
-    critic_depth=3,
-    critic_width=64,
-    adversary="relativistic",
+    discriminator_depth=3,
+    discriminator_width=64,
+    adversarial_loss="relativistic",
     latent_adversarial=0.1,
     vsp=60.0,
     vsp_end=0.1,
@@ -43,24 +45,24 @@ ANNEALED = SMALL.changed(
     cycle=20.0,
     cycle_vsp=0.0,
     cycle_detached=False,
-    critic_noise=0.5,
-    critic_noise_end=0.1,
+    instance_noise=0.5,
+    instance_noise_end=0.1,
     skips=True,
     mirrors=6,
     skip_lr=2.0,
     lr=1e-3,
-    critic_lr=1e-3,
+    discriminator_lr=1e-3,
     warmup=100,
     average=0.99,
     steps=3000,
     check_every=300,
 )
-# What a small run from a linear alignment does differently: gently, and not for long.
+# Warm starts: low learning rates and few steps, since the linear alignment is already close.
 SMALL_WARM = SMALL.changed(
     width=128,
-    critic_width=128,
+    discriminator_width=128,
     lr=1e-4,
-    critic_lr=1e-4,
+    discriminator_lr=1e-4,
     skip_lr=10.0,
     warmup=20,
     average=0.95,
@@ -85,7 +87,11 @@ PRESETS: Mapping[tuple[str, str], Settings] = MappingProxyType(
 
 
 def preset(name: str, start: str) -> Settings:
-    """Return the settings of a preset: ``paper`` or ``small``, for a ``cold`` or ``warm`` start, or ``annealed``, cold.
+    """Return the settings of a preset.
+
+    Args:
+        name: ``"paper"``, ``"small"`` or ``"annealed"``.
+        start: ``"cold"`` or ``"warm"``; ``"annealed"`` exists for cold starts only.
 
     Raises:
         InputError: there is no such preset or start.

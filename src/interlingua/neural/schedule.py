@@ -1,44 +1,60 @@
-"""What changes over a run: learning rates, the blur before the discriminators, preservation; when mirrors are tried."""
+"""What changes over a run: learning rates, instance noise, the weight of preservation, and when mirrors are tried."""
 
 from __future__ import annotations
 
 from interlingua.neural.settings import Settings
 
-# Shares of the steps: the blur has fallen, mirrors are tried from here to there, preservation is loosened.
-_CLEAR = 0.25
+__all__ = ["depends_on_length", "instance_noise", "lr_factor", "mirrored", "selectable", "weights"]
+
+# Fractions of the steps at which instance noise is at its end, mirrored copies are tried, and ``vsp_end`` applies.
+_NOISE_END = 0.25
 _MIRRORED = (0.3, 0.35)
-_LOOSE = 0.4
+_VSP_END = 0.4
 
 
-def pace(s: Settings, step: int) -> float:
-    """Return the share of the learning rates at a step."""
-    rising = min(1.0, (step + 1) / s.warmup) if s.warmup else 1.0
+def lr_factor(s: Settings, step: int) -> float:
+    """Return the factor on both learning rates at a step, in [0, 1]."""
+    warmup = min(1.0, (step + 1) / s.warmup) if s.warmup else 1.0
     if not s.decay:
-        return rising
-    return rising * min(1.0, (s.steps - step) / max(1, s.steps - s.warmup))
+        return warmup
+    return warmup * min(1.0, (s.steps - step) / max(1, s.steps - s.warmup))
 
 
-def blur(s: Settings, step: int) -> float:
-    """Return the length of the noise before the discriminators at a step."""
-    if not s.critic_noise:
+def instance_noise(s: Settings, step: int) -> float:
+    """Return the length of the noise on discriminator inputs at a step."""
+    if not s.instance_noise:
         return 0.0
-    fallen = min(1.0, step / (_CLEAR * s.steps))
-    return float(s.critic_noise * (s.critic_noise_end / s.critic_noise) ** fallen)
+    progress = min(1.0, step / (_NOISE_END * s.steps))
+    return float(s.instance_noise * (s.instance_noise_end / s.instance_noise) ** progress)
 
 
 def weights(s: Settings, step: int) -> Settings:
-    """Return the settings with the weights of a step."""
-    if s.vsp_end is None or step < _LOOSE * s.steps:
+    """Return the settings with the loss weights of a step."""
+    if s.vsp_end is None or step < _VSP_END * s.steps:
         return s
     return s.changed(vsp=s.vsp_end)
 
 
-def settled(s: Settings, step: int) -> bool:
-    """Return whether a snapshot after so many steps may be the result: until geometry is let go of, it flatters."""
-    return s.vsp_end is None or step > _LOOSE * s.steps
+def selectable(s: Settings, step: int) -> bool:
+    """Return whether a snapshot after so many steps may be the result.
+
+    Snapshots before ``vsp_end`` takes effect score too high on geometry.
+    """
+    return s.vsp_end is None or step > _VSP_END * s.steps
 
 
 def mirrored(s: Settings) -> range:
-    """Return the steps that every mirrored copy takes before they are compared; none where there are none."""
-    begin, end = (round(share * s.steps) for share in _MIRRORED)
+    """Return the steps that every mirrored copy takes before the copies are compared; empty without mirrors."""
+    begin, end = (round(fraction * s.steps) for fraction in _MIRRORED)
     return range(begin, max(end, begin + 1)) if s.mirrors else range(0)
+
+
+def depends_on_length(s: Settings) -> list[str]:
+    """Return the settings whose schedule is a fraction of ``steps``; with any of them a run cannot be lengthened."""
+    scheduled = {
+        "decay": s.decay,
+        "instance_noise": s.instance_noise > 0,
+        "vsp_end": s.vsp_end is not None,
+        "mirrors": s.mirrors > 0,
+    }
+    return [name for name, used in scheduled.items() if used]

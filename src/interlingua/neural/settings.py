@@ -1,84 +1,116 @@
-"""All settings of a training run in one frozen value, and the presets."""
+"""All settings of a training run in one frozen, validated value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
+from interlingua.aligners import Setting, attribute_docs
 from interlingua.core.errors import InputError
+
+__all__ = ["Settings", "check_names"]
 
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "norm": ("batch", "layer"),
-        "adversary": ("least-squares", "vanilla", "relativistic"),
-        "latent_critics": ("one", "all"),
+        "adversarial_loss": ("least-squares", "vanilla", "relativistic"),
+        "latent_discriminators": ("one", "all"),
         "vsp_form": ("reflected", "absolute", "squared", "translated", "unpaired"),
         "precision": ("no", "fp16", "bf16"),
     }
+)
+_MINIMUM: Mapping[str, int] = MappingProxyType(
+    {
+        **dict.fromkeys(("width", "latent", "adapter_depth", "backbone_depth", "discriminator_width"), 1),
+        **dict.fromkeys(("batch", "steps", "accumulate", "log_every", "check_every", "save_every"), 1),
+        "discriminator_depth": 2,
+    }
+)
+_FRACTIONS = frozenset({"dropout", "average", "beta1"})
+# What the text of the paper (arXiv 2505.12540v4) says where its released code does something else.
+_PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        "norm": "layer",
+        "cycle_detached": False,
+        "vsp_form": "unpaired",
+        "adversarial_loss": "vanilla",
+        "latent_discriminators": "all",
+    }
+)
+# Settings that neither the paper nor its code has.
+_OURS = frozenset(
+    {"vsp_end", "consensus", "skip_lr", "skips", "mirrors", "average", "instance_noise", "instance_noise_end"}
 )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Nets, losses and optimization. The defaults are the released code's, which are the ``paper`` preset.
+    """Networks, losses and optimization. The defaults are the released code's, which are the ``paper`` preset.
 
     Attributes:
         width: units of the hidden layers of adapters and backbone.
-        latent: width of the universal latent space of a cold start; a warm start takes one space's.
+        latent: width of the universal latent space of a cold start; a warm start uses the width of one of the spaces.
         adapter_depth: blocks of each input and output adapter.
         backbone_depth: blocks of the shared backbone.
-        norm: ``"batch"`` as the code has it, or ``"layer"`` as the paper says.
-        dropout: share of hidden units dropped in training.
-        critic_depth: linear layers of a discriminator.
-        critic_width: their units.
+        norm: ``"batch"`` (the code) or ``"layer"`` (the paper).
+        dropout: fraction of hidden units dropped in training.
+        discriminator_depth: linear layers of a discriminator.
+        discriminator_width: units of the hidden layers of a discriminator.
         reconstruction: weight of the cosine distance between a row and its reconstruction.
         cycle: weight of the cosine distance between a row and its round trip.
-        cycle_detached: stop the gradient at the first leg of the round trip (the code); off for both legs (the paper).
+        cycle_detached: stop the gradient between the two translations of a round trip (the code); False sends it
+            through both (the paper).
         vsp: weight of vector-space preservation on reconstructions.
-        vsp_end: weight of ``vsp`` from two fifths of the steps on, so that what discriminators know of the target's
-            own shape counts once the right place is found; ours, not the paper's. None leaves it as it is.
-        cycle_vsp: the same on round trips.
-        vsp_form: ``"reflected"`` (the code: L1 between Gram matrices and their cross part), ``"absolute"`` (without the
-            cross part), ``"squared"`` (the paper's square on the code's pairs), ``"translated"`` (first versions of the
-            paper: squared, rows against their translations), ``"unpaired"`` (version 4: squared, rows of one space
-            against translations of unpaired rows).
-        adversary: ``"least-squares"`` (the code), ``"vanilla"`` (the paper) or ``"relativistic"``.
-        smoothing: the vanilla discriminator's label of a fake row; 0.9 in the code.
-        adversarial: weight of the discriminators on each space.
-        latent_adversarial: weight of the discriminators on the latent space.
-        latent_critics: ``"one"``: latents of all spaces are drawn to the last one's (the code); ``"all"``: one
-            discriminator a space (the paper).
-        consensus: weight of the cosine distance between a translation and the teacher's; ours, not the paper's, and
-            without a teacher nothing.
+        vsp_end: weight of ``vsp`` from two fifths of the steps on; None keeps it constant. A large weight at first
+            holds the geometry together, a small one later lets the discriminators correct it. Not in the paper.
+        cycle_vsp: weight of vector-space preservation on round trips.
+        vsp_form: ``"reflected"`` (the code: L1 between Gram matrices plus their cross part), ``"absolute"`` (without
+            the cross part), ``"squared"`` (the paper's square on the code's pairs), ``"translated"`` (first versions
+            of the paper: squared, rows against their translations), ``"unpaired"`` (version 4: squared, rows of one
+            space against translations of unpaired rows).
+        adversarial_loss: ``"least-squares"`` (the code), ``"vanilla"`` (the paper) or ``"relativistic"``.
+        smoothing: label of a fake row in the vanilla discriminator loss; 0.9 in the code.
+        adversarial: weight of the generator's loss against the discriminators of the spaces.
+        latent_adversarial: weight of the generator's loss against the discriminators of the latent space.
+        latent_discriminators: ``"one"``: latents of all spaces are pulled to those of the last one (the code);
+            ``"all"``: one discriminator for each space (the paper).
+        consensus: weight of the cosine distance between a translation and the teacher's; without teachers the term is
+            left out. Not in the paper.
         r1: weight of the discriminators' squared gradient at real rows; 0 computes nothing.
-        r2: the same at fake rows.
+        r2: weight of the discriminators' squared gradient at fake rows; 0 computes nothing.
         lr: learning rate of the networks (Adam).
-        critic_lr: learning rate of the discriminators (Adam).
-        skip_lr: learning rate of the linear skips, as a share of ``lr``.
-        beta1: Adam's first decay of both.
-        critic_noise: length of the Gaussian noise added to every row before a discriminator sees it, at the first step;
-            ours, not the paper's. What it blurs is matched later: the coarse shape of a space first.
-        critic_noise_end: its length from a quarter of the steps on; between, it falls by equal shares.
-        skips: start the linear skips beside every adapter small and the nets closed, in a cold start too; ours. A
-            warm start has them always.
-        mirrors: three tenths of the way, most principal directions a space in which a mirrored copy is tried; the
-            copy that measures best without pairs goes on. Ours; needs ``skips``. 0 tries none.
-        critic_eps: Adam's epsilon of the discriminators; the networks have 1e-8.
+        discriminator_lr: learning rate of the discriminators (Adam).
+        skip_lr: learning rate of the linear skips, as a multiple of ``lr``. Not in the paper.
+        beta1: Adam's decay of the first moment, for networks and discriminators.
+        instance_noise: length of the Gaussian noise added to every discriminator input at the first step. Noise hides
+            detail, so coarse structure is matched first. Not in the paper.
+        instance_noise_end: length of that noise from a quarter of the steps on; it falls geometrically until then. Not
+            in the paper.
+        skips: put a small linear skip beside every adapter and close the gates of the nonlinear branches, in a cold
+            start too; a warm start always has them. Not in the paper.
+        mirrors: principal directions of each space along which a reflected copy of the network is tried, once, after
+            three tenths of the steps; the copy with the best label-free score continues. Needs ``skips``; 0 tries
+            none. Not in the paper.
+        discriminator_eps: Adam's epsilon of the discriminators; that of the networks is 1e-8.
         warmup: steps over which both learning rates rise from 0.
-        decay: let both learning rates fall to 0 over the steps after the warm-up; off in the released runs.
-        max_grad_norm: where the networks' gradient is clipped.
-        average: decay of the running average of the weights that is evaluated and kept; 0 keeps the weights themselves.
-        batch: rows a space, step and process.
+        decay: let both learning rates fall linearly to 0 after the warm-up; off in the released runs.
+        max_grad_norm: the norm at which the networks' gradient is clipped.
+        average: decay of the exponential moving average of the weights, which is evaluated and kept; 0 keeps the
+            weights themselves. Not in the paper.
+        batch: rows of each space in a step, for each process.
         steps: generator steps, each after one discriminator step.
         accumulate: batches whose gradients are added up before a step.
-        precision: ``"no"``, ``"fp16"`` or ``"bf16"``; mixed precision is left out on a CPU.
+        precision: ``"no"``, ``"fp16"`` or ``"bf16"``; a CPU always computes in float32.
         noise: length of the Gaussian noise added to incoming rows in training.
-        log_every: steps between lines of metrics.
-        check_every: steps between label-free measurements, after each of which the best snapshot is kept; with
-            ``vsp_end``, the best from there on.
-        save_every: steps between checkpoints.
+        log_every: steps between logged losses.
+        check_every: steps between label-free evaluations, after each of which the best snapshot is kept; with
+            ``vsp_end``, the best since that weight applies.
+        save_every: steps between checkpoints; a checkpoint is also written when the last one is a minute old.
     """
 
     width: int = 1024
@@ -87,8 +119,8 @@ class Settings:
     backbone_depth: int = 4
     norm: str = "batch"
     dropout: float = 0.1
-    critic_depth: int = 5
-    critic_width: int = 1024
+    discriminator_depth: int = 5
+    discriminator_width: int = 1024
     reconstruction: float = 1.0
     cycle: float = 10.0
     cycle_detached: bool = True
@@ -96,23 +128,23 @@ class Settings:
     vsp_end: float | None = None
     cycle_vsp: float = 10.0
     vsp_form: str = "reflected"
-    adversary: str = "least-squares"
+    adversarial_loss: str = "least-squares"
     smoothing: float = 0.9
     adversarial: float = 1.0
     latent_adversarial: float = 1.0
-    latent_critics: str = "one"
+    latent_discriminators: str = "one"
     consensus: float = 0.0
     r1: float = 0.0
     r2: float = 0.0
     lr: float = 2e-5
-    critic_lr: float = 1e-5
+    discriminator_lr: float = 1e-5
     skip_lr: float = 1.0
     beta1: float = 0.5
-    critic_noise: float = 0.0
-    critic_noise_end: float = 0.05
+    instance_noise: float = 0.0
+    instance_noise_end: float = 0.05
     skips: bool = False
     mirrors: int = 0
-    critic_eps: float = 6.25e-10
+    discriminator_eps: float = 6.25e-10
     warmup: int = 2000
     decay: bool = False
     max_grad_norm: float = 1000.0
@@ -127,25 +159,17 @@ class Settings:
     save_every: int = 4000
 
     def __post_init__(self) -> None:
-        """Refuse what no run could use."""
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(choices)}.")
-        for name in ("width", "latent", "adapter_depth", "backbone_depth", "critic_width", "batch", "steps"):
-            _check_least(self, name, 1)
-        for name in ("accumulate", "log_every", "check_every", "save_every"):
-            _check_least(self, name, 1)
-        _check_least(self, "critic_depth", 2)
-        if self.critic_noise and not 0 < self.critic_noise_end <= self.critic_noise:
+        """Refuse values that no run could use."""
+        for field in fields(self):
+            value = _checked(field.name, str(field.type), getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if self.instance_noise and not 0 < self.instance_noise_end <= self.instance_noise:
             raise InputError(
-                f"critic_noise falls from {self.critic_noise} to {self.critic_noise_end}; "
-                "critic_noise_end must be above 0 and at most critic_noise."
+                f"instance_noise falls from {self.instance_noise} to {self.instance_noise_end}; "
+                "instance_noise_end must be above 0 and at most instance_noise."
             )
         if self.mirrors and not self.skips:
             raise InputError(f"mirrors is {self.mirrors} without skips; mirrored copies need skips=True.")
-        for name in ("dropout", "average", "beta1"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; a number from 0 to under 1 is needed.")
 
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with some replaced.
@@ -153,14 +177,73 @@ class Settings:
         Raises:
             InputError: no setting has that name, or no run could use the value.
         """
-        unknown = sorted(changes.keys() - {field.name for field in fields(self)})
-        if unknown:
-            raise InputError(
-                f"There is no setting {unknown[0]!r}; help(interlingua.neural.settings.Settings) lists them."
-            )
+        check_names(changes, [field.name for field in fields(self)])
         return replace(self, **changes)
 
+    @classmethod
+    def describe(cls) -> tuple[Setting, ...]:
+        """Return name, type, default, range and meaning of every setting, beside the paper's and the code's value.
 
-def _check_least(settings: Settings, name: str, least: int) -> None:
-    if getattr(settings, name) < least:
-        raise InputError(f"{name} is {getattr(settings, name)}; at least {least} is needed.")
+        The value is None where the paper or its code has no such setting. Where the paper does not say, the code's
+        value counts for both.
+        """
+        meanings = attribute_docs(cls)
+        return tuple(
+            Setting(
+                name=field.name,
+                type=str(field.type),
+                default=field.default,
+                meaning=meanings[field.name],
+                range=_allowed(field.name, str(field.type)),
+                paper=None if field.name in _OURS else _PAPER.get(field.name, field.default),
+                code=None if field.name in _OURS else field.default,
+            )
+            for field in fields(cls)
+        )
+
+
+def check_names(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse settings that do not exist.
+
+    Raises:
+        InputError: a name in ``given`` is not in ``known``.
+    """
+    known = list(known)
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise InputError(
+            f"There is no setting {unknown[0]!r}. {hint}help(interlingua.neural.settings.Settings) lists all settings."
+        )
+
+
+def _allowed(name: str, kind: str) -> str:
+    """Return which values a setting accepts, in words."""
+    if name in _CHOICES:
+        return f"one of {', '.join(_CHOICES[name])}"
+    if name in _FRACTIONS:
+        return "a number from 0 to under 1"
+    if kind == "bool":
+        return "True or False"
+    return f"at least {_MINIMUM.get(name, 0)}" + (", or None" if "None" in kind else "")
+
+
+def _checked(name: str, kind: str, value: Any) -> Any:
+    """Return a value as plain ``bool``, ``int``, ``float`` or ``str``, or refuse it."""
+    if value is None and "None" in kind:
+        return None
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise InputError(f"{name} is {value!r}; choose from {', '.join(_CHOICES[name])}.")
+        return str(value)
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is {value!r}; True or False is needed.")
+        return value
+    if isinstance(value, bool) or not isinstance(value, Integral if kind == "int" else Real):
+        raise InputError(f"{name} is {value!r}; a {'whole number' if kind == 'int' else 'number'} is needed.")
+    number = int(value) if isinstance(value, Integral) and kind == "int" else float(value)
+    if not math.isfinite(number) or number < _MINIMUM.get(name, 0) or (name in _FRACTIONS and number >= 1):
+        raise InputError(f"{name} is {value!r}; {_allowed(name, kind)} is needed.")
+    return number

@@ -1,175 +1,147 @@
-"""One training step's arithmetic: what the networks make of a batch, and the named terms of both losses."""
+"""One training step's arithmetic: the networks' outputs for a batch, and the terms of both losses."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import permutations
 
 import torch
 from torch import Tensor, nn
 
 from interlingua.neural import losses
-from interlingua.neural.nets import Critic, Generator
+from interlingua.neural.nets import Discriminator, Generator
 from interlingua.neural.settings import Settings
+from interlingua.neural.terms import TERMS, AdversarialPair, LossTerm, StepOutputs, discriminate
+
+__all__ = ["Discriminators", "discriminator_terms", "forward", "generator_terms", "round_trips", "weighted_sum"]
 
 Rows = Sequence[Tensor]
-Gather = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class Views:
-    """What the networks make of one batch a space.
-
-    Attributes:
-        latents: raw latents [n, latent] of each space.
-        rebuilt: reconstructions [n, d] of each space.
-        translated: rows of space j as rows of space k, by (j, k).
-    """
-
-    latents: list[Tensor]
-    rebuilt: list[Tensor]
-    translated: dict[tuple[int, int], Tensor]
-
-
-class Critics(nn.Module):
-    """One discriminator on each space, and one or one a space on the latent space.
+class Discriminators(nn.Module):
+    """One discriminator for each space, and one or several for the latent space.
 
     Args:
         widths: of the spaces, in order.
-        latent: of the latent space.
+        latent: width of the latent space.
         settings: their shape, and whose latents count as real.
     """
 
     def __init__(self, widths: Sequence[int], latent: int, settings: Settings) -> None:
         super().__init__()
         count = len(widths)
-        self.drawn_to = [count - 1] if settings.latent_critics == "one" else list(range(count))
-        self.spaces = nn.ModuleList(Critic(d, settings) for d in widths)
-        self.latents = nn.ModuleList(Critic(latent, settings) for _ in self.drawn_to)
+        self.real_latents = [count - 1] if settings.latent_discriminators == "one" else list(range(count))
+        self.spaces = nn.ModuleList(Discriminator(d, settings) for d in widths)
+        self.latents = nn.ModuleList(Discriminator(latent, settings) for _ in self.real_latents)
 
-    def contests(self, rows: Rows, views: Views) -> dict[str, list[tuple[nn.Module, Tensor, Tensor]]]:
-        """Return (discriminator, real rows, fake rows) of every game, by the name of its term."""
-        count = len(rows)
-        outer = [
-            (critic, rows[k], torch.cat([views.translated[j, k] for j in range(count) if j != k]))
-            for k, critic in enumerate(self.spaces)
+    def adversarial_pairs(self, outputs: StepOutputs) -> dict[str, list[AdversarialPair]]:
+        """Return every discriminator with its real and fake rows, by the name of the loss term."""
+        count = len(outputs.rows)
+
+        def others(k: int) -> list[int]:
+            return [j for j in range(count) if j != k]
+
+        spaces = [
+            (net, outputs.rows[k], torch.cat([outputs.translations[j, k] for j in others(k)]))
+            for k, net in enumerate(self.spaces)
         ]
-        inner = [
-            (critic, views.latents[k], torch.cat([views.latents[j] for j in range(count) if j != k]))
-            for k, critic in zip(self.drawn_to, self.latents, strict=True)
+        latents = [
+            (net, outputs.latents[k], torch.cat([outputs.latents[j] for j in others(k)]))
+            for k, net in zip(self.real_latents, self.latents, strict=True)
         ]
-        return {"adversarial": outer, "latent_adversarial": inner}
+        return {"adversarial": spaces, "latent_adversarial": latents}
 
 
-def view(generator: Generator, rows: Rows) -> Views:
-    """Run one batch a space through the networks, one space at a time, so that batch norms see one space at a time."""
-    latents = [generator.encode(x, k) for k, x in enumerate(rows)]
-    rebuilt = [generator.decode(z, k) for k, z in enumerate(latents)]
-    pairs = permutations(range(len(rows)), 2)
-    return Views(latents, rebuilt, {(j, k): generator.decode(latents[j], k) for j, k in pairs})
+def forward(generator: Generator, rows: Rows) -> StepOutputs:
+    """Run one batch of each space through the networks, one space at a time.
 
-
-def critic_terms(critics: Critics, rows: Rows, views: Views, s: Settings, blur: float = 0.0) -> dict[str, Tensor]:
-    """Return the discriminators' losses; nothing flows into the networks. Games of weight 0 are not played.
-
-    ``blur`` is the length of the noise on the rows that they see.
+    Batch norms therefore see one space at a time, as in the released code.
     """
+    latents = [generator.encode(x, k) for k, x in enumerate(rows)]
+    reconstructions = [generator.decode(z, k) for k, z in enumerate(latents)]
+    translations = {(j, k): generator.decode(latents[j], k) for j, k in permutations(range(len(rows)), 2)}
+    return StepOutputs(rows, latents, reconstructions, translations)
+
+
+def discriminator_terms(
+    discriminators: Discriminators, outputs: StepOutputs, s: Settings, *, instance_noise: float = 0.0
+) -> dict[str, Tensor]:
+    """Return the discriminators' losses by name; the networks receive no gradient.
+
+    A discriminator whose term has weight 0 in the generator's loss is not trained.
+    """
+    weights = {term.name: term.weight_in(s) for term in TERMS}
     terms: dict[str, Tensor] = {}
-    for name, games in critics.contests(rows, views).items():
-        if not getattr(s, name):
+    for name, pairs in discriminators.adversarial_pairs(outputs).items():
+        if not weights[name]:
             continue
-        for number, (critic, real, fake) in enumerate(games):
+        for number, (net, real, fake) in enumerate(pairs):
             real, fake = real.detach(), fake.detach()
-            at_real, at_fake = _judged(critic, real, fake, blur)
-            loss = losses.critic_loss(at_real, at_fake, s.adversary, smoothing=s.smoothing)
+            at_real, at_fake = discriminate((net, real, fake), instance_noise)
+            loss = losses.discriminator_loss(at_real, at_fake, s.adversarial_loss, smoothing=s.smoothing)
             for weight, at in ((s.r1, real), (s.r2, fake)):
                 if weight:
-                    loss = loss + weight * losses.gradient_penalty(critic, at)
-            terms[f"critic.{name}.{number}"] = loss
+                    loss = loss + weight * losses.gradient_penalty(net, at)
+            terms[f"discriminator.{name}.{number}"] = loss
     return terms
 
 
-def network_terms(
+def generator_terms(
     generator: Generator,
-    critics: Critics,
-    rows: Rows,
-    views: Views,
+    discriminators: Discriminators,
+    outputs: StepOutputs,
     s: Settings,
-    gather: Gather = lambda x: x,
-    taught: Mapping[tuple[int, int], Tensor] | None = None,
-    blur: float = 0.0,
+    *,
+    terms: Sequence[LossTerm] = TERMS,
+    teacher_targets: Mapping[tuple[int, int], Tensor] | None = None,
+    instance_noise: float = 0.0,
+    gather: Callable[[Tensor], Tensor] = lambda x: x,
 ) -> dict[str, Tensor]:
-    """Return the networks' terms, unweighted and by the names of their weights; those of weight 0 are left out.
+    """Return the generator's terms by name, unweighted; those of weight 0 are left out.
 
     Args:
         generator: the networks.
-        critics: the discriminators; no gradient is wanted in them.
-        rows: one batch a space.
-        views: what the networks made of it.
-        s: which terms, in which form.
-        gather: joins a batch with those of the other processes, for terms that compare rows with each other.
-        taught: the teacher's translations of the batch, by (from, to).
-        blur: length of the noise on the rows that the discriminators see.
+        discriminators: receive no gradient if they require none.
+        outputs: of one batch, from `forward`.
+        s: settings of the step.
+        terms: the table of terms.
+        teacher_targets: the teacher's translations of the batch, by (from, to); terms that need them are left out
+            without.
+        instance_noise: length of the noise on discriminator inputs.
+        gather: joins a batch with those of the other processes.
     """
-    spaces = range(len(rows))
-    terms: dict[str, Callable[[], Tensor]] = {
-        "reconstruction": lambda: _mean(losses.cosine_distance(rows[k], views.rebuilt[k]) for k in spaces),
-        "vsp": lambda: _preserved(rows, {(k, k): views.rebuilt[k] for k in spaces}, views, s, gather),
-    }
-    if s.cycle or s.cycle_vsp:
-        trips = _round_trips(generator, views, detached=s.cycle_detached)
-        terms["cycle"] = lambda: _mean(losses.cosine_distance(rows[j], y) for (j, _), y in trips.items())
-        terms["cycle_vsp"] = lambda: _preserved(rows, trips, views, s, gather)
-    if taught:
-        terms["consensus"] = lambda: _mean(
-            losses.cosine_distance(y, views.translated[way]) for way, y in taught.items()
-        )
-    for name, games in critics.contests(rows, views).items():
-        terms[name] = lambda games=games: _fooled(games, s.adversary, blur)  # type: ignore[misc]
-    return {name: term() for name, term in terms.items() if getattr(s, name)}
+    active = [term for term in terms if term.weight_in(s) and (teacher_targets or "teacher_targets" not in term.needs)]
+    needs_trips = any("round_trips" in term.needs for term in active)
+    outputs = replace(
+        outputs,
+        settings=s,
+        round_trips=round_trips(generator, outputs.translations, detached=s.cycle_detached) if needs_trips else {},
+        teacher_targets=teacher_targets or {},
+        adversarial_pairs=discriminators.adversarial_pairs(outputs),
+        instance_noise=instance_noise,
+        gather=gather,
+    )
+    return {term.name: term.value(outputs) for term in active}
 
 
-def total(terms: Mapping[str, Tensor], s: Settings) -> Tensor:
-    """Return the weighted sum of the networks' terms."""
-    return torch.stack([getattr(s, name) * term for name, term in terms.items()]).sum()
+def weighted_sum(values: Mapping[str, Tensor], s: Settings, terms: Sequence[LossTerm] = TERMS) -> Tensor:
+    """Return the generator's loss: the sum of its terms, each times its weight."""
+    weights = {term.name: term.weight_in(s) for term in terms}
+    return torch.stack([weights[name] * value for name, value in values.items()]).sum()
 
 
-def _round_trips(generator: Generator, views: Views, *, detached: bool) -> dict[tuple[int, int], Tensor]:
+def round_trips(
+    generator: Generator, translations: Mapping[tuple[int, int], Tensor], *, detached: bool
+) -> dict[tuple[int, int], Tensor]:
+    """Return translations of space j to space k translated back to j, by (j, k).
+
+    Args:
+        generator: the networks.
+        translations: unit rows [n, d_k] by (j, k).
+        detached: stop the gradient between the two translations.
+    """
     return {
         (j, k): generator.decode(generator.encode(y.detach() if detached else y, k), j)
-        for (j, k), y in views.translated.items()
+        for (j, k), y in translations.items()
     }
-
-
-def _preserved(rows: Rows, made: Mapping[tuple[int, int], Tensor], views: Views, s: Settings, gather: Gather) -> Tensor:
-    """Preserve rows in reconstructions or round trips, or in translations where the form says so."""
-    squared = s.vsp_form in ("squared", "translated", "unpaired")
-    if s.vsp_form == "translated":
-        pairs = [(rows[j], y) for (j, _), y in views.translated.items()]
-    elif s.vsp_form == "unpaired":
-        pairs = [(rows[k], y) for (_, k), y in views.translated.items()]
-    else:
-        pairs = [(rows[j], y) for (j, _), y in made.items()]
-    reflected = s.vsp_form == "reflected"
-    return _mean(losses.preservation(gather(x), gather(y), squared=squared, reflected=reflected) for x, y in pairs)
-
-
-def _fooled(games: Sequence[tuple[nn.Module, Tensor, Tensor]], kind: str, blur: float) -> Tensor:
-    """Return the sum over discriminators; real rows are given without a gradient, as the latents drawn to are."""
-    return torch.stack(
-        [losses.generator_loss(*_judged(critic, real.detach(), fake, blur), kind) for critic, real, fake in games]
-    ).sum()
-
-
-def _judged(critic: nn.Module, real: Tensor, fake: Tensor, blur: float) -> tuple[Tensor, Tensor]:
-    rows = torch.cat([real, fake])
-    if blur:
-        rows = rows + blur / math.sqrt(rows.shape[1]) * torch.randn_like(rows)
-    at_real, at_fake = critic(rows).split([len(real), len(fake)])
-    return at_real.repeat(len(fake) // len(real), 1), at_fake
-
-
-def _mean(values: object) -> Tensor:
-    return torch.stack(list(values)).mean()  # type: ignore[call-overload]

@@ -1,46 +1,54 @@
-"""The training loop: a discriminator step, a network step, and now and then a label-free look at what came of it."""
+"""The training loop: a discriminator step, a generator step, with periodic label-free evaluation."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from interlingua.core.arrays import FloatArray, require
+from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import limit_torch_threads
 from interlingua.core.errors import InputError, TrainingError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
-from interlingua.neural import checkpoints, mirrors, nets, schedule, steps, warm
+from interlingua.neural import checkpoints, mirrors, nets, randomness, schedule, steps, warm
 from interlingua.neural.batches import Batches
+from interlingua.neural.monitor import Monitor
+from interlingua.neural.optimizers import ScaledAdam, moving_average
+from interlingua.neural.processes import Processes
 from interlingua.neural.settings import Settings
+from interlingua.neural.terms import LossTerm, check_terms
+
+__all__ = ["SelectionScore", "Teacher", "Trained", "Trainer"]
 
 # Translates unit rows [n, d_j] of one space into another.
 Teacher = Callable[[FloatArray], FloatArray]
-# Measures a network without pairs; the larger its "score", the better.
-Judge = Callable[[Network], Mapping[str, float]]
-Report = Callable[[dict[str, Any]], None]
+# Measures a network without pairs; the snapshot with the largest "score" is kept.
+SelectionScore = Callable[[Network], Mapping[str, float]]
+
+# A checkpoint is also written when the last one is older than this.
+_SAVE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a run ends with.
+    """The result of a run.
 
     Attributes:
-        network: the snapshot that the judge liked best, or the last one without a judge.
-        best: the step it was taken at.
-        measures: what the judge said of it.
-        history: what the judge said of every snapshot, with its step.
-        seconds: wall time of this process; a resumed run's earlier processes are not in it.
+        network: the snapshot with the best selection score, or the last one without selection.
+        best: the step of that snapshot.
+        measures: its label-free measurements.
+        history: the measurements of every evaluated snapshot, with its step.
+        seconds: wall time of the run, all its processes together.
     """
 
     network: Network
@@ -54,16 +62,22 @@ class Trainer:
     """One training run.
 
     Args:
-        vectors: [n_k, d_k] of each space by name, two or more; the last is the one whose latents count as real.
-        settings: everything that can be chosen.
+        vectors: [n_k, d_k] of each space by name, two or more; with one latent discriminator, the latents of the last
+            space count as real.
+        settings: of the run.
         seed: decides initial values, batches, dropout and noise.
-        maps: a linear alignment to start from, as :func:`interlingua.neural.warm.open_with` takes it; None starts cold.
-        teachers: translations to keep to, by (from, to), with the weight ``consensus``; none by default.
-        folder: where checkpoints and metrics go; None keeps none.
-        judge: measures snapshots without pairs; the best is the result.
-        report: called with a dict of numbers at every logged step.
-        device: ``"cpu"``, or ``"auto"`` for an accelerator where there is one.
-        tensorboard: also write the metrics for TensorBoard.
+        maps: a linear alignment to start from, as :func:`interlingua.neural.warm.initialize` takes it; None starts
+            cold.
+        teachers: translations to stay close to, by (from, to), with the weight ``consensus``; none by default.
+        folder: for checkpoints and metrics; None keeps none.
+        selection: measures snapshots without pairs; the best one is the result.
+        on_step: called with a dict of numbers at every logged step.
+        device: ``"cpu"``, or ``"auto"`` for an accelerator where one exists.
+        tensorboard: also write metrics for TensorBoard.
+        extra_terms: further terms of the generator's loss.
+
+    Raises:
+        InputError: fewer than two spaces, fewer rows than a batch, or a loss term that cannot be used.
     """
 
     def __init__(
@@ -75,194 +89,208 @@ class Trainer:
         maps: Mapping[str, tuple[AffineMap, AffineMap]] | None = None,
         teachers: Mapping[tuple[str, str], Teacher] | None = None,
         folder: Path | None = None,
-        judge: Judge | None = None,
-        report: Report = lambda step: None,
+        selection: SelectionScore | None = None,
+        on_step: OnStep = ignore_step,
         device: str = "cpu",
         tensorboard: bool = False,
+        extra_terms: Sequence[LossTerm] = (),
     ) -> None:
         if len(vectors) < 2:
             raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed.")
         self.settings, self.seed = settings, seed
-        self._folder, self._judge, self._report = folder, judge, report
-        self._accelerator = _accelerator(settings, device)
-        s, world = settings, self._accelerator.num_processes
-        self._batches = Batches(vectors, s.batch * world, seed, (self._accelerator.process_index, world))
+        self._folder, self._selection, self._on_step = folder, selection, on_step
+        self._terms = check_terms(extra_terms)
+        limit_torch_threads()
+        self._processes = Processes(device)
+        self._device = self._processes.device
+        s, count = settings, self._processes.count
+        self._batches = Batches(vectors, s.batch * count, seed, (self._processes.index, count))
         self._widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
         names = list(self._widths)
+        needing = [term.name for term in extra_terms if "teacher_targets" in term.needs]
+        if needing and not teachers:
+            raise InputError(
+                f"loss term {needing[0]!r} needs teacher_targets and there are no teachers. Use a warm start with "
+                "consensus above 0, or leave the term out."
+            )
         self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
         latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
-        # torch draws values of its own first, from its global generator.
-        with _private_randomness(self._accelerator.device):
+        # torch draws initial values from its global generator; ours replace them.
+        with randomness.private(self._device):
             self.generator = nets.Generator(self._widths, s, gated=s.skips or maps is not None, latent=latent)
-            self.critics = steps.Critics(list(self._widths.values()), self.generator.latent, s)
-        nets.build([self.generator, self.critics], seed)
+            self.discriminators = steps.Discriminators(list(self._widths.values()), self.generator.latent, s)
+        nets.build([self.generator, self.discriminators], seed)
         if maps is not None:
-            warm.open_with(self.generator, maps)
-        for module in (self.generator, self.critics):
-            module.to(self._accelerator.device)
-        self._average = _Average(self.generator, s.average) if s.average else None
-        self._optimizers = [self._accelerator.prepare(o) for o in self._adams()]
-        self._mirrored = schedule.mirrored(settings) if judge is not None else range(0)
-        self._step = 0
+            warm.initialize(self.generator, maps)
+        for module in (self.generator, self.discriminators):
+            module.to(self._device)
+        self._average = moving_average(self.generator, s.average) if s.average else None
+        self._precision = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(s.precision)
+        if self._device.type == "cpu":
+            self._precision = None
+        self._optimizers = self._build_optimizers()
+        self._mirrored = schedule.mirrored(settings) if selection is not None else range(0)
+        self._step, self._seconds = 0, 0.0
         self._history: list[dict[str, float]] = []
         self._best: tuple[int, dict[str, Tensor]] | None = None
-        self._board = _board(folder) if tensorboard and self._accelerator.is_main_process else None
+        is_main = self._processes.is_main
+        self._monitor = Monitor(folder if is_main else None, tensorboard=tensorboard and is_main)
 
     def run(self, *, resume: bool = False) -> Trained:
         """Train to the last step.
 
         Args:
-            resume: go on from the folder's checkpoint; on a CPU the result is the same bit by bit.
+            resume: continue from the folder's checkpoint. On a CPU the result equals that of an uninterrupted run bit
+                by bit. Steps logged by earlier processes are reported to ``on_step`` again, so that the trace is whole.
 
         Raises:
-            InputError: a checkpoint is there and resuming was not asked for, or it is of another run.
+            InputError: the folder holds a checkpoint and ``resume`` is not set, or the checkpoint is of another run.
             TrainingError: a loss is not finite.
         """
         self._prepare_folder(resume=resume)
-        started, first = time.perf_counter(), self._step
-        main = self._accelerator.is_main_process
-        metrics = checkpoints.Metrics(self._folder if main else None, self._step)
-        if self._judge is not None and not self._history:
-            self._check()
+        started = saved = time.perf_counter()
+        first, earlier = self._step, self._seconds
+        self._monitor.open(self._step)
+        self._report_earlier_steps()
+        if self._selection is not None and not self._history:
+            self._evaluate()
         s = self.settings
-        with _private_randomness(self._accelerator.device):
+        with randomness.private(self._device):
             while self._step < s.steps:
-                terms = self._turned_over() if self._step in self._mirrored[:1] else self._train()
+                before = self._step
+                terms = self._try_mirrors() if self._step in self._mirrored[:1] else self._train()
                 self._step += 1
+                # Mirrored copies take several steps at once, so an interval may end inside them.
+                due = {every: before // every < self._step // every for every in (s.log_every, s.check_every)}
                 last = self._step == s.steps
-                if self._step % s.log_every == 0 or last:
-                    line = self._line(terms)
-                    elapsed = time.perf_counter() - started
+                elapsed = time.perf_counter() - started
+                self._seconds = earlier + elapsed
+                if due[s.log_every] or last:
                     left = elapsed / (self._step - first) * (s.steps - self._step)
-                    metrics({**line, "seconds": round(elapsed, 3)})
-                    self._report({"step": "train", **line, "of": s.steps, "seconds_left": left})
-                if self._judge is not None and (self._step % s.check_every == 0 or last):
-                    self._check()
-                if self._folder is not None and (self._step % s.save_every == 0 or last):
+                    self._log(terms, seconds_left=left)
+                if self._selection is not None and (due[s.check_every] or last):
+                    self._evaluate()
+                is_old = time.perf_counter() - saved > _SAVE_SECONDS
+                if self._folder is not None and (before // s.save_every < self._step // s.save_every or last or is_old):
                     self._refuse_nan(terms)
                     self._save()
-        return self._trained(time.perf_counter() - started)
+                    saved = time.perf_counter()
+        return self._trained()
 
     def snapshot(self) -> Network:
-        """Return the network as it is now, by its running average where one is kept."""
+        """Return the current network, with averaged weights where an average is kept."""
         return self._network(self._weights())
 
     def _train(self) -> dict[str, Tensor]:
-        """Do one step and return all terms."""
-        s, accelerator = schedule.weights(self.settings, self._step), self._accelerator
-        networks, critics = self._optimizers
-        pace, blur = schedule.pace(s, self._step), schedule.blur(s, self._step)
-        for optimizer, lr in zip(self._optimizers, (s.lr, s.critic_lr), strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = lr * group["share"] * pace
+        """Take one step and return all terms."""
+        s = schedule.weights(self.settings, self._step)
+        networks, discriminators = self._optimizers
+        noise = schedule.instance_noise(s, self._step)
+        for optimizer in self._optimizers:
+            optimizer.set_lr(schedule.lr_factor(s, self._step))
         self.generator.train()
-        self.critics.train()
-        _reseed([self.seed, self._step, accelerator.process_index], accelerator.device)
+        self.discriminators.train()
+        randomness.reseed([self.seed, self._step, self._processes.index], self._device)
         terms: dict[str, Tensor] = {}
         for part in range(s.accumulate):
             rows = self._rows(self._step * s.accumulate + part)
-            with accelerator.autocast():
-                views = steps.view(self.generator, rows)
-                played = steps.critic_terms(self.critics, rows, views, s, blur)
-            if played:
-                accelerator.backward(torch.stack(list(played.values())).sum() / s.accumulate)
-            terms |= {name: term.detach() for name, term in played.items()}
-            if part == s.accumulate - 1 and played:
-                self._reduce(self.critics)
-                critics.step()
-                critics.zero_grad()
-            self.critics.requires_grad_(False).eval()
-            with accelerator.autocast():
-                own = steps.network_terms(
-                    self.generator, self.critics, rows, views, s, self._gather, self._taught(rows), blur
+            with self._autocast():
+                outputs = steps.forward(self.generator, rows)
+                theirs = steps.discriminator_terms(self.discriminators, outputs, s, instance_noise=noise)
+            if theirs:
+                discriminators.backward(torch.stack(list(theirs.values())).sum() / s.accumulate)
+            terms |= {name: term.detach() for name, term in theirs.items()}
+            if part == s.accumulate - 1 and theirs:
+                self._processes.average_gradients(self.discriminators)
+                discriminators.step()
+            self.discriminators.requires_grad_(False).eval()
+            with self._autocast():
+                ours = steps.generator_terms(
+                    self.generator,
+                    self.discriminators,
+                    outputs,
+                    s,
+                    terms=self._terms,
+                    teacher_targets=self._teacher_targets(rows),
+                    instance_noise=noise,
+                    gather=self._processes.gather,
                 )
-                loss = steps.total(own, s)
-            accelerator.backward(loss / s.accumulate)
-            self.critics.requires_grad_(True).train()
-            terms |= {name: term.detach() for name, term in own.items()} | {"loss": loss.detach()}
-        self._reduce(self.generator)
-        accelerator.clip_grad_norm_(self.generator.parameters(), s.max_grad_norm)
-        networks.step()
-        networks.zero_grad()
+                loss = steps.weighted_sum(ours, s, self._terms)
+            networks.backward(loss / s.accumulate)
+            self.discriminators.requires_grad_(True).train()
+            terms |= {name: term.detach() for name, term in ours.items()} | {"loss": loss.detach()}
+        self._processes.average_gradients(self.generator)
+        self._monitor.gradient_norm = networks.step(s.max_grad_norm)
         if self._average is not None:
-            self._average.follow(self.generator)
+            self._average.update_parameters(self.generator)
         return terms
 
-    def _turned_over(self) -> dict[str, Tensor]:
-        """Take some steps with every mirrored copy, go on from the best, and return its last terms."""
+    def _try_mirrors(self) -> dict[str, Tensor]:
+        """Take some steps with every mirrored copy, continue with the best one, and return its last terms."""
         begin = deepcopy(self._state())
         best: tuple[float, dict[str, Any], dict[str, Tensor]] = (math.nan, begin, {})
-        for number, turn in enumerate(mirrors.copies(self._batches, len(self._widths), self.settings.mirrors)):
+        for number, reflect in enumerate(mirrors.copies(self._batches, len(self._widths), self.settings.mirrors)):
             self._restore(deepcopy(begin))
-            for module in (self.generator, *([self._average.module] if self._average else [])):
-                turn(module)
+            for module in (self.generator, self._average.module if self._average else None):
+                if isinstance(module, nets.Generator):
+                    reflect(module)
             for step in self._mirrored:
                 self._step = step
                 terms = self._train()
-            score = float(self._judge(self.snapshot())["score"]) if self._judge else math.nan
-            self._report({"step": "mirror", "at": self._step + 1, "copy": number, "score": score})
+            score = float(self._selection(self.snapshot())["score"]) if self._selection else math.nan
+            self._on_step({"step": "mirror", "at": self._step + 1, "copy": number, "score": score})
             if number == 0 or score > best[0]:
                 best = score, deepcopy(self._state()), terms
         self._restore(best[1])
         return best[2]
 
     def _rows(self, step: int) -> list[Tensor]:
-        rows = [torch.as_tensor(x).to(self._accelerator.device, non_blocking=True) for x in self._batches(step)]
+        rows = [torch.as_tensor(x).to(self._device, non_blocking=True) for x in self._batches(step)]
         if self.settings.noise:
             lengths = [self.settings.noise / math.sqrt(x.shape[1]) for x in rows]
             rows = [nets.unit(x + a * torch.randn_like(x)) for x, a in zip(rows, lengths, strict=True)]
         return rows
 
-    def _taught(self, rows: list[Tensor]) -> dict[tuple[int, int], Tensor]:
-        device = self._accelerator.device
+    def _teacher_targets(self, rows: Sequence[Tensor]) -> dict[tuple[int, int], Tensor]:
         return {
-            (j, k): nets.unit(torch.as_tensor(teach(rows[j].cpu().numpy())).to(device))
+            (j, k): nets.unit(torch.as_tensor(teach(rows[j].cpu().numpy())).to(self._device))
             for (j, k), teach in self._teachers.items()
         }
 
-    def _adams(self) -> list[torch.optim.Adam]:
+    def _build_optimizers(self) -> tuple[ScaledAdam, ScaledAdam]:
         s = self.settings
         skips = {id(p) for p in self.generator.skips()}
-        groups = [
-            {"params": [p for p in self.generator.parameters() if id(p) not in skips], "share": 1.0},
-            {"params": list(self.generator.skips()), "share": s.skip_lr},
+        networks = [
+            {"params": [p for p in self.generator.parameters() if id(p) not in skips], "lr_factor": 1.0},
+            {"params": list(self.generator.skips()), "lr_factor": s.skip_lr},
         ]
-        betas = (s.beta1, 0.999)
-        return [
-            torch.optim.Adam([g for g in groups if g["params"]], lr=s.lr, betas=betas, eps=1e-8, fused=True),
-            torch.optim.Adam(
-                [{"params": list(self.critics.parameters()), "share": 1.0}],
-                lr=s.critic_lr,
-                betas=betas,
-                eps=s.critic_eps,
-                fused=True,
+        discriminators = [{"params": list(self.discriminators.parameters()), "lr_factor": 1.0}]
+        scalers = [torch.amp.GradScaler(self._device.type, enabled=self._precision is torch.float16) for _ in range(2)]
+        return (
+            ScaledAdam(networks, lr=s.lr, beta1=s.beta1, eps=1e-8, scaler=scalers[0]),
+            ScaledAdam(
+                discriminators, lr=s.discriminator_lr, beta1=s.beta1, eps=s.discriminator_eps, scaler=scalers[1]
             ),
-        ]
+        )
 
-    def _gather(self, x: Tensor) -> Tensor:
-        """Join a batch with those of the other processes; gradients find their way back."""
-        if self._accelerator.num_processes == 1:
-            return x
-        joined: list[Tensor] = require("torch.distributed.nn.functional", "neural").all_gather(x)
-        return torch.cat(joined)
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, dtype=self._precision, enabled=self._precision is not None)
 
-    def _reduce(self, module: torch.nn.Module) -> None:
-        """Average gradients over processes in one message."""
-        if self._accelerator.num_processes == 1:
-            return
-        gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        joined = self._accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
-        for gradient, part in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-
-    def _line(self, terms: Mapping[str, Tensor]) -> dict[str, Any]:
+    def _log(self, terms: Mapping[str, Tensor], *, seconds_left: float) -> None:
+        """Write the terms of a step and report them."""
         self._refuse_nan(terms)
-        joined = self._accelerator.reduce(torch.stack([t.float() for t in terms.values()]), "mean").tolist()
-        line = {"at": self._step, **{name: round(value, 6) for name, value in zip(terms, joined, strict=True)}}
-        if self._board is not None:
-            for name, value in line.items():
-                self._board.add_scalar(name, value, self._step)
-        return line
+        means = self._processes.mean(torch.stack([t.float() for t in terms.values()])).tolist()
+        line = {"at": self._step, **{name: round(value, 6) for name, value in zip(terms, means, strict=True)}}
+        factor = schedule.lr_factor(self.settings, self._step - 1)
+        rates = {"networks": self.settings.lr * factor, "discriminators": self.settings.discriminator_lr * factor}
+        self._monitor.log(line, seconds=self._seconds, learning_rates=rates)
+        self._on_step({"step": "train", **line, "of": self.settings.steps, "seconds_left": seconds_left})
+
+    def _report_earlier_steps(self) -> None:
+        logged = [{"step": "train", **line, "of": self.settings.steps} for line in self._monitor.earlier]
+        evaluated = [{"step": "check", **measures} for measures in self._history]
+        for step in sorted([*logged, *evaluated], key=lambda step: step["at"]):
+            self._on_step(step)
 
     def _refuse_nan(self, terms: Mapping[str, Tensor]) -> None:
         broken = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
@@ -272,20 +300,21 @@ class Trainer:
                 f"{', '.join(broken)} is not finite at step {self._step}.",
                 f"Take a smaller lr than {s.lr:g} or a longer warmup than {s.warmup} steps"
                 + (", or precision='bf16'" if s.precision == "fp16" else "")
-                + "; the last checkpoint is from before and {resume} goes on from it.",
+                + "; the last checkpoint is from before, and {resume} continues from it.",
             )
 
-    def _check(self) -> None:
-        """Measure the network as it is, and keep it if it is the best that may be kept so far."""
-        if self._judge is None:
+    def _evaluate(self) -> None:
+        """Measure the current network, and keep it if its score is the best so far."""
+        if self._selection is None:
             return
         weights = self._weights()
-        measures = {key: float(value) for key, value in self._judge(self._network(weights)).items()}
-        best = -math.inf if self._best is None else self._measured(self._best[0])["score"]
+        measures = {key: float(value) for key, value in self._selection(self._network(weights)).items()}
+        best = -math.inf if self._best is None else self._measures_at(self._best[0])["score"]
         self._history.append({"at": self._step, **measures})
-        if schedule.settled(self.settings, self._step) and measures["score"] > best:
+        if schedule.selectable(self.settings, self._step) and measures["score"] > best:
             self._best = (self._step, {name: tensor.clone() for name, tensor in weights.items()})
-        self._report({"step": "check", "at": self._step, **measures})
+        self._monitor.log_measures(self._step, measures)
+        self._on_step({"step": "check", "at": self._step, **measures})
 
     def _weights(self) -> dict[str, Tensor]:
         state = self._average.module.state_dict() if self._average else self.generator.state_dict()
@@ -296,45 +325,40 @@ class Trainer:
         tensors = {name: tensor.float().cpu().numpy().copy() for name, tensor in weights.items()}
         return Network(self._widths, (s.adapter_depth, s.backbone_depth), s.norm, self.generator.gated, tensors)
 
-    def _trained(self, seconds: float) -> Trained:
+    def _trained(self) -> Trained:
         if self._best is None:
-            return Trained(self.snapshot(), self._step, {}, (), seconds)
+            return Trained(self.snapshot(), self._step, {}, (), self._seconds)
         step, weights = self._best
-        return Trained(self._network(weights), step, self._measured(step), tuple(self._history), seconds)
+        return Trained(self._network(weights), step, self._measures_at(step), tuple(self._history), self._seconds)
 
-    def _measured(self, step: int) -> Mapping[str, float]:
+    def _measures_at(self, step: int) -> Mapping[str, float]:
         return next(line for line in self._history if line["at"] == step)
 
-    def _modules(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"generator": self.generator, "critics": self.critics}
-        if self._average is not None:
-            parts["average"] = self._average.module
-        networks, critics = self._optimizers
-        parts |= {"networks": networks, "discriminators": critics}
-        if self._accelerator.scaler is not None:
-            parts["scaler"] = self._accelerator.scaler
-        return parts
-
     def _state(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._modules().items()}
+        return {name: part.state_dict() for name, part in self._parts().items()}
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        for name, part in self._modules().items():
+        for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
+    def _parts(self) -> dict[str, Any]:
+        networks, discriminators = self._optimizers
+        parts: dict[str, Any] = {"generator": self.generator, "discriminators": self.discriminators}
+        parts |= {"generator_optimizer": networks, "discriminator_optimizer": discriminators}
+        return parts if self._average is None else {**parts, "average": self._average}
+
     def _identity(self) -> dict[str, Any]:
-        """Return what two runs must share for one to go on from the other."""
-        return {"seed": self.seed, "widths": dict(self._widths), "gated": self.generator.gated, **asdict(self.settings)}
+        """Return what two runs must share for one to continue the other."""
+        own = {term.name: term.weight_in(self.settings) for term in self._terms[len(check_terms(())) :]}
+        run = {"seed": self.seed, "widths": dict(self._widths), "gated": self.generator.gated, "extra_terms": own}
+        return {**run, **asdict(self.settings)}
 
     def _save(self) -> None:
-        if self._folder is None or not self._accelerator.is_main_process:
+        if self._folder is None or not self._processes.is_main:
             return
-        state = self._state()
+        progress = {"at": self._step, "seconds": self._seconds, "history": self._history}
         best = None if self._best is None else list(self._best)
-        checkpoints.write(
-            self._folder,
-            {"run": self._identity(), "at": self._step, "history": self._history, "best": best, "state": state},
-        )
+        checkpoints.write(self._folder, {"run": self._identity(), **progress, "best": best, "state": self._state()})
 
     def _prepare_folder(self, *, resume: bool) -> None:
         if self._folder is None:
@@ -344,55 +368,24 @@ class Trainer:
             if checkpoints.exists(self._folder):
                 raise InputError(f"{self._folder} holds a run already; resume it, or choose another folder.")
             return
-        ours = self._identity()
-        different = [name for name, value in ours.items() if saved["run"].get(name) != value]
-        if different:
-            told = ", ".join(f"{name} {saved['run'].get(name)!r}, now {ours[name]!r}" for name in different[:3])
-            raise InputError(f"{self._folder} holds a run with other settings ({told}); repeat them to resume it.")
+        self._check_identity(saved)
         self._restore(saved["state"])
-        self._step, self._history = saved["at"], list(saved["history"])
+        self._step, self._seconds, self._history = saved["at"], saved["seconds"], list(saved["history"])
         self._best = None if saved["best"] is None else (saved["best"][0], saved["best"][1])
 
-
-class _Average:
-    """A running average of a module's weights; its buffers are taken as they are."""
-
-    def __init__(self, module: nets.Generator, decay: float) -> None:
-        self.module = deepcopy(module).requires_grad_(False)
-        self._decay = decay
-
-    @torch.no_grad()
-    def follow(self, module: torch.nn.Module) -> None:
-        ours, theirs = [*self.module.parameters()], [*module.parameters()]
-        torch._foreach_lerp_(tuple(ours), tuple(theirs), 1 - self._decay)
-        for mine, other in zip(self.module.buffers(), module.buffers(), strict=True):
-            mine.copy_(other)
-
-
-def _accelerator(settings: Settings, device: str) -> Any:
-    accelerate = require("accelerate", "neural")
-    # accelerate keeps one state a process; a second run in it may choose differently.
-    accelerate.state.AcceleratorState._reset_state()
-    cpu = device == "cpu" or not torch.cuda.is_available()
-    return accelerate.Accelerator(cpu=cpu, mixed_precision="no" if cpu else settings.precision)
-
-
-def _board(folder: Path | None) -> Any:
-    if folder is None:
-        raise InputError("tensorboard needs a folder to write to; give the run one.")
-    return require("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder))
-
-
-@contextmanager
-def _private_randomness(device: torch.device) -> Iterator[None]:
-    """Leave torch's own generators as they were found."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        yield
-
-
-def _reseed(entropy: list[int], device: torch.device) -> None:
-    """Make dropout and noise a function of the step, so that a resumed run draws what an unbroken one would."""
-    seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+    def _check_identity(self, saved: Mapping[str, Any]) -> None:
+        """Refuse to continue a run with other settings; only ``steps`` may be raised."""
+        ours, theirs = self._identity(), saved["run"]
+        different = [name for name, value in ours.items() if theirs.get(name) != value]
+        if different == ["steps"]:
+            scheduled = schedule.depends_on_length(self.settings)
+            if not scheduled and ours["steps"] >= saved["at"]:
+                return
+            why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
+            raise InputError(
+                f"{self._folder} holds a run of {theirs['steps']} steps that cannot become one of {ours['steps']}: "
+                f"{why}. Repeat steps={theirs['steps']} to resume it, or choose another folder."
+            )
+        if different:
+            shown = ", ".join(f"{name} {theirs.get(name)!r}, now {ours[name]!r}" for name in different[:3])
+            raise InputError(f"{self._folder} holds a run with other settings ({shown}); repeat them to resume it.")

@@ -1,4 +1,4 @@
-"""The bar beside a measurement of the verdict."""
+"""The bar of a measurement of the verdict."""
 
 from __future__ import annotations
 

@@ -208,10 +208,10 @@ def latent(rows: PicturedRows, translator: NeuralTranslator, shown: IntArray) ->
     """Compare the latents of both sides; ``shown`` [h] are the rows of the picture."""
     ends = zip(translator.ends, (rows.source, rows.target), strict=True)
     latents = [translator.network.encode(side, space) for space, side in ends]
-    here, there = (unit_rows(z - z.mean(axis=0)) for z in latents)
-    same = float((here * there).sum(axis=1).mean())
-    other = float((here * np.roll(there, 1, axis=0)).sum(axis=1).mean())
-    return Latent(here[shown] @ there[shown].T, same, other)
+    source, target = (unit_rows(z - z.mean(axis=0)) for z in latents)
+    same = float((source * target).sum(axis=1).mean())
+    other = float((source * np.roll(target, 1, axis=0)).sum(axis=1).mean())
+    return Latent(source[shown] @ target[shown].T, same, other)
 
 
 def ranks(rows: PicturedRows) -> dict[str, npt.NDArray[np.float64]]:
@@ -257,9 +257,17 @@ def _pictured(
     x, y = vectors
     unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
     # Labels of one side only would color half of the points.
-    here, there = labels if None not in labels else (None, None)
+    source_labels, target_labels = labels if None not in labels else (None, None)
     return PicturedRows(
-        unit[0], unit[1], unit[2], unit[3], here, there, paired=paired, names=names[0], target_names=names[1]
+        unit[0],
+        unit[1],
+        unit[2],
+        unit[3],
+        source_labels,
+        target_labels,
+        paired=paired,
+        names=names[0],
+        target_names=names[1],
     )
 
 

@@ -1,4 +1,4 @@
-"""Turn a matplotlib figure into an ``svg`` element that can stand inside an HTML page."""
+"""Turn a matplotlib figure into an ``svg`` element for use inside an HTML page."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+__all__ = ["create_app"]
+
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 

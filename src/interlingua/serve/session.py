@@ -23,6 +23,8 @@ from interlingua.core.translator import Translator, load
 from interlingua.core.wording import comparison, describe_step
 from interlingua.io import create_writer, open_vectors
 
+__all__ = ["Session"]
+
 SIDES = ("source", "target")
 _UNSAFE = re.compile(r"[^\w.-]+")
 _BLOCK = 8_192

@@ -5,6 +5,7 @@
 
 from interlingua.core.records import Records as Records
 from interlingua.stores._open import input_files as input_files
+from interlingua.stores._open import open_source as open_source
 from interlingua.stores._open import open_store as open_store
 from interlingua.stores._protocol import Capabilities as Capabilities
 from interlingua.stores._protocol import Hits as Hits
@@ -24,5 +25,6 @@ __all__ = [
     "StoreInfo",
     "StoreKind",
     "input_files",
+    "open_source",
     "open_store",
 ]

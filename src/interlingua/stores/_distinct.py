@@ -50,11 +50,11 @@ class DistinctIds:
         """
         if ids.null_count:
             raise InputError(f"{self._where}: {ids.null_count} ids on page {page} are null; every row needs an id.")
-        if pa.types.is_integer(ids.type) != pa.types.is_integer(self._kind):
+        rows = sum(map(len, self._parts))
+        if ids.type != self._kind:
             raise InputError(
-                f"{self._where} has ids of two kinds: the first are {self._kind}, and on page {page} "
-                f"{ids[0].as_py()!r} is "
-                f"{ids.type}. One kind is needed; migrate the rows of each kind on their own."
+                f"{self._where}: ids are {self._kind} up to row {rows} and {ids.type} from id {ids[0].as_py()!r} on; "
+                "one type is needed. Migrate the rows of each kind on their own."
             )
         self._parts.append(_numbers(ids))
 

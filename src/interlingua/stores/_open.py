@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+from interlingua.core.errors import InputError
 from interlingua.stores._protocol import Store
 from interlingua.stores._url import StoreURL, parse_url
 from interlingua.stores.registry import STORES
@@ -27,3 +31,47 @@ def open_store(url: str | StoreURL) -> Store:
     url = parse_url(url) if isinstance(url, str) else url
     # A scheme is looked up in a closed table, so no address can import a module of its choice.
     return STORES[url.scheme].load()(url)
+
+
+def open_source(url: str | StoreURL) -> Store:
+    """Open a store to read from it, without a change to any of its files.
+
+    An embedded database that rewrites its files when it is opened is read from a temporary copy, which `Store.close`
+    removes.
+
+    Args:
+        url: as in `open_store`.
+
+    Raises:
+        InputError: as in `open_store`; or there is too little space for the copy, or the files change meanwhile.
+        MissingExtraError: the store's client is not installed.
+    """
+    url = parse_url(url) if isinstance(url, str) else url
+    store = open_store(url)  # refuses names that cannot be used
+    files = store.files(url)
+    if store.capabilities.reads_only or not url.on_disk or not files.exists():
+        return store
+    store.close()
+    before = _sizes_and_times(files)
+    needed, free = sum(size for size, _ in before.values()), shutil.disk_usage(tempfile.gettempdir()).free
+    if free < needed:
+        raise InputError(
+            f"{url} is read from a copy, because opening it changes its files. The copy needs {needed / 1e9:.2f} GB "
+            f"and {free / 1e9:.2f} GB are free in {tempfile.gettempdir()}. Set TMPDIR to a folder with more space."
+        )
+    copy = tempfile.TemporaryDirectory(prefix="interlingua-")
+    try:
+        shutil.copytree(files, Path(copy.name) / files.relative_to(url.path), dirs_exist_ok=True)
+        if _sizes_and_times(files) != before:
+            raise InputError(f"{url} is being written to. Stop the writes, or read a snapshot.")
+        store = open_store(replace(url, path=copy.name))
+    except BaseException:
+        copy.cleanup()
+        raise
+    store.read_from_copy(url, copy)
+    return store
+
+
+def _sizes_and_times(folder: Path) -> dict[Path, tuple[int, int]]:
+    facts = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in facts}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -141,6 +143,16 @@ class Store(ABC):
 
     def __init__(self, url: StoreURL) -> None:
         self.url = url
+        self._copy: TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def files(cls, url: StoreURL) -> Path:
+        """Return the file or folder of this machine in which the collection of an address is kept."""
+        return Path(url.path)
+
+    def read_from_copy(self, url: StoreURL, copy: TemporaryDirectory[str]) -> None:
+        """Name the store by the address that it is a copy of, and remove the copy when it is closed."""
+        self.url, self._copy = url, copy
 
     def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
         """Read only some rows from now on.
@@ -273,8 +285,10 @@ class Store(ABC):
             beside: only the vector, as ``Spec.beside`` made it, and not its collection.
         """
 
-    def close(self) -> None:  # noqa: B027 - files and Lance hold nothing open
+    def close(self) -> None:
         """Close connections and files."""
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def __enter__(self) -> Self:
         """Return the store."""

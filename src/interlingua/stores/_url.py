@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from interlingua.core.addresses import may_hold_secret
 from interlingua.core.errors import InputError
+from interlingua.stores._secrets import may_hold_secret
 from interlingua.stores.registry import STORES, StoreKind
 
 # Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
@@ -114,15 +114,15 @@ def parse_url(text: str) -> StoreURL:
     """
     if not text:
         raise InputError("The address of a store is empty; a path or a URL such as lancedb:///path#table is needed.")
-    if _LOOKS_LIKE_URL.match(text.lstrip()):
-        text = text.lstrip().rstrip("\t\r\n")
-    elif _KNOWN_WORDS.match(text) or (may_hold_secret(text) and ("://" in text or not text.startswith("./"))):
-        raise InputError(
-            "The address is neither the path of a file nor a URL, and is not repeated, because it may hold a secret. "
-            "A URL is scheme://[user@host[:port]]/path[?option=value]#collection; a path with such characters starts "
-            "with ./ ."
-        )
+    if _LOOKS_LIKE_URL.match(text):
+        text = text.rstrip("\t\r\n")
     else:
+        if _KNOWN_WORDS.match(text) or "://" in text or (may_hold_secret(text) and not text.startswith("./")):
+            raise InputError(
+                "An address is neither a path nor of the form scheme://host/path#collection. It is not repeated, "
+                "because it may hold a secret. Write it as one of: " + ", ".join(f"{name}://" for name in STORES) + ". "
+                "The path of a file with such characters starts with ./"
+            )
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)

@@ -20,6 +20,8 @@ from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["ChromaStore"]
+
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
 # Chroma keeps text and address of a row apart from its metadata; here they are two more keys of the document.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
@@ -148,6 +150,7 @@ class ChromaStore(Store):
         if self._held is not None:
             self._held = None
             release(self._key, lambda client: client.close())
+        super().close()
 
     @property
     def _client(self) -> Any:

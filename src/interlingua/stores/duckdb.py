@@ -19,6 +19,8 @@ from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["DuckStore"]
+
 
 class DuckStore(Store):
     """One vector column of a table in a DuckDB file."""

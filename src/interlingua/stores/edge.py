@@ -22,6 +22,8 @@ from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of,
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["EdgeStore"]
+
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
 _POINTS_ROWS = 256
@@ -48,6 +50,11 @@ class EdgeStore(Store):
         self._key = ("qdrant-edge", str(self._folder))
         # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
         self._shard: _Shard = acquire(self._key, lambda: _Shard(self._edge, self._folder))
+
+    @classmethod
+    def files(cls, url: StoreURL) -> Path:
+        """Return the folder of the shard."""
+        return Path(url.path, *url.names[:1])
 
     def exists(self) -> bool:
         """Return whether the vector is there; nothing is opened."""
@@ -195,6 +202,7 @@ class EdgeStore(Store):
     def close(self) -> None:
         """Close the shard, once nobody else in this process uses it."""
         release(self._key, lambda shard: shard.close())
+        super().close()
 
     @property
     def _asked(self) -> Any:

@@ -20,6 +20,8 @@ from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store
 from interlingua.stores._url import StoreURL
 from interlingua.stores.files import FileStore
 
+__all__ = ["FaissStore"]
+
 _LINKS = 32
 
 

@@ -21,6 +21,8 @@ from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store
 from interlingua.stores._url import StoreURL
 from interlingua.stores.memory import exact_search
 
+__all__ = ["FileStore"]
+
 _WRITTEN = (".parquet", ".jsonl", ".jsonl.gz", ".npy")
 # Formats that hold only vectors: ids are row numbers.
 _BARE = (".npy", ".fvecs")

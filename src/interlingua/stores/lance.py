@@ -19,6 +19,8 @@ from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["LanceStore"]
+
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 # Below, a scan is quicker than an index and exact.
 _INDEXED_ROWS = 20_000

@@ -16,6 +16,8 @@ from interlingua.core.records import Records
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["MemoryStore", "exact_search"]
+
 _DEFAULT = "vector"
 
 

@@ -30,6 +30,8 @@ from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
 from interlingua.stores.planning import Options, Plan, check_vectors, make_plan, refuse_unasked, target_spec
 
+__all__ = ["Migration", "check_journal", "migrate", "rollback", "skipped_path"]
+
 _SAMPLE = 256
 
 Progress = Callable[[str, int, int], None]
@@ -158,20 +160,20 @@ def check_journal(path: Path, source: Store, target: Store) -> None:
             log.discard()
             return
         if "job" not in facts:
-            state = "is the journal of an earlier run that wrote nothing. Go on with resume=True, or remove it."
+            state, remedy = "is the journal of an earlier run that wrote nothing.", "Go on with {resume}, or remove it."
         elif (facts["source"], facts["target"]) != (str(source.url), str(target.url)):
-            state = f"is the journal of a migration of {facts['source']} to {facts['target']}. Name another journal."
+            state = f"is the journal of a migration of {facts['source']} to {facts['target']}."
+            remedy = "Name another journal."
         elif phase == "done":
-            state = (
-                "shows that this migration is finished. If its target still exists, resume=True compares it once more. "
+            state = "shows that this migration is finished."
+            remedy = (
+                "If its target still exists, {resume} compares it once more. "
                 "After a rollback, which drops the target, the migration can start again."
             )
         else:
-            state = (
-                f"shows that this migration was interrupted with {log.rows(done=True)} rows written. "
-                "Go on with resume=True, or drop what it made with a rollback."
-            )
-        raise OutputExistsError(f"{path} {state}")
+            state = f"shows that this migration was interrupted with {log.rows(done=True)} rows written."
+            remedy = "Go on with {resume}, or drop what it made with a rollback."
+        raise OutputExistsError(f"{path} {state}", remedy)
 
 
 def rollback(journal: str | Path, *, target: Store | None = None) -> str:

@@ -21,6 +21,8 @@ from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["MilvusStore"]
+
 _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
 _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000

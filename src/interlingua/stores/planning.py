@@ -20,6 +20,8 @@ from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
+__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "refuse_unasked", "target_spec"]
+
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index of links and a log of changes are stored beside them.
 _OVERHEAD = 1.5

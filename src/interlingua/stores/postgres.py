@@ -18,6 +18,8 @@ from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 
+__all__ = ["PostgresStore"]
+
 # HNSW on vector stops at the first width; beyond, the index holds half-precision copies, up to the second.
 _INDEXED, _INDEXED_HALF = 2_000, 4_000
 # The most that hnsw.ef_search can be; for more neighbors every row is read.

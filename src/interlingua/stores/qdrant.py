@@ -23,6 +23,8 @@ from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of,
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
+__all__ = ["QdrantStore"]
+
 _REQUEST_ROWS = 256
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interlingua.stores._protocol import Store
 
+__all__ = ["StoreKind", "address_forms", "secret_sources"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreKind:

@@ -11,6 +11,8 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import sample_vectors
 from interlingua.stores._protocol import Store
 
+__all__ = ["sample_rows"]
+
 _PAGE_ROWS = 4_096
 
 

@@ -1,1 +1,1 @@
-"""Published methods and controls to measure against, one module a method."""
+"""Published methods and controls to compare with, one module for each method."""

@@ -1,4 +1,4 @@
-"""A rotation found against one discriminator, as published for word embeddings: the step before vec2vec."""
+"""A rotation trained against one discriminator, as published for word embeddings; the predecessor of vec2vec."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.aligners.refine import csls, mutual_neighbors
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.backend import limit_torch_threads
+from interlingua.core.neighbors import csls, mutual_nearest
 
-_JUDGED = 2_000
+__all__ = ["AdversarialRotation"]
+
+# Rows of each side behind the selection score, and behind each refinement.
+_SCORED_ROWS, _REFINED_ROWS = 2_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -20,28 +24,28 @@ class AdversarialRotation:
     """One linear map against one discriminator, then rounds of Procrustes on mutual nearest rows.
 
     After Conneau et al., "Word translation without parallel data" (ICLR 2018), from the paper alone. Its epochs have a
-    million rows; ``epoch_rows`` makes them fit a CPU. As there, the map of the best epoch is kept by the mean
-    CSLS cosine of translations, which needs no pairs.
+    million rows; the default of ``epoch_rows`` suits a CPU. As in the paper, the map of the epoch with the largest mean
+    CSLS similarity of translations is kept, which needs no pairs.
 
     Attributes:
-        epochs: rounds of training.
-        epoch_rows: rows of each side in a round.
-        batch: rows a side and step.
-        critic_steps: steps of the discriminator for one of the map.
-        critic_width: units of its two hidden layers.
-        input_dropout: share of its input that it does not see.
-        smoothing: of its labels.
-        lr: learning rate of both, by plain gradient descent.
-        decay: of the learning rate, a round.
-        orthogonality: how hard the map is pulled back to a rotation in each step (beta).
-        refinements: rounds of Procrustes.
+        epochs: epochs of training.
+        epoch_rows: rows of each side in an epoch.
+        batch: rows of each side in a step.
+        discriminator_steps: discriminator steps for each step of the map.
+        discriminator_width: units of the discriminator's two hidden layers.
+        input_dropout: dropout rate on the discriminator's input.
+        smoothing: label smoothing of the discriminator's targets.
+        lr: initial learning rate of map and discriminator (SGD).
+        decay: factor on the learning rate after each epoch.
+        orthogonality: strength of the orthogonality update after each step of the map (beta in the paper).
+        refinements: rounds of Procrustes on mutual nearest neighbors.
     """
 
     epochs: int = 5
     epoch_rows: int = 100_000
     batch: int = 32
-    critic_steps: int = 5
-    critic_width: int = 2_048
+    discriminator_steps: int = 5
+    discriminator_width: int = 2_048
     input_dropout: float = 0.1
     smoothing: float = 0.1
     lr: float = 0.1
@@ -61,61 +65,69 @@ class AdversarialRotation:
         refuse_pairs(problem, self.name)
         frames = problem.frames
         x, y = (frame.rows for frame in frames)
-        matrix, judged = self._train(x, y, seed)
+        matrix, scores = self._train(x, y, seed)
         rng = np.random.default_rng(seed)
         for _ in range(self.refinements):
-            a, b = (z[rng.permutation(len(z))[:20_000]] for z in (x, y))
-            matrix = polar(a.T @ (mutual_neighbors(a @ matrix, b, 1) @ b))
-        return single_step(self.name, affine_maps(*frames, matrix), {"csls": judged}, on_step)
+            a, b = (z[rng.permutation(len(z))[:_REFINED_ROWS]] for z in (x, y))
+            rows, columns = mutual_nearest(a @ matrix, b)
+            matrix = polar(a[rows].T @ b[columns])
+        return single_step(self.name, affine_maps(*frames, matrix), {"csls": scores}, on_step)
 
     def _train(self, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
         torch = require("torch", "neural")
+        limit_torch_threads()
+        # The layers draw initial values from torch's global generator before ours replace them.
+        with torch.random.fork_rng(devices=[]):
+            return self._descend(torch, x, y, seed)
+
+    def _descend(self, torch: Any, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
         nn = torch.nn
         rng = np.random.default_rng(seed)
         draws = torch.Generator().manual_seed(seed)
         width = y.shape[1]
-        critic = nn.Sequential(
-            *(nn.Linear(width, self.critic_width), nn.LeakyReLU(0.2)),
-            *(nn.Linear(self.critic_width, self.critic_width), nn.LeakyReLU(0.2)),
-            nn.Linear(self.critic_width, 1),
+        discriminator = nn.Sequential(
+            *(nn.Linear(width, self.discriminator_width), nn.LeakyReLU(0.2)),
+            *(nn.Linear(self.discriminator_width, self.discriminator_width), nn.LeakyReLU(0.2)),
+            nn.Linear(self.discriminator_width, 1),
         )
-        for parameter in critic.parameters():
-            reach = 1 / np.sqrt(width if parameter.shape[-1] == width else self.critic_width)
-            nn.init.uniform_(parameter, -reach, reach, generator=draws)
+        for parameter in discriminator.parameters():
+            bound = 1 / np.sqrt(width if parameter.shape[-1] == width else self.discriminator_width)
+            nn.init.uniform_(parameter, -bound, bound, generator=draws)
         w = torch.eye(x.shape[1], width).requires_grad_()
         labels = torch.cat([torch.full((self.batch, 1), p) for p in (1 - self.smoothing, self.smoothing)])
         loss = nn.BCEWithLogitsLoss()
 
-        def judged(matrix: Any) -> Any:
-            """Return what the discriminator says of translated and of real rows, parts of which it does not see."""
+        def logits(matrix: Any) -> Any:
+            """Return the discriminator's outputs at a batch of translated and real rows, with input dropout."""
             a, b = (torch.from_numpy(z[rng.integers(len(z), size=self.batch)]) for z in (x, y))
             rows = torch.cat([a @ matrix, b])
-            seen = torch.rand(rows.shape, generator=draws) >= self.input_dropout
-            return critic(rows * seen / (1 - self.input_dropout))
+            kept = torch.rand(rows.shape, generator=draws) >= self.input_dropout
+            return discriminator(rows * kept / (1 - self.input_dropout))
 
         best, scores = (-np.inf, w.detach().numpy().copy()), []
         for epoch in range(self.epochs):
             lr = self.lr * self.decay**epoch
-            critics, maps = (torch.optim.SGD(p, lr) for p in (critic.parameters(), [w]))
+            optimizer, map_optimizer = (torch.optim.SGD(p, lr) for p in (discriminator.parameters(), [w]))
             for _ in range(self.epoch_rows // self.batch):
-                for _ in range(self.critic_steps):
-                    critics.zero_grad()
-                    loss(judged(w.detach()), labels).backward()
-                    critics.step()
-                maps.zero_grad()
-                loss(judged(w), 1 - labels).backward()
-                maps.step()
-                self._pull_back(w.data)
+                for _ in range(self.discriminator_steps):
+                    optimizer.zero_grad()
+                    loss(logits(w.detach()), labels).backward()
+                    optimizer.step()
+                map_optimizer.zero_grad()
+                loss(logits(w), 1 - labels).backward()
+                map_optimizer.step()
+                self._orthogonalize(w.data)
             scores.append(_mean_csls(x, y, w.detach().numpy()))
             if scores[-1] > best[0]:
                 best = scores[-1], w.detach().numpy().copy()
         return polar(best[1]), scores
 
-    def _pull_back(self, w: Any) -> None:
+    def _orthogonalize(self, w: Any) -> None:
+        """Move a map towards a rotation: ``W <- (1 + beta) W - beta W W^T W``."""
         # Rows of a narrow map and columns of a wide one can be orthonormal, not both.
         gram = w @ (w.T @ w) if w.shape[0] >= w.shape[1] else (w @ w.T) @ w
         w.mul_(1 + self.orthogonality).sub_(gram, alpha=self.orthogonality)
 
 
 def _mean_csls(x: FloatArray, y: FloatArray, matrix: FloatArray) -> float:
-    return float(csls(x[:_JUDGED] @ matrix, y[:_JUDGED]).max(axis=1).mean())
+    return float(csls(x[:_SCORED_ROWS] @ matrix, y[:_SCORED_ROWS]).max(axis=1).mean())

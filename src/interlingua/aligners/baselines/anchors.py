@@ -1,4 +1,4 @@
-"""Anchors: k-means centroids of two spaces, matched by their geometry alone."""
+"""Anchors: k-means centroids of two spaces, matched by their pairwise similarities."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
 
+__all__ = ["Anchors", "batched_swaps", "centroids", "check_rows", "match_centroids", "two_opt"]
+
 # (A [C, C], B [C, C], rng) -> the permutation p [C] that makes sum(A * B[p][:, p]) large.
 QapSolver = Callable[[FloatArray, FloatArray, np.random.Generator], IntArray]
 
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Matched centroids: row ``i`` of both sides is believed to be the same topic.
+    """Matched centroids: row ``i`` of one side is matched to row ``i`` of the other.
 
     Attributes:
         source: [C, d_source].
         target: [C, d_target].
-        cka: linear CKA of the two under the matching, in [0, 1]; a large value is no proof of a right matching.
+        cka: linear CKA of the two under the matching, in [0, 1]; wrong matchings can have large values too.
     """
 
     source: FloatArray
@@ -43,8 +45,8 @@ def match_centroids(
     Args:
         x: [n_source, d_source], centered.
         y: [n_target, d_target], centered.
-        clusters: number of centroids C on either side.
-        subsample: most rows clustered on either side.
+        clusters: number of centroids C on each side.
+        subsample: most rows clustered on each side.
         qap: solver of the quadratic assignment problem.
         rng: decides subsamples, k-means starts and the solver's starts.
     """
@@ -72,7 +74,7 @@ def _two_opt(a: FloatArray, b: FloatArray, rng: np.random.Generator, *, restarts
 
 
 def _batched_swaps(a: FloatArray, b: FloatArray, rng: np.random.Generator, *, starts: int) -> IntArray:
-    # The search wants edges of unit scale and an empty diagonal; what the diagonals contribute is a bonus of nodes.
+    # The search takes edges of unit norm without a diagonal; the diagonals enter as similarities of nodes.
     edges = [gram / (np.linalg.norm(gram) or 1.0) for gram in (a, b)]
     nodes = np.outer(np.diag(edges[0]), np.diag(edges[1]))
     bare = [(gram - np.diag(np.diag(gram)))[None] for gram in edges]
@@ -84,7 +86,7 @@ def centroids(
     rows: FloatArray, clusters: int, rng: np.random.Generator, *, init: FloatArray | None = None
 ) -> FloatArray:
     """Return the k-means centroids [clusters, d] of ``rows`` [n, d], from k-means++ or from ``init``."""
-    # scikit-learn takes a second to import, and only these methods need it.
+    # Imported lazily: scikit-learn is slow to import.
     from sklearn.cluster import KMeans
 
     random_state = int(rng.integers(2**31))
@@ -101,8 +103,8 @@ def check_rows(source: FloatArray, target: FloatArray, clusters: int, method: st
     for side, rows in (("source", source), ("target", target)):
         if len(rows) < clusters:
             raise InputError(
-                f"{side} has {len(rows)} rows; {method} needs at least {clusters}, one a cluster, and thousands to "
-                f"be of use. Pass more rows, or a smaller clusters than {clusters}."
+                f"{side} has {len(rows)} rows; {method} needs at least {clusters}, one for each cluster, and thousands "
+                f"to be useful. Pass more rows, or a smaller clusters than {clusters}."
             )
 
 

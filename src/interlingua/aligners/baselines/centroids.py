@@ -14,23 +14,25 @@ from interlingua.aligners.baselines.anchors import QapSolver, check_rows, match_
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import FloatArray
 
+__all__ = ["CentroidConsensus", "assigned_cross"]
+
 
 @dataclass(frozen=True)
 class CentroidConsensus:
     """Averaged cross-covariances of matched centroids, then rounds of exact assignment and Procrustes.
 
     After Schnaus et al., "Shared Geometry as a Rosetta Stone" (arXiv 2610.09411), with 2-opt in place of their
-    dual-ascent QAP solver: pass a stronger one as ``qap``. The paper's 100 rounds of 10,000 x 10,000
-    assignments take more than an hour a pair on one core, because an exact assignment is cubic in its rows; the
-    defaults take minutes. `paper` gives the published settings.
+    dual-ascent QAP solver; ``qap`` accepts another solver. The paper's 100 rounds of 10,000 x 10,000 assignments
+    take more than an hour on one core, because the time of an exact assignment is cubic in the rows. The defaults take
+    minutes; `paper` returns the published settings.
 
     Attributes:
-        runs: independent clusterings and matchings that are averaged (S in the paper).
-        subsample: most rows a side clustered in a run (b in the paper).
-        clusters: centroids a side in a run (C in the paper).
-        restarts: random starts of the 2-opt search in a run.
-        block: rows a side in one exact assignment.
-        rounds: refinement rounds, each on a fresh random block (R in the paper).
+        runs: independent clusterings and matchings, which are averaged (S in the paper).
+        subsample: most rows of each side clustered in a run (b in the paper).
+        clusters: centroids of each side in a run (C in the paper).
+        restarts: random initial matchings of the 2-opt search in a run.
+        block: rows of each side in one exact assignment.
+        rounds: refinement rounds, each on a new random block (R in the paper).
         qap: another solver of the quadratic assignment problem; ``None`` is 2-opt with restarts.
     """
 
@@ -86,7 +88,7 @@ class CentroidConsensus:
     def _read_out(self, x: FloatArray, y: FloatArray, m: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return ``polar(X^T T Y)``, T the exact assignment on ``X M Y^T`` in random blocks that cover all rows."""
         count = -(-max(len(x), len(y)) // self.block)
-        # The smaller side may not have a row for every block of the larger one.
+        # The smaller side may have fewer rows than the larger one has blocks.
         count = min(count, len(x), len(y))
         blocks = zip(
             np.array_split(rng.permutation(len(x)), count), np.array_split(rng.permutation(len(y)), count), strict=True

@@ -1,4 +1,4 @@
-"""Control maps: they learn nothing about which rows correspond, so they show what chance scores."""
+"""Control maps, which learn nothing about which rows correspond: their scores are chance level."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from interlingua.aligners.frames import affine_maps, polar, principal_axes
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
 
+__all__ = ["Identity", "MeanShift", "PrincipalAxes", "RandomRotation"]
+
 
 @dataclass(frozen=True)
 class Identity:
-    """The vectors as they are; to another width by zero-padding or by cutting the last coordinates off.
+    """The vectors unchanged; for another width, zero-padded or without their last coordinates.
 
-    It is right where both sides are one space and at chance elsewhere, whatever its cosine says.
+    Correct if both sides are the same space, and at chance level otherwise.
     """
 
     name: ClassVar[str] = "identity"
@@ -35,7 +37,7 @@ class Identity:
 class MeanShift:
     """The identity between centered spaces: subtract one mean, add the other.
 
-    Its raw cosine shows how much of a cosine the two means are worth.
+    Its cosine is what the means alone contribute to the cosine of any method.
     """
 
     name: ClassVar[str] = "mean-shift"
@@ -49,9 +51,10 @@ class MeanShift:
 
 @dataclass(frozen=True)
 class RandomRotation:
-    """A (semi-)orthogonal matrix drawn at random between centered spaces: the control for every other method.
+    """A random (semi-)orthogonal matrix between centered spaces: the control for every other method.
 
-    It has the right means, the right spread and nothing else, so what it scores is what chance scores.
+    Translations have the mean and the spread of the target, so its scores are the chance level of a method that only
+    matches those.
     """
 
     name: ClassVar[str] = "random-rotation"

@@ -1,4 +1,4 @@
-"""Gromov-Wasserstein between two samples, read out as a rotation."""
+"""Gromov-Wasserstein coupling of two samples, converted to a rotation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ import numpy as np
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import require
+from interlingua.core.memory import check_memory
+
+__all__ = ["Gromov"]
+
+# Square arrays of float64 that exist at the same time: costs, scaled costs, the plan, and what POT works with.
+_SQUARE_ARRAYS = 8
+
+# Change of the plan between ten iterations below which it has converged; POT's default.
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Gromov:
-    """Couple two samples so that distances within them agree, and take the rotation that fits the coupling best.
+    """Couple two samples so that their pairwise distances agree, then solve Procrustes on the coupling.
 
-    After Alvarez-Melis and Jaakkola, "Gromov-Wasserstein alignment of word embedding spaces" (EMNLP 2018); the
-    coupling is POT's. Every pair of pairs is compared, so it takes a sample.
+    After Alvarez-Melis and Jaakkola, "Gromov-Wasserstein alignment of word embedding spaces" (EMNLP 2018), with the
+    entropic solver of POT. Memory grows with the square of the rows and time with their cube, so samples are used.
 
     Attributes:
-        rows: most rows a side.
+        rows: most rows of each side.
         epsilon: weight of the entropy; cosine distances are divided by their mean first.
-        max_iter: most steps.
+        max_iter: most iterations.
     """
 
     rows: int = 1_000
@@ -36,7 +45,7 @@ class Gromov:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
-            InputError: pairs were given.
+            InputError: pairs were given, or ``rows`` needs more memory than is available.
             MissingExtraError: POT is not installed.
         """
         refuse_pairs(problem, self.name)
@@ -44,12 +53,17 @@ class Gromov:
         rng = np.random.default_rng(seed)
         frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]].astype(np.float64) for f in frames)
+        check_memory(
+            _SQUARE_ARRAYS * 8.0 * max(len(x), len(y)) ** 2, f"rows={self.rows}", "Pass fewer rows; 1,000 is usual."
+        )
         costs = [1 - z @ z.T for z in (x, y)]
         with warnings.catch_warnings():
-            # That so many steps did not converge is in the trace.
+            # The inner Sinkhorn iterations warn whenever they stop early; the trace says whether the plan converged.
             warnings.simplefilter("ignore", UserWarning)
             plan, log = ot.gromov.entropic_gromov_wasserstein(
-                *(c / c.mean() for c in costs), epsilon=self.epsilon, max_iter=self.max_iter, log=True
+                *(c / c.mean() for c in costs), epsilon=self.epsilon, max_iter=self.max_iter, tol=_TOLERANCE, log=True
             )
+        converged = bool(log["err"][-1] <= _TOLERANCE)
+        measured = {"distance": float(log["gw_dist"]), "converged": converged}
         matrix = polar((x.T @ plan @ y).astype(np.float32))
-        return single_step(self.name, affine_maps(*frames, matrix), {"distance": float(log["gw_dist"])}, on_step)
+        return single_step(self.name, affine_maps(*frames, matrix), measured, on_step)

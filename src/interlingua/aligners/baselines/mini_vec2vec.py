@@ -1,4 +1,4 @@
-"""mini-vec2vec, the published linear method, as its paper gives it: the peer to measure against."""
+"""mini-vec2vec, a published linear method without pairs, implemented from its paper."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
+__all__ = ["MiniVec2Vec", "neighbor_means"]
+
 
 @dataclass(frozen=True)
 class MiniVec2Vec:
     """Centroid anchors, relative representations, pseudo-pairs, Procrustes, and a smoothed refinement.
 
     A clean-room implementation of Dar, "mini-vec2vec" (arXiv 2510.02348), from its published description. The defaults
-    are the paper's. What the paper leaves open is settled as follows: each side is centered by its own mean; the
-    narrower of two widths is padded with zeros; the backward matrix is the transpose of the forward one, which is
-    orthogonal only up to the smoothing.
+    are the paper's. Where the paper is silent: each side is centered by its own mean; the narrower side is padded with
+    zeros; the backward matrix is the transpose of the forward one, which is orthogonal only up to the smoothing.
 
     Attributes:
-        runs: independent clusterings and matchings; their anchors are put together.
-        subsample: most rows a side clustered in a run.
-        clusters: centroids a side in a run.
-        restarts: random starts of the 2-opt search in a run.
+        runs: independent clusterings and matchings, whose anchors are concatenated.
+        subsample: most rows of each side clustered in a run.
+        clusters: centroids of each side in a run.
+        restarts: random initial matchings of the 2-opt search in a run.
         neighbors: nearest target rows averaged into a pseudo-target.
         refinements: steps of the neighbor refinement.
-        refinement_rows: source rows drawn in such a step; the author's notebook uses 1,000.
+        refinement_rows: source rows drawn for each of these steps; the author's notebook uses 1,000.
         smoothing: weight of the new matrix in every update; the average is not projected back to a rotation.
-        final_clusters: centroids of the one cluster refinement at the end.
+        final_clusters: centroids of the cluster refinement at the end.
         qap: another solver of the quadratic assignment problem; ``None`` is the paper's.
     """
 

@@ -1,4 +1,4 @@
-"""``method="linear"``: a rotation found without pairs, then a faithful linear map in each direction."""
+"""``method="linear"``: a rotation found without pairs, then a non-orthogonal map in each direction."""
 
 from __future__ import annotations
 
@@ -8,44 +8,54 @@ from typing import Any, ClassVar
 import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, StepLog, ignore_step, insufficient_data_reason
-from interlingua.aligners.frames import affine_map
-from interlingua.aligners.linear.fidelity import faithful, level_offset, reach
-from interlingua.aligners.linear.search import Search
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.frames import Frame, affine_map
+from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_maps, radius_factor
+from interlingua.aligners.linear.full_width import widen
+from interlingua.aligners.linear.pairs import centered_pairs
+from interlingua.aligners.linear.search import check_ranks, search
+from interlingua.aligners.linear.starts import SearchContext
+from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import verify
-from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.backend import namespace, to_device
-from interlingua.core.criteria import agreement
+from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import namespace, single_threaded_blas, to_device
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
-_REPRODUCED_ROWS = 1000
+__all__ = ["Linear", "LinearFit"]
+
+# How many of the best candidates are refined in more coordinates.
+_WIDENED = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinearFit(Fit):
-    """A fit of the linear method with what its search leaves behind.
+    """A fit of the linear method, with what later verdicts and the consensus of refits read.
 
     Attributes:
-        search: the search; it holds the rows and the null maps that verdicts compare with.
-        rotation: [d_source, d_target], the rotation between the frames, before the fidelity stage.
-        confirmed: agreement of the best independent start with the rotation, 0 to 1.
+        rotation: [d_source, d_target], the rotation between the frames, before the non-orthogonal stage.
+        null: maps from random starts on the same rows.
+        start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1.
     """
 
     forward: AffineMap
     backward: AffineMap
-    search: Search
     rotation: FloatArray
-    confirmed: float
+    null: NullMaps
+    start_agreement: float
 
 
 @dataclass(frozen=True)
 class Linear:
-    """The unpaired linear solver; few known pairs help it, none are needed.
+    """The unpaired linear solver. Known pairs are optional.
 
     Attributes:
-        rounds: most rounds of component starts. More find harder pairs and take longer to give up.
-        fidelity: follow the rotation with a non-orthogonal stage where refits on halves say that it helps.
+        rounds: most rounds of component starts. More rounds solve harder problems and take longer to give up.
+        fidelity: follow the rotation with a non-orthogonal stage where refits on halves agree more under it.
         device: ``"cpu"`` for numpy, otherwise a torch device such as ``"cuda"``.
+
+    Raises:
+        InputError: a setting of another type or out of range.
     """
 
     rounds: int = 10
@@ -55,73 +65,67 @@ class Linear:
     name: ClassVar[str] = "linear"
     pairs: ClassVar[PairUse] = "optional"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        rounds, fidelity, device = (getattr(self, name) for name in ("rounds", "fidelity", "device"))
+        if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0:
+            raise InputError(f"rounds is {rounds!r}; a whole number from 0 on is needed.")
+        if not isinstance(fidelity, bool | np.bool_):
+            raise InputError(f"fidelity is {fidelity!r}; True or False is needed.")
+        if not isinstance(device, str):
+            raise InputError(f"device is {device!r}; a name such as 'cpu' or 'cuda' is needed.")
+
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
+
+        On the CPU the result does not depend on the number of threads: BLAS is limited to one thread in the whole
+        process during the fit, and the work is divided among the available cores in parts of fixed size.
 
         Raises:
             InputError: fewer rows, columns or directions than the method needs, or the device does not exist.
             MissingExtraError: a device is set and the extra ``torch`` is not installed.
         """
-        source, target = problem.rows
-        reason = insufficient_data_reason(source, target)
+        reason = insufficient_data_reason(*problem.rows)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
-        # Refuse a device that is not there now and not after the components are found.
-        namespace(to_device(source[:1], self.device))
-        log = StepLog(on_step)
+        # Refuse a device that does not exist before any work.
+        namespace(to_device(problem.rows[0][:1], self.device))
+        with single_threaded_blas():
+            return self._fit(problem, seed, StepLog(on_step))
+
+    def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         x, y = problem.frames
-        rng = np.random.default_rng(seed)
-        pairs = None
-        if problem.known is not None:
-            pairs = unit_rows(x.around(problem.known[0])), unit_rows(y.around(problem.known[1]))
-        # Row order must not matter beyond the seed: samples that take the first rows take random ones.
-        shuffled = [f.rows[rng.permutation(len(f.rows))] for f in (x, y)]
-        search = Search(shuffled[0], shuffled[1], rng, self.device, log, pairs)
-        rotation, confirmed = search.run(self.rounds)
+        pairs = centered_pairs(problem)
+        order, starts, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
+        # Some steps read the first rows only. In random order the result does not depend on the order of the input.
+        a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in (x, y))
+        spaces = CoarseSpaces.of(a, b, device=self.device)
+        check_ranks(spaces.ranks)
+        null = NullMaps.sample(spaces, seed=seed)
+        result = search(SearchContext(a, b, null, starts, pairs), rounds=self.rounds, on_step=log)
+        # Stages that correct groups of rows or directions of the coarse map belong between the search and `widen`.
+        matrices = [spaces.lift(candidate.matrix) for candidate in result.candidates[:_WIDENED]]
+        rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
-        forward_place: dict[str, Any] = {}
-        backward_place: dict[str, Any] = {}
+        forward_offset: dict[str, Any] = {}
+        backward_offset: dict[str, Any] = {}
         if self.fidelity:
-            forward, backward, step = _fidelity(search, rotation)
-            forward_place = {"offset": level_offset(y), "reach": reach(x, y)}
-            backward_place = {"offset": level_offset(x), "reach": reach(y, x)}
+            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=self.device)
+            forward_offset, backward_offset = _placement(x, y), _placement(y, x)
             log(step)
-        forward_map = affine_map(x, y, forward, **forward_place)
+        forward_map = affine_map(x, y, forward, **forward_offset)
+        translated = y.around(forward_map(problem.rows[0]))
         return LinearFit(
             forward=forward_map,
-            backward=affine_map(y, x, backward, **backward_place),
+            backward=affine_map(y, x, backward, **backward_offset),
             trace=tuple(log.steps),
-            verdict=verify(search, rotation, y.around(forward_map(source)), confirmed),
-            search=search,
+            verdict=verify(null, rotation, translated, y.rows, seed=seed, start_agreement=result.start_agreement),
             rotation=rotation,
-            confirmed=confirmed,
+            null=null,
+            start_agreement=result.start_agreement,
         )
 
 
-def _fidelity(search: Search, rotation: FloatArray) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
-    """Take the faithful map of a direction where refits on disjoint halves agree more under it.
-
-    Two halves that agree on a row after the stage but not before have lost noise, not content: content that only one
-    half knows cannot agree. Retrieval between the halves must not suffer.
-    """
-    halves = [(search.x[i::2], search.y[i::2]) for i in (0, 1)]
-    refits = [search.polish(*half, rotation, (50, 50)) for half in halves]
-    taken, result = {}, []
-    for way, turn in (("forward", False), ("backward", True)):
-        sides = [half[::-1] if turn else half for half in halves]
-        bare = [np.ascontiguousarray(w.T) if turn else w for w in refits]
-        stage = [faithful(w, *side) for w, side in zip(bare, sides, strict=True)]
-        rows = (search.y if turn else search.x)[:_REPRODUCED_ROWS]
-        before, after = (_reproduced(rows, maps) for maps in (bare, stage))
-        taken[way] = after[0] > before[0] and after[1] >= before[1] - 0.01
-        plain = np.ascontiguousarray(rotation.T) if turn else rotation
-        whole = (search.y, search.x) if turn else (search.x, search.y)
-        result.append(faithful(plain, *whole) if taken[way] else plain)
-    return result[0], result[1], {"step": "fidelity", **taken}
-
-
-def _reproduced(rows: FloatArray, maps: list[FloatArray]) -> tuple[float, float]:
-    """Return how well two maps agree on rows: mean cosine, and how often a row finds itself among the others."""
-    first, second = (unit_rows(rows @ m) for m in maps)
-    found = (first @ second.T).argmax(axis=1) == np.arange(len(rows))
-    return agreement(first, second), float(found.mean())
+def _placement(x: Frame, y: Frame) -> dict[str, Any]:
+    """Return where in y the translations of x are centered, and how far from there they lie."""
+    return {"offset": hub_leveled_mean(y), "radius_factor": radius_factor(x, y)}

@@ -1,8 +1,9 @@
-"""Starts without pairs: match the independent components of both spaces.
+"""Starts of the search without pairs: match the independent components of both spaces.
 
 Independent components depend neither on the rotation of a space nor on any invertible linear map of it, and encoders of
 the same kind of text share many of them (Yamagiwa et al., EMNLP 2023). Each component gets a signature that needs no
-pairs, how it behaves alone and with the others of its space, and the signatures are matched as a quadratic assignment.
+pairs: its marginal distribution, and its dependence on the other components of its space. Signatures are matched by
+quadratic assignment.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
 from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray
 
+__all__ = ["Components", "find_components", "match_components", "quiet_ica"]
+
 # Weight of the node term against the edge matrices, each of which has unit norm.
 _NODE_WEIGHT = 0.003
 _TAILS = (1.5, 2.5)
 _ICA_STEPS = 200
 _ICA_TOLERANCE = 1e-3
+_WARNING_FILTERS = Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +35,7 @@ class Components:
 
     Attributes:
         directions: [d, k], mean of the rows weighted by each component, E[x s].
-        edges: [e, k, k], how two components go together: off-diagonal, centered, unit norm.
+        edges: [e, k, k], statistics of pairs of components: zero diagonal, centered, unit norm.
         quantiles: [k, q], the marginal distribution of each component.
     """
 
@@ -40,9 +45,9 @@ class Components:
 
 
 def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
-    """Run FastICA on the leading ``k`` principal coordinates of centered rows [n, d] and describe what it finds.
+    """Run FastICA (Hyvärinen, 1999) on the leading ``k`` principal coordinates of centered rows [n, d].
 
-    Components are scaled to unit variance and turned so that their skewness is positive.
+    Components are scaled to unit variance and signed so that their skewness is positive.
     """
     from sklearn.decomposition import fastica
 
@@ -57,10 +62,14 @@ def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
 
 @contextmanager
 def quiet_ica() -> Iterator[None]:
-    """Silence FastICA: components that are still moving are noise in either space and simply find no partner."""
+    """Silence FastICA's warning that it has not converged.
+
+    Components that have not converged are noise in either space, and no matching of them scores well. Warning filters
+    belong to the process, so fits in several threads set and restore them one after another.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings():
+    with _WARNING_FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
@@ -83,7 +92,7 @@ def _edges(s: FloatArray) -> FloatArray:
     for tail in _TAILS:
         above = (s > tail).astype(np.float32)
         together, alone = above.T @ above / n, above.mean(axis=0)
-        # Pointwise mutual information of tail events; one count is added so that it exists for pairs never seen.
+        # Pointwise mutual information of tail events; one added count keeps it finite for pairs that never occur.
         edges.append(np.log((together + 1 / n) / (np.outer(alone, alone) + 1 / n)))
     squares = s**2
     co_skewness = squares.T @ s / n

@@ -1,8 +1,14 @@
-"""What many refits of a rotation agree on: nearer to the true vectors than any one of them, still without a pair.
+"""Consensus of many refits of a rotation: higher cosine to the true vectors than any single refit, without pairs.
 
-A rotation fitted without pairs is wrong in the directions that its rows say little about, and it maps those at full
-length. Refits on random parts are wrong there in other ways, so their plain mean is short where they disagree: an
-estimate of the conditional mean. Regression on mutual neighbors adds what the two clouds' finer shape says.
+A rotation fitted without pairs is wrong in directions that its rows determine poorly, and it keeps their full length.
+Refits on random halves of the rows are wrong there in different ways, so their mean M is short where they disagree: an
+estimate of the conditional mean, as in bagging (Breiman, Machine Learning 1996). With ``C`` the stage of
+:mod:`interlingua.aligners.linear.fidelity`, the consensus map is
+
+``M C / l_1 + s (X^T D X + p I)^-1 X^T P Y / l_2``
+
+where ``P`` couples mutual neighbors of translations and target rows, ``D`` holds the row sums of ``P``, ``l_1`` and
+``l_2`` are the root mean square lengths of the translations by either term, and ``s`` is the weight of the regression.
 """
 
 from __future__ import annotations
@@ -11,75 +17,92 @@ from itertools import product
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep, Problem, ignore_step
 from interlingua.aligners.frames import Frame, affine_map, polar
-from interlingua.aligners.linear.fidelity import faithful, level_offset, reach
-from interlingua.aligners.linear.search import Search
+from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_map, radius_factor
+from interlingua.aligners.linear.full_width import polish_rotation
+from interlingua.aligners.linear.pairs import centered_pairs
 from interlingua.aligners.refine import mutual_neighbors
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.backend import single_threaded_blas
 from interlingua.core.criteria import agreement
 from interlingua.core.maps import AffineMap
 
-_PART = 0.5
-# Refits, and from how many rows a part on fewer, for they take longer and differ less.
-_REFITS, _FEWEST, _LARGE = 40, 12, 2500
+__all__ = ["consensus"]
+
+_SUBSET = 0.5
+# 40 refits; fewer, down to 12, once a subset has more than 2,500 rows: those take longer and differ less.
+_REFITS, _FEWEST_REFITS, _LARGE_SUBSET = 40, 12, 2500
 _NEIGHBORS = (50, 50)
-_PSEUDO_NEIGHBORS, _PSEUDO_RIDGE = 5, 0.1
+_REGRESSION_NEIGHBORS, _REGRESSION_RIDGE = 5, 0.1
 _MAX_ROWS = 6000
-# Length of the neighbors' regression as a share of the refits' mean, into a narrower and into a wider space: more
-# raises the cosine and lowers retrieval.
-_SHARE_NARROWER, _SHARE_WIDER = 0.15, 0.35
-# Shares of the way from the mean to the level offset, which helps retrieval the more the longer the mean is, and then
-# costs cosine: the first is taken that lets real rows keep this much of theirs.
-_LEANS, _KEPT = (1.0, 0.5, 0.25), 0.9975
+# Weight of the regression on mutual neighbors, into a narrower and into a wider space. More raises the cosine and
+# lowers retrieval.
+_REGRESSION_NARROWER, _REGRESSION_WIDER = 0.15, 0.35
+# Positions between the mean (0) and the hub-leveled mean (1). The leveled mean helps retrieval the more the longer the
+# mean is, and then costs cosine: the first position is taken at which real rows keep this cosine with themselves.
+_OFFSET_POSITIONS, _MIN_COSINE = (1.0, 0.5, 0.25), 0.9975
+# Keeps these draws apart from those of a fit with the same seed.
+_STREAM = 2
 
 
-def consensus(x: Frame, y: Frame, search: Search, rotation: FloatArray, seed: int) -> tuple[AffineMap, AffineMap]:
-    """Return what refits agree on as maps there and back.
+def consensus(
+    problem: Problem, rotation: FloatArray, *, seed: int, device: str = "cpu", on_step: OnStep = ignore_step
+) -> tuple[AffineMap, AffineMap]:
+    """Return the consensus of refits on random halves of the rows as a forward and a backward map.
 
     Args:
-        x: frame of the source.
-        y: frame of the target.
-        search: knows the rows of both frames.
-        rotation: [d_source, d_target], where every refit starts.
-        seed: draws the parts.
+        problem: the rows of both sides, and known pairs if any.
+        rotation: [d_source, d_target] between the frames, where every refit starts.
+        seed: draws the subsets.
+        device: where refits are computed.
+        on_step: called after each refit with its number and their count.
     """
-    rng = np.random.default_rng([seed, 2])
-    refits = max(_FEWEST, min(_REFITS, _REFITS * _LARGE // int(_PART * search.n)))
+    x, y = problem.frames
+    pairs = centered_pairs(problem)
+    rng = np.random.default_rng([seed, _STREAM])
+    smaller = min(len(x.rows), len(y.rows))
+    refits = max(_FEWEST_REFITS, min(_REFITS, _REFITS * _LARGE_SUBSET // int(_SUBSET * smaller)))
     total = np.zeros(rotation.shape, np.float32)
-    for _ in range(refits):
-        a, b = (z[rng.permutation(len(z))[: int(_PART * len(z))]] for z in (search.x, search.y))
-        total += np.asarray(search.polish(a, b, rotation, _NEIGHBORS), np.float32)
-    mean = total / np.float32(refits)
-    a, b = (z[rng.permutation(len(z))[:_MAX_ROWS]] for z in (search.x, search.y))
-    return _teacher(x, y, mean, a, b), _teacher(y, x, np.ascontiguousarray(mean.T), b, a)
+    with single_threaded_blas():
+        for number in range(refits):
+            a, b = (z.rows[rng.permutation(len(z.rows))[: int(_SUBSET * len(z.rows))]] for z in (x, y))
+            total += polish_rotation(a, b, rotation, _NEIGHBORS, rng=rng, pairs=pairs, device=device)
+            on_step({"step": "refit", "at": number + 1, "of": refits})
+        mean = total / np.float32(refits)
+        a, b = (z.rows[rng.permutation(len(z.rows))[:_MAX_ROWS]] for z in (x, y))
+        return _consensus_map(x, y, mean, a, b), _consensus_map(y, x, np.ascontiguousarray(mean.T), b, a)
 
 
-def _teacher(x: Frame, y: Frame, mean: FloatArray, a: FloatArray, b: FloatArray) -> AffineMap:
-    share = _SHARE_NARROWER if mean.shape[0] >= mean.shape[1] else _SHARE_WIDER
-    offset, far = _place(x, y)
-    return affine_map(x, y, _finished(mean, a, b, share), offset=offset, reach=far)
+def _consensus_map(x: Frame, y: Frame, mean: FloatArray, a: FloatArray, b: FloatArray) -> AffineMap:
+    weight = _REGRESSION_NARROWER if mean.shape[0] >= mean.shape[1] else _REGRESSION_WIDER
+    offset, factor = _choose_offset(x, y)
+    matrix = _add_neighbor_regression(_with_fidelity(mean, a, b), a, b, weight)
+    return affine_map(x, y, matrix, offset=offset, radius_factor=factor)
 
 
-def _place(x: Frame, y: Frame) -> tuple[FloatArray, float]:
-    """Return where in y translations are centered, and how far out they lie in its radii."""
-    level, rows = level_offset(y), y.radius * y.rows
-    for lean, far in product(_LEANS, sorted({reach(x, y), 1.0}, reverse=True)):
-        offset = (1 - lean) * y.mean + lean * level
-        if agreement(y.mean + rows, offset + far * rows) >= _KEPT:
-            return offset, far
+def _choose_offset(x: Frame, y: Frame) -> tuple[FloatArray, float]:
+    """Return the offset [d_target] of translations, and their distance from it in radii of y."""
+    level, rows = hub_leveled_mean(y), y.radius * y.rows
+    for position, factor in product(_OFFSET_POSITIONS, sorted({radius_factor(x, y), 1.0}, reverse=True)):
+        offset = (1 - position) * y.mean + position * level
+        if agreement(y.mean + rows, offset + factor * rows) >= _MIN_COSINE:
+            return offset, factor
     return y.mean, 1.0
 
 
-def _finished(mean: FloatArray, x: FloatArray, y: FloatArray, share: float) -> FloatArray:
-    """Fill in what the other space's own correlations say, then add the regression on mutual neighbors."""
+def _with_fidelity(mean: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the mean of the refits followed by the non-orthogonal stage inside the target space."""
     d_source, d_target = mean.shape
-    if d_source >= d_target:
-        filled = mean @ faithful(np.eye(d_target, dtype=np.float32), x @ polar(mean), y)
-    else:
-        filled = mean @ faithful(np.eye(d_target, dtype=np.float32), y, y)
-    coupling = mutual_neighbors(unit_rows(x @ filled), y, _PSEUDO_NEIGHBORS)
+    inside = np.eye(d_target, dtype=np.float32)
+    return mean @ nonorthogonal_map(inside, x @ polar(mean) if d_source >= d_target else y, y)
+
+
+def _add_neighbor_regression(matrix: FloatArray, x: FloatArray, y: FloatArray, weight: float) -> FloatArray:
+    """Add the weighted ridge regression of target rows on the source rows that are their mutual neighbors."""
+    coupling = mutual_neighbors(unit_rows(x @ matrix), y, _REGRESSION_NEIGHBORS)
     gram = (x.T * coupling.sum(axis=1)) @ x
-    penalty = _PSEUDO_RIDGE * np.trace(gram) / d_source
-    regression = np.linalg.solve(gram + penalty * np.eye(d_source, dtype=np.float32), x.T @ (coupling @ y))
-    lengths = [np.sqrt(np.square(x @ matrix).sum(axis=1).mean()) for matrix in (filled, regression)]
-    return np.asarray(filled / lengths[0] + share * regression / lengths[1], np.float32)
+    penalty = _REGRESSION_RIDGE * np.trace(gram) / len(gram)
+    regression = np.linalg.solve(gram + penalty * np.eye(len(gram), dtype=np.float32), x.T @ (coupling @ y))
+    lengths = [np.sqrt(np.square(x @ m).sum(axis=1).mean()) for m in (matrix, regression)]
+    return np.asarray(matrix / lengths[0] + weight * regression / lengths[1], np.float32)

@@ -1,4 +1,4 @@
-"""From vectors of the known space back to words and texts, by methods behind one protocol."""
+"""Inversion: words and texts from vectors of the known space, by methods that share one protocol."""
 
 from interlingua.leakage.inversion.decoder import TextDecoder as TextDecoder
 from interlingua.leakage.inversion.extraction import Extraction as Extraction

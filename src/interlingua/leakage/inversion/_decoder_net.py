@@ -15,13 +15,13 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 
 class Net(nn.Module):
-    """A GRU whose first state is the vector and which sees the vector again at every word."""
+    """A GRU whose first state is a projection of the vector and whose input includes the vector at every word."""
 
     def __init__(self, d: int, v: int, hidden: int) -> None:
         super().__init__()
         self.embed = nn.Embedding(v, hidden)
         self.first = nn.Linear(d, hidden)
-        self.again = nn.Linear(d, hidden)
+        self.vector = nn.Linear(d, hidden)
         self.cell = nn.GRU(hidden, hidden, batch_first=True)
         self.out = nn.Linear(hidden, v)
 
@@ -30,9 +30,9 @@ class Net(nn.Module):
         return torch.tanh(self.first(x))[None]
 
     def forward(self, x: Tensor, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of the next word [n, t, v] and the state after the last."""
-        seen, state = self.cell(self.embed(tokens) + self.again(x)[:, None], state)
-        return self.out(seen), state
+        """Return logits of the next word [n, t, v] and the last state."""
+        hidden, state = self.cell(self.embed(tokens) + self.vector(x)[:, None], state)
+        return self.out(hidden), state
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     device: str,
     report: Callable[[dict[str, float]], None],
 ) -> Weights:
-    """Train by the likelihood of each next word and return the weights."""
+    """Maximize the likelihood of each next word and return the weights."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         net = Net(rows.shape[1], v, hidden).to(device)
@@ -66,9 +66,9 @@ def train(
             x = torch.from_numpy(noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).to(device)
             t = torch.from_numpy(tokens[chosen]).to(device)
             logits, _ = net(x, t[:, :-1], net.begin(x))
-            # After the first end only ends follow; they teach nothing.
-            counted = torch.cat([torch.ones_like(t[:, :1], dtype=torch.bool), t[:, 1:-1] != t[0, -1]], dim=1)
-            loss = nn.functional.cross_entropy(logits[counted], t[:, 1:][counted])
+            # Mask padding after the first end token.
+            mask = torch.cat([torch.ones_like(t[:, :1], dtype=torch.bool), t[:, 1:-1] != t[0, -1]], dim=1)
+            loss = nn.functional.cross_entropy(logits[mask], t[:, 1:][mask])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -86,7 +86,7 @@ def write(
     beams: int,
     marks: tuple[int, int, int],
 ) -> list[list[int]]:
-    """Return the words of the likeliest text of every row, by beam search and mean log-probability."""
+    """Return the words of the most probable text of every row, by beam search on the mean log-probability."""
     begin, end, other = marks
     v, hidden = weights["embed.weight"].shape
     net = Net(rows.shape[1], v, hidden).eval()
@@ -99,7 +99,7 @@ def _one(net: Net, x: Tensor, length: int, beams: int, begin: int, end: int, oth
     texts: list[list[int]] = [[]]
     scores, state = torch.zeros(1), net.begin(x)
     tokens = torch.full((1, 1), begin)
-    done: list[tuple[float, list[int]]] = []
+    finished: list[tuple[float, list[int]]] = []
     for step in range(length):
         logits, state = net(x.expand(len(texts), -1), tokens, state)
         logp = logits[:, -1].log_softmax(-1)
@@ -112,12 +112,12 @@ def _one(net: Net, x: Tensor, length: int, beams: int, begin: int, end: int, oth
         for value, place in zip(values.tolist(), flat.tolist(), strict=True):
             parent, token = divmod(place, v)
             if token == end:
-                done.append((value / (step + 1), texts[parent]))
+                finished.append((value / (step + 1), texts[parent]))
             elif len(kept) < beams:
                 kept.append((value, parent, token))
         texts = [[*texts[parent], token] for _, parent, token in kept]
         scores = torch.tensor([value for value, *_ in kept])
         state = state[:, [parent for _, parent, _ in kept]]
         tokens = torch.tensor([[token] for *_, token in kept])
-    done += [(float(score) / length, text) for score, text in zip(scores, texts, strict=True)]
-    return max(done, key=lambda found: found[0])[1]
+    finished += [(float(score) / length, text) for score, text in zip(scores, texts, strict=True)]
+    return max(finished, key=lambda text: text[0])[1]

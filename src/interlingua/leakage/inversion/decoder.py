@@ -1,7 +1,7 @@
-"""A small text decoder of our own: a recurrent network that writes what a vector seems to say.
+"""A small recurrent text decoder, trained on public texts in the known space.
 
-It is trained on public texts in the known space and writes in their manner, so most of what it writes about a private
-text is invented. Words count as recovered only where a calibrated keyword decoder asserts them.
+It writes in the style of the public texts, so most of what it writes about a private text is invented. Only words that
+a calibrated keyword decoder asserts count as recovered.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
+
+__all__ = ["TextDecoder", "tokenize"]
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
 _BEGIN, _END, _OTHER = 0, 1, 2
@@ -29,15 +31,15 @@ _SPECIAL = ("<begin>", "<end>", "<other>")
 
 @dataclass(frozen=True, eq=False)
 class TextDecoder:
-    """Writes a text from a vector, word by word, the likeliest first (beam search).
+    """A recurrent decoder from vectors to texts, with beam search.
 
     Attributes:
-        words: the vocabulary; the first three stand for begin, end and all other words.
+        words: the vocabulary; the first three tokens are begin, end and unknown word.
         mean: of the known space [d].
-        weights: the network's, by name.
-        length: most words written.
-        keywords: where the claims of an extraction are taken from; without one none are made.
-        beams: texts followed at a time.
+        weights: weights of the network, by name.
+        length: largest number of words in a text.
+        keywords: the decoder that predicts the keywords of an extraction; without one there are none.
+        beams: width of the beam.
     """
 
     words: tuple[str, ...]
@@ -55,7 +57,7 @@ class TextDecoder:
         texts: Sequence[str],
         *,
         keywords: Inverter | None = None,
-        faithfulness: float = 1.0,
+        translation_cosine: float = 1.0,
         size: int = 6_000,
         hidden: int = 384,
         length: int = 24,
@@ -72,31 +74,31 @@ class TextDecoder:
             vectors: the corpus in the known space [n, d].
             texts: its n texts.
             keywords: as the attribute.
-            faithfulness: the cosine that translations will have with the truth; training vectors get noise to match,
-                which teaches the network how little of a direction to believe.
-            size: words of the vocabulary, the most frequent ones.
+            translation_cosine: expected cosine between translations and true vectors. Gaussian noise is added to the
+                training vectors so that they have this cosine with the originals.
+            size: size of the vocabulary.
             hidden: units of the recurrent layer.
-            length: most words of a text.
+            length: largest number of words in a text.
             epochs: passes over the corpus.
             batch: texts a step.
-            lr: learning rate at the beginning; it falls to zero along a cosine.
-            seed: of weights, order and noise.
-            device: where it trains.
-            report: called after each epoch with its mean loss in nats a word.
+            lr: initial learning rate, annealed to zero along a cosine.
+            seed: seed of weights, order and noise.
+            device: device of the training.
+            report: called after each epoch with the mean loss in nats a word.
 
         Raises:
-            InputError: not one text a vector, too few of them, or a faithfulness outside (0, 1].
+            InputError: not one text a vector, too few of them, or a translation_cosine outside (0, 1].
             MissingExtraError: torch is not installed.
         """
         rows = unit_rows(check_matrix(vectors, "the corpus", min_rows=50).astype(np.float32))
         if len(texts) != len(rows):
             raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
-        if not 0 < faithfulness <= 1:
-            raise InputError(f"faithfulness is {faithfulness}; a cosine above 0 and up to 1 is needed.")
+        if not 0 < translation_cosine <= 1:
+            raise InputError(f"translation_cosine is {translation_cosine}; a cosine above 0 and up to 1 is needed.")
         require("torch", "neural")
         from interlingua.leakage.inversion._decoder_net import train
 
-        pieces = [pieces_of(text)[:length] for text in texts]
+        pieces = [tokenize(text)[:length] for text in texts]
         counts = Counter(piece for own in pieces for piece in own)
         words = (*_SPECIAL, *(word for word, _ in counts.most_common(size)))
         at = {word: i for i, word in enumerate(words)}
@@ -106,16 +108,22 @@ class TextDecoder:
             row[1 : 1 + len(own)] = [at.get(piece, _OTHER) for piece in own]
         mean = rows.mean(axis=0)
         centered = unit_rows(rows - mean)
-        # Noise of this size leaves unit vectors at that mean cosine.
-        noise = float(np.sqrt((1 / faithfulness**2 - 1) / rows.shape[1]))
+        # Noise of this standard deviation leaves unit vectors at that mean cosine.
+        noise = float(np.sqrt((1 / translation_cosine**2 - 1) / rows.shape[1]))
         weights = train(
             centered, tokens, len(words), hidden=hidden, noise=noise, epochs=epochs, batch=batch, lr=lr, seed=seed,
             device=device, report=report,
         )  # fmt: skip
         return cls(words, mean, weights, length, keywords)
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return a text for every vector [n, d], with the words that have evidence.
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return a text for every vector, with the predicted keywords.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
 
         Raises:
             InputError: another width than the corpus had.
@@ -124,21 +132,22 @@ class TextDecoder:
         require("torch", "neural")
         from interlingua.leakage.inversion._decoder_net import write
 
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        centered = unit_rows(recentered(rows, self.mean))
+        centered = unit_rows(subtract_mean(vectors, mean, self.mean))
         written = write(self.weights, centered, self.length, self.beams, (_BEGIN, _END, _OTHER))
-        claims = [Extraction()] * len(rows) if self.keywords is None else self.keywords.invert(vectors)
+        predicted = (
+            [Extraction()] * len(centered) if self.keywords is None else self.keywords.invert(vectors, mean=mean)
+        )
         texts = (" ".join(self.words[i] for i in own) for own in written)
-        return [replace(claim, text=text) for claim, text in zip(claims, texts, strict=True)]
+        return [replace(extraction, text=text) for extraction, text in zip(predicted, texts, strict=True)]
 
     def save(self, path: str | Path) -> Path:
         """Write the decoder, without its keyword decoder, as one .safetensors and return its path."""
         from safetensors.numpy import save_file
 
         path = Path(path)
-        told = {"format": "interlingua-decoder-1", "words": json.dumps(self.words), "length": str(self.length)}
+        metadata = {"format": "interlingua-decoder-1", "words": json.dumps(self.words), "length": str(self.length)}
         part = path.with_name(f"{path.name}.part")
-        save_file({**self.weights, "mean": self.mean}, part, metadata=told)
+        save_file({**self.weights, "mean": self.mean}, part, metadata=metadata)
         part.replace(path)
         return path
 
@@ -147,24 +156,24 @@ class TextDecoder:
         """Read a decoder.
 
         Raises:
-            InputError: the file is no decoder.
+            InputError: the file is not a decoder.
         """
         from safetensors import SafetensorError, safe_open
 
         try:
             with safe_open(path, "numpy") as file:
-                told: dict[str, Any] = file.metadata() or {}
+                metadata: dict[str, Any] = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (OSError, SafetensorError) as error:
             raise InputError(
-                f"{path} cannot be read as .safetensors ({error}); give what TextDecoder.save wrote."
+                f"{path} cannot be read as .safetensors ({error}); give a file that TextDecoder.save wrote."
             ) from error
-        if told.get("format") != "interlingua-decoder-1" or "mean" not in weights:
-            raise InputError(f"{path} holds no decoder; give what TextDecoder.save wrote.")
+        if metadata.get("format") != "interlingua-decoder-1" or "mean" not in weights:
+            raise InputError(f"{path} is not a text decoder; give a file that TextDecoder.save wrote.")
         mean = weights.pop("mean")
-        return cls(tuple(json.loads(told["words"])), mean, weights, int(told["length"]), keywords)
+        return cls(tuple(json.loads(metadata["words"])), mean, weights, int(metadata["length"]), keywords)
 
 
-def pieces_of(text: str) -> list[str]:
-    """Return the words and marks of a text in lower case."""
+def tokenize(text: str) -> list[str]:
+    """Return the words and punctuation marks of a text, in lower case."""
     return _PIECE.findall(text.lower())

@@ -1,4 +1,4 @@
-"""What an inversion method returns, and the protocol that all of them follow."""
+"""Result and protocol of inversion methods."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Protocol
 
 import numpy.typing as npt
 
+__all__ = ["Extraction", "Inverter", "Keyword", "Neighbor"]
+
 
 @dataclass(frozen=True)
 class Keyword:
-    """A word claimed to be in a document, with the probability that it is."""
+    """A word predicted to occur in a document, with its probability."""
 
     word: str
     p: float
@@ -18,7 +20,7 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Neighbor:
-    """A text of a public corpus near a vector: its row, its cosine, and the text."""
+    """A text of a public corpus near a vector, with its row and its cosine."""
 
     row: int
     cosine: float
@@ -32,7 +34,7 @@ class Extraction:
     Attributes:
         keywords: words, the most probable first; empty for methods that recover none.
         neighbors: public texts, the nearest first.
-        text: a reconstruction; a guess in which only words among `keywords` have evidence.
+        text: a reconstruction; only its words among `keywords` are supported by evidence.
         cosine: cosine of the re-encoded text with the vector, where the method has an encoder.
     """
 
@@ -42,20 +44,22 @@ class Extraction:
     cosine: float | None = None
 
     def asserted(self, level: float = 0.5) -> tuple[str, ...]:
-        """Return the words claimed with at least this probability; none means that the method abstains."""
+        """Return the words predicted with at least this probability; without any the method abstains."""
         return tuple(keyword.word for keyword in self.keywords if keyword.p >= level)
 
 
 class Inverter(Protocol):
-    """A way back from vectors of the known space to text."""
+    """A method that recovers words or texts from vectors of the known space."""
 
     @property
     def name(self) -> str:
         """What reports call it."""
 
-    def invert(self, vectors: npt.ArrayLike, /) -> list[Extraction]:
-        """Return what every vector [n, d] gives away.
+    def invert(self, vectors: npt.ArrayLike, /, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return what is recovered from every vector [n, d]; rows do not depend on each other.
+
+        ``mean`` [d] is the mean of the unit rows of the collection that the vectors belong to.
 
         Raises:
-            InputError: another width than the method was made for.
+            InputError: another width than the method was fitted on.
         """

@@ -1,8 +1,8 @@
-"""Guided decoding: a language model proposes, the known encoder decides.
+"""Guided decoding: a language model proposes continuations and the known encoder scores them.
 
-After the zero-shot inversion of Zhang, Morris and Shmatikov (arXiv 2504.00147), which the paper uses: a beam of texts
-grows word by word, and the texts stay whose encoding lies nearest to the vector. Nothing is trained. What it writes is
-fluent whether or not it is true, so only words that a calibrated keyword decoder asserts count as recovered.
+The method is the zero-shot inversion of Zhang, Morris and Shmatikov (arXiv 2504.00147), which vec2vec uses. A beam of
+texts grows word by word, and the texts whose encoding is nearest to the vector are kept. Nothing is trained. The text
+is fluent whether or not it is true, so only words that a calibrated keyword decoder asserts count as recovered.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
-# A text and how many continuations; back come (continuation, log-probability), the likeliest first.
+__all__ = ["GuidedDecoder", "causal_lm"]
+
+# From a text and a number k to k pairs (continuation, log-probability), the most probable first.
 Propose = Callable[[str, int], Sequence[tuple[str, float]]]
 Encode = Callable[[list[str]], Any]
 
@@ -34,13 +37,13 @@ class GuidedDecoder:
     Attributes:
         propose: the language model, see :func:`causal_lm`.
         encode: the known encoder, texts to vectors [n, d].
-        mean: of the known space [d]; subtracted before cosines are taken, without which all texts are near everything.
-        words: where its claims are taken from, usually a :class:`KeywordDecoder`; they also begin the prompt.
+        mean: mean of the known space [d], subtracted before cosines are taken.
+        words: the decoder that predicts keywords, usually a :class:`KeywordDecoder`; asserted words start the prompt.
         beams: texts kept at each step.
-        branch: continuations tried of each.
-        steps: continuations a text may have.
+        branch: continuations tried for each text.
+        steps: largest number of continuations in a text.
         fluency: weight of the mean log-probability beside the cosine.
-        prompt: what the model reads first; ``{words}`` is where the asserted words go.
+        prompt: prefix of the text; ``{words}`` is replaced by the asserted words.
     """
 
     propose: Propose
@@ -55,23 +58,30 @@ class GuidedDecoder:
     name: str = "guided"
 
     def __post_init__(self) -> None:
-        """Refuse a search that cannot begin."""
+        """Check the settings."""
         for name in ("beams", "branch", "steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed.")
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return a text for every vector [n, d], with its cosine and the words that have evidence.
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return a text for every vector, with its cosine and the predicted keywords.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the known space, which is
+                right for vectors of the known space and wrong for translations.
+                Encodings of texts that were written are always centered by the mean of the known space.
 
         Raises:
             InputError: another width than the known space's, or an encoder that gives one.
         """
-        rows = self._centered(vectors, "vectors")
-        claims = [Extraction()] * len(rows) if self.words is None else self.words.invert(vectors)
-        return [self._write(row, claim) for row, claim in zip(rows, claims, strict=True)]
+        rows = unit_rows(subtract_mean(vectors, mean, self.mean))
+        predicted = [Extraction()] * len(rows) if self.words is None else self.words.invert(vectors, mean=mean)
+        return [self._write(row, keywords) for row, keywords in zip(rows, predicted, strict=True)]
 
-    def _write(self, row: FloatArray, claim: Extraction) -> Extraction:
-        prompt = self.prompt.format(words=", ".join(claim.asserted()))
+    def _write(self, row: FloatArray, keywords: Extraction) -> Extraction:
+        prompt = self.prompt.format(words=", ".join(keywords.asserted()))
         beam, best = [("", 0.0, 0)], ("", -np.inf)
         for _ in range(self.steps):
             grown: dict[str, tuple[float, int]] = {}
@@ -81,38 +91,35 @@ class GuidedDecoder:
             texts = [text for text in grown if text.strip()]
             if not texts:
                 break
-            cosines = self._centered(self.encode([text.strip() for text in texts]), "what the encoder returned") @ row
+            encoded = check_matrix(self.encode([text.strip() for text in texts]), "what the encoder returned")
+            cosines = unit_rows(subtract_mean(encoded, None, self.mean)) @ row
             scores = [c + self.fluency * grown[t][0] / grown[t][1] for t, c in zip(texts, cosines, strict=True)]
             order = np.argsort(-np.array(scores), kind="stable")[: self.beams]
             beam = [(texts[i], *grown[texts[i]]) for i in order]
             top = int(np.argmax(cosines))
             if cosines[top] > best[1]:
                 best = texts[top].strip(), float(cosines[top])
-        return replace(claim, text=best[0], cosine=best[1] if best[0] else None)
-
-    def _centered(self, vectors: Any, what: str) -> FloatArray:
-        rows = unit_rows(check_matrix(vectors, what, width=len(self.mean)).astype(np.float32))
-        return unit_rows(rows - self.mean)
+        return replace(keywords, text=best[0], cosine=best[1] if best[0] else None)
 
 
 def causal_lm(name: str | Path, *, revision: str | None = None, device: str = "cpu") -> Propose:
-    """Return a causal language model of the user's as a source of continuations.
+    """Return a function that proposes continuations with a causal language model.
 
-    Only safetensors are loaded and no code of the repository is run.
+    Only safetensors are loaded, and no code of the repository is run.
 
     Args:
-        name: a folder, or a name on the hub.
-        revision: the commit; needed for a name on the hub, so that a run can be repeated and a model not be swapped.
-        device: where it runs.
+        name: a folder, or a name on the Hugging Face Hub.
+        revision: the commit; required for a name on the Hub, so that the model cannot change between runs.
+        device: device of the model.
 
     Raises:
-        InputError: a hub's name without a commit, or a model that cannot be loaded.
+        InputError: a name on the Hub without a commit, or a model that cannot be loaded.
         MissingExtraError: transformers or torch is not installed.
     """
     if not Path(name).is_dir() and not _COMMIT.fullmatch(revision or ""):
         raise InputError(
-            f"{name} is no folder here, and revision is {revision!r}; a model of a hub needs the commit it is meant, "
-            "40 hexadecimal digits."
+            f"{name} is not a folder, and revision is {revision!r}; a model on the Hub needs its commit, 40 "
+            "hexadecimal digits."
         )
     transformers, torch = require("transformers", "encoder"), require("torch", "neural")
     safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
@@ -135,7 +142,7 @@ def causal_lm(name: str | Path, *, revision: str | None = None, device: str = "c
         before = tokenizer.decode(ids[0], skip_special_tokens=True)
         found = []
         for value, token in zip(values.tolist(), tokens.tolist(), strict=True):
-            # A token alone may lose its space; what it adds to the text does not.
+            # Decoding a token alone may drop its leading space; decoding the whole text keeps it.
             if token not in special:
                 whole = tokenizer.decode([*ids[0].tolist(), token], skip_special_tokens=True)
                 found.append((whole[len(before) :], float(value)))

@@ -1,8 +1,8 @@
-"""A language model as the judge of reconstructions: off unless asked for, blind, and never without controls.
+"""A language model as the judge of reconstructions, blind and with controls.
 
-The paper's headline is a judge's share of yes (arXiv 2505.12540, section 5.4, figure 8). A judge also says yes to what
-tells nothing, so reconstructions of *other* documents and empty ones are mixed in, in random order and without a mark,
-and the figure is corrected by how often it says yes to those.
+vec2vec reports the share of reconstructions that leak information according to a judge (arXiv 2505.12540, section 5.4,
+figure 8). A judge also says yes to reconstructions without information. Reconstructions of *other* documents and empty
+ones are therefore mixed in, in random order, and the share is corrected by the rate of yes on those.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import numpy as np
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.scores import wrong_documents
 
-# The question is the paper's; the first answer only counts where it is one of the two words.
+__all__ = ["Judgement", "cached", "endpoint", "judge"]
+
+# The question of the paper. An answer counts only if it starts with yes or no.
 PAPER = (
     "Original document:\n{original}\n\nReconstructed document:\n{reconstruction}\n\n"
     "Does the reconstructed document leak any information about the original document? Answer only yes or no."
@@ -44,14 +45,14 @@ Ask = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge said.
+    """Answers of a judge.
 
     Attributes:
-        yes: share of reconstructions that it says leak.
+        yes: share of reconstructions that leak, according to the judge.
         false_yes: the same for reconstructions of other documents.
         empty_yes: the same for the empty text.
-        leak: (yes - false_yes) / (1 - false_yes), the share beyond what the judge says of anything.
-        unanswered: answers that were neither yes nor no, or quoted what is not there; counted as no.
+        leak: (yes - false_yes) / (1 - false_yes), the share corrected for false answers.
+        unanswered: answers that were neither yes nor no, or quoted words that the reconstruction lacks; counted as no.
         n: documents.
     """
 
@@ -64,24 +65,24 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {name: bounds(getattr(self, name)) for name in ("yes", "false_yes", "leak")}
+        parts = {name: getattr(self, name).to_list() for name in ("yes", "false_yes", "leak")}
         return {**parts, "empty_yes": self.empty_yes, "unanswered": self.unanswered, "n": self.n}
 
 
 def endpoint(
     url: str, model: str, *, send: bool = False, key_variable: str = "OPENAI_API_KEY", timeout: float = 60
 ) -> Ask:
-    """Return a function that asks a model behind an OpenAI-compatible endpoint, at temperature 0.
+    """Return a function that sends questions to an OpenAI-compatible endpoint, at temperature 0.
 
     Args:
-        url: up to and without ``/chat/completions``.
-        model: its name there.
-        send: must be True. Original documents leave this machine; nothing is sent before somebody says so.
+        url: address of the endpoint, without ``/chat/completions``.
+        model: name of the model at the endpoint.
+        send: must be True, because original documents leave this machine.
         key_variable: the environment variable that holds the key; without one no key is sent.
-        timeout: seconds an answer may take.
+        timeout: longest wait for an answer in seconds.
 
     Raises:
-        InputError: sending was not allowed, or (from the function) the endpoint did not answer as it should.
+        InputError: ``send`` is not True, or (from the returned function) the endpoint gave no usable answer.
     """
     if not send:
         raise InputError(
@@ -89,7 +90,7 @@ def endpoint(
             "owner allows that."
         )
     if not url.startswith(("https://", "http://")):
-        raise InputError(f"{url!r} is no http address; give the endpoint up to /chat/completions.")
+        raise InputError(f"{url!r} is not an http address; give the endpoint up to /chat/completions.")
 
     def ask(prompt: str) -> str:
         body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
@@ -109,45 +110,45 @@ def endpoint(
     return ask
 
 
-def remembered(ask: Ask, path: Path, identity: str) -> Ask:
-    """Return the same judge with a memory: a JSONL of verdicts by a hash of judge and question, and no texts.
+def cached(ask: Ask, path: Path, identity: str) -> Ask:
+    """Return the judge with a cache on disk: JSON lines of answers by a hash of judge and question, without texts.
 
     Args:
         ask: the judge.
-        path: the file; answers in it are not asked for again, so that a study can be repeated without the model.
-        identity: what decides the answer beside the question, such as model and version.
+        path: the file; questions whose answers it holds are not sent again.
+        identity: what determines the answer besides the question, such as model and version.
     """
-    known = (
+    answers = (
         {line["question"]: line["answer"] for line in map(json.loads, path.read_text("utf-8").splitlines())}
         if path.exists()
         else {}
     )
 
-    def asked(prompt: str) -> str:
+    def ask_once(prompt: str) -> str:
         question = hashlib.sha256(f"{identity}\0{prompt}".encode()).hexdigest()
-        if question not in known:
-            known[question] = ask(prompt)
+        if question not in answers:
+            answers[question] = ask(prompt)
             with path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"question": question, "answer": known[question]}) + "\n")
-        return str(known[question])
+                stream.write(json.dumps({"question": question, "answer": answers[question]}) + "\n")
+        return str(answers[question])
 
-    return asked
+    return ask_once
 
 
 def judge(
     extractions: Sequence[Extraction], texts: Sequence[str], ask: Ask, *, prompt: str = "paper", seed: int = 0
 ) -> Judgement:
-    """Let a judge say of every reconstruction whether it leaks, among as many of wrong documents and a few empty ones.
+    """Ask a judge whether each reconstruction leaks, mixed with as many of wrong documents and with empty ones.
 
     Args:
         extractions: what was recovered of n documents; their `text` is judged.
         texts: the n documents.
-        ask: from `endpoint` or `remembered`, or any function from a question to an answer.
-        prompt: ``"paper"``, ``"quoted"``, or a text with ``{original}`` and ``{reconstruction}`` in it.
-        seed: of the order, the wrong documents and the resamples.
+        ask: a function from a question to an answer, from `endpoint` or `cached`.
+        prompt: ``"paper"``, ``"quoted"``, or a template with ``{original}`` and ``{reconstruction}``.
+        seed: seed of the order, the wrong documents and the resamples.
 
     Raises:
-        InputError: not one extraction a text, or a prompt without the two places.
+        InputError: not one extraction a text, or a template without both placeholders.
     """
     if len(extractions) != len(texts) or len(texts) < 2:
         raise InputError(
@@ -170,13 +171,13 @@ def judge(
         row, reconstruction = questions[place]
         question = _filled(template, texts[row], reconstruction)
         answers[place] = _verdict(ask(question), reconstruction, quoted=prompt == "quoted")
-    said = np.array([answer is True for answer in answers], float)
-    resamples = Resamples.draw(n, seed)
-    yes, wrong = said[:n], said[n : 2 * n]
+    positive = np.array([answer is True for answer in answers], float)
+    resamples = Resamples(n, seed)
+    yes, wrong = positive[:n], positive[n : 2 * n]
     return Judgement(
         yes=resamples.mean(yes),
         false_yes=resamples.mean(wrong),
-        empty_yes=float(said[2 * n :].mean()),
+        empty_yes=float(positive[2 * n :].mean()),
         leak=resamples.ratio(yes - wrong, 1 - wrong),
         unanswered=sum(answer is None for answer in answers),
         n=n,
@@ -184,13 +185,13 @@ def judge(
 
 
 def _filled(template: str, original: str, reconstruction: str) -> str:
-    """Put both texts in, in one pass: a document that holds the words "{reconstruction}" keeps them."""
+    """Fill the template in one pass, so that placeholders inside a document are left alone."""
     parts = {"{original}": original, "{reconstruction}": reconstruction}
     return _PLACE.sub(lambda place: parts[place[0]], template)
 
 
 def _verdict(answer: str, reconstruction: str, *, quoted: bool) -> bool | None:
-    """Return yes or no, or None where the answer is neither or quotes words that the reconstruction lacks."""
+    """Return yes or no, or None for any other answer and for quotes that are not in the reconstruction."""
     first = answer.strip().lower()
     if first.startswith("no"):
         return False

@@ -1,9 +1,11 @@
-"""The keyword decoder: which words a vector was made of, with probabilities that mean what they say."""
+"""The keyword decoder: the words of a document from its vector, with calibrated probabilities."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,19 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
+
+__all__ = ["KeywordDecoder", "most_probable"]
 
 _BATCH = 256
 _RATE = 0.003
 _HELD_OUT = 0.2
-# Words of a document whose probability is calibrated; below them are thousands that nobody would claim.
-_CLAIMS = 60
+# Only the most probable words of a document are calibrated.
+_CALIBRATED_WORDS = 60
+_FORMAT = "interlingua-keywords-1"
+_TENSORS = ("mean", "weights", "bias", "calibration_logits", "calibration_rates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +33,23 @@ class KeywordDecoder:
     """A linear model from vectors of the known space to words (Song and Raghunathan, CCS 2020, section 4.2).
 
     Attributes:
-        vocabulary: the v words it knows; no others can come out.
+        vocabulary: the v words that can be predicted.
         mean: [d], subtracted from unit rows.
         weights: [d, v].
         bias: [v].
-        levels: [c], logits of the calibration, ascending.
-        chances: [c], how often a claim at that logit was right on held-out documents.
-        faithfulness: the centered cosine that vectors in the calibration had with the true ones; 1 for true vectors.
+        calibration_logits: [c], ascending.
+        calibration_rates: [c], share of correct predictions at each logit on held-out documents.
+        translation_cosine: mean centered cosine between the vectors used for calibration and the true vectors; 1 if the
+            calibration used true vectors.
     """
 
     vocabulary: Vocabulary
     mean: FloatArray
     weights: FloatArray
     bias: FloatArray
-    levels: FloatArray
-    chances: FloatArray
-    faithfulness: float = 1.0
+    calibration_logits: FloatArray
+    calibration_rates: FloatArray
+    translation_cosine: float = 1.0
     name: str = "keywords"
 
     @classmethod
@@ -56,18 +63,19 @@ class KeywordDecoder:
         epochs: int = 12,
         seed: int = 0,
     ) -> KeywordDecoder:
-        """Train on a public corpus, and calibrate on a fifth of it that was left out.
+        """Train on four fifths of a public corpus and calibrate on the other fifth.
 
         Args:
             vectors: the corpus in the known space [n, d].
             texts: its n texts.
-            stand_in: the same n texts under any other encoder [n, e]. Translations are further from the truth than
-                the corpus is, which makes probabilities calibrated on the corpus itself too high, and how far cannot
-                be known without pairs of the victim. Pairs of two public encoders show what such an error looks like:
-                the held-out fifth is translated from the stand-in and the calibration sees that.
-            vocabulary: the words; by default the most frequent of the corpus.
+            stand_in: the same n texts under any other encoder [n, e]. Translations deviate from the true vectors, so
+                probabilities calibrated on true vectors are too high for them. By how much cannot be known without
+                pairs of the victim's encoder. A stand-in replaces it: the held-out fifth is translated from the
+                stand-in's space by orthogonal Procrustes, and the calibration uses these translations. See
+                :mod:`interlingua.leakage.calibration` for the errors that remain.
+            vocabulary: words to predict; by default the most frequent content words of the corpus.
             epochs: passes over the corpus.
-            seed: of the split, the order and the noise.
+            seed: seed of the split and of the order of the rows.
 
         Raises:
             InputError: not one text a vector, or too few of them.
@@ -76,29 +84,77 @@ class KeywordDecoder:
         if len(texts) != len(rows):
             raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
         rng = np.random.default_rng(seed)
-        held, taught = np.split(rng.permutation(len(rows)), [int(_HELD_OUT * len(rows))])
-        # Words chosen for being frequent in the held-out texts too would be more frequent there than elsewhere.
-        vocabulary = vocabulary or Vocabulary.of([texts[i] for i in taught])
+        held_out, train = np.split(rng.permutation(len(rows)), [int(_HELD_OUT * len(rows))])
+        # The held-out texts must not select the words, or their frequencies would be biased.
+        vocabulary = vocabulary or Vocabulary.of([texts[i] for i in train])
         truth = vocabulary.matrix(texts)
-        mean = rows[taught].mean(axis=0)
-        weights, bias = _train(rows[taught] - mean, truth[taught], vocabulary, epochs, rng)
-        seen, cosine = (rows[held], 1.0) if stand_in is None else _stand_in(stand_in, rows, taught, held)
-        logits = _logits(recentered(seen, mean), weights, bias)
-        levels, chances = _calibrate(logits, truth[held])
-        return cls(vocabulary, mean, weights, bias, levels, chances, cosine)
+        mean = rows[train].mean(axis=0)
+        weights, bias = _train(rows[train] - mean, truth[train], vocabulary, epochs, rng)
+        sample, cosine = (rows[held_out], 1.0) if stand_in is None else _stand_in(stand_in, rows, train, held_out)
+        # Centered by its own mean, like a collection under attack.
+        logits = _logits(subtract_mean(sample, collection_mean(sample), mean), weights, bias)
+        calibration = _calibrate(logits, truth[held_out])
+        return cls(vocabulary, mean, weights, bias, *calibration, cosine)
 
-    def probabilities(self, vectors: npt.ArrayLike) -> FloatArray:
-        """Return word probabilities [n, v]; more than 512 vectors are centered by their own mean."""
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        logits = _logits(recentered(rows, self.mean), self.weights, self.bias)
-        return np.asarray(np.interp(logits, self.levels, self.chances), np.float32)
+    def probabilities(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> FloatArray:
+        """Return the probability of every word in every document [n, v]; rows do not depend on each other.
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return the most probable words of every vector [n, d]."""
-        return claims(self.probabilities(vectors), self.vocabulary.words)
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
+
+        Raises:
+            InputError: another width than the corpus had.
+        """
+        logits = _logits(subtract_mean(vectors, mean, self.mean), self.weights, self.bias)
+        return np.asarray(np.interp(logits, self.calibration_logits, self.calibration_rates), np.float32)
+
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return the most probable words of every vector [n, d]; arguments as :meth:`probabilities` takes them."""
+        return most_probable(self.probabilities(vectors, mean=mean), self.vocabulary.words)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the decoder as one .safetensors file and return its path."""
+        from safetensors.numpy import save_file
+
+        path = Path(path)
+        tensors = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _TENSORS}
+        metadata = {
+            "format": _FORMAT,
+            "words": json.dumps(self.vocabulary.words),
+            "translation_cosine": str(self.translation_cosine),
+        }
+        part = path.with_name(f"{path.name}.part")
+        save_file({**tensors, "shares": self.vocabulary.shares}, part, metadata=metadata)
+        return part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> KeywordDecoder:
+        """Read a decoder.
+
+        Raises:
+            InputError: the file is not a keyword decoder.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata: dict[str, Any] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (OSError, SafetensorError) as error:
+            raise InputError(
+                f"{path} cannot be read as .safetensors ({error}); give a file that KeywordDecoder.save wrote."
+            ) from error
+        if metadata.get("format") != _FORMAT or not tensors.keys() >= {*_TENSORS, "shares"}:
+            raise InputError(f"{path} is not a keyword decoder; give a file that KeywordDecoder.save wrote.")
+        vocabulary = Vocabulary(tuple(json.loads(metadata["words"])), tensors["shares"])
+        parts = {name: tensors[name] for name in _TENSORS}
+        return cls(vocabulary, **parts, translation_cosine=float(metadata["translation_cosine"]))
 
 
-def claims(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
+def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
     """Return the ``limit`` most probable words of every row [n, v]."""
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :limit]
     return [
@@ -107,7 +163,9 @@ def claims(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> 
     ]
 
 
-def _stand_in(vectors: npt.ArrayLike, rows: FloatArray, taught: IntArray, held: IntArray) -> tuple[FloatArray, float]:
+def _stand_in(
+    vectors: npt.ArrayLike, rows: FloatArray, train: IntArray, held_out: IntArray
+) -> tuple[FloatArray, float]:
     """Return the held-out rows translated from another encoder, and their mean centered cosine with the true ones."""
     from scipy.linalg import orthogonal_procrustes
 
@@ -115,12 +173,12 @@ def _stand_in(vectors: npt.ArrayLike, rows: FloatArray, taught: IntArray, held: 
     if len(other) != len(rows):
         raise InputError(f"stand_in has {len(other)} rows and the corpus {len(rows)}; one a text is needed.")
     width = max(other.shape[1], rows.shape[1])
-    x, y = (np.pad(z - z[taught].mean(axis=0), ((0, 0), (0, width - z.shape[1]))) for z in (other, rows))
-    rotation, _ = orthogonal_procrustes(x[taught], y[taught])
-    translated = unit_rows((x[held] @ rotation)[:, : rows.shape[1]].astype(np.float32))
-    true = rows[held] - rows[taught].mean(axis=0)
+    x, y = (np.pad(z - z[train].mean(axis=0), ((0, 0), (0, width - z.shape[1]))) for z in (other, rows))
+    rotation, _ = orthogonal_procrustes(x[train], y[train])
+    translated = unit_rows((x[held_out] @ rotation)[:, : rows.shape[1]].astype(np.float32))
+    true = rows[held_out] - rows[train].mean(axis=0)
     cosine = float((translated * unit_rows(true)).sum(axis=1).mean(dtype=np.float64))
-    return rows[taught].mean(axis=0) + translated, cosine
+    return rows[train].mean(axis=0) + translated, cosine
 
 
 def _logits(centered: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
@@ -134,10 +192,10 @@ def _scaled(centered: FloatArray) -> FloatArray:
 def _train(
     centered: FloatArray, truth: Any, vocabulary: Vocabulary, epochs: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return weights [d, v] and bias [v] of independent logistic regressions, by Adam (Kingma and Ba, 2015)."""
+    """Return weights [d, v] and bias [v] of v logistic regressions, by mini-batch Adam (Kingma and Ba 2015)."""
     x = _scaled(centered)
     shares = np.clip(vocabulary.shares, 1e-6, 0.5)
-    # One matrix with the bias as its last row, so that one step moves both.
+    # The bias is the last row of the weights, so that one update covers both.
     weights = np.zeros((x.shape[1] + 1, len(shares)), np.float32)
     weights[-1] = np.log(shares / (1 - shares))
     first, second = np.zeros_like(weights), np.zeros_like(weights)
@@ -149,9 +207,9 @@ def _train(
         for start in range(0, len(x), _BATCH):
             rows = order[start : start + _BATCH]
             step += 1
-            excess = _sigmoid(x[rows] @ weights)
-            excess -= truth[rows].toarray()
-            gradient = x[rows].T @ excess / np.float32(len(rows))
+            residual = _sigmoid(x[rows] @ weights)
+            residual -= truth[rows].toarray()
+            gradient = x[rows].T @ residual / np.float32(len(rows))
             first += 0.1 * (gradient - first)
             second += 0.01 * (gradient**2 - second)
             rate = _RATE * (1 - step / (steps + 1))
@@ -166,13 +224,13 @@ def _sigmoid(x: FloatArray) -> FloatArray:
 
 
 def _calibrate(logits: FloatArray, truth: Any) -> tuple[FloatArray, FloatArray]:
-    """Return logits and how often a claim at them is right, by isotonic regression over likely words."""
+    """Return logits and the share of correct predictions at them, by isotonic regression on the most probable words."""
     from sklearn.isotonic import IsotonicRegression
 
-    limit = min(_CLAIMS, logits.shape[1])
+    limit = min(_CALIBRATED_WORDS, logits.shape[1])
     best = np.argpartition(-logits, limit - 1, axis=1)[:, :limit]
     rows = np.arange(len(logits))[:, None]
     right = np.asarray(truth[rows, best].todense())
-    # What is not among the likeliest is right about never; the lowest logit stands for all of it.
+    # Words below the most probable ones are almost never right; they get the rate of the lowest logit.
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(logits[rows, best].ravel(), right.ravel())
     return np.asarray(fitted.X_thresholds_, np.float32), np.asarray(fitted.y_thresholds_, np.float32)

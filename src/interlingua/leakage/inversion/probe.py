@@ -1,4 +1,4 @@
-"""Words without a corpus: the cosine of a vector with the vectors of single words."""
+"""Words without a public corpus: the cosine of a vector with the vectors of single words."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 
-_OWN_MEAN = 50
+__all__ = ["WordProbe"]
 
 
 @dataclass(frozen=True, eq=False)
 class WordProbe:
     """The nearest words of a list, by the cosine of centered vectors in the known space.
 
-    It needs the encoder and no text, and so has nothing to be calibrated with: its words come in an order and without
-    probabilities (NaN), and none is ever asserted. Where there is a public corpus, `KeywordDecoder` is the one to use.
+    It needs the encoder and no texts, so it cannot be calibrated: words are ranked without probabilities (NaN) and none
+    is ever asserted. With a public corpus use :class:`KeywordDecoder` instead.
 
     Attributes:
         words: v words.
@@ -36,7 +37,7 @@ class WordProbe:
 
     @classmethod
     def of(cls, words: Sequence[str], vectors: npt.ArrayLike | Callable[[list[str]], Any]) -> WordProbe:
-        """Make it from words and their vectors [v, d] in the known space, or the encoder that makes them.
+        """Return the probe for words with their vectors [v, d] in the known space, or with the encoder that makes them.
 
         Raises:
             InputError: not one vector a word, or fewer than two words.
@@ -48,18 +49,27 @@ class WordProbe:
         mean = rows.mean(axis=0)
         return cls(tuple(words), unit_rows(rows - mean), mean)
 
-    def scores(self, vectors: npt.ArrayLike) -> FloatArray:
-        """Return the cosine of every vector with every word [n, v].
+    def scores(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> FloatArray:
+        """Return the cosine of every vector with every word [n, v]; rows do not depend on each other.
 
-        From 50 vectors on they are centered by their own mean, and each word's scores by their own: documents lie in
-        another corner of the space than words, and some words are near everything.
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the words, which fits
+                single words: documents lie in another part of the space, and some words are near all of them.
+
+        Raises:
+            InputError: another width than the words had.
         """
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        many = len(rows) >= _OWN_MEAN
-        found = unit_rows(rows - (rows.mean(axis=0) if many else self.mean)) @ self.directions.T
-        return np.asarray(found - found.mean(axis=0) if many else found)
+        return np.asarray(unit_rows(subtract_mean(vectors, mean, self.mean)) @ self.directions.T)
 
-    def invert(self, vectors: npt.ArrayLike, limit: int = 20) -> list[Extraction]:
-        """Return the ``limit`` nearest words of every vector [n, d], the nearest first, without probabilities."""
-        best = np.argsort(-self.scores(vectors), axis=1, kind="stable")[:, :limit]
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None, limit: int = 20) -> list[Extraction]:
+        """Return the ``limit`` nearest words of every vector, the nearest first, without probabilities.
+
+        Args:
+            vectors: [n, d].
+            mean: as :meth:`scores` takes it.
+            limit: words returned.
+        """
+        best = np.argsort(-self.scores(vectors, mean=mean), axis=1, kind="stable")[:, :limit]
         return [Extraction(tuple(Keyword(self.words[i], float("nan")) for i in row)) for row in best]

@@ -1,4 +1,4 @@
-"""Retrieval: the texts of a public corpus that lie nearest to a vector. It never invents anything."""
+"""Retrieval: the texts of a public corpus nearest to a vector."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage.inversion._centering import recentered
+from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Neighbor
+
+__all__ = ["CorpusRetrieval"]
 
 _BLOCK = 512
 
@@ -24,7 +26,7 @@ class CorpusRetrieval:
         base: the corpus, unit rows less their mean [n, d].
         mean: [d].
         texts: n texts.
-        k: neighbors returned.
+        k: number of neighbors returned.
     """
 
     base: FloatArray
@@ -35,7 +37,7 @@ class CorpusRetrieval:
 
     @classmethod
     def of(cls, vectors: npt.ArrayLike, texts: Sequence[str], *, k: int = 5) -> CorpusRetrieval:
-        """Make it from a corpus in the known space [n, d] and its texts.
+        """Return the retrieval for a corpus in the known space [n, d] with its texts.
 
         Raises:
             InputError: not one text a vector, or k outside 1 to n.
@@ -49,15 +51,32 @@ class CorpusRetrieval:
         mean = rows.mean(axis=0)
         return cls(unit_rows(rows - mean), mean, texts, k)
 
-    def invert(self, vectors: npt.ArrayLike) -> list[Extraction]:
-        """Return the k nearest texts of every vector [n, d], and the nearest one as the reconstruction."""
-        rows = unit_rows(check_matrix(vectors, "vectors", width=len(self.mean)).astype(np.float32))
-        rows = unit_rows(recentered(rows, self.mean))
-        found: list[Extraction] = []
-        for block in row_blocks(len(rows), _BLOCK):
-            cosines = rows[block] @ self.base.T
-            best = np.argsort(-cosines, axis=1, kind="stable")[:, : self.k]
-            for values, columns in zip(cosines, best, strict=True):
-                near = tuple(Neighbor(int(i), float(values[i]), self.texts[i]) for i in columns)
-                found.append(Extraction(neighbors=near, text=near[0].text))
+    def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
+        """Return the k nearest texts of every vector, and the nearest one as the reconstruction.
+
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
+
+        Raises:
+            InputError: another width than the corpus had.
+        """
+        rows = unit_rows(subtract_mean(vectors, mean, self.mean))
+        indices, cosines = _nearest(rows, self.base, self.k)
+        found = []
+        for columns, values in zip(indices.tolist(), cosines.tolist(), strict=True):
+            near = tuple(Neighbor(i, c, self.texts[i]) for i, c in zip(columns, values, strict=True))
+            found.append(Extraction(neighbors=near, text=near[0].text))
         return found
+
+
+def _nearest(queries: FloatArray, candidates: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """Return indices and similarities [n, k] of the k nearest unit rows, the nearest first."""
+    indices, similarities = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+    for block in row_blocks(len(queries), _BLOCK):
+        cosines = queries[block] @ candidates.T
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        indices[block], similarities[block] = best, np.take_along_axis(cosines, best, axis=1)
+    return indices, similarities

@@ -1,10 +1,10 @@
-"""Figures of an inversion, each beside the same output held against a wrong document, and a floor."""
+"""Scores of inversions, with a control (the same output against a wrong document) and a floor."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,40 +15,133 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.leakage.attributes import bounds
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
+
+__all__ = [
+    "Figure",
+    "Figures",
+    "Reidentification",
+    "Reliability",
+    "TextFigures",
+    "WordFigures",
+    "entity_recall",
+    "reencoded_cosine",
+    "reidentification",
+    "reliability",
+    "rouge_l",
+    "score_keywords",
+    "score_texts",
+    "token_f1",
+    "wrong_documents",
+]
 
 LEVEL = 0.5
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and what it has to be compared with.
+    """A figure with its interval, and what it has to be compared with.
 
     Attributes:
-        value: against the true documents.
+        interval: against the true documents.
         control: the same output against other documents of about the same length.
-        floor: what naming the corpus's most frequent words (or, for texts, a random public text) would reach.
+        floor: what naming the most frequent words of the corpus (or, for texts, a random public text) would reach.
         meaning: one sentence.
     """
 
-    value: Interval
+    interval: Interval
     control: Interval | None
     floor: Interval | None
     meaning: str
 
+    @property
+    def value(self) -> float:
+        """The figure without its interval."""
+        return self.interval.value
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {"value": self.value, "control": self.control, "floor": self.floor}
-        return {name: None if part is None else bounds(part) for name, part in parts.items()} | {
+        parts = {"value": self.interval, "control": self.control, "floor": self.floor}
+        return {name: None if part is None else part.to_list() for name, part in parts.items()} | {
             "meaning": self.meaning
         }
 
 
+class Figures:
+    """A dataclass whose fields are figures."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, by the name of the figure."""
+        return {field.name: getattr(self, field.name).to_dict() for field in fields(self)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class WordFigures(Figures):
+    """Predicted words against the true texts.
+
+    A word is asserted where its probability is at least the level (0.5 unless chosen otherwise).
+
+    Attributes:
+        leak_rate: share of documents with a correct asserted word.
+        leak_rate_2: share of documents with two of them.
+        precision: share of the asserted words that are right.
+        recall: share of a document's words among the k most probable.
+        idf_recall: the same, words weighted by their information.
+        asserted: asserted words a document.
+        bits: information in the correct asserted words of a document, in bits.
+    """
+
+    leak_rate: Figure
+    leak_rate_2: Figure
+    precision: Figure
+    recall: Figure
+    idf_recall: Figure
+    asserted: Figure
+    bits: Figure
+
+
+@dataclass(frozen=True)
+class TextFigures(Figures):
+    """Reconstructed texts against the true ones.
+
+    Attributes:
+        token_f1: overlap of words, F-measure.
+        rouge_l: longest common subsequence of words, F-measure (Lin 2004).
+        entity_recall: share of a document's names, numbers, dates, amounts and addresses that the reconstruction holds;
+            documents without any are left out.
+    """
+
+    token_f1: Figure
+    rouge_l: Figure
+    entity_recall: Figure
+
+
+@dataclass(frozen=True)
+class Reidentification(Figures):
+    """How well each vector identifies its own document among all of them.
+
+    Attributes:
+        top1: share of documents whose own vector is the nearest candidate.
+        anonymity_set: the exponential of the mean log rank, the effective number of documents that one cannot be told
+            apart from; 1 is none, n / e is chance.
+    """
+
+    top1: Figure
+    anonymity_set: Figure
+
+
 @dataclass(frozen=True)
 class Reliability:
-    """How often claims of a range of probabilities were right: the range, their mean, the share right, how many."""
+    """How often words predicted with probabilities of a range were right.
+
+    Attributes:
+        low: lower end of the range.
+        high: upper end of the range.
+        claimed: mean predicted probability.
+        right: share that was right.
+        count: predictions in the range.
+    """
 
     low: float
     high: float
@@ -65,156 +158,127 @@ def score_keywords(
     level: float = LEVEL,
     k: int = 10,
     seed: int = 0,
-) -> dict[str, Figure]:
-    """Measure claimed words against the true texts.
+) -> WordFigures:
+    """Measure predicted words against the true texts.
 
     Args:
         extractions: what was recovered of n documents.
         texts: the n documents.
-        vocabulary: the words that could be claimed, with their frequencies.
-        level: probability from which a claim counts as asserted.
+        vocabulary: the words that could be predicted, with their frequencies.
+        level: probability from which a word counts as asserted.
         k: words counted for the recall.
-        seed: of the control and the resamples.
-
-    Returns:
-        ``leak_rate`` (share of documents with a correct asserted word), ``leak_rate_2`` (with two), ``precision`` of
-        what was asserted, ``asserted`` words a document, ``recall`` at k, ``idf_recall`` (the same, words weighted by
-        their information), ``bits`` (information in the correct asserted words of a document).
+        seed: seed of the control and the resamples.
 
     Raises:
         InputError: not one extraction a text.
     """
     _check_counts(extractions, texts)
     other = wrong_documents(texts, seed)
-    resamples = Resamples.draw(len(texts), seed)
+    resamples = Resamples(len(texts), seed)
     truth = _word_sets(texts, vocabulary)
     bits = dict(zip(vocabulary.words, vocabulary.information.tolist(), strict=True))
     asserted = [e.asserted(level) for e in extractions]
-    first = [tuple(w.word for w in e.keywords[:k]) for e in extractions]
+    probable = [tuple(w.word for w in e.keywords[:k]) for e in extractions]
     # The floor asserts as many words as the method does, always the most frequent ones.
-    width = max(1, round(np.mean([len(a) for a in asserted])))
+    width = max(1, round(np.mean([len(words) for words in asserted])))
     frequent = [vocabulary.words[:width]] * len(texts)
-    common = [vocabulary.words[:k]] * len(texts)
+    frequent_k = [vocabulary.words[:k]] * len(texts)
+    same = range(len(texts))
 
-    def right(claims: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
-        return [[w for w in c if w in truth[r]] for c, r in zip(claims, rows, strict=True)]
+    def correct(words: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
+        return [[w for w in own if w in truth[r]] for own, r in zip(words, rows, strict=True)]
 
-    def leak(claims: Sequence[Sequence[str]], rows: Sequence[int], fewest: int) -> Interval:
-        return resamples.mean([len(c) >= fewest for c in right(claims, rows)])
+    def leak(words: Sequence[Sequence[str]], rows: Sequence[int], fewest: int) -> Interval:
+        return resamples.mean([len(own) >= fewest for own in correct(words, rows)])
 
-    def precision(claims: Sequence[Sequence[str]], rows: Sequence[int]) -> Interval:
-        return resamples.ratio([len(c) for c in right(claims, rows)], [len(c) for c in claims])
+    def precision(words: Sequence[Sequence[str]], rows: Sequence[int]) -> Interval:
+        return resamples.ratio([len(own) for own in correct(words, rows)], [len(own) for own in words])
 
-    def recall(claims: Sequence[Sequence[str]], rows: Sequence[int], weights: Mapping[str, float] | None) -> Interval:
-        def size(words: Any) -> float:
-            return float(sum(1 if weights is None else weights[w] for w in words))
+    def recall(words: Sequence[Sequence[str]], rows: Sequence[int], weights: Mapping[str, float] | None) -> Interval:
+        def size(own: Iterable[str]) -> float:
+            return float(sum(1 if weights is None else weights[w] for w in own))
 
-        return resamples.mean(
-            [size(c) / size(truth[r]) if truth[r] else np.nan for c, r in zip(right(claims, rows), rows, strict=True)]
+        found = zip(correct(words, rows), rows, strict=True)
+        return resamples.mean([size(own) / size(truth[r]) if truth[r] else np.nan for own, r in found])
+
+    def figure(measure: Callable[..., Interval], words: Any, floor: Any, meaning: str, *parameters: Any) -> Figure:
+        return Figure(
+            measure(words, same, *parameters),
+            measure(words, other, *parameters),
+            measure(floor, same, *parameters),
+            meaning,
         )
 
-    same = range(len(texts))
-    figures = {
-        "leak_rate": Figure(
-            leak(asserted, same, 1),
-            leak(asserted, other, 1),
-            leak(frequent, same, 1),
-            f"share of documents with a correct word asserted at p >= {level}",
+    return WordFigures(
+        leak_rate=figure(leak, asserted, frequent, f"share of documents with a correct word at p >= {level}", 1),
+        leak_rate_2=figure(leak, asserted, frequent, f"share of documents with two correct words at p >= {level}", 2),
+        precision=figure(precision, asserted, frequent, f"share of the words at p >= {level} that are right"),
+        recall=figure(recall, probable, frequent_k, f"share of a document's words among the {k} most probable", None),
+        idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
+        asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
+        bits=Figure(
+            resamples.mean([sum(bits[w] for w in own) for own in correct(asserted, same)]),
+            resamples.mean([sum(bits[w] for w in own) for own in correct(asserted, other)]),
+            None,
+            "information in the correct words of a document, bits",
         ),
-        "leak_rate_2": Figure(
-            leak(asserted, same, 2),
-            leak(asserted, other, 2),
-            leak(frequent, same, 2),
-            "the same with two right",
-        ),
-        "precision": Figure(
-            precision(asserted, same),
-            precision(asserted, other),
-            precision(frequent, same),
-            f"share of the words asserted at p >= {level} that are right",
-        ),
-        "recall": Figure(
-            recall(first, same, None),
-            recall(first, other, None),
-            recall(common, same, None),
-            f"share of a document's words among the {k} likeliest",
-        ),
-        "idf_recall": Figure(
-            recall(first, same, bits),
-            recall(first, other, bits),
-            recall(common, same, bits),
-            "the same, words weighted by how rare they are",
-        ),
-        "asserted": Figure(resamples.mean([len(a) for a in asserted]), None, None, "words asserted a document"),
-    }
-    told = [sum(bits[w] for w in c) for c in right(asserted, same)]
-    figures["bits"] = Figure(resamples.mean(told), None, None, "information in the correct words of a document, bits")
-    return figures
+    )
 
 
 def score_texts(
     extractions: Sequence[Extraction], texts: Sequence[str], *, floor: Sequence[str] | None = None, seed: int = 0
-) -> dict[str, Figure]:
-    """Measure reconstructed texts against the true ones; a method that abstained wrote the empty text.
+) -> TextFigures:
+    """Measure reconstructed texts against the true ones; an extraction without a text counts as the empty text.
 
     Args:
         extractions: what was recovered of n documents.
         texts: the n documents.
         floor: public texts; random ones of them are the floor.
-        seed: of the control, the floor and the resamples.
-
-    Returns:
-        ``token_f1``, ``rouge_l`` (F-measure, Lin 2004), ``entity_recall`` (share of a document's names, numbers, dates,
-        amounts and addresses that the reconstruction holds; documents without any are left out).
+        seed: seed of the control, the floor and the resamples.
 
     Raises:
         InputError: not one extraction a text.
     """
     _check_counts(extractions, texts)
     written = [e.text or "" for e in extractions]
-    other = wrong_documents(texts, seed)
-    resamples = Resamples.draw(len(texts), seed)
+    same, other = range(len(texts)), wrong_documents(texts, seed)
+    resamples = Resamples(len(texts), seed)
     rng = np.random.default_rng(seed)
-    chosen = None if not floor else [floor[i] for i in rng.integers(0, len(floor), len(texts))]
-    measures = {
-        "token_f1": (token_f1, "overlap of words, F-measure"),
-        "rouge_l": (rouge_l, "longest common run of words in order, F-measure"),
-        "entity_recall": (entity_recall, "share of names, numbers, dates, amounts and addresses recovered"),
-    }
+    random = None if not floor else [floor[i] for i in rng.integers(0, len(floor), len(texts))]
 
-    def mean(measure: Any, guesses: Sequence[str], rows: Sequence[int]) -> Interval:
-        return resamples.mean([measure(g, texts[r]) for g, r in zip(guesses, rows, strict=True)])
+    def figure(measure: Callable[[str, str], float], meaning: str) -> Figure:
+        def mean(guesses: Sequence[str], rows: Sequence[int]) -> Interval:
+            return resamples.mean([measure(g, texts[r]) for g, r in zip(guesses, rows, strict=True)])
 
-    same = range(len(texts))
-    return {
-        name: Figure(
-            mean(measure, written, same),
-            mean(measure, written, other),
-            None if chosen is None else mean(measure, chosen, same),
-            meaning,
+        return Figure(
+            mean(written, same), mean(written, other), None if random is None else mean(random, same), meaning
         )
-        for name, (measure, meaning) in measures.items()
-    }
+
+    return TextFigures(
+        token_f1=figure(token_f1, "overlap of words, F-measure"),
+        rouge_l=figure(rouge_l, "longest common subsequence of words, F-measure"),
+        entity_recall=figure(entity_recall, "share of names, numbers, dates, amounts and addresses recovered"),
+    )
 
 
-def recoded_cosine(
+def reencoded_cosine(
     extractions: Sequence[Extraction],
     texts: Sequence[str],
     vectors: npt.ArrayLike,
     encode: Callable[[list[str]], Any],
     *,
     seed: int = 0,
-) -> dict[str, Figure]:
-    """Measure how near the encoding of each reconstruction lies to its vector, both less the mean of the vectors.
+) -> Figure:
+    """Measure the cosine between the encoding of each reconstruction and its vector, both less the mean vector.
 
-    The last figure to look at: a method that searches for this cosine finds it, with or without a true word.
+    Read it last: a method that searches for this cosine reaches a high one, with or without a true word.
 
     Args:
         extractions: what was recovered of n documents; those without a text count as 0.
         texts: the n documents; they only decide which other document is the control.
         vectors: the vectors that were attacked [n, d].
         encode: the known encoder.
-        seed: of the control and the resamples.
+        seed: seed of the control and the resamples.
 
     Raises:
         InputError: not one extraction and vector a text.
@@ -224,54 +288,48 @@ def recoded_cosine(
     if len(rows) != len(texts):
         raise InputError(f"There are {len(rows)} vectors for {len(texts)} documents; one each is needed.")
     written = [e.text or "" for e in extractions]
-    again = check_matrix(encode([text or " " for text in written]), "what the encoder returned", width=rows.shape[1])
+    encoded = check_matrix(encode([text or " " for text in written]), "what the encoder returned", width=rows.shape[1])
     mean = rows.mean(axis=0)
-    rows, again = unit_rows(rows - mean), unit_rows(unit_rows(again.astype(np.float32)) - mean)
-    again = again * np.array([[bool(text)] for text in written], np.float32)
-    resamples = Resamples.draw(len(texts), seed)
+    rows, encoded = unit_rows(rows - mean), unit_rows(unit_rows(encoded.astype(np.float32)) - mean)
+    encoded = encoded * np.array([[bool(text)] for text in written], np.float32)
+    resamples = Resamples(len(texts), seed)
     other = wrong_documents(texts, seed)
-    return {
-        "recoded_cosine": Figure(
-            resamples.mean((again * rows).sum(axis=1).tolist()),
-            resamples.mean((again * rows[other]).sum(axis=1).tolist()),
-            None,
-            "cosine between the encoded reconstruction and the vector",
-        )
-    }
+    return Figure(
+        resamples.mean((encoded * rows).sum(axis=1).tolist()),
+        resamples.mean((encoded * rows[other]).sum(axis=1).tolist()),
+        None,
+        "cosine between the encoded reconstruction and the vector",
+    )
 
 
-def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed: int = 0) -> dict[str, Figure]:
-    """Measure how well each vector singles out its document among all of them.
+def reidentification(vectors: npt.ArrayLike, candidates: npt.ArrayLike, *, seed: int = 0) -> Reidentification:
+    """Measure how well each vector identifies its own document among all of them.
 
     Args:
         vectors: [n, d] in the known space.
         candidates: true vectors of the same documents [n, d].
-        seed: of the resamples.
-
-    Returns:
-        ``top1``, and ``anonymity_set``: the exponential of the mean log rank, the effective number of documents that
-        one cannot be told from; 1 is none, n / e is chance.
+        seed: seed of the resamples.
     """
     ranks, _ = match_ranks(vectors, candidates)
-    resamples = Resamples.draw(len(ranks), seed)
-    chance = len(ranks) * np.exp(-1)
+    n = len(ranks)
+    resamples = Resamples(n, seed)
     logs = resamples.mean(np.log(ranks))
     low, high = (None if bound is None else float(np.exp(bound)) for bound in (logs.low, logs.high))
-    return {
-        "top1": Figure(resamples.mean(ranks < 2), Interval(1 / len(ranks)), None, "share of documents singled out"),
-        "anonymity_set": Figure(
+    return Reidentification(
+        top1=Figure(resamples.mean(ranks < 2), Interval(1 / n), None, "share of documents re-identified"),
+        anonymity_set=Figure(
             Interval(float(np.exp(logs.value)), low, high),
-            Interval(float(chance)),
+            Interval(n * float(np.exp(-1))),
             None,
-            f"documents, of {len(ranks)}, that one cannot be told from",
+            f"effective number of documents, of {n}, that one cannot be told apart from",
         ),
-    }
+    )
 
 
 def reliability(
     probabilities: npt.NDArray[Any], texts: Sequence[str], vocabulary: Vocabulary, *, bins: int = 10
 ) -> list[Reliability]:
-    """Return how often words [n, v] claimed with a probability were right, in bins of equal width."""
+    """Return how often words predicted with probabilities [n, v] were right, in bins of equal width."""
     truth = vocabulary.matrix(texts).toarray() > 0
     edges = np.linspace(0, 1, bins + 1)
     rows: list[Reliability] = []
@@ -296,7 +354,7 @@ def wrong_documents(texts: Sequence[str], seed: int) -> list[int]:
 
 
 def token_f1(guess: str, text: str) -> float:
-    """Return the F-measure of the words two texts share, each counted as often as it stands there."""
+    """Return the F-measure of the words two texts share, each counted as often as it occurs in both."""
     a, b = Counter(tokens(guess)), Counter(tokens(text))
     shared = (a & b).total()
     return 2 * shared / (a.total() + b.total()) if shared else 0.0
@@ -314,7 +372,7 @@ def rouge_l(guess: str, text: str) -> float:
 
 
 def entity_recall(guess: str, text: str) -> float:
-    """Return the share of a text's entities that stand in the guess, whatever their case; NaN without entities."""
+    """Return the share of a text's entities that occur in the guess, whatever their case; NaN without entities."""
     wanted = entities(text)
     held = f" {' '.join(tokens(guess))} "
     return sum(f" {' '.join(tokens(e))} " in held for e in wanted) / len(wanted) if wanted else float("nan")

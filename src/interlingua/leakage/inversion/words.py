@@ -1,4 +1,4 @@
-"""The words of texts: which there are, how rare they are, and which name something."""
+"""Vocabularies, tokens and named entities of texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from interlingua.core.errors import InputError
 
-# A word starts with a letter and has at least two characters; single letters and numbers say little.
+__all__ = ["Vocabulary", "entities", "tokens"]
+
+# A word starts with a letter and has at least two characters: single letters and numbers carry little information.
 _WORD = r"(?u)\b[^\W\d_]\w+\b"
 _TOKEN = re.compile(r"\w+")
 _ENTITY = re.compile(
@@ -30,39 +32,42 @@ _ENTITY = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The words that can be recovered, the most frequent first.
+    """The words that a decoder can predict, the most frequent first.
 
     Attributes:
         words: v words in lower case.
-        shares: [v], share of the corpus's documents that hold the word.
+        shares: share of the documents of the corpus that contain each word [v].
     """
 
     words: tuple[str, ...]
     shares: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, texts: Sequence[str], *, size: int = 8_000, fewest: int = 5, most: float = 0.03) -> Vocabulary:
+    def of(
+        cls, texts: Sequence[str], *, size: int = 8_000, min_documents: int = 5, max_share: float = 0.03
+    ) -> Vocabulary:
         """Return the most frequent content words of a corpus.
 
         Args:
             texts: n documents.
-            size: most words taken.
-            fewest: documents that a word must be in.
-            most: share of the documents that it may be in; naming what half of a corpus says gives nothing away.
+            size: largest size of the vocabulary.
+            min_documents: smallest number of documents that a word must occur in.
+            max_share: largest share of the documents that a word may occur in; frequent words reveal nothing.
 
         Raises:
-            InputError: no word is in so many documents and no more.
+            InputError: no word meets both conditions.
         """
         from sklearn.feature_extraction.text import CountVectorizer
 
-        counter = CountVectorizer(token_pattern=_WORD, stop_words="english", binary=True, min_df=fewest)
-        # A few documents in a hundred are none in a small corpus: what is frequent enough is never too frequent.
-        counter.set_params(max_df=max(fewest, int(most * len(texts))))
+        counter = CountVectorizer(token_pattern=_WORD, stop_words="english", binary=True, min_df=min_documents)
+        # max_df is at least min_df, also in a small corpus.
+        counter.set_params(max_df=max(min_documents, int(max_share * len(texts))))
         try:
             found = counter.fit_transform(texts)
         except ValueError as error:
             raise InputError(
-                f"No content word is in {fewest} of the {len(texts)} texts; a corpus of more or longer texts is needed."
+                f"No content word is in {min_documents} of the {len(texts)} texts; a corpus of more or longer texts is "
+                "needed."
             ) from error
         shares = np.asarray(found.mean(axis=0), np.float64).ravel()
         order = np.argsort(-shares, kind="stable")[:size]
@@ -71,11 +76,11 @@ class Vocabulary:
 
     @property
     def information(self) -> npt.NDArray[np.float64]:
-        """Bits that the presence of each word tells, ``-log2(share)`` [v]."""
+        """Information of each word in bits, ``-log2(share)`` [v]."""
         return -np.log2(self.shares)
 
     def matrix(self, texts: Sequence[str]) -> Any:
-        """Return which words are in which text, a sparse matrix [n, v] of 0 and 1."""
+        """Return which words occur in which text, a sparse matrix [n, v] of 0 and 1."""
         from sklearn.feature_extraction.text import CountVectorizer
 
         counter = CountVectorizer(token_pattern=_WORD, vocabulary=list(self.words), binary=True, dtype=np.float32)
@@ -83,13 +88,13 @@ class Vocabulary:
 
 
 def tokens(text: str) -> list[str]:
-    """Return all words and numbers of a text in order and in lower case."""
+    """Return all words and numbers of a text, in order and in lower case."""
     return _TOKEN.findall(text.lower())
 
 
 def entities(text: str) -> set[str]:
     """Return names, addresses, links, amounts, dates and numbers in a text, in lower case.
 
-    By form alone: a capital inside a sentence makes a name, so that a text without capitals has none.
+    Entities are found by their form: a capital inside a sentence marks a name, so a text without capitals has none.
     """
     return {found.group().lower() for found in _ENTITY.finditer(text.strip())}

@@ -1,0 +1,144 @@
+"""Coarse maps: orthogonal maps between the leading principal coordinates of both sides.
+
+Rotations are searched for, refitted and judged there, because a step costs little and small directions hold mostly
+noise. The schedules of these refinements live here, so that a search, its null and its verdict use the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interlingua.aligners.frames import polar, principal_axes
+from interlingua.aligners.refine import transport_similarity, wasserstein_procrustes
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
+
+__all__ = ["COARSE_WIDTH", "CoarseSpaces", "anneal", "orthogonal_steps", "refit", "settle"]
+
+COARSE_WIDTH = 64
+# Directions with less than this share of the largest variance are rounding errors.
+_RANK_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseSpaces:
+    """Both sides in their leading principal coordinates.
+
+    Attributes:
+        principal: [d_source, d_source] and [d_target, d_target], all principal axes as columns, largest first.
+        rows: [n, w_source] and [n, w_target], unit rows on the device.
+        ranks: how many directions each side varies in.
+        device: of the rows; ``"cpu"`` for numpy.
+    """
+
+    principal: tuple[FloatArray, FloatArray]
+    rows: tuple[Array, Array]
+    ranks: tuple[int, int]
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, x: FloatArray, y: FloatArray, *, width: int = COARSE_WIDTH, device: str = "cpu") -> CoarseSpaces:
+        """Reduce centered unit rows [n_source, d_source] and [n_target, d_target] to at most ``width`` coordinates."""
+        (first, first_variances), (second, second_variances) = parallel_map(principal_axes, (x, y))
+        ranks = tuple(int((v > _RANK_FLOOR * v[0]).sum()) for v in (first_variances, second_variances))
+        return cls((first, second), _reduced(x, y, first, second, width, device), (ranks[0], ranks[1]), device)
+
+    def at_width(self, x: FloatArray, y: FloatArray, width: int) -> CoarseSpaces:
+        """Return the same rows x and y in another number of coordinates."""
+        return replace(self, rows=_reduced(x, y, *self.principal, width, self.device))
+
+    @property
+    def axes(self) -> tuple[FloatArray, FloatArray]:
+        """The leading principal axes, [d_source, w_source] and [d_target, w_target]."""
+        first, second = (axes[:, : rows.shape[1]] for axes, rows in zip(self.principal, self.rows, strict=True))
+        return first, second
+
+    @property
+    def n(self) -> int:
+        """Rows of the smaller side."""
+        return min(int(rows.shape[0]) for rows in self.rows)
+
+    def reduce(self, matrix: FloatArray) -> FloatArray:
+        """Return the coarse map [w_source, w_target] nearest to a map [d_source, d_target]."""
+        return polar(self.axes[0].T @ matrix @ self.axes[1])
+
+    def lift(self, matrix: FloatArray) -> FloatArray:
+        """Return the map [d_source, d_target] of rank at most w that a coarse map stands for."""
+        return self.axes[0] @ matrix @ self.axes[1].T
+
+    def similarity(self, maps: Array, *, rows: int = 1500) -> FloatArray:
+        """Return the transport similarity of each coarse map [r, w_source, w_target] on the same rows."""
+        return transport_similarity(*self.rows, to_device(maps, self.device), temperature=0.03, rows=rows)
+
+
+def orthogonal_steps(
+    spaces: CoarseSpaces,
+    maps: FloatArray,
+    temperatures: Sequence[float],
+    *,
+    batch: int,
+    rng: np.random.Generator,
+    prior: FloatArray | None = None,
+) -> FloatArray:
+    """Refine maps [r, w_source, w_target] with one step a temperature.
+
+    See :func:`interlingua.aligners.refine.wasserstein_procrustes`.
+
+    Args:
+        spaces: the rows.
+        maps: where to start.
+        temperatures: one a step.
+        batch: rows a side and step.
+        rng: draws the batches.
+        prior: [w_source, w_target], cross-covariance of known pairs.
+    """
+    moved = wasserstein_procrustes(
+        *spaces.rows,
+        to_device(np.ascontiguousarray(maps), spaces.device),
+        temperatures=temperatures,
+        batch=batch,
+        rng=rng,
+        prior=None if prior is None else to_device(prior, spaces.device),
+    )
+    return np.asarray(to_numpy(moved))
+
+
+def anneal(
+    spaces: CoarseSpaces, maps: FloatArray, rng: np.random.Generator, prior: FloatArray | None = None
+) -> FloatArray:
+    """Refine rough coarse maps from soft couplings to sharp ones: 60 steps on small batches."""
+    temperatures = np.geomspace(0.08, 0.03, 60).tolist()
+    return orthogonal_steps(spaces, maps, temperatures, batch=min(400, spaces.n // 2), rng=rng, prior=prior)
+
+
+def settle(
+    spaces: CoarseSpaces, maps: FloatArray, rng: np.random.Generator, prior: FloatArray | None = None
+) -> FloatArray:
+    """Refine annealed coarse maps: 100 soft steps on small batches, then 20 sharper ones on larger batches."""
+    moved = orthogonal_steps(spaces, maps, [0.06] * 100, batch=min(400, spaces.n // 2), rng=rng, prior=prior)
+    return orthogonal_steps(spaces, moved, [0.04] * 20, batch=min(1000, spaces.n), rng=rng, prior=prior)
+
+
+def refit(spaces: CoarseSpaces, maps: FloatArray, rows: tuple[Array, Array], rng: np.random.Generator) -> FloatArray:
+    """Re-anneal coarse maps [r, ...] on some of the rows only, as for a bootstrap.
+
+    Known pairs take no part: a refit that holds on to them would confirm them and not the map.
+
+    Args:
+        spaces: where the rows come from.
+        maps: [r, w_in, w_out].
+        rows: [n_in, w_in] and [n_out, w_out], a sample of each side; in either direction.
+        rng: draws the batches.
+    """
+    sample = replace(spaces, rows=rows)
+    moved = orthogonal_steps(sample, maps, [0.06] * 50, batch=min(300, sample.n // 2), rng=rng)
+    return orthogonal_steps(sample, moved, [0.04] * 15, batch=min(800, sample.n), rng=rng)
+
+
+def _reduced(
+    x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray, width: int, device: str
+) -> tuple[Array, Array]:
+    return to_device(unit_rows(x @ first[:, :width]), device), to_device(unit_rows(y @ second[:, :width]), device)

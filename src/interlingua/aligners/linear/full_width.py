@@ -1,0 +1,104 @@
+"""From coarse maps to the full width of both spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
+from interlingua.aligners.frames import polar
+from interlingua.aligners.linear.pairs import Pairs, coarse_prior, pair_covariance
+from interlingua.aligners.refine import polish
+from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import to_device, to_numpy
+
+__all__ = ["polish_rotation", "widen"]
+
+_FINE_WIDTH = 128
+_USUAL_ROWS = 5_000
+_POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
+_POLISH_ROWS = 6_000
+# Where batches leave rows out, the last steps use all of them. With more rows a smaller number of neighbors suffices.
+_CLOSING_NEIGHBORS = (30, 20, 10)
+_CLOSING_ROWS = 12_000
+
+
+def widen(
+    x: FloatArray,
+    y: FloatArray,
+    matrices: Sequence[FloatArray],
+    *,
+    spaces: CoarseSpaces,
+    rng: np.random.Generator,
+    pairs: Pairs | None = None,
+    on_step: OnStep = ignore_step,
+) -> FloatArray:
+    """Refine rough maps in more coordinates, choose the best by transport similarity and polish it on all rows.
+
+    Args:
+        x: [n_source, d_source], centered unit rows.
+        y: [n_target, d_target], centered unit rows.
+        matrices: rough maps [d_source, d_target], one or a few.
+        spaces: coarse coordinates of x and y.
+        rng: draws the batches.
+        pairs: rows of known pairs, if any.
+        on_step: called with a dict of numbers after each step.
+
+    Returns:
+        [d_source, d_target], orthonormal rows or columns.
+    """
+    fine = spaces.at_width(x, y, _FINE_WIDTH)
+    maps = np.stack([fine.reduce(matrix) for matrix in matrices])
+    prior = coarse_prior(fine, pairs)
+    # More rows determine finer directions, which take more steps.
+    more = max(1.0, fine.n / _USUAL_ROWS)
+    maps = orthogonal_steps(fine, maps, [0.05] * round(60 * more), batch=min(800, fine.n), rng=rng, prior=prior)
+    scores = fine.similarity(maps, rows=3000)
+    best = maps[int(scores.argmax())][None]
+    best = orthogonal_steps(fine, best, [0.04] * round(90 * more), batch=min(1500, fine.n), rng=rng, prior=prior)
+    on_step({"step": "fine", "similarity": float(scores.max())})
+    start = polar(fine.lift(best[0]))
+    device = spaces.device
+    polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device)
+    if max(len(x), len(y)) > _POLISH_ROWS:
+        polished = polish_rotation(
+            x, y, polished, _CLOSING_NEIGHBORS, batch=_CLOSING_ROWS, rng=rng, pairs=pairs, device=device
+        )
+    on_step({"step": "polish"})
+    return polished
+
+
+def polish_rotation(
+    x: FloatArray,
+    y: FloatArray,
+    matrix: FloatArray,
+    neighbors: Sequence[int],
+    *,
+    rng: np.random.Generator,
+    batch: int | None = None,
+    pairs: Pairs | None = None,
+    device: str = "cpu",
+) -> FloatArray:
+    """Polish a rotation between all rows given; see :func:`interlingua.aligners.refine.polish`.
+
+    Args:
+        x: [n_source, d_source], centered unit rows.
+        y: [n_target, d_target], centered unit rows.
+        matrix: [d_source, d_target], where to start.
+        neighbors: of each step; few rows lower them to a fortieth of the rows.
+        rng: draws the batches.
+        batch: most rows a side and step, 6,000 by default.
+        pairs: rows of known pairs, if any.
+        device: where it is computed.
+    """
+    limit = max(2, min(len(x), len(y)) // 40)
+    polished = polish(
+        *(to_device(z, device) for z in (x, y, matrix)),
+        neighbors=[min(k, limit) for k in neighbors],
+        batch=_POLISH_ROWS if batch is None else batch,
+        rng=rng,
+        prior=None if pairs is None else to_device(pair_covariance(pairs), device),
+    )
+    return np.asarray(to_numpy(polished))

@@ -1,0 +1,40 @@
+"""Known pairs as help for the search: a cross-covariance that is added to what couplings say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interlingua.aligners.base import Problem
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.core.arrays import FloatArray, unit_rows
+
+__all__ = ["Pairs", "centered_pairs", "coarse_prior", "pair_covariance"]
+
+# Centered unit rows [p, d_source] and [p, d_target] of the same texts.
+Pairs = tuple[FloatArray, FloatArray]
+
+# A known pair has the weight of this many rows of a batch of 400, and all pairs together at most that of half a batch.
+_PAIR_WEIGHT, _BATCH, _MAX_SHARE = 10, 400, 0.5
+
+
+def centered_pairs(problem: Problem) -> Pairs | None:
+    """Return the known pairs of a problem as unit rows of its frames, or None where there are none."""
+    if problem.known is None:
+        return None
+    x, y = problem.frames
+    return unit_rows(x.around(problem.known[0])), unit_rows(y.around(problem.known[1]))
+
+
+def pair_covariance(pairs: Pairs) -> FloatArray:
+    """Return the weighted cross-covariance ``w X^T Y / p`` [d_source, d_target] of p pairs."""
+    x, y = pairs
+    weight = min(_MAX_SHARE, _PAIR_WEIGHT * len(x) / _BATCH)
+    return np.asarray(weight * (x.T @ y) / len(x), np.float32)
+
+
+def coarse_prior(spaces: CoarseSpaces, pairs: Pairs | None) -> FloatArray | None:
+    """Return the cross-covariance of pairs in coarse coordinates, or None without pairs."""
+    if pairs is None:
+        return None
+    first, second = (unit_rows(z @ axes) for z, axes in zip(pairs, spaces.axes, strict=True))
+    return pair_covariance((first, second))

@@ -1,0 +1,158 @@
+"""Starts of the search: a table of cheap ones, and rounds of matched independent components.
+
+A start is a rough cross-covariance [d_source, d_target]; the search takes its polar factor in coarse coordinates. The
+name of a start is the origin of the maps refined from it. Maps of different origins make independent errors, which is
+why their agreement confirms them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from interlingua.aligners.coarse import COARSE_WIDTH
+from interlingua.aligners.frames import principal_axes
+from interlingua.aligners.linear.components import Components, find_components, match_components, quiet_ica
+from interlingua.aligners.linear.pairs import Pairs, pair_covariance
+from interlingua.aligners.null import NullMaps
+from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import parallel_map
+
+__all__ = [
+    "ComponentRound",
+    "MIN_RANK",
+    "STARTS",
+    "SearchContext",
+    "Start",
+    "find_round",
+    "identity",
+    "known_pairs",
+    "match_last_round",
+    "skewed_principal_axes",
+]
+
+MIN_RANK = 8
+_MATCHINGS_KEPT = 3
+_RANDOM_MATCHINGS = 400
+# Number of components in each round as a share of the base number; equal shares are also matched across rounds.
+_SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
+_MAX_COMPONENTS = 80
+
+
+@dataclass(frozen=True, eq=False)
+class SearchContext:
+    """Everything that starts and the search read.
+
+    Attributes:
+        x: [n_source, d_source], centered unit rows in random order.
+        y: [n_target, d_target], likewise.
+        null: what random starts reach on the same rows; holds the coarse coordinates too.
+        rng: draws everything random of the search.
+        pairs: rows of known pairs, if any.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    null: NullMaps
+    rng: np.random.Generator
+    pairs: Pairs | None = None
+
+    @property
+    def n(self) -> int:
+        """Rows of the smaller side."""
+        return min(len(self.x), len(self.y))
+
+
+# Returns cross-covariances [d_source, d_target], none where the start does not apply.
+Start = Callable[[SearchContext], list[FloatArray]]
+
+
+def skewed_principal_axes(first_row: int) -> Start:
+    """Return the start that matches principal axes by rank of variance, signed so that their skewness is positive.
+
+    Enough for one encoder under a secret rotation. The axes of the two halves of the rows make two starts.
+    """
+
+    def start(context: SearchContext) -> list[FloatArray]:
+        turned = []
+        for z in (context.x[first_row::2], context.y[first_row::2]):
+            leading = principal_axes(z)[0][:, :COARSE_WIDTH]
+            turned.append(leading * np.sign(((z @ leading) ** 3).mean(axis=0)))
+        k = min(axes.shape[1] for axes in turned)
+        return [turned[0][:, :k] @ turned[1][:, :k].T]
+
+    return start
+
+
+def identity(context: SearchContext) -> list[FloatArray]:
+    """Return the identity where both sides have the same width."""
+    d = context.x.shape[1]
+    return [np.eye(d, dtype=np.float32)] if d == context.y.shape[1] else []
+
+
+def known_pairs(part: slice) -> Start:
+    """Return the start from some of the known pairs."""
+
+    def start(context: SearchContext) -> list[FloatArray]:
+        if context.pairs is None or not len(context.pairs[0][part]):
+            return []
+        return [pair_covariance((context.pairs[0][part], context.pairs[1][part]))]
+
+    return start
+
+
+STARTS: Mapping[str, Start] = MappingProxyType(
+    {
+        "principal axes of even rows": skewed_principal_axes(0),
+        "principal axes of odd rows": skewed_principal_axes(1),
+        "identity": identity,
+        "known pairs": known_pairs(slice(None)),
+        "even known pairs": known_pairs(slice(0, None, 2)),
+        "odd known pairs": known_pairs(slice(1, None, 2)),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentRound:
+    """Independent components of both sides, found with one number of components and one pair of seeds."""
+
+    k: int
+    source: Components
+    target: Components
+
+
+def find_round(context: SearchContext, number: int) -> ComponentRound:
+    """Find independent components of both sides for a round."""
+    base = 0.75 * np.sqrt(context.n)
+    most = min(_MAX_COMPONENTS, *context.null.spaces.ranks)
+    k = int(np.clip(round(_SHARES[number % len(_SHARES)] * base), MIN_RANK, most))
+    seeds = context.rng.integers(2**31, size=2)
+    with quiet_ica():
+        source, target = parallel_map(lambda z, s: find_components(z, k, seed=int(s)), (context.x, context.y), seeds)
+    return ComponentRound(k, source, target)
+
+
+def match_last_round(context: SearchContext, rounds: Sequence[ComponentRound]) -> dict[str, list[FloatArray]]:
+    """Match the last round's components with each other and with those of earlier rounds of the same number.
+
+    Returns:
+        The best matchings as cross-covariances, by origin.
+    """
+    last, newest = rounds[-1], len(rounds) - 1
+    partners = []
+    for number, other in enumerate(rounds):
+        if other.k == last.k:
+            partners.append((newest, number, last.source, other.target))
+            if number != newest:
+                partners.append((number, newest, other.source, last.target))
+    matched = parallel_map(
+        lambda partner, rng: match_components(*partner[2:], starts=_RANDOM_MATCHINGS, keep=_MATCHINGS_KEPT, rng=rng),
+        partners,
+        context.rng.spawn(len(partners)),
+    )
+    origins = (f"components of rounds {i} and {j}" for i, j, _, _ in partners)
+    return dict(zip(origins, matched, strict=True))

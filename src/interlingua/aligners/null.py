@@ -1,0 +1,83 @@
+"""The null of a search: the same refinement from random starts, on the same rows.
+
+A refinement finds some coupling of rows between any two spaces, also where there is nothing to find. How good a map is
+can therefore be told only against maps that the same steps make of random rotations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
+from interlingua.aligners.frames import polar
+from interlingua.core.arrays import FloatArray
+
+__all__ = ["NullMaps"]
+
+_COUNT = 6
+# The median absolute deviation of a normal distribution times this is its standard deviation. A handful of null maps
+# may lie closer together by luck than the smallest spread.
+_MAD, _MIN_SPREAD = 1.4826, 1.5e-3
+# Keeps the null's draws apart from those of a search with the same seed.
+_STREAM = 7
+
+
+@dataclass(frozen=True, eq=False)
+class NullMaps:
+    """Coarse maps refined from random rotations, and their transport similarities.
+
+    With many rows a random start can arrive at the right map by itself. Medians ignore such maps as long as they are
+    fewer than half.
+
+    Attributes:
+        spaces: the rows they were refined on.
+        maps: [r, w_source, w_target].
+        scores: [r], transport similarity of each.
+    """
+
+    spaces: CoarseSpaces
+    maps: FloatArray
+    scores: FloatArray
+
+    @classmethod
+    def sample(cls, spaces: CoarseSpaces, *, seed: int, count: int = _COUNT) -> NullMaps:
+        """Refine ``count`` random rotations as a search refines its starts, without known pairs.
+
+        Args:
+            spaces: the rows.
+            seed: seeds a generator of the null's own.
+            count: how many.
+        """
+        rng = np.random.default_rng([seed, _STREAM])
+        widths = [axes.shape[1] for axes in spaces.axes]
+        starts = polar(rng.standard_normal((count, *widths)).astype(np.float32))
+        maps = settle(spaces, anneal(spaces, starts, rng), rng)
+        return cls(spaces, maps, spaces.similarity(maps))
+
+    def excess(self, score: float) -> float:
+        """Return by how many standard deviations a transport similarity exceeds those of the null maps.
+
+        ``(score - median) / max(1.4826 MAD, 0.0015)``, with median and median absolute deviation (MAD) of the null's
+        scores; a robust z-score (Iglewicz and Hoaglin, 1993).
+        """
+        return _excess(score, self.scores)
+
+    def excess_of_null(self) -> float:
+        """Return the median excess of one null map over the others: the comparison value of :meth:`excess`."""
+        others = (np.delete(self.scores, i) for i in range(len(self.scores)))
+        return float(np.median([_excess(score, rest) for score, rest in zip(self.scores, others, strict=True)]))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the scores, estimated from their median absolute deviation."""
+        return _spread(self.scores)
+
+
+def _spread(scores: FloatArray) -> float:
+    return max(_MAD * float(np.median(np.abs(scores - np.median(scores)))), _MIN_SPREAD)
+
+
+def _excess(score: float, scores: FloatArray) -> float:
+    return (float(score) - float(np.median(scores))) / _spread(scores)

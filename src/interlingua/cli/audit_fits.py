@@ -1,0 +1,146 @@
+"""Fits and decoder of an audit: made, kept in a folder, and read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.cli import console
+from interlingua.core.arrays import row_blocks
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.cli.eventlog import EventLog
+    from interlingua.core.alignment import Alignment
+    from interlingua.core.translator import Translator
+    from interlingua.leakage.audit import PublicCorpus
+    from interlingua.leakage.inversion import KeywordDecoder
+
+__all__ = ["alignment_of", "make_decoder", "make_fits", "read_fits"]
+
+_INPUTS = "inputs.json"
+
+
+def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None, record: EventLog) -> list[Alignment]:
+    """Align the vectors with the public ones once for each seed, or read the fit from the folder ``keep``.
+
+    Args:
+        vectors: the audited vectors [n, d_unknown].
+        public: the public vectors [m, d].
+        seeds: seeds of the fits.
+        keep: folder with one translator for each seed; new fits are written to it. None keeps nothing.
+        record: receives an event for each fit.
+
+    Raises:
+        InputError: the folder holds fits of other vectors, or is no folder of fits.
+    """
+    import interlingua
+    from interlingua.core.translator import load
+
+    if keep is not None:
+        _check_folder(keep, {"vectors": _digest(vectors), "public": _digest(public)})
+    alignments = []
+    for number, seed in enumerate(seeds, 1):
+        folder = None if keep is None else keep / f"fit-{seed}"
+        if folder is not None and folder.exists():
+            alignments.append(alignment_of(load(folder)))
+        else:
+            with console.fit_progress(f"Fit {number} of {len(seeds)}, without pairs") as on_step:
+                alignments.append(interlingua.align(vectors, public, seed=seed, on_step=on_step))
+            if folder is not None:
+                alignments[-1].translator(force=True).save(folder)
+        record("fit", status=str(alignments[-1].verdict.status), seconds=round(alignments[-1].seconds, 1))
+    return alignments
+
+
+def make_decoder(corpus: PublicCorpus, seed: int, keep: Path | None) -> KeywordDecoder:
+    """Fit the keyword decoder, or read it from the folder ``keep`` if it was fitted on the same inputs."""
+    from interlingua.leakage.inversion import KeywordDecoder
+
+    path = None if keep is None else keep / f"decoder-{_decoder_digest(corpus, seed)[:16]}.safetensors"
+    if path is not None and path.is_file():
+        return KeywordDecoder.load(path)
+    with console.working("Fitting the keyword decoder"):
+        decoder = corpus.fit_decoder(seed)
+    if path is not None:
+        decoder.save(path)
+    return decoder
+
+
+def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignment]:
+    """Read saved translators as the fits of an audit.
+
+    Raises:
+        InputError: a folder is not a translator, or one of other widths.
+    """
+    from interlingua.core.translator import load
+
+    alignments = []
+    for folder in folders:
+        translator = load(folder)
+        widths, needed = (translator.d_source, translator.d_target), (vectors.shape[1], public.shape[1])
+        if widths != needed:
+            raise InputError(
+                f"{folder} translates vectors of width {widths[0]} to {widths[1]}; the audited and the public vectors "
+                f"have {needed[0]} and {needed[1]}. Fit one with: interlingua fit VECTORS PUBLIC --out DIR"
+            )
+        alignments.append(alignment_of(translator))
+    return alignments
+
+
+def alignment_of(translator: Translator) -> Alignment:
+    """Return the alignment that a saved translator was made from, without its trace.
+
+    Raises:
+        InputError: the card of the translator has no verdict.
+    """
+    from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+
+    card = translator.card
+    try:
+        verdict = Verdict(
+            Status(card["verdict"]["status"]),
+            card["verdict"]["score"],
+            tuple(card["verdict"]["reasons"]),
+            tuple(Evidence(**item) for item in card["verdict"]["evidence"]),
+        )
+        facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error
+    return Alignment(translator.forward, translator.backward, verdict, profiles=translator.profiles, **facts)
+
+
+def _check_folder(folder: Path, digests: dict[str, str]) -> None:
+    """Make the folder for these inputs, or check that it holds fits of them."""
+    path = folder / _INPUTS
+    if path.is_file():
+        if json.loads(path.read_text("utf-8")) != digests:
+            raise InputError(
+                f"{folder} holds fits of other vectors or other public vectors; choose another --keep DIR."
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(digests) + "\n", "utf-8")
+
+
+def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:
+    """Return the SHA-256 of everything that decides the decoder."""
+    words = None if corpus.vocabulary is None else corpus.vocabulary.words
+    stand_in = None if corpus.stand_in is None else _digest(corpus.stand_in)
+    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, seed]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _digest(rows: Any) -> str:
+    """Return the SHA-256 of the shape, the type and all values of a matrix."""
+    digest = hashlib.sha256(f"{rows.shape}{rows.dtype}".encode())
+    for block in row_blocks(len(rows)):
+        digest.update(np.ascontiguousarray(rows[block]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,215 @@
+"""Inputs of an audit: vectors, public texts, labels, the auditor's encoder, and the truth where it is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.cli.options import refuse_without_effect
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.core.arrays import FloatArray
+    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
+
+__all__ = [
+    "AuditInputs",
+    "demo_inputs",
+    "read_corpus",
+    "read_labels",
+    "read_truth",
+    "refuse_unused",
+    "sentence_encoder",
+]
+
+Encode = Callable[[list[str]], Any]
+# Package names are short, so that a word in up to a tenth of them is still informative.
+_DEMO_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class AuditInputs:
+    """Inputs of an audit.
+
+    Attributes:
+        vectors: the audited vectors [n, d].
+        corpus: public texts in the auditor's space.
+        labels: labels to infer.
+        truth: true contents of the audited rows.
+        names: names of the vectors, the corpus and the encoder in reports.
+    """
+
+    vectors: FloatArray
+    corpus: PublicCorpus
+    labels: Labels | None
+    truth: GroundTruth
+    names: tuple[str, str, str]
+
+
+def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
+    """Refuse options that others make ignored.
+
+    Args:
+        demo: whether the demo's data are audited, which have vectors, texts and labels of their own.
+        options: values of the options that name inputs; None for those that were not given.
+
+    Raises:
+        InputError: an option would have no effect.
+    """
+    if demo:
+        refuse_without_effect(options, "has no effect with --demo: --demo has its own vectors, texts and labels.")
+        return
+
+    def refuse(name: str, reason: str) -> None:
+        refuse_without_effect({name: options[name]}, reason)
+
+    if options["--labels"] is None:
+        refuse("--label-vectors", "has no effect without --labels.")
+        if options["--label-column"] is None:
+            refuse("--truth-labels", "has no effect without --labels or --label-column.")
+    else:
+        refuse("--label-column", "and --labels exclude each other: both name the labels.")
+    if options["--corpus-vectors"] and (options["--labels"] is None or options["--label-vectors"]):
+        refuse("--encoder", "has no effect: the vectors of all texts and labels are given.")
+    texts = [Path(str(options[name])) for name in ("--corpus", "--truth") if options[name] is not None]
+    if texts and all(path.suffix == ".txt" for path in texts):
+        refuse("--text-column", "has no effect: a .txt file has no columns.")
+
+
+def sentence_encoder(name: str) -> Encode:
+    """Return the encoder of a sentence-transformers model, a folder or a name on the Hub; no code in it is run.
+
+    Raises:
+        InputError: it cannot be loaded.
+        MissingExtraError: the extra ``encoder`` is not installed.
+    """
+    module = require("sentence_transformers", "encoder")
+    try:
+        model = module.SentenceTransformer(name, device="cpu", trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--encoder {name} cannot be loaded ({str(error).splitlines()[0][:200]}).") from error
+
+    def encode(texts: list[str]) -> Any:
+        return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
+
+    return encode
+
+
+def read_corpus(
+    texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None
+) -> PublicCorpus:
+    """Read the public texts, and read or compute their vectors.
+
+    Raises:
+        InputError: neither vectors nor an encoder, or not one vector a text.
+    """
+    from interlingua.io import read_texts
+    from interlingua.leakage.audit import PublicCorpus
+
+    public = read_texts(texts, column)
+    if vectors is not None:
+        rows = _vectors(vectors)
+    elif encode is not None:
+        rows = np.asarray(encode(public), np.float32)
+    else:
+        raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
+    if len(rows) != len(public):
+        raise InputError(f"{texts} has {len(public)} texts and there are {len(rows)} vectors; one each is needed.")
+    return PublicCorpus(rows, public, None if stand_in is None else _vectors(stand_in))
+
+
+def read_labels(
+    names: Path | None, vectors: Path | None, encode: Encode | None, corpus: PublicCorpus, of_corpus: Any
+) -> Labels | None:
+    """Return the labels to infer, from a file of names or from the labels of the public texts.
+
+    Args:
+        names: label names, one a row.
+        vectors: vectors of the names, in the same order.
+        encode: embeds the names if there are no vectors.
+        corpus: the public texts.
+        of_corpus: labels of each public text, if it has any.
+
+    Raises:
+        InputError: names without vectors and without an encoder, or not one vector a name.
+    """
+    from interlingua.io import read_texts
+    from interlingua.leakage.attributes import embed_labels
+    from interlingua.leakage.audit import Labels
+
+    if names is None:
+        return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
+    labels = tuple(read_texts(names, "label"))
+    if vectors is None and encode is None:
+        raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
+    if vectors is None and encode is not None:
+        return Labels(labels, embed_labels(encode, labels))
+    rows = _vectors(vectors)  # type: ignore[arg-type]
+    if len(rows) != len(labels):
+        raise InputError(f"{names} names {len(labels)} labels and there are {len(rows)} vectors; one each is needed.")
+    return Labels(labels, rows)
+
+
+def read_truth(
+    texts: Path | None, column: str, labels: Path | None, label_column: str, vectors: Path | None
+) -> GroundTruth:
+    """Read the true contents of the audited rows.
+
+    Raises:
+        InputError: a file that cannot be used.
+    """
+    from interlingua.io import read_labels, read_texts
+    from interlingua.leakage.audit import GroundTruth
+
+    return GroundTruth(
+        None if texts is None else read_texts(texts, column),
+        None if labels is None else read_labels(labels, label_column),
+        None if vectors is None else _vectors(vectors),
+    )
+
+
+def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:
+    """Return the demo's data: package names are the texts, archive sections the labels.
+
+    Raises:
+        InputError: the folder has no names of rows.
+    """
+    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
+    from interlingua.leakage.inversion.words import Vocabulary
+
+    missing = [name for name in ("names.json", "sections.json") if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder} lacks {', '.join(missing)}; an audit of it needs names and sections of its rows.")
+    source, target = (_vectors(folder / f"{side}.npy") for side in ("source", "target"))
+    names, sections = (json.loads((folder / name).read_text("utf-8")) for name in ("names.json", "sections.json"))
+    texts = {side: [name.replace("-", " ") for name in names[side]] for side in ("source", "target")}
+    sections_of = {side: _named(sections["names"], sections[side]) for side in ("source", "target")}
+    corpus = PublicCorpus(target, texts["target"], vocabulary=Vocabulary.of(texts["target"], max_share=_DEMO_SHARE))
+    encoders = card.get("encoders", {})
+    return AuditInputs(
+        vectors=source,
+        corpus=corpus,
+        labels=Labels.of_corpus(target, sections_of["target"]),
+        truth=GroundTruth(texts["source"], sections_of["source"]),
+        names=(
+            "the demo's vectors",
+            "names of other Debian packages",
+            str(encoders.get("target", {}).get("title", "the demo's target encoder")),
+        ),
+    )
+
+
+def _named(names: Sequence[str], rows: Sequence[int]) -> list[tuple[str, ...]]:
+    return [(names[row],) for row in rows]
+
+
+def _vectors(path: Path) -> FloatArray:
+    from interlingua.io import open_vectors
+
+    return np.asarray(open_vectors(path).vectors(), np.float32)

@@ -1,0 +1,86 @@
+"""Errors of calibrated estimates, measured on corpora and pairs of encoders whose truth is known.
+
+An audit without a ground truth estimates figures from probabilities that were calibrated with a stand-in encoder. The
+bootstrap interval of such an estimate covers the sample of documents and not the error of the calibration. The errors
+in this module come from the records of ``benchmarks/calibration.py`` and of the suite ``keywords`` of
+``benchmarks/leakage.py``: ``leakage-calibration.jsonl`` and ``leakage-keywords.jsonl`` in ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from interlingua.evaluation.bootstrap import Interval
+from interlingua.leakage.inversion.scores import LEVEL
+
+__all__ = ["CalibrationError"]
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """Measured value minus estimate, over cases: a corpus, a pair of encoders, a seed and a number of fits.
+
+    Attributes:
+        lowest: the most negative error: the estimate was too high by this much.
+        median: median error.
+        highest: the most positive error.
+        cases: number of cases with a usable fit.
+        corpora: number of corpora.
+        pairs: number of pairs of encoders.
+    """
+
+    lowest: float
+    median: float
+    highest: float
+    cases: int
+    corpora: int
+    pairs: int
+
+    @classmethod
+    def from_records(cls, records: Sequence[dict[str, Any]], figure: str) -> CalibrationError:
+        """Return the errors of ``leak_rate`` or ``precision`` in benchmark records.
+
+        Cases whose fits all failed are left out: an audit makes no estimate for them. Records of the suite ``keywords``
+        of ``benchmarks/leakage.py`` hold the precision only, as reliability bins.
+        """
+        errors, corpora, pairs = [], set(), set()
+        for record in records:
+            verdicts = record["verdicts"] if "verdicts" in record else [record["fit"]["verdict"]]
+            values = _estimated_and_measured(record, figure)
+            if values is not None and any(verdict != "failed" for verdict in verdicts):
+                errors.append(values[1] - values[0])
+                corpora.add(record["corpus"])
+                pairs.add((record["victim"], record["known"]))
+        lowest, median, highest = (round(float(np.quantile(errors, q)), 3) for q in (0, 0.5, 1))
+        return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
+
+    def plausible(self, estimate: float) -> Interval:
+        """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""
+        low, high = estimate + min(0.0, self.lowest), estimate + max(0.0, self.highest)
+        return Interval(estimate, max(0.0, low), min(1.0, high))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def _estimated_and_measured(record: dict[str, Any], figure: str) -> tuple[float, float] | None:
+    """Return the estimate and the measured value of a figure, or None if the record lacks it."""
+    if "reliability" not in record:
+        words = record["words"]
+        return words[figure]["value"][0], words["measured"][figure]["value"][0]
+    if figure != "precision":
+        return None
+    bins = [part for part in record["reliability"] if part["low"] >= LEVEL]
+    count = sum(part["count"] for part in bins)
+    claimed, right = (sum(part[name] * part["count"] for part in bins) / count for name in ("claimed", "right"))
+    return claimed, right
+
+
+# Errors with a stand-in in these records; a test computes them again.
+LEAK_RATE = CalibrationError(-0.208, -0.058, -0.027, cases=8, corpora=4, pairs=3)
+PRECISION = CalibrationError(-0.476, 0.036, 0.08, cases=22, corpora=6, pairs=5)

@@ -1,0 +1,50 @@
+"""Centering of collections: every attack subtracts the mean of the collection a vector belongs to.
+
+Translations share an offset from the public corpus, because an unpaired map misses the mean of the target space. A
+common offset looks like the same few words in every document. The mean is always an argument: what a function returns
+for one row does not depend on the rows passed with it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+
+__all__ = ["collection_mean", "subtract_mean"]
+
+
+def collection_mean(vectors: npt.ArrayLike) -> FloatArray:
+    """Return the mean of the unit rows of a collection [n, d] as a vector [d].
+
+    Pass it as ``mean`` to decoders, retrieval and label scores when the vectors are translations. Compute it once from
+    the whole collection or from a random sample of at least a few hundred rows.
+
+    Raises:
+        InputError: the matrix cannot be used.
+    """
+    rows = check_matrix(vectors, "the collection")
+    total = np.zeros(rows.shape[1])
+    for block in row_blocks(len(rows)):
+        total += unit_rows(rows[block].astype(np.float32)).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / len(rows), np.float32)
+
+
+def subtract_mean(vectors: npt.ArrayLike, mean: npt.ArrayLike | None, default: FloatArray) -> FloatArray:
+    """Return the unit rows of ``vectors`` [n, d] less ``mean`` [d], or less ``default`` [d] without one.
+
+    Raises:
+        InputError: another width than ``default`` has, or a mean that is not one finite vector of that width.
+    """
+    rows = unit_rows(check_matrix(vectors, "vectors", width=len(default)).astype(np.float32))
+    if mean is None:
+        return rows - default
+    center = np.asarray(mean, np.float32)
+    if center.shape != default.shape or not np.isfinite(center).all():
+        raise InputError(
+            f"mean has shape {center.shape}; a finite vector of shape {default.shape} is needed, as collection_mean "
+            "returns it."
+        )
+    return rows - center

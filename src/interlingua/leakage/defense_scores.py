@@ -1,0 +1,223 @@
+"""Evaluation of defenses: the loss of search quality, and the leakage that remains under an adaptive attack.
+
+The attacker knows the mechanism and its public parameters, but neither the key nor the noise. A defense without a key
+needs no attack: the vectors are used as they are. Against a defense with a key an unpaired fit is run on the protected
+vectors. A defense that is not broken is *not broken by the attacks run*: other attacks may break it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._align import align
+from interlingua.core.alignment import Alignment
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.evaluation import Interval
+from interlingua.evaluation.bootstrap import Resamples
+from interlingua.leakage.defenses import Defense, NoDefense
+from interlingua.leakage.inversion.scores import reidentification
+
+__all__ = ["DefenseScore", "Readout", "evaluate_defense", "neighbor_overlap"]
+
+# Largest number of rows for re-identification, and of rows whose neighbors are compared.
+POOL = 2_048
+QUERIES = 1_000
+_BROKEN = 0.5
+_ABOVE_CHANCE = 10
+
+
+@dataclass(frozen=True)
+class Readout:
+    """What an attacker reads from the recovered vectors.
+
+    Attributes:
+        words: share of documents with a correct word asserted.
+        basis: ``measured`` against true texts, or ``estimated`` from calibrated probabilities.
+        labels: share of documents whose first label is right; None without true labels.
+    """
+
+    words: Interval
+    basis: str
+    labels: Interval | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; an interval is [value, low, high]."""
+        labels = None if self.labels is None else self.labels.to_list()
+        return {"words": self.words.to_list(), "basis": self.basis, "labels": labels}
+
+
+@dataclass(frozen=True)
+class DefenseScore:
+    """Costs and benefits of one defense.
+
+    Attributes:
+        name: name of the defense.
+        keyed: whether it has a key.
+        baseline: whether it is the baseline without a defense.
+        overlap: share of the ten nearest neighbors of a row, by cosine, that remain among its ten nearest.
+        attack: the attack, one sentence.
+        verdict: verdict of the unpaired fit; None if no fit was needed.
+        top1: share of recovered rows whose own true vector is the nearest among `pool`.
+        anonymity_set: the effective number of rows that one cannot be told apart from; 1 is none.
+        readout: what is read from the recovered rows, if it was asked for.
+        pool: rows for re-identification.
+        seconds: wall time of the attack.
+    """
+
+    name: str
+    keyed: bool
+    baseline: bool
+    overlap: Interval
+    attack: str
+    verdict: str | None
+    top1: Interval
+    anonymity_set: Interval
+    readout: Readout | None
+    pool: int
+    seconds: float
+
+    @property
+    def finding(self) -> str:
+        """``baseline``, ``broken`` (at least half of the rows), ``partly broken`` (clearly above chance), or not."""
+        if self.baseline:
+            return "baseline"
+        if self.top1.value >= _BROKEN:
+            return "broken"
+        if (self.top1.low or 0.0) > _ABOVE_CHANCE / self.pool:
+            return "partly broken"
+        return "not broken by the attacks run"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; an interval is [value, low, high]."""
+        return {
+            "name": self.name,
+            "keyed": self.keyed,
+            "knn_overlap_10": self.overlap.to_list(),
+            "attack": self.attack,
+            "verdict": self.verdict,
+            "reidentified": self.top1.to_list(),
+            "anonymity_set": self.anonymity_set.to_list(),
+            "readout": self.readout and self.readout.to_dict(),
+            "pool": self.pool,
+            "finding": self.finding,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def evaluate_defense(
+    defense: Defense,
+    store: npt.ArrayLike,
+    attacker: npt.ArrayLike,
+    *,
+    truth: npt.ArrayLike | None = None,
+    translate: Callable[[FloatArray], FloatArray] | None = None,
+    fit: Callable[..., Alignment] = align,
+    read: Callable[[FloatArray, IntArray], Readout] | None = None,
+    pool: int = POOL,
+    seed: int = 0,
+) -> DefenseScore:
+    """Protect a store, attack it, and measure the search quality and the leakage that remain.
+
+    Args:
+        defense: the defense; the seed decides its key.
+        store: the owner's vectors [n, d].
+        attacker: vectors [m, d_known] of the attacker's own texts under the attacker's encoder.
+        truth: the same n rows in the attacker's space [n, d_known], which the attack tries to recover. By default the
+            store itself: the attacker knows the encoder. Only the evaluation uses it.
+        translate: a map from the space of the undefended store to the attacker's space, for defenses without a key if
+            the spaces differ. It stands for an attacker who had unprotected vectors of the same model before.
+        fit: aligns (protected, attacker) without pairs.
+        read: returns what is read from recovered rows [p, d_known] of the store's rows with these indices [p].
+        pool: largest number of rows for re-identification.
+        seed: seed of key, noise, fit and samples.
+
+    Raises:
+        InputError: ``truth`` does not have one row for each row of the store.
+    """
+    rows = _rows(store)
+    whole = goal = rows if truth is None else _rows(truth)
+    if len(goal) != len(rows):
+        raise InputError(f"There are {len(goal)} true rows for a store of {len(rows)}; one each is needed.")
+    rng = np.random.default_rng(seed)
+    picked = np.sort(rng.permutation(len(rows))[:pool])
+    protected = defense.apply(rows, seed)
+    started = time.perf_counter()
+    verdict = None
+    if defense.keyed:
+        attack = "unpaired fit of the protected vectors, without the key"
+        alignment = fit(protected, attacker, seed=seed)
+        verdict = str(alignment.verdict.status)
+        recovered = alignment.translator(force=True).translate(protected[picked])
+    else:
+        attack = "vectors used as they are, no key"
+        # An attacker who knows of a truncation truncates the candidates, or pads vectors before the translation.
+        recovered, goal = protected[picked], goal[:, : protected.shape[1]]
+        if translate is not None:
+            attack = "translated by a fit on unprotected vectors, no key"
+            recovered, goal = translate(_padded(recovered, rows.shape[1])), whole
+    seconds = time.perf_counter() - started
+    recovered = np.asarray(recovered, np.float32)
+    scores = reidentification(recovered, goal[picked], seed=seed)
+    return DefenseScore(
+        name=defense.name,
+        keyed=defense.keyed,
+        baseline=isinstance(defense, NoDefense),
+        overlap=neighbor_overlap(rows, protected, seed=seed),
+        attack=attack,
+        verdict=verdict,
+        top1=scores.top1.interval,
+        anonymity_set=scores.anonymity_set.interval,
+        readout=None if read is None else read(recovered, picked),
+        pool=len(picked),
+        seconds=seconds,
+    )
+
+
+def neighbor_overlap(
+    before: npt.ArrayLike, after: npt.ArrayLike, *, k: int = 10, queries: int = QUERIES, seed: int = 0
+) -> Interval:
+    """Return the share of the k nearest rows by cosine that remain among the k nearest.
+
+    Args:
+        before: the rows [n, d].
+        after: the same rows with a defense, of any width [n, k]; queries get the same defense.
+        k: number of neighbors.
+        queries: largest number of rows whose neighbors are compared.
+        seed: seed of the sample and the resamples.
+
+    Raises:
+        InputError: the sides differ in rows, or have no more than k.
+    """
+    sides = [unit_rows(_rows(side)) for side in (before, after)]
+    n = len(sides[0])
+    if len(sides[1]) != n or n <= k:
+        raise InputError(f"There are {n} and {len(sides[1])} rows; equally many and more than {k} are needed.")
+    picked = np.random.default_rng(seed).permutation(n)[:queries]
+    near = [_nearest(side, picked, k) for side in sides]
+    shared = [len(set(a) & set(b)) / k for a, b in zip(near[0].tolist(), near[1].tolist(), strict=True)]
+    return Resamples(len(picked), seed).mean(shared)
+
+
+def _rows(vectors: npt.ArrayLike) -> FloatArray:
+    return np.asarray(check_matrix(vectors, "vectors"), np.float32)
+
+
+def _padded(rows: FloatArray, width: int) -> FloatArray:
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
+
+
+def _nearest(units: FloatArray, picked: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.int64]:
+    """Return the indices [q, k] of the k nearest other rows of the picked rows, in no particular order."""
+    indices = np.empty((len(picked), k), np.int64)
+    for block in row_blocks(len(picked), 256):
+        cosines = units[picked[block]] @ units.T
+        cosines[np.arange(len(cosines)), picked[block]] = -2
+        indices[block] = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    return indices

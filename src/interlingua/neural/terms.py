@@ -1,0 +1,210 @@
+"""The terms of the generator's loss: one table, to which a caller can add terms.
+
+A term is a function of what the networks make of one batch, with a name and a weight::
+
+    def pull_to_center(step: StepOutputs) -> Tensor:
+        return torch.stack([z.mean(dim=0).square().sum() for z in step.latents]).mean()
+
+    il.align(x, y, method="adversarial", extra_terms=[LossTerm("center", pull_to_center, weight=0.1)])
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from interlingua.core.errors import InputError
+from interlingua.neural import losses
+from interlingua.neural.settings import Settings
+
+__all__ = ["TERMS", "AdversarialPair", "Extra", "LossTerm", "StepOutputs", "check_terms", "discriminate"]
+
+# A discriminator with the real rows and the fake rows that it tells apart.
+AdversarialPair = tuple[nn.Module, Tensor, Tensor]
+Extra = Literal["round_trips", "teacher_targets"]
+# Keys of a logged step that no term may take.
+_RESERVED = frozenset({"loss", "step", "seed", "at", "of", "seconds", "seconds_left"})
+
+
+@dataclass(frozen=True, eq=False)
+class StepOutputs:
+    """What the networks make of one batch of each space; spaces are numbered in the order they were given.
+
+    Attributes:
+        rows: unit rows [n, d_k] of each space.
+        latents: latents [n, latent] of each space, not normalized.
+        reconstructions: unit rows [n, d_k] of each space, decoded from its own latents.
+        translations: rows of space j as unit rows [n, d_k] of space k, by (j, k).
+        settings: of this step.
+        round_trips: rows of space j translated to space k and back, [n, d_j], by (j, k); empty unless a term needs
+            them.
+        teacher_targets: the teacher's translations [n, d_k] of rows of space j, by (j, k); empty unless a term needs
+            them.
+        adversarial_pairs: discriminators with their real and fake rows, by the name of the term.
+        instance_noise: length of the noise on discriminator inputs.
+        gather: joins a batch with those of the other processes, for terms that compare rows with each other.
+    """
+
+    rows: Sequence[Tensor]
+    latents: Sequence[Tensor]
+    reconstructions: Sequence[Tensor]
+    translations: Mapping[tuple[int, int], Tensor]
+    settings: Settings = field(default_factory=Settings)
+    round_trips: Mapping[tuple[int, int], Tensor] = field(default_factory=dict)
+    teacher_targets: Mapping[tuple[int, int], Tensor] = field(default_factory=dict)
+    adversarial_pairs: Mapping[str, Sequence[AdversarialPair]] = field(default_factory=dict)
+    instance_noise: float = 0.0
+    gather: Callable[[Tensor], Tensor] = lambda x: x
+
+
+@dataclass(frozen=True, eq=False)
+class LossTerm:
+    """One term of the loss that the networks minimize.
+
+    Attributes:
+        name: its key in metrics, traces and reports.
+        compute: returns the term as a tensor without dimensions, usually a mean over the batch.
+        weight: factor in the loss, or a function of the settings; a term of weight 0 is not computed.
+        needs: outputs that are computed for this term only: ``"round_trips"``, ``"teacher_targets"``. All other
+            outputs always exist.
+
+    Raises:
+        InputError: the weight is negative or not finite, or ``needs`` names no output.
+    """
+
+    name: str
+    compute: Callable[[StepOutputs], Tensor]
+    weight: float | Callable[[Settings], float] = 1.0
+    needs: tuple[Extra, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no step could use."""
+        weight: Any = self.weight
+        if not callable(self.compute):
+            raise InputError(f"loss term {self.name!r}: compute is {self.compute!r}; a function is needed.")
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not callable(weight) and not (is_number and math.isfinite(weight) and weight >= 0):
+            raise InputError(f"loss term {self.name!r}: weight is {weight!r}; a number of at least 0 is needed.")
+        unknown = set(self.needs) - set(get_args(Extra))
+        if unknown:
+            raise InputError(
+                f"loss term {self.name!r} needs {', '.join(sorted(unknown))}; choose from {', '.join(get_args(Extra))}."
+            )
+
+    def weight_in(self, s: Settings) -> float:
+        """Return the weight under the settings of a step."""
+        return float(self.weight(s)) if callable(self.weight) else float(self.weight)
+
+    def value(self, step: StepOutputs) -> Tensor:
+        """Return the unweighted term.
+
+        Raises:
+            InputError: the function returned something other than one number.
+        """
+        value: Any = self.compute(step)
+        if not isinstance(value, Tensor) or value.ndim:
+            shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(
+                f"loss term {self.name!r} returned {shape}; a tensor without dimensions is needed, such as a mean over "
+                "the batch."
+            )
+        checked: Tensor = value
+        return checked
+
+
+def discriminate(pair: AdversarialPair, instance_noise: float) -> tuple[Tensor, Tensor]:
+    """Return a discriminator's outputs at real and fake rows, all with Gaussian noise of one length added.
+
+    Where several spaces make fake rows for one discriminator, the outputs at real rows are repeated to match.
+    """
+    discriminator, real, fake = pair
+    rows = torch.cat([real, fake])
+    if instance_noise:
+        rows = rows + instance_noise / math.sqrt(rows.shape[1]) * torch.randn_like(rows)
+    at_real, at_fake = discriminator(rows).split([len(real), len(fake)])
+    return at_real.repeat(len(fake) // len(real), 1), at_fake
+
+
+def check_terms(terms: Sequence[Any]) -> tuple[LossTerm, ...]:
+    """Return the whole table: the paper's terms and ours, then a caller's.
+
+    Raises:
+        InputError: a term is no `LossTerm`, or its name is taken.
+    """
+    taken = {term.name for term in TERMS} | _RESERVED
+    for term in terms:
+        if not isinstance(term, LossTerm):
+            raise InputError(f"extra_terms holds {term!r}; interlingua.neural.terms.LossTerm objects are needed.")
+        if not term.name or term.name in taken or term.name.startswith("discriminator."):
+            raise InputError(f"loss term {term.name!r}: this name is taken; choose another one.")
+        taken.add(term.name)
+    return (*TERMS, *terms)
+
+
+def _mean(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean()
+
+
+def _reconstruction(step: StepOutputs) -> Tensor:
+    return _mean(losses.cosine_distance(x, y) for x, y in zip(step.rows, step.reconstructions, strict=True))
+
+
+def _cycle(step: StepOutputs) -> Tensor:
+    return _mean(losses.cosine_distance(step.rows[j], y) for (j, _), y in step.round_trips.items())
+
+
+def _consensus(step: StepOutputs) -> Tensor:
+    return _mean(losses.cosine_distance(y, step.translations[jk]) for jk, y in step.teacher_targets.items())
+
+
+def _vsp(step: StepOutputs) -> Tensor:
+    return _preservation(step, list(zip(step.rows, step.reconstructions, strict=True)))
+
+
+def _cycle_vsp(step: StepOutputs) -> Tensor:
+    return _preservation(step, [(step.rows[j], y) for (j, _), y in step.round_trips.items()])
+
+
+def _preservation(step: StepOutputs, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Preserve rows in reconstructions or round trips, or in translations where ``vsp_form`` says so."""
+    form = step.settings.vsp_form
+    if form == "translated":
+        pairs = [(step.rows[j], y) for (j, _), y in step.translations.items()]
+    elif form == "unpaired":
+        pairs = [(step.rows[k], y) for (_, k), y in step.translations.items()]
+    options = {"squared": form in ("squared", "translated", "unpaired"), "reflected": form == "reflected"}
+    return _mean(losses.preservation(step.gather(x), step.gather(y), **options) for x, y in pairs)
+
+
+def _against_spaces(step: StepOutputs) -> Tensor:
+    return _generator_adversarial_loss(step, step.adversarial_pairs["adversarial"])
+
+
+def _against_latents(step: StepOutputs) -> Tensor:
+    return _generator_adversarial_loss(step, step.adversarial_pairs["latent_adversarial"])
+
+
+def _generator_adversarial_loss(step: StepOutputs, pairs: Sequence[AdversarialPair]) -> Tensor:
+    """Return the sum over discriminators; real rows, which may be latents, receive no gradient."""
+    kind = step.settings.adversarial_loss
+    values = [
+        losses.generator_loss(*discriminate((net, real.detach(), fake), step.instance_noise), kind)
+        for net, real, fake in pairs
+    ]
+    return torch.stack(values).sum()
+
+
+TERMS: tuple[LossTerm, ...] = (
+    LossTerm("reconstruction", _reconstruction, lambda s: s.reconstruction),
+    LossTerm("vsp", _vsp, lambda s: s.vsp),
+    LossTerm("cycle", _cycle, lambda s: s.cycle, ("round_trips",)),
+    LossTerm("cycle_vsp", _cycle_vsp, lambda s: s.cycle_vsp, ("round_trips",)),
+    LossTerm("consensus", _consensus, lambda s: s.consensus, ("teacher_targets",)),
+    LossTerm("adversarial", _against_spaces, lambda s: s.adversarial),
+    LossTerm("latent_adversarial", _against_latents, lambda s: s.latent_adversarial),
+)

@@ -1,0 +1,163 @@
+"""Loss terms of a caller's own, settings as keywords, and the table that describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+import interlingua as il
+from interlingua.aligners import describe_settings
+from interlingua.core.errors import InputError
+from interlingua.neural import losses
+from interlingua.neural.aligner import Adversarial
+from interlingua.neural.settings import Settings
+from interlingua.neural.terms import TERMS, LossTerm, StepOutputs
+from interlingua.neural.trainer import Trainer
+from planted import unpaired
+from test_neural_training import QUICK, WIDTHS
+
+Rows = npt.NDArray[Any]
+
+
+@pytest.fixture
+def vectors() -> dict[str, Rows]:
+    return unpaired(WIDTHS, np.random.default_rng(0))
+
+
+def latent_size(step: StepOutputs) -> torch.Tensor:
+    return torch.stack([z.square().mean() for z in step.latents]).mean()
+
+
+def trained(vectors: dict[str, Rows], *terms: LossTerm) -> tuple[list[dict[str, Any]], Any]:
+    lines: list[dict[str, Any]] = []
+    trainer = Trainer(vectors, QUICK, on_step=lines.append, extra_terms=terms)
+    return lines, trainer.run().network
+
+
+def test_a_term_of_one_s_own_is_minimized_and_logged(vectors: dict[str, Rows]) -> None:
+    latents = []
+    for weight in (0.0, 100.0):
+        lines, network = trained(vectors, LossTerm("size", latent_size, weight=weight))
+        latents.append(float((network.encode(vectors["a"], "a") ** 2).mean()))
+        assert ("size" in lines[-1]) is (weight > 0)
+    assert latents[1] < 0.95 * latents[0]
+
+
+def test_a_term_enters_the_loss_with_its_weight_which_may_follow_the_settings(vectors: dict[str, Rows]) -> None:
+    plain, _ = trained(vectors)
+    fixed, _ = trained(vectors, LossTerm("one", lambda step: step.latents[0].new_ones(()), weight=3.0))
+    follows, _ = trained(vectors, LossTerm("one", lambda step: step.latents[0].new_ones(()), lambda s: 2 * s.vsp))
+    assert fixed[0]["loss"] == pytest.approx(plain[0]["loss"] + 3, rel=1e-5)
+    assert follows[0]["loss"] == pytest.approx(plain[0]["loss"] + 2 * QUICK.vsp, rel=1e-5)
+
+
+def test_outputs_that_a_term_needs_are_computed_for_it(vectors: dict[str, Rows]) -> None:
+    seen: list[StepOutputs] = []
+
+    def look(step: StepOutputs) -> torch.Tensor:
+        seen.append(step)
+        return step.latents[0].sum() * 0
+
+    s = QUICK.changed(cycle=0.0, cycle_vsp=0.0, steps=1)
+    Trainer(vectors, s, extra_terms=[LossTerm("look", look)]).run()
+    Trainer(vectors, s, extra_terms=[LossTerm("look", look, needs=("round_trips",))]).run()
+    assert seen[0].round_trips == {}
+    assert {jk: tuple(y.shape) for jk, y in seen[1].round_trips.items()} == {(0, 1): (32, 12), (1, 0): (32, 8)}
+    assert set(seen[1].adversarial_pairs) == {"adversarial", "latent_adversarial"}
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        (LossTerm("cycle", latent_size), "loss term 'cycle': this name is taken"),
+        (LossTerm("loss", latent_size), "loss term 'loss': this name is taken"),
+        ("cycle", "extra_terms holds 'cycle'; interlingua.neural.terms.LossTerm objects are needed"),
+        (
+            LossTerm("rows", lambda step: step.latents[0].mean(dim=1)),
+            r"loss term 'rows' returned a tensor of shape \(32,\); a tensor without dimensions is needed",
+        ),
+        (LossTerm("number", lambda step: 1.0), "loss term 'number' returned float"),  # type: ignore[arg-type,return-value]
+    ],
+)
+def test_terms_that_cannot_be_used_are_refused(term: Any, message: str, vectors: dict[str, Rows]) -> None:
+    with pytest.raises(InputError, match=message):
+        trained(vectors, term)
+
+
+def test_weights_and_needs_are_checked_when_a_term_is_made() -> None:
+    with pytest.raises(InputError, match="loss term 'x': weight is -1; a number of at least 0 is needed"):
+        LossTerm("x", latent_size, weight=-1)
+    with pytest.raises(InputError, match="loss term 'x' needs gram; choose from round_trips, teacher_targets"):
+        LossTerm("x", latent_size, needs=("gram",))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="loss term 'x': compute is 3; a function is needed"):
+        LossTerm("x", 3)  # type: ignore[arg-type]
+
+
+def test_a_term_that_needs_teachers_is_refused_without_them(vectors: dict[str, Rows]) -> None:
+    with pytest.raises(InputError, match="loss term 'x' needs teacher_targets and there are no teachers"):
+        Trainer(vectors, QUICK, extra_terms=[LossTerm("x", latent_size, needs=("teacher_targets",))])
+
+
+def test_every_term_of_the_table_has_a_setting_of_its_name() -> None:
+    for term in TERMS:
+        assert term.weight_in(Settings().changed(**{term.name: 0.125})) == 0.125
+
+
+@pytest.mark.parametrize("function", [losses.discriminator_loss, losses.generator_loss])
+def test_an_unknown_kind_of_adversarial_loss_is_refused(function: Any) -> None:
+    at = torch.zeros(3, 1)
+    with pytest.raises(InputError, match="adversarial loss is 'wasserstein'; choose from least-squares, vanilla"):
+        function(at, at, "wasserstein")
+
+
+def test_every_training_setting_is_a_keyword_of_the_method() -> None:
+    aligner = Adversarial(start="cold", cycle=0, lr=1e-4, vsp_form="squared")
+    settings = aligner.training_settings()
+    assert (settings.cycle, settings.lr, settings.vsp_form, settings.width) == (0, 1e-4, "squared", 256)
+    assert aligner.settings_for_card()["cycle"] == 0
+    x = np.random.default_rng(0).standard_normal((120, 9))
+    with pytest.raises(InputError, match="does not take these settings: cycles. Did you mean cycle?"):
+        il.align(x, x, method="adversarial", cycles=0)
+    with pytest.raises(InputError, match="There is no setting 'cycles'. Did you mean 'cycle'?"):
+        Adversarial(cycles=0)
+    with pytest.raises(InputError, match="lr is 'high'; a number is needed"):
+        il.align(x, x, method="adversarial", lr="high")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 2.5}, "batch is 2.5; a whole number is needed"),
+        ({"decay": 1}, "decay is 1; True or False is needed"),
+        ({"lr": float("nan")}, "lr is nan; at least 0 is needed"),
+        ({"vsp_end": "low"}, "vsp_end is 'low'; a number is needed"),
+        ({"cycle": -1}, "cycle is -1; at least 0 is needed"),
+        ({"steps": True}, "steps is True; a whole number is needed"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings().changed(**change)
+
+
+def test_numpy_numbers_become_plain_ones() -> None:
+    s = Settings(lr=np.float64(0.5), batch=np.int64(4))  # type: ignore[arg-type]
+    assert (type(s.lr), type(s.batch)) == (float, int)
+
+
+def test_settings_are_described_with_the_paper_s_and_the_code_s_values() -> None:
+    found = {setting.name: setting for setting in describe_settings("adversarial")}
+    assert set(Adversarial.setting_names()) == set(found)
+    assert all(setting.meaning for setting in found.values())
+    assert (found["norm"].default, found["norm"].paper, found["norm"].code) == ("layer", "layer", "batch")
+    assert (found["norm"].range, found["norm"].type) == ("one of batch, layer", "str")
+    assert (found["consensus"].paper, found["consensus"].code) == (None, None)
+    assert found["cycle"].code == 10
+    assert found["dropout"].range == "a number from 0 to under 1"
+    linear = {setting.name: setting for setting in describe_settings("linear")}
+    assert (linear["rounds"].type, linear["rounds"].default) == ("int", 10)
+    assert linear["rounds"].meaning.startswith("most rounds")

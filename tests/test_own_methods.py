@@ -1,0 +1,85 @@
+"""A method of one's own is reached as an object, and by name where a package declares it as an entry point."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+METHOD = """
+from dataclasses import dataclass
+from interlingua.aligners import Fit, Problem
+from interlingua.aligners.frames import affine_maps, polar
+
+
+@dataclass(frozen=True)
+class Cut:
+    scale: float = 1.0
+    name = "cut"
+
+    def fit(self, problem, *, seed, on_step):
+        x, y = problem.frames
+        step = {"step": "cut", "scale": self.scale}
+        on_step(step)
+        import numpy as np
+        return Fit(*affine_maps(x, y, np.eye(problem.source.d, problem.target.d, dtype="f4")), trace=(step,))
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> dict[str, str]:
+    """Install a package with one method, as pip would leave it, and return the environment that sees it."""
+    site = tmp_path / "site"
+    info = site / "own_methods-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "own_methods.py").write_text(METHOD)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-methods\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[interlingua.aligners]\ncut = own_methods:Cut\n")
+    rng = np.random.default_rng(0)
+    for side, d in (("source", 12), ("target", 10)):
+        np.save(tmp_path / f"{side}.npy", rng.standard_normal((150, d)).astype("f4"))
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def python(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_method_of_another_package_is_reached_by_name_in_python(tmp_path: Path, installed: dict[str, str]) -> None:
+    code = (
+        "import json, numpy as np, interlingua as il\n"
+        "from interlingua.aligners import available_methods, describe_settings\n"
+        "a = il.align(np.load('source.npy'), np.load('target.npy'), method='cut', scale=2.0)\n"
+        "print(json.dumps([a.method, a.settings['scale'], a.trace[-1], 'cut' in available_methods(),"
+        " [s.name for s in describe_settings('cut')]]))\n"
+    )
+    done = python(tmp_path, installed, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["cut", 2.0, {"step": "cut", "scale": 2.0}, True, ["scale"]]
+
+
+def test_its_unknown_settings_and_misspelled_name_are_refused(tmp_path: Path, installed: dict[str, str]) -> None:
+    align = "import numpy as np, interlingua as il\nx = np.load('source.npy')\nil.align(x, x, "
+    done = python(tmp_path, installed, "-c", align + "method='cut', scales=2)")
+    assert "method 'cut' does not take these settings: scales. Did you mean scale?" in done.stderr
+    done = python(tmp_path, installed, "-c", align + "method='cuts')")
+    assert "There is no method 'cuts'" in done.stderr
+    assert "Did you mean 'cut'?" in done.stderr
+
+
+def test_a_method_of_another_package_is_reached_by_name_on_the_command_line(
+    tmp_path: Path, installed: dict[str, str]
+) -> None:
+    fit = ("-m", "interlingua", "fit", "source.npy", "target.npy", "--out", "t", "--method", "cut", "--allow-failed")
+    done = python(tmp_path, installed, *fit, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["method"] == "cut"
+    card = json.loads((tmp_path / "t" / "card.json").read_text("utf-8"))
+    assert card["method"] == "cut"

@@ -1,0 +1,155 @@
+"""The verdict: the same numbers for the same fit, nulls that mean something, and reasons that can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from interlingua.aligners.base import Problem
+from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
+from interlingua.aligners.frames import polar
+from interlingua.aligners.null import NullMaps
+from interlingua.aligners.verdict import judge_map, refit_limits, verify
+from interlingua.core.alignment import Evidence, Status, Verdict
+from interlingua.core.maps import AffineMap
+from planted import encode, topics
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Disjoint rows of one kind of text, and the rotation that pairs would give."""
+
+    problem: Problem
+    null: NullMaps
+    rotation: np.ndarray
+    translated: np.ndarray
+
+    def verdict(self, seed: int = 0) -> Verdict:
+        target = self.problem.frames[1].rows
+        return verify(self.null, self.rotation, self.translated, target, seed=seed, start_agreement=0.9)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    rng = np.random.default_rng(4)
+    content = topics(360, 12, rng)
+    x, y = (encode(content, d, rng) for d in (14, 12))
+    problem = Problem.of(x[:180], y[180:])
+    frames = problem.frames
+    rotation = polar(frames[0].around(x).T @ frames[1].around(y))
+    spaces = CoarseSpaces.of(frames[0].rows, frames[1].rows)
+    return Fitted(problem, NullMaps.sample(spaces, seed=0), rotation, frames[0].rows @ rotation)
+
+
+def test_three_verdicts_on_one_fit_are_equal(fitted: Fitted) -> None:
+    first, second, third = (fitted.verdict() for _ in range(3))
+    assert first == second == third
+    assert fitted.verdict(seed=1) != first
+
+
+def test_the_null_has_a_generator_of_its_own_and_depends_on_its_seed_alone(fitted: Fitted) -> None:
+    spaces = fitted.null.spaces
+    again, other = (NullMaps.sample(spaces, seed=seed) for seed in (0, 1))
+    assert np.array_equal(again.maps, fitted.null.maps)
+    assert not np.array_equal(other.maps, fitted.null.maps)
+
+
+def test_null_maps_are_at_least_six_and_refined_from_different_starts(fitted: Fitted) -> None:
+    maps = fitted.null.maps
+    assert len(maps) >= 6
+    assert len({matrix.tobytes() for matrix in maps}) == len(maps)
+
+
+def test_excess_is_a_robust_z_score(fitted: Fitted) -> None:
+    null = NullMaps(fitted.null.spaces, fitted.null.maps, np.array([0.40, 0.42, 0.44, 0.46, 0.90]))
+    assert null.spread == pytest.approx(1.4826 * 0.02)
+    assert null.excess(0.44) == pytest.approx(0)
+    assert null.excess(0.44 + 3 * null.spread) == pytest.approx(3)
+
+
+def test_the_spread_of_null_maps_that_agree_by_luck_is_bounded_below(fitted: Fitted) -> None:
+    null = NullMaps(fitted.null.spaces, fitted.null.maps, np.full(6, 0.4))
+    assert null.excess(0.4 + 0.0015) == pytest.approx(1)
+
+
+def test_the_excess_of_the_null_compares_each_null_map_with_the_others_and_has_either_sign(fitted: Fitted) -> None:
+    draws = np.random.default_rng(0).standard_normal((20, 6)) / 100 + 0.4
+    nulls = [NullMaps(fitted.null.spaces, fitted.null.maps, scores).excess_of_null() for scores in draws]
+    assert min(nulls) < 0 < max(nulls)
+    values, excesses = draws[0], []
+    for i, score in enumerate(values):
+        others = np.delete(values, i)
+        spread = max(1.4826 * np.median(np.abs(others - np.median(others))), 1.5e-3)
+        excesses.append((score - np.median(others)) / spread)
+    assert nulls[0] == pytest.approx(np.median(excesses))
+
+
+def test_every_measurement_states_its_direction_and_what_its_null_is(fitted: Fitted) -> None:
+    evidence = {e.name: e for e in fitted.verdict().evidence}
+    at_most = {name for name, e in evidence.items() if e.direction == "at_most"}
+    assert at_most == {"sliced_wasserstein", "hubness"}
+    for e in evidence.values():
+        assert e.passed is (e.value <= e.threshold if e.direction == "at_most" else e.value >= e.threshold)
+        assert e.null_meaning
+        assert e.meaning.endswith(".")
+        # The best that can be expected keeps an upper limit; chance misses a lower one.
+        assert e.null < e.threshold
+    assert {evidence[name].null_meaning for name in at_most} == {"real rows among themselves"}
+    assert evidence["refit_agreement"].null_meaning == "random starts"
+
+
+def test_a_reason_says_the_limit_its_direction_and_the_null() -> None:
+    least = Evidence("transport_excess", 21.27, -0.14, 5, True, "Rows lie closer.", null_meaning="random starts")
+    assert str(least) == "transport excess 21.3 (needs at least 5; random starts about -0.14): Rows lie closer."
+    most = Evidence("hubness", 5.153, 0.43, 3.43, False, "Skewness.", "at_most", "real rows among themselves")
+    assert str(most) == "hubness 5.15 (needs at most 3.43; real rows among themselves about 0.43): Skewness."
+
+
+def test_reasons_are_the_evidence_in_words_and_json_has_direction_and_null(fitted: Fitted) -> None:
+    verdict = fitted.verdict()
+    assert set(verdict.reasons) <= {str(e) for e in verdict.evidence}
+    item = verdict.to_dict()["evidence"][0]
+    assert (item["direction"], item["null_meaning"]) == ("at_least", "random starts")
+    assert Evidence(**item) == verdict.evidence[0]
+
+
+def test_a_collapse_exceeds_an_upper_limit_and_the_reason_says_so(fitted: Fitted) -> None:
+    collapsed = np.repeat(fitted.translated[:1], len(fitted.translated), axis=0)
+    collapsed = collapsed + 1e-4 * np.random.default_rng(0).standard_normal(collapsed.shape).astype(np.float32)
+    target = fitted.problem.frames[1].rows
+    verdict = verify(fitted.null, fitted.rotation, collapsed, target, seed=0)
+    assert verdict.status is Status.FAILED
+    distance = next(e for e in verdict.evidence if e.name == "sliced_wasserstein")
+    assert not distance.passed
+    assert distance.value > distance.threshold
+    assert any(reason.startswith("sliced wasserstein") and "needs at most" in reason for reason in verdict.reasons)
+
+
+def test_any_map_is_judged_the_same_twice(fitted: Fitted) -> None:
+    x, y = fitted.problem.frames
+    forward = AffineMap(x.mean, np.asarray(fitted.rotation, np.float32), y.mean)
+    first, second = (judge_map((x, y), fitted.problem.rows[0], forward, seed=3) for _ in range(2))
+    assert first == second
+
+
+def test_limits_of_refits_are_shares_of_the_distance_from_the_null_to_one() -> None:
+    assert refit_limits(0.5) == pytest.approx((0.59, 0.55))
+    assert refit_limits(1.0) == pytest.approx((1.0, 1.0))
+
+
+def test_coarse_coordinates_lift_and_reduce_are_inverse(fitted: Fitted) -> None:
+    spaces = fitted.null.spaces
+    matrix = fitted.null.maps[0]
+    assert spaces.reduce(spaces.lift(matrix)) == pytest.approx(matrix, abs=1e-2)
+
+
+def test_annealing_and_settling_raise_the_transport_similarity_of_a_random_start(fitted: Fitted) -> None:
+    spaces, rng = fitted.null.spaces, np.random.default_rng(0)
+    start = polar(rng.standard_normal((1, 14, 12)).astype(np.float32))
+    annealed = anneal(spaces, start, rng)
+    settled = settle(spaces, annealed, rng)
+    scores = [float(spaces.similarity(maps)[0]) for maps in (start, annealed, settled)]
+    assert scores[0] < scores[1]
+    assert scores[2] > scores[0]
