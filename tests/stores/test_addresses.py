@@ -121,6 +121,24 @@ def test_no_command_repeats_it_either(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["migrate", "t", "a.npy", "b.npy", "--where", "token = 'a@b:c@d'"],
+        ["migrate", "t", "a.npy", "b.npy", "--where=mail like '%:%@%'"],
+        ["fit", "a.npy", "b.npy", "--out", "t", "--set", "passes=3"],
+        ["audit", "a.npy", "--authorized-by", "Jane: jane@example.org"],
+        ["translate", "t", "year=2024/a.npy", "--out", "b@c.npy"],
+    ],
+)
+def test_conditions_settings_and_names_are_no_addresses(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) != 0  # none of the files is there
+    assert "neither a path nor of the form" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("postgresql://host/db?host=other#t.v", "names host twice"),

@@ -35,6 +35,9 @@ from interlingua.core.errors import InputError, InterlinguaError, MissingExtraEr
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
+# Options whose values may look like an address and are none.
+_FREE_TEXT = ("--where", "--set", "--authorized-by")
+
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
@@ -112,10 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse_secrets(typed: Sequence[str]) -> None:
     """Refuse addresses with a secret before any command or parser can repeat them in a message."""
-    conditions = [place + 1 for place, argument in enumerate(typed) if argument == "--where"]
-    for place, argument in enumerate(typed):
-        value = argument.partition("=")[2] if argument.startswith("--") else argument
-        if place in conditions or argument.startswith("--where=") or not re.search("[:=@\uff1a\uff1d%]", value):
+    for previous, argument in zip(["", *typed], typed, strict=False):
+        name, _, value = argument.partition("=") if argument.startswith("--") else (previous, "", argument)
+        if name in _FREE_TEXT or not re.search("[:=@\uff1a\uff1d%]", value):
             continue
         from interlingua.stores._url import refuse_secret
 
