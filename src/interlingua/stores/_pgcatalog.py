@@ -180,13 +180,13 @@ class Key:
         ]
         return sql.SQL(", ").join(parts)
 
-    def behind(self, value: Any) -> Any:
-        """Return the condition for rows behind an id."""
+    def after(self, value: Any) -> Any:
+        """Return the condition for rows after an id."""
         return self.sql.SQL("({}) > ({})").format(self.listed(), self.values(self.sql.Literal(str(value))))
 
     def among(self, values: list[Any]) -> Any:
         """Return the condition for rows with one of these ids."""
         texts = self.sql.SQL(", ").join(self.sql.Literal(str(value)) for value in values)
-        return self.sql.SQL("({}) in (select {} from unnest(array[{}]::text[]) as asked (id))").format(
-            self.listed(), self.values(self.sql.SQL("asked.id")), texts
+        return self.sql.SQL("({}) in (select {} from unnest(array[{}]::text[]) as wanted (id))").format(
+            self.listed(), self.values(self.sql.SQL("wanted.id")), texts
         )

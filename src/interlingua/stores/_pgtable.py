@@ -35,7 +35,7 @@ class PostgresTable(Store):
         self._sql = require("psycopg.sql", "postgres")
         table = url.names[:2] if len(url.names) == 3 else url.names[:1]
         self._table = self._sql.Identifier(*table)
-        self._asked = url.names[-1] if len(url.names) > 1 else None
+        self._column_name = url.names[-1] if len(url.names) > 1 else None
         self._spec: Spec | None = None
         self._filter: Any = None
         self._skip_null = False
@@ -63,8 +63,8 @@ class PostgresTable(Store):
         usable = [column for column in columns.values() if column.holds]
         # An array of numbers may be anything; it holds the vectors if it is named, or if nothing else could.
         likely = [column for column in usable if column.of_pgvector] or usable
-        found = next((column for column in usable if column.name == self._asked), None)
-        if self._asked is None and len(likely) == 1:
+        found = next((column for column in usable if column.name == self._column_name), None)
+        if self._column_name is None and len(likely) == 1:
             found = likely[0]
         if found is None:
             listed = ", ".join(column.name for column in likely) or "none"
@@ -87,15 +87,15 @@ class PostgresTable(Store):
         return int(found[0][0])
 
     def _key(self, columns: dict[str, catalog.Column]) -> catalog.Key:
-        asked = self.url.options.get("id")
-        if asked is not None:
-            names = [asked] if asked in columns else asked.split(",")
+        named = self.url.options.get("id")
+        if named is not None:
+            names = [named] if named in columns else named.split(",")
         else:
             primary: list[str] = next((names for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), [])
             names = primary or [name for name in ID_NAMES if name in columns][:1]
         if not names or not set(names) <= columns.keys():
             raise InputError(
-                f"{self.url}: no id column {asked or ''}; a primary key, or ?id=COLUMN, is needed. Columns that "
+                f"{self.url}: no id column {named or ''}; a primary key, or ?id=COLUMN, is needed. Columns that "
                 "are a key "
                 "together are ?id=COLUMN,COLUMN."
             )
@@ -181,7 +181,7 @@ class PostgresTable(Store):
     # What is made.
 
     def _definition(self, spec: Spec) -> Any:
-        sql, name = self._sql, self._sql.Identifier(self._asked or "")
+        sql, name = self._sql, self._sql.Identifier(self._column_name or "")
         kind = sql.SQL("{}({})").format(self._of_pgvector("vector"), sql.Literal(spec.d))
         if spec.beside:
             return sql.SQL("alter table {} add column {} {}").format(self._table, name, kind)

@@ -142,7 +142,7 @@ def parse_url(text: str) -> StoreURL:
             f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
             f"Leave it out and set {STORES[scheme].secret or 'it in the environment'}."
         )
-    asked = _options(parts.query, STORES[scheme])
+    options = _options(parts.query, STORES[scheme])
     if may_hold_secret(text.split("?", 1)[0].split("#", 1)[0]) or "@" in parts.path + parts.query + parts.fragment:
         raise InputError(
             f"The {scheme}:// address has @ in a place where it may end a password. A password belongs into "
@@ -167,30 +167,30 @@ def parse_url(text: str) -> StoreURL:
         if user is not None or port is not None:
             raise InputError(f"The {scheme}:// address names a path and has a user or a port; leave them out.")
         path, host = unquote(parts.netloc) + path, None
-    url = StoreURL(scheme, path, names, host, port, user, asked)
+    url = StoreURL(scheme, path, names, host, port, user, options)
     return _postgres(url) if scheme == "postgresql" else _used(url)
 
 
 def _options(query: str, kind: StoreKind) -> dict[str, str]:
     scheme = kind.scheme
     pairs = parse_qsl(query, keep_blank_values=True)
-    asked = dict(pairs)
-    if asked.keys() & set(kind.secret_options):
+    given = dict(pairs)
+    if given.keys() & set(kind.secret_options):
         raise InputError(
             f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
             f"Leave it out and set {kind.secret or 'it in the environment'}."
         )
-    unknown = sorted(asked.keys() - set(kind.options))
-    if unknown and not asked[unknown[0]]:
+    unknown = sorted(given.keys() - set(kind.options))
+    if unknown and not given[unknown[0]]:
         raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
     if unknown:
         # A cut password may look like the name of an option: only names that somebody may mean are repeated.
         meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "prefix", "tenant"}
         shown = next((f"the option {name!r}" for name in unknown if name in meant), "an option that it does not take")
         raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
-    if len(pairs) != len(asked):
+    if len(pairs) != len(given):
         raise InputError(f"The {scheme}:// address has an option twice; each is given once.")
-    for name, value in asked.items():
+    for name, value in given.items():
         allowed = _VALUES.get(name)
         if not value or "\0" in value or may_hold_secret(value) or (allowed and not re.fullmatch(allowed, value)):
             needed = (
@@ -201,7 +201,7 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
             raise InputError(
                 f"The {scheme}:// address gives the option {name!r} a value that it does not take; {needed}."
             )
-    return asked
+    return given
 
 
 def _used(url: StoreURL) -> StoreURL:

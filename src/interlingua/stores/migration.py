@@ -28,7 +28,7 @@ from interlingua.stores._documents import same_payload
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
-from interlingua.stores.planning import Options, Plan, check_vectors, make_plan, refuse_unasked, target_spec
+from interlingua.stores.planning import Options, Plan, check_vectors, make_plan, require_choices, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback", "skipped_path"]
 
@@ -100,7 +100,7 @@ def migrate(
     plan = None
     if not resume:
         plan = make_plan(translator, source, target, info, spec, options)
-        refuse_unasked(plan, options)
+        require_choices(plan, options)
     with closing(MigrationJournal(path, create=not resume)) as log:
         facts = {
             "source": str(source.url),
@@ -114,7 +114,7 @@ def migrate(
         else:
             if plan is None:
                 plan = make_plan(translator, source, target, info, spec, options)
-                refuse_unasked(plan, options)
+                require_choices(plan, options)
             log.note(job=f"{facts['translator']}-{time.time_ns():x}", plan=asdict(plan), **facts)
         spec = replace(spec, job=str(log.facts["job"]))
         run = _Run(translator, source, target, info, spec, options, log, on_rows or (lambda phase, done, rows: None))

@@ -20,7 +20,7 @@ from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
-__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "refuse_unasked", "target_spec"]
+__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index of links and a log of changes are stored beside them.
@@ -232,7 +232,7 @@ def _measure(
     return payload_bytes / max(rows, 1), round(seconds, 1)
 
 
-def refuse_unasked(plan: Plan, options: Options) -> None:
+def require_choices(plan: Plan, options: Options) -> None:
     """Refuse what a migration does only if an option asks for it.
 
     Raises:

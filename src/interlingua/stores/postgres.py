@@ -42,7 +42,7 @@ class PostgresStore(PostgresTable):
     def exists(self) -> bool:
         """Return whether the column is there."""
         columns = self._columns()
-        return bool(columns) and (self._asked is None or self._asked in columns)
+        return bool(columns) and (self._column_name is None or self._column_name in columns)
 
     def info(self) -> StoreInfo:
         """Return what the table holds; the metric is that of the column's index."""
@@ -74,9 +74,9 @@ class PostgresStore(PostgresTable):
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one snapshot in order of the id, which is the cursor."""
         columns = self._columns()
-        behind = [] if after is None else [self._key(columns).behind(after)]
+        later = [] if after is None else [self._key(columns).after(after)]
         filled = [self._filled(self._vector(columns))] if self._skip_null else []
-        for records in self._pages(size, *behind, *filled):
+        for records in self._pages(size, *later, *filled):
             yield records, records.ids[-1].as_py()
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
@@ -136,7 +136,7 @@ class PostgresStore(PostgresTable):
     def check(self, spec: Spec) -> None:
         """Refuse what the server would not make; a new table is made in a transaction that is rolled back."""
         super().check(spec)
-        if self._asked is None:
+        if self._column_name is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if spec.d > 16_000:
             raise InputError(f"{self.url}: pgvector holds up to 16,000 values a vector and {spec.d} are needed.")
@@ -146,8 +146,8 @@ class PostgresStore(PostgresTable):
             raise InputError(
                 f"{self.url}: the name {long!r} is longer than the {_NAME_BYTES} bytes that PostgreSQL keeps of one."
             )
-        if not spec.beside and spec.schema is not None and self._asked in spec.schema.names:
-            raise InputError(f"{self.url}: the payload has a column {self._asked!r}; name another vector column.")
+        if not spec.beside and spec.schema is not None and self._column_name in spec.schema.names:
+            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
         self._of_pgvector("vector")  # refuses a database without pgvector
         if not self._columns():
             with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
@@ -185,7 +185,7 @@ class PostgresStore(PostgresTable):
             cast = f"::halfvec({spec.d})"
             found.append(
                 f"pgvector indexes up to {_INDEXED:,} columns, so the index holds half-precision copies. A query uses "
-                f"it only where it orders by {self._asked}{cast} {catalog.OPERATORS[spec.metric]} $1{cast}, as "
+                f"it only where it orders by {self._column_name}{cast} {catalog.OPERATORS[spec.metric]} $1{cast}, as "
                 "interlingua search does."
             )
         return tuple(found)
@@ -311,7 +311,7 @@ class PostgresStore(PostgresTable):
         statement = "alter table {table} drop column {name}" if beside else "drop table {table}"
         with self._transaction("cannot be dropped"):
             self._connection.execute(
-                self._sql.SQL(statement).format(table=self._table, name=self._sql.Identifier(self._asked or ""))
+                self._sql.SQL(statement).format(table=self._table, name=self._sql.Identifier(self._column_name or ""))
             )
 
     def close(self) -> None:
