@@ -23,7 +23,7 @@ from interlingua.stores import STORES, Records, Spec, Store, open_store
 from interlingua.stores._documents import from_documents
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
-from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
 from stores.contract import uuids
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
@@ -563,15 +563,10 @@ def test_it_is_refused_and_nothing_is_half_written(name: str, place: Place) -> N
     source, target, more = make(place)
     before = contents(place.folder)
     opened: list[Store] = []
-    late = name.endswith(("_qdrant_ids", "_into_qdrant_edge", "bytes_into_documents"))
     try:
         with pytest.raises(InterlinguaError, match=message) as refused:
             attempt(source, target, opened, {"journal": place.at("journal.sqlite"), **more})
         assert "s3cret" not in str(refused.value)
-        if late:  # only the first write can tell, and a rollback leaves nothing
-            rollback(place.at("journal.sqlite"), target=opened[1])
-            assert not opened[1].exists()
-            (place.folder / "journal.sqlite").unlink()
     finally:
         for store in opened:
             store.close()

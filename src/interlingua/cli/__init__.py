@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 the work failed, or a fit has the verdict ``failed``; 2 ba
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ from interlingua.core.errors import InputError, InterlinguaError, MissingExtraEr
 
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
+
+# Options whose values may look like an address and are none.
+_FREE_TEXT = ("--where", "--set", "--authorized-by")
 
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
@@ -93,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = console.WarningPrinter()
         try:
+            _refuse_secrets(typed)
             code = app(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
             error.show()
@@ -108,6 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refuse_secrets(typed: Sequence[str]) -> None:
+    """Refuse addresses with a secret before any command or parser can repeat them in a message."""
+    for previous, argument in zip(["", *typed], typed, strict=False):
+        name, _, value = argument.partition("=") if argument.startswith("--") else (previous, "", argument)
+        if name in _FREE_TEXT or not re.search("[:=@\uff1a\uff1d%]", value):
+            continue
+        from interlingua.stores._url import refuse_secret
+
+        refuse_secret(value)
+
+
 def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int:
     """Print an error on standard error, with ``--json`` also as an object on standard output."""
     if not shown:
@@ -119,4 +135,5 @@ def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int
 
 def _option(name: str, value: str) -> str:
     """Return an argument of the library as the option of the same meaning."""
-    return "--" + {"overwrite": "force"}.get(name, name).replace("_", "-")
+    option = "--" + {"overwrite": "force"}.get(name, name).replace("_", "-")
+    return option if value in {"True", "..."} else f"{option} {value}"

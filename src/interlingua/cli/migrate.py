@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from interlingua.stores import Store
     from interlingua.stores.planning import Options, Plan
 
-__all__ = ["Metric", "migrate"]
+__all__ = ["Metric", "Triggers", "migrate"]
 
 # Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
@@ -34,6 +34,13 @@ class Metric(StrEnum):
     COSINE = "cosine"
     DOT = "dot"
     L2 = "l2"
+
+
+class Triggers(StrEnum):
+    """What happens to triggers while rows are updated."""
+
+    FIRE = "fire"
+    SKIP = "skip"
 
 
 def migrate(
@@ -74,6 +81,20 @@ def migrate(
     ] = None,
     ids_as_text: Annotated[bool, typer.Option("--ids-as-text", help="Write whole-number ids as text.")] = False,
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition (PostgreSQL)."
+        ),
+    ] = None,
+    skip_null: Annotated[
+        bool,
+        typer.Option("--skip-null", help="Leave out rows without a vector and list their ids in a file (PostgreSQL)."),
+    ] = False,
+    triggers: Annotated[
+        Triggers | None,
+        typer.Option(help="Fire or skip the triggers of SOURCE's table while a column of it is filled (PostgreSQL)."),
+    ] = None,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
     ] = 4_096,
@@ -89,14 +110,25 @@ def migrate(
 ) -> None:
     """Migrate a vector store to another model.
 
-    Ids and payload are copied, SOURCE is only read, and TARGET is a new collection, column or named vector. If the
-    command is killed at any point, the same command with --resume completes it with every row exactly once.
+    Ids and payload are copied, and TARGET is a new collection, column or named vector. SOURCE is only read, unless
+    TARGET is in the same collection: a new column of a PostgreSQL table rewrites every row of it, and --dry-run
+    prints what that costs. If the command is killed at any point, the same command with --resume completes it with
+    every row exactly once.
     """
     from interlingua.core.translator import load
     from interlingua.io import check_output
     from interlingua.stores import input_files, migration, open_source, open_store, planning
 
-    options = planning.Options(inverse, metric.value if metric else None, ids_as_text, drop_payload, page_rows)
+    options = planning.Options(
+        inverse=inverse,
+        metric=metric.value if metric else None,
+        ids_as_text=ids_as_text,
+        drop_payload=drop_payload,
+        page_rows=page_rows,
+        where=where,
+        skip_null=skip_null,
+        triggers=triggers.value if triggers else None,
+    )
     path = journal or _journal_of(directory, source, target)
     for output in (report, log, path):
         if output is not None:
@@ -113,6 +145,7 @@ def migrate(
         _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
         return
     with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
+        old.restrict(where=where, skip_null=skip_null)
         if not (resume or dry_run):
             migration.check_journal(path, old, new)
         if fit is not None and not resume:
@@ -146,6 +179,12 @@ def migrate(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
         f"read back and compared, largest difference {result.largest_error:.1g}."
     )
+    for sentence in result.plan.notes:
+        console.note(sentence)
+    if result.skipped_ids:
+        console.note(
+            f"{result.plan.nulls:,} rows without a vector were left out: {result.skipped_ids} lists their ids."
+        )
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
 
 
@@ -220,6 +259,14 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
     out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
+    if plan.nulls:
+        reason = "left out" if options.skip_null else f"refused without --skip-null, the first is id {plan.first_null}"
+        out.print(f"{plan.nulls:,} more rows have no vector: {reason}", soft_wrap=True)
+    if plan.triggers:
+        reason = options.triggers or "refused without --triggers fire or skip"
+        out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)
+    for sentence in plan.notes:
+        out.print(sentence, soft_wrap=True)
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")
     console.note("Nothing was written.")

@@ -13,7 +13,8 @@ from interlingua.core.errors import InputError
 from interlingua.io._formats import FLOATS, INT8
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
-ID_NAMES = ("id", "ids", "_id")
+# The first is what a migration calls its ids where the payload has a column "id" of its own.
+ID_NAMES = ("interlingua_id", "id", "ids", "_id")
 
 
 def check_stored(dtype: np.dtype[Any], name: str, path: Path) -> np.dtype[Any]:

@@ -47,7 +47,7 @@ class VectorWriter:
 
     def __init__(
         self, path: Path, module: Format, output: Output, checkpoint: Checkpoint, n: int | None,
-        like: VectorFile | None, force: bool, checkpoint_seconds: float,
+        like: VectorFile | None, force: bool, checkpoint_seconds: float, id_name: str,
     ) -> None:  # fmt: skip
         self.path = path
         self._folder = partial_folder(path)
@@ -57,7 +57,7 @@ class VectorWriter:
         self._n = n
         self._force = force
         self._checkpoint_seconds = checkpoint_seconds
-        self._id_name = (like and like.id_name) or "id"
+        self._id_name = (like and like.id_name) or id_name
         self._kept: pa.Schema | None = None
         self._names: set[str] | None = None
         if like is not None and like.schema is not None:
@@ -268,6 +268,7 @@ def create_writer(
     resume: bool = False,
     settings: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 2.0,
+    id_name: str = "id",
 ) -> VectorWriter:
     """Start or resume writing an embedding file in the format of its extension.
 
@@ -283,6 +284,7 @@ def create_writer(
         settings: JSON values that the rows depend on, such as fingerprints of input and translator. Only an output
             with settings can be resumed, and only with equal ones.
         checkpoint_seconds: time between checkpoints; 0 makes one of every batch.
+        id_name: name of the ids, where ``like`` gives none.
 
     Example:
         ::
@@ -311,7 +313,7 @@ def create_writer(
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
     fresh = Checkpoint({**facts, **given}, settings is not None, 0, {})
     checkpoint = prepare_folder(path, fresh, force=force, resume=resume)
-    return VectorWriter(path, module, output, checkpoint, n, like, force, checkpoint_seconds)
+    return VectorWriter(path, module, output, checkpoint, n, like, force, checkpoint_seconds, id_name)
 
 
 def _output(

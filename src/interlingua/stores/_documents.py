@@ -66,16 +66,23 @@ def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:
     """
     rows = len(first) if first is not None else len(second) if second is not None else 0
     parsed = {f.name for side in (first, second) if side is not None for f in side.schema if is_json(f)}
-    pairs = zip(_comparable(first, rows, parsed), _comparable(second, rows, parsed), strict=True)
+    # Stores without whole numbers of 64 bits without sign keep them as decimals, which are read as text.
+    unsigned = {
+        f.name for side in (first, second) if side is not None for f in side.schema if pa.types.is_uint64(f.type)
+    }
+    pairs = zip(*(_comparable(side, rows, parsed, unsigned) for side in (first, second)), strict=True)
     return all(a == b or _same(a, b) for a, b in pairs)
 
 
-def _comparable(payload: pa.Table | None, rows: int, parsed: set[str]) -> list[dict[str, Any]]:
+def _comparable(payload: pa.Table | None, rows: int, parsed: set[str], unsigned: set[str]) -> list[dict[str, Any]]:
     if payload is not None:
         fields = [json_field(f.name) if f.name in parsed and pa.types.is_string(f.type) else f for f in payload.schema]
         payload = payload.cast(pa.schema(fields))
     documents = to_documents(payload, rows, None)
-    return [{key: value for key, value in document.items() if value is not None} for document in documents]
+    return [
+        {key: str(value) if key in unsigned else value for key, value in document.items() if value is not None}
+        for document in documents
+    ]
 
 
 def _same(first: Any, second: Any) -> bool:
@@ -85,7 +92,19 @@ def _same(first: Any, second: Any) -> bool:
         return len(first) == len(second) and all(map(_same, first, second))
     if isinstance(first, float) and isinstance(second, float):
         return math.isclose(first, second, rel_tol=4e-16) or (math.isnan(first) and math.isnan(second))
+    if isinstance(first, str) and isinstance(second, str):
+        instant = _instant(first)
+        return first == second or (instant is not None and instant == _instant(second))
     return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+
+
+def _instant(text: str) -> datetime | None:
+    """Return the moment that a text with a time zone names: stores keep the moment and show it in a zone of theirs."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _parse(value: str | None) -> Any:

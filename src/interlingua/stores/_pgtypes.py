@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import json_field
+from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import is_json
 
 MARK = b"interlingua.postgres"
+# The columns of a key of several columns, as a JSON array.
+KEY = b"interlingua.postgres.key"
 _ARROW = {
     "boolean": pa.bool_(),
     "smallint": pa.int16(),
@@ -28,6 +36,8 @@ _ARROW = {
     "timestamp without time zone": pa.timestamp("us"),
     "timestamp with time zone": pa.timestamp("us", "UTC"),
 }
+# A backslash before the u would make it no escape.
+_NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BINARY = {"smallint": "int2", "integer": "int4", "bigint": "int8", "boolean": "bool", "real": "float4",
            "double precision": "float8", "timestamp without time zone": "timestamp",
            "timestamp with time zone": "timestamptz", "bytea": "bytea", "date": "date"}  # fmt: skip
@@ -40,6 +50,29 @@ def field(name: str, kind: str) -> pa.Field:
     if kind in _ARROW:
         return pa.field(name, _ARROW[kind])
     return pa.field(name, pa.string(), metadata={MARK: kind.encode()})
+
+
+def id_field(name: str, kind: str, *, whole: bool) -> pa.Field:
+    """Return the Arrow field for a key column of type ``kind``: whole numbers as they are, all others as text."""
+    if whole or kind == "text":
+        return field(name, kind)
+    return pa.field(name, pa.string(), metadata={MARK: kind.encode()})
+
+
+def composite_field(names: Sequence[str]) -> pa.Field:
+    """Return the Arrow field for the ids of a key of several columns."""
+    return pa.field(names[0], pa.string(), metadata={KEY: json.dumps(list(names)).encode()})
+
+
+def composite_key(metadata: Mapping[bytes, bytes] | None, schema: pa.Schema | None) -> tuple[str, ...]:
+    """Return the columns of a key of several columns, if the payload holds all of them; else nothing."""
+    try:
+        names = json.loads((metadata or {}).get(KEY, b"[]"))
+    except ValueError:
+        return ()
+    held = set() if schema is None else set(schema.names)
+    whole = isinstance(names, list) and all(isinstance(name, str) and name in held for name in names)
+    return tuple(names) if whole else ()
 
 
 def shown(sql: Any, name: str, kind: str) -> Any:
@@ -71,13 +104,108 @@ def column_type(field: pa.Field) -> str:
 
 def python_values(column: pa.ChunkedArray, field: pa.Field) -> list[Any]:
     """Return the values of a payload column as the client takes them."""
+    if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", field.type.tz))
     values: list[Any] = column.to_pylist()
     if pa.types.is_nested(field.type):
-        return [None if value is None else json.dumps(value, default=str) for value in values]
+        return [None if value is None else json.dumps(value, default=_json_value) for value in values]
     kind = column_type(field)
     if staged(kind) == "text" and not pa.types.is_string(field.type):
         return [None if value is None else str(value) for value in values]
     return values
+
+
+def columns_of(payload: pa.Table | None) -> list[tuple[pa.ChunkedArray, pa.Field]]:
+    """Return the columns of a payload, each with its field."""
+    return [] if payload is None else list(zip(payload.columns, payload.schema, strict=True))
+
+
+def binary(kind: str) -> str:
+    """Return the name that COPY knows the type of a staged value by."""
+    return _BINARY.get(kind, kind)
+
+
+def is_text(kind: str) -> bool:
+    """Return whether a column type is a kind of text or a UUID, whose text is the usual form of it."""
+    return kind.startswith(("text", "character", "uuid"))
+
+
+def check_ids(ids: pa.Array, where: str) -> None:
+    """Refuse ids that no column type takes.
+
+    Raises:
+        InputError: a whole number beyond 64 bits with sign, or text with a NUL.
+    """
+    check_int64(ids, where)
+    _check_text(ids, ids, "the ids", where)
+
+
+def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
+    """Refuse payload that no column type takes, by column and id.
+
+    Raises:
+        InputError: text with a NUL, or JSON with a NUL, NaN or infinity.
+    """
+    for column, field in columns_of(payload):
+        name, kind, wrong = field.name, field.type, None
+        if pa.types.is_duration(kind) or pa.types.is_interval(kind):
+            wrong = 0, "is a duration, which would be read back as text"
+        elif pa.types.is_timestamp(kind) and kind.unit == "ns":
+            finer = np.asarray(column.cast(pa.int64()).fill_null(0)) % 1000 != 0
+            wrong = (int(finer.argmax()), "has nanoseconds, and PostgreSQL keeps microseconds") if finer.any() else None
+        elif pa.types.is_nested(kind) or is_json(field):
+            place = next((place for place, value in enumerate(column) if not _is_jsonb(value, field)), None)
+            wrong = None if place is None else (place, "holds a NUL, NaN, infinity or bytes, which jsonb does not take")
+        else:
+            _check_text(column, ids, f"column {name!r}", where)
+        if wrong is not None:
+            raise InputError(
+                f"{where}: column {name!r} of id {ids[wrong[0]].as_py()!r} {wrong[1]}. Convert it,",
+                "or leave the payload out with {drop_payload}.",
+            )
+
+
+def _is_jsonb(value: pa.Scalar, field: pa.Field) -> bool:
+    try:
+        text = python_values(pa.chunked_array([[value.as_py()]], field.type), field)[0]
+    except TypeError:
+        return False
+    return text is None or (not _NUL_IN_JSON.search(text) and _is_strict(text))
+
+
+def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, where: str) -> None:
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return
+    found = pc.fill_null(pc.match_substring(values, "\0"), False)
+    if pc.any(found).as_py():
+        row = ids[pc.index(found, True).as_py()].as_py()
+        raise InputError(
+            f"{where}: {what} of id {row!r} holds a NUL character, which PostgreSQL's text does not take. Remove "
+            "it, or "
+            "choose another target."
+        )
+
+
+def _is_strict(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _json_value(value: Any) -> str:
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise TypeError(type(value).__name__)
 
 
 def encode(vectors: FloatArray) -> Iterator[bytes]:
@@ -88,17 +216,27 @@ def encode(vectors: FloatArray) -> Iterator[bytes]:
         yield head + row.tobytes()
 
 
-def decode(sent: Sequence[bytes | None], d: int, ids: Sequence[Any], half: bool, where: str) -> FloatArray:
-    """Return what pgvector sent as vectors [n, d].
+def decode(sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str, where: str) -> FloatArray:
+    """Return what the server sent as vectors [n, d].
+
+    Args:
+        sent: values of pgvector (width, zero, numbers) or arrays (a header, then a length before each number).
+        d: values in each vector.
+        ids: of the rows, for refusals.
+        holds: as in `Column`.
+        where: the address, for refusals.
 
     Raises:
-        InputError: a null vector, or one of another width.
+        InputError: a null vector, one of another width, or an array that holds nulls or several dimensions.
     """
-    width = 4 + d * (2 if half else 4)
+    number = np.dtype({"vector": ">f4", "halfvec": ">f2", "real": ">f4", "double precision": ">f8"}[holds])
+    head, cell = (4, number.itemsize) if holds in {"vector", "halfvec"} else (20, 4 + number.itemsize)
     for value, row in zip(sent, ids, strict=True):
-        if value is None or len(value) != width:
-            wrong = "is null" if value is None else "has another width"
+        if value is None or len(value) != head + d * cell:
+            wrong = "is null" if value is None else f"has another width than {d}, or holds null values"
             raise InputError(f"{where}: the vector of id {row!r} {wrong}; remove such rows or fill them.")
-    block = np.frombuffer(b"".join(value or b"" for value in sent), np.uint8).reshape(len(sent), width)[:, 4:]
-    kind = np.float16 if half else np.float32
-    return np.ascontiguousarray(block).view(np.dtype(kind).newbyteorder(">")).astype(kind)
+        if head == 20 and value[:4] != b"\0\0\0\1":
+            raise InputError(f"{where}: the array of id {row!r} has several dimensions; one is needed.")
+    block = np.frombuffer(b"".join(value or b"" for value in sent), np.uint8).reshape(len(sent), -1)[:, head:]
+    numbers = block.reshape(len(sent), d, cell)[:, :, cell - number.itemsize :]
+    return np.ascontiguousarray(numbers).view(number)[:, :, 0].astype(number.newbyteorder("="))

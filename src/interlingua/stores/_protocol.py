@@ -65,6 +65,9 @@ class StoreInfo:
         vector_name: name of the vectors, ``None`` if they have none.
         dtype: of the vectors as stored.
         id_metadata: Arrow field metadata from which a store of the same kind makes ids of the same type.
+        nulls: number of rows without a vector, which ``count`` leaves out.
+        first_null: id of one of them, as text.
+        notes: sentences for the plan, about what is read.
     """
 
     count: int
@@ -76,6 +79,9 @@ class StoreInfo:
     vector_name: str | None = None
     dtype: str = "float32"
     id_metadata: Mapping[bytes, bytes] | None = None
+    nulls: int = 0
+    first_null: str | None = None
+    notes: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """Return the facts that must not change while rows are copied, as plain values."""
@@ -97,6 +103,8 @@ class Spec:
         id_name: name of the id column, if the store names its columns.
         job: identifies the migration that writes the rows.
         id_metadata: as in `StoreInfo`.
+        triggers: whether triggers of the source's table fire or are skipped while a vector is written beside the old
+            one; ``None`` if it has none.
     """
 
     d: int
@@ -108,6 +116,7 @@ class Spec:
     id_name: str = "id"
     job: str = ""
     id_metadata: Mapping[bytes, bytes] | None = None
+    triggers: Literal["fire", "skip"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +153,24 @@ class Store(ABC):
     def read_from_copy(self, url: StoreURL, copy: TemporaryDirectory[str]) -> None:
         """Name the store by the address that it is a copy of, and remove the copy when it is closed."""
         self.url, self._copy = url, copy
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+        """Read only some rows from now on.
+
+        Args:
+            where: a condition in the store's own language.
+            skip_null: leave out rows without a vector; `skipped` gives their ids.
+
+        Raises:
+            InputError: this store cannot select rows.
+        """
+        if where is not None or skip_null:
+            argument = "{skip_null}" if where is None else "{where=...}"
+            raise InputError(f"{self.url}: {type(self).__name__} cannot select rows.", f"Leave {argument} out.")
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the rows without a vector, at most ``size`` at a time."""
+        return iter(())
 
     @abstractmethod
     def exists(self) -> bool:
@@ -210,6 +237,21 @@ class Store(ABC):
             raise InputError(
                 f"{self.url}: {name} cannot add a second vector to a collection. Name a new collection as the target."
             )
+
+    def check_records(self, records: Records, spec: Spec) -> None:  # noqa: B027 - most stores accept any
+        """Refuse ids and payload of some rows before anything is made; the vectors are still the source's.
+
+        Raises:
+            InputError: a value that the store cannot hold, with its column and id.
+        """
+
+    def notes(self, spec: Spec) -> tuple[str, ...]:
+        """Return sentences for the plan: the costs of the new collection to others, and the limits of its index."""
+        return ()
+
+    def triggers(self, spec: Spec) -> tuple[str, ...]:
+        """Return the names of the triggers in the source's collection that writing would fire."""
+        return ()
 
     @abstractmethod
     def create(self, spec: Spec) -> None:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from interlingua.core.errors import InputError
-from interlingua.stores.registry import STORES
+from interlingua.stores._secrets import may_hold_secret
+from interlingua.stores.registry import STORES, StoreKind
 
-# What a connection string of another tool, or a mistyped address, looks like.
-_MALFORMED = re.compile(
-    rf"://|^\s*(?:jdbc|postgres|{'|'.join(STORES)}):|(?:pass\w*|pwd|token|secret|api[_-]?key)\s*=", re.IGNORECASE
-)
+# Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
+_NUMBER, _SWITCH, _DEMAND = r"\d{1,9}", "[01]", "disable|prefer|require"
+_VALUES = {
+    "https": "0|1|true|false", "sslmode": "disable|allow|prefer|require|verify-ca|verify-full", "port": r"\d{1,5}",
+    "connect_timeout": _NUMBER, "keepalives": _SWITCH, "keepalives_idle": _NUMBER, "keepalives_interval": _NUMBER,
+    "keepalives_count": _NUMBER, "tcp_user_timeout": _NUMBER, "channel_binding": _DEMAND, "gssencmode": _DEMAND,
+    "sslnegotiation": "postgres|direct", "sslcompression": _SWITCH, "sslcertmode": "disable|allow|require",
+    "sslsni": _SWITCH, "ssl_min_protocol_version": r"TLSv1(\.[0-3])?", "ssl_max_protocol_version": r"TLSv1(\.[0-3])?",
+    "gssdelegation": _SWITCH, "load_balance_hosts": "disable|random", "hostaddr": "[0-9A-Fa-f.:,]+",
+    "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
+    "require_auth": r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*",
+}  # fmt: skip
+# Parts in front of # that the address of a server may have beside host and port.
+_SERVER_PARTS: Mapping[str, frozenset[str]] = {"postgresql": frozenset({"user", "path"})}
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_KNOWN_WORDS = re.compile(
+    r"\W*(?:jdbc|odbc|postgres\w*|pg|psql|qdrant|chroma|milvus|lancedb|duckdb|faiss)[\w+.-]*\s*:", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -66,10 +80,26 @@ class StoreURL:
             self.scheme,
             self.host,
             self.port,
-            self.options.get("host"),
+            *(self.options.get(name) for name in ("host", "hostaddr", "service")),
             path,
             self.names[: max(1, len(self.names) - 1)],
         )
+
+
+def refuse_secret(argument: str) -> None:
+    """Refuse an argument of a command that has the form of an address, and cannot be one that is safe to print.
+
+    Args:
+        argument: what was typed.
+
+    Raises:
+        InputError: it may hold a secret; nothing of it is repeated.
+    """
+    scheme = argument.strip().split("://", 1)[0].lower()
+    if scheme in {*STORES, "postgres"} or may_hold_secret(argument) or _KNOWN_WORDS.match(argument):
+        if _LOOKS_LIKE_URL.match(argument.strip()) and scheme not in {*STORES, "postgres"}:
+            raise InputError("An argument is an address that holds a password or a key. Leave it out of the address.")
+        parse_url(argument)
 
 
 def parse_url(text: str) -> StoreURL:
@@ -84,18 +114,21 @@ def parse_url(text: str) -> StoreURL:
     """
     if not text:
         raise InputError("The address of a store is empty; a path or a URL such as lancedb:///path#table is needed.")
-    if not _LOOKS_LIKE_URL.match(text):
-        if _MALFORMED.search(text) and not Path(text).exists():
+    if _LOOKS_LIKE_URL.match(text):
+        text = text.rstrip("\t\r\n")
+    else:
+        if _KNOWN_WORDS.match(text) or "://" in text or (may_hold_secret(text) and not text.startswith("./")):
             raise InputError(
                 "An address is neither a path nor of the form scheme://host/path#collection. It is not repeated, "
-                "because it may hold a secret. Write it as one of: " + ", ".join(f"{name}://" for name in STORES) + "."
+                "because it may hold a secret. Write it as one of: " + ", ".join(f"{name}://" for name in STORES) + ". "
+                "The path of a file with such characters starts with ./"
             )
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
     scheme = {"postgres": "postgresql"}.get(scheme, scheme)
-    kind = STORES.get(scheme)
-    if kind is None:
-        raise InputError(f"{scheme}:// is no store interlingua knows; known are {', '.join(STORES)}.")
+    if scheme not in STORES:
+        shown = f"{scheme}://" if len(scheme) <= 20 else "The scheme of the address"
+        raise InputError(f"{shown} is no store interlingua knows; known are {', '.join(STORES)}.")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -103,24 +136,103 @@ def parse_url(text: str) -> StoreURL:
         raise InputError(
             f"The {scheme}:// address cannot be read; is the port a number and every bracket closed?"
         ) from None
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if parts.password is not None or options.keys() & set(kind.secret_options):
+    user = unquote(parts.username) if parts.username else None
+    if parts.password is not None or (user is not None and (":" in user or "@" in (parts.username or ""))):
         raise InputError(
             f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
-            f"Leave it out and set {kind.secret or 'it in the environment'}."
+            f"Leave it out and set {STORES[scheme].secret or 'it in the environment'}."
         )
-    unknown = sorted(options.keys() - set(kind.options))
-    if unknown:
-        if not options[unknown[0]]:  # perhaps a secret in the wrong place, so it is not repeated
-            raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
-        known = ", ".join(kind.options) or "none"
-        raise InputError(f"The {scheme}:// address has the option {unknown[0]!r}; known are: {known}.")
+    options = _options(parts.query, STORES[scheme])
+    if may_hold_secret(text.split("?", 1)[0].split("#", 1)[0]) or "@" in parts.path + parts.query + parts.fragment:
+        raise InputError(
+            f"The {scheme}:// address has @ in a place where it may end a password. A password belongs into "
+            f"{STORES[scheme].secret or 'the environment'}; in a name, @ is written %40."
+        )
+    if re.search("[#?=&]", parts.fragment):
+        raise InputError(
+            f"The {scheme}:// address has one of # ? = & behind the first #. Options come before #; inside a name "
+            "such a "
+            "character is written %23, %3F, %3D or %26."
+        )
     names = tuple(unquote(name) for name in parts.fragment.split(".")) if parts.fragment else ()
     if any(not name or "\0" in name for name in names):
         raise InputError(
             f"The {scheme}:// address has an empty name behind #; #collection or #collection.vector is needed."
         )
     path, host = unquote(parts.path), unquote(parts.hostname) if parts.hostname else None
-    if scheme in {"memory", "file"} and host:
-        path, host = host + path, None
-    return StoreURL(scheme, path, names, host, port, unquote(parts.username) if parts.username else None, options)
+    if "\0" in path + (host or "") + (user or ""):
+        raise InputError(f"The {scheme}:// address holds a NUL character.")
+    if scheme in {"memory", "file"} or parts.netloc in {".", ".."}:
+        # A relative path: what is the host elsewhere is its first folder, in capitals or not.
+        if user is not None or port is not None:
+            raise InputError(f"The {scheme}:// address names a path and has a user or a port; leave them out.")
+        path, host = unquote(parts.netloc) + path, None
+    url = StoreURL(scheme, path, names, host, port, user, options)
+    return _postgres(url) if scheme == "postgresql" else _used(url)
+
+
+def _options(query: str, kind: StoreKind) -> dict[str, str]:
+    scheme = kind.scheme
+    pairs = parse_qsl(query, keep_blank_values=True)
+    given = dict(pairs)
+    if given.keys() & set(kind.secret_options):
+        raise InputError(
+            f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
+            f"Leave it out and set {kind.secret or 'it in the environment'}."
+        )
+    unknown = sorted(given.keys() - set(kind.options))
+    if unknown and not given[unknown[0]]:
+        raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
+    if unknown:
+        # A cut password may look like the name of an option: only names that somebody may mean are repeated.
+        meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "prefix", "tenant"}
+        shown = next((f"the option {name!r}" for name in unknown if name in meant), "an option that it does not take")
+        raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
+    if len(pairs) != len(given):
+        raise InputError(f"The {scheme}:// address has an option twice; each is given once.")
+    for name, value in given.items():
+        allowed = _VALUES.get(name)
+        if not value or "\0" in value or may_hold_secret(value) or (allowed and not re.fullmatch(allowed, value)):
+            needed = (
+                f"one of {allowed.replace('|', ', ')} is needed"
+                if allowed and re.fullmatch(r"[\w|-]+", allowed)
+                else "see its documentation"
+            )
+            raise InputError(
+                f"The {scheme}:// address gives the option {name!r} a value that it does not take; {needed}."
+            )
+    return given
+
+
+def _used(url: StoreURL) -> StoreURL:
+    """Return the address of a store if its client uses every part of it."""
+    if url.host is None:
+        if url.user is not None or url.port is not None or "https" in url.options:
+            raise InputError(f"The {url.scheme}:// address has a user, a port or an option of a server and no host.")
+        return url
+    if not STORES[url.scheme].server:
+        if url.user is not None or url.port is not None:
+            raise InputError(f"The {url.scheme}:// address names a path and has a user or a port; leave them out.")
+        return url
+    if url.user is not None and "user" not in _SERVER_PARTS.get(url.scheme, frozenset()):
+        raise InputError(
+            f"The {url.scheme}:// address has a user before the host, which is not used. A key comes from "
+            f"{STORES[url.scheme].secret}."
+        )
+    if url.path.strip("/") and "path" not in _SERVER_PARTS.get(url.scheme, frozenset()):
+        raise InputError(f"The {url.scheme}:// address has a path behind the host, which is not used; leave it out.")
+    return url
+
+
+def _postgres(url: StoreURL) -> StoreURL:
+    """Return the address with the parts that libpq also takes as options in their own places."""
+    given = {"host": url.host, "port": url.port, "user": url.user, "dbname": url.path.strip("/") or None}
+    if "/" in url.path.removeprefix("/"):
+        raise InputError("The postgresql:// address has a path of several parts; it is the name of one database.")
+    twice = sorted(name for name, value in given.items() if value is not None and name in url.options)
+    if twice:
+        raise InputError(f"The postgresql:// address names {twice[0]} twice, also as an option; give it once.")
+    rest = {name: value for name, value in url.options.items() if name not in {"port", "user", "dbname"}}
+    port = int(url.options["port"]) if "port" in url.options else url.port
+    path = f"/{url.options['dbname']}" if "dbname" in url.options else url.path
+    return replace(url, port=port, user=url.options.get("user", url.user), path=path, options=rest)

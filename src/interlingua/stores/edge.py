@@ -131,6 +131,12 @@ class EdgeStore(Store):
         if self._folder.exists() and not self._shard.there:
             raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
 
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse ids and payload that a point cannot have."""
+        check_ids(records.ids.to_pylist(), str(self.url))
+        if not spec.beside:
+            _check_numbers(to_documents(records.payload, len(records), str(self.url)), str(self.url))
+
     def create(self, spec: Spec) -> None:
         """Make the empty shard, or a named vector in it."""
         self.check(spec)

@@ -15,6 +15,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.stores._distinct import check_int64
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 from interlingua.stores.files import FileStore
@@ -92,6 +93,10 @@ class FaissStore(Store):
         super().check(spec)
         if not self._path.parent.is_dir():
             raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse whole numbers that 64 bits with sign do not hold."""
+        check_int64(records.ids, str(self.url))
 
     def create(self, spec: Spec) -> None:
         """Refuse a name that is taken; the file appears when it is finished."""

@@ -116,6 +116,7 @@ class FileStore(Store):
             resume=True,
             settings={"job": spec.job},
             checkpoint_seconds=0,
+            id_name=spec.id_name,
         )
         if self._writer.rows < committed:
             raise InputError(

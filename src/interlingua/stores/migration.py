@@ -7,6 +7,7 @@ the target has stored it, so a crash repeats at most one page, under the same id
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -18,17 +19,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._documents import same_payload
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Spec, Store, StoreInfo, to_text
-from interlingua.stores.planning import Options, Plan, make_plan, target_spec
+from interlingua.stores.planning import Options, Plan, check_vectors, make_plan, require_choices, target_spec
 
-__all__ = ["Migration", "check_journal", "migrate", "rollback"]
+__all__ = ["Migration", "check_journal", "migrate", "rollback", "skipped_path"]
 
 _SAMPLE = 256
 
@@ -48,6 +50,7 @@ class Migration:
             to unit norm first if the target does so.
         seconds: duration of each phase of this run.
         journal: path of the journal, which a rollback needs.
+        skipped_ids: file that lists the ids of rows without a vector, ``None`` if none were left out.
     """
 
     plan: Plan
@@ -57,6 +60,7 @@ class Migration:
     largest_error: float
     seconds: dict[str, float]
     journal: str
+    skipped_ids: str | None = None
 
 
 def migrate(
@@ -90,9 +94,13 @@ def migrate(
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
     if not resume:
         check_journal(path, source, target)
+    source.restrict(where=options.where, skip_null=options.skip_null)
     info = source.info()
     spec = target_spec(translator, source, target, info, options)
-    plan = None if resume else make_plan(translator, source, target, info, spec, options)
+    plan = None
+    if not resume:
+        plan = make_plan(translator, source, target, info, spec, options)
+        require_choices(plan, options)
     with closing(MigrationJournal(path, create=not resume)) as log:
         facts = {
             "source": str(source.url),
@@ -104,7 +112,9 @@ def migrate(
         if "job" in log.facts:
             _refuse_changes(log, facts)
         else:
-            plan = plan or make_plan(translator, source, target, info, spec, options)
+            if plan is None:
+                plan = make_plan(translator, source, target, info, spec, options)
+                require_choices(plan, options)
             log.note(job=f"{facts['translator']}-{time.time_ns():x}", plan=asdict(plan), **facts)
         spec = replace(spec, job=str(log.facts["job"]))
         run = _Run(translator, source, target, info, spec, options, log, on_rows or (lambda phase, done, rows: None))
@@ -129,6 +139,7 @@ def migrate(
             largest_error=error,
             seconds=watch.seconds,
             journal=str(path),
+            skipped_ids=str(skipped_path(path)) if options.skip_null and info.nulls else None,
         )
 
 
@@ -219,19 +230,14 @@ class _Run:
         total, rows, number = self.spec.count, 0, 0
         width = self.translator.d_target if self.options.inverse else self.translator.d_source
         every = max(1, total // _SAMPLE)
+        distinct = DistinctIds(self.info.id_type, str(self.source.url))
         with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
             for records, after in pages:
-                try:
-                    check_matrix(records.vectors, f"{self.source.url}", width=width)
-                except InputError as error:
-                    raise InputError(f"{error} The page starts at id {records.ids[0].as_py()!r}.") from error
-                if records.ids.type != self.info.id_type:
-                    raise InputError(
-                        f"{self.source.url}: ids are {self.info.id_type} up to row {rows} and {records.ids.type} "
-                        f"from id {records.ids[0].as_py()!r} on; one type is needed."
-                    )
+                check_vectors(records, self.source.url, width)
+                distinct.add(records.ids, number)
+                self.target.check_records(self._as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
-                self.log.add_page(number, after, len(records), records.digest(), picked)
+                self.log.add_page(number, after, len(records), self._digest(records), picked)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("surveying", rows, total)
         if rows != total:
@@ -239,8 +245,24 @@ class _Run:
                 f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
                 "Migrate a snapshot, or stop the writes."
             )
+        distinct.refuse_repeated(self.source, self.options.page_rows)
+        self._write_skipped()
         self.log.note(phase="creating", beside=self.spec.beside)
         watch.lap("survey")
+
+    def _digest(self, records: Records) -> str:
+        """Return the digest of what is copied: a column beside the old one may make triggers change the payload."""
+        copied = not (self.spec.beside or self.options.drop_payload)
+        return (records if copied else Records(records.ids, records.vectors)).digest()
+
+    def _write_skipped(self) -> None:
+        """List the ids of rows without a vector in a file beside the journal, one JSON value a line."""
+        if not (self.options.skip_null and self.info.nulls):
+            return
+        path = skipped_path(self.log.path)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            for ids in self.source.skipped(self.options.page_rows):
+                file.writelines(f"{json.dumps(value)}\n" for value in ids.to_pylist())
 
     def create(self) -> None:
         """Make the target; an empty target that a crash of this step left behind is made again."""
@@ -272,7 +294,7 @@ class _Run:
         with closing(self.source.scan(self.options.page_rows, last.after if last else None)) as pages:  # type: ignore[type-var]
             for records, _ in pages:
                 page = self.log.page(number)
-                if page is None or page.digest != records.digest():
+                if page is None or page.digest != self._digest(records):
                     raise InputError(
                         f"{self.source.url} changed while it was migrated: page {number} is not what the survey read. "
                         "Roll back, and migrate a snapshot."
@@ -292,7 +314,7 @@ class _Run:
         with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
             records = next(pages, (None, None))[0]
         page = self.log.page(number)
-        if records is None or page is None or page.digest != records.digest():
+        if records is None or page is None or page.digest != self._digest(records):
             raise InputError(
                 f"{self.source.url} is not what it was when the migration began. Roll back and start again."
             )
@@ -336,13 +358,22 @@ class _Run:
 
     def _translated(self, records: Records) -> Records:
         convert = self.translator.invert if self.options.inverse else self.translator.translate
+        written = self._as_written(records)
+        return replace(written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32))))
+
+    def _as_written(self, records: Records) -> Records:
+        """Return ids and payload as the target gets them."""
         ids = to_text(records.ids) if self.options.ids_as_text else records.ids
-        payload = None if self.options.drop_payload else records.payload
-        return Records(ids, np.asarray(convert(np.asarray(records.vectors, np.float32))), payload)
+        return Records(ids, records.vectors, None if self.options.drop_payload else records.payload)
 
     def _as_stored(self, vectors: FloatArray) -> FloatArray:
         rows = np.asarray(vectors, np.float32)
         return unit_rows(rows) if self.target.capabilities.normalizes and self.spec.metric == "cosine" else rows
+
+
+def skipped_path(journal: Path) -> Path:
+    """Return the file in which a migration lists the ids that it left out."""
+    return journal.with_name(f"{journal.name}.skipped.jsonl")
 
 
 def _has_duplicates(vectors: FloatArray) -> bool:

@@ -16,6 +16,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, release
+from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import from_documents, to_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -136,6 +137,10 @@ class MilvusStore(Store):
         for name in (spec.id_name, self._asked or "vector"):
             if not name.isidentifier() or not name.isascii():
                 raise InputError(f"{self.url}: Milvus takes letters, digits and _ in names, and not {name!r}.")
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse whole numbers that 64 bits with sign do not hold."""
+        check_int64(records.ids, str(self.url))
 
     def create(self, spec: Spec) -> None:
         """Make the empty collection: key, vector, and room for any other field."""

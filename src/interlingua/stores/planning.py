@@ -8,16 +8,19 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from interlingua.core.arrays import check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
-__all__ = ["Options", "Plan", "make_plan", "plan", "target_spec"]
+__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index of links and a log of changes are stored beside them.
@@ -36,6 +39,10 @@ class Options:
         ids_as_text: write whole numbers as text, for stores that accept only text ids.
         drop_payload: copy ids and vectors only.
         page_rows: rows that are read, translated and written together.
+        where: read only the rows for which this condition holds, in the language of the source.
+        skip_null: leave out rows without a vector; otherwise they are refused.
+        triggers: whether triggers of the source's table ``"fire"`` or are ``"skip"``-ped while a column beside the old
+            one is filled. Without it a table that has triggers is refused.
     """
 
     inverse: bool = False
@@ -43,6 +50,9 @@ class Options:
     ids_as_text: bool = False
     drop_payload: bool = False
     page_rows: int = PAGE_ROWS
+    where: str | None = None
+    skip_null: bool = False
+    triggers: Literal["fire", "skip"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,10 @@ class Plan:
         free_bytes: free disk space at the target, ``None`` on a server.
         seconds: estimated duration: reading and translating as measured on the first pages, writing by the usual rate
             of the target.
+        nulls: rows without a vector, which are not counted in ``rows``.
+        first_null: id of one of them.
+        triggers: triggers and rules of the source's table that fire when a column beside the old one is filled.
+        notes: sentences about costs to others, and about the limits of the target's index.
     """
 
     source: str
@@ -75,11 +89,15 @@ class Plan:
     needed_bytes: int
     free_bytes: int | None
     seconds: float
+    nulls: int = 0
+    first_null: str | None = None
+    triggers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Plan:
         """Return a plan from its fields as JSON holds them."""
-        return cls(**{**facts, "dropped": tuple(facts["dropped"])})
+        return cls(**{**facts, **{name: tuple(facts[name]) for name in ("dropped", "triggers", "notes")}})
 
 
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
@@ -90,6 +108,7 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
         OutputExistsError: the target exists already.
     """
     options = options or Options()
+    source.restrict(where=options.where, skip_null=options.skip_null)
     info = source.info()
     spec = target_spec(translator, source, target, info, options)
     return make_plan(translator, source, target, info, spec, options)
@@ -105,6 +124,12 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
     import pyarrow as pa
 
     _refuse_same_vectors(source.url, target.url)
+    if not (pa.types.is_integer(info.id_type) or pa.types.is_string(info.id_type)):
+        raise InputError(
+            f"{source.url}: the ids are {info.id_type}; whole numbers or text are needed. Name another column "
+            "with ?id=, "
+            "or make a view or a column that holds them as text."
+        )
     width, new = translator.d_source, translator.d_target
     if options.inverse:
         width, new = new, width
@@ -123,8 +148,9 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
         schema=None if options.drop_payload else info.schema,
         count=info.count,
         beside=source.url.place == target.url.place and len(target.url.names) > 1,
-        id_name=_unused_id_name(info),
+        id_name=_unused_id_name(source.url, info, options),
         id_metadata=None if options.ids_as_text else info.id_metadata,
+        triggers=options.triggers,
     )
 
 
@@ -160,7 +186,25 @@ def make_plan(
         needed_bytes=needed,
         free_bytes=free,
         seconds=seconds,
+        nulls=info.nulls,
+        first_null=info.first_null,
+        triggers=target.triggers(spec),
+        notes=(*info.notes, *target.notes(spec)),
     )
+
+
+def check_vectors(records: Records, url: StoreURL, width: int) -> None:
+    """Refuse rows whose vectors cannot be translated.
+
+    Raises:
+        InputError: zero vectors, NaN, infinity or another width; the message gives the id of the first such row.
+    """
+    try:
+        check_matrix(records.vectors, f"{url}", width=width)
+    except InputError as error:
+        bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
+        first = f"That row has the id {records.ids[int(bad.argmax())].as_py()!r}." if bad.any() else ""
+        raise InputError(f"{error} {first}".strip()) from error
 
 
 def _measure(
@@ -168,10 +212,14 @@ def _measure(
 ) -> tuple[float, float]:
     """Return the payload bytes of a row and the estimated seconds of the whole migration."""
     convert = translator.invert if options.inverse else translator.translate
+    if info.nulls and not options.skip_null:
+        # The scan would stop at the first row without a vector, and the plan is to say how many there are.
+        source.restrict(where=options.where, skip_null=True)
     start, first_page, rows, payload_bytes = time.perf_counter(), 0.0, 0, 0
     with closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages:  # type: ignore[type-var]
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
+            check_vectors(records, source.url, info.d)
             convert(np.asarray(records.vectors, np.float32))
             rows += len(records)
             payload_bytes += 0 if records.payload is None else records.payload.nbytes
@@ -184,9 +232,38 @@ def _measure(
     return payload_bytes / max(rows, 1), round(seconds, 1)
 
 
-def _unused_id_name(info: StoreInfo) -> str:
-    taken = () if info.schema is None else info.schema.names
-    return next(name for name in ("id", "_id", "interlingua_id") if name not in taken)
+def require_choices(plan: Plan, options: Options) -> None:
+    """Refuse what a migration does only if an option asks for it.
+
+    Raises:
+        InputError: there are rows without a vector, or triggers that would fire.
+    """
+    if plan.nulls and not options.skip_null:
+        raise InputError(
+            f"{plan.source}: the vector of id {plan.first_null} is null; {plan.nulls:,} rows have no vector and "
+            f"{plan.rows:,} have one.",
+            "Fill them, or leave them out with {skip_null}.",
+        )
+    if plan.triggers and options.triggers is None:
+        raise InputError(
+            f"{plan.target} is written into the source's own table, where every update fires "
+            f"{', '.join(plan.triggers)}.",
+            "Name a new table as the target, or choose {triggers=fire} or, as superuser, {triggers=skip}.",
+        )
+
+
+def _unused_id_name(source: StoreURL, info: StoreInfo, options: Options) -> str:
+    """Return a name for the column of the ids that no payload column has, in upper or lower case."""
+    names = () if info.schema is None or options.drop_payload else info.schema.names
+    taken = {name.lower() for name in names}
+    # Readers look for the second name before any other.
+    name = next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
+    if name is None:
+        raise InputError(
+            f"{source}: the payload has columns 'id' and {ID_NAMES[0]!r}, the names that a column of ids can have.",
+            "Rename one, or leave the payload out with {drop_payload}.",
+        )
+    return name
 
 
 def _refuse_same_vectors(source: StoreURL, target: StoreURL) -> None:

@@ -2,150 +2,205 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from contextlib import closing
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arrays import FloatArray, require
-from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.io._checks import ID_NAMES
+from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._clients import first_line
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
-from interlingua.stores._url import StoreURL
+from interlingua.stores._pgtable import PostgresTable
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 
 __all__ = ["PostgresStore"]
 
-_OPERATORS: dict[Metric, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
-_OPCLASSES: dict[Metric, str] = {"cosine": "cosine_ops", "dot": "ip_ops", "l2": "l2_ops"}
-# HNSW on vector stops here; beyond, the index holds half-precision copies, up to the second limit.
+# HNSW on vector stops at the first width; beyond, the index holds half-precision copies, up to the second.
 _INDEXED, _INDEXED_HALF = 2_000, 4_000
-_COLUMNS = """
-select a.attname, format_type(a.atttypid, a.atttypmod), a.atttypmod, coalesce(i.indisprimary, false)
-from pg_attribute a left join pg_index i
-  on i.indrelid = a.attrelid and i.indisprimary and i.indnkeyatts = 1 and i.indkey[0] = a.attnum
-where a.attrelid = to_regclass({table}) and a.attnum > 0 and not a.attisdropped order by a.attnum"""
-_INDEXES = """
-select i.indexrelid::regclass::text, o.opcname, i.indisvalid, pg_get_indexdef(i.indexrelid)
-from pg_index i join pg_opclass o on o.oid = i.indclass[0]
-where i.indrelid = to_regclass({table}) and o.opcname ~ '^(vector|halfvec)_(cosine|ip|l2)_ops$'"""
+# The most that hnsw.ef_search can be; for more neighbors every row is read.
+_MOST_FROM_INDEX = 1_000
+_NAME_BYTES = 63
 
 
-class PostgresStore(Store):
+class PostgresStore(PostgresTable):
     """One vector column of a table. Values never meet SQL as text that was not quoted by the client library."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
         "typed", ("int", "text"), adds_vectors=True, rows_per_second=1_000
     )
 
-    def __init__(self, url: StoreURL) -> None:
-        super().__init__(url)
-        if not 1 <= len(url.names) <= 3:
-            raise InputError(f"{url} names no table; postgresql://.../database#table.column is needed.")
-        self._psycopg = require("psycopg", "postgres")
-        self._sql = require("psycopg.sql", "postgres")
-        table = url.names[:2] if len(url.names) == 3 else url.names[:1]
-        self._table = self._sql.Identifier(*table)
-        self._asked = url.names[-1] if len(url.names) > 1 else None
-        self._spec: Spec | None = None
-        host = url.host or url.options.get("host")
-        with self._errors("cannot be reached"):
-            self._connection = self._psycopg.connect(
-                host=host, port=url.port, user=url.user, dbname=url.path.lstrip("/") or None, autocommit=True,
-                sslmode=url.options.get("sslmode"), application_name="interlingua", connect_timeout=10,
-            )  # fmt: skip
+    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+        """Read only the rows for which the SQL condition ``where`` holds, or that have a vector."""
+        self._filter = None if where is None else self._sql.SQL("(\n{}\n)").format(self._sql.SQL(where))
+        self._skip_null = skip_null
 
     def exists(self) -> bool:
         """Return whether the column is there."""
         columns = self._columns()
-        return bool(columns) and (self._asked is None or self._asked in columns)
+        return bool(columns) and (self._column_name is None or self._column_name in columns)
 
     def info(self) -> StoreInfo:
         """Return what the table holds; the metric is that of the column's index."""
         columns = self._columns()
-        name, d = self._vector(columns)
-        count = self._one("select count(*) from {table}")
+        vector, key = self._vector(columns), self._key(columns)
+        rows, count = self._run(
+            "select count(*), count({name}) from {table} where {where}",
+            name=self._sql.Identifier(vector.name), where=self._where(), read_only=True,
+        )[0]  # fmt: skip
+        if rows and not count:
+            raise InputError(
+                f"{self.url}: the vector of id {self._first_null()} is null, as are all of its {rows} rows."
+            )
         if not count:
-            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        first = next(iter(self._pages(256, None, limit=256)))
-        kind = "float16" if columns[name][0].startswith("halfvec") else "float32"
-        key = pgtypes.field(self._id(columns), columns[self._id(columns)][0])
-        unit, schema = is_unit(first.vectors), self._schema(columns)
+            loose = "" if vector.width > 0 else f", and its column {vector.name!r} has no fixed width"
+            raise InputError(f"{self.url} is empty{loose}; at least 1 row is needed.")
+        self._check_key(key)
+        with closing(self._pages(256, self._filled(vector), limit=256)) as pages:  # type: ignore[type-var]
+            first = next(pages)
+        field, index, payload = self._id_field(key), self._index(vector), self._payload(columns)
         return StoreInfo(
-            count=count, d=d, metric=self._metric(name), normalized=unit, id_type=key.type, schema=schema,
-            vector_name=name, dtype=kind, id_metadata=key.metadata,
+            count=count, d=first.vectors.shape[1], metric=index.metric if index else None,
+            normalized=is_unit(first.vectors), id_type=field.type, schema=pa.schema(payload) if payload else None,
+            vector_name=vector.name, dtype=str(first.vectors.dtype), id_metadata=field.metadata,
+            nulls=rows - count, first_null=self._first_null() if rows > count else None,
+            notes=self._notes(columns, key, vector),
         )  # fmt: skip
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one snapshot in order of the id, which is the cursor."""
-        for records in self._pages(size, after):
+        columns = self._columns()
+        later = [] if after is None else [self._key(columns).after(after)]
+        filled = [self._filled(self._vector(columns))] if self._skip_null else []
+        for records in self._pages(size, *later, *filled):
             yield records, records.ids[-1].as_py()
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the rows without a vector."""
+        columns = self._columns()
+        vector, key = self._vector(columns), self._key(columns)
+        empty = self._sql.SQL("{} is null").format(self._sql.Identifier(vector.name))
+        query = self._sql.SQL("select {} from {} where {} order by {}").format(
+            key.shown(), self._table, self._where(empty), key.listed()
+        )
+        for rows in self._read(query, size):
+            yield pa.array([row[0] for row in rows], self._id_field(key).type)
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
-        key = self._id(self._columns())
-        values = self._sql.SQL(", ").join(map(self._sql.Literal, ids.to_pylist()))
-        where = self._sql.SQL("where {key} in ({values})").format(key=self._sql.Identifier(key), values=values)
-        found = list(self._pages(len(ids), None, where=where)) if len(ids) else []
+        condition = self._key(self._columns()).among(ids.to_pylist())
+        found = list(self._pages(len(ids), condition)) if len(ids) else []
         empty = Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
         return (found[0] if found else empty).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Ask the index, or the table where it has none."""
-        columns = self._columns()
-        name, d = self._vector(columns)
-        metric = self._metric(name) or "cosine"
-        kind = "halfvec" if columns[name][0].startswith("halfvec") else "vector"
+        """Ask the index, or the table where it has none; an index of half-precision copies is ranked again exactly."""
+        columns, sql = self._columns(), self._sql
+        vector, key = self._vector(columns), self._key(columns)
+        index, d = self._index(vector), self._width(vector)
+        metric = index.metric if index else "cosine"
+        operator = sql.SQL(" operator({}.{}) ").format(
+            sql.Identifier(self._extension), sql.SQL(catalog.OPERATORS[metric])
+        )
+        kind = sql.SQL("{}({})").format(
+            self._of_pgvector(str(vector.holds) if vector.of_pgvector else "vector"), sql.Literal(d)
+        )
+        half = sql.SQL("{}({})").format(self._of_pgvector("halfvec"), sql.Literal(d))
+        column = sql.SQL("{}" if vector.of_pgvector and vector.width > 0 else "{}::{}").format(
+            sql.Identifier(vector.name), kind
+        )
         hits = []
         for query in queries:
-            rows = self._run(
-                "select {key}, {column} "
-                + _OPERATORS[metric]
-                + " {asked}::"
-                + kind
-                + " from {table} order by 2 limit {k}",
-                key=pgtypes.shown(self._sql, self._id(columns), columns[self._id(columns)][0]),
-                column=self._sql.Identifier(name),
-                asked=self._sql.Literal(str(np.asarray(query, np.float32).tolist())),
-                k=self._sql.Literal(k),
-            ).fetchall()
+            text = sql.Literal(str(np.asarray(query, np.float32).tolist()))
+            exact = sql.SQL("{}{}{}::{}").format(column, operator, text, kind)
+            rough = sql.SQL("{}::{}{}{}::{}").format(column, half, operator, text, half)
+            near = sql.SQL("select {} as id, {} as distance from {} where {} is not null order by {} limit {}").format(
+                key.shown(), exact, self._table, sql.Identifier(vector.name),
+                rough if index and index.half else exact, sql.Literal(4 * k if index and index.half else k),
+            )  # fmt: skip
+            with self._transaction("cannot be searched"):
+                self._widen_search(index, k)
+                rows = self._connection.execute(
+                    sql.SQL("select id, distance from ({}) near order by distance limit {}").format(
+                        near, sql.Literal(k)
+                    )
+                ).fetchall()
             distances = np.array([row[1] for row in rows], np.float64)
             hits.append(Hits([row[0] for row in rows], 1 - distances if metric == "cosine" else -distances))
         return hits
 
     def check(self, spec: Spec) -> None:
-        """Refuse a target without a column name, and one that pgvector cannot hold."""
+        """Refuse what the server would not make; a new table is made in a transaction that is rolled back."""
         super().check(spec)
-        if self._asked is None:
+        if self._column_name is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if spec.d > 16_000:
             raise InputError(f"{self.url}: pgvector holds up to 16,000 values a vector and {spec.d} are needed.")
+        names = [*self.url.names, *(() if spec.schema is None or spec.beside else spec.schema.names)]
+        long = next((name for name in names if len(name.encode()) > _NAME_BYTES), None)
+        if long is not None:
+            raise InputError(
+                f"{self.url}: the name {long!r} is longer than the {_NAME_BYTES} bytes that PostgreSQL keeps of one."
+            )
+        if not spec.beside and spec.schema is not None and self._column_name in spec.schema.names:
+            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
+        self._of_pgvector("vector")  # refuses a database without pgvector
+        if not self._columns():
+            with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
+                self._connection.execute(self._definition(spec))
+        elif not spec.beside:
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        else:
+            self._check_beside(spec)
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse ids and payload that PostgreSQL could not hold."""
+        pgtypes.check_ids(records.ids, str(self.url))
+        if not spec.beside and records.payload is not None:
+            pgtypes.check_payload(records.payload, records.ids, str(self.url))
+
+    def notes(self, spec: Spec) -> tuple[str, ...]:
+        """Return what the plan says of the index, and of the cost to others of a column beside the old one."""
+        found = []
+        if spec.beside:
+            _, _, size, indexes, _, published = self._one(catalog.TABLE)
+            found.append(
+                f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
+                f"the old versions are dead rows (up to {size / 1e9:,.2f} GB) until VACUUM, and the {indexes} "
+                "indexes of "
+                "the table are written to again. A new table costs the source nothing."
+            )
+            if published:
+                found.append("The table is published: every rewritten row is sent to the subscribers.")
+        if spec.d > _INDEXED_HALF:
+            found.append(
+                f"pgvector has no index for {spec.d:,} columns (the limit is {_INDEXED_HALF:,}): every search reads "
+                "every row."
+            )
+        elif spec.d > _INDEXED:
+            cast = f"::halfvec({spec.d})"
+            found.append(
+                f"pgvector indexes up to {_INDEXED:,} columns, so the index holds half-precision copies. A query uses "
+                f"it only where it orders by {self._column_name}{cast} {catalog.OPERATORS[spec.metric]} $1{cast}, as "
+                "interlingua search does."
+            )
+        return tuple(found)
+
+    def triggers(self, spec: Spec) -> tuple[str, ...]:
+        """Return the triggers and rules that fire when the new column is filled."""
+        return tuple(name for name, _ in self._run(catalog.TRIGGERS)) if spec.beside else ()
 
     def create(self, spec: Spec) -> None:
         """Make the table, or add the column to it."""
         self.check(spec)
-        if self.exists() or (not spec.beside and self._columns()):
+        if self.exists():
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
-        sql, kind = self._sql, f"vector({int(spec.d)})"
-        with self._errors("cannot be created"):
-            if spec.beside:
-                self._run("alter table {table} add column {name} " + kind, name=sql.Identifier(self._asked))
-                return
-            key = pa.field(spec.id_name, spec.id_type, metadata=spec.id_metadata)
-            fields = [key, *(spec.schema or ())]
-            parts = [
-                sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(self._type_of(field))) for field in fields
-            ]
-            parts.append(sql.SQL("{} {}").format(sql.Identifier(self._asked), sql.SQL(kind)))
-            self._run(
-                "create table {table} ({parts}, primary key ({key}))",
-                parts=sql.SQL(", ").join(parts),
-                key=sql.Identifier(spec.id_name),
-            )
+        with self._transaction("cannot be created"):
+            self._connection.execute(self._definition(spec))
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Remember whether rows are inserted or a column of theirs is filled."""
@@ -153,48 +208,60 @@ class PostgresStore(Store):
 
     def upsert(self, records: Records) -> None:
         """Copy rows into a staging table and move them over, in one transaction."""
-        spec = self._spec
+        spec, sql = self._spec, self._sql
         if spec is None:
             raise InputError(f"{self.url}: prepare() was not called; rows have nowhere to go.")
         columns = self._columns()
-        key, (name, _) = self._id(columns), self._vector(columns)
+        key, vector = self._key(columns), self._vector(columns)
         payload = None if spec.beside else records.payload
-        names = [key, *(payload.schema.names if payload is not None else ()), name]
-        kinds = [pgtypes.staged(columns[column][0]) for column in names]
-        sides = (
-            []
-            if payload is None
-            else [pgtypes.python_values(column, payload.schema.field(i)) for i, column in enumerate(payload.columns)]
-        )
-        sql = self._sql
-        staged = [sql.Identifier(f"c{i}") for i in range(len(names))]
-        with self._errors("did not take the rows"), self._connection.transaction():
-            definition = sql.SQL(", ").join(
-                sql.SQL("{} {}").format(column, sql.SQL("vector" if kind == "vector" else kind))
-                for column, kind in zip(staged, kinds, strict=True)
+        side = () if payload is None else tuple(payload.schema.names)
+        # The columns of a key of several are payload; the id that stands for them is needed to find rows only.
+        own = () if set(key.names) <= set(side) else key.names
+        kinds = [
+            "bigint" if key.is_integer else "text",
+            *(pgtypes.staged(columns[name].kind) for name in side),
+            "bytea",
+        ]
+        values = [pgtypes.python_values(column, field) for column, field in pgtypes.columns_of(payload)]
+        ids = records.ids.to_pylist()
+        staged = [sql.Identifier(f"c{place}") for place in range(len(kinds))]
+        types = [sql.SQL(kind) for kind in kinds[:-1]] + [self._of_pgvector("vector")]
+        with self._transaction("did not take the rows"):
+            if spec.beside and spec.triggers == "skip":
+                self._connection.execute("set local session_replication_role = replica")
+            self._connection.execute(
+                sql.SQL("create temp table interlingua_staging ({}) on commit drop").format(
+                    sql.SQL(", ").join(sql.SQL("{} {}").format(*pair) for pair in zip(staged, types, strict=True))
+                )
             )
-            self._run("create temp table interlingua_staging ({definition}) on commit drop", definition=definition)
             with self._connection.cursor().copy("copy interlingua_staging from stdin (format binary)") as copy:
-                copy.set_types([kind if kind != "vector" else "bytea" for kind in kinds])
-                for row in zip(records.ids.to_pylist(), *sides, pgtypes.encode(records.vectors), strict=True):
+                copy.set_types([pgtypes.binary(kind) for kind in kinds])
+                for row in zip(ids, *values, pgtypes.encode(records.vectors), strict=True):
                     copy.write_row(row)
             if spec.beside:
-                done = self._run(
-                    "update {table} set {name} = s.{value} from interlingua_staging s where {table}.{key} = s.{id}::"
-                    + columns[key][0],
-                    name=sql.Identifier(name), key=sql.Identifier(key), value=staged[-1], id=staged[0],
-                ).rowcount  # fmt: skip
+                statement = sql.SQL(
+                    "update {table} t set {name} = s.{value} from interlingua_staging s where ({key}) = ({id})"
+                ).format(
+                    table=self._table, name=sql.Identifier(vector.name), value=staged[-1],
+                    key=key.listed(sql.Identifier("t")), id=key.values(sql.SQL("s.c0")),
+                )  # fmt: skip
             else:
-                values = [
-                    sql.SQL("{}::{}").format(c, sql.SQL(columns[n][0])) for c, n in zip(staged, names, strict=True)
+                names = [*own, *side, vector.name]
+                moved = [] if not own else [key.values(staged[0])]
+                moved += [
+                    sql.SQL("{}::{}").format(c, sql.SQL(columns[name].kind))
+                    for c, name in zip(staged[1:-1], side, strict=True)
                 ]
-                updated = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in names[1:]]
-                done = self._run(
+                updated = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in names if n not in key.names]
+                statement = sql.SQL(
                     "insert into {table} ({names}) select {values} from interlingua_staging "
-                    "on conflict ({key}) do update set {updated}",
-                    names=sql.SQL(", ").join(map(sql.Identifier, names)), values=sql.SQL(", ").join(values),
-                    key=sql.Identifier(key), updated=sql.SQL(", ").join(updated),
-                ).rowcount  # fmt: skip
+                    "on conflict ({key}) do update set {updated}"
+                ).format(
+                    table=self._table, names=sql.SQL(", ").join(map(sql.Identifier, names)),
+                    values=sql.SQL(", ").join([*moved, staged[-1]]), key=key.listed(),
+                    updated=sql.SQL(", ").join(updated),
+                )  # fmt: skip
+            done = self._connection.execute(statement).rowcount
             if done != len(records):
                 raise InputError(
                     f"{self.url}: {done} of {len(records)} rows were there to be written; were rows deleted?"
@@ -202,150 +269,67 @@ class PostgresStore(Store):
 
     def finish(self) -> None:
         """Build an HNSW index, unless there is one, and read the table's statistics anew."""
-        columns = self._columns()
-        name, d = self._vector(columns)
-        metric = self._spec.metric if self._spec else "cosine"
+        vector, sql = self._vector(self._columns()), self._sql
+        d, metric = self._width(vector), self._spec.metric if self._spec else "cosine"
         if d > _INDEXED_HALF:
             return
-        kind = "vector" if d <= _INDEXED else "halfvec"
-        column = "{name}" if kind == "vector" else "({name}::halfvec(" + str(d) + "))"
-        with self._errors("cannot be indexed"):
-            for index, _, valid, definition in self._run(_INDEXES).fetchall():
-                if self._is_on(definition, name):
-                    if valid:
-                        return
-                    self._connection.execute(f"drop index {index}")
-            # Whoever searches the old column goes on meanwhile; a new table has nobody to wait for.
-            concurrently = "concurrently " if self._spec and self._spec.beside else ""
-            self._run(
-                f"create index {concurrently}on {{table}} using hnsw ({column} {kind}_{_OPCLASSES[metric]})",
-                name=self._sql.Identifier(name),
-            )
-            self._run("analyze {table}")
+        for found in self._indexes(vector):
+            if found.usable:
+                return
+            with self._transaction("cannot be indexed"):
+                self._connection.execute(f"drop index {found.name}")
+        holds = "vector" if d <= _INDEXED else "halfvec"
+        column = sql.Identifier(vector.name)
+        if holds == "halfvec":
+            column = sql.SQL("({}::{}({}))").format(column, self._of_pgvector("halfvec"), sql.Literal(d))
+        parts = {
+            "table": self._table,
+            "column": column,
+            "ops": self._of_pgvector(f"{holds}_{catalog.OPCLASSES[metric]}"),
+        }
+        make = "create index {}on {{table}} using hnsw ({{column}} {{ops}})"
+        beside = self._spec is not None and self._spec.beside
+        if beside and self._one(catalog.TABLE)[0] != "p" and not self._is_pooled():
+            # Writers of the source's table go on meanwhile. Not inside a transaction, so settings are the session's.
+            with self._errors("cannot be indexed"):
+                self._connection.execute("set statement_timeout = 0")
+                try:
+                    self._connection.execute(sql.SQL(make.format("concurrently ")).format(**parts))
+                finally:
+                    if not self._connection.broken:
+                        self._connection.execute("reset statement_timeout")
+        else:
+            with self._transaction("cannot be indexed"):
+                self._connection.execute(sql.SQL(make.format("")).format(**parts))
+        with self._transaction("cannot be analyzed"):
+            self._connection.execute(sql.SQL("analyze {}").format(self._table))
 
     def drop(self, *, beside: bool = False) -> None:
         """Remove the column, or the table."""
         if not self.exists():
             return
-        with self._errors("cannot be dropped"):
-            if beside:
-                self._run("alter table {table} drop column {name}", name=self._sql.Identifier(self._asked))
-            else:
-                self._run("drop table {table}")
+        statement = "alter table {table} drop column {name}" if beside else "drop table {table}"
+        with self._transaction("cannot be dropped"):
+            self._connection.execute(
+                self._sql.SQL(statement).format(table=self._table, name=self._sql.Identifier(self._column_name or ""))
+            )
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def _pages(self, size: int, after: Cursor, *, where: Any = None, limit: int | None = None) -> Iterator[Records]:
-        columns, sql = self._columns(), self._sql
-        key, (name, d) = self._id(columns), self._vector(columns)
-        fields = [
-            pgtypes.field(column, kind)
-            for column, (kind, *_) in columns.items()
-            if column not in {key, *self._vectors(columns)}
-        ]
-        shown = [pgtypes.shown(sql, column, columns[column][0]) for column in [key, *(f.name for f in fields)]]
-        send = "halfvec_send({})" if columns[name][0].startswith("halfvec") else "vector_send({})"
-        shown.append(sql.SQL(send).format(sql.Identifier(name)))
-        if where is None and after is not None:
-            where = sql.SQL("where {key} > {after}").format(key=sql.Identifier(key), after=sql.Literal(after))
-        query = sql.SQL("select {shown} from {table} {where} order by {key} {limit}").format(
-            shown=sql.SQL(", ").join(shown), table=self._table, where=where or sql.SQL(""), key=sql.Identifier(key),
-            limit=sql.SQL("" if limit is None else f"limit {int(limit)}"),
-        )  # fmt: skip
-        id_type = pgtypes.field(key, columns[key][0]).type
-        with (
-            self._errors("cannot be read"),
-            self._connection.transaction(),
-            self._connection.cursor(name="interlingua", binary=True) as cursor,
-        ):
-            cursor.execute(query)
-            while rows := cursor.fetchmany(size):
-                ids, *side, sent = zip(*rows, strict=True)
-                vectors = pgtypes.decode(sent, d, ids, send.startswith("half"), str(self.url))
-                arrays = [pa.array(values, field.type) for values, field in zip(side, fields, strict=True)]
-                payload = pa.table(arrays, schema=pa.schema(fields)) if fields else None
-                yield Records(pa.array(ids, id_type), vectors, payload)
+    def _first_null(self) -> str:
+        return repr(next(self.skipped(1))[0].as_py())
 
-    def _columns(self) -> dict[str, tuple[str, int, bool]]:
-        name = self._sql.Literal(self._table.as_string(self._connection))
-        with self._errors("cannot be read"):
-            rows = self._connection.execute(self._sql.SQL(_COLUMNS).format(table=name)).fetchall()
-        return {row[0]: row[1:] for row in rows}
-
-    def _vectors(self, columns: dict[str, Any]) -> dict[str, int]:
-        return {name: kind[1] for name, kind in columns.items() if kind[0].startswith(("vector", "halfvec"))}
-
-    def _vector(self, columns: dict[str, Any]) -> tuple[str, int]:
-        if not columns:
-            raise InputError(f"{self.url}: there is no such table, or it may not be seen. Check the name and the user.")
-        found = self._vectors(columns)
-        name = self._asked or (next(iter(found)) if len(found) == 1 else None)
-        if name is None or name not in found:
-            listed = ", ".join(found) or "none"
-            raise InputError(
-                f"{self.url}: the vector column must be named, #table.column; vector columns are: {listed}."
-            )
-        if found[name] < 1:
-            raise InputError(f"{self.url}: column {name!r} has no fixed width; declare it as vector(d) and try again.")
-        return name, found[name]
-
-    def _id(self, columns: dict[str, Any]) -> str:
-        primary = next((name for name, kind in columns.items() if kind[2]), None)
-        asked = self.url.options.get("id")
-        name = asked or primary or next((name for name in ID_NAMES if name in columns), None)
-        if name is None or name not in columns:
-            raise InputError(
-                f"{self.url}: no id column {asked or ''}; a primary key of one column, or ?id=COLUMN, is needed."
-            )
-        return name
-
-    def _schema(self, columns: dict[str, Any]) -> pa.Schema | None:
-        beside = {self._id(columns), *self._vectors(columns)}
-        fields = [pgtypes.field(name, kind[0]) for name, kind in columns.items() if name not in beside]
-        return pa.schema(fields) if fields else None
-
-    def _type_of(self, field: pa.Field) -> str:
-        """Return the column type for an Arrow field; one named by metadata is looked up and never pasted into SQL."""
-        noted = (field.metadata or {}).get(pgtypes.MARK)
-        if noted is not None:
-            literal = self._sql.Literal(noted.decode("utf-8", "replace"))
-            found = self._one("select format_type(to_regtype({noted}), null)", noted=literal)
-            if found:
-                return str(found)
-        return pgtypes.column_type(field)
-
-    def _metric(self, name: str) -> Metric | None:
-        for _, opclass, _, definition in self._run(_INDEXES).fetchall():
-            if self._is_on(definition, name):
-                return next(metric for metric, ops in _OPCLASSES.items() if opclass.endswith(ops))
-        return None
-
-    def _is_on(self, definition: str, name: str) -> bool:
-        quoted = self._one("select quote_ident({name})", name=self._sql.Literal(name))
-        return any(f"({before}{quoted}{behind}" in definition for before in ("", "((") for behind in (" ", ")"))
-
-    def _run(self, query: str, **parts: Any) -> Any:
-        # Values are quoted literals and not parameters: a % in a column's name would be taken for a placeholder.
-        table = self._sql.Literal(self._table.as_string(self._connection)) if "to_regclass" in query else self._table
-        return self._connection.execute(self._sql.SQL(query).format(table=table, **parts))
-
-    def _one(self, query: str, **parts: Any) -> Any:
-        with self._errors("cannot be read"):
-            return self._run(query, **parts).fetchone()[0]
-
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except self._psycopg.OperationalError as error:
-            raise InterlinguaError(
-                f"{self.url} {what}: {first_line(error).rstrip('.')}. Is the server up and the disk not full?"
-            ) from error
-        except self._psycopg.errors.InsufficientPrivilege as error:
-            raise InputError(
-                f"{self.url} {what}: {first_line(error).rstrip('.')}. Grant the right, or use another user."
-            ) from error
-        except self._psycopg.Error as error:
-            raise InputError(f"{self.url} {what}: {first_line(error).rstrip('.')}.") from error
+    def _widen_search(self, index: catalog.Index | None, k: int) -> None:
+        """Let an index return k rows: as the server sets it, HNSW returns 40 at most and IVFFlat reads one list."""
+        if index is None:
+            return
+        if index.method == "ivfflat":
+            name, value = "ivfflat.probes", str(min(index.lists, max(10, math.isqrt(index.lists))))
+        elif 4 * k > _MOST_FROM_INDEX:
+            name, value = "enable_indexscan", "off"
+        else:
+            name, value = "hnsw.ef_search", str(max(100, 4 * k))
+        literals = [self._sql.Literal(text) for text in (name, value)]
+        self._connection.execute(self._sql.SQL("select set_config({}, {}, true)").format(*literals))

@@ -132,6 +132,12 @@ class QdrantStore(Store):
             hits.append(hits_of(found, distance))
         return hits
 
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse ids and payload that a point cannot have."""
+        check_ids(records.ids.to_pylist(), str(self.url))
+        if not spec.beside:
+            to_documents(records.payload, len(records), str(self.url))
+
     def create(self, spec: Spec) -> None:
         """Make the collection without its graph, or a named vector in it."""
         self.check(spec)

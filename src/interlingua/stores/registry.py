@@ -49,6 +49,16 @@ class StoreKind:
         return adapter
 
 
+# What libpq takes beside host, user, database and secrets, and what is true of every connection made here.
+_LIBPQ = (
+    "host", "hostaddr", "port", "user", "dbname", "passfile", "require_auth", "channel_binding", "connect_timeout",
+    "options", "application_name", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+    "tcp_user_timeout", "gssencmode", "sslmode", "sslnegotiation", "sslcompression", "sslcert", "sslkey", "sslcertmode",
+    "sslrootcert", "sslcrl", "sslcrldir", "sslsni", "requirepeer", "ssl_min_protocol_version",
+    "ssl_max_protocol_version", "krbsrvname", "gsslib", "gssdelegation", "service", "target_session_attrs",
+    "load_balance_hosts",
+)  # fmt: skip
+
 _KINDS = (
     StoreKind(
         scheme="file",
@@ -78,7 +88,7 @@ _KINDS = (
         title="PostgreSQL with pgvector",
         adapter="postgres:PostgresStore",
         addresses=("postgresql://user@host/database#table.column",),
-        options=("id", "host", "sslmode"),
+        options=("id", *_LIBPQ),
         extra="postgres",
         server=True,
         secret="PGPASSWORD or ~/.pgpass",

@@ -1,0 +1,104 @@
+"""Whether every id of a collection stands for one row, found in one pass with eight bytes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from interlingua.core.errors import InputError
+from interlingua.stores._protocol import Store
+
+
+def check_int64(ids: pa.Array, where: str) -> None:
+    """Refuse whole numbers that 64 bits with sign do not hold.
+
+    Raises:
+        InputError: there is one.
+    """
+    if pa.types.is_uint64(ids.type) and (largest := pc.max(ids).as_py() or 0) > 2**63 - 1:
+        raise InputError(
+            f"{where}: the id {largest} is too large; whole numbers below 2**63 are needed.",
+            "Write the ids as text with {ids_as_text}, or choose another target.",
+        )
+
+
+class DistinctIds:
+    """Collects ids page by page and refuses repeated ones at the end.
+
+    Whole numbers are kept as they are, texts by Python's hash of 64 bits, whose key is drawn for each process. Equal
+    hashes are looked up in the rows themselves before anything is refused.
+
+    Args:
+        kind: type of the ids that the first rows have.
+        where: the address, for refusals.
+    """
+
+    def __init__(self, kind: pa.DataType, where: str) -> None:
+        self._kind, self._where = kind, where
+        self._parts: list[npt.NDArray[np.int64]] = []
+
+    def add(self, ids: pa.Array, page: int) -> None:
+        """Take the ids of the next page.
+
+        Raises:
+            InputError: they are null, or of another kind than those before.
+        """
+        if ids.null_count:
+            raise InputError(f"{self._where}: {ids.null_count} ids on page {page} are null; every row needs an id.")
+        rows = sum(map(len, self._parts))
+        if ids.type != self._kind:
+            raise InputError(
+                f"{self._where}: ids are {self._kind} up to row {rows} and {ids.type} from id {ids[0].as_py()!r} on; "
+                "one type is needed. Migrate the rows of each kind on their own."
+            )
+        self._parts.append(_numbers(ids))
+
+    def refuse_repeated(self, source: Store, size: int) -> None:
+        """Refuse ids that stand for several rows; reads the source again only where that seems so.
+
+        Raises:
+            InputError: an id that two rows have, with their numbers in the order of the scan.
+        """
+        numbers = np.concatenate(self._parts) if self._parts else np.empty(0, np.int64)
+        self._parts = [numbers]
+        numbers.sort()
+        again = numbers[1:][numbers[1:] == numbers[:-1]]
+        if not len(again):
+            return
+        with closing(source.scan(size)) as pages:  # type: ignore[type-var]
+            found = _first_repeated((records.ids for records, _ in pages), np.unique(again))
+        if found is not None:
+            value, first, second = found
+            raise InputError(
+                f"{self._where}: the ids are no key: rows {first} and {second} both have the id {value!r}, and "
+                "each would get "
+                "the vector of one of them. Name a column whose values are distinct, or make one of the columns "
+                "that are "
+                "a key together."
+            )
+
+
+def _numbers(ids: pa.Array) -> npt.NDArray[np.int64]:
+    if pa.types.is_uint64(ids.type):
+        return np.asarray(ids.to_numpy(zero_copy_only=False).view(np.int64))
+    if pa.types.is_integer(ids.type):
+        return np.asarray(ids.to_numpy(zero_copy_only=False), np.int64)
+    return np.fromiter(map(hash, ids.to_pylist()), np.int64, len(ids))
+
+
+def _first_repeated(pages: Iterable[pa.Array], suspects: npt.NDArray[np.int64]) -> tuple[object, int, int] | None:
+    seen: dict[object, int] = {}
+    start = 0
+    for ids in pages:
+        for place in np.flatnonzero(np.isin(_numbers(ids), suspects)):
+            value, row = ids[int(place)].as_py(), start + int(place)
+            if value in seen:
+                return value, seen[value], row
+            seen[value] = row
+        start += len(ids)
+    return None

@@ -1,0 +1,163 @@
+"""Ids that are no keys, of several kinds, of other types, or under names that the payload has too."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from interlingua.core.errors import InputError
+from interlingua.stores import Records, Store, open_store
+from interlingua.stores._distinct import DistinctIds, check_int64
+from interlingua.stores.memory import _DATABASES
+from interlingua.stores.migration import migrate
+from interlingua.stores.planning import Options, plan
+from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture
+def at() -> Iterator[Callable[[str], Store]]:
+    """Return what opens a store that is closed after the test."""
+    stores: list[Store] = []
+    _DATABASES.pop("ids", None)
+
+    def open_one(address: str) -> Store:
+        stores.append(open_store(address))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        store.close()
+
+
+def duck(folder: Path, kind: str, values: str, more: str = "") -> str:
+    """Make a table of 60 rows; ``values`` gives the id of row ``i``."""
+    duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    vector = f"[{', '.join(['random() - 0.5'] * D_IN)}]::float[{D_IN}]"
+    with duckdb.connect(str(folder / "d.duckdb")) as db:
+        db.execute(f"create table t as select ({values})::{kind} as id, {vector} as old {more} from range(60) r(i)")
+    return f"duckdb://{folder}/d.duckdb#t"
+
+
+@pytest.mark.parametrize("target", [".new", "new.parquet"])
+@pytest.mark.parametrize(
+    ("kind", "values", "rows"),
+    [
+        ("int", "case when i = 59 then 17 else i end", "17 and 18 both have the id 17"),
+        ("varchar", "'k' || case when i = 0 then 59 else i end", "both have the id 'k59'"),
+        ("bigint", "case when i < 2 then -1 else i end", "0 and 1 both have the id -1"),
+        ("ubigint", "case when i < 2 then 18446744073709551615 else i end", "id 18446744073709551615"),
+    ],
+)
+def test_repeated_ids_are_refused_before_anything_is_made(
+    kind: str, values: str, rows: str, target: str, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    url = duck(tmp_path, kind, values)
+    new = at(url + target if target == ".new" else str(tmp_path / target))
+    with pytest.raises(InputError, match=f"the ids are no key: rows .*{rows}"):
+        migrate(translator(), at(f"{url}.old"), new, journal=tmp_path / "j", options=Options(page_rows=7))
+    assert not new.exists()
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize("kind", ["decimal(20,0)", "hugeint", "timestamp", "blob", "double", "date", "boolean"])
+def test_ids_that_are_neither_numbers_nor_text_are_refused_in_the_plan(
+    kind: str, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    values = {"timestamp": "timestamp '2024-01-01' + to_days(i::int)", "blob": "encode('k' || i)"}
+    values["date"] = "date '2024-01-01' + i::int"
+    old = at(duck(tmp_path, kind, values.get(kind, "i")) + ".old")
+    with pytest.raises(InputError, match="whole numbers or text are needed. Name another column with \\?id="):
+        plan(translator(), old, at(str(tmp_path / "new.parquet")))
+
+
+@pytest.mark.parametrize("kind", ["tinyint", "bigint", "utinyint", "ubigint", "uuid", "varchar"])
+def test_ids_of_other_types_keep_their_values(kind: str, at: Callable[[str], Store], tmp_path: Path) -> None:
+    values = "'00000000-0000-4000-8000-' || lpad(i::varchar, 12, '0')" if kind == "uuid" else "i"
+    url = duck(tmp_path, kind, values)
+    new = at(str(tmp_path / "new.parquet"))
+    migrate(translator(), at(f"{url}.old"), new, journal=tmp_path / "j", options=Options(page_rows=7))
+    assert_migrated(whole(at(f"{url}.old")), at(str(tmp_path / "new.parquet")))
+
+
+@pytest.mark.parametrize("first", [40, 41])
+@pytest.mark.parametrize("target", ["new.parquet", "qdrant"])
+def test_ids_of_two_kinds_are_refused_wherever_they_meet(
+    first: int, target: str, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    qdrant = pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+    client = qdrant.QdrantClient(path=str(tmp_path / "q"))
+    size = qdrant.models.VectorParams(size=D_IN, distance=qdrant.models.Distance.COSINE)
+    client.create_collection("mixed", vectors_config=size)
+    ids = [*range(first), *(str(uuid.uuid5(uuid.NAMESPACE_URL, str(i))) for i in range(30))]
+    client.upsert("mixed", qdrant.models.Batch(ids=ids, vectors=unit(len(ids), D_IN, 3).tolist()))
+    client.close()
+    new = at(f"qdrant://{tmp_path}/new#mixed" if target == "qdrant" else str(tmp_path / target))
+    with pytest.raises(InputError, match="one type is needed|mixes numbers and UUIDs"):
+        migrate(
+            translator(), at(f"qdrant://{tmp_path}/q#mixed"), new, journal=tmp_path / "j", options=Options(page_rows=20)
+        )
+    assert not new.exists()
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize("target", ["parquet", "jsonl", "duckdb", "memory"])
+@pytest.mark.parametrize("names", [("id",), ("ID",), ("id", "_id"), ("ids",)])
+def test_payload_may_have_the_name_of_the_ids(
+    names: tuple[str, ...], target: str, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    payload = {name: pa.array([59 - i for i in range(60)]) for name in names}
+    vectors = pa.array(unit(60, D_IN, 3).tolist(), pa.list_(pa.float32(), D_IN))
+    pq.write_table(
+        pa.table({"key": [f"k{i}" for i in range(60)], **payload, "vector": vectors}), tmp_path / "o.parquet"
+    )
+    if target == "duckdb":
+        pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    urls = {"duckdb": f"duckdb://{tmp_path}/new.duckdb#t.v", "memory": "memory://ids#new"}
+    url = urls.get(target, str(tmp_path / f"new.{target}"))
+    old = f"file://{tmp_path}/o.parquet?id=key"
+    migrate(translator(), at(old), at(url), journal=tmp_path / "j")
+    assert_migrated(whole(at(old)), at(url))
+
+
+def test_payload_that_has_every_name_of_ids_is_refused(at: Callable[[str], Store], tmp_path: Path) -> None:
+    table = pa.table({"id": range(60), "interlingua_id": range(60)})
+    fill(at("memory://ids#old"), pa.array(range(60)), table)
+    with pytest.raises(InputError, match="the payload has columns 'id' and 'interlingua_id'"):
+        plan(translator(), at("memory://ids#old"), at(str(tmp_path / "new.parquet")))
+
+
+@pytest.mark.parametrize("scheme", ["milvus", "faiss"])
+def test_numbers_beyond_64_bits_with_sign_are_refused(scheme: str) -> None:
+    check_int64(pa.array([2**63 - 1], pa.uint64()), scheme)
+    check_int64(pa.array([], pa.uint64()), scheme)
+    with pytest.raises(InputError, match=f"{scheme}: the id {2**63} is too large"):
+        check_int64(pa.array([1, 2**63], pa.uint64()), scheme)
+
+
+def test_equal_hashes_are_no_equal_ids(at: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlingua.stores._distinct._numbers", lambda ids: np.zeros(len(ids), np.int64))
+    fill(at("memory://ids#old"), pa.array(["a", "b", "c"]), None)
+    distinct = DistinctIds(pa.string(), "x")
+    distinct.add(pa.array(["a", "b", "c"]), 0)
+    distinct.refuse_repeated(at("memory://ids#old"), 2)
+
+
+@pytest.mark.parametrize("page", [3, 60])
+def test_a_zero_vector_is_named_by_its_id_and_store(page: int, at: Callable[[str], Store], tmp_path: Path) -> None:
+    records = fill(at("memory://ids#old"), pa.array([f"k{i}" for i in range(60)]), None)
+    spoiled = np.array(records.vectors)
+    spoiled[7] = 0
+    at("memory://ids#old").upsert(Records(records.ids, spoiled, None))
+    with pytest.raises(InputError, match="memory://ids#old: 1 of .* are all zeros.*That row has the id 'k7'"):
+        migrate(
+            translator(), at("memory://ids#old"), at(str(tmp_path / "n.parquet")), journal=tmp_path / "j",
+            options=Options(page_rows=page),
+        )  # fmt: skip
