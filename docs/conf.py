@@ -38,7 +38,9 @@ _ALIASES = (
 autodoc_type_aliases = {name: name.removeprefix("npt.") for name in _ALIASES}
 python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
+# Attributes as one list: their types are in the signature.
+napoleon_use_ivar = True
 autodoc_mock_imports = ["ray", "lancedb", "psycopg", "chromadb", "pymilvus", "lance"]
 default_role = "code"
 
