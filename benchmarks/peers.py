@@ -53,11 +53,11 @@ COLUMNS = {
 }
 NAMES = {
     "linear": "interlingua",
-    "mini-vec2vec": "mini-vec2vec, from its paper",
+    "mini-vec2vec": "mini-vec2vec, our implementation",
     "centroids": "centroid consensus (Rosetta family)",
     "self-learning": "self-learning (VecMap's)",
     "adversarial-rotation": "adversarial rotation (MUSE's), short training",
-    "adversarial": "vec2vec's networks from nothing, 2,000 small steps",
+    "adversarial": "vec2vec's networks, cold start, 2,000 steps",
     "gromov": "Gromov-Wasserstein",
 }
 
