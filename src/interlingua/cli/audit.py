@@ -191,7 +191,7 @@ def audit(
     )
     public = found.corpus.vectors
     watch = console.Stopwatch()
-    with open_log(log) as log_event:
+    with open_log(log, files) as log_event:
         log_event("audit", authorized_by=authorized_by, rows=len(found.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, found.vectors, public)

@@ -119,7 +119,7 @@ def fit(
         folder=None if run is None else str(run),
         resume=resume or None,
     )
-    with open_log(log) as record:
+    with open_log(log, (source, target, pairs)) as record:
         with console.working("Reading"):
             spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
         used = {

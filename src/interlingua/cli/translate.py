@@ -107,7 +107,7 @@ def translate(
         "first_row": start,
     }
     watch = console.Stopwatch()
-    with open_log(log) as record:
+    with open_log(log, (source,)) as record:
         writer = create_writer(
             out,
             d=translator.d_source if inverse else translator.d_target,
