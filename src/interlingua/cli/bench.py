@@ -13,6 +13,7 @@ from rich.text import Text
 
 from interlingua.cli import console, settings
 from interlingua.cli.options import AsJson, refuse_without_effect
+from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,8 +152,7 @@ def bench(
     records = run(
         plan, on_case=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}")
     )
-    written = out / f"{table.value}.md"
-    written.write_text(page(table.value, records), "utf-8")
+    written = write_text(out / f"{table.value}.md", page(table.value, records))
     if as_json:
         console.emit_json({"table": table.value, "written": str(written), "records": records})
         return

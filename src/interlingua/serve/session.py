@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.atomic import remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.translator import Translator, load
@@ -79,7 +80,8 @@ class Session:
                 self._refuse_running()
                 self.clear()
                 kept = self.folder / side
-                shutil.rmtree(kept, ignore_errors=True)
+                if kept.exists():
+                    remove_folder(kept)
                 path.parent.rename(kept)
                 self._files[side] = kept / path.name
                 return self._described(side)

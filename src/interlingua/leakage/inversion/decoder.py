@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
+from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
@@ -146,9 +147,8 @@ class TextDecoder:
 
         path = Path(path)
         metadata = {"format": "interlingua-decoder-1", "words": json.dumps(self.words), "length": str(self.length)}
-        part = path.with_name(f"{path.name}.part")
-        save_file({**self.weights, "mean": self.mean}, part, metadata=metadata)
-        part.replace(path)
+        with atomic_file(path) as fresh:
+            save_file({**self.weights, "mean": self.mean}, fresh, metadata=metadata)
         return path
 
     @classmethod
