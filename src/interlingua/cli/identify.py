@@ -37,8 +37,7 @@ def identify(
         console.emit_json(asdict(found))
         return
     out = console.stdout()
-    unknown = found.model == identification.UNKNOWN
-    out.print(f"{found.model}: {found.reason}" if unknown else found.reason, soft_wrap=True)
+    out.print(f"{found.model}: {found.reason}", soft_wrap=True)
     out.print(f"{found.rows:,} rows, width {found.d}, {'unit' if found.unit else 'varied'} length, {found.grid} values")
     if found.candidates:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
