@@ -122,7 +122,7 @@ def test_every_training_setting_is_a_keyword_of_the_method() -> None:
     x = np.random.default_rng(0).standard_normal((120, 9))
     with pytest.raises(InputError, match="does not take these settings: cycles. Did you mean cycle?"):
         il.align(x, x, method="adversarial", cycles=0)
-    with pytest.raises(InputError, match="There is no setting 'cycles'. Did you mean 'cycle'?"):
+    with pytest.raises(InputError, match="There is no setting 'cycles'. Did you mean cycle?"):
         Adversarial(cycles=0)
     with pytest.raises(InputError, match="lr is 'high'; a number is needed"):
         il.align(x, x, method="adversarial", lr="high")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, get_args, get_origin
 
+from interlingua.core.arguments import did_you_mean
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, MissingExtraError
 
@@ -35,13 +35,9 @@ def check_method(name: str) -> None:
     Raises:
         InputError: there is no method of this name.
     """
-    from interlingua.aligners import available_methods
+    from interlingua.aligners import check_name
 
-    methods = available_methods()
-    if name not in methods:
-        close = difflib.get_close_matches(name, methods, 1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise InputError(f"There is no method {name!r}; choose from {', '.join(methods)}.{hint}")
+    check_name(name)
 
 
 def complete_method(incomplete: str) -> list[str]:
@@ -136,6 +132,9 @@ def _value(name: str, text: str, kind: Any) -> Any:
 def _unknown(name: str, method: str, known: Sequence[str]) -> str:
     if not known:
         return f"--set {name}: the method {method} has no settings."
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return f"--set {name}: the method {method} has no such setting.{hint} It has {', '.join(sorted(known))}."
+    parts = (
+        f"--set {name}: the method {method} has no such setting.",
+        did_you_mean(name, known),
+        f"It has {', '.join(sorted(known))}.",
+    )
+    return " ".join(filter(None, parts))

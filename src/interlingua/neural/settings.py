@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from interlingua.aligners import Setting, attribute_docs
+from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
 
 __all__ = ["Settings", "check_names"]
@@ -211,11 +211,12 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     unknown = [name for name in given if name not in known]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise InputError(
-            f"There is no setting {unknown[0]!r}. {hint}help(interlingua.neural.settings.Settings) lists all settings."
+        parts = (
+            f"There is no setting {unknown[0]!r}.",
+            did_you_mean(unknown[0], known),
+            "help(interlingua.neural.settings.Settings) lists all settings.",
         )
+        raise InputError(" ".join(filter(None, parts)))
 
 
 def _allowed(name: str, kind: str) -> str:
