@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
 from interlingua.aligners import Setting, attribute_docs
-from interlingua.core.arguments import did_you_mean
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, did_you_mean
 from interlingua.core.errors import InputError
 
 __all__ = ["Settings", "check_names"]
@@ -235,16 +233,12 @@ def _checked(name: str, kind: str, value: Any) -> Any:
     if value is None and "None" in kind:
         return None
     if name in _CHOICES:
-        if value not in _CHOICES[name]:
-            raise InputError(f"{name} is {value!r}; choose from {', '.join(_CHOICES[name])}.")
-        return str(value)
+        return check_choice(value, name, _CHOICES[name])
     if kind == "bool":
-        if not isinstance(value, bool):
-            raise InputError(f"{name} is {value!r}; True or False is needed.")
-        return value
-    if isinstance(value, bool) or not isinstance(value, Integral if kind == "int" else Real):
-        raise InputError(f"{name} is {value!r}; a {'whole number' if kind == 'int' else 'number'} is needed.")
-    number = int(value) if isinstance(value, Integral) and kind == "int" else float(value)
-    if not math.isfinite(number) or number < _MINIMUM.get(name, 0) or (name in _FRACTIONS and number >= 1):
-        raise InputError(f"{name} is {value!r}; {_allowed(name, kind)} is needed.")
+        return check_flag(value, name)
+    if kind == "int":
+        return check_count(value, name, minimum=_MINIMUM.get(name, 0))
+    number = check_number(value, name, minimum=0)
+    if name in _FRACTIONS and number >= 1:
+        raise InputError(f"{name} is {number:g}; {_allowed(name, kind)} is needed.")
     return number
