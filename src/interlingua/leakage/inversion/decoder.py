@@ -118,13 +118,7 @@ class TextDecoder:
         return cls(words, mean, weights, length, keywords)
 
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
-        """Return a text for every vector, with the predicted keywords.
-
-        Args:
-            vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
-                right for vectors of the known space and wrong for translations.
+        """Return a text for every vector, with the predicted keywords; arguments as `Inverter.invert` takes them.
 
         Raises:
             InputError: another width than the corpus had.

@@ -97,13 +97,7 @@ class KeywordDecoder:
         return cls(vocabulary, mean, weights, bias, *calibration, cosine)
 
     def probabilities(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> FloatArray:
-        """Return the probability of every word in every document [n, v]; rows do not depend on each other.
-
-        Args:
-            vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
-                right for vectors of the known space and wrong for translations.
+        """Return the probability of every word in every document [n, v]; arguments as `Inverter.invert` takes them.
 
         Raises:
             InputError: another width than the corpus had.
@@ -112,7 +106,7 @@ class KeywordDecoder:
         return np.asarray(np.interp(logits, self.calibration_logits, self.calibration_rates), np.float32)
 
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
-        """Return the most probable words of every vector [n, d]; arguments as :meth:`probabilities` takes them."""
+        """Return the most probable words of every vector [n, d]; arguments as `Inverter.invert` takes them."""
         return most_probable(self.probabilities(vectors, mean=mean), self.vocabulary.words)
 
     def save(self, path: str | Path) -> Path:

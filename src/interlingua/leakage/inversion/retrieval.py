@@ -53,11 +53,7 @@ class CorpusRetrieval:
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
         """Return the k nearest texts of every vector, and the nearest one as the reconstruction.
 
-        Args:
-            vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
-                right for vectors of the known space and wrong for translations.
+        Arguments as `Inverter.invert` takes them.
 
         Raises:
             InputError: another width than the corpus had.
