@@ -212,10 +212,10 @@ def _load(name: str) -> Any:
         module, _, attribute = _PATHS[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
     check_name(name)
-    found = entry_points(group=ENTRY_POINTS, name=name)
-    if not found:
+    points = entry_points(group=ENTRY_POINTS, name=name)
+    if not points:
         raise InputError("method 'auto' stands for one of several methods; name the method whose settings are meant.")
-    return next(iter(found)).load()
+    return next(iter(points)).load()
 
 
 def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:

@@ -108,7 +108,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What a method found.
+    """The result of a method.
 
     Attributes:
         forward: map from source to target.

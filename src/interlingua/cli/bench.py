@@ -200,11 +200,11 @@ def _encode(
 
 
 def _named(values: list[str] | None) -> dict[str, str]:
-    found = dict(value.partition("=")[::2] for value in values or ())
-    for name, value in found.items():
+    pairs = dict(value.partition("=")[::2] for value in values or ())
+    for name, value in pairs.items():
         if not value:
             raise InputError(f"{name!r} has no value; write NAME=VALUE.")
-    return found
+    return pairs
 
 
 def _seeds(text: str) -> tuple[int, ...]:

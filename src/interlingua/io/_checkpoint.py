@@ -73,7 +73,9 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
             )
         shutil.rmtree(folder)
     elif folder.exists():
-        raise OutputExistsError(f"{folder} is in the way of the unfinished output. Remove or rename it.")
+        raise OutputExistsError(
+            f"{folder} is a file; the folder of the unfinished output needs that name. Remove or rename it."
+        )
     folder.mkdir()
     fresh.save(folder)
     return fresh

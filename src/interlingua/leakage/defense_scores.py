@@ -67,7 +67,7 @@ class DefenseScore:
         verdict: verdict of the unpaired fit; None if no fit was needed.
         top1: share of recovered rows whose own true vector is the nearest among `pool`.
         anonymity_set: the effective number of rows that one cannot be told apart from; 1 is none.
-        readout: what is read from the recovered rows, if it was asked for.
+        readout: what is read from the recovered rows; None if nothing reads them.
         pool: rows for re-identification.
         seconds: wall time of the attack.
     """
@@ -133,7 +133,7 @@ def evaluate_defense(
         truth: the same n rows in the attacker's space [n, d_known], which the attack tries to recover. By default the
             store itself: the attacker knows the encoder. Only the evaluation uses it.
         translate: a map from the space of the undefended store to the attacker's space, for defenses without a key if
-            the spaces differ. It stands for an attacker who had unprotected vectors of the same model before.
+            the spaces differ. It models an attacker who had unprotected vectors of the same model before.
         fit: aligns (protected, attacker) without pairs.
         read: returns what is read from recovered rows [p, d_known] of the store's rows with these indices [p].
         pool: largest number of rows for re-identification.

@@ -1,4 +1,4 @@
-"""``method="linear"``: a rotation found without pairs, then a non-orthogonal map in each direction."""
+"""``method="linear"``: a rotation fitted without pairs, then a non-orthogonal map in each direction."""
 
 from __future__ import annotations
 
@@ -122,5 +122,5 @@ class Linear:
 
 
 def _placement(x: Frame, y: Frame) -> dict[str, Any]:
-    """Return where in y the translations of x are centered, and how far from there they lie."""
+    """Return the point of y that translations of x are centered on, and their distance from it."""
     return {"offset": hub_leveled_mean(y), "radius_factor": radius_factor(x, y)}
