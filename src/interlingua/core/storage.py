@@ -15,7 +15,7 @@ from interlingua.core.atomic import atomic_file, atomic_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.hub import model_card
 
-__all__ = ["CARD", "FORMAT", "README", "WEIGHTS", "check_destination", "read_folder", "write_folder"]
+__all__ = ["CARD", "FORMAT", "README", "WEIGHTS", "check_destination", "read_folder", "read_tensors", "write_folder"]
 
 FORMAT = 1
 WEIGHTS = "translator.safetensors"
@@ -86,7 +86,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
     Raises:
         InputError: a file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         raise InputError(
@@ -95,9 +95,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
         )
     try:
         card = json.loads((folder / CARD).read_text("utf-8"))
-        with safe_open(folder / WEIGHTS, "numpy") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        header, tensors = read_tensors(folder / WEIGHTS)
         own = json.loads(header.get("card", "null"))
         if own is not None and own["save_id"] != card.get("save_id"):
             card = own
@@ -105,6 +103,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
         return dict(card), tensors
     except (OSError, KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
+    """Return the header's plain values and the tensors of a .safetensors file, with the errors of its library."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
 def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:

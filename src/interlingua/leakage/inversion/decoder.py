@@ -12,20 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
-from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
+from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
 __all__ = ["TextDecoder", "tokenize"]
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
+_FORMAT = "interlingua-decoder-1"
 _BEGIN, _END, _OTHER = 0, 1, 2
 _SPECIAL = ("<begin>", "<end>", "<other>")
 
@@ -137,13 +137,8 @@ class TextDecoder:
 
     def save(self, path: str | Path) -> Path:
         """Write the decoder, without its keyword decoder, as one .safetensors and return its path."""
-        from safetensors.numpy import save_file
-
-        path = Path(path)
-        metadata = {"format": "interlingua-decoder-1", "words": json.dumps(self.words), "length": str(self.length)}
-        with atomic_file(path) as fresh:
-            save_file({**self.weights, "mean": self.mean}, fresh, metadata=metadata)
-        return path
+        values = {"words": json.dumps(self.words), "length": str(self.length)}
+        return write_decoder(path, _FORMAT, {**self.weights, "mean": self.mean}, values)
 
     @classmethod
     def load(cls, path: str | Path, *, keywords: Inverter | None = None) -> TextDecoder:
@@ -152,20 +147,9 @@ class TextDecoder:
         Raises:
             InputError: the file is not a decoder.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "numpy") as file:
-                metadata: dict[str, Any] = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{path} cannot be read as .safetensors ({error}); give a file that TextDecoder.save wrote."
-            ) from error
-        if metadata.get("format") != "interlingua-decoder-1" or "mean" not in weights:
-            raise InputError(f"{path} is not a text decoder; give a file that TextDecoder.save wrote.")
+        values, weights = read_decoder(path, _FORMAT, {"mean"}, title="text decoder", writer="TextDecoder.save")
         mean = weights.pop("mean")
-        return cls(tuple(json.loads(metadata["words"])), mean, weights, int(metadata["length"]), keywords)
+        return cls(tuple(json.loads(values["words"])), mean, weights, int(values["length"]), keywords)
 
 
 def tokenize(text: str) -> list[str]:

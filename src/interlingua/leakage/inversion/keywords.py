@@ -14,6 +14,7 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage.centering import collection_mean, subtract_mean
+from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
@@ -111,18 +112,9 @@ class KeywordDecoder:
 
     def save(self, path: str | Path) -> Path:
         """Write the decoder as one .safetensors file and return its path."""
-        from safetensors.numpy import save_file
-
-        path = Path(path)
         tensors = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _TENSORS}
-        metadata = {
-            "format": _FORMAT,
-            "words": json.dumps(self.vocabulary.words),
-            "translation_cosine": str(self.translation_cosine),
-        }
-        part = path.with_name(f"{path.name}.part")
-        save_file({**tensors, "shares": self.vocabulary.shares}, part, metadata=metadata)
-        return part.replace(path)
+        values = {"words": json.dumps(self.vocabulary.words), "translation_cosine": str(self.translation_cosine)}
+        return write_decoder(path, _FORMAT, {**tensors, "shares": self.vocabulary.shares}, values)
 
     @classmethod
     def load(cls, path: str | Path) -> KeywordDecoder:
@@ -131,21 +123,11 @@ class KeywordDecoder:
         Raises:
             InputError: the file is not a keyword decoder.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "numpy") as file:
-                metadata: dict[str, Any] = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{path} cannot be read as .safetensors ({error}); give a file that KeywordDecoder.save wrote."
-            ) from error
-        if metadata.get("format") != _FORMAT or not tensors.keys() >= {*_TENSORS, "shares"}:
-            raise InputError(f"{path} is not a keyword decoder; give a file that KeywordDecoder.save wrote.")
-        vocabulary = Vocabulary(tuple(json.loads(metadata["words"])), tensors["shares"])
+        needed = {*_TENSORS, "shares"}
+        values, tensors = read_decoder(path, _FORMAT, needed, title="keyword decoder", writer="KeywordDecoder.save")
+        vocabulary = Vocabulary(tuple(json.loads(values["words"])), tensors["shares"])
         parts = {name: tensors[name] for name in _TENSORS}
-        return cls(vocabulary, **parts, translation_cosine=float(metadata["translation_cosine"]))
+        return cls(vocabulary, **parts, translation_cosine=float(values["translation_cosine"]))
 
 
 def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
