@@ -189,7 +189,7 @@ def _align(
     import interlingua
 
     source, target = spaces
-    with console.fit_progress(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}") as show:
+    with console.fit_progress(inputs.fit_title(source, target)) as show:
 
         def on_step(step: dict[str, Any]) -> None:
             record("progress", **step)
