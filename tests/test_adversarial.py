@@ -179,7 +179,7 @@ def test_the_report_pictures_the_latent_space(
     )
     page = path.read_text("utf-8")
     assert "Source latents with target latents" in page
-    assert "the same text has a mean cosine of" in page
+    assert "the two vectors of one text have a mean cosine of" in page
 
 
 @pytest.mark.parametrize(
