@@ -170,12 +170,7 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     known = shipped() if table is None else _check_table(table)
     rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
     own = Fingerprint.of(rows)
-    facts: dict[str, Any] = {
-        "rows": min(len(rows), MAX_ROWS),
-        "d": own.d,
-        "unit": own.unit,
-        "grid": value_grid(rows),
-    }
+    facts: dict[str, Any] = {"rows": min(len(rows), MAX_ROWS), "d": own.d, "unit": own.unit, "grid": value_grid(rows)}
     widths = sorted({model.d for model in known})
     candidates = []
     for model in known:

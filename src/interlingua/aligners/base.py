@@ -64,13 +64,7 @@ class Problem:
 
     @classmethod
     def of(
-        cls,
-        source: Any,
-        target: Any,
-        *,
-        pairs: npt.ArrayLike | None = None,
-        max_rows: int | None = None,
-        seed: int = 0,
+        cls, source: Any, target: Any, *, pairs: npt.ArrayLike | None = None, max_rows: int | None = None, seed: int = 0
     ) -> Problem:
         """Build a problem from arrays or :class:`EmbeddingSpace` objects.
 

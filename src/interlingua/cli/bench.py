@@ -102,9 +102,7 @@ def bench(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FILE",
-            help="A corpus besides the paper's, by the file of its texts.",
-            rich_help_panel=_ENCODE,
+            metavar="NAME=FILE", help="A corpus besides the paper's, by the file of its texts.", rich_help_panel=_ENCODE
         ),
     ] = None,
     texts: Annotated[

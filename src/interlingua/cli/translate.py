@@ -165,14 +165,7 @@ def _stream(
 
 
 def _translate_with_ray(
-    directory: Path,
-    source: Path,
-    out: Path,
-    column: str | None,
-    workers: int | None,
-    *,
-    inverse: bool,
-    as_json: bool,
+    directory: Path, source: Path, out: Path, column: str | None, workers: int | None, *, inverse: bool, as_json: bool
 ) -> None:
     from interlingua.distributed.ray import translate_with_ray
 

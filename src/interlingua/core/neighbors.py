@@ -14,15 +14,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_choice, check_count
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
-from interlingua.core.backend import (
-    Array,
-    largest,
-    namespace,
-    parallel_map,
-    row_parts,
-    sequential_map,
-    sparse_ones,
-)
+from interlingua.core.backend import Array, largest, namespace, parallel_map, row_parts, sequential_map, sparse_ones
 from interlingua.core.errors import InputError
 
 __all__ = [

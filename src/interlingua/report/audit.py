@@ -57,11 +57,7 @@ class Provenance:
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
     ("Embedding inversion", "words, labels and nearest public texts above", True),
-    (
-        "Unauthorized access and data leakage",
-        "what a copy of the vectors alone reveals, without texts or model",
-        True,
-    ),
+    ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),

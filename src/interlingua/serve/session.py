@@ -227,10 +227,7 @@ class Session:
         raw = open_vectors(self._files[side]).vectors()[row : row + 1]
         query = unit_rows(translator.translate(raw) if side == "source" else translator.invert(raw))
         near = self._nearest(side, own[row], k + 1)
-        return {
-            side: [hit for hit in near if hit["row"] != row][:k],
-            other: self._nearest(other, query[0], k),
-        }
+        return {side: [hit for hit in near if hit["row"] != row][:k], other: self._nearest(other, query[0], k)}
 
     def _nearest(self, side: str, query: FloatArray, k: int) -> list[dict[str, Any]]:
         rows, cosines = (values[0].tolist() for values in nearest(query[None], self._unit(side), k))

@@ -88,11 +88,7 @@ class MiniVec2Vec:
         trace = {
             "cka": ckas,
             "pseudo_pair_cosine": objectives,
-            "seconds": {
-                "anchors": matched - started,
-                "pseudo_pairs": paired - matched,
-                "refinement": refined - paired,
-            },
+            "seconds": {"anchors": matched - started, "pseudo_pairs": paired - matched, "refinement": refined - paired},
         }
         return single_step(self.name, affine_maps(*frames, matrix), trace, on_step)
 
