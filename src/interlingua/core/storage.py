@@ -15,7 +15,17 @@ from interlingua.core.atomic import atomic_file, atomic_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.hub import model_card
 
-__all__ = ["CARD", "FORMAT", "README", "WEIGHTS", "check_destination", "read_folder", "read_tensors", "write_folder"]
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "README",
+    "WEIGHTS",
+    "check_destination",
+    "read_folder",
+    "read_tensors",
+    "short_digest",
+    "write_folder",
+]
 
 FORMAT = 1
 WEIGHTS = "translator.safetensors"
@@ -63,11 +73,8 @@ def write_folder(
         text = json.dumps(card, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"The card cannot be saved ({error}); it may hold plain values only.") from error
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
     # Equal content has an equal id, so that equal translators are equal files.
-    card = {**card, "save_id": digest.hexdigest()[:16]}
+    card = {**card, "save_id": short_digest(text, tensors)}
     if not folder.exists() or _is_empty(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -103,6 +110,14 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
         return dict(card), tensors
     except (OSError, KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
+
+
+def short_digest(text: str, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Return 16 hex digits that identify a card, given as text, together with its tensors."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:

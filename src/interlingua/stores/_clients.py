@@ -62,3 +62,8 @@ class SharedClientStore(Store):
 def first_line(error: Exception) -> str:
     """Return the first line of a client's error; some clients append whole stack traces."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def sql_literal(value: Any) -> str:
+    """Return a whole number or a text as it is written in SQL."""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES
-from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._clients import acquire, first_line, release, sql_literal
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -68,14 +68,14 @@ class DuckStore(Store):
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id, which is the cursor."""
         key = _quoted(self._layout()[0])
-        where = "" if after is None else f"where {key} > {_literal(after)}"
+        where = "" if after is None else f"where {key} > {sql_literal(after)}"
         for records in self._pages(f"{where} order by {key}", size):
             yield records, records.ids[-1].as_py()
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
         key = _quoted(self._layout()[0])
-        listed = ", ".join(_literal(value) for value in ids.to_pylist())
+        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
         pages = list(self._pages(f"where {key} in ({listed})", len(ids))) if len(ids) else []
         empty = Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
         return (pages[0] if pages else empty).in_order_of(ids, str(self.url))
@@ -200,7 +200,7 @@ class DuckStore(Store):
     def _columns(self) -> dict[str, str]:
         if not self._path.is_file() and self._held is None:
             return {}
-        table = _literal(self.url.names[0])
+        table = sql_literal(self.url.names[0])
         query = f"select column_name, data_type from duckdb_columns() where table_name = {table} order by column_index"
         return {name: kind for name, kind in self._rows(query)}
 
@@ -235,7 +235,3 @@ def _is_vector(kind: str) -> bool:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(value: Any) -> str:
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, choose_vectors
-from interlingua.stores._clients import first_line
+from interlingua.stores._clients import first_line, sql_literal
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -85,7 +85,7 @@ class LanceStore(Store):
         """Return the rows of these ids."""
         table = self._table()
         key, name, d = self._layout(table.schema)
-        listed = ", ".join(_literal(value) for value in ids.to_pylist())
+        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
         with self._errors("cannot be read"):
             rows = table.search().where(f"{_quoted(key)} in ({listed})").to_arrow()
         return self._records(rows, name, d).in_order_of(ids, str(self.url))
@@ -217,7 +217,3 @@ class LanceStore(Store):
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _literal(value: Any) -> str:
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -28,7 +28,7 @@ def write_decoder(
 
 def read_decoder(
     path: str | Path, kind: str, needed: set[str], *, title: str, writer: str
-) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
+) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the values and the tensors of a decoder.
 
     Args:

@@ -169,6 +169,8 @@ def _train(
     centered: FloatArray, truth: Any, vocabulary: Vocabulary, epochs: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Return weights [d, v] and bias [v] of v logistic regressions, by mini-batch Adam (Kingma and Ba 2015)."""
+    from scipy.special import expit
+
     x = _scaled(centered)
     shares = np.clip(vocabulary.shares, 1e-6, 0.5)
     # The bias is the last row of the weights, so that one update covers both.
@@ -183,7 +185,7 @@ def _train(
         for start in range(0, len(x), _BATCH):
             rows = order[start : start + _BATCH]
             step += 1
-            residual = _sigmoid(x[rows] @ weights)
+            residual = np.asarray(expit(x[rows] @ weights), np.float32)
             residual -= truth[rows].toarray()
             gradient = x[rows].T @ residual / np.float32(len(rows))
             first += 0.1 * (gradient - first)
@@ -191,12 +193,6 @@ def _train(
             rate = _RATE * (1 - step / (steps + 1))
             weights -= rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-6)
     return weights[:-1], weights[-1]
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    return np.asarray(expit(x), np.float32)
 
 
 def _calibrate(logits: FloatArray, truth: Any) -> tuple[FloatArray, FloatArray]:
