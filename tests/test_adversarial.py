@@ -12,6 +12,7 @@ import pytest
 
 import interlingua as il
 from interlingua.aligners import METHODS
+from interlingua.aligners.linear.aligner import Linear
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.translator import NeuralTranslator
@@ -178,22 +179,25 @@ def test_the_report_pictures_the_latent_space(
     )
     page = path.read_text("utf-8")
     assert "Source latents with target latents" in page
-    assert "the same text has a mean cosine of" in page
+    assert "the two vectors of one text have a mean cosine of" in page
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
-        ({"restarts": 0}, "restarts is 0; at least 1"),
+        ({"restarts": 0}, "restarts is 0; a whole number from 1 on is needed"),
+        ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU; use device='cpu', or 'auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
         ({"depth": 3}, "method 'adversarial' does not take these settings: depth"),
         ({"start": "cold", "pairs": [[0, 0]]}, "pairs were given and a cold start uses none"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_any_work(
-    settings: dict[str, Any], message: str, planted_problem: Problem
+    settings: dict[str, Any], message: str, planted_problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(Linear, "fit", lambda *_, **__: pytest.fail("the linear start was fitted"))
     with pytest.raises(InputError, match=message):
         il.align(planted_problem.source, planted_problem.target, method="adversarial", **settings)
 

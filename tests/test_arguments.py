@@ -13,6 +13,7 @@ import pytest
 
 import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
+from interlingua.aligners import METHODS, create_aligner, describe_settings
 from interlingua.core.arguments import (
     check_choice,
     check_count,
@@ -112,6 +113,32 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "from_pretrained": (lambda v: il.Translator.from_pretrained(v), NOT_PATHS),
     "push_to_hub": (lambda v: linear().push_to_hub(v), NOT_TEXTS),
     "check_destination": (lambda v: check_destination(v, overwrite=True), NOT_PATHS),
+    "align source": (lambda v: il.align(v, Y, method="identity"), NOT_MATRICES),
+    "align target": (lambda v: il.align(X, v, method="identity"), NOT_MATRICES),
+    "align pairs": (
+        lambda v: il.align(X, Y, pairs=v, method="procrustes"),
+        (
+            5,
+            "pairs",
+            _OPAQUE,
+            [[0, 0], [1]],
+            [0, 1],
+            [[0.0, 1.0]],
+            [["a", "b"]],
+            [[-1, 0]],
+            [[0, 9_999]],
+            [[True, False]],
+        ),
+    ),
+    "align method": (lambda v: il.align(X, Y, method=v), (None, 5, "magic", b"linear", ["linear"], type, _OPAQUE)),
+    "align seed": (lambda v: il.align(X, Y, method="identity", seed=v), NOT_COUNTS),
+    "align max_rows": (
+        lambda v: il.align(X, Y, method="identity", max_rows=v),
+        (*(value for value in NOT_COUNTS if value is not None), 0),
+    ),
+    "align on_step": (lambda v: il.align(X, Y, method="identity", on_step=v), (5, "print", [], True, _OPAQUE)),
+    "align_spaces vectors": (lambda v: il.align_spaces(v), (None, 5, "spaces", [X, Y], X, {}, {"a": X}, _OPAQUE)),
+    "align_spaces seed": (lambda v: il.align_spaces({"a": X, "b": Y}, seed=v), NOT_COUNTS),
     "evaluate translator": (lambda v: il.evaluate(v, X, Y), (None, 5, "translator", _OPAQUE, np.ones(3))),
     "evaluate source": (lambda v: il.evaluate(linear(), v, Y), NOT_MATRICES),
     "evaluate target": (lambda v: il.evaluate(linear(), X, v), NOT_MATRICES),
@@ -168,6 +195,22 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
         NOT_PATHS,
     ),
 }
+
+
+NOT_BY_TYPE = {
+    "int": (1.5, "ten", True, -1, math.nan),
+    "float": ("ten", True, math.nan),
+    "bool": NOT_FLAGS,
+    "str": (5, True),
+}
+SETTINGS = [(m, s.name, s.type) for m in METHODS[1:] for s in describe_settings(m) if s.type in NOT_BY_TYPE]
+
+
+@pytest.mark.parametrize(("method", "setting", "kind"), SETTINGS)
+def test_every_setting_of_every_method_is_refused_with_another_type(method: str, setting: str, kind: str) -> None:
+    for value in NOT_BY_TYPE[kind]:
+        with pytest.raises(InputError, match=rf"^{setting} is "):
+            create_aligner(method, **{setting: value})
 
 
 @pytest.mark.parametrize("name", TABLE)

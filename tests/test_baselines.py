@@ -112,7 +112,7 @@ def test_identity_keeps_pads_and_cuts(rng: np.random.Generator) -> None:
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     same = solve(Identity(), x, x)
     assert same.translate(x) == pytest.approx(unit, abs=1e-6)
-    wider = solve(Identity(), x, np.ones((5, 6), np.float32))
+    wider = solve(Identity(), x, rng.standard_normal((5, 6)).astype(np.float32))
     assert wider.translate(x) == pytest.approx(np.pad(unit, ((0, 0), (0, 2))), abs=1e-6)
     assert wider.invert(wider.translate(x)) == pytest.approx(unit, abs=1e-6)
 

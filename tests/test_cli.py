@@ -182,6 +182,9 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
         (["--column", "x", "--column", "y", "--column", "z"], "given 3 times"),
         (["--scale", "half"], "--scale is 'half'; a number is needed"),
         (["--log", "nowhere/log.jsonl"], "cannot be written"),
+        (["--log", "source.npy"], "source.npy is the input source.npy itself, which is never overwritten"),
+        (["--log", "outside.csv"], "--log outside.csv exists and is no log of events; nothing is appended"),
+        (["--log", "zeros.bin"], "--log zeros.bin exists and is no log of events"),
         (["--out", "source.npy", "--force"], "is no translator, so it is not replaced"),
     ],
 )
@@ -192,12 +195,14 @@ def test_fit_refuses_before_the_work(
     monkeypatch.setattr(interlingua, "align", None, raising=False)  # the work would fail with another error
     Path("outside.csv").write_text("source,target\n0,0\n1,600\n")
     Path("words.csv").write_text("0,0\none,two\n")
+    Path("zeros.bin").write_bytes(bytes(100))
     ran = run("fit", "source.npy", "target.npy", "--out", "fitted", *more, "--json")
     assert ran.code == 2
     with pytest.raises(ValueError, match=message):
         raise ValueError(ran.json["error"])
     assert "Traceback" not in ran.err
     assert not Path("fitted").exists()
+    assert Path("zeros.bin").read_bytes() == bytes(100)
 
 
 @pytest.mark.parametrize("name", ["missing.npy", "vectors.xlsx", "broken.npy", "nan.npy"])

@@ -91,7 +91,7 @@ def test_a_failed_fit_migrates_nothing(
 ) -> None:
     whole = interlingua.align
     monkeypatch.setattr(
-        interlingua, "align", lambda *s, seed: whole(*s, seed=seed, method="random-rotation"), raising=False
+        interlingua, "align", lambda *s, seed, on_step: whole(*s, seed=seed, method="random-rotation"), raising=False
     )
     np.save("noise.npy", rng.standard_normal((150, 16)).astype(np.float32))
     ran = run("migrate", "fresh", store, "new.parquet", "--fit", "noise.npy", "--json")
@@ -172,7 +172,7 @@ def _paired_align(planted: tuple[Rows, Rows]) -> Callable[..., Any]:
     """Stand in for a fit of half a minute; what is saved and when is the claim, not how well it fits."""
     pairs = np.stack([np.arange(N)] * 2, 1)
     whole = interlingua.align
-    return lambda *spaces, seed: whole(*planted, seed=seed, method="procrustes", pairs=pairs)
+    return lambda *spaces, seed, on_step: whole(*planted, seed=seed, method="procrustes", pairs=pairs)
 
 
 @pytest.mark.parametrize("option", ["--report", "--log", "--journal"])

@@ -11,7 +11,7 @@ from interlingua import align
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.leakage.defense_scores import Readout, evaluate_defense, neighbor_overlap
+from interlingua.leakage.defense_scores import Readout, evaluate_defense, retained_neighbors
 from interlingua.leakage.defenses import (
     Chain,
     Defense,
@@ -49,7 +49,7 @@ def test_a_key_alone_keeps_every_cosine_and_moves_every_row(defense: Defense, st
     np.testing.assert_allclose(cosines(protected), cosines(store), atol=1e-5)
     assert np.abs((unit_rows(protected) * store).sum(axis=1)).mean() < 0.5
     assert defense.keyed
-    assert neighbor_overlap(store, protected).value > 0.999
+    assert retained_neighbors(store, protected).value > 0.999
 
 
 @pytest.mark.parametrize("defense", suite("full", D), ids=lambda defense: defense.name)
@@ -98,7 +98,7 @@ def test_overlap_equals_the_count_by_hand(store: Any, rng: np.random.Generator) 
         np.fill_diagonal(similar, -2)
         near.append(np.argsort(-similar, axis=1)[:, :10])
     expected = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(*near, strict=True)])
-    assert neighbor_overlap(store, after).value == pytest.approx(expected, abs=1e-6)
+    assert retained_neighbors(store, after).value == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_defense_without_a_key_needs_no_fit(store: Any) -> None:
@@ -155,7 +155,7 @@ def test_refusals(store: Any) -> None:
     with pytest.raises(InputError, match="no suite of defenses 'all'; choose quick or full"):
         suite("all", D)
     with pytest.raises(InputError, match="There are 400 and 5 rows"):
-        neighbor_overlap(store, store[:5])
+        retained_neighbors(store, store[:5])
 
 
 @pytest.mark.slow

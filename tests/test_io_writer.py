@@ -150,6 +150,22 @@ def test_other_settings_do_not_continue_and_the_message_says_which(tmp_path: Pat
         create_writer(tmp_path / "out.npy", d=4, dtype="float32", n=100, settings=SETTINGS, resume=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"force": True}, {"resume": True}], ids=str)
+def test_a_folder_of_the_users_is_never_taken_for_an_interrupted_run(
+    tmp_path: Path, source: VectorFile, options: dict[str, bool]
+) -> None:
+    folder = tmp_path / "out.npy.partial"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("the only copy")
+    with pytest.raises(OutputExistsError, match=r"out.npy.partial holds files and no checkpoint.json.*Move it away"):
+        begin(tmp_path / "out.npy", source, **options)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    (folder / "thesis.txt").unlink()
+    with begin(tmp_path / "out.npy", source, **options) as writer:
+        copy(writer, source)
+    assert not folder.exists()
+
+
 def test_damaged_leftovers_are_refused(tmp_path: Path, source: VectorFile) -> None:
     folder = tmp_path / "out.npy.partial"
     writer = begin(tmp_path / "out.npy", source)

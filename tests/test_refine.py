@@ -14,8 +14,6 @@ from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear import full_width
 from interlingua.aligners.refine import (
-    csls,
-    mutual_neighbors,
     orthogonal,
     polish,
     transport_similarity,
@@ -24,6 +22,7 @@ from interlingua.aligners.refine import (
 from interlingua.core.backend import largest, take, to_device, to_numpy
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import csls, mutual_neighbors
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]

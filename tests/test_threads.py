@@ -12,11 +12,12 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import interlingua as il
-from interlingua.aligners.refine import mutual_neighbors, polish, transport_similarity, wasserstein_procrustes
+from interlingua.aligners.refine import polish, transport_similarity, wasserstein_procrustes
 from interlingua.core import backend
 from interlingua.core.alignment import Alignment
 from interlingua.core.backend import available_cores, describe_machine, limit_torch_threads, parallel_map
 from interlingua.core.backend import single_threaded_blas as limited
+from interlingua.core.neighbors import mutual_neighbors
 from planted import Problem, problem, rotation
 
 PARTS = ("mean_in", "matrix", "mean_out")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, settings_of
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, shortage
 from interlingua.core.alignment import Alignment
+from interlingua.core.arguments import check_count, shown
 from interlingua.core.backend import describe_machine
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import SpaceProfile, as_space
@@ -81,7 +82,7 @@ def align(
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
-    _check_numbers(seed, max_rows)
+    seed = _check_arguments(seed, max_rows, on_step)
     problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
     aligner = create_aligner(chosen, **settings)
@@ -133,7 +134,9 @@ def align_spaces(
     from interlingua.neural.aligner import Adversarial, verdict_of
 
     started = time.perf_counter()
-    _check_numbers(seed, max_rows)
+    seed = _check_arguments(seed, max_rows, on_step)
+    if not isinstance(vectors, Mapping):
+        raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
         raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
     aligner = create_aligner("adversarial", **settings)
@@ -191,11 +194,10 @@ def _assemble(
     )
 
 
-def _check_numbers(seed: Any, max_rows: Any) -> None:
-    """Refuse a seed or a limit of rows that is no whole number or out of range."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise InputError(f"seed is {seed!r}; a whole number from 0 on is needed.")
-    if max_rows is None:
-        return
-    if isinstance(max_rows, bool) or not isinstance(max_rows, int | np.integer) or max_rows < 1:
-        raise InputError(f"max_rows is {max_rows!r}; at least 1 is needed, better thousands, or None for all rows.")
+def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> int:
+    """Return the seed as an int; refuse what is no seed, no limit of rows, or no function."""
+    if max_rows is not None:
+        check_count(max_rows, "max_rows", minimum=1)
+    if on_step is not None and not callable(on_step):
+        raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
+    return check_count(seed, "seed")

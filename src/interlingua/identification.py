@@ -170,12 +170,7 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     known = shipped() if table is None else _check_table(table)
     rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
     own = Fingerprint.of(rows)
-    facts: dict[str, Any] = {
-        "rows": min(len(rows), MAX_ROWS),
-        "d": own.d,
-        "unit": own.unit,
-        "grid": value_grid(rows),
-    }
+    facts: dict[str, Any] = {"rows": min(len(rows), MAX_ROWS), "d": own.d, "unit": own.unit, "grid": value_grid(rows)}
     widths = sorted({model.d for model in known})
     candidates = []
     for model in known:
@@ -197,7 +192,7 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     if second is not None and best.score - second.score < _MARGIN:
         reason = f"{best.name} ({best.score:.2f}) and {second.name} ({second.score:.2f}) are too close to choose."
         return Identification(UNKNOWN, reason, ranked, **facts)
-    reason = f"{best.name} scores {best.score:.2f} ({_NEEDED} is needed)"
+    reason = f"Score {best.score:.2f} ({_NEEDED} is needed)"
     reason += f"; runner-up: {second.name}, {second.score:.2f}." if second else "."
     return Identification(best.name, reason, ranked, **facts)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from dataclasses import dataclass, fields, is_dataclass
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, get_args
 
 from interlingua.aligners.base import Aligner, Fit, OnStep, PairUse, Problem
+from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Setting",
     "attribute_docs",
     "available_methods",
+    "check_name",
     "constructor_settings",
     "create_aligner",
     "describe_settings",
@@ -83,6 +84,19 @@ def available_methods() -> tuple[str, ...]:
     return METHODS + tuple(name for name in sorted(entry_points(group=ENTRY_POINTS).names) if name not in METHODS)
 
 
+def check_name(name: str) -> None:
+    """Refuse a method that does not exist.
+
+    Raises:
+        InputError: there is no method of this name.
+    """
+    names = available_methods()
+    if name not in names:
+        raise InputError(
+            f"There is no method {name!r}; choose from {', '.join(names)}. {did_you_mean(name, names)}".rstrip()
+        )
+
+
 def create_aligner(method: Any, **settings: Any) -> Aligner:
     """Return an aligner by name with its settings, or the aligner that was passed.
 
@@ -101,8 +115,7 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
     names = _setting_names(kind)
     unknown = [name for name in settings if name not in names]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], names, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"It takes {', '.join(names) or 'none'}."
+        hint = did_you_mean(unknown[0], names) or f"It takes {', '.join(names) or 'none'}."
         raise InputError(
             f"method {method!r} does not take these settings: {', '.join(unknown)}. {hint} "
             f"See help({kind.__module__}.{kind.__qualname__})."
@@ -198,13 +211,11 @@ def _load(name: str) -> Any:
     if name in _PATHS:
         module, _, attribute = _PATHS[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
-    found = entry_points(group=ENTRY_POINTS, name=name)
-    if not found:
-        names = available_methods()
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise InputError(f"There is no method {name!r}; choose from {', '.join(names)}. {hint}".rstrip())
-    return next(iter(found)).load()
+    check_name(name)
+    points = entry_points(group=ENTRY_POINTS, name=name)
+    if not points:
+        raise InputError("method 'auto' stands for one of several methods; name the method whose settings are meant.")
+    return next(iter(points)).load()
 
 
 def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from interlingua.aligners.frames import Frame
 from interlingua.core.alignment import Verdict
-from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -64,13 +64,7 @@ class Problem:
 
     @classmethod
     def of(
-        cls,
-        source: Any,
-        target: Any,
-        *,
-        pairs: npt.ArrayLike | None = None,
-        max_rows: int | None = None,
-        seed: int = 0,
+        cls, source: Any, target: Any, *, pairs: npt.ArrayLike | None = None, max_rows: int | None = None, seed: int = 0
     ) -> Problem:
         """Build a problem from arrays or :class:`EmbeddingSpace` objects.
 
@@ -108,7 +102,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What a method found.
+    """The result of a method.
 
     Attributes:
         forward: map from source to target.
@@ -219,10 +213,7 @@ def _check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: Em
     """Return pairs as int64 [p, 2], or None where there are none."""
     if pairs is None:
         return None
-    try:
-        array = np.asarray(pairs)
-    except ValueError as error:
-        raise InputError(f"pairs cannot be read as an array [p, 2] ({error}).") from error
+    array = as_array(pairs, "pairs")
     if array.size == 0:
         return None
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":

@@ -1,7 +1,8 @@
 """Coarse maps: orthogonal maps between the leading principal coordinates of both sides.
 
-Rotations are searched for, refitted and judged there, because a step costs little and small directions hold mostly
-noise. The schedules of these refinements live here, so that a search, its null and its verdict use the same ones.
+Rotations are searched for, refitted and judged in these coordinates: a step costs little, and the directions left out
+hold mostly noise. The schedules of the refinements are in this module, so that a search, its null and its verdict use
+the same ones.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class CoarseSpaces:
         return polar(self.axes[0].T @ matrix @ self.axes[1])
 
     def lift(self, matrix: FloatArray) -> FloatArray:
-        """Return the map [d_source, d_target] of rank at most w that a coarse map stands for."""
+        """Return the map [d_source, d_target] of rank at most w that equals a coarse map."""
         return self.axes[0] @ matrix @ self.axes[1].T
 
     def similarity(self, maps: Array, *, rows: int = 1500) -> FloatArray:

@@ -1,7 +1,7 @@
 """The null of a search: the same refinement from random starts, on the same rows.
 
 A refinement finds some coupling of rows between any two spaces, also where there is nothing to find. How good a map is
-can therefore be told only against maps that the same steps make of random rotations.
+can therefore be recognized only against maps that the same steps make of random rotations.
 """
 
 from __future__ import annotations

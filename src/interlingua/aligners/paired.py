@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, require_pairs, single_step
 from interlingua.aligners.frames import Frame, affine_maps, polar
+from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
@@ -59,14 +60,18 @@ class Ridge:
     name: ClassVar[str] = "ridge"
     pairs: ClassVar[PairUse] = "required"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self)
+        if not self.alpha > 0:
+            raise InputError(f"alpha is {self.alpha}; ridge needs a positive penalty. Pass a small one such as 1e-6.")
+
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem from its known pairs; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
-            InputError: fewer than two pairs are known, or ``alpha`` is not positive.
+            InputError: fewer than two pairs are known.
         """
-        if not self.alpha > 0:
-            raise InputError(f"alpha is {self.alpha}; ridge needs a positive penalty. Pass a small one such as 1e-6.")
         x, y = (unit_rows(rows).astype(np.float64) for rows in require_pairs(problem, self.name))
         mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
         x, y = x - mean_x, y - mean_y

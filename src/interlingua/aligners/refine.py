@@ -15,21 +15,17 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.backend import Array, largest, namespace, parallel_map, sparse_ones, take
+from interlingua.core.backend import Array, namespace, parallel_map, row_parts, sequential_map, take
+from interlingua.core.neighbors import mutual_neighbors
 
-__all__ = ["wasserstein_procrustes", "csls", "mutual_neighbors", "orthogonal", "polish", "transport_similarity"]
+__all__ = ["orthogonal", "polish", "transport_similarity", "wasserstein_procrustes"]
 
 _SINKHORN_STEPS = 3
 # Far below every entry in use; prevents a division by zero for a row without partners.
 _TINY = 1e-30
-_CSLS_NEIGHBORS = 10
-# Rows of one part of the work: the results are those of this partition, whatever the number of cores.
-_BLOCK = 512
 # Maps are refined in one part as long as their couplings have no more entries together than this: between small
 # matrices, threads would wait for the interpreter most of the time.
 _COUPLING_ENTRIES = 500_000
-# Similarities of mutual neighbors are kept up to this many (256 MB), and computed twice beyond.
-_KEPT_SIMILARITIES = 64_000_000
 # Coefficients of x, x x' x and (x x')^2 x. Newton-Schulz steps first lift small singular values and leave those at 1
 # alone; the steps between are optimal for singular values from 1/1000 to 1.
 _NEWTON_SCHULZ = (1.875, -1.25, 0.375)
@@ -100,7 +96,7 @@ def wasserstein_procrustes(
 
     def refine(some: Array, apply: Callable[..., list[Any]]) -> Array:
         for temperature, rows_x, rows_y in steps:
-            a, b = _blocks(take(x, rows_x)), take(y, rows_y)
+            a, b = row_parts(take(x, rows_x)), take(y, rows_y)
             kernels = apply(lambda rows, m=some, b=b, t=temperature: _kernel((rows @ m) @ b.T, t), a)
             us, v = _sinkhorn(kernels, apply)
             weighted = v * b
@@ -109,12 +105,12 @@ def wasserstein_procrustes(
         return some
 
     if not isinstance(maps, np.ndarray):
-        return refine(maps, _map)
+        return refine(maps, sequential_map)
     if len(maps) == 1:
         return refine(maps, parallel_map)
     size = max(1, _COUPLING_ENTRIES // batch**2)
     parts = [maps[start : start + size] for start in range(0, len(maps), size)]
-    return np.concatenate(parallel_map(lambda part: refine(part, _map), parts))
+    return np.concatenate(parallel_map(lambda part: refine(part, sequential_map), parts))
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:
@@ -135,11 +131,11 @@ def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float,
     def score(matrix: Array) -> float:
         similarity = (a @ matrix) @ b.T
         kernel = _kernel(similarity, temperature)
-        (u,), v = _sinkhorn([kernel[None]], _map)
+        (u,), v = _sinkhorn([kernel[None]], sequential_map)
         coupling = kernel * u[0] * v[0].T
         return float((coupling * similarity).sum() / coupling.sum())
 
-    return np.array((parallel_map if isinstance(maps, np.ndarray) else _map)(score, maps))
+    return np.array((parallel_map if isinstance(maps, np.ndarray) else sequential_map)(score, maps))
 
 
 def polish(
@@ -183,82 +179,6 @@ def polish(
     return previous
 
 
-def mutual_neighbors(mapped: Array, y: Array, k: int) -> Any:
-    """Return a sparse matrix [n, m] with ones where each row is among the ``k`` CSLS-nearest of the other.
-
-    Memory stays bounded: similarities are computed in blocks of rows, and only the ``k`` nearest of each row are kept.
-
-    Args:
-        mapped: [n, d], source rows in the target space.
-        y: [m, d], unit rows.
-        k: neighbors on either side.
-
-    Returns:
-        ``scipy.sparse.csr_array`` of numpy arrays, a sparse tensor of tensors.
-    """
-    xp, apply = namespace(y), parallel_map if isinstance(y, np.ndarray) else _map
-    n, m = mapped.shape[0], y.shape[0]
-    k = min(k, n, m)
-    rows = _blocks(_unit(mapped))
-    kept: list[Array | None] = [None] * len(rows)
-    if n * m <= _KEPT_SIMILARITIES:
-        kept = apply(lambda block: block @ y.T, rows)
-    hubs_source, hubs_target = _hubs(rows, y, kept, apply)
-
-    def nearest(block: Array, similarity: Array | None, hubs: Array) -> tuple[Array, Array, Array, Array]:
-        similarity = _corrected(block @ y.T if similarity is None else similarity, hubs, hubs_target)
-        limit = xp.min(largest(similarity, k, axis=1), axis=1)
-        i, j = xp.nonzero(similarity >= limit[:, None])
-        return i, j, similarity[i, j], _largest_of_columns(similarity, k)
-
-    parts = apply(nearest, rows, kept, hubs_source)
-    column_limit = xp.min(largest(xp.concat([part[3] for part in parts], axis=1), k, axis=1), axis=1)
-    first = np.cumsum([0, *(block.shape[0] for block in rows)])
-    i = xp.concat([part[0] + int(start) for part, start in zip(parts, first[:-1], strict=True)])
-    j, values = (xp.concat([part[number] for part in parts]) for number in (1, 2))
-    mutual = values >= column_limit[j]
-    return sparse_ones(i[mutual], j[mutual], (n, m), y)
-
-
-def csls(mapped: Array, y: Array) -> Array:
-    """Return hub-corrected cosines ``2 cos - r_source - r_target`` [n, m] (Conneau et al., ICLR 2018).
-
-    ``r`` is the mean cosine of a row with its 10 nearest on the other side.
-    """
-    similarity = _unit(mapped) @ y.T
-    rows = _blocks(similarity)
-    hubs_source, hubs_target = _hubs(rows, y, rows, parallel_map if isinstance(y, np.ndarray) else _map)
-    return _corrected(similarity, namespace(y).concat(hubs_source), hubs_target)
-
-
-def _hubs(
-    rows: list[Array], y: Array, similarities: Sequence[Array | None], apply: Callable[..., list[Any]]
-) -> tuple[list[Array], Array]:
-    """Return the mean cosine with the nearest, of the rows of each block and of y [m]."""
-    xp, n = namespace(y), sum(block.shape[0] for block in rows)
-    k = min(_CSLS_NEIGHBORS, n, y.shape[0])
-
-    def largest_of(block: Array, similarity: Array | None) -> tuple[Array, Array]:
-        similarity = block @ y.T if similarity is None else similarity
-        return xp.mean(largest(similarity, k, axis=1), axis=1), _largest_of_columns(similarity, k)
-
-    parts = apply(largest_of, rows, similarities)
-    columns = xp.concat([part[1] for part in parts], axis=1)
-    return [part[0] for part in parts], xp.mean(largest(columns, k, axis=1), axis=1)
-
-
-def _largest_of_columns(block: Array, k: int) -> Array:
-    return largest(block, min(k, block.shape[0]), axis=0)
-
-
-def _corrected(similarity: Array, hubs_source: Array, hubs_target: Array) -> Array:
-    # In place: of many rows this is the largest array by far.
-    similarity *= 2
-    similarity -= hubs_source[:, None]
-    similarity -= hubs_target[None, :]
-    return similarity
-
-
 def _sinkhorn(kernels: list[Array], apply: Callable[..., list[Any]]) -> tuple[list[Array], Array]:
     """Return the scalings of a coupling ``diag(u) K diag(v)`` with uniform marginals, up to a factor.
 
@@ -287,17 +207,3 @@ def _sinkhorn(kernels: list[Array], apply: Callable[..., list[Any]]) -> tuple[li
 def _kernel(similarity: Array, temperature: float) -> Array:
     # No cosine exceeds 1, so nothing overflows.
     return namespace(similarity).exp((similarity - 1) / temperature)
-
-
-def _unit(rows: Array) -> Array:
-    return rows / namespace(rows).linalg.vector_norm(rows, axis=1, keepdims=True)
-
-
-def _blocks(rows: Array) -> list[Array]:
-    """Return rows [n, ...] in the fixed partition of work on the CPU; a GPU takes them as one."""
-    size = _BLOCK if isinstance(rows, np.ndarray) else rows.shape[0]
-    return [rows[start : start + size] for start in range(0, rows.shape[0], size)]
-
-
-def _map(function: Callable[..., Any], *iterables: Iterable[Any]) -> list[Any]:
-    return list(map(function, *iterables))

@@ -128,19 +128,20 @@ class Maker:
             raise InputError(
                 f"There is no corpus {corpus!r}; known are {', '.join(DATASETS)}. Give its texts: --text {corpus}=FILE."
             )
-        found = DATASETS[corpus]
+        dataset = DATASETS[corpus]
         module = require("datasets", "bench")
         try:
-            loaded = module.load_dataset(found.name, found.config, split=found.split, streaming=True)
+            loaded = module.load_dataset(dataset.name, dataset.config, split=dataset.split, streaming=True)
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0][:200]
             raise InputError(
-                f"The corpus {corpus} ({found.name}) cannot be loaded ({reason}). Give its texts: --text {corpus}=FILE."
+                f"The corpus {corpus} ({dataset.name}) cannot be loaded ({reason}). "
+                f"Give its texts: --text {corpus}=FILE."
             ) from error
         for row in loaded:
-            if found.text not in row:
-                raise InputError(f"{found.name} has no field {found.text!r}; it has {', '.join(sorted(row))}.")
-            yield {"text": row[found.text], **({"label": list(row[found.label])} if found.label else {})}
+            if dataset.text not in row:
+                raise InputError(f"{dataset.name} has no field {dataset.text!r}; it has {', '.join(sorted(row))}.")
+            yield {"text": row[dataset.text], **({"label": list(row[dataset.label])} if dataset.label else {})}
 
     def _encoder(self, name: str) -> Encode:
         model = self.models.get(name) or MODELS.get(name)

@@ -41,13 +41,13 @@ def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Map
     counts = ", ".join(
         f"{verdicts[status]} {status}" for status in ("aligned", "doubtful", "failed") if verdicts[status]
     )
-    found = []
+    ours = []
     for _, figure, how in table.columns:
         values = [record["figures"][figure] for record in records if figure in record["figures"]]
-        found.append(_number(figure, _SUMS[how](values)) if values else "")
+        ours.append(_number(figure, _SUMS[how](values)) if values else "")
     theirs = cell(name, pair, column) or {}
     paper = [_number(figure, theirs[figure]) if figure in theirs else "" for _, figure in table.paper_columns]
-    return [pair, column, str(len(records)), counts, *found, *paper]
+    return [pair, column, str(len(records)), counts, *ours, *paper]
 
 
 def _number(figure: str, value: float) -> str:
@@ -73,6 +73,6 @@ def notes(name: str) -> Iterable[str]:
         ranges = (
             f"{heading} {_number(figure, low)} to {_number(figure, high)}" if low < high else
             f"{heading} {_number(figure, low)}"
-            for heading, figure, found in spans if found for low, high in [found]
+            for heading, figure, bounds in spans if bounds for low, high in [bounds]
         )  # fmt: skip
         yield f"Its own pairs on {column}: {', '.join(ranges)}."

@@ -14,12 +14,12 @@ PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper
 
 def cell(table: str, pair: str, column: str) -> Mapping[str, float] | None:
     """Return the paper's figures for its own method; ``None`` where it has no such pair or column."""
-    found = PAPER[table]["pairs"].get(pair, {}).get(column, {}).get("vec2vec")
-    return {"top": found} if isinstance(found, float) else found
+    figures = PAPER[table]["pairs"].get(pair, {}).get(column, {}).get("vec2vec")
+    return {"top": figures} if isinstance(figures, float) else figures
 
 
 def span(table: str, column: str, figure: str) -> tuple[float, float] | None:
     """Return the lowest and the highest of a figure over the paper's pairs."""
     cells = (cell(table, pair, column) for pair in PAPER[table]["pairs"])
-    values = [found[figure] for found in cells if found and figure in found]
+    values = [figures[figure] for figures in cells if figures and figure in figures]
     return (min(values), max(values)) if values else None

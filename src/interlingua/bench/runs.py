@@ -118,7 +118,7 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
     a, b = case.source, case.target
     x, y = (_documents(plan, case, corpus, encoder) for encoder in (a, b))
     scores = evaluate(translator, x, y, pool=plan.pool, bootstrap=0).to_dict()
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    figures: dict[tuple[str, str], dict[str, float]] = {}
     for pair, direction, left, right in (((a, b), "forward", x, y), ((b, a), "backward", y, x)):
         cells = {name: scores[direction][name] for name in ("cosine", "top1", "mean_rank")}
         if x.shape[1] == y.shape[1]:
@@ -126,8 +126,8 @@ def _retrieval(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
             cells |= {f"naive_{name}": naive[name] for name in ("cosine", "top1", "mean_rank")}
         if plan.oracle_rows:
             cells |= _oracle(left[: plan.oracle_rows], right[: plan.oracle_rows], case.seed)
-        found[pair] = {name: float(value) for name, value in cells.items()}
-    return found
+        figures[pair] = {name: float(value) for name, value in cells.items()}
+    return figures
 
 
 class _Naive:
@@ -145,7 +145,7 @@ def _oracle(x: FloatArray, y: FloatArray, seed: int) -> dict[str, float]:
     from interlingua.evaluation.oracles import ACROSS_WIDTHS, Oracle, match
 
     kinds = tuple(Oracle) if x.shape[1] == y.shape[1] else ACROSS_WIDTHS
-    best = min((match(x, y, kind, seed=seed) for kind in kinds), key=lambda found: found.mean_rank)
+    best = min((match(x, y, kind, seed=seed) for kind in kinds), key=lambda result: result.mean_rank)
     return {"oracle_top1": best.top1, "oracle_mean_rank": best.mean_rank, "oracle_cosine": best.cosine}
 
 
@@ -158,7 +158,7 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
     names = label_names(labels)
     truth = truth_matrix([own for own in labels if own], names)
     x, y = (plan.vectors.rows(corpus, encoder)[kept] for encoder in (case.source, case.target))
-    found = {}
+    figures = {}
     for a, b, victim, known, carried in (
         (case.source, case.target, x, y, translator.translate(x)),
         (case.target, case.source, y, x, translator.invert(y)),
@@ -174,8 +174,8 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
             seed=case.seed,
         )
         tops = {name: float(measured.top_k[plan.k]) for name, measured in scores.scores().items()}
-        found[a, b] = {"top": tops.pop("translated"), **tops}
-    return found
+        figures[a, b] = {"top": tops.pop("translated"), **tops}
+    return figures
 
 
 def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str, str], dict[str, float]]:
@@ -189,7 +189,7 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
     if case.column == plan.corpus:
         documents = [documents[i] for i in held]
     x, y = (_documents(plan, case, case.column, encoder) for encoder in (case.source, case.target))
-    found = {}
+    figures = {}
     for a, b, known, carried in (
         (case.source, case.target, y, translator.translate(x)),
         (case.target, case.source, x, translator.invert(y)),
@@ -202,10 +202,10 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
             score_keywords(decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed)
             for z in (carried, known)
         )
-        found[a, b] = {
+        figures[a, b] = {
             "leak_rate": ours.leak_rate.value,
             "control": float(ours.leak_rate.control or np.nan),
             "precision": ours.precision.value,
             "ideal": ideal.leak_rate.value,
         }
-    return found
+    return figures

@@ -32,6 +32,8 @@ from interlingua.cli import (
 from interlingua.cli.help import Command
 from interlingua.core.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
 
+__all__ = ["main"]
+
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 

@@ -179,7 +179,7 @@ def audit(
     if beside.exists() and not force:
         raise OutputExistsError(f"{beside} exists.", "Choose another --out, or overwrite it with {force}.")
     files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
-    found = _inputs(
+    inputs = _inputs(
         vectors,
         demo_data=demo_data,
         data=data,
@@ -189,32 +189,32 @@ def audit(
         truth=_Truth(truth, truth_labels, truth_vectors),
         encoder=encoder,
     )
-    public = found.corpus.vectors
+    public = inputs.corpus.vectors
     watch = console.Stopwatch()
-    with open_log(log) as log_event:
-        log_event("audit", authorized_by=authorized_by, rows=len(found.vectors), public=len(public))
+    with open_log(log, files) as log_event:
+        log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
-            alignments = audit_fits.read_fits(translator, found.vectors, public)
+            alignments = audit_fits.read_fits(translator, inputs.vectors, public)
         else:
             seeds = [seed + number for number in range(fits)]
-            alignments = audit_fits.make_fits(found.vectors, public, seeds, keep, log_event)
+            alignments = audit_fits.make_fits(inputs.vectors, public, seeds, keep, log_event)
         provenance = Provenance(
             authorized_by or "not needed: demo data",
             datetime.now(UTC).isoformat(timespec="seconds"),
-            *found.names,
+            *inputs.names,
             command=_command_line(context),
             inputs={path.name: _sha256(path) for path in files if path is not None and path.is_file()},
             seeds=tuple(alignment.seed for alignment in alignments),
         )
-        decoder = audit_fits.make_decoder(found.corpus, seed, keep)
+        decoder = audit_fits.make_decoder(inputs.corpus, seed, keep)
         with console.working("Recovering words, labels and neighbors"):
             result = measure(
                 alignments,
-                found.vectors,
-                found.corpus,
+                inputs.vectors,
+                inputs.corpus,
                 decoder=decoder,
-                labels=found.labels,
-                truth=found.truth,
+                labels=inputs.labels,
+                truth=inputs.truth,
                 defenses=None if defenses is DefenseSuite.NONE else defenses.value,
                 documents=documents,
                 seed=seed,

@@ -12,6 +12,7 @@ import numpy as np
 
 from interlingua.cli import console
 from interlingua.core.arrays import row_blocks
+from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _check_folder(folder: Path, digests: dict[str, str]) -> None:
         raise InputError(f"{folder} exists and holds no fits of an audit; choose another --keep DIR.")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(digests) + "\n", "utf-8")
+        write_text(path, json.dumps(digests) + "\n")
 
 
 def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from interlingua.cli import console, settings
 from interlingua.cli.options import AsJson, refuse_without_effect
+from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def bench(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=FILE",
-            help="A corpus besides the paper's, by the file of its texts.",
-            rich_help_panel=_ENCODE,
+            metavar="NAME=FILE", help="A corpus besides the paper's, by the file of its texts.", rich_help_panel=_ENCODE
         ),
     ] = None,
     texts: Annotated[
@@ -151,8 +150,7 @@ def bench(
     records = run(
         plan, on_case=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}")
     )
-    written = out / f"{table.value}.md"
-    written.write_text(page(table.value, records), "utf-8")
+    written = write_text(out / f"{table.value}.md", page(table.value, records))
     if as_json:
         console.emit_json({"table": table.value, "written": str(written), "records": records})
         return
@@ -200,11 +198,11 @@ def _encode(
 
 
 def _named(values: list[str] | None) -> dict[str, str]:
-    found = dict(value.partition("=")[::2] for value in values or ())
-    for name, value in found.items():
+    pairs = dict(value.partition("=")[::2] for value in values or ())
+    for name, value in pairs.items():
         if not value:
             raise InputError(f"{name!r} has no value; write NAME=VALUE.")
-    return found
+    return pairs
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -53,8 +53,7 @@ def demo(
     source, target, source_eval, target_eval = (inputs.read_space(file) for file in _open(folder))
     source_eval.ids = _names(folder)
     source.name, target.name = (_encoder(card, side) for side in inputs.SIDES)
-    task = f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}, no pairs"
-    with console.fit_progress(task) as on_step:
+    with console.fit_progress(f"{inputs.fit_title(source, target)}, no pairs") as on_step:
         alignment = interlingua.align(source, target, seed=seed, on_step=on_step)
     translator = alignment.translator(force=True)
     with console.working("Measuring on held-out pairs"):

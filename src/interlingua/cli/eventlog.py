@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,10 @@ from typing import Any, Protocol
 
 from interlingua.core.errors import InputError
 
-__all__ = ["EventLog", "open_log"]
+__all__ = ["EventLog", "check_log", "open_log"]
+
+
+_LONGEST_LINE = 100_000
 
 
 class EventLog(Protocol):
@@ -21,16 +24,44 @@ class EventLog(Protocol):
         """Record an event with its facts."""
 
 
-@contextmanager
-def open_log(path: Path | None) -> Iterator[EventLog]:
-    """Append events to ``path``, or drop them when there is none. Every line is on disk when the call returns.
+def check_log(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse a log that is an input of the command, or a file that no command logged to.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: events would be appended to a file that is no log.
+    """
+    from interlingua.io import check_output
+
+    check_output(path, [file for file in inputs if file is not None])
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        first = stream.readline(_LONGEST_LINE)
+    try:
+        is_log = not first or "event" in dict(json.loads(first))
+    except (ValueError, TypeError):
+        is_log = False
+    if not is_log:
+        raise InputError(
+            f"--log {path} exists and is no log of events; nothing is appended to it. Choose another file."
+        )
+
+
+@contextmanager
+def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[EventLog]:
+    """Append events to ``path``, or drop them when there is none. Every line is on disk when the call returns.
+
+    Args:
+        path: the file; one that exists must be a log.
+        inputs: files that the command reads, which are never written to.
+
+    Raises:
+        InputError: the file is an input, is no log, or cannot be written.
     """
     if path is None:
         yield lambda event, **facts: None
         return
+    check_log(path, inputs)
     try:
         stream = path.open("a", encoding="utf-8")
     except OSError as error:

@@ -119,7 +119,7 @@ def fit(
         folder=None if run is None else str(run),
         resume=resume or None,
     )
-    with open_log(log) as record:
+    with open_log(log, (source, target, pairs)) as record:
         with console.working("Reading"):
             spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
         used = {
@@ -189,7 +189,7 @@ def _align(
     import interlingua
 
     source, target = spaces
-    with console.fit_progress(f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}") as show:
+    with console.fit_progress(inputs.fit_title(source, target)) as show:
 
         def on_step(step: dict[str, Any]) -> None:
             record("progress", **step)

@@ -32,20 +32,21 @@ def identify(
     from interlingua.stores.sampling import sample_rows
 
     with open_source(source) as store:
-        found = identification.identify(sample_rows(store, rows, seed))
+        result = identification.identify(sample_rows(store, rows, seed))
     if as_json:
-        console.emit_json(asdict(found))
+        console.emit_json(asdict(result))
         return
     out = console.stdout()
-    unknown = found.model == identification.UNKNOWN
-    out.print(f"{found.model}: {found.reason}" if unknown else found.reason, soft_wrap=True)
-    out.print(f"{found.rows:,} rows, width {found.d}, {'unit' if found.unit else 'varied'} length, {found.grid} values")
-    if found.candidates:
+    out.print(f"{result.model}: {result.reason}", soft_wrap=True)
+    out.print(
+        f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {result.grid} values"
+    )
+    if result.candidates:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("model")
         for heading in ("score", "mean", "spread", "spectrum"):
             table.add_column(heading, justify="right")
-        for candidate in found.candidates:
+        for candidate in result.candidates:
             marks = (f"{candidate.marks[mark]:.2f}" for mark in ("mean", "spread", "spectrum"))
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)

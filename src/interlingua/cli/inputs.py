@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
 
-__all__ = ["check_widths", "open_sides", "read_pairs", "read_space"]
+__all__ = ["check_widths", "fit_title", "open_sides", "read_pairs", "read_space"]
 
 SIDES = ("source", "target")
 
@@ -84,6 +84,11 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with
     drawn = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
     sample = np.concatenate([page.vectors for page in select_rows(file.batches(), drawn)])
     return EmbeddingSpace(sample, ids=None if ids is None else ids.take(drawn).to_pylist(), name=name)
+
+
+def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
+    """Return what a fit of two spaces does, for the display of its progress."""
+    return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
 
 
 def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> IntArray:

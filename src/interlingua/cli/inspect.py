@@ -13,10 +13,7 @@ from interlingua.cli.options import AsJson, TranslatorFolder
 __all__ = ["inspect"]
 
 
-def inspect(
-    directory: TranslatorFolder,
-    as_json: AsJson = False,
-) -> None:
+def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     """Show the card of a saved translator.
 
     The card has its two spaces, how it was fitted, and the verdict with its evidence.

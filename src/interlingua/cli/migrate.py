@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlingua.cli import console, reports, tables
+from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
 from interlingua.stores.registry import address_forms, secret_sources
@@ -99,8 +99,7 @@ def migrate(
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
     ] = 4_096,
     rows: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default="20000"),
+        int | None, typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default="20000")
     ] = None,
     report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
@@ -205,8 +204,8 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
         spaces = [
             interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (old, new)
         ]
-    with console.working(f"Aligning {spaces[0].n:,} x {spaces[0].d} with {spaces[1].n:,} x {spaces[1].d}"):
-        alignment = interlingua.align(*spaces, seed=seed)
+    with console.fit_progress(inputs.fit_title(*spaces)) as on_step:
+        alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
     if not as_json:
         tables.print_verdict(console.stderr(), verdict.to_dict())

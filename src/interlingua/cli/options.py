@@ -22,9 +22,7 @@ AsJson = Annotated[
 Seed = Annotated[
     int,
     typer.Option(
-        metavar="N",
-        min=0,
-        help="Random seed. Results repeat exactly on one machine with one number of threads.",
+        metavar="N", min=0, help="Random seed. Results repeat exactly on one machine with one number of threads."
     ),
 ]
 Log = Annotated[

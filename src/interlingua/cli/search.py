@@ -58,13 +58,15 @@ def search(
         joint = JointSearch(
             translator, first, second, query_space=space.value, sample=1_000 if calibrate else 0, seed=seed
         )
-        found = joint.search(queries, k)
+        results = joint.search(queries, k)
     finally:
         for store in (first, second):
             if store is not None:
                 store.close()
     if as_json:
-        console.emit_json({"hits": [[asdict(hit) for hit in hits] for hits in found], "k": k, "queries": len(found)})
+        console.emit_json(
+            {"hits": [[asdict(hit) for hit in hits] for hits in results], "k": k, "queries": len(results)}
+        )
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("query", "rank", "score"):
@@ -72,7 +74,7 @@ def search(
     for heading in ("id", "from"):
         table.add_column(heading, overflow="fold")
     sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
-    for number, hits in enumerate(found):
+    for number, hits in enumerate(results):
         for rank, hit in enumerate(hits, 1):
             side = str(sides.get(hit.store, hit.store))
             origin = f"{side}, query translated" if hit.translated else side

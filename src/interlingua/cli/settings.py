@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from types import MappingProxyType, NoneType, UnionType
-from typing import Any, get_args, get_origin
+from types import MappingProxyType, NoneType
+from typing import Any, get_args
 
+from interlingua.core.arguments import did_you_mean
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, MissingExtraError
 
@@ -35,13 +35,9 @@ def check_method(name: str) -> None:
     Raises:
         InputError: there is no method of this name.
     """
-    from interlingua.aligners import available_methods
+    from interlingua.aligners import check_name
 
-    methods = available_methods()
-    if name not in methods:
-        close = difflib.get_close_matches(name, methods, 1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise InputError(f"There is no method {name!r}; choose from {', '.join(methods)}.{hint}")
+    check_name(name)
 
 
 def complete_method(incomplete: str) -> list[str]:
@@ -69,7 +65,7 @@ def method_settings(
     from interlingua.aligners import create_aligner, describe_settings
 
     kinds = {setting.name: _TYPES[setting.type] for setting in describe_settings(method) if setting.type in _TYPES}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in options.items():
         if value is None:
             continue
@@ -77,21 +73,21 @@ def method_settings(
             owner = "linear or adversarial" if name == "device" else "adversarial"
             option = {"folder": "run"}.get(name, name)
             raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
-        found[name] = value
+        values[name] = value
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
         if not sign or not name:
             raise InputError(f"--set {assignment!r} is no assignment; write NAME=VALUE, such as rounds=20.")
         if name not in kinds:
             raise InputError(_unknown(name, named or method, list(kinds)))
-        if name in found:
+        if name in values:
             raise InputError(f"{name} was given more than once; give it once.")
-        found[name] = _value(name, text, kinds[name])
+        values[name] = _value(name, text, kinds[name])
     # Values that no run could use and missing packages are refused here and not after the data was read.
-    aligner: Any = create_aligner(method, **found)
+    aligner: Any = create_aligner(method, **values)
     if hasattr(aligner, "resolve_settings"):
         aligner.resolve_settings()
-    return found
+    return values
 
 
 def resolve_device(device: Device | None) -> str | None:
@@ -114,16 +110,9 @@ def resolve_device(device: Device | None) -> str | None:
     return "cuda" if available else "cpu"
 
 
-def _plain(kind: Any) -> Any:
-    """Return the type without its None."""
-    if get_origin(kind) is UnionType or NoneType in get_args(kind):
-        parts = [part for part in get_args(kind) if part is not NoneType]
-        return parts[0] if len(parts) == 1 else None
-    return kind
-
-
 def _value(name: str, text: str, kind: Any) -> Any:
-    optional, plain = NoneType in get_args(kind), _plain(kind)
+    optional = NoneType in get_args(kind)
+    plain = next(option for option in get_args(kind) or (kind,) if option is not NoneType)
     if optional and text == "none":
         return None
     try:
@@ -136,6 +125,9 @@ def _value(name: str, text: str, kind: Any) -> Any:
 def _unknown(name: str, method: str, known: Sequence[str]) -> str:
     if not known:
         return f"--set {name}: the method {method} has no settings."
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return f"--set {name}: the method {method} has no such setting.{hint} It has {', '.join(sorted(known))}."
+    parts = (
+        f"--set {name}: the method {method} has no such setting.",
+        did_you_mean(name, known),
+        f"It has {', '.join(sorted(known))}.",
+    )
+    return " ".join(filter(None, parts))

@@ -107,7 +107,7 @@ def translate(
         "first_row": start,
     }
     watch = console.Stopwatch()
-    with open_log(log) as record:
+    with open_log(log, (source,)) as record:
         writer = create_writer(
             out,
             d=translator.d_source if inverse else translator.d_target,
@@ -165,14 +165,7 @@ def _stream(
 
 
 def _translate_with_ray(
-    directory: Path,
-    source: Path,
-    out: Path,
-    column: str | None,
-    workers: int | None,
-    *,
-    inverse: bool,
-    as_json: bool,
+    directory: Path, source: Path, out: Path, column: str | None, workers: int | None, *, inverse: bool, as_json: bool
 ) -> None:
     from interlingua.distributed.ray import translate_with_ray
 

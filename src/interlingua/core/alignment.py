@@ -20,7 +20,7 @@ __all__ = ["Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
 
 
 class Status(StrEnum):
-    """What label-free evidence says of a fit."""
+    """The judgment of a fit by label-free evidence."""
 
     ALIGNED = "aligned"
     DOUBTFUL = "doubtful"

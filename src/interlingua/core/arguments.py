@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import operator
 import os
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -23,6 +24,7 @@ __all__ = [
     "check_path",
     "check_settings",
     "check_text",
+    "did_you_mean",
     "shown",
 ]
 
@@ -162,6 +164,12 @@ def shown(value: Any) -> str:
     except Exception:  # noqa: BLE001 - a broken repr of the user's must not hide the message
         text = f"an object of type {type(value).__name__}"
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question whether the known name closest to ``name`` was meant; an empty text if none is close."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {close[0]}?" if close else ""
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

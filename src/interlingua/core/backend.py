@@ -30,6 +30,8 @@ __all__ = [
     "limit_torch_threads",
     "namespace",
     "parallel_map",
+    "row_parts",
+    "sequential_map",
     "single_threaded_blas",
     "sparse_ones",
     "take",
@@ -42,6 +44,8 @@ Array = Any
 Result = TypeVar("Result")
 
 _LINES = 256
+# Rows of one part of the work: the results are those of this partition, whatever the number of cores.
+_PART_ROWS = 512
 
 
 def available_cores() -> int:
@@ -68,6 +72,17 @@ def parallel_map(function: Callable[..., Result], *iterables: Iterable[Any]) -> 
             return [function(*values) for values in arguments]
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(lambda values: function(*values), arguments))
+
+
+def sequential_map(function: Callable[..., Result], *iterables: Iterable[Any]) -> list[Result]:
+    """Return ``list(map(function, *iterables))``: for tensors, and for work inside a part of `parallel_map`."""
+    return list(map(function, *iterables))
+
+
+def row_parts(rows: Array) -> list[Array]:
+    """Return rows [n, ...] in the fixed partition of work on the CPU; a GPU takes them as one part."""
+    size = _PART_ROWS if isinstance(rows, np.ndarray) else rows.shape[0]
+    return [rows[start : start + size] for start in range(0, rows.shape[0], size)]
 
 
 @contextmanager

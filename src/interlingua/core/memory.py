@@ -55,12 +55,7 @@ def _meminfo() -> int | None:
 def _control_group() -> int | None:
     for limit, usage, statistics, cache in (
         ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
     ):
         try:
             most, used = (int((_CGROUP / name).read_text("ascii")) for name in (limit, usage))

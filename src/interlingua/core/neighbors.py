@@ -1,4 +1,4 @@
-"""Exact nearest neighbors in bounded memory: search, CSLS, and the overlap of two neighbor graphs.
+"""Exact nearest neighbors in bounded memory: search, CSLS, mutual neighbors, and the overlap of neighbor graphs.
 
 No function holds a similarity matrix [n, m], except `csls`, whose result is one. The others work on tiles of
 `TILE_ENTRIES` similarities, so 100,000 rows a side need no more memory than 10,000.
@@ -6,7 +6,7 @@ No function holds a similarity matrix [n, m], except `csls`, whose result is one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_choice, check_count
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
-from interlingua.core.backend import Array, largest, namespace
+from interlingua.core.backend import Array, largest, namespace, parallel_map, row_parts, sequential_map, sparse_ones
 from interlingua.core.errors import InputError
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "csls",
     "csls_blocks",
     "mean_nearest_cosines",
-    "mutual_nearest",
+    "mutual_neighbors",
     "nearest",
     "neighbor_overlap",
 ]
@@ -36,6 +36,8 @@ Metric = Literal["cosine", "dot", "l2"]
 CSLS_NEIGHBORS = 10
 # Similarities of one tile: 32 MiB in float32.
 TILE_ENTRIES = 2**23
+# Similarities that `mutual_neighbors` keeps: 256 MB.
+_KEPT_SIMILARITIES = 64_000_000
 # Columns of a tile of `nearest`; its rows follow from the number of entries.
 _TILE_COLUMNS = 8_192
 
@@ -143,7 +145,7 @@ def mean_nearest_cosines(a: Array, b: Array, k: int = CSLS_NEIGHBORS) -> tuple[A
     for block in row_blocks(a.shape[0], _tile_rows(b)):
         similarity = a[block] @ b.T
         of_a.append(xp.mean(largest(similarity, k, axis=1), axis=1))
-        top = largest(similarity, min(k, similarity.shape[0]), axis=0)
+        top = _largest_of_columns(similarity, k)
         top = top if best is None else xp.concat([best, top], axis=1)
         best = top if top.shape[1] <= k else largest(top, k, axis=1)
     return xp.concat(of_a), xp.mean(best, axis=1)
@@ -184,23 +186,62 @@ def csls_blocks(a: Array, b: Array, *, k: int = CSLS_NEIGHBORS) -> Iterator[tupl
         yield block, _corrected(a[block] @ b.T, of_a[block], of_b)
 
 
-def mutual_nearest(a: FloatArray, b: FloatArray) -> tuple[IntArray, IntArray]:
-    """Return the row numbers in ``a`` and ``b`` of all pairs that are nearest to each other by CSLS.
+def mutual_neighbors(mapped: Array, y: Array, k: int, *, keep: int = _KEPT_SIMILARITIES) -> Any:
+    """Return a sparse matrix [n, m] with ones where each row is among the ``k`` CSLS-nearest of the other.
+
+    Similarities are computed in blocks of rows, of which each core holds one.
 
     Args:
-        a: rows [n, d] of any length.
-        b: unit rows [m, d].
+        mapped: [n, d], source rows in the target space.
+        y: [m, d], unit rows.
+        k: neighbors on either side.
+        keep: most similarities that are kept in memory; more are computed twice.
+
+    Returns:
+        ``scipy.sparse.csr_array`` of numpy arrays, a sparse tensor of tensors.
     """
-    forward = np.empty(len(a), np.int64)
-    best, backward = np.full(len(b), -np.inf, b.dtype), np.zeros(len(b), np.int64)
-    for block, similarity in csls_blocks(a, b):
-        forward[block] = similarity.argmax(axis=1)
-        top = similarity.argmax(axis=0)
-        values = similarity[top, np.arange(len(b))]
-        better = values > best
-        best[better], backward[better] = values[better], top[better] + block.start
-    rows = np.flatnonzero(backward[forward] == np.arange(len(a)))
-    return rows, forward[rows]
+    xp, apply = namespace(y), parallel_map if isinstance(y, np.ndarray) else sequential_map
+    n, m = mapped.shape[0], y.shape[0]
+    k = min(k, n, m)
+    rows = row_parts(_directions(mapped))
+    kept: list[Array | None] = [None] * len(rows)
+    if n * m <= keep:
+        kept = apply(lambda block: block @ y.T, rows)
+    hubs_source, hubs_target = _hubs(rows, y, kept, apply)
+
+    def candidates(block: Array, similarity: Array | None, hubs: Array) -> tuple[Array, Array, Array, Array]:
+        similarity = _corrected(block @ y.T if similarity is None else similarity, hubs, hubs_target)
+        limit = xp.min(largest(similarity, k, axis=1), axis=1)
+        i, j = xp.nonzero(similarity >= limit[:, None])
+        return i, j, similarity[i, j], _largest_of_columns(similarity, k)
+
+    parts = apply(candidates, rows, kept, hubs_source)
+    column_limit = xp.min(largest(xp.concat([part[3] for part in parts], axis=1), k, axis=1), axis=1)
+    first = np.cumsum([0, *(block.shape[0] for block in rows)])
+    i = xp.concat([part[0] + int(start) for part, start in zip(parts, first[:-1], strict=True)])
+    j, values = (xp.concat([part[number] for part in parts]) for number in (1, 2))
+    mutual = values >= column_limit[j]
+    return sparse_ones(i[mutual], j[mutual], (n, m), y)
+
+
+def _hubs(
+    rows: list[Array], y: Array, similarities: Sequence[Array | None], apply: Callable[..., list[Any]]
+) -> tuple[list[Array], Array]:
+    """Return the mean cosine with the nearest, of the rows of each block and of y [m]."""
+    xp, n = namespace(y), sum(block.shape[0] for block in rows)
+    k = min(CSLS_NEIGHBORS, n, y.shape[0])
+
+    def largest_of(block: Array, similarity: Array | None) -> tuple[Array, Array]:
+        similarity = block @ y.T if similarity is None else similarity
+        return xp.mean(largest(similarity, k, axis=1), axis=1), _largest_of_columns(similarity, k)
+
+    parts = apply(largest_of, rows, similarities)
+    columns = xp.concat([part[1] for part in parts], axis=1)
+    return [part[0] for part in parts], xp.mean(largest(columns, k, axis=1), axis=1)
+
+
+def _largest_of_columns(block: Array, k: int) -> Array:
+    return largest(block, min(k, block.shape[0]), axis=0)
 
 
 def _prepared(rows: FloatArray, metric: Metric, dtype: np.dtype[Any]) -> FloatArray:

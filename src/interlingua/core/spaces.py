@@ -38,12 +38,7 @@ class EmbeddingSpace:
     """
 
     def __init__(
-        self,
-        vectors: Any,
-        *,
-        ids: Sequence[Any] | None = None,
-        name: str | None = None,
-        allow_zero_rows: bool = False,
+        self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None, allow_zero_rows: bool = False
     ) -> None:
         label = "vectors" if name is None else check_text(name, "name") or "vectors"
         self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True, allow_zero_rows=allow_zero_rows)

@@ -15,7 +15,17 @@ from interlingua.core.atomic import atomic_file, atomic_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.hub import model_card
 
-__all__ = ["CARD", "FORMAT", "README", "WEIGHTS", "check_destination", "read_folder", "write_folder"]
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "README",
+    "WEIGHTS",
+    "check_destination",
+    "read_folder",
+    "read_tensors",
+    "short_digest",
+    "write_folder",
+]
 
 FORMAT = 1
 WEIGHTS = "translator.safetensors"
@@ -63,11 +73,8 @@ def write_folder(
         text = json.dumps(card, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"The card cannot be saved ({error}); it may hold plain values only.") from error
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
     # Equal content has an equal id, so that equal translators are equal files.
-    card = {**card, "save_id": digest.hexdigest()[:16]}
+    card = {**card, "save_id": short_digest(text, tensors)}
     if not folder.exists() or _is_empty(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -86,7 +93,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
     Raises:
         InputError: a file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         raise InputError(
@@ -95,9 +102,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
         )
     try:
         card = json.loads((folder / CARD).read_text("utf-8"))
-        with safe_open(folder / WEIGHTS, "numpy") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        header, tensors = read_tensors(folder / WEIGHTS)
         own = json.loads(header.get("card", "null"))
         if own is not None and own["save_id"] != card.get("save_id"):
             card = own
@@ -105,6 +110,22 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
         return dict(card), tensors
     except (OSError, KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
+
+
+def short_digest(text: str, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Return 16 hex digits that identify a card, given as text, together with its tensors."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
+    """Return the header's plain values and the tensors of a .safetensors file, with the errors of its library."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
 def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:

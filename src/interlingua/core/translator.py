@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 import warnings
@@ -20,7 +19,7 @@ from interlingua.core.hub import download, model_card, upload
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.spaces import SpaceProfile
-from interlingua.core.storage import CARD, FORMAT, README, read_folder, write_folder
+from interlingua.core.storage import CARD, FORMAT, README, read_folder, short_digest, write_folder
 
 __all__ = ["NeuralTranslator", "Translator", "load", "translator_of"]
 
@@ -168,10 +167,7 @@ class Translator:
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that identify both maps, as they would be saved."""
-        digest = hashlib.sha256(json.dumps(self._map_card(), sort_keys=True).encode())
-        for name, tensor in sorted(self._tensors().items()):
-            digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
-        return digest.hexdigest()[:16]
+        return short_digest(json.dumps(self._map_card(), sort_keys=True), self._tensors())
 
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
         tensors = self._map_tensors()

@@ -63,12 +63,7 @@ def to_sentence_transformers(
 
 
 def to_query_bridge(
-    translator: Translator,
-    path: str | Path,
-    *,
-    queries: str | Path,
-    documents: str | Path,
-    inverse: bool = False,
+    translator: Translator, path: str | Path, *, queries: str | Path, documents: str | Path, inverse: bool = False
 ) -> Path:
     """Write a ``Router`` that encodes queries with one model and documents with another, in the documents' space.
 

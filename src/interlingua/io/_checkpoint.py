@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError, OutputExistsError
 
 _CHECKPOINT = "checkpoint.json"
@@ -36,12 +36,7 @@ class Checkpoint:
 
     def save(self, folder: Path) -> None:
         """Replace the checkpoint in ``folder`` atomically."""
-        new = folder / (_CHECKPOINT + ".new")
-        with new.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1)
-            sync(file)
-        new.replace(folder / _CHECKPOINT)
-        sync_folder(folder)
+        write_text(folder / _CHECKPOINT, json.dumps(asdict(self), indent=1))
 
 
 def partial_folder(path: Path) -> Path:
@@ -60,10 +55,12 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
 
     Raises:
         InputError: the interrupted run had other settings, or its checkpoint cannot be read.
-        OutputExistsError: a run was interrupted and neither ``force`` nor ``resume`` is set, or a run is in progress.
+        OutputExistsError: a run was interrupted and neither ``force`` nor ``resume`` is set, a run is in progress, or
+            the folder holds files and no checkpoint, so that it belongs to something else.
     """
     folder = partial_folder(path)
     if folder.is_dir():
+        _refuse_foreign(folder)
         acquire_lock(folder).release()
         old = None if force and not resume else _load(folder)
         if old is not None and old.resumable and old.rows:
@@ -76,7 +73,9 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
             )
         shutil.rmtree(folder)
     elif folder.exists():
-        raise OutputExistsError(f"{folder} is in the way of the unfinished output. Remove or rename it.")
+        raise OutputExistsError(
+            f"{folder} is a file; the folder of the unfinished output needs that name. Remove or rename it."
+        )
     folder.mkdir()
     fresh.save(folder)
     return fresh
@@ -102,14 +101,17 @@ def sync(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk, where the system knows how to."""
-    if sys.platform != "win32":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _refuse_foreign(folder: Path) -> None:
+    # A run that was killed before its first checkpoint leaves nothing but its lock.
+    if not (folder / _CHECKPOINT).exists() and any(not _is_ours(entry.name) for entry in folder.iterdir()):
+        raise OutputExistsError(
+            f"{folder} holds files and no {_CHECKPOINT}, so no interrupted run left it, and it is not deleted.",
+            "Move it away, or choose another name for the output.",
+        )
+
+
+def _is_ours(name: str) -> bool:
+    return name == _LOCK or (name.startswith(".tmp.") and name.endswith(_CHECKPOINT))
 
 
 def _load(folder: Path) -> Checkpoint | None:

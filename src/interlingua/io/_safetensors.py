@@ -13,14 +13,7 @@ import numpy as np
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Buffers, Output, Request
-from interlingua.io._mapped import (
-    MappedSource,
-    StoredArray,
-    choose_contents,
-    is_numeric,
-    refuse_nulls,
-    to_numpy,
-)
+from interlingua.io._mapped import MappedSource, StoredArray, choose_contents, is_numeric, refuse_nulls, to_numpy
 from interlingua.io._npy import raw
 
 if TYPE_CHECKING:

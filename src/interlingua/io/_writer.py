@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.atomic import sync_folder
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync, sync_folder
+from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync
 from interlingua.io._checks import check_output, check_scale
 from interlingua.io._files import VectorFile
 from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format

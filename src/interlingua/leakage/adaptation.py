@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners.frames import Frame
-from interlingua.aligners.refine import mutual_neighbors
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import mutual_neighbors
 
 __all__ = ["adapt"]
 

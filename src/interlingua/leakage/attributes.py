@@ -258,11 +258,11 @@ def _hits(
 ) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
     """Return (hit, recall) of every document [n] for every k, averaged over repetitions."""
     rows = np.arange(len(truth))[:, None]
-    found = np.stack([truth[rows, np.argsort(-s, axis=1, kind="stable")] for s in scores])
+    ranked = np.stack([truth[rows, np.argsort(-s, axis=1, kind="stable")] for s in scores])
     return [
         (
-            found[:, :, :k].any(axis=2).mean(axis=0, dtype=np.float64),
-            (found[:, :, :k].sum(axis=2) / truth.sum(axis=1)).mean(axis=0, dtype=np.float64),
+            ranked[:, :, :k].any(axis=2).mean(axis=0, dtype=np.float64),
+            (ranked[:, :, :k].sum(axis=2) / truth.sum(axis=1)).mean(axis=0, dtype=np.float64),
         )
         for k in ks
     ]

@@ -142,7 +142,7 @@ def audit(
             Failed fits are used only if all failed.
         vectors: the audited rows [n, d_unknown].
         corpus: public texts in the auditor's space.
-        decoder: keyword decoder from :meth:`PublicCorpus.fit_decoder`; fitted here by default.
+        decoder: keyword decoder from :meth:`PublicCorpus.fit_decoder`; fitted on the corpus by default.
         labels: labels to infer.
         truth: true contents of the rows, if known.
         defenses: suite of defenses to evaluate, ``quick`` or ``full``; None for none. A failed fit evaluates none.
@@ -239,12 +239,12 @@ def _words(
 def _predict(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extraction]:
     """Return the most probable words of every row, by the mean of the probabilities of all fits."""
     means = [collection_mean(side) for side in sides]
-    found: list[Extraction] = []
+    extractions: list[Extraction] = []
     for block in row_blocks(len(sides[0]), _BLOCK):
         pairs = zip(sides, means, strict=True)
         probabilities = np.mean([decoder.probabilities(side[block], mean=mean) for side, mean in pairs], axis=0)
-        found += most_probable(probabilities, decoder.vocabulary.words)
-    return found
+        extractions += most_probable(probabilities, decoder.vocabulary.words)
+    return extractions
 
 
 def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
@@ -288,13 +288,13 @@ def _retrieval(
     sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
     near, null = (method.invert(side, mean=collection_mean(side)) for side in (translated, rotated))
     own = method.invert(corpus.vectors[sample])
-    found = RetrievalFindings(
+    findings = RetrievalFindings(
         nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
         # The first neighbor of a public text is the text itself.
         public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in own]),
     )
-    return found, near
+    return findings, near
 
 
 def _topics(

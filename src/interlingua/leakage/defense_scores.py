@@ -17,14 +17,15 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import neighbor_overlap
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.defenses import Defense, NoDefense
 from interlingua.leakage.inversion.scores import reidentification
 
-__all__ = ["DefenseScore", "Readout", "evaluate_defense", "neighbor_overlap"]
+__all__ = ["DefenseScore", "Readout", "evaluate_defense", "retained_neighbors"]
 
 # Largest number of rows for re-identification, and of rows whose neighbors are compared.
 POOL = 2_048
@@ -66,7 +67,7 @@ class DefenseScore:
         verdict: verdict of the unpaired fit; None if no fit was needed.
         top1: share of recovered rows whose own true vector is the nearest among `pool`.
         anonymity_set: the effective number of rows that one cannot be told apart from; 1 is none.
-        readout: what is read from the recovered rows, if it was asked for.
+        readout: what is read from the recovered rows; None if nothing reads them.
         pool: rows for re-identification.
         seconds: wall time of the attack.
     """
@@ -132,7 +133,7 @@ def evaluate_defense(
         truth: the same n rows in the attacker's space [n, d_known], which the attack tries to recover. By default the
             store itself: the attacker knows the encoder. Only the evaluation uses it.
         translate: a map from the space of the undefended store to the attacker's space, for defenses without a key if
-            the spaces differ. It stands for an attacker who had unprotected vectors of the same model before.
+            the spaces differ. It models an attacker who had unprotected vectors of the same model before.
         fit: aligns (protected, attacker) without pairs.
         read: returns what is read from recovered rows [p, d_known] of the store's rows with these indices [p].
         pool: largest number of rows for re-identification.
@@ -169,7 +170,7 @@ def evaluate_defense(
         name=defense.name,
         keyed=defense.keyed,
         baseline=isinstance(defense, NoDefense),
-        overlap=neighbor_overlap(rows, protected, seed=seed),
+        overlap=retained_neighbors(rows, protected, seed=seed),
         attack=attack,
         verdict=verdict,
         top1=scores.top1.interval,
@@ -180,7 +181,7 @@ def evaluate_defense(
     )
 
 
-def neighbor_overlap(
+def retained_neighbors(
     before: npt.ArrayLike, after: npt.ArrayLike, *, k: int = 10, queries: int = QUERIES, seed: int = 0
 ) -> Interval:
     """Return the share of the k nearest rows by cosine that remain among the k nearest.
@@ -195,14 +196,9 @@ def neighbor_overlap(
     Raises:
         InputError: the sides differ in rows, or have no more than k.
     """
-    sides = [unit_rows(_rows(side)) for side in (before, after)]
-    n = len(sides[0])
-    if len(sides[1]) != n or n <= k:
-        raise InputError(f"There are {n} and {len(sides[1])} rows; equally many and more than {k} are needed.")
-    picked = np.random.default_rng(seed).permutation(n)[:queries]
-    near = [_nearest(side, picked, k) for side in sides]
-    shared = [len(set(a) & set(b)) / k for a, b in zip(near[0].tolist(), near[1].tolist(), strict=True)]
-    return Resamples(len(picked), seed).mean(shared)
+    sides = _rows(before), _rows(after)
+    picked = np.random.default_rng(seed).permutation(len(sides[0]))[:queries]
+    return Resamples(len(picked), seed).mean(neighbor_overlap(*sides, k, queries=picked))
 
 
 def _rows(vectors: npt.ArrayLike) -> FloatArray:
@@ -211,13 +207,3 @@ def _rows(vectors: npt.ArrayLike) -> FloatArray:
 
 def _padded(rows: FloatArray, width: int) -> FloatArray:
     return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
-
-
-def _nearest(units: FloatArray, picked: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.int64]:
-    """Return the indices [q, k] of the k nearest other rows of the picked rows, in no particular order."""
-    indices = np.empty((len(picked), k), np.int64)
-    for block in row_blocks(len(picked), 256):
-        cosines = units[picked[block]] @ units.T
-        cosines[np.arange(len(cosines)), picked[block]] = -2
-        indices[block] = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-    return indices

@@ -185,7 +185,7 @@ class Audit:
     def to_dict(self, *, show: bool = False) -> dict[str, Any]:
         """Return plain values for JSON; recovered words and public texts only with ``show``."""
         topics = self.topics
-        found: dict[str, Any] = {
+        values: dict[str, Any] = {
             "leak": asdict(self.leak),
             "worked": self.worked,
             "fit": self.alignment.card(),
@@ -201,8 +201,8 @@ class Audit:
             "defenses": [score.to_dict() for score in self.defenses],
         }
         if show:
-            found["documents"] = [
+            values["documents"] = [
                 {"row": d.row, "words": dict(d.words), "labels": list(d.labels), "nearest": d.nearest}
                 for d in self.documents
             ]
-        return found
+        return values

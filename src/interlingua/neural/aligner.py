@@ -16,6 +16,7 @@ from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.verdict import judge_map, verify
 from interlingua.core.alignment import Verdict
+from interlingua.core.arguments import check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
@@ -49,7 +50,7 @@ class Adversarial:
             further run is started once one is beyond doubt: :func:`interlingua.neural.selection.convincing`.
         folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
         resume: continue from the checkpoints in ``folder``. ``steps`` may be raised to lengthen a run.
-        device: ``"cpu"``, or ``"auto"`` for an accelerator where one exists.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
         tensorboard: also write metrics for TensorBoard.
         extra_terms: further terms of the generator's loss, :class:`interlingua.neural.terms.LossTerm` objects.
         overrides: the settings that differ from the preset.
@@ -88,12 +89,21 @@ class Adversarial:
         **overrides: Any,
     ) -> None:
         check_names(overrides, self.setting_names())
-        if restarts < 1:
-            raise InputError(f"restarts is {restarts}; at least 1 is needed.")
+        check_count(restarts, "restarts", minimum=1)
+        for name, flag in {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}.items():
+            check_flag(flag, name)
+        for name, text in {"preset": preset, "start": start, "device": device}.items():
+            check_text(text, name)
+        if folder is not None:
+            check_path(folder, "folder")
         if (resume or tensorboard) and folder is None:
             raise InputError("resume and tensorboard need the folder of a run; say which with folder=.")
-        values = {name: value for name, value in locals().items() if name not in ("self", "extra_terms")}
-        for name, value in {**values, "extra_terms": tuple(extra_terms)}.items():
+        values = {
+            "preset": preset, "start": start, "fidelity": fidelity, "restarts": restarts, "folder": folder,
+            "resume": resume, "device": device, "tensorboard": tensorboard, "extra_terms": tuple(extra_terms),
+            "overrides": overrides,
+        }  # fmt: skip
+        for name, value in values.items():
             object.__setattr__(self, name, value)
         self.training_settings()
 
@@ -149,11 +159,14 @@ class Adversarial:
         """Return all settings of a run, after checking that the packages it needs are installed.
 
         Raises:
-            InputError: a loss term that cannot be used.
+            InputError: a loss term that cannot be used, or a GPU where there is none.
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is used.
         """
         require("torch", "neural")
         require("accelerate", "neural")
+        from interlingua.neural.processes import check_device
+
+        check_device(self.device)
         if self.tensorboard:
             require("torch.utils.tensorboard", "tensorboard")
         if self.extra_terms:

@@ -8,15 +8,29 @@ import torch
 from torch import Tensor
 
 from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "check_device"]
+
+
+def check_device(device: str) -> None:
+    """Refuse a GPU where torch finds none, instead of training on the CPU.
+
+    Raises:
+        InputError: the device is neither ``"cpu"`` nor ``"auto"``, and there is no GPU.
+    """
+    if device not in ("cpu", "auto") and not torch.cuda.is_available():
+        raise InputError(f"device is {device!r} and torch finds no GPU; use device='cpu', or 'auto'.")
 
 
 class Processes:
     """This process among those that train together, by accelerate; usually it is the only one.
 
     Args:
-        device: ``"cpu"``, or ``"auto"`` for an accelerator where one exists.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
+
+    Raises:
+        InputError: a GPU is named and torch finds none.
 
     Attributes:
         device: of this process.
@@ -29,6 +43,7 @@ class Processes:
         accelerate = require("accelerate", "neural")
         # accelerate keeps one state for each process; a later run in it may choose another device.
         accelerate.state.AcceleratorState._reset_state()
+        check_device(device)
         cpu = device == "cpu" or not torch.cuda.is_available()
         self._accelerator: Any = accelerate.Accelerator(cpu=cpu, mixed_precision="no")
         self.device: torch.device = self._accelerator.device

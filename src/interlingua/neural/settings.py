@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
 from interlingua.aligners import Setting, attribute_docs
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, did_you_mean
 from interlingua.core.errors import InputError
 
 __all__ = ["Settings", "check_names"]
@@ -211,11 +209,12 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     unknown = [name for name in given if name not in known]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
-        raise InputError(
-            f"There is no setting {unknown[0]!r}. {hint}help(interlingua.neural.settings.Settings) lists all settings."
+        parts = (
+            f"There is no setting {unknown[0]!r}.",
+            did_you_mean(unknown[0], known),
+            "help(interlingua.neural.settings.Settings) lists all settings.",
         )
+        raise InputError(" ".join(filter(None, parts)))
 
 
 def _allowed(name: str, kind: str) -> str:
@@ -234,16 +233,12 @@ def _checked(name: str, kind: str, value: Any) -> Any:
     if value is None and "None" in kind:
         return None
     if name in _CHOICES:
-        if value not in _CHOICES[name]:
-            raise InputError(f"{name} is {value!r}; choose from {', '.join(_CHOICES[name])}.")
-        return str(value)
+        return check_choice(value, name, _CHOICES[name])
     if kind == "bool":
-        if not isinstance(value, bool):
-            raise InputError(f"{name} is {value!r}; True or False is needed.")
-        return value
-    if isinstance(value, bool) or not isinstance(value, Integral if kind == "int" else Real):
-        raise InputError(f"{name} is {value!r}; a {'whole number' if kind == 'int' else 'number'} is needed.")
-    number = int(value) if isinstance(value, Integral) and kind == "int" else float(value)
-    if not math.isfinite(number) or number < _MINIMUM.get(name, 0) or (name in _FRACTIONS and number >= 1):
-        raise InputError(f"{name} is {value!r}; {_allowed(name, kind)} is needed.")
+        return check_flag(value, name)
+    if kind == "int":
+        return check_count(value, name, minimum=_MINIMUM.get(name, 0))
+    number = check_number(value, name, minimum=0)
+    if name in _FRACTIONS and number >= 1:
+        raise InputError(f"{name} is {number:g}; {_allowed(name, kind)} is needed.")
     return number

@@ -72,7 +72,7 @@ class Trainer:
         folder: for checkpoints and metrics; None keeps none.
         selection: measures snapshots without pairs; the best one is the result.
         on_step: called with a dict of numbers at every logged step.
-        device: ``"cpu"``, or ``"auto"`` for an accelerator where one exists.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
         tensorboard: also write metrics for TensorBoard.
         extra_terms: further terms of the generator's loss.
 

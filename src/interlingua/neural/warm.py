@@ -16,7 +16,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.neural.nets import Gated, Generator
 
-__all__ = ["fold", "initialize", "latent_space"]
+__all__ = ["initialize", "latent_space"]
 
 
 def latent_space(names: Iterable[str], maps: Mapping[str, tuple[AffineMap, AffineMap]]) -> str:
@@ -47,25 +47,19 @@ def initialize(generator: Generator, maps: Mapping[str, tuple[AffineMap, AffineM
     for number, name in enumerate(generator.names):
         in_adapter, out_adapter = generator.input_adapters[number], generator.output_adapters[number]
         if name not in maps:
-            identity = np.eye(generator.latent, dtype=np.float32), np.zeros(generator.latent, np.float32)
-            _set(in_adapter, identity)
-            _set(out_adapter, identity)
+            zero = np.zeros(generator.latent, np.float32)
+            maps_of_space = (AffineMap(zero, np.eye(generator.latent, dtype=np.float32), zero),) * 2
         else:
-            _set(in_adapter, fold(maps[name][0]))
-            _set(out_adapter, fold(maps[name][1]))
+            maps_of_space = maps[name]
+        for adapter, affine in zip((in_adapter, out_adapter), maps_of_space, strict=True):
+            _set(adapter, affine)
 
 
-def fold(affine: AffineMap) -> tuple[np.ndarray, np.ndarray]:
-    """Return matrix [d_in, d_out] and offset [d_out] of a map of unit rows, before its outputs are normalized."""
-    matrix = np.asarray(affine.matrix, np.float64)
-    offset = np.asarray(affine.mean_out, np.float64) - np.asarray(affine.mean_in, np.float64) @ matrix
-    return matrix.astype(np.float32), offset.astype(np.float32)
-
-
-def _set(module: nn.Module, values: tuple[np.ndarray, np.ndarray]) -> None:
-    matrix, offset = values
-    if not isinstance(module, Gated) or module.skip.weight.shape != matrix.T.shape:
-        raise InputError(f"The alignment's map has shape {matrix.shape}; the networks were built for another.")
+def _set(module: nn.Module, affine: AffineMap) -> None:
+    """Set a linear skip to a map of unit rows, before its outputs are normalized."""
+    weight = np.ascontiguousarray(affine.matrix.T, np.float32)
+    if not isinstance(module, Gated) or module.skip.weight.shape != weight.shape:
+        raise InputError(f"The alignment's map has shape {affine.matrix.shape}; the networks were built for another.")
     with torch.no_grad():
-        module.skip.weight.copy_(torch.as_tensor(np.ascontiguousarray(matrix.T)))
-        module.skip.bias.copy_(torch.as_tensor(offset))
+        module.skip.weight.copy_(torch.as_tensor(weight))
+        module.skip.bias.copy_(torch.as_tensor(affine.offset))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
 
+__all__ = ["write_report"]
+
 _SUMMARIES = {
     "aligned": "The evidence shows that the two spaces are aligned. Translations can be used.",
     "doubtful": "The evidence is mixed. Check some translations, or known pairs, before relying on this fit.",

@@ -58,7 +58,7 @@ def _side(card: Mapping[str, Any], side: str) -> dict[str, Any]:
     return {**space, "name": space.get("name") or side}
 
 
-def _verdict(found: Mapping[str, Any]) -> Verdict:
-    evidence = tuple(Evidence(**item) for item in found.get("evidence", ()))
-    reasons = tuple(str(reason) for reason in found.get("reasons", ()))
-    return Verdict(Status(found["status"]), float(found["score"]), reasons, evidence)
+def _verdict(values: Mapping[str, Any]) -> Verdict:
+    evidence = tuple(Evidence(**item) for item in values.get("evidence", ()))
+    reasons = tuple(str(reason) for reason in values.get("reasons", ()))
+    return Verdict(Status(values["status"]), float(values["score"]), reasons, evidence)

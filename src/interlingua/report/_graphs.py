@@ -44,7 +44,7 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
     if k < 1:
         return (), 0, n, 0.0
     source, translated = rows.source[:n], rows.translated[:n]
-    found = [
+    measured = [
         Overlap(
             "Source rows and their translations",
             "what the map keeps; a rotation keeps all of it, whether it is correct or not",
@@ -53,7 +53,7 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
     ]
     if rows.paired:
         target = rows.target[:n]
-        found += [
+        measured += [
             Overlap(
                 "Source rows and target rows",
                 "how far the two encoders agree, without translation",
@@ -65,7 +65,7 @@ def overlaps(rows: PicturedRows) -> tuple[tuple[Overlap, ...], int, int, float]:
                 float(neighbor_overlap(translated, target, k).mean()),
             ),
         ]
-    return tuple(found), k, n, k / (n - 1)
+    return tuple(measured), k, n, k / (n - 1)
 
 
 def kept(rows: PicturedRows) -> Kept:

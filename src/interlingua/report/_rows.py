@@ -24,8 +24,8 @@ POOL = 4096
 SCATTER_ROWS = 750
 HEAT_ROWS = 60
 HEAT_LABELS = 6
-NEIGHBOUR_ROWS = 6
-NEIGHBOURS = 3
+NEIGHBOR_ROWS = 6
+NEIGHBORS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,21 +228,21 @@ def neighbors(rows: PicturedRows) -> tuple[Neighbors, ...]:
     The spaces share no coordinates, so before translation a row has neighbors in its own space only. After it the
     neighbors are target rows, or other translations if there are no target rows.
     """
-    names, count = rows.names, min(NEIGHBOURS, len(rows.names) - 1)
-    asked = np.arange(min(NEIGHBOUR_ROWS, len(names)))
+    names, count = rows.names, min(NEIGHBORS, len(rows.names) - 1)
+    shown = np.arange(min(NEIGHBOR_ROWS, len(names)))
     if count < 1:
         return tuple(Neighbors(name, (), ()) for name in names)
-    before = nearest(rows.source[asked], rows.source, count, exclude=asked).indices
-    others, found = (rows.target, rows.target_names) if len(rows.target) else (rows.translated, names)
-    exclude = asked if others is rows.translated else None
-    after = nearest(rows.translated[asked], others, count, exclude=exclude).indices
+    before = nearest(rows.source[shown], rows.source, count, exclude=shown).indices
+    others, other_names = (rows.target, rows.target_names) if len(rows.target) else (rows.translated, names)
+    exclude = shown if others is rows.translated else None
+    after = nearest(rows.translated[shown], others, count, exclude=exclude).indices
     return tuple(
         Neighbors(
             names[i],
             tuple(names[j] for j in before[i]),
-            tuple((found[j], rows.paired and bool(i == j)) for j in after[i]),
+            tuple((other_names[j], rows.paired and bool(i == j)) for j in after[i]),
         )
-        for i in asked
+        for i in shown
     )
 
 

@@ -57,11 +57,7 @@ class Provenance:
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
     ("Embedding inversion", "words, labels and nearest public texts above", True),
-    (
-        "Unauthorized access and data leakage",
-        "what a copy of the vectors alone reveals, without texts or model",
-        True,
-    ),
+    ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
@@ -84,35 +80,35 @@ def conclusion(audit: Audit) -> str:
             "safety. More vectors, public texts of the same kind, a few known pairs of text and vector, or another "
             "method may succeed where these attacks failed."
         )
-    found = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
+    claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.worked:
-        return f"By their own verdicts, all fits of these {rows} vectors failed. {found} This is no proof of safety."
+        return f"By their own verdicts, all fits of these {rows} vectors failed. {claim} This is no proof of safety."
     start = f"An attacker with a copy of these {rows} vectors needs neither the texts nor the model that made them: "
     method = "with public texts of a similar kind and another encoder, the vectors can be translated and read. "
     if audit.leak.value < _SOME:
-        return f"{start}{method}{found} That is little, but no proof of safety: other attacks may find more."
-    return f"{start}{method}{found} Protect the vectors like the texts."
+        return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
+    return f"{start}{method}{claim} Protect the vectors like the texts."
 
 
 def _measured(audit: Audit) -> str:
-    found = f"Measured against the true contents, the worst figure is {audit.leak.value:.0%}: {audit.leak.what}."
+    claim = f"Measured against the true contents, the worst figure is {audit.leak.value:.0%}: {audit.leak.what}."
     words = audit.words.measured and audit.words.measured.leak_rate
     if words and words.meaning != audit.leak.what:
-        found += f" A correct word is named for {words.value:.0%} of the documents."
-    return found
+        claim += f" A correct word is named for {words.value:.0%} of the documents."
+    return claim
 
 
 def _estimated(audit: Audit) -> str:
     leak = audit.words.leak_rate
-    found = f"By estimate, without the true texts, a correct word is named for about {leak.value:.0%} of the documents"
+    claim = f"By estimate, without the true texts, a correct word is named for about {leak.value:.0%} of the documents"
     if leak.error is None or leak.plausible is None:
         return (
-            f"{found}; without a stand-in encoder this estimate is probably too high. The same procedure on "
+            f"{claim}; without a stand-in encoder this estimate is probably too high. The same procedure on "
             f"meaningless vectors gives {leak.control.value:.0%}."
         )
     low, high = (f"{bound or 0.0:.0%}" for bound in (leak.plausible.low, leak.plausible.high))
     return (
-        f"{found} ({low} to {high}, by the errors of such estimates in {leak.error.cases} cases with known truth). The "
+        f"{claim} ({low} to {high}, by the errors of such estimates in {leak.error.cases} cases with known truth). The "
         f"same procedure on meaningless vectors gives {leak.control.value:.0%}."
     )
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.atomic import remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.translator import Translator, load
@@ -79,7 +80,8 @@ class Session:
                 self._refuse_running()
                 self.clear()
                 kept = self.folder / side
-                shutil.rmtree(kept, ignore_errors=True)
+                if kept.exists():
+                    remove_folder(kept)
                 path.parent.rename(kept)
                 self._files[side] = kept / path.name
                 return self._described(side)
@@ -225,10 +227,7 @@ class Session:
         raw = open_vectors(self._files[side]).vectors()[row : row + 1]
         query = unit_rows(translator.translate(raw) if side == "source" else translator.invert(raw))
         near = self._nearest(side, own[row], k + 1)
-        return {
-            side: [hit for hit in near if hit["row"] != row][:k],
-            other: self._nearest(other, query[0], k),
-        }
+        return {side: [hit for hit in near if hit["row"] != row][:k], other: self._nearest(other, query[0], k)}
 
     def _nearest(self, side: str, query: FloatArray, k: int) -> list[dict[str, Any]]:
         rows, cosines = (values[0].tolist() for values in nearest(query[None], self._unit(side), k))

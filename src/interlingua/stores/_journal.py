@@ -150,8 +150,8 @@ class MigrationJournal:
             yield Page(number, json.loads(after), rows, digest, bool(done))
 
     def _fact(self, name: str) -> Any:
-        found = self._db.execute("select value from fact where name = ?", (name,)).fetchone()
-        return None if found is None else json.loads(found[0])
+        row = self._db.execute("select value from fact where name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
 
     def _set(self, facts: Mapping[str, Any]) -> None:
         rows = [(name, json.dumps(value)) for name, value in facts.items()]

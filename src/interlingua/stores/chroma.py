@@ -15,20 +15,20 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._clients import SharedClientStore, first_line
 from interlingua.stores._documents import from_documents, to_documents
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
 __all__ = ["ChromaStore"]
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
-# Chroma keeps text and address of a row apart from its metadata; here they are two more keys of the document.
+# Chroma keeps text and address of a row apart from its metadata; in our records they are two more keys of the document.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
 _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 
 
-class ChromaStore(Store):
+class ChromaStore(SharedClientStore):
     """One collection. Embeddings are handed over as they are: nothing is ever embedded anew."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("documents", ("text",), reads_only=False, rows_per_second=1_000)
@@ -54,14 +54,13 @@ class ChromaStore(Store):
         if not url.host and not Path(url.path).parent.is_dir():
             raise InputError(f"The folder {Path(url.path).parent} does not exist; create it or choose another.")
         self._connect = connect
-        self._held: Any = None
 
     def exists(self) -> bool:
-        """Return whether the collection is there."""
+        """Return whether the collection exists."""
         if not self._has_database():
             return False
         with self._errors("cannot be reached"):
-            return any(found.name == self._name for found in self._client.list_collections())
+            return any(collection.name == self._name for collection in self._client.list_collections())
 
     def info(self) -> StoreInfo:
         """Return what the collection holds."""
@@ -102,11 +101,11 @@ class ChromaStore(Store):
         """Ask the index."""
         collection, metric = self._open(), self.info().metric
         with self._errors("cannot be searched"):
-            found = collection.query(
+            response = collection.query(
                 query_embeddings=np.asarray(queries, np.float32), n_results=k, include=["distances"]
             )
         hits = []
-        for ids, distances in zip(found["ids"], found["distances"], strict=True):
+        for ids, distances in zip(response["ids"], response["distances"], strict=True):
             values = np.asarray(distances, np.float64)
             hits.append(Hits(list(ids), -np.sqrt(values) if metric == "l2" else 1 - values))
         return hits
@@ -145,20 +144,6 @@ class ChromaStore(Store):
             with self._errors("cannot be dropped"):
                 self._client.delete_collection(self._name)
 
-    def close(self) -> None:
-        """Close the client, once nobody else in this process uses it."""
-        if self._held is not None:
-            self._held = None
-            release(self._key, lambda client: client.close())
-        super().close()
-
-    @property
-    def _client(self) -> Any:
-        if self._held is None:
-            with self._errors("cannot be opened"):
-                self._held = acquire(self._key, self._connect)
-        return self._held
-
     def _has_database(self) -> bool:
         """Return False for a folder without a database, in which the embedded client would make one."""
         return bool(self.url.host) or (Path(self.url.path) / "chroma.sqlite3").is_file()
@@ -168,7 +153,7 @@ class ChromaStore(Store):
             known: list[str] = []
             if self._has_database():
                 with self._errors("cannot be reached"):
-                    known = sorted(found.name for found in self._client.list_collections())
+                    known = sorted(collection.name for collection in self._client.list_collections())
             raise InputError(f"{self.url} is not there; collections are: {', '.join(known) or 'none'}.")
         with self._errors("cannot be read"):
             return self._client.get_collection(self._name, embedding_function=None)
@@ -177,14 +162,14 @@ class ChromaStore(Store):
         with self._errors("cannot be read"):
             return self._records(collection.get(ids=ids, include=_INCLUDED))
 
-    def _records(self, found: dict[str, Any]) -> Records:
-        documents = [dict(metadata or {}) for metadata in found["metadatas"]]
+    def _records(self, response: dict[str, Any]) -> Records:
+        documents = [dict(metadata or {}) for metadata in response["metadatas"]]
         for key, name in _PARTS.items():
-            for document, value in zip(documents, found[name] or [None] * len(documents), strict=True):
+            for document, value in zip(documents, response[name] or [None] * len(documents), strict=True):
                 if value is not None:
                     document[key] = value
-        vectors = np.asarray(found["embeddings"], np.float32).reshape(len(documents), -1)
-        return Records(pa.array(found["ids"], pa.string()), vectors, from_documents(documents))
+        vectors = np.asarray(response["embeddings"], np.float32).reshape(len(documents), -1)
+        return Records(pa.array(response["ids"], pa.string()), vectors, from_documents(documents))
 
     def _flat(self, document: dict[str, Any], row: str) -> dict[str, Any] | None:
         for key, value in document.items():

@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES
-from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._clients import acquire, first_line, release, sql_literal
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -36,15 +36,15 @@ class DuckStore(Store):
         self._duckdb = require("duckdb", "duckdb")
         self._path = Path(url.path)
         self._table = _quoted(url.names[0])
-        self._asked = url.names[1] if len(url.names) > 1 else None
+        self._column = url.names[1] if len(url.names) > 1 else None
         self._key = ("duckdb", str(self._path.resolve()))
         self._held: Any = None
         self._beside = False
 
     def exists(self) -> bool:
-        """Return whether the column is there; a missing file is not made."""
+        """Return whether the column exists; a missing file is not made."""
         columns = self._columns()
-        return bool(columns) and (self._asked is None or self._asked in columns)
+        return bool(columns) and (self._column is None or self._column in columns)
 
     def info(self) -> StoreInfo:
         """Return what the table holds."""
@@ -68,17 +68,17 @@ class DuckStore(Store):
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id, which is the cursor."""
         key = _quoted(self._layout()[0])
-        where = "" if after is None else f"where {key} > {_literal(after)}"
+        where = "" if after is None else f"where {key} > {sql_literal(after)}"
         for records in self._pages(f"{where} order by {key}", size):
             yield records, records.ids[-1].as_py()
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
         key = _quoted(self._layout()[0])
-        listed = ", ".join(_literal(value) for value in ids.to_pylist())
-        found = list(self._pages(f"where {key} in ({listed})", len(ids))) if len(ids) else []
+        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
+        pages = list(self._pages(f"where {key} in ({listed})", len(ids))) if len(ids) else []
         empty = Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
-        return (found[0] if found else empty).in_order_of(ids, str(self.url))
+        return (pages[0] if pages else empty).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
@@ -94,7 +94,7 @@ class DuckStore(Store):
     def check(self, spec: Spec) -> None:
         """Refuse a target without a column name."""
         super().check(spec)
-        if self._asked is None:
+        if self._column is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if not self._path.parent.is_dir():
             raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")
@@ -104,7 +104,7 @@ class DuckStore(Store):
         self.check(spec)
         if self.exists() or (not spec.beside and self._columns()):
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
-        column = pa.field(str(self._asked), pa.list_(pa.float32(), spec.d))
+        column = pa.field(str(self._column), pa.list_(pa.float32(), spec.d))
         with self._errors("cannot be created"):
             if spec.beside:
                 self._db.execute(f"alter table {self._table} add column {_quoted(column.name)} FLOAT[{spec.d}]")
@@ -146,7 +146,7 @@ class DuckStore(Store):
             return
         with self._errors("cannot be dropped"):
             if beside:
-                self._db.execute(f"alter table {self._table} drop column {_quoted(str(self._asked))}")
+                self._db.execute(f"alter table {self._table} drop column {_quoted(str(self._column))}")
             else:
                 self._db.execute(f"drop table {self._table}")
 
@@ -166,8 +166,8 @@ class DuckStore(Store):
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._errors("cannot be read"):
-            found: list[tuple[Any, ...]] = self._db.execute(query).fetchall()
-        return found
+            rows: list[tuple[Any, ...]] = self._db.execute(query).fetchall()
+        return rows
 
     def _with(self, rows: pa.Table, query: str) -> int:
         self._db.register("interlingua_rows", rows)
@@ -200,7 +200,7 @@ class DuckStore(Store):
     def _columns(self) -> dict[str, str]:
         if not self._path.is_file() and self._held is None:
             return {}
-        table = _literal(self.url.names[0])
+        table = sql_literal(self.url.names[0])
         query = f"select column_name, data_type from duckdb_columns() where table_name = {table} order by column_index"
         return {name: kind for name, kind in self._rows(query)}
 
@@ -209,11 +209,11 @@ class DuckStore(Store):
         columns = self._columns()
         if not columns:
             raise InputError(f"{self.url}: there is no such table. Check the path and the name.")
-        found = [name for name, kind in columns.items() if _is_vector(kind)]
-        name = self._asked or (found[0] if len(found) == 1 else None)
-        if name not in found:
+        names = [name for name, kind in columns.items() if _is_vector(kind)]
+        name = self._column or (names[0] if len(names) == 1 else None)
+        if name not in names:
             raise InputError(
-                f"{self.url}: #table.column must name a FLOAT[d] column; there are: {', '.join(found) or 'none'}."
+                f"{self.url}: #table.column must name a FLOAT[d] column; there are: {', '.join(names) or 'none'}."
             )
         key = self.url.options.get("id") or next((known for known in ID_NAMES if known in columns), None)
         if key is None or key not in columns:
@@ -235,7 +235,3 @@ def _is_vector(kind: str) -> bool:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(value: Any) -> str:
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -48,7 +48,7 @@ class EdgeStore(Store):
         self._vector = url.names[1] if len(url.names) > 1 else ""
         self._beside = False
         self._key = ("qdrant-edge", str(self._folder))
-        # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
+        # Stores of one shard share it, since it can be opened once only; it is opened on first use.
         self._shard: _Shard = acquire(self._key, lambda: _Shard(self._edge, self._folder))
 
     @classmethod
@@ -57,13 +57,13 @@ class EdgeStore(Store):
         return Path(url.path, *url.names[:1])
 
     def exists(self) -> bool:
-        """Return whether the vector is there; nothing is opened."""
+        """Return whether the vector exists; nothing is opened."""
         return self._vector in self._vectors()
 
     def info(self) -> StoreInfo:
         """Return what the shard holds."""
-        found = self._found()
-        if "multivector_config" in found:
+        parameters = self._parameters()
+        if "multivector_config" in parameters:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
         with self._errors("cannot be read"):
             count = self._shard.opened.count(self._edge.CountRequest(exact=True))
@@ -73,22 +73,22 @@ class EdgeStore(Store):
         schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
             count=count,
-            d=int(found["size"]),
-            metric=metric_of(found["distance"]),
+            d=int(parameters["size"]),
+            metric=metric_of(parameters["distance"]),
             normalized=is_unit(first.vectors),
             id_type=first.ids.type,
             schema=schema,
             vector_name=self._vector or None,
-            dtype=str(found.get("datatype", "float32")).lower(),
+            dtype=str(parameters.get("datatype", "float32")).lower(),
         )
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
-        self._found()
+        self._parameters()
         offset, read = after, after
         while True:
             request = self._edge.ScrollRequest(
-                offset=offset, limit=size + (read is not None), with_payload=True, with_vector=self._asked
+                offset=offset, limit=size + (read is not None), with_payload=True, with_vector=self._wanted_vectors
             )
             with self._errors("cannot be read"):
                 points, offset = self._shard.opened.scroll(request)
@@ -103,23 +103,23 @@ class EdgeStore(Store):
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the points of these ids."""
-        self._found()
+        self._parameters()
         check_ids(ids.to_pylist(), str(self.url))
         with self._errors("cannot be read"):
-            points = self._shard.opened.retrieve(ids.to_pylist(), with_payload=True, with_vector=self._asked)
-        found = records_of(points, self._vector, str(self.url)) if points else none_of(ids)
-        return found.in_order_of(ids, str(self.url))
+            points = self._shard.opened.retrieve(ids.to_pylist(), with_payload=True, with_vector=self._wanted_vectors)
+        records = records_of(points, self._vector, str(self.url)) if points else none_of(ids)
+        return records.in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the graph, all queries at once."""
-        distance, edge = self._found()["distance"], self._edge
+        distance, edge = self._parameters()["distance"], self._edge
         requests = [
             edge.QueryRequest(query=edge.Query.Nearest(query.tolist(), using=self._vector or None), limit=k)
             for query in np.asarray(queries, np.float32)
         ]
         with self._errors("cannot be searched"):
-            found = self._shard.opened.query_batch(edge.QueryBatchRequest(requests))
-        return [hits_of(points, distance) for points in found]
+            results = self._shard.opened.query_batch(edge.QueryBatchRequest(requests))
+        return [hits_of(points, distance) for points in results]
 
     def check(self, spec: Spec) -> None:
         """Refuse a second vector without a name of its own, and a folder that is missing or taken."""
@@ -128,7 +128,7 @@ class EdgeStore(Store):
             raise InputError(f"{self.url} names no vector to add; #shard.vector is needed.")
         if not self._folder.parent.is_dir():
             raise InputError(f"The folder {self._folder.parent} does not exist; create it or choose another.")
-        if self._folder.exists() and not self._shard.there:
+        if self._folder.exists() and not self._shard.exists:
             raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
@@ -160,7 +160,7 @@ class EdgeStore(Store):
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""
         # What the engine refuses half-way through stays in its log, so everything is checked before.
-        width = self._found()["size"]
+        width = self._parameters()["size"]
         if records.vectors.shape[1] != width:
             raise InputError(f"{self.url} takes vectors of {width} values; these have {records.vectors.shape[1]}.")
         ids = records.ids.to_pylist()
@@ -183,8 +183,8 @@ class EdgeStore(Store):
             self._shard.opened.flush()
 
     def finish(self) -> None:
-        """Build the graph, which the engine does when told to and not before."""
-        self._found()
+        """Build the graph, which the engine does only on request."""
+        self._parameters()
         with self._errors("cannot be indexed"):
             self._shard.opened.optimize()
             self._shard.opened.flush()
@@ -195,7 +195,7 @@ class EdgeStore(Store):
             if beside and self.exists():
                 self._shard.opened.update(self._edge.UpdateOperation.delete_vector_name(self._vector))
                 self._shard.opened.flush()
-            elif not beside and self._shard.there:
+            elif not beside and self._shard.exists:
                 self._shard.close()
                 remove_folder(self._folder)
 
@@ -205,12 +205,12 @@ class EdgeStore(Store):
         super().close()
 
     @property
-    def _asked(self) -> Any:
+    def _wanted_vectors(self) -> Any:
         return [self._vector] if self._vector else True
 
-    def _found(self) -> dict[str, Any]:
+    def _parameters(self) -> dict[str, Any]:
         """Return what the engine noted of the vector."""
-        if not self._shard.there:
+        if not self._shard.exists:
             folder = self._folder.parent
             known = sorted(path.parent.name for path in folder.glob("*/segments")) if folder.is_dir() else []
             raise InputError(f"{self.url} is not there; shards are: {', '.join(known) or 'none'}.")
@@ -218,18 +218,18 @@ class EdgeStore(Store):
         if self._vector not in vectors:
             named = ", ".join(name or "(unnamed)" for name in vectors) or "none"
             raise InputError(f"{self.url} is not there; its vectors are: {named}.")
-        found: dict[str, Any] = vectors[self._vector]
-        return found
+        parameters: dict[str, Any] = vectors[self._vector]
+        return parameters
 
     def _vectors(self) -> dict[str, Any]:
-        if not self._shard.there:
+        if not self._shard.exists:
             return {}
         with self._errors("cannot be read"):
             config = self._folder / "edge_config.json"
             if not config.is_file():
                 _ = self._shard.opened  # a shard from a server's snapshot: the engine writes the file when it opens it
-            found: dict[str, Any] = json.loads(config.read_text("utf-8"))["vectors"]
-        return found
+            parameters: dict[str, Any] = json.loads(config.read_text("utf-8"))["vectors"]
+        return parameters
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -246,14 +246,14 @@ class EdgeStore(Store):
 
 
 class _Shard:
-    """A shard that is opened when it is first asked."""
+    """A shard that is opened on first use."""
 
     def __init__(self, edge: Any, folder: Path) -> None:
         self._edge, self._folder = edge, folder
         self._held: Any = None
 
     @property
-    def there(self) -> bool:
+    def exists(self) -> bool:
         return (self._folder / "segments").is_dir()
 
     @property

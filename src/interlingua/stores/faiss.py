@@ -43,7 +43,7 @@ class FaissStore(Store):
         self._spec: Spec | None = None
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         return self._path.exists()
 
     def info(self) -> StoreInfo:
@@ -74,8 +74,8 @@ class FaissStore(Store):
         place = np.minimum(np.searchsorted(stored, wanted, sorter=order), len(stored) - 1)
         rows = [int(order[p]) for p, value in zip(place, wanted, strict=True) if stored[order[p]] == value]
         vectors = [self._vectors(row, row + 1) for row in rows]
-        found = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
-        return Records(pa.array(stored[rows], pa.int64()), found).in_order_of(ids, str(self.url))
+        matrix = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
+        return Records(pa.array(stored[rows], pa.int64()), matrix).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the index."""
@@ -89,7 +89,7 @@ class FaissStore(Store):
         ]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a folder that is not there."""
+        """Refuse a folder that does not exist."""
         super().check(spec)
         if not self._path.parent.is_dir():
             raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")

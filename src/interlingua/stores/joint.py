@@ -1,7 +1,7 @@
 """Search with one query in two collections of different models, or in a collection of another model.
 
 The query is sent unchanged to the collection of its own model, and translated to the other collection; neither database
-is changed. Hits of the other collection are translated into the query's space and scored there, because a score between
+is changed. Hits of the other collection are translated into the query's space and scored in it, because a score between
 a translated query and old vectors is on the scale of the old model. Translations can still score higher or lower than
 vectors of the model itself. This difference is removed by matching the quantiles of background scores.
 """

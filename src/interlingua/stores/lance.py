@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, choose_vectors
-from interlingua.stores._clients import first_line
+from interlingua.stores._clients import first_line, sql_literal
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -41,7 +41,7 @@ class LanceStore(Store):
         self._opened: Any = None
 
     def exists(self) -> bool:
-        """Return whether the table is there."""
+        """Return whether the table exists."""
         return (self._folder / f"{self._name}.lance").is_dir()
 
     def info(self) -> StoreInfo:
@@ -54,7 +54,7 @@ class LanceStore(Store):
         kind = table.schema.field(name).type.value_type
         first = next(self.scan(256))[0]
         indexes = [table.index_stats(index.name) for index in table.list_indices() if index.columns == [name]]
-        metric = next((_METRICS.get(str(found.distance_type).lower()) for found in indexes if found), None)
+        metric = next((_METRICS.get(str(index.distance_type).lower()) for index in indexes if index), None)
         id_type = (
             pa.string() if pa.types.is_large_string(table.schema.field(key).type) else table.schema.field(key).type
         )
@@ -85,10 +85,10 @@ class LanceStore(Store):
         """Return the rows of these ids."""
         table = self._table()
         key, name, d = self._layout(table.schema)
-        listed = ", ".join(_literal(value) for value in ids.to_pylist())
+        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
         with self._errors("cannot be read"):
-            found = table.search().where(f"{_quoted(key)} in ({listed})").to_arrow()
-        return self._records(found, name, d).in_order_of(ids, str(self.url))
+            rows = table.search().where(f"{_quoted(key)} in ({listed})").to_arrow()
+        return self._records(rows, name, d).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the index, or the table where it has none."""
@@ -97,16 +97,16 @@ class LanceStore(Store):
         hits = []
         for query in np.asarray(queries, np.float32):
             with self._errors("cannot be searched"):
-                asked = (
+                search = (
                     table.search(query, vector_column_name=name)
                     .distance_type(metric)
                     .limit(k)
                     .select([key, "_distance"])
                 )
-                found = asked.to_arrow()
-            distances = found["_distance"].to_numpy().astype(np.float64)
+                rows = search.to_arrow()
+            distances = rows["_distance"].to_numpy().astype(np.float64)
             scores = -np.sqrt(distances) if metric == "l2" else 1 - distances
-            hits.append(Hits(found[key].to_pylist(), scores))
+            hits.append(Hits(rows[key].to_pylist(), scores))
         return hits
 
     def create(self, spec: Spec) -> None:
@@ -173,13 +173,13 @@ class LanceStore(Store):
         usable = [
             f.name for f in schema if pa.types.is_fixed_size_list(f.type) and pa.types.is_floating(f.type.value_type)
         ]
-        asked = self.url.names[1] if len(self.url.names) > 1 else None
-        name = choose_vectors(usable, schema.names, asked, "column", Path(str(self.url)))
+        requested = self.url.names[1] if len(self.url.names) > 1 else None
+        name = choose_vectors(usable, schema.names, requested, "column", Path(str(self.url)))
         if name not in usable:
             raise InputError(
                 f"{self.url}: column {name!r} is {schema.field(name).type}; a fixed-size list of floats is needed."
             )
-        key = self.url.options.get("id") or next((found for found in ID_NAMES if found in schema.names), None)
+        key = self.url.options.get("id") or next((name for name in ID_NAMES if name in schema.names), None)
         if key is None or key not in schema.names:
             raise InputError(f"{self.url}: no id column {key or ''}; name it id or say ?id=COLUMN.")
         return key, name, int(schema.field(name).type.list_size)
@@ -217,7 +217,3 @@ class LanceStore(Store):
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
-
-
-def _literal(value: Any) -> str:
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -138,8 +138,8 @@ class MemoryStore(Store):
 
 def exact_search(queries: FloatArray, rows: FloatArray, ids: list[Any], k: int, metric: Metric | None) -> list[Hits]:
     """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; without a metric by cosine."""
-    found = nearest(np.asarray(queries), rows, k, metric=metric or "cosine")
+    result = nearest(np.asarray(queries), rows, k, metric=metric or "cosine")
     return [
         Hits([ids[i] for i in indices], scores.astype(np.float64))
-        for indices, scores in zip(found.indices, found.scores, strict=True)
+        for indices, scores in zip(result.indices, result.scores, strict=True)
     ]

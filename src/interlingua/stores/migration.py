@@ -348,7 +348,8 @@ class _Run:
             raise InterlinguaError(f"{self.target.url}: payload read back differs from the source's. Roll back.")
         own = expected.ids[0].as_py()
         nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids
-        if own not in nearest and not _has_duplicates(stored.vectors):
+        are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
+        if own not in nearest and are_distinct:
             raise InterlinguaError(
                 f"{self.target.url}: the index does not find id {own!r} by its own vector. Roll back."
             )
@@ -374,10 +375,6 @@ class _Run:
 def skipped_path(journal: Path) -> Path:
     """Return the file in which a migration lists the ids that it left out."""
     return journal.with_name(f"{journal.name}.skipped.jsonl")
-
-
-def _has_duplicates(vectors: FloatArray) -> bool:
-    return len(np.unique(np.round(vectors, 5), axis=0)) < len(vectors)
 
 
 def _refuse_changes(log: MigrationJournal, facts: dict[str, Any]) -> None:

@@ -15,10 +15,10 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.stores._clients import acquire, release
+from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import from_documents, to_documents
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
 __all__ = ["MilvusStore"]
@@ -28,7 +28,7 @@ _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
 
 
-class MilvusStore(Store):
+class MilvusStore(SharedClientStore):
     """One vector field of a collection; payload goes into dynamic fields."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("documents", ("int", "text"), rows_per_second=700)
@@ -38,7 +38,7 @@ class MilvusStore(Store):
         if not 1 <= len(url.names) <= 2:
             raise InputError(f"{url} names no collection; milvus:///file.db#collection[.field] is needed.")
         self._milvus = require("pymilvus", "milvus")
-        self._name, self._asked = url.names[0], url.names[1] if len(url.names) > 1 else None
+        self._name, self._field = url.names[0], url.names[1] if len(url.names) > 1 else None
         self._metric: Metric = "cosine"
         if url.host:
             secure = url.options.get("https", "") in {"1", "true"}
@@ -51,10 +51,9 @@ class MilvusStore(Store):
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()))
         self._connect = lambda: self._milvus.MilvusClient(address, token=token)
-        self._held: Any = None
 
     def exists(self) -> bool:
-        """Return whether the collection is there."""
+        """Return whether the collection exists."""
         if not self._has_database():
             return False
         with self._errors("cannot be reached"):
@@ -71,8 +70,10 @@ class MilvusStore(Store):
             ]
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        found = next((index["metric_type"] for index in indexes if index and index.get("field_name") == name), None)
-        metric = next((known for known, label in _METRICS.items() if label == found), None)
+        label_of_index = next(
+            (index["metric_type"] for index in indexes if index and index.get("field_name") == name), None
+        )
+        metric = next((known for known, label in _METRICS.items() if label == label_of_index), None)
         first = next(self.scan(256))[0]
         schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
@@ -89,10 +90,10 @@ class MilvusStore(Store):
         """Yield pages in order of the primary key, which is the cursor."""
         key, _, _ = self._layout()
         self._load()
-        asked = "" if after is None else f"{key} > {json.dumps(after, ensure_ascii=False)}"
+        condition = "" if after is None else f"{key} > {json.dumps(after, ensure_ascii=False)}"
         size = min(size, 16_384)  # the server's limit
         with self._errors("cannot be read"):
-            iterator = self._client.query_iterator(self._name, filter=asked, output_fields=["*"], batch_size=size)
+            iterator = self._client.query_iterator(self._name, filter=condition, output_fields=["*"], batch_size=size)
         try:
             while True:
                 with self._errors("cannot be read"):
@@ -109,9 +110,9 @@ class MilvusStore(Store):
         key, _, _ = self._layout()
         self._load()
         # get(ids) quotes text as Python does, which the server's grammar does not always follow.
-        asked = f"{key} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
+        condition = f"{key} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
         with self._errors("cannot be read"):
-            rows = list(self._client.query(self._name, filter=asked, output_fields=["*"]))
+            rows = list(self._client.query(self._name, filter=condition, output_fields=["*"]))
         if not rows:
             return Records(ids.slice(0, 0), np.empty((0, 0), np.float32)).in_order_of(ids, str(self.url))
         return self._records(rows).in_order_of(ids, str(self.url))
@@ -122,9 +123,9 @@ class MilvusStore(Store):
         metric = self.info().metric
         data = np.asarray(queries, np.float32).tolist()
         with self._errors("cannot be searched"):
-            found = self._client.search(self._name, data=data, anns_field=name, limit=k, output_fields=[key])
+            widths = self._client.search(self._name, data=data, anns_field=name, limit=k, output_fields=[key])
         hits = []
-        for rows in found:
+        for rows in widths:
             scores = np.array([row["distance"] for row in rows], np.float64)
             hits.append(
                 Hits([row["id"] if "id" in row else row[key] for row in rows], -scores if metric == "l2" else scores)
@@ -134,7 +135,7 @@ class MilvusStore(Store):
     def check(self, spec: Spec) -> None:
         """Refuse names that a field cannot have, before the server does."""
         super().check(spec)
-        for name in (spec.id_name, self._asked or "vector"):
+        for name in (spec.id_name, self._field or "vector"):
             if not name.isidentifier() or not name.isascii():
                 raise InputError(f"{self.url}: Milvus takes letters, digits and _ in names, and not {name!r}.")
 
@@ -154,7 +155,7 @@ class MilvusStore(Store):
                 schema.add_field(spec.id_name, kinds.INT64, is_primary=True)
             else:
                 schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
-            schema.add_field(self._asked or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
+            schema.add_field(self._field or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
             self._client.create_collection(self._name, schema=schema)
 
     def prepare(self, spec: Spec, committed: int) -> None:
@@ -201,19 +202,6 @@ class MilvusStore(Store):
             with self._errors("cannot be dropped"):
                 self._client.drop_collection(self._name)
 
-    def close(self) -> None:
-        """Close the client, once nobody else in this process uses it."""
-        if self._held is not None:
-            self._held = None
-            release(self._key, lambda client: client.close())
-
-    @property
-    def _client(self) -> Any:
-        if self._held is None:
-            with self._errors("cannot be opened"):
-                self._held = acquire(self._key, self._connect)
-        return self._held
-
     def _has_database(self) -> bool:
         """Return False for a missing file, which Milvus Lite would make."""
         return bool(self.url.host) or Path(self.url.path).exists()
@@ -234,12 +222,12 @@ class MilvusStore(Store):
             raise InputError(f"{self.url} is not there; collections are: {', '.join(known) or 'none'}.")
         with self._errors("cannot be read"):
             fields = self._client.describe_collection(self._name)["fields"]
-        found = {f["name"]: int(f["params"]["dim"]) for f in fields if f["type"] == self._milvus.DataType.FLOAT_VECTOR}
-        name = self._asked or (next(iter(found)) if len(found) == 1 else None)
-        if name is None or name not in found:
-            listed = ", ".join(found) or "none"
+        widths = {f["name"]: int(f["params"]["dim"]) for f in fields if f["type"] == self._milvus.DataType.FLOAT_VECTOR}
+        name = self._field or (next(iter(widths)) if len(widths) == 1 else None)
+        if name is None or name not in widths:
+            listed = ", ".join(widths) or "none"
             raise InputError(f"{self.url}: #collection.field must name a float vector; there are: {listed}.")
-        return next(f["name"] for f in fields if f.get("is_primary")), name, found[name]
+        return next(f["name"] for f in fields if f.get("is_primary")), name, widths[name]
 
     def _records(self, rows: list[dict[str, Any]]) -> Records:
         key, name, _ = self._layout()

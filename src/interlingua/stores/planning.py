@@ -134,7 +134,7 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
     if options.inverse:
         width, new = new, width
     if info.d != width:
-        hint = "Use {inverse} to translate the other way." if info.d == new else "Is it from another model?"
+        hint = "Use {inverse} to translate in the other direction." if info.d == new else "Is it from another model?"
         raise InputError(f"{source.url} has width {info.d}; this translator takes {width}.", hint)
     metric = options.metric or info.metric or "cosine"
     if metric not in METRICS:

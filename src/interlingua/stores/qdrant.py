@@ -17,10 +17,10 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.stores._clients import acquire, first_line, release
+from interlingua.stores._clients import SharedClientStore, first_line
 from interlingua.stores._documents import to_documents
 from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
 __all__ = ["QdrantStore"]
@@ -28,7 +28,7 @@ __all__ = ["QdrantStore"]
 _REQUEST_ROWS = 256
 
 
-class QdrantStore(Store):
+class QdrantStore(SharedClientStore):
     """One vector of the points of a collection. The embedded kind keeps its points as pickles: open only your own."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -58,10 +58,9 @@ class QdrantStore(Store):
                 return qdrant.QdrantClient(path=url.path)
 
         self._connect = connect
-        self._held: Any = None
 
     def exists(self) -> bool:
-        """Return whether the vector is there."""
+        """Return whether the vector exists."""
         if not self._has_database():
             return False
         with self._errors("cannot be reached"):
@@ -71,19 +70,19 @@ class QdrantStore(Store):
 
     def info(self) -> StoreInfo:
         """Return what the collection holds."""
-        self._check_there()
-        found = self._vectors()[self._vector]
+        self._refuse_missing()
+        parameters = self._vectors()[self._vector]
         with self._errors("cannot be read"):
             count = self._client.count(self._collection, exact=True).count
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        if found.multivector_config:
+        if parameters.multivector_config:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
         first = next(self.scan(256))[0]
         return StoreInfo(
             count=count,
-            d=found.size,
-            metric=metric_of(found.distance.value),
+            d=parameters.size,
+            metric=metric_of(parameters.distance.value),
             normalized=is_unit(first.vectors),
             id_type=first.ids.type,
             schema=None if first.payload is None else first.payload.schema,
@@ -92,7 +91,7 @@ class QdrantStore(Store):
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
-        self._check_there()
+        self._refuse_missing()
         offset, read = after, after
         while True:
             with self._errors("cannot be read"):
@@ -101,7 +100,7 @@ class QdrantStore(Store):
                     limit=size + (read is not None),
                     offset=offset,
                     with_payload=True,
-                    with_vectors=self._asked,
+                    with_vectors=self._wanted_vectors,
                 )
             # The offset is inclusive, and the point that it names was read already.
             if points and points[0].id == read:
@@ -114,10 +113,10 @@ class QdrantStore(Store):
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the points of these ids."""
-        self._check_there()
+        self._refuse_missing()
         with self._errors("cannot be read"):
             points = self._client.retrieve(
-                self._collection, ids.to_pylist(), with_payload=True, with_vectors=self._asked
+                self._collection, ids.to_pylist(), with_payload=True, with_vectors=self._wanted_vectors
             )
         return (self._records(points) if points else none_of(ids)).in_order_of(ids, str(self.url))
 
@@ -126,10 +125,10 @@ class QdrantStore(Store):
         hits, distance = [], self._vectors()[self._vector].distance.value
         for query in np.asarray(queries, np.float32):
             with self._errors("cannot be searched"):
-                found = self._client.query_points(
+                response = self._client.query_points(
                     self._collection, query=query.tolist(), using=self._vector or None, limit=k, with_payload=False
                 ).points
-            hits.append(hits_of(found, distance))
+            hits.append(hits_of(response, distance))
         return hits
 
     def check_records(self, records: Records, spec: Spec) -> None:
@@ -208,33 +207,20 @@ class QdrantStore(Store):
             elif not beside and self._client.collection_exists(self._collection):
                 self._client.delete_collection(self._collection)
 
-    def close(self) -> None:
-        """Close the client, once nobody else in this process uses it."""
-        if self._held is not None:
-            self._held = None
-            release(self._key, lambda client: client.close())
-
-    @property
-    def _client(self) -> Any:
-        if self._held is None:
-            with self._errors("cannot be opened"):
-                self._held = acquire(self._key, self._connect)
-        return self._held
-
     def _has_database(self) -> bool:
         """Return False for a folder without a database, in which the embedded client would make one."""
         return bool(self.url.host) or (Path(self.url.path) / "meta.json").is_file()
 
     @property
-    def _asked(self) -> Any:
+    def _wanted_vectors(self) -> Any:
         return [self._vector] if self._vector else True
 
-    def _check_there(self) -> None:
+    def _refuse_missing(self) -> None:
         if not self.exists():
             known: list[str] = []
             if self._has_database():
                 with self._errors("cannot be reached"):
-                    known = sorted(found.name for found in self._client.get_collections().collections)
+                    known = sorted(collection.name for collection in self._client.get_collections().collections)
             named = ", ".join(f"{name or '(unnamed)'}" for name in self._vectors()) if self._collection in known else ""
             hint = f"its vectors are: {named}" if named else f"collections are: {', '.join(known) or 'none'}"
             raise InputError(f"{self.url} is not there; {hint}.")
@@ -254,7 +240,7 @@ class QdrantStore(Store):
         storage = getattr(collections.get(self._collection), "storage", None)
         connection = getattr(storage, "storage", None)
         if storage is None or not isinstance(connection, sqlite3.Connection):
-            yield  # a server, or a client that keeps its points in another way
+            yield  # a server, or a client that keeps its points elsewhere
             return
         storage.storage = _Uncommitted(connection)
         try:

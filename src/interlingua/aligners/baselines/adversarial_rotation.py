@@ -9,9 +9,10 @@ import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
+from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.backend import limit_torch_threads
-from interlingua.core.neighbors import csls, mutual_nearest
+from interlingua.core.neighbors import csls, mutual_neighbors
 
 __all__ = ["AdversarialRotation"]
 
@@ -55,6 +56,10 @@ class AdversarialRotation:
 
     name: ClassVar[str] = "adversarial-rotation"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum={"batch": 1, "discriminator_width": 1})
+
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
@@ -69,8 +74,7 @@ class AdversarialRotation:
         rng = np.random.default_rng(seed)
         for _ in range(self.refinements):
             a, b = (z[rng.permutation(len(z))[:_REFINED_ROWS]] for z in (x, y))
-            rows, columns = mutual_nearest(a @ matrix, b)
-            matrix = polar(a[rows].T @ b[columns])
+            matrix = polar(a.T @ (mutual_neighbors(a @ matrix, b, 1, keep=0) @ b))
         return single_step(self.name, affine_maps(*frames, matrix), {"csls": scores}, on_step)
 
     def _train(self, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:

@@ -12,10 +12,16 @@ from scipy.sparse import csr_array
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
+from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
 __all__ = ["MiniVec2Vec", "neighbor_means"]
+
+
+_MINIMUM = dict.fromkeys(
+    ("runs", "subsample", "clusters", "restarts", "neighbors", "refinement_rows", "final_clusters"), 1
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ class MiniVec2Vec:
 
     name: ClassVar[str] = "mini-vec2vec"
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum=_MINIMUM)
+
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
@@ -78,11 +88,7 @@ class MiniVec2Vec:
         trace = {
             "cka": ckas,
             "pseudo_pair_cosine": objectives,
-            "seconds": {
-                "anchors": matched - started,
-                "pseudo_pairs": paired - matched,
-                "refinement": refined - paired,
-            },
+            "seconds": {"anchors": matched - started, "pseudo_pairs": paired - matched, "refinement": refined - paired},
         }
         return single_step(self.name, affine_maps(*frames, matrix), trace, on_step)
 

@@ -1,4 +1,4 @@
-"""``method="linear"``: a rotation found without pairs, then a non-orthogonal map in each direction."""
+"""``method="linear"``: a rotation fitted without pairs, then a non-orthogonal map in each direction."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from interlingua.aligners.linear.search import check_ranks, search
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import verify
+from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import namespace, single_threaded_blas, to_device
 from interlingua.core.errors import InputError
@@ -67,13 +68,7 @@ class Linear:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        rounds, fidelity, device = (getattr(self, name) for name in ("rounds", "fidelity", "device"))
-        if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0:
-            raise InputError(f"rounds is {rounds!r}; a whole number from 0 on is needed.")
-        if not isinstance(fidelity, bool | np.bool_):
-            raise InputError(f"fidelity is {fidelity!r}; True or False is needed.")
-        if not isinstance(device, str):
-            raise InputError(f"device is {device!r}; a name such as 'cpu' or 'cuda' is needed.")
+        check_settings(self)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
@@ -127,5 +122,5 @@ class Linear:
 
 
 def _placement(x: Frame, y: Frame) -> dict[str, Any]:
-    """Return where in y the translations of x are centered, and how far from there they lie."""
+    """Return the point of y that translations of x are centered on, and their distance from it."""
     return {"offset": hub_leveled_mean(y), "radius_factor": radius_factor(x, y)}

@@ -22,11 +22,11 @@ from interlingua.aligners.frames import Frame, affine_map, polar
 from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_map, radius_factor
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.pairs import centered_pairs
-from interlingua.aligners.refine import mutual_neighbors
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas
 from interlingua.core.criteria import agreement
 from interlingua.core.maps import AffineMap
+from interlingua.core.neighbors import mutual_neighbors
 
 __all__ = ["consensus"]
 

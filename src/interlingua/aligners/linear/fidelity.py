@@ -28,6 +28,7 @@ from interlingua.aligners.linear.pairs import Pairs
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import parallel_map
 from interlingua.core.criteria import agreement
+from interlingua.core.neighbors import nearest
 
 __all__ = ["hub_leveled_mean", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
 
@@ -128,7 +129,7 @@ def radius_factor(source: Frame, target: Frame) -> float:
 def _half_agreement(rows: FloatArray, maps: Sequence[FloatArray]) -> tuple[float, float]:
     """Return the mean cosine of two maps' translations of rows, and how often a row retrieves itself among them."""
     first, second = (unit_rows(rows @ matrix) for matrix in maps)
-    retrieved = (first @ second.T).argmax(axis=1) == np.arange(len(rows))
+    retrieved = nearest(first, second, 1, metric="dot").indices[:, 0] == np.arange(len(rows))
     return agreement(first, second), float(retrieved.mean())
 
 

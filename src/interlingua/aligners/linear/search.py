@@ -44,7 +44,7 @@ _AVERAGE = "average of all candidates"
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A coarse map on its way from a start to the result.
+    """A coarse map between a start and the result.
 
     Attributes:
         matrix: [w_source, w_target], orthonormal rows or columns.
@@ -94,13 +94,13 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
     null = context.null
     pool = _refined_starts(context, {name: start(context) for name, start in STARTS.items()})
     result, pool = _settled(context, pool)
-    found: list[ComponentRound] = []
+    earlier: list[ComponentRound] = []
     least = _AGREEMENT if context.n <= _MANY_ROWS else _AGREEMENT_MANY_ROWS
     for number in range(rounds):
         if result.start_agreement >= least and null.excess(result.best.score) >= _EXCESS:
             break
-        found.append(find_round(context, number))
-        pool += _refined_starts(context, match_last_round(context, found))
+        earlier.append(find_round(context, number))
+        pool += _refined_starts(context, match_last_round(context, earlier))
         if number == 0:
             # Two rounds at least: they can be matched with each other, and confirm each other.
             continue

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +19,13 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage.centering import subtract_mean
+from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
 __all__ = ["TextDecoder", "tokenize"]
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
+_FORMAT = "interlingua-decoder-1"
 _BEGIN, _END, _OTHER = 0, 1, 2
 _SPECIAL = ("<begin>", "<end>", "<other>")
 
@@ -117,13 +118,7 @@ class TextDecoder:
         return cls(words, mean, weights, length, keywords)
 
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
-        """Return a text for every vector, with the predicted keywords.
-
-        Args:
-            vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
-                right for vectors of the known space and wrong for translations.
+        """Return a text for every vector, with the predicted keywords; arguments as `Inverter.invert` takes them.
 
         Raises:
             InputError: another width than the corpus had.
@@ -142,14 +137,8 @@ class TextDecoder:
 
     def save(self, path: str | Path) -> Path:
         """Write the decoder, without its keyword decoder, as one .safetensors and return its path."""
-        from safetensors.numpy import save_file
-
-        path = Path(path)
-        metadata = {"format": "interlingua-decoder-1", "words": json.dumps(self.words), "length": str(self.length)}
-        part = path.with_name(f"{path.name}.part")
-        save_file({**self.weights, "mean": self.mean}, part, metadata=metadata)
-        part.replace(path)
-        return path
+        values = {"words": json.dumps(self.words), "length": str(self.length)}
+        return write_decoder(path, _FORMAT, {**self.weights, "mean": self.mean}, values)
 
     @classmethod
     def load(cls, path: str | Path, *, keywords: Inverter | None = None) -> TextDecoder:
@@ -158,20 +147,9 @@ class TextDecoder:
         Raises:
             InputError: the file is not a decoder.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "numpy") as file:
-                metadata: dict[str, Any] = file.metadata() or {}
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{path} cannot be read as .safetensors ({error}); give a file that TextDecoder.save wrote."
-            ) from error
-        if metadata.get("format") != "interlingua-decoder-1" or "mean" not in weights:
-            raise InputError(f"{path} is not a text decoder; give a file that TextDecoder.save wrote.")
+        values, weights = read_decoder(path, _FORMAT, {"mean"}, title="text decoder", writer="TextDecoder.save")
         mean = weights.pop("mean")
-        return cls(tuple(json.loads(metadata["words"])), mean, weights, int(metadata["length"]), keywords)
+        return cls(tuple(json.loads(values["words"])), mean, weights, int(values["length"]), keywords)
 
 
 def tokenize(text: str) -> list[str]:

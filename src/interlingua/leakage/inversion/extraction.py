@@ -58,7 +58,11 @@ class Inverter(Protocol):
     def invert(self, vectors: npt.ArrayLike, /, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
         """Return what is recovered from every vector [n, d]; rows do not depend on each other.
 
-        ``mean`` [d] is the mean of the unit rows of the collection that the vectors belong to.
+        Args:
+            vectors: [n, d].
+            mean: mean of the unit rows of the collection the vectors belong to [d], from
+                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
+                right for vectors of the known space and wrong for translations.
 
         Raises:
             InputError: another width than the method was fitted on.

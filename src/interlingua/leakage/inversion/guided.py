@@ -140,12 +140,12 @@ def causal_lm(name: str | Path, *, revision: str | None = None, device: str = "c
             logp = model(ids).logits[0, -1].log_softmax(-1)
         values, tokens = logp.topk(min(k + len(special), len(logp)))
         before = tokenizer.decode(ids[0], skip_special_tokens=True)
-        found = []
+        continuations = []
         for value, token in zip(values.tolist(), tokens.tolist(), strict=True):
             # Decoding a token alone may drop its leading space; decoding the whole text keeps it.
             if token not in special:
                 whole = tokenizer.decode([*ids[0].tolist(), token], skip_special_tokens=True)
-                found.append((whole[len(before) :], float(value)))
-        return found[:k]
+                continuations.append((whole[len(before) :], float(value)))
+        return continuations[:k]
 
     return propose

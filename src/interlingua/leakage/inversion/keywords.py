@@ -14,6 +14,7 @@ import numpy.typing as npt
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage.centering import collection_mean, subtract_mean
+from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
@@ -97,13 +98,7 @@ class KeywordDecoder:
         return cls(vocabulary, mean, weights, bias, *calibration, cosine)
 
     def probabilities(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> FloatArray:
-        """Return the probability of every word in every document [n, v]; rows do not depend on each other.
-
-        Args:
-            vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
-                right for vectors of the known space and wrong for translations.
+        """Return the probability of every word in every document [n, v]; arguments as `Inverter.invert` takes them.
 
         Raises:
             InputError: another width than the corpus had.
@@ -112,23 +107,14 @@ class KeywordDecoder:
         return np.asarray(np.interp(logits, self.calibration_logits, self.calibration_rates), np.float32)
 
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
-        """Return the most probable words of every vector [n, d]; arguments as :meth:`probabilities` takes them."""
+        """Return the most probable words of every vector [n, d]; arguments as `Inverter.invert` takes them."""
         return most_probable(self.probabilities(vectors, mean=mean), self.vocabulary.words)
 
     def save(self, path: str | Path) -> Path:
         """Write the decoder as one .safetensors file and return its path."""
-        from safetensors.numpy import save_file
-
-        path = Path(path)
         tensors = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _TENSORS}
-        metadata = {
-            "format": _FORMAT,
-            "words": json.dumps(self.vocabulary.words),
-            "translation_cosine": str(self.translation_cosine),
-        }
-        part = path.with_name(f"{path.name}.part")
-        save_file({**tensors, "shares": self.vocabulary.shares}, part, metadata=metadata)
-        return part.replace(path)
+        values = {"words": json.dumps(self.vocabulary.words), "translation_cosine": str(self.translation_cosine)}
+        return write_decoder(path, _FORMAT, {**tensors, "shares": self.vocabulary.shares}, values)
 
     @classmethod
     def load(cls, path: str | Path) -> KeywordDecoder:
@@ -137,21 +123,11 @@ class KeywordDecoder:
         Raises:
             InputError: the file is not a keyword decoder.
         """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "numpy") as file:
-                metadata: dict[str, Any] = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        except (OSError, SafetensorError) as error:
-            raise InputError(
-                f"{path} cannot be read as .safetensors ({error}); give a file that KeywordDecoder.save wrote."
-            ) from error
-        if metadata.get("format") != _FORMAT or not tensors.keys() >= {*_TENSORS, "shares"}:
-            raise InputError(f"{path} is not a keyword decoder; give a file that KeywordDecoder.save wrote.")
-        vocabulary = Vocabulary(tuple(json.loads(metadata["words"])), tensors["shares"])
+        needed = {*_TENSORS, "shares"}
+        values, tensors = read_decoder(path, _FORMAT, needed, title="keyword decoder", writer="KeywordDecoder.save")
+        vocabulary = Vocabulary(tuple(json.loads(values["words"])), tensors["shares"])
         parts = {name: tensors[name] for name in _TENSORS}
-        return cls(vocabulary, **parts, translation_cosine=float(metadata["translation_cosine"]))
+        return cls(vocabulary, **parts, translation_cosine=float(values["translation_cosine"]))
 
 
 def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
@@ -193,6 +169,8 @@ def _train(
     centered: FloatArray, truth: Any, vocabulary: Vocabulary, epochs: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Return weights [d, v] and bias [v] of v logistic regressions, by mini-batch Adam (Kingma and Ba 2015)."""
+    from scipy.special import expit
+
     x = _scaled(centered)
     shares = np.clip(vocabulary.shares, 1e-6, 0.5)
     # The bias is the last row of the weights, so that one update covers both.
@@ -207,7 +185,7 @@ def _train(
         for start in range(0, len(x), _BATCH):
             rows = order[start : start + _BATCH]
             step += 1
-            residual = _sigmoid(x[rows] @ weights)
+            residual = np.asarray(expit(x[rows] @ weights), np.float32)
             residual -= truth[rows].toarray()
             gradient = x[rows].T @ residual / np.float32(len(rows))
             first += 0.1 * (gradient - first)
@@ -215,12 +193,6 @@ def _train(
             rate = _RATE * (1 - step / (steps + 1))
             weights -= rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-6)
     return weights[:-1], weights[-1]
-
-
-def _sigmoid(x: FloatArray) -> FloatArray:
-    from scipy.special import expit
-
-    return np.asarray(expit(x), np.float32)
 
 
 def _calibrate(logits: FloatArray, truth: Any) -> tuple[FloatArray, FloatArray]:

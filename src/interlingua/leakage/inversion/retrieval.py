@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import nearest
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Neighbor
 
 __all__ = ["CorpusRetrieval"]
-
-_BLOCK = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,29 +53,15 @@ class CorpusRetrieval:
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
         """Return the k nearest texts of every vector, and the nearest one as the reconstruction.
 
-        Args:
-            vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the corpus, which is
-                right for vectors of the known space and wrong for translations.
+        Arguments as `Inverter.invert` takes them.
 
         Raises:
             InputError: another width than the corpus had.
         """
-        rows = unit_rows(subtract_mean(vectors, mean, self.mean))
-        indices, cosines = _nearest(rows, self.base, self.k)
-        found = []
+        rows = subtract_mean(vectors, mean, self.mean)
+        indices, cosines = nearest(rows, self.base, self.k)
+        extractions = []
         for columns, values in zip(indices.tolist(), cosines.tolist(), strict=True):
             near = tuple(Neighbor(i, c, self.texts[i]) for i, c in zip(columns, values, strict=True))
-            found.append(Extraction(neighbors=near, text=near[0].text))
-        return found
-
-
-def _nearest(queries: FloatArray, candidates: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """Return indices and similarities [n, k] of the k nearest unit rows, the nearest first."""
-    indices, similarities = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-    for block in row_blocks(len(queries), _BLOCK):
-        cosines = queries[block] @ candidates.T
-        best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
-        indices[block], similarities[block] = best, np.take_along_axis(cosines, best, axis=1)
-    return indices, similarities
+            extractions.append(Extraction(neighbors=near, text=near[0].text))
+        return extractions

@@ -198,8 +198,8 @@ def score_keywords(
         def size(own: Iterable[str]) -> float:
             return float(sum(1 if weights is None else weights[w] for w in own))
 
-        found = zip(correct(words, rows), rows, strict=True)
-        return resamples.mean([size(own) / size(truth[r]) if truth[r] else np.nan for own, r in found])
+        hits = zip(correct(words, rows), rows, strict=True)
+        return resamples.mean([size(own) / size(truth[r]) if truth[r] else np.nan for own, r in hits])
 
     def figure(measure: Callable[..., Interval], words: Any, floor: Any, meaning: str, *parameters: Any) -> Figure:
         return Figure(

@@ -63,13 +63,13 @@ class Vocabulary:
         # max_df is at least min_df, also in a small corpus.
         counter.set_params(max_df=max(min_documents, int(max_share * len(texts))))
         try:
-            found = counter.fit_transform(texts)
+            occurrences = counter.fit_transform(texts)
         except ValueError as error:
             raise InputError(
                 f"No content word is in {min_documents} of the {len(texts)} texts; a corpus of more or longer texts is "
                 "needed."
             ) from error
-        shares = np.asarray(found.mean(axis=0), np.float64).ravel()
+        shares = np.asarray(occurrences.mean(axis=0), np.float64).ravel()
         order = np.argsort(-shares, kind="stable")[:size]
         names = counter.get_feature_names_out()
         return cls(tuple(names[order].tolist()), shares[order])
@@ -97,4 +97,4 @@ def entities(text: str) -> set[str]:
 
     Entities are found by their form: a capital inside a sentence marks a name, so a text without capitals has none.
     """
-    return {found.group().lower() for found in _ENTITY.finditer(text.strip())}
+    return {match.group().lower() for match in _ENTITY.finditer(text.strip())}
