@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from interlingua.core.errors import InputError
 
-__all__ = ["EventLog", "check_log", "open_log"]
+__all__ = ["EventLog", "open_log"]
 
 
 _LONGEST_LINE = 100_000
@@ -24,7 +24,7 @@ class EventLog(Protocol):
         """Record an event with its facts."""
 
 
-def check_log(path: Path, inputs: Iterable[Path | None]) -> None:
+def _check_log(path: Path, inputs: Iterable[Path | None]) -> None:
     """Refuse a log that is an input of the command, or a file that no command logged to.
 
     Raises:
@@ -61,8 +61,8 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
     if path is None:
         yield lambda event, **facts: None
         return
-    check_log(path, inputs)
     try:
+        _check_log(path, inputs)
         stream = path.open("a", encoding="utf-8")
     except OSError as error:
         raise InputError(f"--log {path} cannot be written ({error.strerror}); choose another file.") from error

@@ -127,7 +127,9 @@ def fit(
         }
         record("read", **used)
         _note_samples(used)
-        alignment = _align(spaces, known, method, seed, record, {**chosen, **_row_limit(rows)})
+        # The limit of `align` itself would cut what --rows asks for.
+        limit = {} if rows is None else {"max_rows": rows}
+        alignment = _align(spaces, known, method, seed, record, {**chosen, **limit})
         failed = alignment.verdict.status == "failed" and not allow_failed
         written = _write(alignment, spaces, None if failed else out, report, force=force)
         record("done", **written)
@@ -165,11 +167,6 @@ def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[
             "number of pairs, and their settings differ."
         )
     return settings.method_settings("linear", assignments, options, named=method)
-
-
-def _row_limit(rows: int | None) -> dict[str, int]:
-    """Return the limit on rows for `align`, whose own would cut what ``--rows`` asks for."""
-    return {} if rows is None else {"max_rows": rows}
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:

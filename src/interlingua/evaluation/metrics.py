@@ -81,7 +81,7 @@ def match_ranks(
 
     query_ranks = np.empty(n)
     candidate_sums = np.zeros(n)
-    for rows in row_blocks(n, _block_rows(n)):
+    for rows in row_blocks(n, max(1, _BLOCK_ENTRIES // n)):
         scores = q[rows] @ c.T
         scores -= penalty_q[rows, None]
         scores -= penalty_c
@@ -101,7 +101,3 @@ def _unit_pair(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[npt.NDArray[Any], np
             "same text in the same space. Translate one side first and keep the same rows on both."
         )
     return unit_rows(left.astype(np.float32)), unit_rows(right.astype(np.float32))
-
-
-def _block_rows(n: int) -> int:
-    return max(1, _BLOCK_ENTRIES // n)

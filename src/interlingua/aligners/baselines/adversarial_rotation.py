@@ -121,7 +121,8 @@ class AdversarialRotation:
                 loss(logits(w), 1 - labels).backward()
                 map_optimizer.step()
                 self._orthogonalize(w.data)
-            scores.append(_mean_csls(x, y, w.detach().numpy()))
+            similarity = csls(x[:_SCORED_ROWS] @ w.detach().numpy(), y[:_SCORED_ROWS])
+            scores.append(float(similarity.max(axis=1).mean()))
             if scores[-1] > best[0]:
                 best = scores[-1], w.detach().numpy().copy()
         return polar(best[1]), scores
@@ -131,7 +132,3 @@ class AdversarialRotation:
         # Rows of a narrow map and columns of a wide one can be orthonormal, not both.
         gram = w @ (w.T @ w) if w.shape[0] >= w.shape[1] else (w @ w.T) @ w
         w.mul_(1 + self.orthogonality).sub_(gram, alpha=self.orthogonality)
-
-
-def _mean_csls(x: FloatArray, y: FloatArray, matrix: FloatArray) -> float:
-    return float(csls(x[:_SCORED_ROWS] @ matrix, y[:_SCORED_ROWS]).max(axis=1).mean())

@@ -54,7 +54,7 @@ def match_centroids(
     gram_x, gram_y = _centered_gram(source), _centered_gram(target)
     order = qap(gram_x, gram_y, rng)
     scale = float(np.linalg.norm(gram_x) * np.linalg.norm(gram_y)) or 1.0
-    return Anchors(source, target[order], _objective(gram_x, gram_y, order) / scale)
+    return Anchors(source, target[order], float(np.vdot(gram_x, gram_y[np.ix_(order, order)])) / scale)
 
 
 def two_opt(restarts: int) -> QapSolver:
@@ -115,7 +115,3 @@ def _subsample(rows: FloatArray, size: int, rng: np.random.Generator) -> FloatAr
 def _centered_gram(points: FloatArray) -> FloatArray:
     centered = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     return np.asarray(centered @ centered.T)
-
-
-def _objective(a: FloatArray, b: FloatArray, order: IntArray) -> float:
-    return float(np.vdot(a, b[np.ix_(order, order)]))
