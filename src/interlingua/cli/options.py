@@ -21,9 +21,7 @@ AsJson = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option(
-        metavar="N", min=0, help="Random seed. Results repeat exactly on one machine with one number of threads."
-    ),
+    typer.Option(metavar="N", min=0, help="Random seed. On one machine the same seed gives the same result."),
 ]
 Log = Annotated[
     Path | None,
