@@ -35,6 +35,9 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(_MODULES)
 SCALE = "scale"
 FLOATS = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
 INT8 = np.dtype("int8")
+UINT8 = np.dtype("uint8")
+# NumPy saves bfloat16 as two bytes without a type; they are widened to float32 as they are read.
+BFLOAT16 = np.dtype("V2")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Request:
     key: str | None = None
     id_column: str | None = None
     quantized: bool = False
+    shifted: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ class Contents:
     Attributes:
         shape: (n, d) of the vectors.
         dtype: as stored, in native byte order.
-        scale: the file's own int8 scale, scalar or [d].
+        scale: the file's own scale of 8-bit integers, scalar or [d].
+        offset: the file's own offset of 8-bit integers, scalar or [d], added after scaling.
+        zero_point: the file's own zero point of 8-bit integers, scalar or [d], subtracted before scaling.
         vector_name: column, key or array name, if the format has names.
         id_name: column that holds the ids, if any.
         schema: all columns except the vectors, ids included; ``None`` if there are no other columns.
@@ -68,6 +74,8 @@ class Contents:
     id_name: str | None = None
     schema: pa.Schema | None = None
     checked: bool = False
+    offset: npt.ArrayLike | None = None
+    zero_point: npt.ArrayLike | None = None
 
 
 class Source(Protocol):

@@ -129,7 +129,7 @@ def open_source(path: Path, request: Request) -> JsonlSource:
 
 
 def _scan(path: Path, name: str, dtype: np.dtype[Any]) -> _Scan:
-    scan, seen, block = _Scan(), RowCheck(), list[AnyArray]()
+    scan, seen, block = _Scan(), RowCheck(magnitudes=True), list[AnyArray]()
     with _open(path) as file:
         begin, next_number = 0, 1
         for number, text in _lines(path, file, 1):

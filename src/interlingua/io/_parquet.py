@@ -55,7 +55,7 @@ class ParquetSource:
             yield vectors, table.select(others).replace_schema_metadata() if others else None
 
     def _tables(self, names: list[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
-        with _reading(self._path), pq.ParquetFile(self._path, pre_buffer=False) as file:
+        with _reading(self._path), _open(self._path) as file:
             begin = 0
             for group in range(file.num_row_groups):
                 end = begin + file.metadata.row_group(group).num_rows
@@ -72,11 +72,13 @@ class ParquetSource:
 def open_source(path: Path, request: Request) -> ParquetSource:
     """Read the footer of a Parquet file and find the vectors among its columns."""
     check_unused(path, ".parquet", key=request.key)
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), _open(path) as file:
         schema, n = file.schema_arrow, file.metadata.num_rows
     if len(set(schema.names)) < len(schema.names):
         raise InputError(f"{path}: two columns share a name; rename one.")
-    usable = [field.name for field in schema if _value_dtype(field.type) in (*FLOATS, INT8)]
+    # A comparison with None would make NumPy take None for float64.
+    dtypes = {field.name: _value_dtype(field.type) for field in schema}
+    usable = [name for name, dtype in dtypes.items() if dtype is not None and dtype in (*FLOATS, INT8)]
     name = choose_vectors(usable, schema.names, request.column, "column", path)
     field = schema.field(name)
     dtype = _value_dtype(field.type)
@@ -85,7 +87,7 @@ def open_source(path: Path, request: Request) -> ParquetSource:
             f"{path}: column {name!r} holds {field.type}; lists of float16, float32, float64, or of int8 with a "
             "scale are needed."
         )
-    check_stored(dtype, f"column {name!r}", path)
+    check_stored(dtype, f"column {name!r}", path, shifted=request.shifted)
     side = schema.remove(schema.get_field_index(name)).remove_metadata()
     id_name = choose_ids(side.names, request.id_column, path)
     shape = check_shape((n, _first_width(path, name) if n else 1), f"column {name!r}", path)
@@ -99,7 +101,7 @@ def column_values(path: Path, name: str) -> Iterator[Any]:
     Raises:
         InputError: no such column, or a damaged file.
     """
-    with _reading(path), pq.ParquetFile(path, pre_buffer=False) as file:
+    with _reading(path), _open(path) as file:
         if name not in file.schema_arrow.names:
             raise InputError(f"{path} has no column {name!r}; it has {', '.join(file.schema_arrow.names[:8])}.")
         for batch in file.iter_batches(BLOCK_ROWS, columns=[name]):
@@ -121,7 +123,7 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
 
 def _first_width(path: Path, name: str) -> int:
     """Return the width of the first vector; some files declare fixed-size lists and hold others."""
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), _open(path) as file:
         for batch in file.iter_batches(1, columns=[name]):
             column = batch.column(batch.schema.get_field_index(name))
             column = getattr(column, "storage", column)
@@ -136,6 +138,10 @@ def _scale(text: bytes | None, path: Path) -> Any:  # noqa: ANN401 - checked by 
         return None if text is None else json.loads(text)
     except ValueError as error:
         raise InputError(f"{path}: metadata interlingua.scale is {text!r}; a JSON number or list is needed.") from error
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
 
 
 @contextmanager
@@ -181,7 +187,9 @@ class Sink:
                 if writer is None:
                     names = [name for name in table.schema.names if name != self._field.name]
                     # Floating-point noise neither compresses nor repeats.
-                    writer = pq.ParquetWriter(done, table.schema, compression="zstd", use_dictionary=names or False)
+                    writer = pq.ParquetWriter(
+                        done, table.schema, compression="zstd", use_dictionary=names or False, write_page_checksum=True
+                    )
                 waiting.append(table)
                 if sum(len(part) for part in waiting) >= BLOCK_ROWS:
                     writer.write_table(pa.concat_tables(waiting))
