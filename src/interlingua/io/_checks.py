@@ -13,8 +13,20 @@ from interlingua.core.errors import InputError
 from interlingua.io._formats import BFLOAT16, FLOATS, INT8, UINT8
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
-# The first is what a migration calls its ids where the payload has a column "id" of its own.
-ID_NAMES = ("interlingua_id", "id", "ids", "_id")
+# The first is what a migration calls its ids where the payload has a column "id" of its own. Case does not matter.
+ID_NAMES = (
+    "interlingua_id",
+    "id",
+    "ids",
+    "_id",
+    "docid",
+    "doc_id",
+    "document_id",
+    "custom_id",
+    "recordid",
+    "uuid",
+    "pk",
+)
 
 
 def check_stored(dtype: np.dtype[Any], name: str, path: Path, *, shifted: bool = False) -> np.dtype[Any]:
@@ -125,7 +137,8 @@ def choose_ids(names: Sequence[str], requested: str | None, path: Path) -> str |
     """
     if requested is not None and requested not in names:
         raise InputError(f"{path}: no id column {requested!r}; the file has {_listed(names)} beside the vectors.")
-    return requested or next((name for name in ID_NAMES if name in names), None)
+    by_lower_case = {name.lower(): name for name in reversed(names)}
+    return requested or next((by_lower_case[name] for name in ID_NAMES if name in by_lower_case), None)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ DTYPES = (*FLOATS, INT8)
 HOLDS_SCALE = True
 RESERVED: tuple[str, ...] = ()
 STREAM = "rows.arrow"
+_SAMPLED_ROWS = 256
 SCALE_KEY = b"interlingua.scale"
 
 
@@ -42,7 +43,11 @@ class ParquetSource:
         name, schema = self.contents.id_name, self.contents.schema
         if name is None or schema is None:
             return None
-        parts = [table.column(0).chunks for table, _ in self._tables([name], 0, self.contents.shape[0], BLOCK_ROWS)]
+        column = pa.schema([schema.field(name)])
+        parts = [
+            to_schema(table, column).column(0).chunks
+            for table, _ in self._tables([name], 0, self.contents.shape[0], BLOCK_ROWS)
+        ]
         kind = schema.field(name).type
         return pa.chunked_array([chunk for chunks in parts for chunk in chunks], kind).combine_chunks()
 
@@ -52,7 +57,7 @@ class ParquetSource:
         others = schema.names if side and schema is not None else []
         for table, row in self._tables([name, *others], start, stop, size):
             vectors = to_matrix(table.column(name), name, str(self._path), d=self.contents.shape[1], first_row=row)
-            yield vectors, table.select(others).replace_schema_metadata() if others else None
+            yield vectors, to_schema(table, schema) if others and schema is not None else None
 
     def _tables(self, names: list[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
         with _reading(self._path), _open(self._path) as file:
@@ -79,7 +84,7 @@ def open_source(path: Path, request: Request) -> ParquetSource:
     # A comparison with None would make NumPy take None for float64.
     dtypes = {field.name: _value_dtype(field.type) for field in schema}
     usable = [name for name, dtype in dtypes.items() if dtype is not None and dtype in (*FLOATS, INT8)]
-    name = choose_vectors(usable, schema.names, request.column, "column", path)
+    name = choose_vectors(_constant_width(path, usable), schema.names, request.column, "column", path)
     field = schema.field(name)
     dtype = _value_dtype(field.type)
     if dtype is None:
@@ -90,6 +95,7 @@ def open_source(path: Path, request: Request) -> ParquetSource:
     check_stored(dtype, f"column {name!r}", path, shifted=request.shifted)
     side = schema.remove(schema.get_field_index(name)).remove_metadata()
     id_name = choose_ids(side.names, request.id_column, path)
+    side = pa.schema([plain_field(field, is_id=field.name == id_name) for field in side])
     shape = check_shape((n, _first_width(path, name) if n else 1), f"column {name!r}", path)
     scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
     return ParquetSource(path, Contents(shape, dtype, scale, name, id_name, side if len(side) else None))
@@ -131,6 +137,45 @@ def _first_width(path: Path, name: str) -> int:
                 raise InputError(f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows.")
             return int(column.value_lengths()[0].as_py())
     raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
+
+
+def _constant_width(path: Path, names: list[str]) -> list[str]:
+    """Return the columns whose first rows are vectors of one width, if there are several columns of lists."""
+    if len(names) < 2:
+        return names
+    with _reading(path), _open(path) as file:
+        batch = next(file.iter_batches(_SAMPLED_ROWS, columns=names), None)
+    if batch is None:
+        return names
+    widths = {}
+    for name in names:
+        column = getattr(batch.column(name), "storage", batch.column(name))
+        widths[name] = set(column.drop_null().value_lengths().to_pylist())
+    constant = [name for name in names if len(widths[name]) == 1]
+    return constant or names
+
+
+def plain_field(field: pa.Field, *, is_id: bool) -> pa.Field:
+    """Return the field as every other format has it: views as strings or bytes, and ids without a dictionary."""
+    kind = field.type
+    if is_id and pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_string_view(kind):
+        kind = pa.string()
+    elif pa.types.is_binary_view(kind):
+        kind = pa.binary()
+    return field.with_type(kind)
+
+
+def to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of ``schema``, converted to its types."""
+    columns = [
+        table.column(field.name)
+        if table.column(field.name).type.equals(field.type)
+        else table.column(field.name).cast(field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _scale(text: bytes | None, path: Path) -> Any:  # noqa: ANN401 - checked by the caller like a scale argument
