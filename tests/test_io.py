@@ -67,7 +67,7 @@ def test_vectors_come_back_bit_equal_whole_and_streamed(
         file = open_vectors(path)
         assert (file.n, file.d, file.path) == (n, d, path)
         # JSON has one kind of number, which is handed out as float32.
-        kept = "float32" if extension.startswith(".jsonl") else stored
+        kept = "float32" if extension.startswith((".jsonl", ".ndjson")) else stored
         assert file.dtype == kept
         np.testing.assert_array_equal(file.vectors(), x.astype(stored).astype(kept))
         start = data.draw(st.integers(0, n))

@@ -26,6 +26,7 @@ ID_NAMES = (
     "recordid",
     "uuid",
     "pk",
+    "__index_level_0__",  # what pandas calls an index without a name
 )
 
 

@@ -25,6 +25,8 @@ _MODULES = {
     ".fvecs": "interlingua.io._fvecs",
     ".jsonl": "interlingua.io._jsonl",
     ".jsonl.gz": "interlingua.io._jsonl",
+    ".ndjson": "interlingua.io._jsonl",
+    ".ndjson.gz": "interlingua.io._jsonl",
     ".npy": "interlingua.io._npy",
     ".npz": "interlingua.io._npz",
     ".parquet": "interlingua.io._parquet",
