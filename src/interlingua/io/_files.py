@@ -15,7 +15,7 @@ from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.io._checks import check_offset, check_scale
-from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Request, Source, find_format
+from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Request, Source, find_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ class VectorFile:
         stored_dtype: of the vectors in the file.
         scale: scalar or [d] factor of stored 8-bit integers, else ``None``.
         offset: scalar or [d] that is added to 8-bit integers after scaling, else ``None``.
-        vector_name: name of the vectors in the file, ``None`` in `.npy` and `.fvecs`.
+        vector_name: name of the vectors in the file, ``None`` in formats without names.
         id_name: name of the ids in the file, ``None`` when it has none.
         names: names of the payload columns.
         schema: Arrow schema of ids and payload, ``None`` when the file has neither.
@@ -201,7 +201,7 @@ def open_vectors(
         raise InputError(f"{path} is a folder; the path of one embedding file is needed.")
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path.")
-    module, _ = find_format(path)
+    module = find_reader(path)
     try:
         source = module.open_source(path, Request(column, key, id_column, scale is not None, offset is not None))
     except PermissionError as error:
