@@ -86,8 +86,17 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
         InputError: writing the output would destroy an input.
     """
     for source in inputs:
+        if source.is_dir() and source.resolve() in path.resolve().parents:
+            raise InputError(f"{path} lies in the input folder {source}, of which it would become a part. Move it.")
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path} is the input {source} itself, which is never overwritten. Choose another name.")
+
+
+def list_parquet(folder: Path) -> list[Path]:
+    """Return the Parquet files in a folder and its subfolders, without hidden and bookkeeping files."""
+    found = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
+    visible = (path for path in found if not any(part[0] in "._" for part in path.relative_to(folder).parts))
+    return sorted(path for path in visible if path.is_file())
 
 
 def check_unused(path: Path, extension: str, **arguments: str | None) -> None:

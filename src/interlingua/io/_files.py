@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,8 @@ import numpy.typing as npt
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.io._checks import check_offset, check_scale
-from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Request, Source, find_reader
+from interlingua.io._checks import check_offset, check_scale, list_parquet
+from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,17 +70,20 @@ class VectorFile:
         Files up to 4 MiB are hashed whole, larger ones at 64 evenly spaced blocks of 64 KiB, both ends included: a
         file with other rows has another hash, but an edit of a few values between two blocks can be missed.
         """
-        size = self.path.stat().st_size
+        files = list_parquet(self.path) if self.path.is_dir() else [self.path]
+        sizes = [path.stat().st_size for path in files]
+        size = sizes[0] if files == [self.path] else tuple(sizes)
         scale = None if self.scale is None else self.scale.tolist()
         offset = () if self.offset is None else (self.offset.tolist(),)
         facts = (size, self.n, self.d, str(self.stored_dtype), scale, self.vector_name, *offset)
         digest = hashlib.sha256(repr(facts).encode())
-        with self.path.open("rb") as file:
-            if size <= _SAMPLES * _SAMPLE_BYTES:
-                digest.update(file.read())
-            else:
+        for path, length in zip(files, sizes, strict=True):
+            with path.open("rb") as file:
+                if length <= _SAMPLES * _SAMPLE_BYTES:
+                    digest.update(file.read())
+                    continue
                 for sample in range(_SAMPLES):
-                    file.seek(sample * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                    file.seek(sample * (length - _SAMPLE_BYTES) // (_SAMPLES - 1))
                     digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
 
@@ -184,10 +188,11 @@ def open_vectors(
     once in full to count its lines and compare the widths of its vectors.
 
     Args:
-        path: `.npy`, `.npz`, `.parquet`, `.jsonl`, `.jsonl.gz`, `.safetensors` or `.fvecs`.
-        column: vector column of a Parquet or JSON Lines file. Default: the only one, or the one named ``vector``,
-            ``vectors``, ``embedding`` or ``embeddings``.
-        key: array of an `.npz` or `.safetensors` file, chosen likewise.
+        path: a file with one of the extensions in ``EXTENSIONS`` or ``READ_ONLY``, or a folder of Parquet files.
+        column: vector column of a Parquet, Arrow, CSV or JSON Lines file. Default: the only one, or the one named
+            ``vector``, ``vectors``, ``embedding`` or ``embeddings``. In JSON Lines also a path with dots, as
+            ``response.body.data.0.embedding``, or the name of a preset, as ``openai-batch``.
+        key: array of an `.npz`, `.safetensors` or HDF5 file, chosen likewise.
         id_column: column or array of ids. Default: ``id``, ``ids`` or ``_id`` if there is one.
         scale: factor of 8-bit integers, scalar or [d]; replaces the one in the file. 1.0 takes integers as they are.
         offset: added to 8-bit integers after scaling, scalar or [d]; replaces the offset or zero point in the file.
@@ -197,11 +202,17 @@ def open_vectors(
         InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
     """
     path = Path(path)
+    module: Reader
     if path.is_dir():
-        raise InputError(f"{path} is a folder; the path of one embedding file is needed.")
-    if not path.is_file():
+        module = cast(Reader, importlib.import_module("interlingua.io._parquet_folder"))
+        if not list_parquet(path):
+            raise InputError(
+                f"{path} is a folder; the path of one embedding file is needed, or of a folder with .parquet files."
+            )
+    elif not path.is_file():
         raise InputError(f"{path}: no such file. Check the path.")
-    module = find_reader(path)
+    else:
+        module = find_reader(path)
     try:
         source = module.open_source(path, Request(column, key, id_column, scale is not None, offset is not None))
     except PermissionError as error:

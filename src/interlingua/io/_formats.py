@@ -35,6 +35,11 @@ _MODULES = {
 }
 EXTENSIONS: Mapping[str, str] = MappingProxyType(_MODULES)
 _READ_ONLY = {
+    ".arrow": "interlingua.io._arrow",
+    ".csv": "interlingua.io._csv",
+    ".csv.gz": "interlingua.io._csv",
+    ".feather": "interlingua.io._arrow",
+    ".ipc": "interlingua.io._arrow",
     ".bvecs": "interlingua.io._fvecs",
     ".h5": "interlingua.io._hdf5",
     ".hdf5": "interlingua.io._hdf5",
