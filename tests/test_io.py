@@ -23,9 +23,10 @@ from interlingua.core.errors import InputError, InputWarning
 from interlingua.io import EXTENSIONS, Records, VectorFile, create_writer, open_vectors
 
 ALL = sorted(EXTENSIONS)
-NAMED = [extension for extension in ALL if extension not in (".npy", ".fvecs")]
+BARE = (".fbin", ".fvecs", ".npy")
+NAMED = [extension for extension in ALL if extension not in BARE]
 FLOATS = ("float16", "float32", "float64")
-MAPPED = (".npy", ".npz", ".safetensors", ".fvecs")
+MAPPED = (".npy", ".npz", ".safetensors", ".fvecs", ".fbin")
 
 
 def matrix(n: int, d: int, dtype: str = "float32", seed: int = 0) -> npt.NDArray[Any]:
@@ -60,14 +61,14 @@ def test_vectors_come_back_bit_equal_whole_and_streamed(
     x = matrix(n, d, dtype, seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"x{extension}"
-        stored = "float32" if extension == ".fvecs" else dtype
+        stored = "float32" if extension in (".fvecs", ".fbin") else dtype
         with create_writer(path, d=d, dtype=stored, n=n) as writer:
             for start in range(0, n, size):
                 writer.write(x[start : start + size])
         file = open_vectors(path)
         assert (file.n, file.d, file.path) == (n, d, path)
         # JSON has one kind of number, which is handed out as float32.
-        kept = "float32" if extension.startswith(".jsonl") else stored
+        kept = "float32" if extension.startswith((".jsonl", ".ndjson")) else stored
         assert file.dtype == kept
         np.testing.assert_array_equal(file.vectors(), x.astype(stored).astype(kept))
         start = data.draw(st.integers(0, n))
@@ -172,7 +173,7 @@ def test_formats_translate_into_one_another(tmp_path: Path, origin: str, target:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("extension", [".npy", ".fvecs", ".npz", ".safetensors"])
+@pytest.mark.parametrize("extension", [".npy", ".fvecs", ".fbin", ".npz", ".safetensors"])
 def test_what_a_format_cannot_hold_is_named_before_any_row(tmp_path: Path, extension: str) -> None:
     like = save(tmp_path / "a.parquet", matrix(3, 2), as_batch(["a", "b", "c"], {"text": ["x", "y", "z"]}))
     ids = "" if extension == ".npz" else r"ids 'id' \(string\), "

@@ -90,7 +90,11 @@ F32_LIST = pa.list_(pa.float32())
 
 # (file name, content, message): refused by open_vectors.
 ON_OPENING: list[tuple[str, bytes, str]] = [
-    ("x.csv", b"1,2", r"x.csv: unknown extension; known are .fvecs, .jsonl, .jsonl.gz, .npy, .npz, .parquet, .safe"),
+    (
+        "x.txt",
+        b"1,2",
+        r"x.txt: unknown extension; known are .*.fvecs, .*.jsonl, .jsonl.gz, .*.npy, .npz, .parquet, .*safe",
+    ),
     ("x.pkl", b"", r"unknown extension"),
     # npy
     ("x.npy", b"", r"the array has no readable .npy header"),
@@ -167,6 +171,27 @@ ON_OPENING: list[tuple[str, bytes, str]] = [
     ("x.fvecs", fvecs([1.0, 2.0, 3.0], [4.0, 5.0]), r"truncated, ragged, or not .fvecs"),
     ("x.fvecs", struct.pack("<ii", -1, 0), r"announces -1 values"),
     ("x.fvecs", struct.pack("<ii", 2**31 - 1, 0), r"announces 2147483647 values"),
+    ("x.bvecs", struct.pack("<i4B", 4, 1, 2, 3, 4) + b"\4", r"announces 4 values, and 9 bytes .* or not .bvecs"),
+    ("x.bvecs", struct.pack("<ii", 2**31 - 1, 0), r"announces 2147483647 values"),
+    ("x.ivecs", struct.pack("<iii", 3, 1, 2), r"announces 3 values, and 12 bytes .* or not .ivecs"),
+    # fbin, u8bin, i8bin
+    ("x.fbin", b"", r"has 0 bytes and its header alone needs 8"),
+    (
+        "x.fbin",
+        struct.pack("<II2f", 1, 2, 1.0, 2.0)[:-1],
+        r"announces 1 rows of 2 values, which take 16 bytes, and",
+    ),
+    ("x.fbin", struct.pack("<II2f", 1, 1, 1.0, 2.0), r"which take 12 bytes, and the file has 16"),
+    ("x.fbin", struct.pack("<II", 2**32 - 1, 2**32 - 1), r"announces 4294967295 rows of 4294967295 values"),
+    ("x.fbin", struct.pack("<II", 0, 8), r"the header has shape \(0, 8\); at least 1 row"),
+    ("x.u8bin", struct.pack("<II", 5, 8) + bytes(39), r"which take 48 bytes, and the file has 47"),
+    ("x.i8bin", struct.pack("<II", 5, 0), r"the header has shape \(5, 0\)"),
+    # vec
+    ("x.vec", b"", r"has shape \(0, 0\); at least 1 row"),
+    ("x.vec", b"3 2\na 1 2\nb 3 4\n", r"header announces 3 words of 2 values, and the file has 2 lines"),
+    ("x.vec", b"1 3\na 1 2\n", r"header announces 1 words of 3 values, and the file has 1 lines, the first of 2"),
+    ("x.vec", b"999999999999 300\na 1 2\n", r"header announces 999999999999 words"),
+    ("x.vec", b"a " + b"1 " * 2**23, r"line 1 is longer than 16777216 bytes"),
     # parquet
     ("x.parquet", b"", r"not a whole Parquet file"),
     ("x.parquet", parquet([[1.0]])[:-9], r"not a whole Parquet file"),
@@ -236,6 +261,13 @@ ON_READING: list[tuple[str, bytes, str]] = [
     ("x.safetensors", safetensors_bytes({"v": with_rows(row_5=np.inf)}), r"1 of 200 rows hold NaN or infinity"),
     ("x.fvecs", fvecs([1.0, 2.0], [0.0, 0.0]), r"1 of 2 rows are all zeros"),
     ("x.fvecs", fvecs([1.0, 2.0]) + struct.pack("<iff", 7, 1.0, 2.0), r"row 1 announces 7 values and row 0 2"),
+    ("x.bvecs", struct.pack("<i2Bi2B", 2, 1, 2, 3, 1, 2), r"row 1 announces 3 values and row 0 2"),
+    ("x.fbin", struct.pack("<II4f", 2, 2, 1.0, 2.0, 0.0, 0.0), r"1 of 2 rows are all zeros"),
+    ("x.u8bin", struct.pack("<II4B", 2, 2, 1, 2, 0, 0), r"1 of 2 rows are all zeros"),
+    ("x.vec", b"a 1 2\nb 3 x\n", r"line 2 is no word in UTF-8 with 2 numbers .* damaged"),
+    ("x.vec", b"a 1 2\n\xff 3 4\n", r"line 2 is no word in UTF-8"),
+    ("x.vec", b"2 2\na 1 2\n5\n", r"line 3 is no word in UTF-8 with 2 numbers"),
+    ("x.vec", b"a 1 2\nb nan 4\n", r"1 of 2 rows hold NaN"),
     ("x.parquet", parquet(with_rows(row_5=np.nan).tolist(), F32_LIST), r"1 of 200 rows hold NaN or infinity"),
     (
         "x.parquet",

@@ -30,6 +30,8 @@ IntArray = npt.NDArray[np.integer[Any]]
 
 # Rows per block wherever a pass over a large matrix must stay bounded in memory.
 BLOCK_ROWS = 16_384
+# Largest magnitudes of a row between which its squares neither vanish nor overflow in float32.
+_SMALLEST, _LARGEST = 1e-20, 1e18
 
 
 def row_blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
@@ -123,20 +125,30 @@ def check_matrix(
 
 
 class RowCheck:
-    """Counts rows that have no direction, over consecutive blocks: those with NaN or infinity, and those of zeros."""
+    """Counts rows without a usable direction, over consecutive blocks.
 
-    def __init__(self) -> None:
+    These are rows with NaN or infinity and rows of zeros.
+
+    Args:
+        magnitudes: also count rows whose largest magnitude is outside 1e-20 to 1e18. Their squares vanish or overflow
+            in float32, so all of them could become the same vector.
+    """
+
+    def __init__(self, *, magnitudes: bool = False) -> None:
         self._rows = 0
+        self._magnitudes = magnitudes
         # Number of such rows, and the first of them.
-        self._broken, self._zero = (0, -1), (0, -1)
+        self._broken, self._zero, self._extreme = (0, -1), (0, -1), (0, -1)
 
     def add(self, block: npt.NDArray[Any]) -> bool:
         """Check the next rows [b, d] and return whether any row so far has no direction."""
         if not all_finite_nonzero(block):
             self._broken = self._counted(self._broken, np.logical_not(np.isfinite(block).all(axis=1)))
             self._zero = self._counted(self._zero, np.logical_not(block.any(axis=1)))
+            if self._magnitudes:
+                self._extreme = self._counted(self._extreme, _extreme_rows(block))
         self._rows += len(block)
-        return bool(self._broken[0] or self._zero[0])
+        return bool(self._broken[0] or self._zero[0] or self._extreme[0])
 
     def refuse(self, name: object, *, allow_zero_rows: bool = False) -> None:
         """Refuse the rows checked so far if any has no direction.
@@ -151,11 +163,12 @@ class RowCheck:
         for (count, first), fault, reason in (
             (self._broken, "hold NaN or infinity", ""),
             (self._zero, "are all zeros", "; a zero vector has no direction"),
+            (self._extreme, "have a largest magnitude under 1e-20 or over 1e18", "; float32 cannot square such values"),
         ):
             if count and not (allow_zero_rows and fault == "are all zeros"):
                 raise InputError(
                     f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}. "
-                    "Remove them and try again."
+                    f"{'Scale' if fault.startswith('have') else 'Remove'} them and try again."
                 )
 
     def _counted(self, tally: tuple[int, int], bad: npt.NDArray[np.bool_]) -> tuple[int, int]:
@@ -166,12 +179,21 @@ class RowCheck:
 
 
 def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
-    """Return whether squared lengths show in one pass that every row is finite and not zero; False is no proof."""
+    """Return whether squared lengths show in one pass that every row has a usable direction; False is no proof."""
     if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
-    return bool(np.isfinite(squares).all() and squares.all())
+    # NaN fails both comparisons.
+    return bool(((squares > 1e-34) & (squares < 1e36)).all())
+
+
+def _extreme_rows(block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if block.dtype.kind != "f" or not block.shape[1]:
+        return np.zeros(len(block), np.bool_)
+    # NumPy's maximum is NaN for a row with NaN, which fails every comparison.
+    peak = np.maximum(block.max(axis=1), -block.min(axis=1)).astype(np.float64)
+    return np.asarray(((peak > 0) & (peak < _SMALLEST)) | ((peak > _LARGEST) & np.isfinite(peak)))
 
 
 def _is_constant(array: npt.NDArray[Any]) -> bool:

@@ -18,6 +18,7 @@ from interlingua.io._checks import check_output as check_output
 from interlingua.io._files import VectorFile as VectorFile
 from interlingua.io._files import open_vectors as open_vectors
 from interlingua.io._formats import EXTENSIONS as EXTENSIONS
+from interlingua.io._formats import READ_ONLY as READ_ONLY
 from interlingua.io._texts import read_labels as read_labels
 from interlingua.io._texts import read_texts as read_texts
 from interlingua.io._writer import VectorWriter as VectorWriter
@@ -25,6 +26,7 @@ from interlingua.io._writer import create_writer as create_writer
 
 __all__ = [
     "EXTENSIONS",
+    "READ_ONLY",
     "Records",
     "VectorFile",
     "VectorWriter",

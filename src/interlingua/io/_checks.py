@@ -10,15 +10,34 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.errors import InputError
-from interlingua.io._formats import FLOATS, INT8
+from interlingua.io._formats import BFLOAT16, FLOATS, INT8, UINT8
 
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
-# The first is what a migration calls its ids where the payload has a column "id" of its own.
-ID_NAMES = ("interlingua_id", "id", "ids", "_id")
+# The first is what a migration calls its ids where the payload has a column "id" of its own. Case does not matter.
+ID_NAMES = (
+    "interlingua_id",
+    "id",
+    "ids",
+    "_id",
+    "docid",
+    "doc_id",
+    "document_id",
+    "custom_id",
+    "recordid",
+    "uuid",
+    "pk",
+    "__index_level_0__",  # what pandas calls an index without a name
+)
 
 
-def check_stored(dtype: np.dtype[Any], name: str, path: Path) -> np.dtype[Any]:
-    """Return ``dtype`` in native byte order if it can hold vectors.
+def check_stored(dtype: np.dtype[Any], name: str, path: Path, *, shifted: bool = False) -> np.dtype[Any]:
+    """Return ``dtype`` in native byte order if it can hold vectors; bfloat16 is returned as float32.
+
+    Args:
+        dtype: as stored.
+        name: the array or column, for the message.
+        path: the file, for the message.
+        shifted: whether an offset is known, without which uint8 may be packed bits.
 
     Raises:
         InputError: object, bool, complex, string, structured or unsupported integer dtype.
@@ -29,7 +48,15 @@ def check_stored(dtype: np.dtype[Any], name: str, path: Path) -> np.dtype[Any]:
             "Save a numeric matrix of shape [n, d], for example x.astype(np.float32)."
         )
     native = dtype.newbyteorder("=")
-    if native != INT8 and native not in FLOATS:
+    if native == BFLOAT16:
+        return np.dtype(np.float32)
+    if native == UINT8 and not shifted:
+        raise InputError(
+            f"{path}: {name} has dtype uint8, which is ambiguous. If it holds packed bits, save "
+            "np.unpackbits(x, axis=1) * 2.0 - 1 instead; if it holds quantized values, pass or store their scale and "
+            "offset; if the integers are the values, save x.astype(np.float32)."
+        )
+    if native not in (INT8, UINT8, *FLOATS):
         raise InputError(
             f"{path}: {name} has dtype {dtype}; float16, float32, float64, or int8 with a scale are needed. "
             "Convert it, for example with x.astype(np.float32)."
@@ -59,8 +86,17 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
         InputError: writing the output would destroy an input.
     """
     for source in inputs:
+        if source.is_dir() and source.resolve() in path.resolve().parents:
+            raise InputError(f"{path} lies in the input folder {source}, of which it would become a part. Move it.")
         if path.exists() and source.exists() and path.samefile(source):
             raise InputError(f"{path} is the input {source} itself, which is never overwritten. Choose another name.")
+
+
+def list_parquet(folder: Path) -> list[Path]:
+    """Return the Parquet files in a folder and its subfolders, without hidden and bookkeeping files."""
+    found = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
+    visible = (path for path in found if not any(part[0] in "._" for part in path.relative_to(folder).parts))
+    return sorted(path for path in visible if path.is_file())
 
 
 def check_unused(path: Path, extension: str, **arguments: str | None) -> None:
@@ -111,12 +147,30 @@ def choose_ids(names: Sequence[str], requested: str | None, path: Path) -> str |
     """
     if requested is not None and requested not in names:
         raise InputError(f"{path}: no id column {requested!r}; the file has {_listed(names)} beside the vectors.")
-    return requested or next((name for name in ID_NAMES if name in names), None)
+    by_lower_case = {name.lower(): name for name in reversed(names)}
+    return requested or next((by_lower_case[name] for name in ID_NAMES if name in by_lower_case), None)
 
 
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:20])
     return (shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")) or "nothing"
+
+
+def check_offset(offset: npt.ArrayLike, d: int, name: str, argument: str) -> npt.NDArray[np.float32]:
+    """Return an offset or zero point of 8-bit integers as float32, of shape () or [d].
+
+    Raises:
+        InputError: another shape, or values that are not finite.
+    """
+    try:
+        values = np.asarray(offset, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {argument} is {offset!r}; a number or one a column is needed.") from error
+    if values.shape not in ((), (1,), (d,)) or not np.isfinite(values).all():
+        raise InputError(
+            f"{name}: {argument} has shape {values.shape}; finite numbers, one or of shape ({d},), are needed."
+        )
+    return values
 
 
 def check_scale(scale: npt.ArrayLike, d: int, name: str) -> npt.NDArray[np.float32]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,8 @@ import numpy.typing as npt
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.io._checks import check_scale
-from interlingua.io._formats import INT8, AnyArray, Request, Source, find_format
+from interlingua.io._checks import check_offset, check_scale, list_parquet
+from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,22 +32,26 @@ class VectorFile:
         path: the file.
         n: number of rows.
         d: width of the vectors.
-        dtype: of the vectors as returned: float16, float32 or float64; float32 if the file stores int8.
+        dtype: of the vectors as returned: float16, float32 or float64; float32 if the file stores 8-bit integers.
         stored_dtype: of the vectors in the file.
-        scale: scalar or [d] factor of stored int8 vectors, else ``None``.
-        vector_name: name of the vectors in the file, ``None`` in `.npy` and `.fvecs`.
+        scale: scalar or [d] factor of stored 8-bit integers, else ``None``.
+        offset: scalar or [d] that is added to 8-bit integers after scaling, else ``None``.
+        vector_name: name of the vectors in the file, ``None`` in formats without names.
         id_name: name of the ids in the file, ``None`` when it has none.
         names: names of the payload columns.
         schema: Arrow schema of ids and payload, ``None`` when the file has neither.
     """
 
-    def __init__(self, path: Path, source: Source, scale: npt.ArrayLike | None = None) -> None:
+    def __init__(
+        self, path: Path, source: Source, scale: npt.ArrayLike | None = None, offset: npt.ArrayLike | None = None
+    ) -> None:
         contents = source.contents
         self.path = path
         self.n, self.d = contents.shape
         self.stored_dtype = contents.dtype
         self.scale = _resolve_scale(path, contents.dtype, self.d, contents.scale if scale is None else scale)
-        self.dtype: np.dtype[Any] = np.dtype(np.float32) if contents.dtype == INT8 else contents.dtype
+        self.offset = _resolve_offset(path, contents, self.scale, offset)
+        self.dtype: np.dtype[Any] = np.dtype(np.float32) if contents.dtype in (INT8, UINT8) else contents.dtype
         self.vector_name = contents.vector_name
         self.id_name = contents.id_name
         self.schema = contents.schema
@@ -65,16 +70,20 @@ class VectorFile:
         Files up to 4 MiB are hashed whole, larger ones at 64 evenly spaced blocks of 64 KiB, both ends included: a
         file with other rows has another hash, but an edit of a few values between two blocks can be missed.
         """
-        size = self.path.stat().st_size
+        files = list_parquet(self.path) if self.path.is_dir() else [self.path]
+        sizes = [path.stat().st_size for path in files]
+        size = sizes[0] if files == [self.path] else tuple(sizes)
         scale = None if self.scale is None else self.scale.tolist()
-        facts = (size, self.n, self.d, str(self.stored_dtype), scale, self.vector_name)
+        offset = () if self.offset is None else (self.offset.tolist(),)
+        facts = (size, self.n, self.d, str(self.stored_dtype), scale, self.vector_name, *offset)
         digest = hashlib.sha256(repr(facts).encode())
-        with self.path.open("rb") as file:
-            if size <= _SAMPLES * _SAMPLE_BYTES:
-                digest.update(file.read())
-            else:
+        for path, length in zip(files, sizes, strict=True):
+            with path.open("rb") as file:
+                if length <= _SAMPLES * _SAMPLE_BYTES:
+                    digest.update(file.read())
+                    continue
                 for sample in range(_SAMPLES):
-                    file.seek(sample * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+                    file.seek(sample * (length - _SAMPLE_BYTES) // (_SAMPLES - 1))
                     digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
 
@@ -87,7 +96,7 @@ class VectorFile:
         """
         if self._checked:
             return
-        seen = RowCheck()
+        seen = RowCheck(magnitudes=True)
         for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, side=False):
             seen.add(self._floating(stored))
         seen.refuse(self.path)
@@ -145,7 +154,7 @@ class VectorFile:
         row = start
         for stored, side in self._source.blocks(start, stop, size, side=True):
             vectors = self._floating(stored)
-            if not self._checked and RowCheck().add(vectors):
+            if not self._checked and RowCheck(magnitudes=True).add(vectors):
                 self.check()
             ids = payload = None
             if side is not None:
@@ -160,7 +169,8 @@ class VectorFile:
     def _floating(self, stored: AnyArray) -> FloatArray:
         if self.scale is None:
             return stored.astype(self.dtype, copy=False)
-        return np.asarray(stored.astype(np.float32) * self.scale)
+        scaled = stored.astype(np.float32) * self.scale
+        return np.asarray(scaled if self.offset is None else scaled + self.offset)
 
 
 def open_vectors(
@@ -170,6 +180,7 @@ def open_vectors(
     key: str | None = None,
     id_column: str | None = None,
     scale: npt.ArrayLike | None = None,
+    offset: npt.ArrayLike | None = None,
 ) -> VectorFile:
     """Open an embedding file lazily; the format goes by the extension.
 
@@ -177,39 +188,62 @@ def open_vectors(
     once in full to count its lines and compare the widths of its vectors.
 
     Args:
-        path: `.npy`, `.npz`, `.parquet`, `.jsonl`, `.jsonl.gz`, `.safetensors` or `.fvecs`.
-        column: vector column of a Parquet or JSON Lines file. Default: the only one, or the one named ``vector``,
-            ``vectors``, ``embedding`` or ``embeddings``.
-        key: array of an `.npz` or `.safetensors` file, chosen likewise.
+        path: a file with one of the extensions in ``EXTENSIONS`` or ``READ_ONLY``, or a folder of Parquet files.
+        column: vector column of a Parquet, Arrow, CSV or JSON Lines file. Default: the only one, or the one named
+            ``vector``, ``vectors``, ``embedding`` or ``embeddings``. In JSON Lines also a path with dots, as
+            ``response.body.data.0.embedding``, or the name of a preset, as ``openai-batch``.
+        key: array of an `.npz`, `.safetensors` or HDF5 file, chosen likewise.
         id_column: column or array of ids. Default: ``id``, ``ids`` or ``_id`` if there is one.
-        scale: factor of int8 vectors, scalar or [d]; replaces the one in the file. 1.0 takes integers as they are.
+        scale: factor of 8-bit integers, scalar or [d]; replaces the one in the file. 1.0 takes integers as they are.
+        offset: added to 8-bit integers after scaling, scalar or [d]; replaces the offset or zero point in the file.
+            uint8 vectors need one, because uint8 may as well be packed bits.
 
     Raises:
         InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
     """
     path = Path(path)
+    module: Reader
     if path.is_dir():
-        raise InputError(f"{path} is a folder; the path of one embedding file is needed.")
-    if not path.is_file():
+        module = cast(Reader, importlib.import_module("interlingua.io._parquet_folder"))
+        if not list_parquet(path):
+            raise InputError(
+                f"{path} is a folder; the path of one embedding file is needed, or of a folder with .parquet files."
+            )
+    elif not path.is_file():
         raise InputError(f"{path}: no such file. Check the path.")
-    module, _ = find_format(path)
+    else:
+        module = find_reader(path)
     try:
-        source = module.open_source(path, Request(column, key, id_column, scale is not None))
+        source = module.open_source(path, Request(column, key, id_column, scale is not None, offset is not None))
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied.") from error
-    return VectorFile(path, source, scale)
+    return VectorFile(path, source, scale, offset)
 
 
 def _resolve_scale(
     path: Path, dtype: np.dtype[Any], d: int, scale: npt.ArrayLike | None
 ) -> npt.NDArray[np.float32] | None:
-    if dtype != INT8:
+    if dtype not in (INT8, UINT8):
         if scale is not None:
             raise InputError(f"{path}: scale is for int8 vectors and these are {dtype}. Leave scale out.")
         return None
     if scale is None:
         raise InputError(
-            f"{path}: int8 vectors need a scale and the file holds none.",
+            f"{path}: {dtype} vectors need a scale and the file holds none.",
             "Pass {scale=...}, a number or one a column; 1.0 takes the integers as they are.",
         )
     return check_scale(scale, d, str(path))
+
+
+def _resolve_offset(
+    path: Path, contents: Contents, scale: npt.NDArray[np.float32] | None, offset: npt.ArrayLike | None
+) -> npt.NDArray[np.float32] | None:
+    d = contents.shape[1]
+    if scale is None:
+        if offset is not None:
+            raise InputError(f"{path}: offset is for 8-bit integers and these are {contents.dtype}. Leave offset out.")
+        return None
+    if offset is None and contents.zero_point is not None:
+        return -check_offset(contents.zero_point, d, str(path), "zero_point") * scale
+    offset = contents.offset if offset is None else offset
+    return None if offset is None else check_offset(offset, d, str(path), "offset")

@@ -22,19 +22,40 @@ Buffers = Mapping[str, Sequence[bytes | memoryview]]
 
 # Extension -> module, imported on use so that pyarrow is loaded only for the files that need it.
 _MODULES = {
+    ".fbin": "interlingua.io._bin",
     ".fvecs": "interlingua.io._fvecs",
     ".jsonl": "interlingua.io._jsonl",
     ".jsonl.gz": "interlingua.io._jsonl",
+    ".ndjson": "interlingua.io._jsonl",
+    ".ndjson.gz": "interlingua.io._jsonl",
     ".npy": "interlingua.io._npy",
     ".npz": "interlingua.io._npz",
     ".parquet": "interlingua.io._parquet",
     ".safetensors": "interlingua.io._safetensors",
 }
 EXTENSIONS: Mapping[str, str] = MappingProxyType(_MODULES)
+_READ_ONLY = {
+    ".arrow": "interlingua.io._arrow",
+    ".csv": "interlingua.io._csv",
+    ".csv.gz": "interlingua.io._csv",
+    ".feather": "interlingua.io._arrow",
+    ".ipc": "interlingua.io._arrow",
+    ".bvecs": "interlingua.io._fvecs",
+    ".h5": "interlingua.io._hdf5",
+    ".hdf5": "interlingua.io._hdf5",
+    ".i8bin": "interlingua.io._bin",
+    ".ivecs": "interlingua.io._fvecs",
+    ".u8bin": "interlingua.io._bin",
+    ".vec": "interlingua.io._word_vectors",
+}
+READ_ONLY: Mapping[str, str] = MappingProxyType(_READ_ONLY)
 
 SCALE = "scale"
 FLOATS = tuple(np.dtype(name) for name in ("float16", "float32", "float64"))
 INT8 = np.dtype("int8")
+UINT8 = np.dtype("uint8")
+# NumPy saves bfloat16 as two bytes without a type; they are widened to float32 as they are read.
+BFLOAT16 = np.dtype("V2")
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,7 @@ class Request:
     key: str | None = None
     id_column: str | None = None
     quantized: bool = False
+    shifted: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,9 @@ class Contents:
     Attributes:
         shape: (n, d) of the vectors.
         dtype: as stored, in native byte order.
-        scale: the file's own int8 scale, scalar or [d].
+        scale: the file's own scale of 8-bit integers, scalar or [d].
+        offset: the file's own offset of 8-bit integers, scalar or [d], added after scaling.
+        zero_point: the file's own zero point of 8-bit integers, scalar or [d], subtracted before scaling.
         vector_name: column, key or array name, if the format has names.
         id_name: column that holds the ids, if any.
         schema: all columns except the vectors, ids included; ``None`` if there are no other columns.
@@ -68,6 +92,8 @@ class Contents:
     id_name: str | None = None
     schema: pa.Schema | None = None
     checked: bool = False
+    offset: npt.ArrayLike | None = None
+    zero_point: npt.ArrayLike | None = None
 
 
 class Source(Protocol):
@@ -119,16 +145,20 @@ class Sink(Protocol):
         ...
 
 
-class Format(Protocol):
-    """Interface of a format module. An int8 output uses the names in ``RESERVED`` for its scale."""
-
-    DTYPES: tuple[np.dtype[Any], ...]
-    HOLDS_SCALE: bool
-    RESERVED: tuple[str, ...]
+class Reader(Protocol):
+    """Interface of a format module that reads."""
 
     def open_source(self, path: Path, request: Request) -> Source:
         """Open ``path``."""
         ...
+
+
+class Format(Reader, Protocol):
+    """Interface of a format module that also writes. An int8 output uses the names in ``RESERVED`` for its scale."""
+
+    DTYPES: tuple[np.dtype[Any], ...]
+    HOLDS_SCALE: bool
+    RESERVED: tuple[str, ...]
 
     def create_sink(self, output: Output) -> Sink:
         """Return the encoder for ``output``."""
@@ -140,13 +170,31 @@ class Format(Protocol):
 
 
 def find_format(path: Path) -> tuple[Format, str]:
-    """Return the format module for ``path`` and the extension it goes by.
+    """Return the module that writes ``path`` and the extension it goes by.
+
+    Raises:
+        InputError: no format goes by this extension, or one that is only read.
+    """
+    extension = _extension(path)
+    if extension in _READ_ONLY:
+        raise InputError(f"{path}: {extension} files are read and not written; choose from {', '.join(_MODULES)}.")
+    return cast(Format, importlib.import_module(_MODULES[extension])), extension
+
+
+def find_reader(path: Path) -> Reader:
+    """Return the module that reads ``path``.
 
     Raises:
         InputError: no format goes by this extension.
     """
+    extension = _extension(path)
+    return cast(Reader, importlib.import_module((_MODULES | _READ_ONLY)[extension]))
+
+
+def _extension(path: Path) -> str:
     name = path.name.lower()
-    extension = next((known for known in _MODULES if name.endswith(known)), None)
+    every = sorted(_MODULES | _READ_ONLY)
+    extension = next((known for known in every if name.endswith(known)), None)
     if extension is None:
-        raise InputError(f"{path}: unknown extension; known are {', '.join(_MODULES)}. Convert or rename the file.")
-    return cast(Format, importlib.import_module(_MODULES[extension])), extension
+        raise InputError(f"{path}: unknown extension; known are {', '.join(every)}. Convert or rename the file.")
+    return extension

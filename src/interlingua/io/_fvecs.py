@@ -1,4 +1,6 @@
-"""`.fvecs`: every row is its width as int32 and its float32 values; memory-mapped, written row after row.
+"""`.fvecs`, `.bvecs`, `.ivecs`: every row is its width as int32 and its float32, uint8 or int32 values; memory-mapped.
+
+Only `.fvecs` is written.
 
 References:
     http://corpus-texmex.irisa.fr (the TEXMEX corpora, which introduced the format).
@@ -14,7 +16,7 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._formats import UINT8, AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._npy import holds as holds
 from interlingua.io._npy import raw
 
@@ -26,19 +28,23 @@ HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
 STREAM = "vectors.fvecs"
 _LITTLE_INT, _LITTLE_FLOAT = np.dtype("<i4"), np.dtype("<f4")
+_STORED = {".fvecs": _LITTLE_FLOAT, ".bvecs": UINT8, ".ivecs": _LITTLE_INT}
 
 
 class FvecsSource:
-    """Source over the mapped records [n, 1 + d]."""
+    """Source over mapped records, each a width and [d] values."""
 
     def __init__(self, path: Path, records: AnyArray) -> None:
-        self.contents = Contents((len(records), records.shape[1] - 1), np.dtype(np.float32))
+        shape, stored = records["values"].shape, records["values"].dtype
+        # float32 does not hold every int32, and bytes are the values themselves unless a scale is given.
+        dtype = np.dtype(np.float64) if stored == _LITTLE_INT else stored.newbyteorder("=")
+        self.contents = Contents(shape, dtype, 1.0 if stored == UINT8 else None)
         self._path = path
         self._records = records
 
     def matrix(self) -> AnyArray | None:
         """Return the values without the widths, a strided view of the memory map."""
-        return self._records[:, 1:].view(_LITTLE_FLOAT)
+        return np.asarray(self._records["values"])
 
     def ids(self) -> pa.Array | None:
         """Return ``None``: the format has no ids."""
@@ -49,30 +55,36 @@ class FvecsSource:
         d = self.contents.shape[1]
         for row in range(start, stop, size):
             records = self._records[row : min(row + size, stop)]
-            odd = np.flatnonzero(records[:, 0] != d)
+            odd = np.flatnonzero(records["width"] != d)
             if len(odd):
                 raise InputError(
-                    f"{self._path}: row {row + odd[0]} announces {records[odd[0], 0]} values and row 0 {d}; "
+                    f"{self._path}: row {row + odd[0]} announces {records['width'][odd[0]]} values and row 0 {d}; "
                     "all rows need one width. The file is ragged, truncated or damaged."
                 )
-            yield records[:, 1:].view(_LITTLE_FLOAT), None
+            yield records["values"], None
 
 
 def open_source(path: Path, request: Request) -> FvecsSource:
-    """Map the records of an `.fvecs` file."""
-    check_unused(path, ".fvecs", column=request.column, key=request.key, id_column=request.id_column)
+    """Map the records of a file."""
+    extension = path.suffix.lower()
+    stored = _STORED[extension]
+    check_unused(path, extension, column=request.column, key=request.key, id_column=request.id_column)
     size = path.stat().st_size
     if size == 0:
         raise InputError(f"{path} is empty; at least 1 row is needed.")
     with path.open("rb") as file:
         first = file.read(4)
     d = int.from_bytes(first, "little", signed=True)
-    if len(first) < 4 or d < 1 or size % (4 + 4 * d):
+    if len(first) < 4 or d < 1 or size % (4 + stored.itemsize * d):
         raise InputError(
             f"{path}: the first row announces {d} values, and {size} bytes are not a whole number of such rows. "
-            "The file is truncated, ragged, or not .fvecs."
+            f"The file is truncated, ragged, or not {extension}."
         )
-    return FvecsSource(path, np.memmap(path, _LITTLE_INT, "r", shape=(size // (4 + 4 * d), 1 + d)))
+    # NumPy limits the size of one record to 2 GiB.
+    if 4 + stored.itemsize * d > 2**31 - 1:
+        raise InputError(f"{path}: the first row announces {d} values, more than any vector has. It is damaged.")
+    record = np.dtype([("width", _LITTLE_INT), ("values", stored, (d,))])
+    return FvecsSource(path, np.memmap(path, record, "r", shape=(size // record.itemsize,)))
 
 
 class Sink:

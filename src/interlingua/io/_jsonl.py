@@ -3,13 +3,14 @@
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
 become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
 ``interlingua.json``, and is written to JSON unchanged. Ids that are text in some lines and whole numbers in others are
-read as text.
+read as text. A vector may be nested (:mod:`interlingua.io._json_vectors`); what remains of its object is payload.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,10 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import RowCheck
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import is_list, is_marked_json, json_field
-from interlingua.io._checks import VECTOR_NAMES, check_shape, check_unused, choose_ids, choose_vectors
+from interlingua.io._checks import check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._json_vectors import PRESETS, VectorPath, choose_path, find_paths, take_vector, to_vector
 
 DTYPES = (*FLOATS, INT8)
 HOLDS_SCALE = False
@@ -44,13 +46,17 @@ class _Scan:
     d: int = 0
     kinds: dict[str, set[type]] = field(default_factory=dict)
     marks: list[tuple[int, int]] = field(default_factory=list)
+    # Number of lines that cannot be used, and what is wrong with the first of them.
+    bad: int = 0
+    fault: str = ""
 
 
 class JsonlSource:
     """Source over the lines of one file."""
 
-    def __init__(self, path: Path, contents: Contents, marks: list[tuple[int, int]]) -> None:
+    def __init__(self, path: Path, contents: Contents, vector_path: VectorPath, marks: list[tuple[int, int]]) -> None:
         self.contents = contents
+        self._vector_path = vector_path
         self._path = path
         self._marks = marks
 
@@ -95,8 +101,8 @@ class JsonlSource:
                     yield number, _parse(self._path, number, text)
 
     def _vector(self, line: int, row: dict[str, Any]) -> AnyArray:
-        values = _checked_vector(self._path, line, row, str(self.contents.vector_name), self.contents.shape[1])
-        return _to_vector(self._path, line, values, self.contents.dtype)
+        values = take_vector(self._path, line, row, self._vector_path, self.contents.shape[1])
+        return to_vector(self._path, line, values, self.contents.dtype)
 
     def _table(self, rows: list[dict[str, Any]]) -> pa.Table | None:
         schema = self.contents.schema
@@ -114,42 +120,71 @@ def open_source(path: Path, request: Request) -> JsonlSource:
         lines = _lines(path, file, 1)
         number, text = next(lines, (0, b""))
         first = _parse(path, number, text) if number else {}
-    if not first:
-        raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
-    name = choose_vectors(_candidates(first), list(first), request.column, "column", path)
-    scan = _scan(path, name, dtype)
-    id_name = choose_ids(list(scan.kinds), request.id_column, path)
+        if not first:
+            raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
+        header = 0
+        if not find_paths(first):
+            later, text = next(lines, (0, b""))
+            second = _parse(path, later, text) if later else {}
+            if find_paths(second) and not first.keys() & second.keys():
+                header, first = number, second
+                warnings.warn(
+                    f"{path}: line {number} holds no vector and other keys than the next; it was left out as a header.",
+                    InputWarning,
+                    stacklevel=3,
+                )
+    vector_path = _vector_path(path, first, request.column)
+    scan = _scan(path, vector_path, dtype, header)
+    name = vector_path.name if vector_path.name not in scan.kinds else str(vector_path)
+    preset = next((preset for preset in PRESETS.values() if preset.vector == str(vector_path)), None)
+    id_name = preset.ids if preset is not None and preset.ids in scan.kinds else None
+    id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
     columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
     if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
         _refuse_equal_as_text(path, id_name)
         columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
     schema = pa.schema(columns) if columns else None
     contents = Contents((scan.n, scan.d), dtype, None, name, id_name, schema, checked=True)
-    return JsonlSource(path, contents, scan.marks)
+    return JsonlSource(path, contents, vector_path, scan.marks)
 
 
-def _scan(path: Path, name: str, dtype: np.dtype[Any]) -> _Scan:
-    scan, seen, block = _Scan(), RowCheck(), list[AnyArray]()
+def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> VectorPath:
+    """Return where the vectors are: at the requested path, or where the first row has its only vector."""
+    if requested is not None and (requested in PRESETS or "." in requested):
+        return choose_path(first, requested)
+    found = {str(vector_path): vector_path for vector_path in find_paths(first)}
+    name = choose_vectors(list(found), list(first), requested, "column", path)
+    return found.get(name) or choose_path(first, name)
+
+
+def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int) -> _Scan:
+    scan, seen, block = _Scan(), RowCheck(magnitudes=True), list[AnyArray]()
     with _open(path) as file:
         begin, next_number = 0, 1
         for number, text in _lines(path, file, 1):
+            row_begin, begin, row_number, next_number = begin, file.tell(), next_number, number + 1
+            if number == header:
+                continue
+            try:
+                row = _parse(path, number, text)
+                values = take_vector(path, number, row, vector_path, scan.d or None)
+                if not values:
+                    check_shape((scan.n + 1, 0), f"column {str(vector_path)!r}", path)
+                vector = to_vector(path, number, values, dtype)
+            except InputError as error:
+                scan.bad, scan.fault = scan.bad + 1, scan.fault or str(error)
+                continue
             if scan.n % _MARK_ROWS == 0:
-                scan.marks.append((begin, next_number))
-            begin, next_number = file.tell(), number + 1
-            row = _parse(path, number, text)
-            values = _checked_vector(path, number, row, name, scan.d or None)
-            if not values:
-                check_shape((scan.n + 1, 0), f"column {name!r}", path)
-            block.append(_to_vector(path, number, values, dtype))
+                scan.marks.append((row_begin, row_number))
+            block.append(vector)
             if len(block) == _MARK_ROWS:
                 seen.add(np.stack(block))
                 block = []
             scan.d = len(values)
             for key, value in row.items():
-                if key != name:
-                    kind = type(value)
-                    fits = kind is not int or -_INT64 <= value < _INT64
-                    scan.kinds.setdefault(key, set()).add(kind if fits else dict)
+                kind = type(value)
+                fits = kind is not int or -_INT64 <= value < _INT64
+                scan.kinds.setdefault(key, set()).add(kind if fits else dict)
             if len(scan.kinds) > _MAX_COLUMNS:
                 raise InputError(
                     f"{path}: more than {_MAX_COLUMNS} different keys up to line {number}; a table has fewer. "
@@ -158,6 +193,8 @@ def _scan(path: Path, name: str, dtype: np.dtype[Any]) -> _Scan:
             scan.n += 1
     if block:
         seen.add(np.stack(block))
+    if scan.bad:
+        raise InputError(f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first.")
     seen.refuse(path)
     return scan
 
@@ -174,13 +211,6 @@ def _refuse_equal_as_text(path: Path, name: str) -> None:
             f"{path}: {name!r} is the number {same[0]} in some lines and the text {same[0]!r} in others; as text they "
             "would be one id. Use one type for all ids."
         )
-
-
-def _candidates(row: dict[str, Any]) -> list[str]:
-    def numbers(value: object) -> bool:
-        return isinstance(value, list) and bool(value) and all(type(x) in (int, float) for x in value)
-
-    return [key for key, value in row.items() if numbers(value) or (value == [] and key in VECTOR_NAMES)]
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -211,6 +241,11 @@ def _lines(path: Path, file: IO[bytes], number: int) -> Iterator[tuple[int, byte
             return
         if len(line) == _MAX_LINE:
             raise InputError(f"{path}: line {number} is longer than {_MAX_LINE} bytes. Is it JSON Lines?")
+        if number == 1 and (line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line[:64]):
+            raise InputError(
+                f"{path} is not UTF-8 text: its first bytes are those of UTF-16 or UTF-32. "
+                "Convert it, for example with iconv -f UTF-16 -t UTF-8."
+            )
         if line.strip():
             yield number, line
         number += 1
@@ -223,6 +258,11 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
         if b"\\u" in line:
             json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
+        if b"}\r{" in line:
+            raise InputError(
+                f"{path}: line {number} holds several objects with a carriage return between them. End the lines with "
+                "line feeds, for example with tr '\\r' '\\n'."
+            ) from error
         raise InputError(
             f"{path}: line {number} is not valid JSON ({error}). One object a line is needed; "
             "a last line like this means the file is truncated."
@@ -230,34 +270,6 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object a line is needed.")
     return row
-
-
-def _checked_vector(path: Path, number: int, row: dict[str, Any], name: str, d: int | None) -> list[float]:
-    values = row.get(name)
-    if values is None:
-        fault = "null" if name in row else "missing"
-        raise InputError(f"{path}: line {number}: {name!r} is {fault}; every row needs a vector. Drop such lines.")
-    if not isinstance(values, list) or not set(map(type, values)) <= {int, float}:
-        raise InputError(f"{path}: line {number}: {name!r} is not a list of numbers, as every vector must be.")
-    if d is not None and len(values) != d:
-        raise InputError(
-            f"{path}: line {number}: {name!r} has {len(values)} values and the first row has {d}; "
-            "all rows need one width."
-        )
-    return values
-
-
-def _to_vector(path: Path, number: int, values: list[float], dtype: np.dtype[Any]) -> AnyArray:
-    try:
-        vector = np.asarray(values, np.float64)
-    except OverflowError:
-        vector = np.full(len(values), np.inf)
-    if dtype == INT8 and not (np.clip(np.rint(vector), -128, 127) == vector).all():
-        raise InputError(
-            f"{path}: line {number}: scale is for integers of -128 to 127 and the vector has others. Leave scale out."
-        )
-    with np.errstate(over="ignore"):
-        return vector.astype(dtype)
 
 
 def _field(name: str, kinds: set[type]) -> pa.Field:

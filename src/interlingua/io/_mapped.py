@@ -13,10 +13,14 @@ import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
-from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Contents, Request
+from interlingua.io._formats import BFLOAT16, FLOATS, INT8, SCALE, UINT8, AnyArray, Contents, Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# Names of the arrays that describe 8-bit integers ``q``: ``q * scale + offset``, or ``(q - zero_point) * scale``.
+_OFFSETS = ("offset", "zero_point")
 
 
 @dataclass(frozen=True)
@@ -39,19 +43,27 @@ class MappedSource:
         self._side = side
 
     def matrix(self) -> AnyArray | None:
-        """Return the memory map."""
-        return self._matrix
+        """Return the memory map, or ``None`` for bfloat16, which NumPy cannot compute with."""
+        return None if self._matrix.dtype == BFLOAT16 else self._matrix
 
     def ids(self) -> pa.Array | None:
         """Return the id array, loaded."""
         return load_ids(self.contents, self._side)
 
     def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield views of the memory map."""
+        """Yield views of the memory map; bfloat16 is widened."""
         table = load_table(self.contents, self._side) if side else None
         for row in range(start, stop, size):
             end = min(row + size, stop)
-            yield self._matrix[row:end], None if table is None else table.slice(row, end - row)
+            yield widen(self._matrix[row:end]), None if table is None else table.slice(row, end - row)
+
+
+def widen(rows: AnyArray) -> AnyArray:
+    """Return bfloat16 as float32, which holds every one of its values, and other types as they are."""
+    if rows.dtype != BFLOAT16:
+        return rows
+    upper = np.ascontiguousarray(rows).view("<u2").astype(np.uint32)
+    return np.left_shift(upper, 16).view(np.float32)
 
 
 def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: Path) -> Contents:
@@ -60,17 +72,21 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     Raises:
         InputError: no array fits, or several do.
     """
-    usable = [n for n, a in arrays.items() if len(a.shape) == 2 and a.dtype.newbyteorder("=") in (*FLOATS, INT8)]
+    types = (*FLOATS, BFLOAT16, INT8)
+    usable = [n for n, a in arrays.items() if len(a.shape) == 2 and a.dtype.newbyteorder("=") in types]
     name = choose_vectors(usable, list(arrays), request.key, "key", path)
     chosen = arrays[name]
-    dtype = check_stored(chosen.dtype, name, path)
+    given = [other for other in _OFFSETS if other in arrays and chosen.dtype in (INT8, UINT8)]
+    dtype = check_stored(chosen.dtype, name, path, shifted=request.shifted or bool(given))
     n, d = check_shape(chosen.shape, name, path)
-    scale = arrays[SCALE] if dtype == INT8 and SCALE in arrays else None
+    scale = arrays[SCALE] if dtype in (INT8, UINT8) and SCALE in arrays else None
+    if len(given) > 1:
+        raise InputError(f"{path} holds an offset and a zero_point; one of the two is needed. Remove the other.")
     if scale is not None and scale.shape not in ((), (1,), (d,)):
         raise InputError(f"{path}: scale has shape {scale.shape}; a number or shape ({d},) is needed.")
     side = [other for other, array in arrays.items() if array.shape == (n,) and other != name]
     if scale is not None:
-        side = [other for other in side if other != SCALE]
+        side = [other for other in side if other not in (SCALE, *given)]
     held = [other for other in side if arrays[other].dtype.kind in "biufUS"]
     if len(held) < len(side):
         dropped = ", ".join(repr(other) for other in side if other not in held)
@@ -82,7 +98,8 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
         )
     id_name = choose_ids(held, request.id_column, path)
     schema = _schema(arrays, held) if held else None
-    return Contents((n, d), dtype, None if scale is None else scale.load(), name, id_name, schema)
+    shift = {other: arrays[other].load() for other in given}
+    return Contents((n, d), dtype, None if scale is None else scale.load(), name, id_name, schema, **shift)
 
 
 def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table | None:

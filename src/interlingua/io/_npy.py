@@ -32,7 +32,7 @@ def open_source(path: Path, request: Request) -> MappedSource:
     with path.open("rb") as file:
         shape, fortran, dtype = read_header(file, size, path, "the array")
         offset = file.tell()
-    native = check_stored(dtype, "the array", path)
+    native = check_stored(dtype, "the array", path, shifted=request.shifted)
     shape = check_shape(shape, "the array", path)
     matrix = np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
     return MappedSource(Contents(shape, native), matrix)

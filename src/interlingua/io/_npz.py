@@ -26,6 +26,7 @@ from interlingua.io._mapped import (
     load_table,
     refuse_nulls,
     to_numpy,
+    widen,
 )
 from interlingua.io._npy import STREAM, header, raw, read_header
 
@@ -37,6 +38,7 @@ HOLDS_SCALE = True
 RESERVED: tuple[str, ...] = (SCALE,)
 COLUMNS = "columns.arrow"
 _COPY_BYTES = 2**24
+_CRC_BYTES = 2**20
 # Deflate compresses by 1032:1 at most, so an archive that claims more has wrong sizes.
 _MOST_COMPRESSION = 1032
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -63,12 +65,35 @@ def open_source(path: Path, request: Request) -> MappedSource | StreamedSource:
     info = members[name]
     if info.compress_type == zipfile.ZIP_STORED:
         offset += _data_offset(path, info)
-        return MappedSource(
-            contents, np.memmap(path, dtype, "r", offset, contents.shape, "F" if fortran else "C"), arrays
-        )
+        matrix = np.memmap(path, dtype, "r", offset, contents.shape, "F" if fortran else "C")
+        return StoredSource(path, contents, info.filename, matrix, arrays)
     if fortran:
         return MappedSource(contents, arrays[name].load(), arrays)
     return StreamedSource(path, contents, info.filename, dtype, offset, arrays)
+
+
+class StoredSource(MappedSource):
+    """Source over an uncompressed array; its checksum is verified before the first rows are read."""
+
+    def __init__(
+        self, path: Path, contents: Contents, member: str, matrix: AnyArray, side: Mapping[str, StoredArray]
+    ) -> None:
+        super().__init__(contents, matrix, side)
+        self._path = path
+        self._member = member
+        self._verified = False
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Verify the whole array once and yield views of the memory map."""
+        if not self._verified:
+            try:
+                with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
+                    while file.read(_CRC_BYTES):
+                        pass
+            except _DAMAGED as error:
+                raise _damaged_member(self._path, self._member, error) from error
+            self._verified = True
+        yield from super().blocks(start, stop, size, side=side)
 
 
 class StreamedSource:
@@ -110,7 +135,9 @@ class StreamedSource:
                     end = min(row + size, stop)
                     data = file.read((end - row) * width)
                     rows = np.frombuffer(data, self._dtype).reshape(end - row, d)
-                    yield rows, None if table is None else table.slice(row, end - row)
+                    if end == self.contents.shape[0]:
+                        file.read(1)  # zipfile verifies the checksum where a member ends
+                    yield widen(rows), None if table is None else table.slice(row, end - row)
         except _DAMAGED as error:
             raise _damaged_member(self._path, self._member, error) from error
 
@@ -131,7 +158,9 @@ def _member_header(
 def _load(path: Path, member: str) -> AnyArray:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+            array = np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+            file.read(1)  # zipfile verifies the checksum where a member ends
+            return array
     except _DAMAGED as error:
         raise _damaged_member(path, member, error) from error
 

@@ -3,94 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError
-from interlingua.core.records import is_list, to_column, to_matrix
-from interlingua.io._checks import check_shape, check_stored, check_unused, choose_ids, choose_vectors
-from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
+from interlingua.core.records import to_column
+from interlingua.io._checks import check_unused
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Output, Request
 from interlingua.io._spool import encode_table, read_tables
+from interlingua.io._tables import SCALE_KEY, TableSource, open_table, reading, slices
 
 DTYPES = (*FLOATS, INT8)
 HOLDS_SCALE = True
 RESERVED: tuple[str, ...] = ()
 STREAM = "rows.arrow"
-SCALE_KEY = b"interlingua.scale"
+_KIND = "Parquet file"
 
 
-class ParquetSource:
-    """Source over the row groups of one file."""
-
-    def __init__(self, path: Path, contents: Contents) -> None:
-        self.contents = contents
-        self._path = path
-
-    def matrix(self) -> AnyArray | None:
-        """Return ``None``: pages are encoded and cannot be mapped."""
-        return None
-
-    def ids(self) -> pa.Array | None:
-        """Return the id column."""
-        name, schema = self.contents.id_name, self.contents.schema
-        if name is None or schema is None:
-            return None
-        parts = [table.column(0).chunks for table, _ in self._tables([name], 0, self.contents.shape[0], BLOCK_ROWS)]
-        kind = schema.field(name).type
-        return pa.chunked_array([chunk for chunks in parts for chunk in chunks], kind).combine_chunks()
-
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield rows as they are decoded; batches end where row groups do."""
-        name, schema = str(self.contents.vector_name), self.contents.schema
-        others = schema.names if side and schema is not None else []
-        for table, row in self._tables([name, *others], start, stop, size):
-            vectors = to_matrix(table.column(name), name, str(self._path), d=self.contents.shape[1], first_row=row)
-            yield vectors, table.select(others).replace_schema_metadata() if others else None
-
-    def _tables(self, names: list[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
-        with _reading(self._path), pq.ParquetFile(self._path, pre_buffer=False) as file:
-            begin = 0
-            for group in range(file.num_row_groups):
-                end = begin + file.metadata.row_group(group).num_rows
-                if begin < stop and end > start:
-                    row = begin
-                    for batch in file.iter_batches(size, row_groups=[group], columns=names):
-                        low, high = max(start - row, 0), min(stop - row, batch.num_rows)
-                        if low < high:
-                            yield pa.Table.from_batches([batch.slice(low, high - low)]).select(names), row + low
-                        row += batch.num_rows
-                begin = end
-
-
-def open_source(path: Path, request: Request) -> ParquetSource:
+def open_source(path: Path, request: Request) -> TableSource:
     """Read the footer of a Parquet file and find the vectors among its columns."""
     check_unused(path, ".parquet", key=request.key)
-    with _reading(path), pq.ParquetFile(path) as file:
-        schema, n = file.schema_arrow, file.metadata.num_rows
-    if len(set(schema.names)) < len(schema.names):
-        raise InputError(f"{path}: two columns share a name; rename one.")
-    usable = [field.name for field in schema if _value_dtype(field.type) in (*FLOATS, INT8)]
-    name = choose_vectors(usable, schema.names, request.column, "column", path)
-    field = schema.field(name)
-    dtype = _value_dtype(field.type)
-    if dtype is None:
-        raise InputError(
-            f"{path}: column {name!r} holds {field.type}; lists of float16, float32, float64, or of int8 with a "
-            "scale are needed."
-        )
-    check_stored(dtype, f"column {name!r}", path)
-    side = schema.remove(schema.get_field_index(name)).remove_metadata()
-    id_name = choose_ids(side.names, request.id_column, path)
-    shape = check_shape((n, _first_width(path, name) if n else 1), f"column {name!r}", path)
-    scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
-    return ParquetSource(path, Contents(shape, dtype, scale, name, id_name, side if len(side) else None))
+    schema, n = read_footer(path)
+    return open_table(path, schema, n, request, partial(pages, path))
+
+
+def read_footer(path: Path) -> tuple[pa.Schema, int]:
+    """Return columns and number of rows."""
+    with reading(path, _KIND), _open(path) as file:
+        return file.schema_arrow, file.metadata.num_rows
+
+
+def pages(path: Path, names: Sequence[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
+    """Yield rows as they are decoded; pages end where row groups do."""
+    with reading(path, _KIND), _open(path) as file:
+        begin = 0
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            if begin < stop and end > start:
+                batches = file.iter_batches(size, row_groups=[group], columns=list(names))
+                yield from slices(batches, names, start, stop, size, begin)
+            begin = end
 
 
 def column_values(path: Path, name: str) -> Iterator[Any]:
@@ -99,55 +57,15 @@ def column_values(path: Path, name: str) -> Iterator[Any]:
     Raises:
         InputError: no such column, or a damaged file.
     """
-    with _reading(path), pq.ParquetFile(path, pre_buffer=False) as file:
+    with reading(path, _KIND), _open(path) as file:
         if name not in file.schema_arrow.names:
             raise InputError(f"{path} has no column {name!r}; it has {', '.join(file.schema_arrow.names[:8])}.")
         for batch in file.iter_batches(BLOCK_ROWS, columns=[name]):
             yield from batch.column(0).to_pylist()
 
 
-def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
-    """Return the NumPy dtype of a list column's values, ``None`` for another column."""
-    kind = getattr(kind, "storage_type", kind)
-    if not is_list(kind):
-        return None
-    value = kind.value_type
-    if not (pa.types.is_floating(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)):
-        return None
-    # `to_pandas_dtype` wants pandas itself in older versions of pyarrow.
-    dtype: np.dtype[Any] = pa.array([], value).to_numpy(zero_copy_only=False).dtype
-    return dtype
-
-
-def _first_width(path: Path, name: str) -> int:
-    """Return the width of the first vector; some files declare fixed-size lists and hold others."""
-    with _reading(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(1, columns=[name]):
-            column = batch.column(batch.schema.get_field_index(name))
-            column = getattr(column, "storage", column)
-            if not column[0].is_valid:
-                raise InputError(f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows.")
-            return int(column.value_lengths()[0].as_py())
-    raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
-
-
-def _scale(text: bytes | None, path: Path) -> Any:  # noqa: ANN401 - checked by the caller like a scale argument
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: metadata interlingua.scale is {text!r}; a JSON number or list is needed.") from error
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, InputError | PermissionError):
-            raise
-        raise InputError(
-            f"{path} is not a whole Parquet file ({error}). It is truncated or damaged; save or download it again."
-        ) from error
+def _open(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
 
 
 class Sink:
@@ -181,7 +99,9 @@ class Sink:
                 if writer is None:
                     names = [name for name in table.schema.names if name != self._field.name]
                     # Floating-point noise neither compresses nor repeats.
-                    writer = pq.ParquetWriter(done, table.schema, compression="zstd", use_dictionary=names or False)
+                    writer = pq.ParquetWriter(
+                        done, table.schema, compression="zstd", use_dictionary=names or False, write_page_checksum=True
+                    )
                 waiting.append(table)
                 if sum(len(part) for part in waiting) >= BLOCK_ROWS:
                     writer.write_table(pa.concat_tables(waiting))

@@ -1,0 +1,53 @@
+"""`.arrow`, `.feather` and `.ipc`: Arrow IPC files and streams, memory-mapped batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from interlingua.io._checks import check_unused
+from interlingua.io._formats import Request
+from interlingua.io._tables import TableSource, open_table, reading, slices
+
+_MAGIC = b"ARROW1"
+_KIND = "Arrow IPC file of version 1"
+
+
+def open_source(path: Path, request: Request) -> TableSource:
+    """Read the schema and count the rows; a stream, as datasets caches are, is told by its first bytes."""
+    check_unused(path, path.suffix, key=request.key)
+    with reading(path, _KIND), pa.memory_map(str(path)) as file:
+        schema, n = _open(path, file).schema, sum(batch.num_rows for batch in _batches(path))
+    return open_table(path, schema, n, request, partial(_pages, path))
+
+
+def _pages(path: Path, names: Sequence[str], start: int, stop: int, size: int) -> Iterator[tuple[pa.Table, int]]:
+    with reading(path, _KIND):
+        yield from slices(_checked(path, names), names, start, stop, size)
+
+
+def _checked(path: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    for batch in _batches(path):
+        chosen = batch.select(list(names))
+        # Offsets come from the file, and pyarrow does not compare them with the buffers by itself.
+        chosen.validate(full=True)
+        yield chosen
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pa.memory_map(str(path)) as file:
+        reader = _open(path, file)
+        if isinstance(reader, pa.ipc.RecordBatchFileReader):
+            for index in range(reader.num_record_batches):
+                yield reader.get_batch(index)
+        else:
+            yield from reader
+
+
+def _open(path: Path, file: pa.MemoryMappedFile) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:
+    with path.open("rb") as head:
+        is_file = head.read(len(_MAGIC)) == _MAGIC
+    return pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)

@@ -1,0 +1,105 @@
+"""`.h5` and `.hdf5`: named datasets, read row by row with h5py; the layout of ann-benchmarks is recognized.
+
+References:
+    https://github.com/erikbern/ann-benchmarks (datasets ``train``, ``test``, ``neighbors`` and ``distances``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
+from interlingua.io._checks import check_unused
+from interlingua.io._formats import AnyArray, Contents, Request
+from interlingua.io._mapped import StoredArray, choose_contents, load_ids, load_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Compression filters of HDF5 that are in common use reach less than this.
+_MOST_COMPRESSION = 1032
+_SMALL = 2**24
+
+
+class Hdf5Source:
+    """Source over one dataset [n, d] of a file."""
+
+    def __init__(self, path: Path, contents: Contents, side: Mapping[str, StoredArray]) -> None:
+        self.contents = contents
+        self._path = path
+        self._side = side
+
+    def matrix(self) -> AnyArray | None:
+        """Return ``None``: datasets may be chunked and compressed."""
+        return None
+
+    def ids(self) -> pa.Array | None:
+        """Return the id dataset, loaded."""
+        return load_ids(self.contents, self._side)
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are read."""
+        table = load_table(self.contents, self._side) if side else None
+        with _opened(self._path) as file:
+            dataset = file[self.contents.vector_name]
+            for row in range(start, stop, size):
+                end = min(row + size, stop)
+                yield dataset[row:end], None if table is None else table.slice(row, end - row)
+
+
+def open_source(path: Path, request: Request) -> Hdf5Source:
+    """List the datasets of a file by their headers; links to other files are not followed."""
+    check_unused(path, path.suffix, column=request.column)
+    arrays: dict[str, StoredArray] = {}
+    with _opened(path) as file:
+        h5py = require("h5py", "hdf5")
+
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.shape is not None:
+                arrays[name] = _stored(path, name, item, is_text=h5py.check_string_dtype(item.dtype) is not None)
+
+        file.visititems(visit)
+    if request.key is None and {"train", "test"} <= arrays.keys():
+        request = replace(request, key="train")
+    return Hdf5Source(path, choose_contents(arrays, request, path), arrays)
+
+
+def _stored(path: Path, name: str, dataset: Any, *, is_text: bool) -> StoredArray:
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{path}: dataset {name!r} lies in other files, which are not read. Copy it into one file.")
+    stored = dataset.id.get_storage_size()
+    if dataset.nbytes > _MOST_COMPRESSION * stored + _SMALL:
+        raise InputError(
+            f"{path}: dataset {name!r} declares shape {dataset.shape}, which takes {dataset.nbytes} bytes, and "
+            f"the file holds {stored} for it. It is unfinished or damaged."
+        )
+    dtype = np.dtype(np.str_) if is_text else dataset.dtype
+    return StoredArray(tuple(dataset.shape), dtype, partial(_load, path, name, is_text))
+
+
+def _load(path: Path, name: str, is_text: bool) -> AnyArray:
+    with _opened(path) as file:
+        dataset = file[name]
+        return np.asarray(dataset.asstr()[()] if is_text else dataset[()])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    h5py = require("h5py", "hdf5")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise InputError(
+            f"{path} is not a whole HDF5 file ({error}). It is truncated or damaged; save or download it again."
+        ) from error

@@ -1,0 +1,191 @@
+"""Files and folders of tables: vectors in a column of lists, streamed with the other columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua.core.arrays import BLOCK_ROWS
+from interlingua.core.errors import InputError
+from interlingua.core.records import is_list, to_matrix
+from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request
+
+SCALE_KEY = b"interlingua.scale"
+_SAMPLED_ROWS = 256
+
+# Called with column names, start, stop and size; yields tables of at most ``size`` rows of these columns, in order, and
+# the number of the first row of each.
+Pages = Callable[[Sequence[str], int, int, int], Iterator[tuple[pa.Table, int]]]
+
+
+class TableSource:
+    """Source over the pages of one table."""
+
+    def __init__(self, path: Path, contents: Contents, pages: Pages) -> None:
+        self.contents = contents
+        self._path = path
+        self._pages = pages
+
+    def matrix(self) -> AnyArray | None:
+        """Return ``None``: pages are encoded or interleaved and cannot be mapped."""
+        return None
+
+    def ids(self) -> pa.Array | None:
+        """Return the id column."""
+        name, schema = self.contents.id_name, self.contents.schema
+        if name is None or schema is None:
+            return None
+        column = pa.schema([schema.field(name)])
+        tables = self._pages([name], 0, self.contents.shape[0], BLOCK_ROWS)
+        parts = [to_schema(table, column).column(0).chunks for table, _ in tables]
+        kind = schema.field(name).type
+        return pa.chunked_array([chunk for chunks in parts for chunk in chunks], kind).combine_chunks()
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are decoded."""
+        name, schema = str(self.contents.vector_name), self.contents.schema
+        others = schema.names if side and schema is not None else []
+        for table, row in self._pages([name, *others], start, stop, size):
+            vectors = to_matrix(table.column(name), name, str(self._path), d=self.contents.shape[1], first_row=row)
+            yield vectors, to_schema(table, schema) if others and schema is not None else None
+
+
+def open_table(path: Path, schema: pa.Schema, n: int, request: Request, pages: Pages) -> TableSource:
+    """Find the vectors, ids and payload among the columns of a table.
+
+    Args:
+        path: the file or folder, for the messages.
+        schema: all columns.
+        n: number of rows.
+        request: the caller's choices.
+        pages: reads the rows.
+
+    Raises:
+        InputError: two columns of one name, no vectors, or vectors that cannot be used.
+    """
+    if len(set(schema.names)) < len(schema.names):
+        raise InputError(f"{path}: two columns share a name; rename one.")
+    # A comparison with None would make NumPy take None for float64.
+    dtypes = {field.name: _value_dtype(field.type) for field in schema}
+    usable = [name for name, dtype in dtypes.items() if dtype is not None and dtype in (*FLOATS, INT8)]
+    name = choose_vectors(_of_constant_width(usable, n, pages), schema.names, request.column, "column", path)
+    field = schema.field(name)
+    dtype = dtypes[name]
+    if dtype is None:
+        raise InputError(
+            f"{path}: column {name!r} holds {field.type}; lists of float16, float32, float64, or of int8 with a "
+            "scale are needed."
+        )
+    check_stored(dtype, f"column {name!r}", path, shifted=request.shifted)
+    side = schema.remove(schema.get_field_index(name)).remove_metadata()
+    id_name = choose_ids(side.names, request.id_column, path)
+    side = pa.schema([_plain_field(field, is_id=field.name == id_name) for field in side])
+    shape = check_shape((n, _first_width(path, name, pages) if n else 1), f"column {name!r}", path)
+    scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
+    return TableSource(path, Contents(shape, dtype, scale, name, id_name, side if len(side) else None), pages)
+
+
+def slices(
+    batches: Iterator[pa.RecordBatch], names: Sequence[str], start: int, stop: int, size: int, row: int = 0
+) -> Iterator[tuple[pa.Table, int]]:
+    """Yield the rows from ``start`` to ``stop`` of consecutive batches, at most ``size`` at a time.
+
+    Args:
+        batches: consecutive rows.
+        names: columns to keep, in this order.
+        start: first row.
+        stop: row to stop before; later batches are not read.
+        size: most rows in a table.
+        row: number of the first row of the first batch.
+    """
+    for batch in batches:
+        for begin in range(max(start - row, 0), min(stop - row, batch.num_rows), size):
+            end = min(begin + size, stop - row, batch.num_rows)
+            yield pa.Table.from_batches([batch.slice(begin, end - begin)]).select(list(names)), row + begin
+        row += batch.num_rows
+        if row >= stop:
+            return
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn errors of pyarrow into one that names the file and its kind."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, InputError | PermissionError):
+            raise
+        raise InputError(
+            f"{path} is not a whole {kind} ({error}). It is truncated or damaged; save or download it again."
+        ) from error
+
+
+def to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the columns of ``schema``, converted to its types."""
+    columns = [table.column(field.name) for field in schema]
+    converted = [c if c.type.equals(f.type) else c.cast(f.type) for c, f in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(converted, schema=schema)
+
+
+def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
+    """Return the NumPy dtype of a list column's values, ``None`` for another column."""
+    kind = getattr(kind, "storage_type", kind)
+    if not is_list(kind):
+        return None
+    value = kind.value_type
+    if not (pa.types.is_floating(value) or pa.types.is_integer(value) or pa.types.is_boolean(value)):
+        return None
+    # `to_pandas_dtype` wants pandas itself in older versions of pyarrow.
+    dtype: np.dtype[Any] = pa.array([], value).to_numpy(zero_copy_only=False).dtype
+    return dtype
+
+
+def _first_width(path: Path, name: str, pages: Pages) -> int:
+    """Return the width of the first vector; some files declare fixed-size lists and hold others."""
+    for table, _ in pages([name], 0, 1, 1):
+        column = table.column(0).chunk(0)
+        column = getattr(column, "storage", column)
+        if not column[0].is_valid:
+            raise InputError(f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows.")
+        return int(column.value_lengths()[0].as_py())
+    raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
+
+
+def _of_constant_width(names: list[str], n: int, pages: Pages) -> list[str]:
+    """Return the columns whose first rows are vectors of one width, if there are several columns of lists."""
+    table = next(pages(names, 0, min(n, _SAMPLED_ROWS), _SAMPLED_ROWS), None) if len(names) > 1 else None
+    if table is None:
+        return names
+    constant = []
+    for name in names:
+        column = table[0].column(name).combine_chunks()
+        column = getattr(column, "storage", column)
+        if len(set(column.drop_null().value_lengths().to_pylist())) == 1:
+            constant.append(name)
+    return constant or names
+
+
+def _plain_field(field: pa.Field, *, is_id: bool) -> pa.Field:
+    """Return the field as every other format has it: views as strings or bytes, and ids without a dictionary."""
+    kind = field.type
+    if is_id and pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_string_view(kind):
+        kind = pa.string()
+    elif pa.types.is_binary_view(kind):
+        kind = pa.binary()
+    return field.with_type(kind)
+
+
+def _scale(text: bytes | None, path: Path) -> Any:  # noqa: ANN401 - checked by the caller like a scale argument
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path}: metadata interlingua.scale is {text!r}; a JSON number or list is needed.") from error
