@@ -22,8 +22,8 @@ These are only read:
 | .ivecs                 | int32 records, mapped              | none               | no 8-bit integers            |
 
 A column or array named ``id``, ``ids``, ``_id``, ``docid`` or the like holds the ids unless ``id_column`` says
-otherwise. An int8 vector ``q`` means ``q * scale + offset``, or ``(q - zero_point) * scale``, and is returned as float32.
-bfloat16 is returned as float32 too. Numbers in JSON are returned as float32.
+otherwise. An int8 vector ``q`` means ``q * scale + offset``, or ``(q - zero_point) * scale``. It is returned as
+float32, and bfloat16 is too. Numbers in JSON are returned as float32.
 """
 
 from interlingua.core.records import Records as Records
