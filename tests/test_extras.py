@@ -102,6 +102,7 @@ ABSENCES: dict[str, list[Absence]] = {
     ],
     "duckdb": [Absence("duckdb", "duckdb", ["identify", "duckdb:///data/shop.duckdb#items"])],
     "faiss": [Absence("faiss-cpu", "faiss", ["identify", "faiss:///data/items.faiss"])],
+    "hdf5": [Absence("h5py", "h5py", ["translate", "translator", "rows.h5", "--out", "made.npy"])],
     "onnx": [Absence("onnx", "onnx", ["export", "translator", "--to", "onnx", "--out", "made.onnx"])],
     "encoder": [
         Absence(
@@ -147,6 +148,7 @@ def place(folder: Path, saved: Path) -> Path:
     """A folder with all that the commands ask for, so that nothing but the package is missing."""
     (folder / "texts.txt").write_text("one text\nanother text\n", "utf-8")
     (folder / "rows.lance").mkdir()
+    (folder / "rows.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     rows: Rows = np.load(folder / "source.npy")
     for encoder in "ab":
         np.save(folder / f"c.{encoder}.npy", rows)

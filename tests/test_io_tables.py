@@ -150,6 +150,9 @@ def test_csv_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("id,0,1\na,1,2\nb,1\n", "utf-8")
     with pytest.raises(InputError, match="Expected 3 columns, got 2"):
         open_vectors(tmp_path / "e.csv")
+    (tmp_path / "g.csv").write_bytes(b"i\xdb,0,1\na,1,2\n")
+    with pytest.raises(InputError, match="is not a whole CSV file in UTF-8"):
+        open_vectors(tmp_path / "g.csv")
     (tmp_path / "f.csv").write_text("id,0,1\na,1,2\nb,1," + "1" * 2**23, "utf-8")
     with pytest.raises(InputError, match="is not a whole CSV file"):
         open_vectors(tmp_path / "f.csv")

@@ -1,16 +1,29 @@
 """Embedding files: lazy reading, and writing that can resume after an interruption.
 
-| format              | vectors                            | ids and payload    | int8 scale                   |
-|---------------------|------------------------------------|--------------------|------------------------------|
-| .npy                | the array, mapped                  | none               | the ``scale`` argument       |
-| .npz                | 2-D member, mapped if uncompressed | 1-D members of n   | member ``scale``, () or [d]  |
-| .safetensors        | 2-D tensor, mapped                 | 1-D tensors of n   | tensor ``scale``, () or [d]  |
-| .fvecs              | float32 records, mapped            | none               | no int8                      |
-| .parquet            | list column, streamed              | all other columns  | metadata `interlingua.scale` |
-| .jsonl, .jsonl.gz   | list of numbers, streamed          | all other keys     | the ``scale`` argument       |
+| format                 | vectors                            | ids and payload    | scale of 8-bit integers      |
+|------------------------|------------------------------------|--------------------|------------------------------|
+| .npy                   | the array, mapped                  | none               | the ``scale`` argument       |
+| .npz                   | 2-D member, mapped if uncompressed | 1-D members of n   | member ``scale``, () or [d]  |
+| .safetensors           | 2-D tensor, mapped                 | 1-D tensors of n   | tensor ``scale``, () or [d]  |
+| .fvecs, .fbin          | float32 records or rows, mapped    | none               | no 8-bit integers            |
+| .parquet               | list column, streamed              | all other columns  | metadata `interlingua.scale` |
+| .jsonl, .ndjson (.gz)  | list of numbers, streamed          | all other keys     | the ``scale`` argument       |
 
-A column or array named ``id``, ``ids`` or ``_id`` holds the ids unless ``id_column`` says otherwise. An int8 vector
-``q`` means ``q * scale`` and is returned as float32. Numbers in JSON are returned as float32.
+These are only read:
+
+| format                 | vectors                            | ids and payload    | scale of 8-bit integers      |
+|------------------------|------------------------------------|--------------------|------------------------------|
+| folder of .parquet     | list column, streamed              | columns, Hive keys | metadata `interlingua.scale` |
+| .arrow, .feather, .ipc | list column, streamed              | all other columns  | metadata `interlingua.scale` |
+| .csv, .csv.gz          | text or one column a dimension     | all others, as text| none                         |
+| .h5, .hdf5             | 2-D dataset, streamed              | 1-D datasets of n  | dataset ``scale``, () or [d] |
+| .vec                   | the numbers of a line, streamed    | the words          | none                         |
+| .bvecs, .u8bin, .i8bin | integers, mapped                   | none               | 1, or the ``scale`` argument |
+| .ivecs                 | int32 records, mapped              | none               | no 8-bit integers            |
+
+A column or array named ``id``, ``ids``, ``_id``, ``docid`` or the like holds the ids unless ``id_column`` says
+otherwise. An int8 vector ``q`` means ``q * scale + offset``, or ``(q - zero_point) * scale``. It is returned as
+float32, and bfloat16 is too. Numbers in JSON are returned as float32.
 """
 
 from interlingua.core.records import Records as Records

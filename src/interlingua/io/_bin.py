@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
 STREAM = "vectors.fbin"
 _HEADER = struct.Struct("<II")
-_STORED = {".fbin": np.dtype("<f4"), ".u8bin": UINT8, ".i8bin": INT8}
+_STORED: dict[str, np.dtype[Any]] = {".fbin": np.dtype("<f4"), ".u8bin": UINT8, ".i8bin": INT8}
 
 
 def open_source(path: Path, request: Request) -> MappedSource:

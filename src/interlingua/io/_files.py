@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.io._checks import check_offset, check_scale, list_parquet
 from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
+from interlingua.io._piped import copy_pipe, is_pipe
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -188,7 +190,8 @@ def open_vectors(
     once in full to count its lines and compare the widths of its vectors.
 
     Args:
-        path: a file with one of the extensions in ``EXTENSIONS`` or ``READ_ONLY``, or a folder of Parquet files.
+        path: a file with one of the extensions in ``EXTENSIONS`` or ``READ_ONLY``, or a folder of Parquet files. ``-``
+            is standard input, which like every pipe must be JSON Lines or CSV and is copied to a temporary file first.
         column: vector column of a Parquet, Arrow, CSV or JSON Lines file. Default: the only one, or the one named
             ``vector``, ``vectors``, ``embedding`` or ``embeddings``. In JSON Lines also a path with dots, as
             ``response.body.data.0.embedding``, or the name of a preset, as ``openai-batch``.
@@ -202,6 +205,15 @@ def open_vectors(
         InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
     """
     path = Path(path)
+    if is_pipe(path):
+        copied = copy_pipe(path)
+        try:
+            file = open_vectors(copied, column=column, key=key, id_column=id_column, scale=scale, offset=offset)
+        except BaseException:
+            copied.unlink()
+            raise
+        weakref.finalize(file, copied.unlink, missing_ok=True)
+        return file
     module: Reader
     if path.is_dir():
         module = cast(Reader, importlib.import_module("interlingua.io._parquet_folder"))

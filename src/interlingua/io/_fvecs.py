@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ HOLDS_SCALE = False
 RESERVED: tuple[str, ...] = ()
 STREAM = "vectors.fvecs"
 _LITTLE_INT, _LITTLE_FLOAT = np.dtype("<i4"), np.dtype("<f4")
-_STORED = {".fvecs": _LITTLE_FLOAT, ".bvecs": UINT8, ".ivecs": _LITTLE_INT}
+_STORED: dict[str, np.dtype[Any]] = {".fvecs": _LITTLE_FLOAT, ".bvecs": UINT8, ".ivecs": _LITTLE_INT}
 
 
 class FvecsSource:

@@ -98,8 +98,10 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
         )
     id_name = choose_ids(held, request.id_column, path)
     schema = _schema(arrays, held) if held else None
-    shift = {other: arrays[other].load() for other in given}
-    return Contents((n, d), dtype, None if scale is None else scale.load(), name, id_name, schema, **shift)
+    offset, zero_point = (arrays[other].load() if other in given else None for other in _OFFSETS)
+    return Contents(
+        (n, d), dtype, None if scale is None else scale.load(), name, id_name, schema, False, offset, zero_point
+    )
 
 
 def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table | None:

@@ -119,7 +119,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     """Turn errors of pyarrow into one that names the file and its kind."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # names of columns are decoded late
         if isinstance(error, InputError | PermissionError):
             raise
         raise InputError(
