@@ -12,7 +12,7 @@ from interlingua.core.errors import InputError
 
 __all__ = ["refuse_without_effect"]
 
-FORMATS = ".npy, .npz, .parquet, .jsonl, .jsonl.gz, .safetensors or .fvecs"
+FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5 and more, see docs/formats.md"
 
 TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]
 Inverse = Annotated[bool, typer.Option("--inverse", help="Translate from the target space back to the source space.")]
