@@ -18,7 +18,20 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, first_line, release
 from interlingua.stores._documents import to_documents
-from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
+from interlingua.stores._points import (
+    DISTANCES,
+    FIRST_UUID,
+    MIXED,
+    MIXED_NOTE,
+    hits_of,
+    id_array,
+    is_mixed,
+    metric_of,
+    none_of,
+    plain_id,
+    point_ids,
+    records_of,
+)
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
@@ -46,7 +59,8 @@ class EdgeStore(Store):
         self._edge = require("qdrant_edge", "qdrant-edge")
         self._folder = Path(url.path).resolve() / url.names[0]
         self._vector = url.names[1] if len(url.names) > 1 else ""
-        self._beside = False
+        self._spec: Spec | None = None
+        self._skip_null = False
         self._key = ("qdrant-edge", str(self._folder))
         # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
         self._shard: _Shard = acquire(self._key, lambda: _Shard(self._edge, self._folder))
@@ -69,46 +83,53 @@ class EdgeStore(Store):
             count = self._shard.opened.count(self._edge.CountRequest(exact=True))
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        first = next(self.scan(256))[0]
-        schema = None if first.payload is None else first.payload.schema
+        with self._errors("cannot be read"):
+            filled = self._shard.opened.count(self._edge.CountRequest(filter=self._filled(True), exact=True))
+        if not filled:
+            raise InputError(f"{self.url} is empty: none of its {count} points has this vector.")
+        mixed = self._mixed()
+        first = self._records(next(self._scroll(256, self._filled(True), None)), mixed)
         return StoreInfo(
-            count=count,
+            count=filled,
             d=int(found["size"]),
             metric=metric_of(found["distance"]),
             normalized=is_unit(first.vectors),
             id_type=first.ids.type,
-            schema=schema,
+            schema=None if first.payload is None else first.payload.schema,
             vector_name=self._vector or None,
             dtype=str(found.get("datatype", "float32")).lower(),
+            id_metadata=MIXED if mixed else None,
+            nulls=count - filled,
+            first_null=repr(next(self.skipped(1))[0].as_py()) if count > filled else None,
+            notes=(MIXED_NOTE,) if mixed else (),
         )
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+        """Leave out points without the vector; there is no language for conditions in an address."""
+        super().restrict(where=where)
+        self._skip_null = skip_null
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the points without the vector."""
+        mixed = self._mixed()
+        for points in self._scroll(size, self._filled(False), None, vectors=False):
+            yield id_array(points, str(self.url), mixed=mixed)
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
         self._found()
-        offset, read = after, after
-        while True:
-            request = self._edge.ScrollRequest(
-                offset=offset, limit=size + (read is not None), with_payload=True, with_vector=self._asked
-            )
-            with self._errors("cannot be read"):
-                points, offset = self._shard.opened.scroll(request)
-            # The offset is inclusive, and the point that it names was read already.
-            if points and _plain(points[0].id) == read:
-                points = points[1:]
-            read = None
-            if points:
-                yield records_of(points, self._vector, str(self.url)), _plain(points[-1].id)
-            if offset is None:
-                return
+        mixed, chosen = self._mixed(), self._filled(True) if self._skip_null else None
+        for points in self._scroll(size, chosen, after):
+            yield self._records(points, mixed), plain_id(points[-1].id, mixed=False)
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the points of these ids."""
         self._found()
-        check_ids(ids.to_pylist(), str(self.url))
+        mixed = self._mixed()
+        wanted = point_ids(ids, str(self.url), mixed=mixed)
         with self._errors("cannot be read"):
-            points = self._shard.opened.retrieve(ids.to_pylist(), with_payload=True, with_vector=self._asked)
-        found = records_of(points, self._vector, str(self.url)) if points else none_of(ids)
-        return found.in_order_of(ids, str(self.url))
+            points = self._shard.opened.retrieve(wanted, with_payload=True, with_vector=self._asked)
+        return (self._records(points, mixed) if points else none_of(ids)).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the graph, all queries at once."""
@@ -119,7 +140,8 @@ class EdgeStore(Store):
         ]
         with self._errors("cannot be searched"):
             found = self._shard.opened.query_batch(edge.QueryBatchRequest(requests))
-        return [hits_of(points, distance) for points in found]
+        mixed = self._mixed()
+        return [hits_of(points, distance, mixed=mixed) for points in found]
 
     def check(self, spec: Spec) -> None:
         """Refuse a second vector without a name of its own, and a folder that is missing or taken."""
@@ -133,7 +155,7 @@ class EdgeStore(Store):
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""
-        check_ids(records.ids.to_pylist(), str(self.url))
+        point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
         if not spec.beside:
             _check_numbers(to_documents(records.payload, len(records), str(self.url)), str(self.url))
 
@@ -155,7 +177,7 @@ class EdgeStore(Store):
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Remember whether points are written or a vector of theirs."""
-        self._beside = spec.beside
+        self._spec = spec
 
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""
@@ -163,22 +185,21 @@ class EdgeStore(Store):
         width = self._found()["size"]
         if records.vectors.shape[1] != width:
             raise InputError(f"{self.url} takes vectors of {width} values; these have {records.vectors.shape[1]}.")
-        ids = records.ids.to_pylist()
-        check_ids(ids, str(self.url))
+        ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
         documents = to_documents(records.payload, len(ids), str(self.url))
         _check_numbers(documents, str(self.url))
-        edge, points = self._edge, []
+        edge, points, beside = self._edge, [], self._spec is not None and self._spec.beside
         with self._errors("did not take the rows"):
             for start in range(0, len(ids), _POINTS_ROWS):
                 part = slice(start, start + _POINTS_ROWS)
                 vectors = np.asarray(records.vectors[part], np.float32).tolist()
-                if self._beside:
+                if beside:
                     named = zip(ids[part], vectors, strict=True)
                     points += [edge.PointVectors(i, {self._vector: v}) for i, v in named]
                 else:
                     rows = zip(ids[part], vectors, documents[part], strict=True)
                     points += [edge.Point(i, {self._vector: v} if self._vector else v, d) for i, v, d in rows]
-            write = edge.UpdateOperation.update_vectors if self._beside else edge.UpdateOperation.upsert_points
+            write = edge.UpdateOperation.update_vectors if beside else edge.UpdateOperation.upsert_points
             self._shard.opened.update(write(points))
             self._shard.opened.flush()
 
@@ -203,6 +224,42 @@ class EdgeStore(Store):
         """Close the shard, once nobody else in this process uses it."""
         release(self._key, lambda shard: shard.close())
         super().close()
+
+    def _records(self, points: list[Any], mixed: bool) -> Records:
+        return records_of(points, self._vector, str(self.url), mixed=mixed)
+
+    def _scroll(self, size: int, chosen: Any, after: Cursor, *, vectors: bool = True) -> Iterator[list[Any]]:
+        offset, read = after, after
+        while True:
+            request = self._edge.ScrollRequest(
+                offset=offset,
+                limit=size + (read is not None),
+                filter=chosen,
+                with_payload=vectors,
+                with_vector=self._asked if vectors else False,
+            )
+            with self._errors("cannot be read"):
+                points, offset = self._shard.opened.scroll(request)
+            # The offset is inclusive, and the point that it names was read already.
+            if points and plain_id(points[0].id, mixed=False) == read:
+                points = points[1:]
+            read = None
+            if points:
+                yield points
+            if offset is None:
+                return
+
+    def _filled(self, filled: bool) -> Any:
+        """Return the filter of the points that have the vector, or of those that lack it."""
+        condition = [self._edge.HasVectorCondition(self._vector)]
+        return self._edge.Filter(must=condition) if filled else self._edge.Filter(must_not=condition)
+
+    def _mixed(self) -> bool:
+        """Return whether the ids are numbers and UUIDs."""
+        request = self._edge.ScrollRequest
+        with self._errors("cannot be read"):
+            ends = [self._shard.opened.scroll(request(offset=at, limit=1))[0] for at in (None, FIRST_UUID)]
+        return bool(ends[1]) and isinstance(ends[0][0].id, int)
 
     @property
     def _asked(self) -> Any:
@@ -266,11 +323,6 @@ class _Shard:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-
-def _plain(value: Any) -> Any:
-    """Return an id as JSON can hold it."""
-    return value if value is None or isinstance(value, int) else str(value)
 
 
 def _check_numbers(value: Any, where: str) -> None:

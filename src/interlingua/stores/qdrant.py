@@ -19,7 +19,19 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, first_line, release
 from interlingua.stores._documents import to_documents
-from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
+from interlingua.stores._points import (
+    DISTANCES,
+    FIRST_UUID,
+    MIXED,
+    MIXED_NOTE,
+    hits_of,
+    id_array,
+    is_mixed,
+    metric_of,
+    none_of,
+    point_ids,
+    records_of,
+)
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
@@ -46,12 +58,16 @@ class QdrantStore(Store):
         self._vector = url.names[1] if len(url.names) > 1 else ""
         self._key = ("qdrant", url.host, url.port, str(Path(url.path).resolve()))
         self._spec: Spec | None = None
+        self._skip_null = False
         if url.host:
             secure = url.options.get("https", "") in {"1", "true"}
 
             def connect() -> Any:
                 key = os.environ.get("QDRANT_API_KEY")
-                return qdrant.QdrantClient(host=url.host, port=url.port or 6333, https=secure, api_key=key, timeout=60)
+                prefix = url.path.strip("/") or None
+                return qdrant.QdrantClient(
+                    host=url.host, port=url.port or 6333, prefix=prefix, https=secure, api_key=key, timeout=60
+                )
         else:
 
             def connect() -> Any:
@@ -79,62 +95,67 @@ class QdrantStore(Store):
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         if found.multivector_config:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
-        first = next(self.scan(256))[0]
+        with self._errors("cannot be read"):
+            filled = self._client.count(self._collection, count_filter=self._filled(True), exact=True).count
+        if not filled:
+            raise InputError(f"{self.url} is empty: none of its {count} points has this vector.")
+        mixed = self._mixed()
+        first = self._records(next(self._scroll(256, self._filled(True), None)), mixed)
         return StoreInfo(
-            count=count,
+            count=filled,
             d=found.size,
             metric=metric_of(found.distance.value),
             normalized=is_unit(first.vectors),
             id_type=first.ids.type,
             schema=None if first.payload is None else first.payload.schema,
             vector_name=self._vector or None,
+            id_metadata=MIXED if mixed else None,
+            nulls=count - filled,
+            first_null=repr(next(self.skipped(1))[0].as_py()) if count > filled else None,
+            notes=(MIXED_NOTE,) if mixed else (),
         )
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+        """Leave out points without the vector; there is no language for conditions in an address."""
+        super().restrict(where=where)
+        self._skip_null = skip_null
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the points without the vector."""
+        mixed = self._mixed()
+        for points in self._scroll(size, self._filled(False), None, vectors=False):
+            yield id_array(points, str(self.url), mixed=mixed)
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
         self._check_there()
-        offset, read = after, after
-        while True:
-            with self._errors("cannot be read"):
-                points, offset = self._client.scroll(
-                    self._collection,
-                    limit=size + (read is not None),
-                    offset=offset,
-                    with_payload=True,
-                    with_vectors=self._asked,
-                )
-            # The offset is inclusive, and the point that it names was read already.
-            if points and points[0].id == read:
-                points = points[1:]
-            read = None
-            if points:
-                yield self._records(points), points[-1].id
-            if offset is None:
-                return
+        mixed, chosen = self._mixed(), self._filled(True) if self._skip_null else None
+        for points in self._scroll(size, chosen, after):
+            yield self._records(points, mixed), points[-1].id
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the points of these ids."""
         self._check_there()
+        mixed = self._mixed()
+        wanted = point_ids(ids, str(self.url), mixed=mixed)
         with self._errors("cannot be read"):
-            points = self._client.retrieve(
-                self._collection, ids.to_pylist(), with_payload=True, with_vectors=self._asked
-            )
-        return (self._records(points) if points else none_of(ids)).in_order_of(ids, str(self.url))
+            points = self._client.retrieve(self._collection, wanted, with_payload=True, with_vectors=self._asked)
+        return (self._records(points, mixed) if points else none_of(ids)).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the index."""
-        hits, distance = [], self._vectors()[self._vector].distance.value
+        hits, mixed, distance = [], self._mixed(), self._vectors()[self._vector].distance.value
         for query in np.asarray(queries, np.float32):
             with self._errors("cannot be searched"):
                 found = self._client.query_points(
                     self._collection, query=query.tolist(), using=self._vector or None, limit=k, with_payload=False
                 ).points
-            hits.append(hits_of(found, distance))
+            hits.append(hits_of(found, distance, mixed=mixed))
         return hits
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""
-        check_ids(records.ids.to_pylist(), str(self.url))
+        point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
         if not spec.beside:
             to_documents(records.payload, len(records), str(self.url))
 
@@ -172,8 +193,7 @@ class QdrantStore(Store):
 
     def upsert(self, records: Records) -> None:
         """Write points, 256 a request, and wait until they are stored."""
-        ids = records.ids.to_pylist()
-        check_ids(ids, str(self.url))
+        ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
         documents = to_documents(records.payload, len(ids), str(self.url))
         vectors = np.asarray(records.vectors, np.float32).tolist()
         models, beside = self._models, self._spec is not None and self._spec.beside
@@ -244,8 +264,43 @@ class QdrantStore(Store):
             config = self._client.get_collection(self._collection).config.params.vectors
         return config if isinstance(config, dict) else {"": config} if config else {}
 
-    def _records(self, points: list[Any]) -> Records:
-        return records_of(points, self._vector, str(self.url))
+    def _records(self, points: list[Any], mixed: bool) -> Records:
+        return records_of(points, self._vector, str(self.url), mixed=mixed)
+
+    def _scroll(self, size: int, chosen: Any, after: Cursor, *, vectors: bool = True) -> Iterator[list[Any]]:
+        offset, read = after, after
+        while True:
+            with self._errors("cannot be read"):
+                points, offset = self._client.scroll(
+                    self._collection,
+                    scroll_filter=chosen,
+                    limit=size + (read is not None),
+                    offset=offset,
+                    with_payload=vectors,
+                    with_vectors=self._asked if vectors else False,
+                )
+            # The offset is inclusive, and the point that it names was read already.
+            if points and points[0].id == read:
+                points = points[1:]
+            read = None
+            if points:
+                yield points
+            if offset is None:
+                return
+
+    def _filled(self, filled: bool) -> Any:
+        """Return the filter of the points that have the vector, or of those that lack it."""
+        condition = [self._models.HasVectorCondition(has_vector=self._vector)]
+        return self._models.Filter(must=condition) if filled else self._models.Filter(must_not=condition)
+
+    def _mixed(self) -> bool:
+        """Return whether the ids are numbers and UUIDs."""
+        with self._errors("cannot be read"):
+            ends = [
+                self._client.scroll(self._collection, limit=1, offset=at, with_payload=False)[0]
+                for at in (None, FIRST_UUID)
+            ]
+        return bool(ends[1]) and isinstance(ends[0][0].id, int)
 
     @contextmanager
     def _one_commit(self) -> Iterator[None]:
