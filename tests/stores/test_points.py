@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +97,8 @@ def test_numbers_and_uuids_are_refused_where_only_numbers_are_kept(at: At, tmp_p
 def partly(kind: str, at: At) -> Records:
     """Make a collection whose vector `second` every third point lacks, and return the points that have it."""
     first, second = at(f"{kind}#old.first"), at(f"{kind}#old.second")
-    records = Records(
-        pa.array(range(60), pa.uint64()), unit(60, D_IN, 3), from_documents([{"row": i} for i in range(60)])
-    )
+    documents = from_documents([{"row": i} for i in range(60)])
+    records = Records(pa.array(range(60), pa.uint64()), unit(60, D_IN, 3), documents)
     spec = Spec(D_IN, "cosine", pa.uint64(), documents.schema, 60)
     first.create(spec)
     first.prepare(spec, 0)
@@ -149,7 +150,37 @@ def test_conditions_are_refused(at: At) -> None:
             at(f"{kind}#old").restrict(where="row = 1")
 
 
-def test_whole_is_in_order(at: At) -> None:
+def test_a_prefix_is_sent_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = pytest.importorskip("qdrant_client.qdrant_remote", reason="the extra qdrant is not installed")
+    # It asks for the server's version in a thread of its own, which may outlive this test.
+    monkeypatch.setattr(remote.QdrantRemote, "_check_compatibility", lambda *arguments: None)
+    paths: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            body = b'{"result": {"exists": false}, "status": "ok", "time": 0}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with open_store(f"qdrant://127.0.0.1:{server.server_port}?prefix=Vector/Store#docs") as store:
+            assert not store.exists()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "/Vector/Store/collections/docs/exists" in paths
+
+
+def test_numbers_are_read_before_uuids(at: At) -> None:
     records = mixed(at("qdrant#old"))
     assert whole(at("qdrant#old"), PAGE).ids.to_pylist()[: 2 * PAGE] == records.ids.to_pylist()[: 2 * PAGE]
     assert np.isfinite(whole(at("qdrant#old"), PAGE).vectors).all()

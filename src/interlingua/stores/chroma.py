@@ -1,4 +1,4 @@
-"""``chroma:///folder#collection`` or ``chroma://host:8000#collection``: Chroma, embedded or ``chroma run``."""
+"""``chroma:///folder#collection`` or ``chroma://host:8000/tenant/database#collection``: embedded or ``chroma run``."""
 
 from __future__ import annotations
 
@@ -41,15 +41,21 @@ class ChromaStore(Store):
         chroma = require("chromadb", "chroma")
         self._failures = require("chromadb.errors", "chroma")
         settings = require("chromadb.config", "chroma").Settings(anonymized_telemetry=False)
-        self._key = ("chroma", url.host, url.port, str(Path(url.path).resolve()))
+        # A server's path names a tenant and a database of it.
+        names = url.path.strip("/").split("/") if url.host and url.path.strip("/") else []
+        chosen = dict(zip(("tenant", "database"), names, strict=False))
+        place = url.path if url.host else str(Path(url.path).resolve())
+        self._key = ("chroma", url.host, url.port, place)
 
         def connect() -> Any:
             if not url.host:
                 return chroma.PersistentClient(url.path, settings=settings)
             token = os.environ.get("CHROMA_TOKEN")
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            # Servers of one's own take the first, Chroma Cloud the second.
+            headers = {"Authorization": f"Bearer {token}", "x-chroma-token": token} if token else {}
             secure = url.options.get("https", "") in {"1", "true"}
-            return chroma.HttpClient(url.host, url.port or 8000, ssl=secure, headers=headers, settings=settings)
+            port = url.port or 8000
+            return chroma.HttpClient(url.host, port, ssl=secure, headers=headers, settings=settings, **chosen)
 
         if not url.host and not Path(url.path).parent.is_dir():
             raise InputError(f"The folder {Path(url.path).parent} does not exist; create it or choose another.")

@@ -1,4 +1,4 @@
-"""``milvus:///file.db#collection.field`` or ``milvus://host:19530#collection``: Milvus Lite or a server."""
+"""``milvus:///file.db#collection.field`` or ``milvus://host:19530/database#collection``: Milvus Lite or a server."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ class MilvusStore(Store):
                 raise InputError(f"The folder {Path(address).parent} does not exist; create it or choose another.")
             require("milvus_lite", "milvus")
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
-        self._key = ("milvus", address if url.host else str(Path(address).resolve()))
-        self._connect = lambda: self._milvus.MilvusClient(address, token=token)
+        database = url.path.strip("/") if url.host else ""
+        self._key = ("milvus", address if url.host else str(Path(address).resolve()), database)
+        self._connect = lambda: self._milvus.MilvusClient(address, token=token, db_name=database)
         self._held: Any = None
 
     def exists(self) -> bool:

@@ -56,7 +56,7 @@ class QdrantStore(Store):
         self._http = require("qdrant_client.http.exceptions", "qdrant")
         self._collection = url.names[0]
         self._vector = url.names[1] if len(url.names) > 1 else ""
-        self._key = ("qdrant", url.host, url.port, str(Path(url.path).resolve()))
+        self._key = ("qdrant", url.host, url.port, url.options.get("prefix") or str(Path(url.path).resolve()))
         self._spec: Spec | None = None
         self._skip_null = False
         if url.host:
@@ -64,7 +64,7 @@ class QdrantStore(Store):
 
             def connect() -> Any:
                 key = os.environ.get("QDRANT_API_KEY")
-                prefix = url.path.strip("/") or None
+                prefix = url.options.get("prefix", "").strip("/") or None
                 return qdrant.QdrantClient(
                     host=url.host, port=url.port or 6333, prefix=prefix, https=secure, api_key=key, timeout=60
                 )
