@@ -83,7 +83,7 @@ def point_ids(ids: pa.Array, where: str, *, mixed: bool) -> list[Any]:
     Raises:
         InputError: an id that is neither a whole number from 0 nor a UUID as Qdrant writes it.
     """
-    values = ids.to_pylist()
+    values: list[Any] = ids.to_pylist()
     if mixed:
         values = [int(value) if _is_number(value) else value for value in values]
     check_ids(values, where)
