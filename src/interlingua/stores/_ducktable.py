@@ -91,6 +91,11 @@ def column_of(field: pa.Field) -> str:
     return quoted(field.name) + (f"::{kind} as {quoted(field.name)}" if typed else "")
 
 
+def widened(field: pa.Field) -> pa.Field:
+    """Return a field that DuckDB takes: it has no float of 16 bits."""
+    return field.with_type(pa.float32()) if pa.types.is_float16(field.type) else field
+
+
 def is_vector(kind: str) -> bool:
     """Return whether a type is an array of floats of fixed width."""
     base, _, width = kind.partition("[")

@@ -16,15 +16,17 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, first_line, release
-from interlingua.stores._documents import from_documents, to_documents
+from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["ChromaStore"]
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
 # Chroma keeps text and address of a row apart from its metadata; here they are two more keys of the document.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
+_LIMITS = Limits("Chroma", flat=True)
 _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 
 
@@ -117,6 +119,10 @@ class ChromaStore(Store):
             hits.append(Hits(list(ids), -np.sqrt(values) if metric == "l2" else 1 - values))
         return hits
 
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse payload that flat metadata cannot hold."""
+        documents_of(records, str(self.url), _LIMITS)
+
     def create(self, spec: Spec) -> None:
         """Make the empty collection; its distance cannot be changed later."""
         self.check(spec)
@@ -129,9 +135,10 @@ class ChromaStore(Store):
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""
         collection, ids = self._open(), records.ids.to_pylist()
-        documents = to_documents(records.payload, len(ids), str(self.url))
+        documents = documents_of(records, str(self.url), _LIMITS)
         parts = {name: [document.pop(key, None) for document in documents] for key, name in _PARTS.items()}
-        metadata = [self._flat(document, row) for document, row in zip(documents, ids, strict=True)]
+        # A missing key is a null one, and Chroma takes no empty metadata.
+        metadata = [{key: value for key, value in row.items() if value is not None} or None for row in documents]
         vectors = np.asarray(records.vectors, np.float32)
         with self._errors("did not take the rows"):
             limit = self._client.get_max_batch_size()
@@ -191,15 +198,6 @@ class ChromaStore(Store):
                     document[key] = value
         vectors = np.asarray(found["embeddings"], np.float32).reshape(len(documents), -1)
         return Records(pa.array(found["ids"], pa.string()), vectors, from_documents(documents))
-
-    def _flat(self, document: dict[str, Any], row: str) -> dict[str, Any] | None:
-        for key, value in document.items():
-            if not isinstance(value, str | int | float | bool | list) and value is not None:
-                raise InputError(
-                    f"{self.url}: {key!r} of id {row!r} is nested, and Chroma's metadata is flat.",
-                    "Choose another target, or leave the payload out with {drop_payload}.",
-                )
-        return {key: value for key, value in document.items() if value is not None} or None
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:

@@ -16,7 +16,16 @@ from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._clients import acquire, first_line, release
 from interlingua.stores._documents import is_json
-from interlingua.stores._ducktable import Database, Layout, column_of, is_vector, literal, payload_field, quoted
+from interlingua.stores._ducktable import (
+    Database,
+    Layout,
+    column_of,
+    is_vector,
+    literal,
+    payload_field,
+    quoted,
+    widened,
+)
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -137,6 +146,19 @@ class DuckStore(Store):
         if len(self.url.names) == 3 and self.url.names[0].lower() not in self._schemas():
             raise InputError(f"{self.url}: there is no schema {self.url.names[0]!r}; create it first.")
 
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse durations, which DuckDB holds as intervals of months, days and microseconds."""
+        if spec.beside or records.payload is None:
+            return
+        for name, column in zip(records.payload.schema.names, records.payload.columns, strict=True):
+            if "duration" in str(column.type) and column.null_count < len(column):
+                row = column.is_valid().index(True).as_py()
+                raise InputError(
+                    f"{self.url}: column {name!r} of id {records.ids[row].as_py()!r} is a duration, which would be "
+                    "read back as text. Convert it,",
+                    "or leave the payload out with {drop_payload}.",
+                )
+
     def create(self, spec: Spec) -> None:
         """Make the table, or add the column to it."""
         self.check(spec)
@@ -147,7 +169,7 @@ class DuckStore(Store):
             if spec.beside:
                 self._writing.execute(f"alter table {self._table} add column {quoted(column.name)} FLOAT[{spec.d}]")
                 return
-            schema = pa.schema([pa.field(spec.id_name, spec.id_type), *(spec.schema or ()), column])
+            schema = pa.schema([pa.field(spec.id_name, spec.id_type), *map(widened, spec.schema or ()), column])
             typed = ", ".join(map(column_of, schema))
             self._with(schema.empty_table(), f"create table {self._table} as select {typed} from interlingua_rows")
             self._writing.execute(f"alter table {self._table} add primary key ({quoted(spec.id_name)})")
@@ -169,6 +191,7 @@ class DuckStore(Store):
             )
         else:
             side = records.payload
+            side = None if side is None else side.cast(pa.schema(map(widened, side.schema)))
             columns = {} if side is None else dict(zip(side.schema.names, side.columns, strict=True))
             rows = pa.table({layout.key[0]: records.ids, layout.vector: vectors, **columns})
             query = f"insert or replace into {self._table} by name select * from interlingua_rows"

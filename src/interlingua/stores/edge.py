@@ -17,7 +17,6 @@ from interlingua.core.atomic import atomic_folder, remove_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, first_line, release
-from interlingua.stores._documents import to_documents
 from interlingua.stores._points import (
     DISTANCES,
     FIRST_UUID,
@@ -34,11 +33,13 @@ from interlingua.stores._points import (
 )
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["EdgeStore"]
 
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
+_LIMITS = Limits("Qdrant Edge", most=2**64 - 1)
 _POINTS_ROWS = 256
 
 
@@ -157,7 +158,7 @@ class EdgeStore(Store):
         """Refuse ids and payload that a point cannot have."""
         point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
         if not spec.beside:
-            _check_numbers(to_documents(records.payload, len(records), str(self.url)), str(self.url))
+            documents_of(records, str(self.url), _LIMITS)
 
     def create(self, spec: Spec) -> None:
         """Make the empty shard, or a named vector in it."""
@@ -186,8 +187,7 @@ class EdgeStore(Store):
         if records.vectors.shape[1] != width:
             raise InputError(f"{self.url} takes vectors of {width} values; these have {records.vectors.shape[1]}.")
         ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
-        documents = to_documents(records.payload, len(ids), str(self.url))
-        _check_numbers(documents, str(self.url))
+        documents = documents_of(records, str(self.url), _LIMITS)
         edge, points, beside = self._edge, [], self._spec is not None and self._spec.beside
         with self._errors("did not take the rows"):
             for start in range(0, len(ids), _POINTS_ROWS):
@@ -323,17 +323,3 @@ class _Shard:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-
-def _check_numbers(value: Any, where: str) -> None:
-    """Refuse what the engine would silently write as another number, or not at all."""
-    if isinstance(value, dict):
-        for item in value.values():
-            _check_numbers(item, where)
-    elif isinstance(value, list):
-        for item in value:
-            _check_numbers(item, where)
-    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise InputError(f"{where}: the payload holds {value}, which has no 64 bits. Choose another target.")
-    elif isinstance(value, float) and not np.isfinite(value):
-        raise InputError(f"{where}: the payload holds {value}, which a document cannot hold. Choose another target.")

@@ -17,13 +17,15 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, release
 from interlingua.stores._distinct import check_int64
-from interlingua.stores._documents import from_documents, to_documents
+from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["MilvusStore"]
 
 _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
+_LIMITS = Limits("Milvus")
 _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
 
@@ -140,8 +142,9 @@ class MilvusStore(Store):
                 raise InputError(f"{self.url}: Milvus takes letters, digits and _ in names, and not {name!r}.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse whole numbers that 64 bits with sign do not hold."""
+        """Refuse ids and payload that a row cannot have."""
         check_int64(records.ids, str(self.url))
+        documents_of(records, str(self.url), _LIMITS)
 
     def create(self, spec: Spec) -> None:
         """Make the empty collection: key, vector, and room for any other field."""
@@ -165,7 +168,7 @@ class MilvusStore(Store):
     def upsert(self, records: Records) -> None:
         """Write rows, a thousand a request, and flush them."""
         key, name, _ = self._layout()
-        documents = to_documents(records.payload, len(records), str(self.url))
+        documents = documents_of(records, str(self.url), _LIMITS)
         taken = {key, name}.intersection(*[set().union(*documents)]) if documents else set()
         if taken:
             raise InputError(

@@ -18,7 +18,6 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, first_line, release
-from interlingua.stores._documents import to_documents
 from interlingua.stores._points import (
     DISTANCES,
     FIRST_UUID,
@@ -34,6 +33,7 @@ from interlingua.stores._points import (
 )
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["QdrantStore"]
 
@@ -59,6 +59,8 @@ class QdrantStore(Store):
         self._key = ("qdrant", url.host, url.port, url.options.get("prefix") or str(Path(url.path).resolve()))
         self._spec: Spec | None = None
         self._skip_null = False
+        # The embedded kind keeps any Python number; a server takes what JSON can write.
+        self._limits = Limits("Qdrant", most=2**64 - 1, finite=bool(url.host))
         if url.host:
             secure = url.options.get("https", "") in {"1", "true"}
 
@@ -157,7 +159,7 @@ class QdrantStore(Store):
         """Refuse ids and payload that a point cannot have."""
         point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
         if not spec.beside:
-            to_documents(records.payload, len(records), str(self.url))
+            documents_of(records, str(self.url), self._limits)
 
     def create(self, spec: Spec) -> None:
         """Make the collection without its graph, or a named vector in it."""
@@ -194,7 +196,7 @@ class QdrantStore(Store):
     def upsert(self, records: Records) -> None:
         """Write points, 256 a request, and wait until they are stored."""
         ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
-        documents = to_documents(records.payload, len(ids), str(self.url))
+        documents = documents_of(records, str(self.url), self._limits)
         vectors = np.asarray(records.vectors, np.float32).tolist()
         models, beside = self._models, self._spec is not None and self._spec.beside
         with self._errors("did not take the rows"), self._one_commit():
