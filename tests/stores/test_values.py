@@ -51,9 +51,10 @@ def test_a_value_is_refused_with_its_column_and_id(name: str) -> None:
 
 def test_text_that_is_no_json_is_refused_with_its_column_and_id() -> None:
     rows = records("{")
+    assert rows.payload is not None
     table = pa.table(
         list(rows.payload.columns), schema=pa.schema([pa.field("fine", pa.string()), json_field("column")])
-    )  # type: ignore[union-attr]
+    )
     with pytest.raises(InputError, match="column 'column' of id 'k33' holds text that is not JSON"):
         documents_of(Records(rows.ids, rows.vectors, table), "there", FLAT)
 

@@ -50,10 +50,9 @@ def documents_of(records: Records, where: str, limits: Limits) -> list[dict[str,
         wrong = str(error.args[0]).partition(f"column {name!r} ")[2].rstrip(".") or "holds text that is not JSON"
         raise _refusal(where, name, records.ids[row].as_py(), wrong) from error
     for row, document in enumerate(documents):
-        for name, value in document.items():
-            wrong = next(_wrong(value, limits), None)
-            if wrong is not None:
-                raise _refusal(where, name, records.ids[row].as_py(), wrong)
+        for key, value in document.items():
+            for problem in _wrong(value, limits):
+                raise _refusal(where, key, records.ids[row].as_py(), problem)
     return documents
 
 

@@ -69,6 +69,11 @@ class DuckStore(Store):
         layout = self._layout()
         counted = f"select count(*), count({quoted(layout.vector)}) from {self._table}"
         total, count = self._rows(f"{counted} {self._condition()}")[0]
+        if total and not count:
+            first_id = next(self.skipped(1))[0].as_py()
+            raise InputError(
+                f"{self.url}: the row with id {first_id!r} of column {layout.vector!r} is null, as are all."
+            )
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         filled = self._condition(f"{quoted(layout.vector)} is not null")
@@ -228,13 +233,18 @@ class DuckStore(Store):
         return self._held
 
     @property
+    def _reading(self) -> Any:
+        with self._errors("cannot be opened"):
+            return self._database.connection()
+
+    @property
     def _writing(self) -> Any:
         with self._errors("cannot be opened"):
             return self._database.connection(write=True)
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with self._errors("cannot be read"):
-            found: list[tuple[Any, ...]] = self._database.connection().execute(query).fetchall()
+            found: list[tuple[Any, ...]] = self._reading.execute(query).fetchall()
         return found
 
     def _with(self, rows: pa.Table, query: str) -> int:
@@ -265,7 +275,7 @@ class DuckStore(Store):
     def _tables(self, query: str, size: int) -> Iterator[pa.Table]:
         with self._errors("cannot be read"):
             # A cursor of its own, so that what is written meanwhile does not end the read.
-            own = self._database.connection().cursor()
+            own = self._reading.cursor()
             try:
                 own.execute("set timezone = 'UTC'")
                 yield from pages(own.sql(query).to_arrow_reader(size), size)
@@ -309,7 +319,7 @@ class DuckStore(Store):
         name = self._column or (likely[0] if len(likely) == 1 else None)
         if name is None or name not in {*arrays, *lists}:
             raise InputError(
-                f"{self.url}: #table.column must name a FLOAT[d] or FLOAT[] column; there are: "
+                f"{self.url}: #table.column must name a FLOAT[d] column; there are: "
                 f"{', '.join([*arrays, *lists]) or 'none'}."
             )
         key = self._id_columns(columns)

@@ -53,6 +53,8 @@ class LanceStore(Store):
         filled, empty = (f"{_quoted(name)} is {text}" for text in ("not null", "null"))
         with self._errors("cannot be read"):
             count, nulls = table.count_rows(self._condition(filled)), table.count_rows(self._condition(empty))
+        if nulls and not count:
+            raise InputError(f"{self.url} is empty: none of its {nulls} rows has a vector in {name!r}.")
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         kind = table.schema.field(name).type.value_type
