@@ -132,7 +132,7 @@ address("lance_without_table", "lancedb:///tmp/x", "names no table")
 address("duckdb_without_table", "duckdb:///tmp/x.duckdb", "names no table")
 address("qdrant_without_collection", "qdrant:///tmp/x", "names no collection")
 address("edge_without_shard", "qdrant-edge:///tmp/x", "names no shard")
-address("edge_on_a_server", "qdrant-edge://host/tmp/x#c", "names no shard")
+address("edge_on_a_server", "qdrant-edge://host:1/tmp/x#c", "names a path and has a user or a port")
 address("edge_with_a_path_as_name", "qdrant-edge:///tmp/x#c%2Fd", "cannot be the name of a folder")
 address("edge_with_a_folder_as_name", "qdrant-edge:///tmp/x#c.%2E%2E", "cannot be the name of a folder")
 address("edge_with_a_long_name", f"qdrant-edge:///tmp/x#c.{'é' * 101}", "cannot be the name of a folder")
@@ -429,8 +429,9 @@ def another_column_of_the_sources_file(place: Place) -> Made:
     return f"{url}#vector", f"{url}#other", {}
 
 
-@case("ids are uint64 up to row 260 and string from id '00000000-0000-4000-8000-000000000000' on; one type is needed")
+@case("the ids are string and FaissStore keeps int ids only")
 def numbers_and_uuids_as_qdrant_ids_on_different_pages(place: Place) -> Made:
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
     for ids in (pa.array(range(260), pa.uint64()), pa.array(uuids(20))):
         with open_store(place.qdrant("old")) as store:
             records = Records(ids, unit(len(ids), D_IN, 3))
@@ -438,7 +439,11 @@ def numbers_and_uuids_as_qdrant_ids_on_different_pages(place: Place) -> Made:
                 store.create(Spec(D_IN, "cosine", ids.type, None, 280))
             store.prepare(Spec(D_IN, "cosine", ids.type, None, 280), 0)
             store.upsert(records)
-    return place.qdrant("old"), place.at("new.parquet"), {"options": Options(page_rows=20)}
+    return (
+        place.qdrant("old"),
+        f"faiss://{place.at('new.faiss')}",
+        {"options": Options(drop_payload=True, page_rows=20)},
+    )
 
 
 @case("Qdrant takes whole numbers from 0 and UUIDs only")

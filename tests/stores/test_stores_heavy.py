@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,9 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
+from interlingua.stores import open_store
 from stores.contract import StoreContract
 from stores.servers import free_port
 from stores.servers import postgres as postgres
@@ -93,6 +96,17 @@ class TestChromaServer(StoreContract):
             client.delete_collection(found.name)
         client.close()  # type: ignore[attr-defined, unused-ignore]
         return lambda name: f"chroma://127.0.0.1:{server}#{name}"
+
+    def test_a_path_names_tenant_and_database(self, url: Callable[[str], str], server: int) -> None:
+        for path, name in (("tenants", "Acme"), ("tenants/Acme/databases", "Prod")):
+            body, kind = json.dumps({"name": name}).encode(), {"Content-Type": "application/json"}
+            urlopen(Request(f"http://127.0.0.1:{server}/api/v2/{path}", body, kind)).close()
+        other = f"chroma://127.0.0.1:{server}/Acme/Prod#things"
+        with open_store(url("things")) as trial, open_store(other) as real:
+            self.fill(trial, self.rows("text", "documents", 20))
+            self.fill(real, self.rows("text", "documents", 30))
+        with open_store(url("things")) as trial, open_store(other) as real:
+            assert (trial.info().count, real.info().count) == (20, 30)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -15,7 +15,8 @@ from interlingua.stores.registry import STORES, StoreKind
 # Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
 _NUMBER, _SWITCH, _DEMAND = r"\d{1,9}", "[01]", "disable|prefer|require"
 _VALUES = {
-    "https": "0|1|true|false", "sslmode": "disable|allow|prefer|require|verify-ca|verify-full", "port": r"\d{1,5}",
+    "https": "0|1|true|false", "prefix": r"/?[\w.-]+(/[\w.-]+)*/?",
+    "sslmode": "disable|allow|prefer|require|verify-ca|verify-full", "port": r"\d{1,5}",
     "connect_timeout": _NUMBER, "keepalives": _SWITCH, "keepalives_idle": _NUMBER, "keepalives_interval": _NUMBER,
     "keepalives_count": _NUMBER, "tcp_user_timeout": _NUMBER, "channel_binding": _DEMAND, "gssencmode": _DEMAND,
     "sslnegotiation": "postgres|direct", "sslcompression": _SWITCH, "sslcertmode": "disable|allow|require",
@@ -25,7 +26,11 @@ _VALUES = {
     "require_auth": r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*",
 }  # fmt: skip
 # Parts in front of # that the address of a server may have beside host and port.
-_SERVER_PARTS: Mapping[str, frozenset[str]] = {"postgresql": frozenset({"user", "path"})}
+_SERVER_PARTS: Mapping[str, frozenset[str]] = {
+    "postgresql": frozenset({"user", "path"}), "chroma": frozenset({"path"}), "milvus": frozenset({"path"}),
+}  # fmt: skip
+# What the path behind a host means.
+_PATHS = {"chroma": "a tenant and a database, /tenant/database", "milvus": "a database, /database"}
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _KNOWN_WORDS = re.compile(
     r"\W*(?:jdbc|odbc|postgres\w*|pg|psql|qdrant|chroma|milvus|lancedb|duckdb|faiss)[\w+.-]*\s*:", re.I
@@ -80,7 +85,7 @@ class StoreURL:
             self.scheme,
             self.host,
             self.port,
-            *(self.options.get(name) for name in ("host", "hostaddr", "service")),
+            *(self.options.get(name) for name in ("host", "hostaddr", "service", "prefix")),
             path,
             self.names[: max(1, len(self.names) - 1)],
         )
@@ -162,7 +167,7 @@ def parse_url(text: str) -> StoreURL:
     path, host = unquote(parts.path), unquote(parts.hostname) if parts.hostname else None
     if "\0" in path + (host or "") + (user or ""):
         raise InputError(f"The {scheme}:// address holds a NUL character.")
-    if scheme in {"memory", "file"} or parts.netloc in {".", ".."}:
+    if not STORES[scheme].server or parts.netloc in {".", ".."}:
         # A relative path: what is the host elsewhere is its first folder, in capitals or not.
         if user is not None or port is not None:
             raise InputError(f"The {scheme}:// address names a path and has a user or a port; leave them out.")
@@ -185,7 +190,7 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
         raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
     if unknown:
         # A cut password may look like the name of an option: only names that somebody may mean are repeated.
-        meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "prefix", "tenant"}
+        meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "tenant"}
         shown = next((f"the option {name!r}" for name in unknown if name in meant), "an option that it does not take")
         raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
     if len(pairs) != len(given):
@@ -207,12 +212,8 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
 def _used(url: StoreURL) -> StoreURL:
     """Return the address of a store if its client uses every part of it."""
     if url.host is None:
-        if url.user is not None or url.port is not None or "https" in url.options:
+        if url.user is not None or url.port is not None or {"https", "prefix"} & url.options.keys():
             raise InputError(f"The {url.scheme}:// address has a user, a port or an option of a server and no host.")
-        return url
-    if not STORES[url.scheme].server:
-        if url.user is not None or url.port is not None:
-            raise InputError(f"The {url.scheme}:// address names a path and has a user or a port; leave them out.")
         return url
     if url.user is not None and "user" not in _SERVER_PARTS.get(url.scheme, frozenset()):
         raise InputError(
@@ -221,7 +222,12 @@ def _used(url: StoreURL) -> StoreURL:
         )
     if url.path.strip("/") and "path" not in _SERVER_PARTS.get(url.scheme, frozenset()):
         raise InputError(f"The {url.scheme}:// address has a path behind the host, which is not used; leave it out.")
-    return url
+    path = url.path.strip("/")
+    meaning = _PATHS.get(url.scheme)
+    if path and meaning and (len(path.split("/")) != meaning.count("/") or "" in path.split("/")):
+        raise InputError(f"The {url.scheme}:// address has another path behind the host than {meaning}.")
+    # With and without a slash at the end is one place.
+    return replace(url, path=f"/{path}" if path else "")
 
 
 def _postgres(url: StoreURL) -> StoreURL:

@@ -1,4 +1,4 @@
-"""``chroma:///folder#collection`` or ``chroma://host:8000#collection``: Chroma, embedded or ``chroma run``."""
+"""``chroma:///folder#collection`` or ``chroma://host:8000/tenant/database#collection``: embedded or ``chroma run``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import SharedClientStore, first_line
-from interlingua.stores._documents import from_documents, to_documents
+from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["ChromaStore"]
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
-# Chroma keeps text and address of a row apart from its metadata; in our records they are two more keys of the document.
+# Chroma keeps text and address of a row apart from its metadata; here they are two more keys of the document.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
+_LIMITS = Limits("Chroma", flat=True)
 _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 
 
@@ -41,26 +43,32 @@ class ChromaStore(SharedClientStore):
         chroma = require("chromadb", "chroma")
         self._failures = require("chromadb.errors", "chroma")
         settings = require("chromadb.config", "chroma").Settings(anonymized_telemetry=False)
-        self._key = ("chroma", url.host, url.port, str(Path(url.path).resolve()))
+        # A server's path names a tenant and a database of it.
+        names = url.path.strip("/").split("/") if url.host and url.path.strip("/") else []
+        chosen = dict(zip(("tenant", "database"), names, strict=False))
+        place = url.path if url.host else str(Path(url.path).resolve())
+        self._key = ("chroma", url.host, url.port, place)
 
         def connect() -> Any:
             if not url.host:
                 return chroma.PersistentClient(url.path, settings=settings)
             token = os.environ.get("CHROMA_TOKEN")
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            # Servers of one's own take the first, Chroma Cloud the second.
+            headers = {"Authorization": f"Bearer {token}", "x-chroma-token": token} if token else {}
             secure = url.options.get("https", "") in {"1", "true"}
-            return chroma.HttpClient(url.host, url.port or 8000, ssl=secure, headers=headers, settings=settings)
+            port = url.port or 8000
+            return chroma.HttpClient(url.host, port, ssl=secure, headers=headers, settings=settings, **chosen)
 
         if not url.host and not Path(url.path).parent.is_dir():
             raise InputError(f"The folder {Path(url.path).parent} does not exist; create it or choose another.")
         self._connect = connect
 
     def exists(self) -> bool:
-        """Return whether the collection exists."""
+        """Return whether the collection is there."""
         if not self._has_database():
             return False
         with self._errors("cannot be reached"):
-            return any(collection.name == self._name for collection in self._client.list_collections())
+            return any(found.name == self._name for found in self._client.list_collections())
 
     def info(self) -> StoreInfo:
         """Return what the collection holds."""
@@ -101,14 +109,18 @@ class ChromaStore(SharedClientStore):
         """Ask the index."""
         collection, metric = self._open(), self.info().metric
         with self._errors("cannot be searched"):
-            response = collection.query(
+            found = collection.query(
                 query_embeddings=np.asarray(queries, np.float32), n_results=k, include=["distances"]
             )
         hits = []
-        for ids, distances in zip(response["ids"], response["distances"], strict=True):
+        for ids, distances in zip(found["ids"], found["distances"], strict=True):
             values = np.asarray(distances, np.float64)
             hits.append(Hits(list(ids), -np.sqrt(values) if metric == "l2" else 1 - values))
         return hits
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse payload that flat metadata cannot hold."""
+        documents_of(records, str(self.url), _LIMITS)
 
     def create(self, spec: Spec) -> None:
         """Make the empty collection; its distance cannot be changed later."""
@@ -122,9 +134,10 @@ class ChromaStore(SharedClientStore):
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""
         collection, ids = self._open(), records.ids.to_pylist()
-        documents = to_documents(records.payload, len(ids), str(self.url))
+        documents = documents_of(records, str(self.url), _LIMITS)
         parts = {name: [document.pop(key, None) for document in documents] for key, name in _PARTS.items()}
-        metadata = [self._flat(document, row) for document, row in zip(documents, ids, strict=True)]
+        # A missing key is a null one, and Chroma takes no empty metadata.
+        metadata = [{key: value for key, value in row.items() if value is not None} or None for row in documents]
         vectors = np.asarray(records.vectors, np.float32)
         with self._errors("did not take the rows"):
             limit = self._client.get_max_batch_size()
@@ -153,7 +166,7 @@ class ChromaStore(SharedClientStore):
             known: list[str] = []
             if self._has_database():
                 with self._errors("cannot be reached"):
-                    known = sorted(collection.name for collection in self._client.list_collections())
+                    known = sorted(found.name for found in self._client.list_collections())
             raise InputError(f"{self.url} is not there; collections are: {', '.join(known) or 'none'}.")
         with self._errors("cannot be read"):
             return self._client.get_collection(self._name, embedding_function=None)
@@ -162,23 +175,14 @@ class ChromaStore(SharedClientStore):
         with self._errors("cannot be read"):
             return self._records(collection.get(ids=ids, include=_INCLUDED))
 
-    def _records(self, response: dict[str, Any]) -> Records:
-        documents = [dict(metadata or {}) for metadata in response["metadatas"]]
+    def _records(self, found: dict[str, Any]) -> Records:
+        documents = [dict(metadata or {}) for metadata in found["metadatas"]]
         for key, name in _PARTS.items():
-            for document, value in zip(documents, response[name] or [None] * len(documents), strict=True):
+            for document, value in zip(documents, found[name] or [None] * len(documents), strict=True):
                 if value is not None:
                     document[key] = value
-        vectors = np.asarray(response["embeddings"], np.float32).reshape(len(documents), -1)
-        return Records(pa.array(response["ids"], pa.string()), vectors, from_documents(documents))
-
-    def _flat(self, document: dict[str, Any], row: str) -> dict[str, Any] | None:
-        for key, value in document.items():
-            if not isinstance(value, str | int | float | bool | list) and value is not None:
-                raise InputError(
-                    f"{self.url}: {key!r} of id {row!r} is nested, and Chroma's metadata is flat.",
-                    "Choose another target, or leave the payload out with {drop_payload}.",
-                )
-        return {key: value for key, value in document.items() if value is not None} or None
+        vectors = np.asarray(found["embeddings"], np.float32).reshape(len(documents), -1)
+        return Records(pa.array(found["ids"], pa.string()), vectors, from_documents(documents))
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:

@@ -17,15 +17,29 @@ from interlingua.core.atomic import atomic_folder, remove_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._clients import acquire, first_line, release
-from interlingua.stores._documents import to_documents
-from interlingua.stores._points import DISTANCES, check_ids, hits_of, metric_of, none_of, records_of
+from interlingua.stores._points import (
+    DISTANCES,
+    FIRST_UUID,
+    MIXED,
+    MIXED_NOTE,
+    hits_of,
+    id_array,
+    is_mixed,
+    metric_of,
+    none_of,
+    plain_id,
+    point_ids,
+    records_of,
+)
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["EdgeStore"]
 
 # Names become names of folders inside the shard, with a prefix.
 _NAME_BYTES = 200
+_LIMITS = Limits("Qdrant Edge", most=2**64 - 1)
 _POINTS_ROWS = 256
 
 
@@ -46,9 +60,10 @@ class EdgeStore(Store):
         self._edge = require("qdrant_edge", "qdrant-edge")
         self._folder = Path(url.path).resolve() / url.names[0]
         self._vector = url.names[1] if len(url.names) > 1 else ""
-        self._beside = False
+        self._spec: Spec | None = None
+        self._skip_null = False
         self._key = ("qdrant-edge", str(self._folder))
-        # Stores of one shard share it, since it can be opened once only; it is opened on first use.
+        # Stores of one shard share it, since it can be opened once only; it is opened when it is first asked.
         self._shard: _Shard = acquire(self._key, lambda: _Shard(self._edge, self._folder))
 
     @classmethod
@@ -57,69 +72,77 @@ class EdgeStore(Store):
         return Path(url.path, *url.names[:1])
 
     def exists(self) -> bool:
-        """Return whether the vector exists; nothing is opened."""
+        """Return whether the vector is there; nothing is opened."""
         return self._vector in self._vectors()
 
     def info(self) -> StoreInfo:
         """Return what the shard holds."""
-        parameters = self._parameters()
-        if "multivector_config" in parameters:
+        found = self._found()
+        if "multivector_config" in found:
             raise InputError(f"{self.url} holds several vectors a point; one is needed.")
         with self._errors("cannot be read"):
             count = self._shard.opened.count(self._edge.CountRequest(exact=True))
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        first = next(self.scan(256))[0]
-        schema = None if first.payload is None else first.payload.schema
+        with self._errors("cannot be read"):
+            filled = self._shard.opened.count(self._edge.CountRequest(filter=self._filled(True), exact=True))
+        if not filled:
+            raise InputError(f"{self.url} is empty: none of its {count} points has this vector.")
+        mixed = self._mixed()
+        first = self._records(next(self._scroll(256, self._filled(True), None)), mixed)
         return StoreInfo(
-            count=count,
-            d=int(parameters["size"]),
-            metric=metric_of(parameters["distance"]),
+            count=filled,
+            d=int(found["size"]),
+            metric=metric_of(found["distance"]),
             normalized=is_unit(first.vectors),
             id_type=first.ids.type,
-            schema=schema,
+            schema=None if first.payload is None else first.payload.schema,
             vector_name=self._vector or None,
-            dtype=str(parameters.get("datatype", "float32")).lower(),
+            dtype=str(found.get("datatype", "float32")).lower(),
+            id_metadata=MIXED if mixed else None,
+            nulls=count - filled,
+            first_null=repr(next(self.skipped(1))[0].as_py()) if count > filled else None,
+            notes=(MIXED_NOTE,) if mixed else (),
         )
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+        """Leave out points without the vector; there is no language for conditions in an address."""
+        super().restrict(where=where)
+        self._skip_null = skip_null
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the points without the vector."""
+        mixed = self._mixed()
+        for points in self._scroll(size, self._filled(False), None, vectors=False):
+            yield id_array(points, str(self.url), mixed=mixed)
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages in order of the id; the cursor is the last id."""
-        self._parameters()
-        offset, read = after, after
-        while True:
-            request = self._edge.ScrollRequest(
-                offset=offset, limit=size + (read is not None), with_payload=True, with_vector=self._wanted_vectors
-            )
-            with self._errors("cannot be read"):
-                points, offset = self._shard.opened.scroll(request)
-            # The offset is inclusive, and the point that it names was read already.
-            if points and _plain(points[0].id) == read:
-                points = points[1:]
-            read = None
-            if points:
-                yield records_of(points, self._vector, str(self.url)), _plain(points[-1].id)
-            if offset is None:
-                return
+        self._found()
+        mixed, chosen = self._mixed(), self._filled(True) if self._skip_null else None
+        for points in self._scroll(size, chosen, after):
+            yield self._records(points, mixed), plain_id(points[-1].id, mixed=False)
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the points of these ids."""
-        self._parameters()
-        check_ids(ids.to_pylist(), str(self.url))
+        self._found()
+        mixed = self._mixed()
+        wanted = point_ids(ids, str(self.url), mixed=mixed)
         with self._errors("cannot be read"):
-            points = self._shard.opened.retrieve(ids.to_pylist(), with_payload=True, with_vector=self._wanted_vectors)
-        records = records_of(points, self._vector, str(self.url)) if points else none_of(ids)
-        return records.in_order_of(ids, str(self.url))
+            points = self._shard.opened.retrieve(wanted, with_payload=True, with_vector=self._asked)
+        return (self._records(points, mixed) if points else none_of(ids)).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the graph, all queries at once."""
-        distance, edge = self._parameters()["distance"], self._edge
+        distance, edge = self._found()["distance"], self._edge
         requests = [
             edge.QueryRequest(query=edge.Query.Nearest(query.tolist(), using=self._vector or None), limit=k)
             for query in np.asarray(queries, np.float32)
         ]
         with self._errors("cannot be searched"):
-            results = self._shard.opened.query_batch(edge.QueryBatchRequest(requests))
-        return [hits_of(points, distance) for points in results]
+            found = self._shard.opened.query_batch(edge.QueryBatchRequest(requests))
+        mixed = self._mixed()
+        return [hits_of(points, distance, mixed=mixed) for points in found]
 
     def check(self, spec: Spec) -> None:
         """Refuse a second vector without a name of its own, and a folder that is missing or taken."""
@@ -128,14 +151,14 @@ class EdgeStore(Store):
             raise InputError(f"{self.url} names no vector to add; #shard.vector is needed.")
         if not self._folder.parent.is_dir():
             raise InputError(f"The folder {self._folder.parent} does not exist; create it or choose another.")
-        if self._folder.exists() and not self._shard.exists:
+        if self._folder.exists() and not self._shard.there:
             raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a point cannot have."""
-        check_ids(records.ids.to_pylist(), str(self.url))
+        point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
         if not spec.beside:
-            _check_numbers(to_documents(records.payload, len(records), str(self.url)), str(self.url))
+            documents_of(records, str(self.url), _LIMITS)
 
     def create(self, spec: Spec) -> None:
         """Make the empty shard, or a named vector in it."""
@@ -155,36 +178,34 @@ class EdgeStore(Store):
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Remember whether points are written or a vector of theirs."""
-        self._beside = spec.beside
+        self._spec = spec
 
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""
         # What the engine refuses half-way through stays in its log, so everything is checked before.
-        width = self._parameters()["size"]
+        width = self._found()["size"]
         if records.vectors.shape[1] != width:
             raise InputError(f"{self.url} takes vectors of {width} values; these have {records.vectors.shape[1]}.")
-        ids = records.ids.to_pylist()
-        check_ids(ids, str(self.url))
-        documents = to_documents(records.payload, len(ids), str(self.url))
-        _check_numbers(documents, str(self.url))
-        edge, points = self._edge, []
+        ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
+        documents = documents_of(records, str(self.url), _LIMITS)
+        edge, points, beside = self._edge, [], self._spec is not None and self._spec.beside
         with self._errors("did not take the rows"):
             for start in range(0, len(ids), _POINTS_ROWS):
                 part = slice(start, start + _POINTS_ROWS)
                 vectors = np.asarray(records.vectors[part], np.float32).tolist()
-                if self._beside:
+                if beside:
                     named = zip(ids[part], vectors, strict=True)
                     points += [edge.PointVectors(i, {self._vector: v}) for i, v in named]
                 else:
                     rows = zip(ids[part], vectors, documents[part], strict=True)
                     points += [edge.Point(i, {self._vector: v} if self._vector else v, d) for i, v, d in rows]
-            write = edge.UpdateOperation.update_vectors if self._beside else edge.UpdateOperation.upsert_points
+            write = edge.UpdateOperation.update_vectors if beside else edge.UpdateOperation.upsert_points
             self._shard.opened.update(write(points))
             self._shard.opened.flush()
 
     def finish(self) -> None:
-        """Build the graph, which the engine does only on request."""
-        self._parameters()
+        """Build the graph, which the engine does when told to and not before."""
+        self._found()
         with self._errors("cannot be indexed"):
             self._shard.opened.optimize()
             self._shard.opened.flush()
@@ -195,7 +216,7 @@ class EdgeStore(Store):
             if beside and self.exists():
                 self._shard.opened.update(self._edge.UpdateOperation.delete_vector_name(self._vector))
                 self._shard.opened.flush()
-            elif not beside and self._shard.exists:
+            elif not beside and self._shard.there:
                 self._shard.close()
                 remove_folder(self._folder)
 
@@ -204,13 +225,49 @@ class EdgeStore(Store):
         release(self._key, lambda shard: shard.close())
         super().close()
 
+    def _records(self, points: list[Any], mixed: bool) -> Records:
+        return records_of(points, self._vector, str(self.url), mixed=mixed)
+
+    def _scroll(self, size: int, chosen: Any, after: Cursor, *, vectors: bool = True) -> Iterator[list[Any]]:
+        offset, read = after, after
+        while True:
+            request = self._edge.ScrollRequest(
+                offset=offset,
+                limit=size + (read is not None),
+                filter=chosen,
+                with_payload=vectors,
+                with_vector=self._asked if vectors else False,
+            )
+            with self._errors("cannot be read"):
+                points, offset = self._shard.opened.scroll(request)
+            # The offset is inclusive, and the point that it names was read already.
+            if points and plain_id(points[0].id, mixed=False) == read:
+                points = points[1:]
+            read = None
+            if points:
+                yield points
+            if offset is None:
+                return
+
+    def _filled(self, filled: bool) -> Any:
+        """Return the filter of the points that have the vector, or of those that lack it."""
+        condition = [self._edge.HasVectorCondition(self._vector)]
+        return self._edge.Filter(must=condition) if filled else self._edge.Filter(must_not=condition)
+
+    def _mixed(self) -> bool:
+        """Return whether the ids are numbers and UUIDs."""
+        request = self._edge.ScrollRequest
+        with self._errors("cannot be read"):
+            ends = [self._shard.opened.scroll(request(offset=at, limit=1))[0] for at in (None, FIRST_UUID)]
+        return bool(ends[1]) and isinstance(ends[0][0].id, int)
+
     @property
-    def _wanted_vectors(self) -> Any:
+    def _asked(self) -> Any:
         return [self._vector] if self._vector else True
 
-    def _parameters(self) -> dict[str, Any]:
+    def _found(self) -> dict[str, Any]:
         """Return what the engine noted of the vector."""
-        if not self._shard.exists:
+        if not self._shard.there:
             folder = self._folder.parent
             known = sorted(path.parent.name for path in folder.glob("*/segments")) if folder.is_dir() else []
             raise InputError(f"{self.url} is not there; shards are: {', '.join(known) or 'none'}.")
@@ -218,18 +275,18 @@ class EdgeStore(Store):
         if self._vector not in vectors:
             named = ", ".join(name or "(unnamed)" for name in vectors) or "none"
             raise InputError(f"{self.url} is not there; its vectors are: {named}.")
-        parameters: dict[str, Any] = vectors[self._vector]
-        return parameters
+        found: dict[str, Any] = vectors[self._vector]
+        return found
 
     def _vectors(self) -> dict[str, Any]:
-        if not self._shard.exists:
+        if not self._shard.there:
             return {}
         with self._errors("cannot be read"):
             config = self._folder / "edge_config.json"
             if not config.is_file():
                 _ = self._shard.opened  # a shard from a server's snapshot: the engine writes the file when it opens it
-            parameters: dict[str, Any] = json.loads(config.read_text("utf-8"))["vectors"]
-        return parameters
+            found: dict[str, Any] = json.loads(config.read_text("utf-8"))["vectors"]
+        return found
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -246,14 +303,14 @@ class EdgeStore(Store):
 
 
 class _Shard:
-    """A shard that is opened on first use."""
+    """A shard that is opened when it is first asked."""
 
     def __init__(self, edge: Any, folder: Path) -> None:
         self._edge, self._folder = edge, folder
         self._held: Any = None
 
     @property
-    def exists(self) -> bool:
+    def there(self) -> bool:
         return (self._folder / "segments").is_dir()
 
     @property
@@ -266,22 +323,3 @@ class _Shard:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-
-def _plain(value: Any) -> Any:
-    """Return an id as JSON can hold it."""
-    return value if value is None or isinstance(value, int) else str(value)
-
-
-def _check_numbers(value: Any, where: str) -> None:
-    """Refuse what the engine would silently write as another number, or not at all."""
-    if isinstance(value, dict):
-        for item in value.values():
-            _check_numbers(item, where)
-    elif isinstance(value, list):
-        for item in value:
-            _check_numbers(item, where)
-    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise InputError(f"{where}: the payload holds {value}, which has no 64 bits. Choose another target.")
-    elif isinstance(value, float) and not np.isfinite(value):
-        raise InputError(f"{where}: the payload holds {value}, which a document cannot hold. Choose another target.")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.stores._clients import first_line
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -23,6 +27,31 @@ from interlingua.stores.files import FileStore
 __all__ = ["FaissStore"]
 
 _LINKS = 32
+# FAISS marks a hit that it does not have by the id -1, which is also an id, and by a distance beyond this.
+_FARTHEST = 1e38
+# Least number of candidates that a search looks at: what FAISS itself sets is low.
+_CANDIDATES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """An index as it was read.
+
+    Attributes:
+        index: as the file holds it, for searches.
+        ids: of all rows, in the order of a scan.
+        inner: the index from which vectors are read.
+        keys: by which it knows the rows, in the order of a scan; ``None`` if these are the row numbers.
+    """
+
+    index: Any
+    ids: pa.Array
+    inner: Any
+    keys: npt.NDArray[np.int64] | None
+
+    def vectors(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """Return the vectors of these rows."""
+        return np.asarray(self.inner.reconstruct_batch(rows if self.keys is None else self.keys[rows]), np.float32)
 
 
 class FaissStore(Store):
@@ -43,16 +72,16 @@ class FaissStore(Store):
         self._spec: Spec | None = None
 
     def exists(self) -> bool:
-        """Return whether the file exists."""
+        """Return whether the file is there."""
         return self._path.exists()
 
     def info(self) -> StoreInfo:
         """Return what the index holds."""
-        index, ids, inner = self._index
-        unit = is_unit(self._vectors(0, min(256, inner.ntotal)))
+        index, ids = self._opened.index, self._opened.ids
+        unit = is_unit(self._vectors(np.arange(min(256, len(ids)))))
         dot = index.metric_type == self._faiss.METRIC_INNER_PRODUCT
         return StoreInfo(
-            count=index.ntotal,
+            count=len(ids),
             d=index.d,
             metric=("cosine" if unit else "dot") if dot else "l2",
             normalized=unit,
@@ -61,35 +90,37 @@ class FaissStore(Store):
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
-        _, ids, inner = self._index
-        for start in range(after or 0, inner.ntotal, size):
-            stop = min(start + size, inner.ntotal)
-            yield Records(ids.slice(start, stop - start), self._vectors(start, stop)), stop
+        ids = self._opened.ids
+        for start in range(after or 0, len(ids), size):
+            stop = min(start + size, len(ids))
+            yield Records(ids.slice(start, stop - start), self._vectors(np.arange(start, stop))), stop
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
-        stored = self._index[1].to_numpy()
+        stored = self._opened.ids.to_numpy()
         order = np.argsort(stored, kind="stable")
         wanted = ids.to_numpy()
         place = np.minimum(np.searchsorted(stored, wanted, sorter=order), len(stored) - 1)
-        rows = [int(order[p]) for p, value in zip(place, wanted, strict=True) if stored[order[p]] == value]
-        vectors = [self._vectors(row, row + 1) for row in rows]
-        matrix = np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
-        return Records(pa.array(stored[rows], pa.int64()), matrix).in_order_of(ids, str(self.url))
+        rows = order[place][stored[order[place]] == wanted]
+        vectors = self._vectors(rows) if len(rows) else np.empty((0, 0), np.float32)
+        return Records(pa.array(stored[rows], pa.int64()), vectors).in_order_of(ids, str(self.url))
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Ask the index."""
-        index = self._index[0]
-        scores, ids = index.search(np.ascontiguousarray(queries, np.float32), min(k, index.ntotal))
+        index = self._opened.index
+        self._widen_search(index, k)
+        with self._errors("cannot be searched"):
+            scores, ids = index.search(np.ascontiguousarray(queries, np.float32), min(k, len(self._opened.ids)))
+        hits = (ids != -1) | (np.abs(scores) < _FARTHEST)
         if index.metric_type != self._faiss.METRIC_INNER_PRODUCT:
             scores = -np.sqrt(np.maximum(scores, 0))
         return [
-            Hits([int(value) for value in row if value >= 0], np.asarray(score[row >= 0], np.float64))
-            for row, score in zip(ids, scores, strict=True)
+            Hits([int(value) for value in row[hit]], np.asarray(score[hit], np.float64))
+            for row, score, hit in zip(ids, scores, hits, strict=True)
         ]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a folder that does not exist."""
+        """Refuse a folder that is not there."""
         super().check(spec)
         if not self._path.parent.is_dir():
             raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")
@@ -151,12 +182,22 @@ class FaissStore(Store):
         """Close the spool."""
         self._spool.close()
 
-    def _vectors(self, start: int, stop: int) -> FloatArray:
-        return np.asarray(self._index[2].reconstruct_n(start, stop - start), np.float32)
+    def _vectors(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        with self._errors("cannot be read"):
+            return self._opened.vectors(rows)
+
+    def _widen_search(self, index: Any, k: int) -> None:
+        """Let the index look at more candidates than FAISS sets: an IVF index reads one list."""
+        faiss, parameters = self._faiss, self._faiss.ParameterSpace()
+        lists = faiss.try_extract_index_ivf(index)
+        inner = faiss.downcast_index(index.index) if hasattr(index, "index") else index
+        if lists is not None:
+            parameters.set_index_parameter(index, "nprobe", max(lists.nprobe, min(lists.nlist, _CANDIDATES)))
+        elif hasattr(inner, "hnsw"):
+            inner.hnsw.efSearch = max(inner.hnsw.efSearch, _CANDIDATES, 4 * k)
 
     @cached_property
-    def _index(self) -> tuple[Any, pa.Array, Any]:
-        """Return the index, the ids in its order, and the index inside that holds the vectors."""
+    def _opened(self) -> _Opened:
         faiss = self._faiss
         if not self._path.is_file():
             raise InputError(f"{self._path}: no such file. Check the path.")
@@ -166,13 +207,39 @@ class FaissStore(Store):
             raise InputError(f"{self._path} is no index that FAISS can read; make or copy it again.") from error
         if not index.ntotal:
             raise InputError(f"{self._path} is empty; at least 1 row is needed.")
-        inner, ids = index, np.arange(index.ntotal)
+        inner, named = index, None
         if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
-            inner, ids = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)
-        if len(np.unique(ids)) < len(ids):
-            raise InputError(f"{self._path}: ids are repeated; a store keeps one row an id. Make them distinct.")
-        if hasattr(inner, "make_direct_map"):
-            inner.make_direct_map()
+            inner, named = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)
+        lists = faiss.try_extract_index_ivf(inner)
+        keys = None
+        packed = lists is not None and isinstance(faiss.downcast_index(lists), faiss.IndexIVFFastScan)
+        if packed and not isinstance(inner, faiss.IndexRefine):
+            # The file lacks the codes in the order from which FAISS reads a vector; asking for one ends the process.
+            raise InputError(
+                f"{self._path} is a {type(inner).__name__}, which FAISS cannot read vectors from once it was saved. "
+                "Keep a copy of the vectors, or build an index without fast scan."
+            )
+        if lists is not None:
+            keys = _ids_of_lists(faiss, lists)
+            if np.array_equal(keys, np.arange(len(keys))):
+                keys = None
+            elif named is not None:
+                raise InputError(
+                    f"{self._path}: rows were removed from an IVF index inside an {type(index).__name__}, after which "
+                    "FAISS gives rows the ids of others. Build the index anew."
+                )
+        ids = np.arange(inner.ntotal) if keys is None else keys
+        ids = ids if named is None else named
+        distinct, counts = np.unique(ids, return_counts=True)
+        if len(distinct) < len(ids):
+            raise InputError(
+                f"{self._path}: ids are repeated, for example {int(distinct[counts > 1][0])}; a store keeps one row "
+                "an id. Make them distinct."
+            )
+        if lists is not None:
+            with self._errors("cannot be read"):
+                # A table finds rows by any id; an array of places takes only the ids 0, 1, 2 and so on.
+                lists.set_direct_map_type(faiss.DirectMap.Array if keys is None else faiss.DirectMap.Hashtable)
         if not isinstance(inner, faiss.IndexFlat | faiss.IndexHNSWFlat | faiss.IndexIVFFlat):
             warnings.warn(
                 f"{self._path} is a {type(inner).__name__}, which keeps approximations: what is read differs from what "
@@ -180,4 +247,23 @@ class FaissStore(Store):
                 InputWarning,
                 stacklevel=2,
             )
-        return index, pa.array(ids, pa.int64()), inner
+        return _Opened(index, pa.array(ids, pa.int64()), inner, keys)
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise InputError(f"{self._path} {what}: {first_line(error)[:300]}") from error
+
+
+def _ids_of_lists(faiss: Any, index: Any) -> npt.NDArray[np.int64]:
+    """Return the ids in all lists of an IVF index, in ascending order."""
+    lists, found = index.invlists, []
+    for number in range(index.nlist):
+        size = lists.list_size(number)
+        if size:
+            pointer = lists.get_ids(number)
+            found.append(np.array(faiss.rev_swig_ptr(pointer, size), np.int64))
+            lists.release_ids(number, pointer)
+    return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)

@@ -39,6 +39,8 @@ class LanceStore(Store):
         self._lancedb = require("lancedb", "lancedb")
         self._spec: Spec | None = None
         self._opened: Any = None
+        self._where: str | None = None
+        self._skip_null = False
 
     def exists(self) -> bool:
         """Return whether the table exists."""
@@ -48,11 +50,17 @@ class LanceStore(Store):
         """Return what the table holds."""
         table = self._table()
         key, name, d = self._layout(table.schema)
-        count = table.count_rows()
+        filled, empty = (f"{_quoted(name)} is {text}" for text in ("not null", "null"))
+        with self._errors("cannot be read"):
+            count, nulls = table.count_rows(self._condition(filled)), table.count_rows(self._condition(empty))
+        if nulls and not count:
+            raise InputError(f"{self.url} is empty: none of its {nulls} rows has a vector in {name!r}.")
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
         kind = table.schema.field(name).type.value_type
-        first = next(self.scan(256))[0]
+        with self._errors("cannot be read"):
+            query = table.search().where(self._condition(filled)).limit(256)
+            first = self._records(query.to_arrow(), name, d)
         indexes = [table.index_stats(index.name) for index in table.list_indices() if index.columns == [name]]
         metric = next((_METRICS.get(str(index.distance_type).lower()) for index in indexes if index), None)
         id_type = (
@@ -67,7 +75,22 @@ class LanceStore(Store):
             schema=self._side(table.schema),
             vector_name=name,
             dtype=str(kind),
+            nulls=nulls,
+            first_null=repr(next(self.skipped(1))[0].as_py()) if nulls else None,
         )
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+        """Read only the rows for which a condition in SQL holds, or only rows that have a vector."""
+        self._where, self._skip_null = where, skip_null
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the rows without a vector."""
+        table = self._table()
+        key, name, _ = self._layout(table.schema)
+        with self._errors("cannot be read"):
+            query = table.search().where(self._condition(f"{_quoted(name)} is null")).select([key])
+            for page in pages(query.to_batches(batch_size=size), size):
+                yield page[key].combine_chunks()
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one version; the cursor holds it and the row."""
@@ -77,6 +100,8 @@ class LanceStore(Store):
             table.checkout(version)
             _, name, d = self._layout(table.schema)
             query = table.search().offset(row) if row else table.search()
+            condition = self._condition(*([f"{_quoted(name)} is not null"] if self._skip_null else []))
+            query = query.where(condition) if condition else query
             for page in pages(query.to_batches(batch_size=size), size):
                 row += len(page)
                 yield self._records(page, name, d), {"version": version, "row": row}
@@ -156,6 +181,9 @@ class LanceStore(Store):
         """Remove the table."""
         if self.exists():
             self._connect().drop_table(self._name)
+
+    def _condition(self, *conditions: str) -> str:
+        return " and ".join([*([] if self._where is None else [f"({self._where})"]), *conditions])
 
     def _connect(self) -> Any:
         with self._errors("cannot be opened"):

@@ -1,4 +1,4 @@
-"""``milvus:///file.db#collection.field`` or ``milvus://host:19530#collection``: Milvus Lite or a server."""
+"""``milvus:///file.db#collection.field`` or ``milvus://host:19530/database#collection``: Milvus Lite or a server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 from interlingua.core.records import Records
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._distinct import check_int64
-from interlingua.stores._documents import from_documents, to_documents
+from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 __all__ = ["MilvusStore"]
 
 _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
+_LIMITS = Limits("Milvus")
 _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
 
@@ -38,7 +40,7 @@ class MilvusStore(SharedClientStore):
         if not 1 <= len(url.names) <= 2:
             raise InputError(f"{url} names no collection; milvus:///file.db#collection[.field] is needed.")
         self._milvus = require("pymilvus", "milvus")
-        self._name, self._field = url.names[0], url.names[1] if len(url.names) > 1 else None
+        self._name, self._asked = url.names[0], url.names[1] if len(url.names) > 1 else None
         self._metric: Metric = "cosine"
         if url.host:
             secure = url.options.get("https", "") in {"1", "true"}
@@ -49,11 +51,12 @@ class MilvusStore(SharedClientStore):
                 raise InputError(f"The folder {Path(address).parent} does not exist; create it or choose another.")
             require("milvus_lite", "milvus")
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
-        self._key = ("milvus", address if url.host else str(Path(address).resolve()))
-        self._connect = lambda: self._milvus.MilvusClient(address, token=token)
+        database = url.path.strip("/") if url.host else ""
+        self._key = ("milvus", address if url.host else str(Path(address).resolve()), database)
+        self._connect = lambda: self._milvus.MilvusClient(address, token=token, db_name=database)
 
     def exists(self) -> bool:
-        """Return whether the collection exists."""
+        """Return whether the collection is there."""
         if not self._has_database():
             return False
         with self._errors("cannot be reached"):
@@ -70,10 +73,8 @@ class MilvusStore(SharedClientStore):
             ]
         if not count:
             raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        label_of_index = next(
-            (index["metric_type"] for index in indexes if index and index.get("field_name") == name), None
-        )
-        metric = next((known for known, label in _METRICS.items() if label == label_of_index), None)
+        found = next((index["metric_type"] for index in indexes if index and index.get("field_name") == name), None)
+        metric = next((known for known, label in _METRICS.items() if label == found), None)
         first = next(self.scan(256))[0]
         schema = None if first.payload is None else first.payload.schema
         return StoreInfo(
@@ -90,10 +91,10 @@ class MilvusStore(SharedClientStore):
         """Yield pages in order of the primary key, which is the cursor."""
         key, _, _ = self._layout()
         self._load()
-        condition = "" if after is None else f"{key} > {json.dumps(after, ensure_ascii=False)}"
+        asked = "" if after is None else f"{key} > {json.dumps(after, ensure_ascii=False)}"
         size = min(size, 16_384)  # the server's limit
         with self._errors("cannot be read"):
-            iterator = self._client.query_iterator(self._name, filter=condition, output_fields=["*"], batch_size=size)
+            iterator = self._client.query_iterator(self._name, filter=asked, output_fields=["*"], batch_size=size)
         try:
             while True:
                 with self._errors("cannot be read"):
@@ -110,9 +111,9 @@ class MilvusStore(SharedClientStore):
         key, _, _ = self._layout()
         self._load()
         # get(ids) quotes text as Python does, which the server's grammar does not always follow.
-        condition = f"{key} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
+        asked = f"{key} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
         with self._errors("cannot be read"):
-            rows = list(self._client.query(self._name, filter=condition, output_fields=["*"]))
+            rows = list(self._client.query(self._name, filter=asked, output_fields=["*"]))
         if not rows:
             return Records(ids.slice(0, 0), np.empty((0, 0), np.float32)).in_order_of(ids, str(self.url))
         return self._records(rows).in_order_of(ids, str(self.url))
@@ -123,9 +124,9 @@ class MilvusStore(SharedClientStore):
         metric = self.info().metric
         data = np.asarray(queries, np.float32).tolist()
         with self._errors("cannot be searched"):
-            widths = self._client.search(self._name, data=data, anns_field=name, limit=k, output_fields=[key])
+            found = self._client.search(self._name, data=data, anns_field=name, limit=k, output_fields=[key])
         hits = []
-        for rows in widths:
+        for rows in found:
             scores = np.array([row["distance"] for row in rows], np.float64)
             hits.append(
                 Hits([row["id"] if "id" in row else row[key] for row in rows], -scores if metric == "l2" else scores)
@@ -135,13 +136,14 @@ class MilvusStore(SharedClientStore):
     def check(self, spec: Spec) -> None:
         """Refuse names that a field cannot have, before the server does."""
         super().check(spec)
-        for name in (spec.id_name, self._field or "vector"):
+        for name in (spec.id_name, self._asked or "vector"):
             if not name.isidentifier() or not name.isascii():
                 raise InputError(f"{self.url}: Milvus takes letters, digits and _ in names, and not {name!r}.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse whole numbers that 64 bits with sign do not hold."""
+        """Refuse ids and payload that a row cannot have."""
         check_int64(records.ids, str(self.url))
+        documents_of(records, str(self.url), _LIMITS)
 
     def create(self, spec: Spec) -> None:
         """Make the empty collection: key, vector, and room for any other field."""
@@ -155,7 +157,7 @@ class MilvusStore(SharedClientStore):
                 schema.add_field(spec.id_name, kinds.INT64, is_primary=True)
             else:
                 schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
-            schema.add_field(self._field or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
+            schema.add_field(self._asked or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
             self._client.create_collection(self._name, schema=schema)
 
     def prepare(self, spec: Spec, committed: int) -> None:
@@ -165,7 +167,7 @@ class MilvusStore(SharedClientStore):
     def upsert(self, records: Records) -> None:
         """Write rows, a thousand a request, and flush them."""
         key, name, _ = self._layout()
-        documents = to_documents(records.payload, len(records), str(self.url))
+        documents = documents_of(records, str(self.url), _LIMITS)
         taken = {key, name}.intersection(*[set().union(*documents)]) if documents else set()
         if taken:
             raise InputError(
@@ -222,12 +224,12 @@ class MilvusStore(SharedClientStore):
             raise InputError(f"{self.url} is not there; collections are: {', '.join(known) or 'none'}.")
         with self._errors("cannot be read"):
             fields = self._client.describe_collection(self._name)["fields"]
-        widths = {f["name"]: int(f["params"]["dim"]) for f in fields if f["type"] == self._milvus.DataType.FLOAT_VECTOR}
-        name = self._field or (next(iter(widths)) if len(widths) == 1 else None)
-        if name is None or name not in widths:
-            listed = ", ".join(widths) or "none"
+        found = {f["name"]: int(f["params"]["dim"]) for f in fields if f["type"] == self._milvus.DataType.FLOAT_VECTOR}
+        name = self._asked or (next(iter(found)) if len(found) == 1 else None)
+        if name is None or name not in found:
+            listed = ", ".join(found) or "none"
             raise InputError(f"{self.url}: #collection.field must name a float vector; there are: {listed}.")
-        return next(f["name"] for f in fields if f.get("is_primary")), name, widths[name]
+        return next(f["name"] for f in fields if f.get("is_primary")), name, found[name]
 
     def _records(self, rows: list[dict[str, Any]]) -> Records:
         key, name, _ = self._layout()

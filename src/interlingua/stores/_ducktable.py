@@ -1,0 +1,112 @@
+"""A table of a DuckDB file: what its columns are for, which types travel as text, and who has the file open."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from interlingua.core.records import json_field
+
+# Types that Arrow has no place for, in which values would be cut or lose their zone. They travel as text with a mark,
+# from which another DuckDB makes the same type.
+_AS_TEXT = re.compile(r"\b(U?HUGEINT|INTERVAL|TIME WITH TIME ZONE|BIT|BIGNUM|VARINT|UNION)\b")
+_MARK = b"interlingua.duckdb"
+_TYPE = re.compile(r"""[\w ,()"\[\]]+""")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a table are for.
+
+    Attributes:
+        key: columns that identify a row together.
+        vector: name of the vector column.
+        d: width of the vectors.
+        side: Arrow fields of the payload, by name; ``None`` where DuckDB's own choice of type is right.
+        left: other vector columns, which are no payload.
+    """
+
+    key: tuple[str, ...]
+    vector: str
+    d: int
+    side: dict[str, pa.Field | None]
+    left: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """Return the expression of the id: the key, or a JSON array of its columns."""
+        if len(self.key) == 1:
+            return quoted(self.key[0])
+        return f"json_array({', '.join(map(quoted, self.key))})::varchar"
+
+    @property
+    def listed(self) -> str:
+        """Return the list of what a page holds: id, vector, payload."""
+        side = (quoted(name) + ("" if field is None else "::varchar") for name, field in self.side.items())
+        return ", ".join([self.id, quoted(self.vector), *side])
+
+
+class Database:
+    """A file that the stores of this process share, opened for reading until something is written."""
+
+    def __init__(self, duckdb: Any, path: Path) -> None:
+        self._duckdb, self._path = duckdb, path
+        self._connection: Any = None
+        self._writes = False
+
+    def connection(self, *, write: bool = False) -> Any:
+        """Return the connection, which is opened anew for the first write."""
+        if self._connection is None or (write and not self._writes):
+            self.close()
+            self._writes = write
+            # What a large sort spills would otherwise lie beside the file.
+            config = {"temp_directory": str(Path(tempfile.gettempdir()) / "interlingua-duckdb")}
+            self._connection = self._duckdb.connect(str(self._path), read_only=not write, config=config)
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def payload_field(name: str, kind: str) -> pa.Field | None:
+    """Return the Arrow field of a payload column that is read as text, ``None`` for all others."""
+    if kind == "JSON":
+        return json_field(name).with_metadata({**json_field(name).metadata, _MARK: b"JSON"})
+    return pa.field(name, pa.string(), metadata={_MARK: kind.encode()}) if _AS_TEXT.search(kind) else None
+
+
+def column_of(field: pa.Field) -> str:
+    """Return the expression that makes a column of a new table from an Arrow field."""
+    kind = (field.metadata or {}).get(_MARK, b"").decode()
+    # The mark may come from a file that somebody else wrote.
+    typed = _TYPE.fullmatch(kind)
+    return quoted(field.name) + (f"::{kind} as {quoted(field.name)}" if typed else "")
+
+
+def widened(field: pa.Field) -> pa.Field:
+    """Return a field that DuckDB takes: it has no float of 16 bits."""
+    return field.with_type(pa.float32()) if pa.types.is_float16(field.type) else field
+
+
+def is_vector(kind: str) -> bool:
+    """Return whether a type is an array of floats of fixed width."""
+    base, _, width = kind.partition("[")
+    return base in {"FLOAT", "DOUBLE"} and width.endswith("]") and width[:-1].isdigit()
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: Any) -> str:
+    """Return a number or text as SQL writes it."""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
