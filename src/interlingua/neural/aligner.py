@@ -14,7 +14,8 @@ from interlingua.aligners import Setting, constructor_settings
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
-from interlingua.aligners.verdict import judge_map, verify
+from interlingua.aligners.verdict import judge_map
+from interlingua.core import criteria
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
@@ -259,10 +260,10 @@ class Adversarial:
 def verdict_of(
     forward: NetworkMap, rows: Mapping[str, FloatArray], starts: PairwiseAlignments | None, seed: int
 ) -> Verdict:
-    """Return the verdict on one direction of a network, from its translations.
+    """Return the verdict on one direction of a network, from its translations alone.
 
-    The rotation that the verdict refits is that of the linear start, or after a cold start the one nearest to the
-    translations.
+    After a warm start, the agreement of independent starts is at most that of the network with the linear map that it
+    started from: training that leaves the alignment cannot keep the confirmation of its start.
 
     Args:
         forward: the direction.
@@ -270,12 +271,11 @@ def verdict_of(
         starts: the linear alignments that training began from; None after a cold start.
         seed: decides the random draws.
     """
-    source = rows[forward.source]
-    target = Frame.of(rows[forward.target])
+    source, target = rows[forward.source], Frame.of(rows[forward.target])
+    frames = (Frame.of(source), target)
     linear = starts.fits.get((forward.source, forward.target)) if starts else None
     if linear is None:
-        return judge_map((Frame.of(source), target), source, forward, seed=seed)
-    translated = target.around(forward(source))
-    return verify(
-        linear.null, linear.rotation, translated, target.rows, seed=seed, start_agreement=linear.start_agreement
-    )
+        return judge_map(frames, source, forward, seed=seed)
+    translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
+    start_agreement = min(linear.start_agreement, criteria.agreement(translated, initial))
+    return judge_map(frames, source, forward, seed=seed, null=linear.null, start_agreement=start_agreement)
