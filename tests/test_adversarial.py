@@ -217,7 +217,7 @@ def test_the_report_pictures_the_latent_space(
     ("settings", "message"),
     [
         ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
-        ({"restarts": 0}, "restarts is 0; a whole number from 1 on is needed"),
+        ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
         ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU; use device='cpu', or 'auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
         ({"depth": 3}, "method 'adversarial' does not take these settings: depth"),

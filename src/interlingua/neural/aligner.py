@@ -90,23 +90,26 @@ class Adversarial:
         **overrides: Any,
     ) -> None:
         check_names(overrides, self.setting_names())
-        check_count(restarts, "restarts", minimum=1)
-        for name, flag in {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}.items():
-            check_flag(flag, name)
-        for name, text in {"preset": preset, "start": start, "device": device}.items():
-            check_text(text, name)
+        flags = {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}
+        flags = {name: check_flag(value, name) for name, value in flags.items()}
+        texts = {"preset": preset, "start": start, "device": device}
         if folder is not None:
             check_path(folder, "folder")
         if (resume or tensorboard) and folder is None:
             raise InputError("resume and tensorboard need the folder of a run; say which with folder=.")
         values = {
-            "preset": preset, "start": start, "fidelity": fidelity, "restarts": restarts, "folder": folder,
-            "resume": resume, "device": device, "tensorboard": tensorboard, "extra_terms": tuple(extra_terms),
+            **flags,
+            **{name: check_text(value, name) for name, value in texts.items()},
+            "restarts": check_count(restarts, "restarts", minimum=1),
+            "folder": folder,
+            "extra_terms": tuple(extra_terms),
             "overrides": overrides,
-        }  # fmt: skip
+        }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        self.training_settings()
+        # Plain values, as a card needs them, in place of those that were given.
+        settings = self.training_settings()
+        object.__setattr__(self, "overrides", {name: getattr(settings, name) for name in overrides})
 
     @classmethod
     def setting_names(cls) -> list[str]:
@@ -127,7 +130,7 @@ class Adversarial:
     def settings_for_card(self) -> dict[str, Any]:
         """Return the settings that decide the result, as plain values."""
         names = ("preset", "start", "fidelity", "restarts", "device")
-        terms = {term.name: "variable" if callable(term.weight) else term.weight for term in self.extra_terms}
+        terms = {term.name: "variable" if callable(term.weight) else float(term.weight) for term in self.extra_terms}
         own = {name: getattr(self, name) for name in names} | ({"extra_terms": terms} if terms else {})
         return {**own, **self.overrides}
 
