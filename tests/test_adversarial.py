@@ -12,13 +12,17 @@ import pytest
 
 import interlingua as il
 from interlingua.aligners import METHODS
+from interlingua.aligners.base import ignore_step
 from interlingua.aligners.linear.aligner import Linear
+from interlingua.core.alignment import Status
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.networks import NetworkMap
 from interlingua.core.translator import NeuralTranslator
-from interlingua.neural.aligner import Adversarial
+from interlingua.neural.aligner import Adversarial, verdict_of
+from interlingua.neural.pairwise import PairwiseAlignments
 from interlingua.neural.selection import convincing
-from planted import Problem, around_a_path, problem
+from planted import Problem, Rows, around_a_path, problem
 
 TINY: dict[str, Any] = {
     "width": 24, "latent": 16, "discriminator_width": 16, "discriminator_depth": 3, "batch": 64,
@@ -68,6 +72,33 @@ def test_a_short_warm_run_stays_near_its_start(warm: il.Alignment, planted_probl
     ]
     # One standard error of top-1 on 500 rows is 0.022.
     assert scores[1] >= scores[0] - 0.03
+
+
+class Reflected(NetworkMap):
+    """A network whose translations are reflected along the eight widest of their principal axes."""
+
+    def __call__(self, x: Rows) -> Rows:
+        rows = super().__call__(x)
+        centered = rows - rows.mean(axis=0)
+        axes = np.linalg.svd(centered, full_matrices=False)[2][:8]
+        return np.asarray(rows - 2 * centered @ axes.T @ axes, np.float32)
+
+
+def test_the_verdict_of_a_warm_start_is_on_the_network_and_not_on_its_start(
+    warm: il.Alignment, planted_problem: Problem
+) -> None:
+    forward, rows = warm.forward, {"source": planted_problem.source, "target": planted_problem.target}
+    assert isinstance(forward, NetworkMap)
+    starts = PairwiseAlignments.fit(
+        rows, aligner=Linear(fidelity=False), known=None, seed=0, on_step=ignore_step, with_teachers=False
+    )
+    intact = verdict_of(forward, rows, starts, 0)
+    spoiled = verdict_of(Reflected(forward.network, "source", "target"), rows, starts, 0)
+    assert intact.status is Status.ALIGNED
+    assert spoiled.status is Status.FAILED
+    measured = [{e.name: e.value for e in verdict.evidence} for verdict in (intact, spoiled)]
+    for criterion in ("transport_excess", "start_agreement"):
+        assert measured[1][criterion] < measured[0][criterion]
 
 
 def test_a_translator_survives_its_folder(
@@ -186,7 +217,7 @@ def test_the_report_pictures_the_latent_space(
     ("settings", "message"),
     [
         ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
-        ({"restarts": 0}, "restarts is 0; a whole number from 1 on is needed"),
+        ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
         ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU; use device='cpu', or 'auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
         ({"depth": 3}, "method 'adversarial' does not take these settings: depth"),

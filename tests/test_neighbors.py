@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua.core import neighbors
+from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import (
     Metric,
@@ -182,6 +183,19 @@ def test_torch_tensors_give_what_arrays_give(rng: np.random.Generator) -> None:
     for expected, found in zip(mean_nearest_cosines(a, b), mean_nearest_cosines(*tensors), strict=True):
         np.testing.assert_allclose(found.numpy(), expected)
     np.testing.assert_allclose(np.concatenate([rows.numpy() for _, rows in csls_blocks(*tensors)]), csls(a, b))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_zero_row_leaves_the_pairs_of_all_other_rows_as_they_were(backend: str, rng: np.random.Generator) -> None:
+    y = unit_rows(rng.standard_normal((60, 5)))
+    x = np.concatenate([y + 0.05 * rng.standard_normal(y.shape), np.zeros((1, 5))])
+    if backend == "torch":
+        torch = pytest.importorskip("torch")
+        x, y = torch.as_tensor(x), torch.as_tensor(y)
+    pairs = mutual_neighbors(x, y, 3)
+    coupling = pairs.toarray() if backend == "numpy" else pairs.to_dense().numpy()
+    assert np.diag(coupling[:60]).sum() > 50
+    assert np.isfinite(np.asarray(csls(x, y))).all()
 
 
 @pytest.mark.usefixtures("small_tiles")

@@ -120,14 +120,14 @@ def test_an_unknown_space_is_named_with_those_there_are() -> None:
     ("change", "message"),
     [
         ({"norm": "rms"}, "norm is 'rms'; choose from batch, layer"),
-        ({"steps": 0}, "steps is 0; at least 1"),
+        ({"steps": 0}, "steps is 0; an integer >= 1"),
         (
             {"instance_noise": 0.1, "instance_noise_end": 0.2},
             "instance_noise falls from 0.1 to 0.2; instance_noise_end must be above 0 and at most instance_noise",
         ),
-        ({"dropout": 1.0}, "dropout is 1.0; a number from 0 to under 1"),
+        ({"dropout": 1.0}, "dropout is 1.0; a finite number at least 0 and below 1"),
         ({"learning_rate": 1}, "There is no setting 'learning_rate'"),
-        ({"discriminator_depth": 1}, "discriminator_depth is 1; at least 2"),
+        ({"discriminator_depth": 1}, "discriminator_depth is 1; an integer >= 2"),
     ],
 )
 def test_settings_that_no_run_could_use_are_refused(change: dict[str, Any], message: str) -> None:

@@ -131,12 +131,12 @@ def test_every_training_setting_is_a_keyword_of_the_method() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch": 2.5}, "batch is 2.5; a whole number from 1 on is needed"),
+        ({"batch": 2.5}, "batch is 2.5; an integer >= 1 is needed"),
         ({"decay": 1}, "decay is 1; True or False is needed"),
         ({"lr": float("nan")}, "lr is nan; a finite number at least 0 is needed"),
         ({"vsp_end": "low"}, "vsp_end is 'low'; a finite number at least 0 is needed"),
         ({"cycle": -1}, "cycle is -1; a finite number at least 0 is needed"),
-        ({"steps": True}, "steps is True; a whole number from 1 on is needed"),
+        ({"steps": True}, "steps is True; an integer >= 1 is needed"),
     ],
 )
 def test_settings_of_a_wrong_type_are_refused(change: dict[str, Any], message: str) -> None:

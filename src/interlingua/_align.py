@@ -82,7 +82,7 @@ def align(
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
-    seed = _check_arguments(seed, max_rows, on_step)
+    seed, max_rows = _check_arguments(seed, max_rows, on_step)
     problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
     aligner = create_aligner(chosen, **settings)
@@ -134,7 +134,7 @@ def align_spaces(
     from interlingua.neural.aligner import Adversarial, verdict_of
 
     started = time.perf_counter()
-    seed = _check_arguments(seed, max_rows, on_step)
+    seed, max_rows = _check_arguments(seed, max_rows, on_step)
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
@@ -194,10 +194,14 @@ def _assemble(
     )
 
 
-def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> int:
-    """Return the seed as an int; refuse what is no seed, no limit of rows, or no function."""
+def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int | None]:
+    """Return the seed and the limit of rows as plain values; refuse other types and an ``on_step`` that is uncallable.
+
+    Raises:
+        InputError: an argument of another type or out of range.
+    """
     if max_rows is not None:
-        check_count(max_rows, "max_rows", minimum=1)
+        max_rows = check_count(max_rows, "max_rows", minimum=1)
     if on_step is not None and not callable(on_step):
         raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
-    return check_count(seed, "seed")
+    return check_count(seed, "seed"), max_rows

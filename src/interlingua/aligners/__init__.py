@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, get_args
 
+import numpy as np
+
 from interlingua.aligners.base import Aligner, Fit, OnStep, PairUse, Problem
 from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
@@ -199,7 +201,8 @@ def settings_of(aligner: Any) -> dict[str, Any]:
     if not is_dataclass(aligner):
         return {}
     values = {f.name: getattr(aligner, f.name) for f in fields(aligner) if not f.metadata.get("local")}
-    return {name: value for name, value in values.items() if not callable(value)}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return {name: value for name, value in plain.items() if not callable(value)}
 
 
 def _setting_names(kind: Any) -> list[str]:

@@ -112,7 +112,15 @@ def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict
     return judge_map(problem.frames, problem.rows[0], fit.forward, seed=seed)
 
 
-def judge_map(frames: tuple[Frame, Frame], rows: FloatArray, forward: VectorMap, *, seed: int) -> Verdict:
+def judge_map(
+    frames: tuple[Frame, Frame],
+    rows: FloatArray,
+    forward: VectorMap,
+    *,
+    seed: int,
+    null: NullMaps | None = None,
+    start_agreement: float | None = None,
+) -> Verdict:
     """Judge any forward map by label-free measurements of the rotation nearest to it.
 
     Args:
@@ -120,16 +128,19 @@ def judge_map(frames: tuple[Frame, Frame], rows: FloatArray, forward: VectorMap,
         rows: [n, d_source], the source rows that the first frame was built from.
         forward: the map.
         seed: decides the random draws.
+        null: maps from random starts on these rows; None samples them.
+        start_agreement: see `verify`.
     """
     x, y = frames
     rng = np.random.default_rng([seed, _STREAM, 1])
     with single_threaded_blas():
         translated = y.around(forward(rows))
         matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
-        # Some measurements read the first rows only.
-        shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
-        null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed)
-        return verify(null, polar(matrix), translated, y.rows, seed=seed)
+        if null is None:
+            # Some measurements read the first rows only.
+            shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
+            null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed)
+        return verify(null, polar(matrix), translated, y.rows, seed=seed, start_agreement=start_agreement)
 
 
 def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:

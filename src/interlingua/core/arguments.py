@@ -32,7 +32,7 @@ _SHOWN_CHARACTERS = 60
 
 
 def check_count(value: Any, name: str, *, minimum: int = 0) -> int:
-    """Return a whole number.
+    """Return an integer.
 
     Args:
         value: an int, or anything that is one exactly, such as a NumPy integer; not a bool and not a float.
@@ -47,12 +47,18 @@ def check_count(value: Any, name: str, *, minimum: int = 0) -> int:
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: tensors with several elements
         number = None
     if number is None or number < minimum:
-        raise InputError(f"{name} is {shown(value)}; a whole number from {minimum} on is needed.")
+        raise InputError(f"{name} is {shown(value)}; an integer >= {minimum} is needed.")
     return number
 
 
 def check_number(
-    value: Any, name: str, *, minimum: float = -math.inf, maximum: float = math.inf, exclusive: bool = False
+    value: Any,
+    name: str,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> float:
     """Return a finite real number.
 
@@ -61,7 +67,8 @@ def check_number(
         name: the argument's name, for the message.
         minimum: the smallest number accepted.
         maximum: the largest number accepted.
-        exclusive: whether the bounds themselves are refused.
+        above: a bound that is itself refused.
+        below: a bound that is itself refused.
 
     Raises:
         InputError: another type, NaN or infinity, or a number outside the bounds.
@@ -69,13 +76,10 @@ def check_number(
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if is_number and math.isfinite(value):
         number = float(value)
-        if minimum < number < maximum or (not exclusive and number in (minimum, maximum)):
+        if minimum <= number <= maximum and above < number < below:
             return number
-    bounds = [
-        f"{'above' if exclusive else 'at least'} {minimum:g}" if minimum > -math.inf else "",
-        f"{'below' if exclusive else 'at most'} {maximum:g}" if maximum < math.inf else "",
-    ]
-    limits = " and ".join(filter(None, bounds))
+    bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
+    limits = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
     raise InputError(f"{name} is {shown(value)}; a finite number{limits and ' '}{limits} is needed.")
 
 
@@ -125,15 +129,19 @@ def check_path(value: Any, name: str = "path") -> Path:
     return Path(path)
 
 
-def check_settings(settings: Any, *, minimum: Mapping[str, int] | None = None) -> None:
-    """Check all fields of a dataclass against their annotations.
+def check_settings(
+    settings: Any, *, minimum: Mapping[str, int] | None = None, ranges: Mapping[str, Mapping[str, float]] | None = None
+) -> None:
+    """Check all fields of a dataclass against their annotations, and store plain values.
 
-    ``int`` fields take whole numbers, ``float`` fields finite numbers, ``bool`` fields True or False, ``str`` fields
+    A NumPy number becomes the Python number that it equals, so that a card with the settings can be written as JSON.
+    ``int`` fields take integers, ``float`` fields finite numbers, ``bool`` fields True or False, ``str`` fields
     texts, each with or without ``| None``. Fields of any other type are left to the class.
 
     Args:
         settings: an instance; called from ``__post_init__``.
         minimum: the smallest number accepted of an ``int`` field, where it is not 0.
+        ranges: bounds of ``float`` fields by name, as keywords of `check_number`.
 
     Raises:
         InputError: a field holds something else.
@@ -145,13 +153,15 @@ def check_settings(settings: Any, *, minimum: Mapping[str, int] | None = None) -
         if value is None and is_optional:
             continue
         if kind is int:
-            check_count(value, field.name, minimum=(minimum or {}).get(field.name, 0))
+            value = check_count(value, field.name, minimum=(minimum or {}).get(field.name, 0))
         elif kind is float:
-            check_number(value, field.name)
+            value = check_number(value, field.name, **(ranges or {}).get(field.name, {}))
         elif kind is bool:
-            check_flag(value, field.name)
+            value = check_flag(value, field.name)
         elif kind is str:
-            check_text(value, field.name)
+            value = check_text(value, field.name)
+        # Not by assignment, which a frozen dataclass refuses.
+        object.__setattr__(settings, field.name, value)
 
 
 def shown(value: Any) -> str:

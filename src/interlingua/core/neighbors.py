@@ -278,7 +278,10 @@ def _merged(best: Nearest, new: Nearest, offset: int, k: int) -> Nearest:
 
 
 def _directions(rows: Array) -> Array:
-    return rows / namespace(rows).linalg.vector_norm(rows, axis=1, keepdims=True)
+    """Return rows [n, d] of unit length; a zero row stays zero, since NaN would spread to every similarity."""
+    xp = namespace(rows)
+    norms = xp.linalg.vector_norm(rows, axis=1, keepdims=True)
+    return rows / xp.where(norms == 0, xp.ones_like(norms), norms)
 
 
 def _corrected(similarity: Array, of_a: Array, of_b: Array) -> Array:

@@ -14,7 +14,8 @@ from interlingua.aligners import Setting, constructor_settings
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
-from interlingua.aligners.verdict import judge_map, verify
+from interlingua.aligners.verdict import judge_map
+from interlingua.core import criteria
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
@@ -89,23 +90,26 @@ class Adversarial:
         **overrides: Any,
     ) -> None:
         check_names(overrides, self.setting_names())
-        check_count(restarts, "restarts", minimum=1)
-        for name, flag in {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}.items():
-            check_flag(flag, name)
-        for name, text in {"preset": preset, "start": start, "device": device}.items():
-            check_text(text, name)
+        flags = {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}
+        flags = {name: check_flag(value, name) for name, value in flags.items()}
+        texts = {"preset": preset, "start": start, "device": device}
         if folder is not None:
             check_path(folder, "folder")
         if (resume or tensorboard) and folder is None:
             raise InputError("resume and tensorboard need the folder of a run; say which with folder=.")
         values = {
-            "preset": preset, "start": start, "fidelity": fidelity, "restarts": restarts, "folder": folder,
-            "resume": resume, "device": device, "tensorboard": tensorboard, "extra_terms": tuple(extra_terms),
+            **flags,
+            **{name: check_text(value, name) for name, value in texts.items()},
+            "restarts": check_count(restarts, "restarts", minimum=1),
+            "folder": folder,
+            "extra_terms": tuple(extra_terms),
             "overrides": overrides,
-        }  # fmt: skip
+        }
         for name, value in values.items():
             object.__setattr__(self, name, value)
-        self.training_settings()
+        # Plain values, as a card needs them, in place of those that were given.
+        settings = self.training_settings()
+        object.__setattr__(self, "overrides", {name: getattr(settings, name) for name in overrides})
 
     @classmethod
     def setting_names(cls) -> list[str]:
@@ -126,7 +130,7 @@ class Adversarial:
     def settings_for_card(self) -> dict[str, Any]:
         """Return the settings that decide the result, as plain values."""
         names = ("preset", "start", "fidelity", "restarts", "device")
-        terms = {term.name: "variable" if callable(term.weight) else term.weight for term in self.extra_terms}
+        terms = {term.name: "variable" if callable(term.weight) else float(term.weight) for term in self.extra_terms}
         own = {name: getattr(self, name) for name in names} | ({"extra_terms": terms} if terms else {})
         return {**own, **self.overrides}
 
@@ -259,10 +263,10 @@ class Adversarial:
 def verdict_of(
     forward: NetworkMap, rows: Mapping[str, FloatArray], starts: PairwiseAlignments | None, seed: int
 ) -> Verdict:
-    """Return the verdict on one direction of a network, from its translations.
+    """Return the verdict on one direction of a network, from its translations alone.
 
-    The rotation that the verdict refits is that of the linear start, or after a cold start the one nearest to the
-    translations.
+    After a warm start, the agreement of independent starts is at most that of the network with the linear map that it
+    started from: training that leaves the alignment cannot keep the confirmation of its start.
 
     Args:
         forward: the direction.
@@ -270,12 +274,11 @@ def verdict_of(
         starts: the linear alignments that training began from; None after a cold start.
         seed: decides the random draws.
     """
-    source = rows[forward.source]
-    target = Frame.of(rows[forward.target])
+    source, target = rows[forward.source], Frame.of(rows[forward.target])
+    frames = (Frame.of(source), target)
     linear = starts.fits.get((forward.source, forward.target)) if starts else None
     if linear is None:
-        return judge_map((Frame.of(source), target), source, forward, seed=seed)
-    translated = target.around(forward(source))
-    return verify(
-        linear.null, linear.rotation, translated, target.rows, seed=seed, start_agreement=linear.start_agreement
-    )
+        return judge_map(frames, source, forward, seed=seed)
+    translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
+    start_agreement = min(linear.start_agreement, criteria.agreement(translated, initial))
+    return judge_map(frames, source, forward, seed=seed, null=linear.null, start_agreement=start_agreement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -30,6 +31,7 @@ _MINIMUM: Mapping[str, int] = MappingProxyType(
     }
 )
 _FRACTIONS = frozenset({"dropout", "average", "beta1"})
+_MAXIMUM: Mapping[str, float] = MappingProxyType({"smoothing": 1})
 # What the text of the paper (arXiv 2505.12540v4) says where its released code does something else.
 _PAPER: Mapping[str, Any] = MappingProxyType(
     {
@@ -225,7 +227,8 @@ def _allowed(name: str, kind: str) -> str:
         return "a number from 0 to under 1"
     if kind == "bool":
         return "True or False"
-    return f"at least {_MINIMUM.get(name, 0)}" + (", or None" if "None" in kind else "")
+    limit = f" and at most {_MAXIMUM[name]:g}" if name in _MAXIMUM else ""
+    return f"at least {_MINIMUM.get(name, 0)}{limit}" + (", or None" if "None" in kind else "")
 
 
 def _checked(name: str, kind: str, value: Any) -> Any:
@@ -238,7 +241,6 @@ def _checked(name: str, kind: str, value: Any) -> Any:
         return check_flag(value, name)
     if kind == "int":
         return check_count(value, name, minimum=_MINIMUM.get(name, 0))
-    number = check_number(value, name, minimum=0)
-    if name in _FRACTIONS and number >= 1:
-        raise InputError(f"{name} is {number:g}; {_allowed(name, kind)} is needed.")
-    return number
+    if name in _FRACTIONS:
+        return check_number(value, name, minimum=0, below=1)
+    return check_number(value, name, minimum=0, maximum=_MAXIMUM.get(name, math.inf))

@@ -58,7 +58,15 @@ class AdversarialRotation:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"batch": 1, "discriminator_width": 1})
+        counts = ("epochs", "epoch_rows", "batch", "discriminator_steps", "discriminator_width")
+        ranges = {
+            "input_dropout": {"minimum": 0, "below": 1},
+            "smoothing": {"minimum": 0, "below": 0.5},
+            "lr": {"above": 0},
+            "decay": {"above": 0, "maximum": 1},
+            "orthogonality": {"minimum": 0, "maximum": 1},
+        }
+        check_settings(self, minimum=dict.fromkeys(counts, 1), ranges=ranges)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
@@ -128,7 +136,7 @@ class AdversarialRotation:
         return polar(best[1]), scores
 
     def _orthogonalize(self, w: Any) -> None:
-        """Move a map towards a rotation: ``W <- (1 + beta) W - beta W W^T W``."""
+        """Move a map toward a rotation: ``W <- (1 + beta) W - beta W W^T W``."""
         # Rows of a narrow map and columns of a wide one can be orthonormal, not both.
         gram = w @ (w.T @ w) if w.shape[0] >= w.shape[1] else (w @ w.T) @ w
         w.mul_(1 + self.orthogonality).sub_(gram, alpha=self.orthogonality)

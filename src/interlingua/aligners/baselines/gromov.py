@@ -44,7 +44,7 @@ class Gromov:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"rows": 1, "max_iter": 1})
+        check_settings(self, minimum={"rows": 1, "max_iter": 1}, ranges={"epsilon": {"above": 0}})
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.

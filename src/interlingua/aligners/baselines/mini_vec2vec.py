@@ -60,7 +60,7 @@ class MiniVec2Vec:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum=_MINIMUM)
+        check_settings(self, minimum=_MINIMUM, ranges={"smoothing": {"minimum": 0, "maximum": 1}})
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.

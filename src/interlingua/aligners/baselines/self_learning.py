@@ -56,7 +56,8 @@ class SelfLearning:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"start_rows": 1, "rows": 1})
+        ranges = {"keep": {"above": 0, "maximum": 1}, "grow": {"above": 1}}
+        check_settings(self, minimum={"start_rows": 1, "rows": 1, "patience": 1}, ranges=ranges)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
