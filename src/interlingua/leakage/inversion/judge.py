@@ -187,7 +187,8 @@ def judge(
     """
     if len(extractions) != len(texts) or len(texts) < 2:
         raise InputError(
-            f"There are {len(extractions)} extractions for {len(texts)} texts; one per text, and at least two, are needed."
+            f"There are {len(extractions)} extractions for {len(texts)} texts; one per text is needed, and two texts "
+            "or more."
         )
     template = PROMPTS.get(prompt, prompt)
     if "{original}" not in template or "{reconstruction}" not in template:
