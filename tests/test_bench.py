@@ -110,6 +110,29 @@ def test_tables_share_fits(folder: Path) -> None:
     assert sorted((folder.parent / "out" / "fits").iterdir()) == before
 
 
+def test_changed_vectors_are_fitted_and_measured_again(folder: Path) -> None:
+    before = run(plan(folder, "in-distribution"))
+    rows = np.load(folder / "news.red.npy")
+    np.save(folder / "news.red.npy", np.roll(rows, 1, axis=0))
+    after = run(plan(folder, "in-distribution"))
+    assert len(after) == len(before)
+    assert {record["key"] for record in after}.isdisjoint(record["key"] for record in before)
+    assert len(list((folder.parent / "out" / "fits").iterdir())) == 4
+    np.save(folder / "news.red.npy", rows)
+    assert run(plan(folder, "in-distribution"), lambda case: pytest.fail("measured again")) == before
+
+
+def test_changed_labels_are_measured_again_with_the_same_fits(folder: Path) -> None:
+    before = run(plan(folder, "attributes", on=("mail",)))
+    fits = sorted((folder.parent / "out" / "fits").iterdir())
+    for name in ("red", "green"):
+        path = folder / f"mail.labels.{name}.npy"
+        np.save(path, np.roll(np.load(path), 1, axis=1))
+    after = run(plan(folder, "attributes", on=("mail",)))
+    assert {record["key"] for record in after}.isdisjoint(record["key"] for record in before)
+    assert sorted((folder.parent / "out" / "fits").iterdir()) == fits
+
+
 def test_records_include_the_oracle_and_the_naive_map(folder: Path) -> None:
     pytest.importorskip("ot")
     (there, _) = run(plan(folder, "in-distribution", seeds=(0,), oracle_rows=60))

@@ -15,6 +15,8 @@ import pytest
 
 import interlingua
 from command_line import N, Rows, Run
+from interlingua._align import align
+from interlingua.cli.audit import _digests
 
 PAIRS = np.stack([np.arange(N)] * 2, axis=1)
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
@@ -67,6 +69,29 @@ def test_the_gate_decides_the_exit_code(run: Run, case: Path) -> None:
     assert (above.code, above.json["gate"]["exceeded"]) == (1, True)
     assert below.code == 0
     assert "not above the gate of 1" in below.out
+
+
+def test_a_gate_does_not_pass_if_the_attack_failed(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interlingua, "align", functools.partial(align, method="random-rotation"))
+    parts = with_vectors(case, "--fits", "1", "--fail-above", "1", "--force", "--json")
+    ran = run(*parts)
+    assert ran.json["verdicts"] == ["failed"]
+    assert ran.json["leak"]["basis"] == "attack failed"
+    assert ran.code == 1
+    assert "The gate of 1 cannot be decided: the attack failed, which is no proof of safety" in ran.err
+    assert "the gate does not pass" in (case / "audit.html").read_text("utf-8")
+
+
+def test_inputs_of_one_name_have_a_digest_each(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rows.npy").write_bytes(folder.encode())
+    (tmp_path / "a" / "texts.txt").write_bytes(b"text")
+    first, second = tmp_path / "a" / "rows.npy", tmp_path / "b" / "rows.npy"
+    digests = _digests((first, None, second, first, tmp_path / "a" / "texts.txt"))
+    hashes = [hashlib.sha256(text).hexdigest() for text in (b"a", b"b", b"text")]
+    assert digests == dict(zip((str(first), str(second), "texts.txt"), hashes, strict=True))
+    assert len(_digests((tmp_path / "a",))) == 2
 
 
 def test_the_json_lies_beside_the_report_and_says_how_to_repeat_the_audit(run: Run, case: Path) -> None:

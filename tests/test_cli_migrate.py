@@ -73,6 +73,8 @@ def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None
     assert ran.json["dropped"] == "new.parquet"
     assert not Path("new.parquet").exists()
     assert store.exists()
+    again = run("migrate", saved, store, "new.parquet", "--rollback")
+    assert "Nothing was dropped" in again.err
 
 
 def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> None:

@@ -120,6 +120,41 @@ def test_nothing_is_sent_unasked(server: tuple[str, list[dict[str, Any]]]) -> No
     assert not server[1]
 
 
+@pytest.mark.parametrize("send", [True, False])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:hunter2@127.0.0.1/v1",
+        "https://user:hunter2@judge.example/v1",
+        "https://judge.example/v1?api_key=hunter2",
+        "ftp://user:hunter2@judge.example/v1",
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str, send: bool) -> None:
+    with pytest.raises(InputError, match="holds a password or a key .* set OPENAI_API_KEY to the key") as caught:
+        endpoint(url, "m", send=send)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["judge.example", "192.168.1.5:8000", "[2001:db8::1]", "127.0.0.1.example"])
+def test_plain_http_is_for_this_machine_only(host: str) -> None:
+    with pytest.raises(InputError, match="would receive the documents and the key in plain text. Use https"):
+        endpoint(f"http://{host}/v1", "m", send=True)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000/v1", "http://127.0.0.2/v1", "http://[::1]:8000/v1", "https://judge.example/v1"]
+)
+def test_https_and_addresses_of_this_machine_are_accepted(url: str) -> None:
+    assert callable(endpoint(url, "m", send=True))
+
+
+@pytest.mark.parametrize("url", ["http://", "https:///v1", "http://[::1/v1", "judge.example"])
+def test_an_address_without_a_host_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match="is not an http address"):
+        endpoint(url, "m", send=True)
+
+
 def test_what_cannot_be_judged_is_refused() -> None:
     with pytest.raises(InputError, match="There are 3 extractions for 40 texts"):
         judge(RIGHT[:3], TEXTS, honest)

@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from browser import Tab, chromium
-from command_line import Rows, Run
+from command_line import N, Rows, Run
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.translator import load
 from interlingua.serve import Session, create_app
+from interlingua.serve import session as session_module
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
@@ -134,6 +135,7 @@ def test_the_translator_of_a_failed_fit_needs_force(
     for answer in (page.get("/translator.zip"), page.post("/translate", content=npy(planted[0]))):
         assert answer.status_code == 400
         assert "not to be trusted" in answer.json()["error"]
+        assert 'choose the box "Use the translator of a failed fit nevertheless" (force=1)' in answer.json()["error"]
     assert page.get("/translator.zip", params={"force": 1}).status_code == 200
 
 
@@ -182,6 +184,56 @@ def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
     assert list(session.state()["files"]) == ["source"]
     taking.join()
     assert list(session.state()["files"]) == ["source", "target"]
+
+
+def test_a_search_that_began_before_a_new_file_keeps_nothing_for_it(
+    page: TestClient, session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(page, planted)
+    ended(session, "aligned")
+    path = session.upload_path("source", "source.npy")
+    path.write_bytes(npy(planted[0][::-1].copy()))
+    plain = session_module.unit_rows
+
+    def replaced_meanwhile(rows: Rows) -> Rows:
+        if path.exists():
+            session.accept("source", path)
+        return plain(rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module, "unit_rows", replaced_meanwhile)
+        session.search("source", 0, 3)
+    ended(session, "aligned")
+    # The new file is the old one in reverse, and the pairs of this fit are of equal rows.
+    hits = session.search("source", 0, 1)
+    rows = plain(planted[0][::-1])
+    best = int(np.argsort(-(rows @ rows[0]))[1])
+    assert hits["source"][0]["row"] == best
+    assert session._uploads["source"].vectors[0] == pytest.approx(planted[0][-1])
+
+
+def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+    path = session.upload_path("source", "a.npy")
+    path.write_bytes(npy(planted[0]))
+    session.accept("source", path)
+    monkeypatch.setattr(session_module, "open_vectors", lambda path: pytest.fail("a file was opened"))
+    assert session.state()["files"]["source"] == {"name": "a.npy", "rows": N, "width": planted[0].shape[1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("a\0b.npy", "a_b.npy"), ("../../x.npy", "x.npy"), (".hidden.npy", "hidden.npy"), ("my rows.npy", "my_rows.npy")],
+)
+def test_names_are_made_safe_by_one_rule(
+    page: TestClient, session: Session, planted: tuple[Rows, Rows], name: str, safe: str
+) -> None:
+    stored = page.put("/files/source", params={"name": name}, content=npy(planted[0]))
+    assert stored.json()["name"] == safe
+    give(page, planted)
+    ended(session, "aligned")
+    answer = page.post("/translate", params={"name": name}, content=npy(planted[0][:5]))
+    assert answer.status_code == 200, answer.text
+    assert f'filename="{safe.replace(".npy", ".translated.npy")}"' in answer.headers["content-disposition"]
 
 
 def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows, Rows]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,37 @@ def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interr
     assert memory("bystander").info().count == 2
     with pytest.raises(InputError, match="was rolled back"):
         _again(memory, interrupted)
+
+
+def test_rollback_of_a_migration_that_made_nothing_drops_nothing(
+    memory: Callable[[str], Store], journal: Path, interrupted: Path
+) -> None:
+    # A run that was killed between the creation of the journal and its first entry.
+    journal.unlink(missing_ok=True)
+    MigrationJournal(journal, create=True).close()
+    assert rollback(journal, target=memory("other")) is None
+
+
+def test_a_second_rollback_drops_nothing(memory: Callable[[str], Store], interrupted: Path) -> None:
+    assert rollback(interrupted, target=memory("new")) == "memory://m#new"
+    assert rollback(interrupted, target=memory("new")) is None
+
+
+def test_triggers_are_refused_where_no_table_is_updated(memory: Callable[[str], Store], source: Records) -> None:
+    for target in ("new", "old.new"):
+        with pytest.raises(InputError, match=r"updates no row of a table .*\. Leave triggers=skip out"):
+            plan(translator(), memory("old"), memory(target), Options(triggers="skip"))
+
+
+def test_a_plan_leaves_the_selection_of_rows_as_the_options_have_it(
+    memory: Callable[[str], Store], source: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, selections = memory("old"), []
+    info = replace(old.info(), nulls=3, first_null="7")
+    monkeypatch.setattr(old, "info", lambda: info)
+    monkeypatch.setattr(old, "restrict", lambda *, where=None, skip_null=False: selections.append((where, skip_null)))
+    assert plan(translator(), old, memory("new"), Options(where="year > 3")).nulls == 3
+    assert selections == [("year > 3", False), ("year > 3", True), ("year > 3", False)]
 
 
 def test_rollback_never_drops_what_the_journal_did_not_make(

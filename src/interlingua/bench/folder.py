@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,8 @@ class Vectors:
     """
 
     path: Path
+    # By path, size and time of change: files are read once, unless they change.
+    _digests: dict[tuple[Path, int, int], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def encoders(self, corpus: str) -> tuple[str, ...]:
         """Return the encoders that a corpus has vectors of, in alphabetical order."""
@@ -65,6 +69,23 @@ class Vectors:
         """
         rows = np.load(self._need(self.labels_path(corpus, encoder)), allow_pickle=False)
         return np.asarray(rows, np.float32)
+
+    def fingerprint(self, paths: Iterable[Path]) -> str:
+        """Return a digest of the names and contents of some files of the folder, 16 hexadecimal digits.
+
+        Raises:
+            InputError: a file is missing.
+        """
+        parts = {path.name: self._digest(self._need(path)) for path in paths}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _digest(self, path: Path) -> str:
+        facts = path.stat()
+        key = (path, facts.st_size, facts.st_mtime_ns)
+        if key not in self._digests:
+            with path.open("rb") as stream:
+                self._digests[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._digests[key]
 
     def vectors_path(self, corpus: str, encoder: str) -> Path:
         """Return the path of the vectors of a corpus, which need not exist."""

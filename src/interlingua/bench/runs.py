@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,24 +39,43 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
     path = plan.out / f"{plan.table}.jsonl"
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
     known = {record["key"] for record in records}
-    wanted = {_key(plan, case) for case in plan.cases()}
-    for case in plan.cases():
-        if _key(plan, case) in known:
+    keys = {case: _key(plan, case) for case in plan.cases()}
+    for case, key in keys.items():
+        if key in known:
             continue
         on_case(case)
-        fresh = [{"key": _key(plan, case), "table": plan.table, **cell} for cell in _measure(plan, case)]
+        fresh = [{"key": key, "table": plan.table, **cell} for cell in _measure(plan, case)]
         with path.open("a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(record) + "\n" for record in fresh)
         records += fresh
+    wanted = set(keys.values())
     return [record for record in records if record["key"] in wanted]
 
 
 def _key(plan: Plan, case: Case) -> str:
-    """Return a key of the case and of all settings that its figures depend on."""
+    """Return a key of the case, and of all settings and contents of files that its figures depend on."""
     settings = ",".join(f"{k}={v}" for k, v in sorted(plan.settings.items()))
     rows = "" if plan.table == "data-efficiency" else "-".join(map(str, plan.rows))
     depends = (plan.corpus, plan.method, settings, rows, plan.pool, plan.k, plan.oracle_rows)
-    return "/".join([case.key, *map(str, depends)])
+    return "/".join([case.key, *map(str, depends), plan.vectors.fingerprint(_files(plan, case))])
+
+
+def _files(plan: Plan, case: Case) -> Iterator[Path]:
+    """Yield the files that the figures of a case depend on."""
+    vectors = plan.vectors
+    for corpus in {plan.corpus, case.column} if case.column in plan.on else {plan.corpus}:
+        yield from (vectors.vectors_path(corpus, encoder) for encoder in (case.source, case.target))
+        if plan.table == "inversion":
+            yield vectors.texts_path(corpus)
+    if plan.table == "attributes":
+        yield vectors.texts_path(case.column)
+        yield from (vectors.labels_path(case.column, encoder) for encoder in (case.source, case.target))
+    if plan.table == "inversion" and (others := _others(plan, case.source, case.target)):
+        yield vectors.vectors_path(plan.corpus, others[0])
+
+
+def _others(plan: Plan, *encoders: str) -> list[str]:
+    return [encoder for encoder in plan.encoders if encoder not in encoders]
 
 
 def _measure(plan: Plan, case: Case) -> Iterator[Record]:
@@ -87,7 +107,8 @@ def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
     settings = {**plan.settings, **changes}
     named = "".join(f",{k}={v}" for k, v in sorted({**plan.settings, **changes}.items()))
     name = f"{plan.corpus}.{case.source}.{case.target}.{len(first)}-{len(second)}.{plan.method}{named}.{case.seed}"
-    folder = plan.out / "fits" / name
+    contents = plan.vectors.fingerprint(plan.vectors.vectors_path(plan.corpus, e) for e in (case.source, case.target))
+    folder = plan.out / "fits" / f"{name}.{contents}"
     if not folder.exists():
         x, y = plan.vectors.rows(plan.corpus, case.source)[first], plan.vectors.rows(plan.corpus, case.target)[second]
         started = time.perf_counter()
@@ -195,7 +216,7 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
         (case.target, case.source, x, translator.invert(y)),
     ):
         rows = plan.vectors.rows(plan.corpus, b)[public]
-        others = [encoder for encoder in plan.encoders if encoder not in (a, b)]
+        others = _others(plan, a, b)
         stand_in = plan.vectors.rows(plan.corpus, others[0])[public] if others else None
         decoder = KeywordDecoder.fit(rows, [texts[i] for i in public], stand_in=stand_in, seed=case.seed)
         ours, ideal = (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DefenseSuite", "audit"]
 
 _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
+_FITS = 2
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 
 
@@ -106,7 +108,10 @@ def audit(
     defenses: Annotated[
         DefenseSuite, typer.Option(help="Defenses to evaluate; full needs a dozen more fits.")
     ] = DefenseSuite.NONE,
-    fits: Annotated[int, typer.Option(metavar="N", min=1, help="Number of fits, from different seeds.")] = 2,
+    fits: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of fits, from different seeds.", show_default=str(_FITS)),
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep fits and decoder in this folder, and reuse those of the same inputs."),
@@ -118,7 +123,12 @@ def audit(
     documents: Annotated[int, typer.Option(metavar="N", min=50, help="Largest number of documents to attack.")] = 2_000,
     fail_above: Annotated[
         float | None,
-        typer.Option(metavar="LEAK", min=0, max=1, help="Exit with code 1 if the headline figure is above this."),
+        typer.Option(
+            metavar="LEAK",
+            min=0,
+            max=1,
+            help="Exit with code 1 if the headline figure is above this, or if the attack failed and there is none.",
+        ),
     ] = None,
     show_words: Annotated[
         bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and the JSON.")
@@ -142,6 +152,7 @@ def audit(
     public texts are recovered. Without the true texts, figures are calibrated estimates. Audit only vectors that are
     yours or that you were asked to audit. A failed attack is no proof of safety.
     """
+    from interlingua.io import open_vectors, read_labels
     from interlingua.leakage.audit import audit as measure
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
@@ -149,8 +160,8 @@ def audit(
         raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
-    if translator and str(context.get_parameter_source("fits")).endswith("COMMANDLINE"):
-        raise InputError("--fits has no effect with --translator, which fits nothing; leave it out.")
+    if translator:
+        refuse_without_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
     audit_inputs.refuse_unused(
         demo=demo_data,
         options={
@@ -179,16 +190,23 @@ def audit(
     if beside.exists() and not force:
         raise OutputExistsError(f"{beside} exists.", "Choose another --out, or overwrite it with {force}.")
     files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
-    inputs = _inputs(
-        vectors,
-        demo_data=demo_data,
-        data=data,
-        column=column,
-        corpus=_Corpus(corpus, text_column, corpus_vectors, stand_in),
-        labels=_Labels(labels, label_vectors, label_column),
-        truth=_Truth(truth, truth_labels, truth_vectors),
-        encoder=encoder,
-    )
+    if demo_data:
+        folder = demo.find_data(data)
+        inputs = audit_inputs.demo_inputs(folder, demo.read_json(folder / "CARD.json"))
+    elif vectors is None or corpus is None:
+        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
+    else:
+        rows = open_vectors(vectors, column=column).vectors()
+        encode = None if encoder is None else audit_inputs.sentence_encoder(encoder)
+        public_texts = audit_inputs.read_corpus(corpus, text_column, corpus_vectors, encode, stand_in)
+        of_corpus = None if label_column is None else read_labels(corpus, label_column)
+        inputs = audit_inputs.AuditInputs(
+            vectors=rows,
+            corpus=public_texts,
+            labels=audit_inputs.read_labels(labels, label_vectors, encode, public_texts, of_corpus),
+            truth=audit_inputs.read_truth(truth, text_column, truth_labels, label_column or "label", truth_vectors),
+            names=(vectors.name, corpus.name, encoder or "auditor's own encoder (vectors were given)"),
+        )
     public = inputs.corpus.vectors
     watch = console.Stopwatch()
     with open_log(log, files) as log_event:
@@ -196,14 +214,14 @@ def audit(
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
         else:
-            seeds = [seed + number for number in range(fits)]
+            seeds = [seed + number for number in range(fits or _FITS)]
             alignments = audit_fits.make_fits(inputs.vectors, public, seeds, keep, log_event)
         provenance = Provenance(
             authorized_by or "not needed: demo data",
             datetime.now(UTC).isoformat(timespec="seconds"),
             *inputs.names,
             command=_command_line(context),
-            inputs={path.name: _sha256(path) for path in files if path is not None and path.is_file()},
+            inputs=_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
         )
         decoder = audit_fits.make_decoder(inputs.corpus, seed, keep)
@@ -236,62 +254,14 @@ def audit(
     else:
         _print(console.stdout(), result, fail_above)
         console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {beside}")
-    if exceeded:
+    inconclusive = fail_above is not None and result.leak.basis == "attack failed"
+    if inconclusive:
+        console.note(
+            f"The gate of {fail_above:g} cannot be decided: the attack failed, which is no proof of safety. Give more "
+            "vectors or public texts of the same kind, or known contents with --truth or --truth-vectors."
+        )
+    if exceeded or inconclusive:
         raise typer.Exit(1)
-
-
-class _Corpus(NamedTuple):
-    texts: Path | None
-    text_column: str
-    vectors: Path | None
-    stand_in: Path | None
-
-
-class _Labels(NamedTuple):
-    names: Path | None
-    vectors: Path | None
-    column: str | None
-
-
-class _Truth(NamedTuple):
-    texts: Path | None
-    labels: Path | None
-    vectors: Path | None
-
-
-def _inputs(
-    vectors: Path | None,
-    *,
-    demo_data: bool,
-    data: Path | None,
-    column: str | None,
-    corpus: _Corpus,
-    labels: _Labels,
-    truth: _Truth,
-    encoder: str | None,
-) -> audit_inputs.AuditInputs:
-    from interlingua.io import open_vectors, read_labels
-
-    if demo_data:
-        if vectors is not None or corpus.texts is not None:
-            raise InputError("--demo has its own vectors and public texts; leave VECTORS and --corpus out.")
-        folder = demo.find_data(data)
-        return audit_inputs.demo_inputs(folder, demo.read_json(folder / "CARD.json"))
-    if vectors is None or corpus.texts is None:
-        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
-    file = open_vectors(vectors, column=column)
-    encode = None if encoder is None else audit_inputs.sentence_encoder(encoder)
-    public = audit_inputs.read_corpus(corpus.texts, corpus.text_column, corpus.vectors, encode, corpus.stand_in)
-    of_corpus = None if labels.column is None else read_labels(corpus.texts, labels.column)
-    return audit_inputs.AuditInputs(
-        vectors=file.vectors(),
-        corpus=public,
-        labels=audit_inputs.read_labels(labels.names, labels.vectors, encode, public, of_corpus),
-        truth=audit_inputs.read_truth(
-            truth.texts, corpus.text_column, truth.labels, labels.column or "label", truth.vectors
-        ),
-        names=(vectors.name, corpus.texts.name, encoder or "auditor's own encoder (vectors were given)"),
-    )
 
 
 def _command_line(context: typer.Context) -> str:
@@ -309,6 +279,19 @@ def _command_line(context: typer.Context) -> str:
             else:
                 parts += [option] if item is True else [option, text]
     return shlex.join(parts)
+
+
+def _digests(given: Iterable[Path | None]) -> dict[str, str]:
+    """Return the SHA-256 of each file, by its name; by its path if another file has the same name."""
+    files = [
+        file
+        for path in dict.fromkeys(given)
+        if path is not None
+        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if file.is_file()
+    ]
+    names = Counter(file.name for file in files)
+    return {file.name if names[file.name] == 1 else str(file): _sha256(file) for file in files}
 
 
 def _sha256(path: Path) -> str:
@@ -336,7 +319,7 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
             "search quality kept)",
             soft_wrap=True,
         )
-    if fail_above is not None:
+    if fail_above is not None and result.leak.basis != "attack failed":
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")
 

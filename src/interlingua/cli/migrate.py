@@ -141,13 +141,20 @@ def migrate(
         unused = {"--resume": resume, "--report": report}
         refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
-        _say({"dropped": migration.rollback(path), "journal": str(path)}, as_json=as_json, words="Dropped {dropped}")
+        dropped = migration.rollback(path)
+        if as_json:
+            console.emit_json({"dropped": dropped, "journal": str(path)})
+        elif dropped is None:
+            console.note("Nothing was dropped: the journal records nothing that is still to be undone.")
+        else:
+            console.note(f"Dropped {dropped}")
         return
     with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
-        old.restrict(where=where, skip_null=skip_null)
-        if not (resume or dry_run):
-            migration.check_journal(path, old, new)
         if fit is not None and not resume:
+            # Both are checked before the fit, which takes minutes.
+            old.restrict(where=where, skip_null=skip_null)
+            if not dry_run:
+                migration.check_journal(path, old, new)
             translator = _fit(directory, old, fit, rows or _FIT_ROWS, seed, save=not dry_run, as_json=as_json)
         else:
             translator = load(directory)
@@ -279,10 +286,3 @@ def _time(seconds: float) -> str:
         if seconds < 7200
         else f"{seconds / 3600:.1f} h"
     )
-
-
-def _say(facts: dict[str, Any], *, as_json: bool, words: str) -> None:
-    if as_json:
-        console.emit_json(facts)
-    else:
-        console.note(words.format(**facts))

@@ -35,7 +35,7 @@ class Provenance:
         corpus: name of the public corpus.
         encoder: name of the auditor's encoder.
         command: the command line.
-        inputs: SHA-256 of each input file, by its name.
+        inputs: SHA-256 of each input file, by its name, or by its path if two files have the same name.
         seeds: seeds of the fits.
     """
 

@@ -57,7 +57,7 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
         try:
             response = await call(request)
         except InputError as error:
-            response = _refusal(400, str(error))
+            response = _refusal(400, error.render(_as_on_the_page))
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -91,20 +91,20 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
         return JSONResponse(await run_in_threadpool(session.accept, side, path))
 
     async def fit(request: Request) -> Response:
-        session.start(_integer(request, "seed", 0))
-        return JSONResponse(session.state(), status_code=202)
+        await run_in_threadpool(session.start, _integer(request, "seed", 0))
+        return JSONResponse(await run_in_threadpool(session.state), status_code=202)
 
     async def cancel(request: Request) -> Response:
         await run_in_threadpool(session.stop)
-        return JSONResponse(session.state())
+        return JSONResponse(await run_in_threadpool(session.state))
 
     async def state(request: Request) -> Response:
-        return JSONResponse(session.state())
+        return JSONResponse(await run_in_threadpool(session.state))
 
     async def report(request: Request) -> Response:
         # The report's own policy allows its styles; a stricter header would override it.
         return HTMLResponse(
-            session.report().read_text("utf-8"),
+            await run_in_threadpool(lambda: session.report().read_text("utf-8")),
             headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"},
         )
 
@@ -116,18 +116,16 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
         direction = request.query_params.get("direction", "forward")
         if direction not in ("forward", "backward"):
             raise InputError(f"There is no direction {direction!r}; use forward or backward.")
-        folder = session.folder / "uploads" / secrets.token_hex(8)
-        folder.mkdir(parents=True)
-        path = folder / (Path(request.query_params.get("name", "vectors.npy")).name[-80:].lstrip(".") or "vectors.npy")
+        path = session.temporary_path(request.query_params.get("name", "vectors.npy"))
         await receive(request, path)
         try:
             out = await run_in_threadpool(
                 lambda: session.translate(path, inverse=direction == "backward", force=_forced(request))
             )
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(path.parent, ignore_errors=True)
             raise
-        return FileResponse(out, filename=out.name, background=BackgroundTask(shutil.rmtree, folder))
+        return FileResponse(out, filename=out.name, background=BackgroundTask(shutil.rmtree, path.parent))
 
     async def search(request: Request) -> Response:
         side, row, k = request.query_params.get("side", ""), _integer(request, "row", 0), _integer(request, "k", 10)
@@ -154,6 +152,13 @@ def _refusal(code: int, message: str) -> Response:
     from starlette.responses import JSONResponse
 
     return JSONResponse({"error": message}, status_code=code)
+
+
+def _as_on_the_page(name: str, value: str) -> str:
+    """Return how an argument of a remedy is written: ``force`` is a box of the page and a parameter of the request."""
+    return (
+        'the box "Use the translator of a failed fit nevertheless" (force=1)' if name == "force" else f"{name}={value}"
+    )
 
 
 def _integer(request: Request, name: str, default: int) -> int:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,31 @@ _UNSAFE = re.compile(r"[^\w.-]+")
 _BLOCK = 8_192
 
 
+@dataclass(eq=False)
+class _Upload:
+    """A file that was accepted, with what searches read from it.
+
+    A search that began before another file was accepted keeps its own upload, so that no rows of the old file are
+    kept for the new one.
+    """
+
+    path: Path
+    rows: int
+    width: int
+
+    @cached_property
+    def vectors(self) -> FloatArray:
+        return np.asarray(open_vectors(self.path).vectors(), np.float32)
+
+    @cached_property
+    def unit(self) -> FloatArray:
+        return unit_rows(self.vectors)
+
+    @cached_property
+    def ids(self) -> Any:
+        return open_vectors(self.path).ids()
+
+
 @dataclass
 class Session:
     """Two files of vectors and at most one fit of them.
@@ -43,15 +69,13 @@ class Session:
     """
 
     folder: Path
-    _files: dict[str, Path] = field(default_factory=dict)
+    _uploads: dict[str, _Upload] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
     _stopped: bool = False
     _started: float = 0.0
     _seconds: float = 0.0
     _translator: Translator | None = None
-    _rows: dict[str, FloatArray] = field(default_factory=dict)
-    _ids: dict[str, Any] = field(default_factory=dict)
-    # Requests arrive in several threads; whether a fit is running must not change between the check and the action.
+    # Requests arrive in several threads; files and fit must not change between a check and the action that needs it.
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def upload_path(self, side: str, name: str) -> Path:
@@ -63,6 +87,10 @@ class Session:
         if side not in SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
         self._refuse_running()
+        return self.temporary_path(name)
+
+    def temporary_path(self, name: str) -> Path:
+        """Return a path in a new folder, with the name that a browser gave made safe."""
         folder = self.folder / "uploads" / secrets.token_hex(8)
         folder.mkdir(parents=True)
         return folder / (_UNSAFE.sub("_", Path(name).name)[-80:].lstrip(".") or "vectors")
@@ -83,7 +111,7 @@ class Session:
                 if kept.exists():
                     remove_folder(kept)
                 path.parent.rename(kept)
-                self._files[side] = kept / path.name
+                self._uploads[side] = _Upload(kept / path.name, file.n, file.d)
                 return self._described(side)
         except InputError as error:
             shutil.rmtree(path.parent)
@@ -98,7 +126,7 @@ class Session:
         """
         with self._lock:
             self._refuse_running()
-            missing = [side for side in SIDES if side not in self._files]
+            missing = [side for side in SIDES if side not in self._uploads]
             if missing:
                 raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
             if seed < 0:
@@ -106,7 +134,7 @@ class Session:
             self.clear()
             fit = self.folder / "fit"
             fit.mkdir()
-            sides = [str(self._files[side]) for side in SIDES]
+            sides = [str(self._uploads[side].path) for side in SIDES]
             names = {"--out": "translator", "--report": "report.html", "--log": "log.jsonl"}
             written = [part for option, name in names.items() for part in (option, str(fit / name))]
             command = [sys.executable, "-m", "interlingua", "fit", *sides, *written, "--seed", str(seed)]
@@ -131,8 +159,6 @@ class Session:
     def clear(self) -> None:
         """Delete the fit and keep the files."""
         self._process, self._translator, self._stopped = None, None, False
-        self._rows.clear()
-        self._ids.clear()
         shutil.rmtree(self.folder / "fit", ignore_errors=True)
 
     @property
@@ -146,7 +172,7 @@ class Session:
             return self._state()
 
     def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"files": {side: self._described(side) for side in self._files}, "phase": "waiting"}
+        state: dict[str, Any] = {"files": {side: self._described(side) for side in self._uploads}, "phase": "waiting"}
         if self._process is None:
             return state
         code = self._process.poll()
@@ -185,10 +211,11 @@ class Session:
         Raises:
             InputError: no fit has ended, or it failed and ``force`` is not given.
         """
-        self._refuse_failed(force)
         path = self.folder / "fit" / "translator.zip"
-        if not path.exists():
-            shutil.make_archive(str(path.with_suffix("")), "zip", self.folder / "fit" / "translator")
+        with self._lock:
+            self._refuse_failed(force)
+            if not path.exists():
+                shutil.make_archive(str(path.with_suffix("")), "zip", self.folder / "fit" / "translator")
         return path
 
     def translate(self, path: Path, *, inverse: bool, force: bool = False) -> Path:
@@ -197,10 +224,11 @@ class Session:
         Raises:
             InputError: as :meth:`archive`, or the file cannot be used.
         """
-        self._refuse_failed(force)
+        with self._lock:
+            self._refuse_failed(force)
+            translator = self._loaded()
         file = open_vectors(path)
         file.check()
-        translator = self._loaded()
         convert = translator.invert if inverse else translator.translate
         stem, dot, extension = path.name.partition(".")
         out = path.with_name(f"{stem}.translated{dot}{extension}")
@@ -216,38 +244,21 @@ class Session:
         Raises:
             InputError: no fit has ended, or no such side or row.
         """
-        self._card()
         if side not in SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
-        own = self._unit(side)
-        if not 0 <= row < len(own):
-            raise InputError(f"{side} has the rows 0 to {len(own) - 1}; {row} is not among them.")
         other = SIDES[1 - SIDES.index(side)]
-        translator = self._loaded()
-        raw = open_vectors(self._files[side]).vectors()[row : row + 1]
-        query = unit_rows(translator.translate(raw) if side == "source" else translator.invert(raw))
-        near = self._nearest(side, own[row], k + 1)
-        return {side: [hit for hit in near if hit["row"] != row][:k], other: self._nearest(other, query[0], k)}
-
-    def _nearest(self, side: str, query: FloatArray, k: int) -> list[dict[str, Any]]:
-        rows, cosines = (values[0].tolist() for values in nearest(query[None], self._unit(side), k))
-        ids = self._ids_of(side)
-        return [
-            {"row": row, "id": str(row if ids is None else ids[row].as_py()), "cosine": round(cosine, 4)}
-            for row, cosine in zip(rows, cosines, strict=True)
-        ]
-
-    def _ids_of(self, side: str) -> Any:
-        if side not in self._ids:
-            self._ids[side] = open_vectors(self._files[side]).ids()
-        return self._ids[side]
-
-    def _unit(self, side: str) -> FloatArray:
-        if side not in self._rows:
-            self._rows[side] = unit_rows(np.asarray(open_vectors(self._files[side]).vectors(), np.float32))
-        return self._rows[side]
+        with self._lock:
+            self._card()
+            translator, own, others = self._loaded(), self._uploads[side], self._uploads[other]
+        if not 0 <= row < own.rows:
+            raise InputError(f"{side} has the rows 0 to {own.rows - 1}; {row} is not among them.")
+        vector = own.vectors[row : row + 1]
+        query = unit_rows(translator.translate(vector) if side == "source" else translator.invert(vector))
+        near = _nearest(own, own.unit[row], k + 1)
+        return {side: [hit for hit in near if hit["row"] != row][:k], other: _nearest(others, query[0], k)}
 
     def _loaded(self) -> Translator:
+        """Return the translator of the fit; the caller holds the lock."""
         if self._translator is None:
             self._translator = load(self.folder / "fit" / "translator")
         return self._translator
@@ -261,8 +272,8 @@ class Session:
     def _refuse_failed(self, force: bool) -> None:
         if self._card()["status"] == "failed" and not force:
             raise InputError(
-                "The verdict is failed: this translator is not to be trusted. "
-                "Tick the box to use it nevertheless, or pass force=1."
+                "The verdict is failed: this translator is not to be trusted.",
+                "To use it nevertheless, choose {force}.",
             )
 
     def _refuse_running(self) -> None:
@@ -278,5 +289,13 @@ class Session:
         return list(dict.fromkeys(describe_step(event) for event in events if event["event"] == "progress"))
 
     def _described(self, side: str) -> dict[str, Any]:
-        file = open_vectors(self._files[side])
-        return {"name": self._files[side].name, "rows": file.n, "width": file.d}
+        upload = self._uploads[side]
+        return {"name": upload.path.name, "rows": upload.rows, "width": upload.width}
+
+
+def _nearest(upload: _Upload, query: FloatArray, k: int) -> list[dict[str, Any]]:
+    rows, cosines = (values[0].tolist() for values in nearest(query[None], upload.unit, k))
+    return [
+        {"row": row, "id": str(row if upload.ids is None else upload.ids[row].as_py()), "cosine": round(cosine, 4)}
+        for row, cosine in zip(rows, cosines, strict=True)
+    ]

@@ -38,6 +38,7 @@ class Capabilities:
         normalizes: whether vectors of cosine collections are scaled to unit norm when stored.
         reads_only: whether reading leaves every file of the store unchanged.
         appends: whether rows are appended instead of written by id; an interrupted copy continues after the last row.
+        has_triggers: whether writing a new vector of existing rows can fire triggers of the database.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
     """
 
@@ -48,6 +49,7 @@ class Capabilities:
     normalizes: bool = False
     reads_only: bool = True
     appends: bool = False
+    has_triggers: bool = False
     rows_per_second: int = 5_000
 
 

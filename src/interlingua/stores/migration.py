@@ -176,26 +176,27 @@ def check_journal(path: Path, source: Store, target: Store) -> None:
         raise OutputExistsError(f"{path} {state}", remedy)
 
 
-def rollback(journal: str | Path, *, target: Store | None = None) -> str:
+def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
     """Drop what the migration of this journal made, and nothing else; the source is never touched.
 
     Returns:
-        the address that was dropped.
+        the address that was dropped; ``None`` if the migration had made nothing yet or was rolled back before.
 
     Raises:
         InputError: there is no such journal.
     """
     with closing(MigrationJournal(Path(journal), create=False)) as log:
-        facts = log.facts
+        facts, dropped = log.facts, None
         if facts.get("begun") and log.phase != "rolled back":
-            store = target or open_store(str(facts["target"]))
+            dropped = str(facts["target"])
+            store = target or open_store(dropped)
             try:
                 store.drop(beside=bool(facts.get("beside")))
             finally:
                 if target is None:
                     store.close()
         log.note(phase="rolled back")
-        return str(facts["target"])
+        return dropped
 
 
 class _Watch:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,8 +41,8 @@ class Options:
         page_rows: rows that are read, translated and written together.
         where: read only the rows for which this condition holds, in the language of the source.
         skip_null: leave out rows without a vector; otherwise they are refused.
-        triggers: whether triggers of the source's table ``"fire"`` or are ``"skip"``-ped while a column beside the old
-            one is filled. Without it a table that has triggers is refused.
+        triggers: whether triggers of the source's table ``"fire"`` or are ``"skip"``-ped while a new column of the same
+            table is filled. Without it a table that has triggers is refused; any other target refuses the choice.
     """
 
     inverse: bool = False
@@ -74,7 +74,7 @@ class Plan:
             of the target.
         nulls: rows without a vector, which are not counted in ``rows``.
         first_null: id of one of them.
-        triggers: triggers and rules of the source's table that fire when a column beside the old one is filled.
+        triggers: triggers and rules of the source's table that fire when a new column of the same table is filled.
         notes: sentences about costs to others, and about the limits of the target's index.
     """
 
@@ -118,8 +118,8 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
     """Return the collection or vector that a migration makes.
 
     Raises:
-        InputError: the target is the source, the source does not have the width that the translator takes, or there
-            is no such metric.
+        InputError: the target is the source, the source does not have the width that the translator takes, there is
+            no such metric, or the choice about triggers would have no effect.
     """
     import pyarrow as pa
 
@@ -127,8 +127,7 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
     if not (pa.types.is_integer(info.id_type) or pa.types.is_string(info.id_type)):
         raise InputError(
             f"{source.url}: the ids are {info.id_type}; whole numbers or text are needed. Name another column "
-            "with ?id=, "
-            "or make a view or a column that holds them as text."
+            "with ?id=, or make a view or a column that holds them as text."
         )
     width, new = translator.d_source, translator.d_target
     if options.inverse:
@@ -141,13 +140,19 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
         raise InputError(f"There is no metric {metric!r}; choose from {', '.join(METRICS)}.")
     if options.metric is None and metric not in target.capabilities.metrics:
         metric = "cosine"
+    as_new_vector = source.url.place == target.url.place and len(target.url.names) > 1
+    if options.triggers is not None and not (as_new_vector and target.capabilities.has_triggers):
+        raise InputError(
+            f"{target.url}: the migration updates no row of a table that can have triggers.",
+            f"Leave {{triggers={options.triggers}}} out.",
+        )
     return Spec(
         d=new,
         metric=metric,
         id_type=pa.string() if options.ids_as_text else info.id_type,
         schema=None if options.drop_payload else info.schema,
         count=info.count,
-        beside=source.url.place == target.url.place and len(target.url.names) > 1,
+        beside=as_new_vector,
         id_name=_unused_id_name(source.url, info, options),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
@@ -212,11 +217,11 @@ def _measure(
 ) -> tuple[float, float]:
     """Return the payload bytes of a row and the estimated seconds of the whole migration."""
     convert = translator.invert if options.inverse else translator.translate
-    if info.nulls and not options.skip_null:
-        # The scan would stop at the first row without a vector, and the plan is to say how many there are.
-        source.restrict(where=options.where, skip_null=True)
     start, first_page, rows, payload_bytes = time.perf_counter(), 0.0, 0, 0
-    with closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages:  # type: ignore[type-var]
+    with (
+        _without_nulls(source, info, options),
+        closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages,  # type: ignore[type-var]
+    ):
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
             check_vectors(records, source.url, info.d)
@@ -232,8 +237,21 @@ def _measure(
     return payload_bytes / max(rows, 1), round(seconds, 1)
 
 
+@contextmanager
+def _without_nulls(source: Store, info: StoreInfo, options: Options) -> Iterator[None]:
+    """Leave out rows without a vector: a scan stops at the first one, and the plan counts them all."""
+    if not info.nulls or options.skip_null:
+        yield
+        return
+    source.restrict(where=options.where, skip_null=True)
+    try:
+        yield
+    finally:
+        source.restrict(where=options.where)
+
+
 def require_choices(plan: Plan, options: Options) -> None:
-    """Refuse what a migration does only if an option asks for it.
+    """Raise if the plan needs a choice that the options do not make.
 
     Raises:
         InputError: there are rows without a vector, or triggers that would fire.

@@ -31,7 +31,7 @@ class PostgresStore(PostgresTable):
     """One vector column of a table. Values never meet SQL as text that was not quoted by the client library."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "typed", ("int", "text"), adds_vectors=True, rows_per_second=1_000
+        "typed", ("int", "text"), adds_vectors=True, has_triggers=True, rows_per_second=1_000
     )
 
     def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:

@@ -8,6 +8,7 @@ ones are therefore mixed in, in random order, and the share is corrected by the 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -25,8 +27,9 @@ from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.scores import wrong_documents
+from interlingua.stores._secrets import may_hold_secret
 
-__all__ = ["Judgement", "cached", "endpoint", "judge"]
+__all__ = ["Judgment", "cached", "endpoint", "judge"]
 
 # The question of the paper. An answer counts only if it starts with yes or no.
 PAPER = (
@@ -39,12 +42,12 @@ QUOTED = (
     "documents? Answer no, or answer yes followed by the words of the reconstruction that state it in double quotes."
 )
 PROMPTS: Mapping[str, str] = {"paper": PAPER, "quoted": QUOTED}
-_PLACE = re.compile(r"\{original\}|\{reconstruction\}")
+_PLACEHOLDER = re.compile(r"\{original\}|\{reconstruction\}")
 Ask = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """Answers of a judge.
 
     Attributes:
@@ -82,15 +85,15 @@ def endpoint(
         timeout: longest wait for an answer in seconds.
 
     Raises:
-        InputError: ``send`` is not True, or (from the returned function) the endpoint gave no usable answer.
+        InputError: the address is not of a kind that documents may be sent to, ``send`` is not True, or (from the
+            returned function) the endpoint gave no usable answer.
     """
+    _check_address(url, key_variable)
     if not send:
         raise InputError(
-            f"A judge at {url} would be sent original documents and their reconstructions. Pass send=True if their "
-            "owner allows that."
+            f"A judge at {url} would be sent original documents and their reconstructions.",
+            "Pass {send} if their owner allows that.",
         )
-    if not url.startswith(("https://", "http://")):
-        raise InputError(f"{url!r} is not an http address; give the endpoint up to /chat/completions.")
 
     def ask(prompt: str) -> str:
         body = {"model": model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
@@ -108,6 +111,38 @@ def endpoint(
             ) from error
 
     return ask
+
+
+def _check_address(url: str, key_variable: str) -> None:
+    """Refuse an address that holds a secret, or from which other machines of the network could read along.
+
+    Raises:
+        InputError: the message repeats the address only if it holds no secret.
+    """
+    if may_hold_secret(url):
+        raise InputError(
+            "The address of the judge holds a password or a key and is not repeated.",
+            f"Leave it out, and set {key_variable} to the key.",
+        )
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.scheme not in ("https", "http") or not host:
+        raise InputError(f"{url!r} is not an http address; give the endpoint up to /chat/completions.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise InputError(
+            f"{url} would receive the documents and the key in plain text.",
+            "Use https; plain http is for an endpoint on this machine, such as http://127.0.0.1:8000/v1.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def cached(ask: Ask, path: Path, identity: str) -> Ask:
@@ -137,7 +172,7 @@ def cached(ask: Ask, path: Path, identity: str) -> Ask:
 
 def judge(
     extractions: Sequence[Extraction], texts: Sequence[str], ask: Ask, *, prompt: str = "paper", seed: int = 0
-) -> Judgement:
+) -> Judgment:
     """Ask a judge whether each reconstruction leaks, mixed with as many of wrong documents and with empty ones.
 
     Args:
@@ -148,11 +183,12 @@ def judge(
         seed: seed of the order, the wrong documents and the resamples.
 
     Raises:
-        InputError: not one extraction a text, or a template without both placeholders.
+        InputError: not one extraction per text, or a template without both placeholders.
     """
     if len(extractions) != len(texts) or len(texts) < 2:
         raise InputError(
-            f"There are {len(extractions)} extractions for {len(texts)} texts; one each, and two at least, are needed."
+            f"There are {len(extractions)} extractions for {len(texts)} texts; one per text is needed, and two texts "
+            "or more."
         )
     template = PROMPTS.get(prompt, prompt)
     if "{original}" not in template or "{reconstruction}" not in template:
@@ -167,14 +203,14 @@ def judge(
     questions = [(i, written[i]) for i in range(n)] + [(other[i], written[i]) for i in range(n)]
     questions += [(int(i), "") for i in empty]
     answers: list[bool | None] = [None] * len(questions)
-    for place in rng.permutation(len(questions)):
-        row, reconstruction = questions[place]
+    for position in rng.permutation(len(questions)):
+        row, reconstruction = questions[position]
         question = _filled(template, texts[row], reconstruction)
-        answers[place] = _verdict(ask(question), reconstruction, quoted=prompt == "quoted")
+        answers[position] = _verdict(ask(question), reconstruction, quoted=prompt == "quoted")
     positive = np.array([answer is True for answer in answers], float)
     resamples = Resamples(n, seed)
     yes, wrong = positive[:n], positive[n : 2 * n]
-    return Judgement(
+    return Judgment(
         yes=resamples.mean(yes),
         false_yes=resamples.mean(wrong),
         empty_yes=float(positive[2 * n :].mean()),
@@ -187,7 +223,7 @@ def judge(
 def _filled(template: str, original: str, reconstruction: str) -> str:
     """Fill the template in one pass, so that placeholders inside a document are left alone."""
     parts = {"{original}": original, "{reconstruction}": reconstruction}
-    return _PLACE.sub(lambda place: parts[place[0]], template)
+    return _PLACEHOLDER.sub(lambda match: parts[match[0]], template)
 
 
 def _verdict(answer: str, reconstruction: str, *, quoted: bool) -> bool | None:
