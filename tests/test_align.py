@@ -92,7 +92,7 @@ def test_the_same_encoder_under_a_secret_rotation_is_solved_on_disjoint_rows(rng
 def test_unrelated_spaces_fail_and_give_no_translator(failed: Alignment) -> None:
     assert failed.verdict.status is Status.FAILED
     assert failed.verdict.score <= 0.5
-    with pytest.raises(AlignmentError, match="The fit failed.*no better than chance: .*force=True") as caught:
+    with pytest.raises(AlignmentError, match=r"The fit failed.*no better than chance\. .*force=True") as caught:
         failed.translator()
     assert caught.value.alignment is failed
     assert failed.translator(force=True).card["verdict"]["status"] == "failed"

@@ -427,3 +427,19 @@ def test_a_damaged_folder_is_refused_on_loading(
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere is not a translator: .*interlingua fit SOURCE TARGET --out DIR"):
         load(tmp_path / "nowhere")
+
+
+def test_a_map_of_another_kind_translates_but_only_affine_maps_and_networks_are_saved(tmp_path: Path) -> None:
+    class Doubled:
+        d_in = d_out = 4
+
+        def __call__(self, x: Any) -> Any:
+            return 2 * x
+
+    rows = np.eye(4, dtype=np.float32) + 0.5
+    profile = SpaceProfile.of(np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32))
+    translator = Translator(Doubled(), Doubled(), (profile, profile), {})
+    assert translator.forward(rows).shape == (4, 4)
+    with pytest.raises(InputError, match="the forward map is Doubled; only AffineMap and networks can be saved"):
+        translator.save(tmp_path / "t")
+    assert not (tmp_path / "t").exists()

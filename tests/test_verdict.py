@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from interlingua.aligners.base import Problem
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
-from interlingua.aligners.frames import polar
+from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import judge_map, refit_limits, verify
 from interlingua.core.alignment import Evidence, Status, Verdict
-from interlingua.core.maps import AffineMap
+from interlingua.core.errors import InputError
 from planted import encode, topics
 
 
@@ -129,9 +130,34 @@ def test_a_collapse_exceeds_an_upper_limit_and_the_reason_says_so(fitted: Fitted
 
 def test_any_map_is_judged_the_same_twice(fitted: Fitted) -> None:
     x, y = fitted.problem.frames
-    forward = AffineMap(x.mean, np.asarray(fitted.rotation, np.float32), y.mean)
-    first, second = (judge_map((x, y), fitted.problem.rows[0], forward, seed=3) for _ in range(2))
+    forward, backward = affine_maps(x, y, np.asarray(fitted.rotation, np.float32))
+    first, second = (judge_map((x, y), fitted.problem.rows[0], forward, backward, seed=3) for _ in range(2))
     assert first == second
+    assert {"map_agreement", "round_trip"} <= {item.name for item in first.evidence}
+
+
+def test_a_backward_map_that_is_noise_is_not_called_aligned(fitted: Fitted) -> None:
+    x, y = fitted.problem.frames
+    forward, backward = affine_maps(x, y, np.asarray(fitted.rotation, np.float32))
+    noise = np.random.default_rng(0).standard_normal(backward.matrix.shape).astype(np.float32)
+    spoiled = replace(backward, matrix=noise)
+    right, wrong = (judge_map((x, y), fitted.problem.rows[0], forward, b, seed=3) for b in (backward, spoiled))
+    assert right.status is Status.ALIGNED
+    assert wrong.status is Status.FAILED
+    assert any("round trip" in reason for reason in wrong.reasons)
+
+
+def test_a_map_that_exchanges_half_of_the_translations_is_not_called_aligned(fitted: Fitted) -> None:
+    x, y = fitted.problem.frames
+    forward, backward = affine_maps(x, y, np.asarray(fitted.rotation, np.float32))
+
+    def exchanged(rows: Any) -> Any:
+        mapped = forward(rows)
+        mapped[::2] = np.roll(mapped[::2], 1, axis=0)
+        return mapped
+
+    verdict = judge_map((x, y), fitted.problem.rows[0], exchanged, backward, seed=3)  # type: ignore[arg-type]
+    assert verdict.status is not Status.ALIGNED
 
 
 def test_limits_of_refits_are_shares_of_the_distance_from_the_null_to_one() -> None:
@@ -153,3 +179,21 @@ def test_annealing_and_settling_raise_the_transport_similarity_of_a_random_start
     scores = [float(spaces.similarity(maps)[0]) for maps in (start, annealed, settled)]
     assert scores[0] < scores[1]
     assert scores[2] > scores[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"status": "great"}, "status is 'great'; choose from aligned, doubtful, failed"),
+        ({"score": 5}, "score is 5; a finite number at least 0 and at most 1"),
+        ({"reasons": "ok"}, "reasons of a verdict must be a sequence of strings"),
+        ({"evidence": ("x",)}, "evidence of a verdict must be Evidence objects"),
+    ],
+)
+def test_a_verdict_holds_plain_values_of_its_own_kind(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Verdict(**{"status": Status.FAILED, "score": 0.0, "reasons": (), **values})
+
+
+def test_a_status_given_as_text_guards_like_any_other() -> None:
+    assert Verdict("failed", 0, ["no"]).status is Status.FAILED  # type: ignore[arg-type]

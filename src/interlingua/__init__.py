@@ -23,6 +23,7 @@ from interlingua.core.translator import Translator, load
 
 if TYPE_CHECKING:
     from interlingua._align import align, align_spaces
+    from interlingua.aligners import describe_settings
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
 
@@ -40,6 +41,7 @@ __all__ = [
     "Verdict",
     "align",
     "align_spaces",
+    "describe_settings",
     "evaluate",
     "load",
 ]
@@ -52,6 +54,7 @@ _LAZY = {
     "align_spaces": "interlingua._align",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
+    "describe_settings": "interlingua.aligners",
 }
 
 

@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, settings_of
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, shortage
+from interlingua.aligners.base import (
+    Fit,
+    OnStep,
+    Problem,
+    check_fit,
+    ignore_step,
+    refuse_pairs,
+    require_pairs,
+    shortage,
+)
 from interlingua.core.alignment import Alignment
 from interlingua.core.arguments import check_count, shown
 from interlingua.core.backend import describe_machine
@@ -88,12 +97,10 @@ def align(
     aligner = create_aligner(chosen, **settings)
     if pair_use(aligner) == "unused":
         refuse_pairs(problem, method_name(aligner))
+    elif pair_use(aligner) == "required":
+        require_pairs(problem, method_name(aligner), at_least=1)
     report = on_step or ignore_step
-    fit = aligner.fit(problem, seed=seed, on_step=report)
-    if not isinstance(fit, Fit):
-        raise InputError(
-            f"{method_name(aligner)}.fit returned {type(fit).__name__}; an interlingua.aligners.Fit is needed."
-        )
+    fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     if fit.verdict is None:
         fit = replace(fit, verdict=judge(aligner, problem, fit, seed=seed))
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}

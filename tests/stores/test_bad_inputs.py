@@ -153,7 +153,7 @@ def folder_for_a_file(place: Place) -> Made:
 
 @case("unknown extension")
 def extension_nobody_knows(place: Place) -> Made:
-    return place.text("old.csv", "1,2"), place.at("new.parquet"), {}
+    return place.text("old.xlsx", "1,2"), place.at("new.parquet"), {}
 
 
 @case("not a whole Parquet file")
@@ -248,7 +248,7 @@ def width_of_the_other_side(place: Place) -> Made:
     return place.parquet(vectors=unit(N, D_OUT, 3).tolist()), place.at("new.parquet"), {}
 
 
-@case("lists of float16, float32, float64")
+@case("float16, float32, float64, or int8 with a scale are needed")
 def whole_numbers_as_vectors(place: Place) -> Made:
     rows = pa.array([[1] * D_IN] * N, pa.list_(pa.int64()))
     return place.parquet(vectors=rows), place.at("new.parquet"), {}

@@ -26,6 +26,7 @@ __all__ = [
     "PairUse",
     "Problem",
     "StepLog",
+    "check_fit",
     "ignore_step",
     "insufficient_data_reason",
     "refuse_pairs",
@@ -40,6 +41,8 @@ PairUse = Literal["unused", "optional", "required"]
 
 # Below these sizes label-free evidence has no power to separate a right map from a wrong one.
 MIN_ROWS, MIN_WIDTH = 100, 8
+# Rows that a map is tried on before it is judged.
+_CHECKED_ROWS = 64
 
 
 def ignore_step(step: dict[str, Any]) -> None:
@@ -244,3 +247,49 @@ def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
     if rows.shape[1] < MIN_WIDTH:
         return f"{name} has {rows.shape[1]} columns; without pairs at least {MIN_WIDTH} are needed."
     return None
+
+
+def check_fit(fit: Any, problem: Problem, method: str) -> Fit:
+    """Return what a method's ``fit`` returned, or refuse it before it is judged or saved.
+
+    Both maps are applied to a few rows of their side: they must return finite rows of the other side's width.
+
+    Args:
+        fit: the return value.
+        problem: what was aligned.
+        method: name of the method, for messages.
+
+    Raises:
+        InputError: not a `Fit`, maps that do not map between the two spaces, a trace that is not a sequence of
+            mappings, or a verdict that is not a `Verdict`.
+    """
+    if not isinstance(fit, Fit):
+        raise InputError(f"{method}.fit returned {type(fit).__name__}; an interlingua.aligners.Fit is needed.")
+    trace: Any = fit.trace
+    if not isinstance(trace, tuple | list) or not all(isinstance(step, Mapping) for step in trace):
+        raise InputError(f"{method}.fit returned a trace that is not a sequence of dicts.")
+    if fit.verdict is not None and not isinstance(fit.verdict, Verdict):
+        raise InputError(f"{method}.fit returned {type(fit.verdict).__name__} as verdict; a Verdict or None is needed.")
+    sides = (problem.source, problem.target)
+    for name, mapping, rows, width in (
+        ("forward", fit.forward, problem.rows[0], sides[1].d),
+        ("backward", fit.backward, problem.rows[1], sides[0].d),
+    ):
+        _check_map(mapping, rows[:_CHECKED_ROWS], width, f"{method}.fit: the {name} map")
+    return fit
+
+
+def _check_map(mapping: Any, rows: FloatArray, width: int, name: str) -> None:
+    if not callable(mapping):
+        raise InputError(f"{name} is {type(mapping).__name__}; a map such as AffineMap is needed.")
+    try:
+        mapped = np.asarray(mapping(rows.copy()))
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot map rows of shape {rows.shape} ({error}).") from error
+    if mapped.shape != (len(rows), width) or mapped.dtype.kind != "f":
+        raise InputError(
+            f"{name} returned shape {mapped.shape} and dtype {mapped.dtype} for {len(rows)} rows; "
+            f"real numbers of shape ({len(rows)}, {width}) are needed."
+        )
+    if not np.isfinite(mapped).all():
+        raise InputError(f"{name} returned NaN or infinity.")

@@ -9,6 +9,7 @@ violates. The limits separate the fits recorded in ``benchmarks/results``, whose
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy
 from interlingua.core.maps import AffineMap, VectorMap
 
-__all__ = ["EXCESS", "LIFT", "START", "judge", "judge_map", "refit_limits", "verify"]
+__all__ = ["EXCESS", "LIFT", "MAP", "ROUND_TRIP", "START", "judge", "judge_map", "refit_limits", "verify"]
 
 _ROWS = 1500
 # (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
@@ -40,7 +41,10 @@ _PAIR_MARGIN = 0.2
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
-_RANDOM_STARTS = "random starts"
+_RANDOM_STARTS, _SHUFFLED_ROWS = "random starts", "shuffled rows"
+# A map far from the rotation that was refitted is not judged by it. Nonlinear maps and maps between unequal widths stay
+# above the first limit of the round trip; an unrelated backward map stays near 0.
+MAP, ROUND_TRIP = (0.7, 0.4), (0.3, 0.15)
 # Keeps these draws apart from those of a fit and of a null with the same seed.
 _STREAM = 11
 
@@ -70,6 +74,7 @@ def verify(
     *,
     seed: int,
     start_agreement: float | None = None,
+    checks: Sequence[_Check] = (),
 ) -> Verdict:
     """Measure a fit and conclude. The same arguments give the same numbers, however often they are measured.
 
@@ -80,16 +85,17 @@ def verify(
         target: [m, d_target], centered unit rows of the target.
         seed: seeds a generator of the verdict's own.
         start_agreement: agreement of the best independent start with the map, or None where it was not searched for.
+        checks: further measurements of the same fit.
     """
     rng = np.random.default_rng([seed, _STREAM])
     spaces = null.spaces
     with single_threaded_blas():
         coarse = spaces.reduce(rotation)
-        checks = [_transport(null, coarse), *_refits(null, coarse, rng)]
+        measured = [_transport(null, coarse), *_refits(null, coarse, rng)]
         if start_agreement is not None:
-            checks.append(_start_agreement(null, start_agreement))
-        checks += _sanity_checks(translated, target, rng)
-    return _conclude(checks)
+            measured.append(_start_agreement(null, start_agreement))
+        measured += _sanity_checks(translated, target, rng)
+    return _conclude([*measured, *checks])
 
 
 def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict:
@@ -109,24 +115,30 @@ def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict
     reason = insufficient_data_reason(*problem.rows)
     if reason:
         return Verdict(Status.FAILED, 0.0, (f"{reason} With so few, nothing confirms the map.",))
-    return judge_map(problem.frames, problem.rows[0], fit.forward, seed=seed)
+    return judge_map(problem.frames, problem.rows[0], fit.forward, fit.backward, seed=seed)
 
 
 def judge_map(
     frames: tuple[Frame, Frame],
     rows: FloatArray,
     forward: VectorMap,
+    backward: VectorMap,
     *,
     seed: int,
     null: NullMaps | None = None,
     start_agreement: float | None = None,
 ) -> Verdict:
-    """Judge any forward map by label-free measurements of the rotation nearest to it.
+    """Judge any pair of maps by label-free measurements.
+
+    Refits and transport can only be measured on a rotation, so they are measured on the one nearest to the forward
+    map. Two more measurements tie the maps themselves to it: the agreement of the forward map with that rotation, and
+    the round trip through the backward map.
 
     Args:
         frames: of source and target.
         rows: [n, d_source], the source rows that the first frame was built from.
-        forward: the map.
+        forward: the map from source to target.
+        backward: the map from target to source.
         seed: decides the random draws.
         null: maps from random starts on these rows; None samples them.
         start_agreement: see `verify`.
@@ -134,13 +146,28 @@ def judge_map(
     x, y = frames
     rng = np.random.default_rng([seed, _STREAM, 1])
     with single_threaded_blas():
-        translated = y.around(forward(rows))
+        mapped = forward(rows)
+        translated = y.around(mapped)
         matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
+        rotation = polar(matrix)
+        checks = [_map_agreement(x.rows @ rotation, translated, rng), _round_trip(x, x.around(backward(mapped)), rng)]
         if null is None:
             # Some measurements read the first rows only.
             shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
             null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed)
-        return verify(null, polar(matrix), translated, y.rows, seed=seed, start_agreement=start_agreement)
+        return verify(null, rotation, translated, y.rows, seed=seed, start_agreement=start_agreement, checks=checks)
+
+
+def _map_agreement(rotated: FloatArray, translated: FloatArray, rng: np.random.Generator) -> _Check:
+    meaning = "Mean cosine between the map's translations and those of the rotation nearest to it."
+    null = criteria.agreement(rotated, translated[rng.permutation(len(translated))])
+    return _at_least("map_agreement", criteria.agreement(rotated, translated), null, MAP, meaning, _SHUFFLED_ROWS)
+
+
+def _round_trip(x: Frame, returned: FloatArray, rng: np.random.Generator) -> _Check:
+    meaning = "Mean cosine between a row and its round trip through the forward and the backward map."
+    null = criteria.agreement(x.rows, returned[rng.permutation(len(returned))])
+    return _at_least("round_trip", criteria.agreement(x.rows, returned), null, ROUND_TRIP, meaning, _SHUFFLED_ROWS)
 
 
 def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:

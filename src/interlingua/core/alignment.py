@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlingua.core import summaries
-from interlingua.core.arguments import check_flag
-from interlingua.core.errors import InterlinguaError
+from interlingua.core.arguments import check_choice, check_flag, check_number
+from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import SpaceProfile
 
@@ -74,6 +74,26 @@ class Verdict:
     score: float
     reasons: tuple[str, ...]
     evidence: tuple[Evidence, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Store plain values, and refuse those that no verdict has.
+
+        Raises:
+            InputError: another status, a score outside 0 to 1, reasons that are not strings, or no `Evidence`.
+        """
+        reasons: Any = self.reasons
+        if isinstance(reasons, str) or not all(isinstance(reason, str) for reason in reasons):
+            raise InputError("reasons of a verdict must be a sequence of strings.")
+        if not all(isinstance(item, Evidence) for item in self.evidence):
+            raise InputError("evidence of a verdict must be Evidence objects.")
+        values = {
+            "status": Status(check_choice(self.status, "status", [str(status) for status in Status])),
+            "score": check_number(self.score, "score", minimum=0, maximum=1),
+            "reasons": tuple(self.reasons),
+            "evidence": tuple(self.evidence),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         """Return status, score and the number of criteria passed."""
@@ -152,7 +172,7 @@ class Alignment:
         check_flag(force, "force")
         if self.verdict.status is Status.FAILED and not force:
             raise AlignmentError(
-                "The fit failed, so its translator would be no better than chance: "
+                "The fit failed: nothing confirms this map, and most such maps are no better than chance. "
                 + " ".join(self.verdict.reasons)
                 + " Give more rows, rows of more similar content, or a few known pairs; force=True makes it anyway.",
                 self,

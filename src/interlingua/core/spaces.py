@@ -60,12 +60,14 @@ class EmbeddingSpace:
         return int(self.vectors.shape[1])
 
     def rows(self, limit: int | None, rng: np.random.Generator) -> FloatArray:
-        """Return rows [min(n, limit), d] in float32, drawn without replacement when there are more."""
+        """Return rows [min(n, limit), d] in float32, drawn without replacement when there are more; read-only."""
         if limit is None or self.n <= limit:
             picked = self.vectors
         else:
             picked = self.vectors[np.sort(rng.choice(self.n, limit, replace=False))]
-        return np.asarray(picked, np.float32)
+        rows = np.asarray(picked, np.float32).view()
+        rows.flags.writeable = False
+        return rows
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""

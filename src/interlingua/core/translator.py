@@ -177,6 +177,12 @@ class Translator:
         return tensors
 
     def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
+        for direction, mapping in (("forward", self.forward), ("backward", self.backward)):
+            if not isinstance(mapping, AffineMap):
+                raise InputError(
+                    f"the {direction} map is {type(mapping).__name__}; only AffineMap and networks can be saved and "
+                    "identified. Return AffineMap objects, as interlingua.aligners.frames.affine_maps makes them."
+                )
         return {
             f"{direction}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
             for direction, mapping in (("forward", self.forward), ("backward", self.backward))

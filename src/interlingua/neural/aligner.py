@@ -277,8 +277,9 @@ def verdict_of(
     source, target = rows[forward.source], Frame.of(rows[forward.target])
     frames = (Frame.of(source), target)
     linear = starts.fits.get((forward.source, forward.target)) if starts else None
+    backward = NetworkMap(forward.network, forward.target, forward.source)
     if linear is None:
-        return judge_map(frames, source, forward, seed=seed)
+        return judge_map(frames, source, forward, backward, seed=seed)
     translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
     start_agreement = min(linear.start_agreement, criteria.agreement(translated, initial))
-    return judge_map(frames, source, forward, seed=seed, null=linear.null, start_agreement=start_agreement)
+    return judge_map(frames, source, forward, backward, seed=seed, null=linear.null, start_agreement=start_agreement)
