@@ -76,4 +76,4 @@ def test_a_method_cannot_change_the_arrays_of_its_caller() -> None:
 
 def test_an_object_without_fit_is_no_method() -> None:
     with pytest.raises(il.InputError, match="an object with fit"):
-        il.align(X, Y, method=SimpleNamespace())  # type: ignore[arg-type]
+        il.align(X, Y, method=SimpleNamespace())

@@ -177,25 +177,29 @@ class Translator:
         return tensors
 
     def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            f"{direction}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
+            for direction, mapping in self._affine_maps().items()
+            for part in _PARTS
+        }
+
+    def _map_card(self) -> dict[str, Any]:
+        settings = {
+            direction: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
+            for direction, m in self._affine_maps().items()
+        }
+        return {"kind": "affine", "maps": settings}
+
+    def _affine_maps(self) -> dict[str, AffineMap]:
+        maps = {}
         for direction, mapping in (("forward", self.forward), ("backward", self.backward)):
             if not isinstance(mapping, AffineMap):
                 raise InputError(
                     f"the {direction} map is {type(mapping).__name__}; only AffineMap and networks can be saved and "
                     "identified. Return AffineMap objects, as interlingua.aligners.frames.affine_maps makes them."
                 )
-        return {
-            f"{direction}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
-            for direction, mapping in (("forward", self.forward), ("backward", self.backward))
-            for part in _PARTS
-        }
-
-    def _map_card(self) -> dict[str, Any]:
-        maps: dict[str, Any] = {"forward": self.forward, "backward": self.backward}
-        settings = {
-            direction: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
-            for direction, m in maps.items()
-        }
-        return {"kind": "affine", "maps": settings}
+            maps[direction] = mapping
+        return maps
 
     def __repr__(self) -> str:
         """Return both widths and the verdict."""
