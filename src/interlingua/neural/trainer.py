@@ -72,7 +72,7 @@ class Trainer:
         folder: for checkpoints and metrics; None keeps none.
         selection: measures snapshots without pairs; the best one is the result.
         on_step: called with a dict of numbers at every logged step.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
+        device: as :func:`interlingua.core.backend.resolve_device` takes it.
         tensorboard: also write metrics for TensorBoard.
         extra_terms: further terms of the generator's loss.
 
@@ -116,7 +116,7 @@ class Trainer:
         self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
         latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
         # torch draws initial values from its global generator; ours replace them.
-        with randomness.private(self._device):
+        with randomness.preserve_rng(self._device):
             self.generator = nets.Generator(self._widths, s, gated=s.skips or maps is not None, latent=latent)
             self.discriminators = steps.Discriminators(list(self._widths.values()), self.generator.latent, s)
         nets.build([self.generator, self.discriminators], seed)
@@ -155,7 +155,7 @@ class Trainer:
         if self._selection is not None and not self._history:
             self._evaluate()
         s = self.settings
-        with randomness.private(self._device):
+        with randomness.preserve_rng(self._device):
             while self._step < s.steps:
                 before = self._step
                 terms = self._try_mirrors() if self._step in self._mirrored[:1] else self._train()
