@@ -111,7 +111,9 @@ def test_a_failed_start_of_two_spaces_gives_no_teachers_and_the_trace_says_so(mo
     def fit(self: Linear, problem: Any, **more: Any) -> LinearFit:
         maps = affine_maps(*problem.frames, np.eye(3, dtype=np.float32))
         null = NullMaps.sample(CoarseSpaces.of(*(frame.rows for frame in problem.frames)), seed=0)
-        return LinearFit(*maps, verdict=verdict, rotation=maps[0].matrix, null=null, start_agreement=0.0)
+        return LinearFit(
+            forward=maps[0], backward=maps[1], verdict=verdict, rotation=maps[0].matrix, null=null, start_agreement=0.0
+        )
 
     monkeypatch.setattr(Linear, "fit", fit)
     starts = PairwiseAlignments.fit(rows, aligner=Linear(), known=None, seed=0, on_step=ignore_step, with_teachers=True)

@@ -124,7 +124,6 @@ class Aligner(Protocol):
 
     * ``name``: the method's name in cards and reports; the class name by default.
     * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
-    * ``extra``: the optional dependency to install, or None.
 
     Settings are the fields of a dataclass; they are saved in the card of the alignment. A class whose keywords are
     not its fields lists them in a class method ``setting_names()``, describes them in ``describe_settings()``, and

@@ -24,7 +24,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
 from interlingua.neural.presets import preset
-from interlingua.neural.settings import Settings, check_names
+from interlingua.neural.settings import Settings
 
 if TYPE_CHECKING:
     from interlingua.neural.terms import LossTerm
@@ -75,7 +75,6 @@ class Adversarial:
 
     name: ClassVar[str] = "adversarial"
     pairs: ClassVar[PairUse] = "optional"
-    extra: ClassVar[str | None] = "neural"
 
     def __init__(
         self,
@@ -91,7 +90,6 @@ class Adversarial:
         extra_terms: Sequence[LossTerm] = (),
         **overrides: Any,
     ) -> None:
-        check_names(overrides, self.setting_names())
         flags = {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}
         flags = {name: check_flag(value, name) for name, value in flags.items()}
         texts = {"preset": preset, "start": start, "device": device}
