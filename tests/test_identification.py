@@ -75,7 +75,7 @@ def test_a_table_survives_its_file(table: list[Fingerprint], tmp_path: Path) -> 
     assert [entry.name for entry in again] == [entry.name for entry in table]
     assert all(a.likeness(b)["mean"] > 0.999 for a, b in zip(again, table, strict=True))
     (tmp_path / "t.npz").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="no table of fingerprints"):
+    with pytest.raises(InputError, match="not a table of fingerprints"):
         load_table(tmp_path / "t.npz")
 
 

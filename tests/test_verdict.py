@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,3 +154,8 @@ def test_annealing_and_settling_raise_the_transport_similarity_of_a_random_start
     scores = [float(spaces.similarity(maps)[0]) for maps in (start, annealed, settled)]
     assert scores[0] < scores[1]
     assert scores[2] > scores[0]
+
+
+def test_a_verdict_survives_its_dictionary(fitted: Fitted) -> None:
+    verdict = fitted.verdict()
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict

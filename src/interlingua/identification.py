@@ -236,7 +236,7 @@ def load_table(path: str | Path) -> list[Fingerprint]:
     """Read what `save_table` wrote.
 
     Raises:
-        InputError: it is no such table.
+        InputError: it is not such a table.
     """
     try:
         with np.load(check_path(path), allow_pickle=False) as arrays:
@@ -251,7 +251,7 @@ def load_table(path: str | Path) -> list[Fingerprint]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is no table of fingerprints ({error}).") from error
+        raise InputError(f"{path} is not a table of fingerprints ({error}).") from error
 
 
 def shipped() -> list[Fingerprint]:

@@ -72,7 +72,7 @@ class Problem:
             source: [n_source, d_source].
             target: [n_target, d_target]; any width.
             pairs: [p, 2] row numbers (source, target) of the same text, or None.
-            max_rows: most rows a side in `rows`, drawn at random; None for all.
+            max_rows: most rows per side in `rows`, drawn at random; None for all.
             seed: decides which rows are drawn.
 
         Raises:

@@ -84,15 +84,15 @@ def orthogonal_steps(
     rng: np.random.Generator,
     prior: FloatArray | None = None,
 ) -> FloatArray:
-    """Refine maps [r, w_source, w_target] with one step a temperature.
+    """Refine maps [r, w_source, w_target] with one step per temperature.
 
     See :func:`interlingua.aligners.refine.wasserstein_procrustes`.
 
     Args:
         spaces: the rows.
         maps: where to start.
-        temperatures: one a step.
-        batch: rows a side and step.
+        temperatures: one per step.
+        batch: rows per side and step.
         rng: draws the batches.
         prior: [w_source, w_target], cross-covariance of known pairs.
     """

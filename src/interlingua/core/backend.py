@@ -247,7 +247,7 @@ def sparse_ones(i: Array, j: Array, shape: tuple[int, int], like: Array) -> Any:
 
 
 def largest(x: Array, k: int, *, axis: int) -> Array:
-    """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted, one line a row: [n, k] or [m, k]."""
+    """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted, one line per row: [n, k] or [m, k]."""
     if not isinstance(x, np.ndarray):
         return x.topk(k, dim=axis, sorted=False).values.movedim(axis, 1)
     lines = x if axis == 1 else x.T
