@@ -13,8 +13,11 @@ import pytest
 import interlingua as il
 from interlingua.aligners import METHODS
 from interlingua.aligners.base import ignore_step
-from interlingua.aligners.linear.aligner import Linear
-from interlingua.core.alignment import Status
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.frames import affine_maps
+from interlingua.aligners.linear.aligner import Linear, LinearFit
+from interlingua.aligners.null import NullMaps
+from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.networks import NetworkMap
@@ -99,6 +102,23 @@ def test_the_verdict_of_a_warm_start_is_on_the_network_and_not_on_its_start(
     measured = [{e.name: e.value for e in verdict.evidence} for verdict in (intact, spoiled)]
     for criterion in ("transport_excess", "start_agreement"):
         assert measured[1][criterion] < measured[0][criterion]
+
+
+def test_a_failed_start_of_two_spaces_gives_no_teachers_and_the_trace_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = dict(zip(("a", "b"), np.random.default_rng(0).standard_normal((2, 40, 3)).astype(np.float32), strict=True))
+    verdict = Verdict(Status.FAILED, 0.2, ("Nothing is aligned.",))
+
+    def fit(self: Linear, problem: Any, **more: Any) -> LinearFit:
+        maps = affine_maps(*problem.frames, np.eye(3, dtype=np.float32))
+        null = NullMaps.sample(CoarseSpaces.of(*(frame.rows for frame in problem.frames)), seed=0)
+        return LinearFit(
+            forward=maps[0], backward=maps[1], verdict=verdict, rotation=maps[0].matrix, null=null, start_agreement=0.0
+        )
+
+    monkeypatch.setattr(Linear, "fit", fit)
+    starts = PairwiseAlignments.fit(rows, aligner=Linear(), known=None, seed=0, on_step=ignore_step, with_teachers=True)
+    assert starts.teachers == {}
+    assert starts.trace == ({"step": "failed start", "from": "a", "to": "b", "score": 0.2},)
 
 
 def test_a_translator_survives_its_folder(

@@ -185,7 +185,7 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
         (["--log", "source.npy"], "source.npy is the input source.npy itself, which is never overwritten"),
         (["--log", "outside.csv"], "--log outside.csv exists and is no log of events; nothing is appended"),
         (["--log", "zeros.bin"], "--log zeros.bin exists and is no log of events"),
-        (["--out", "source.npy", "--force"], "is no translator, so it is not replaced"),
+        (["--out", "source.npy", "--force"], "is not a translator, so it is not replaced"),
     ],
 )
 def test_fit_refuses_before_the_work(

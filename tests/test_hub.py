@@ -122,7 +122,7 @@ def test_only_a_translators_files_are_fetched(hub: type[Hub], tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["me/missing", "not a name"])
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_a_repository_that_does_not_exist_is_an_input_error(hub: type[Hub], tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=f"{name} is no folder here and cannot be fetched"):
+    with pytest.raises(InputError, match=f"{name} is neither a local folder nor a Hub repository that can be fetched"):
         Translator.from_pretrained(name, token="x", cache_dir=tmp_path / "c")
 
 

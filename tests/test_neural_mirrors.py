@@ -141,14 +141,14 @@ def test_without_selection_no_copy_is_tried(vectors: dict[str, Rows]) -> None:
 
 
 def test_when_copies_are_compared() -> None:
-    assert schedule.mirrored(SMALL.changed(steps=100)) == range(30, 35)
-    assert schedule.mirrored(SMALL.changed(steps=4)) == range(1, 2)
-    assert not schedule.mirrored(SMALL.changed(mirrors=0))
+    assert schedule.mirror_steps(SMALL.changed(steps=100)) == range(30, 35)
+    assert schedule.mirror_steps(SMALL.changed(steps=4)) == range(1, 2)
+    assert not schedule.mirror_steps(SMALL.changed(mirrors=0))
 
 
 def test_intervals_that_end_among_mirrored_steps_are_logged_and_evaluated_after_them(vectors: dict[str, Rows]) -> None:
     s = SMALL.changed(steps=60, mirrors=1, log_every=20, check_every=20)
-    assert schedule.mirrored(s) == range(18, 21)
+    assert schedule.mirror_steps(s) == range(18, 21)
     reports: list[dict[str, Any]] = []
     Trainer(vectors, s, selection=lambda network: {"score": 0.0}, on_step=reports.append).run()
     assert [step["at"] for step in reports if step["step"] == "train"] == [21, 40, 60]

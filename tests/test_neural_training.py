@@ -229,6 +229,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_advice(vectors: dict[str, 
         trainer.run()
 
 
+def test_advice_to_resume_is_given_where_a_checkpoint_exists(vectors: dict[str, Rows], tmp_path: Path) -> None:
+    for folder in (None, tmp_path / "run"):
+        trainer = Trainer(vectors, QUICK.changed(save_every=1, log_every=1), folder=folder)
+
+        def spoil(step: dict[str, Any], trainer: Trainer = trainer) -> None:
+            if step.get("at") == 3:
+                with torch.no_grad():
+                    trainer.generator.backbone.blocks[0][0].weight.fill_(float("nan"))  # type: ignore[index]
+
+        trainer._on_step = spoil
+        with pytest.raises(TrainingError, match="is not finite at step") as raised:
+            trainer.run()
+        assert ("continues from it" in str(raised.value)) == (folder is not None)
+
+
 RUN = """
 import os, signal, sys
 from pathlib import Path

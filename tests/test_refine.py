@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlingua import align
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear import full_width
@@ -19,7 +20,7 @@ from interlingua.aligners.refine import (
     transport_similarity,
     wasserstein_procrustes,
 )
-from interlingua.core.backend import largest, take, to_device, to_numpy
+from interlingua.core.backend import largest, resolve_device, take, to_device, to_numpy
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import csls, mutual_neighbors
@@ -217,6 +218,35 @@ def test_cpu_arrays_stay_numpy_and_unknown_devices_are_refused(rng: np.random.Ge
     pytest.importorskip("torch")
     with pytest.raises(InputError, match=r"device 'abacus' is not available .*; use device='cpu'"):
         to_device(x, "abacus")
+
+
+def test_names_of_devices_are_resolved_and_those_that_do_not_exist_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for has_gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda has_gpu=has_gpu: has_gpu)
+        assert resolve_device("cpu") == "cpu"
+        assert resolve_device("auto") == ("cuda" if has_gpu else "cpu")
+        for name in ("cdua", "cuda:", "cuda:x", "cpu:0", "mps:1", "meta", ""):
+            with pytest.raises(InputError, match=f"There is no device '{name}'; choose from cpu, cuda, cuda:N"):
+                resolve_device(name)
+        with pytest.raises(InputError, match="device is 'mps' and torch finds no GPU"):
+            resolve_device("mps")
+    assert [resolve_device(name) for name in ("cuda", "cuda:0", "cuda:1")] == ["cuda", "cuda:0", "cuda:1"]
+    with pytest.raises(InputError, match="device is 'cuda:2' and torch finds 2 GPUs, numbered from 0"):
+        resolve_device("cuda:2")
+
+
+@pytest.mark.parametrize("method", ["linear", "adversarial"])
+def test_every_method_refuses_a_misspelled_device_also_beside_a_gpu(
+    method: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    x, y = rng.standard_normal((2, 120, 8))
+    with pytest.raises(InputError, match="There is no device 'cdua'"):
+        align(x, y, method=method, device="cdua")
 
 
 def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Generator) -> None:

@@ -53,7 +53,7 @@ def test_rows_whose_squares_overflow_or_vanish_are_still_rows(size: float) -> No
 def test_ids_must_be_one_a_row(rng: np.random.Generator) -> None:
     x = rng.standard_normal((3, 2))
     assert EmbeddingSpace(x, ids=["a", "b", "c"]).ids == ["a", "b", "c"]
-    with pytest.raises(InputError, match="2 ids for 3 rows; one id a row"):
+    with pytest.raises(InputError, match="2 ids for 3 rows; one id per row"):
         EmbeddingSpace(x, ids=["a", "b"])
 
 

@@ -186,7 +186,7 @@ def test_a_folder_of_something_else_is_never_replaced(translator: Translator, tm
     with pytest.raises((InputError, OutputExistsError), match="exists"):
         translator.save(tmp_path, overwrite=overwrite)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+    with pytest.raises(InputError, match="exists and is not a translator, so it is not replaced"):
         check_destination(tmp_path / "file", overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -230,9 +230,9 @@ def test_files_of_others_beside_a_translator_survive_its_replacement(
 def test_a_card_of_another_program_is_not_a_translators(translator: Translator, tmp_path: Path, card: str) -> None:
     (tmp_path / "card.json").write_text(card)
     (tmp_path / "translator.safetensors").write_bytes(b"theirs")
-    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+    with pytest.raises(InputError, match="exists and is not a translator, so it is not replaced"):
         translator.save(tmp_path, overwrite=True)
-    with pytest.raises(InputError, match="exists and is no translator, so it is not replaced"):
+    with pytest.raises(InputError, match="exists and is not a translator, so it is not replaced"):
         translator.save_pretrained(tmp_path)
     assert contents(tmp_path) == {"card.json": card.encode(), "translator.safetensors": b"theirs"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -197,3 +198,8 @@ def test_a_verdict_holds_plain_values_of_its_own_kind(values: dict[str, Any], me
 
 def test_a_status_given_as_text_guards_like_any_other() -> None:
     assert Verdict("failed", 0, ["no"]).status is Status.FAILED  # type: ignore[arg-type]
+
+
+def test_a_verdict_survives_its_dictionary(fitted: Fitted) -> None:
+    verdict = fitted.verdict()
+    assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict

@@ -69,7 +69,7 @@ def align(
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU, equal inputs, seed and versions give the
             same maps and verdict on one machine to the last bit, with any number of threads and beside other fits.
-        max_rows: most rows a side that are read, drawn at random; None for all. The trace says how many.
+        max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
         on_step: called with a dict of numbers after each step of the fit.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
 
@@ -125,7 +125,7 @@ def align_spaces(
     Args:
         vectors: [n, d] of two or more spaces by name, as :func:`interlingua.align` takes them.
         seed: decides every random draw.
-        max_rows: most rows a space that the linear start and the verdicts read, drawn at random; None for all.
+        max_rows: most rows per space that the linear start and the verdicts read, drawn at random; None for all.
         on_step: called with a dict of numbers after each step.
         settings: of ``method="adversarial"``, for example ``steps=500``.
 

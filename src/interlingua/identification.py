@@ -126,12 +126,12 @@ class Candidate:
     Attributes:
         name: the model.
         score: mean of the likeness in mean direction and spread; 0 is chance, 1 the same.
-        marks: each mark's likeness.
+        similarities: of mean, spread and spectrum, as `Fingerprint.likeness` returns them.
     """
 
     name: str
     score: float
-    marks: dict[str, float]
+    similarities: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,9 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     candidates = []
     for model in known:
         if model.d == own.d:
-            marks = own.likeness(model)
-            score = (max(marks["mean"], 0.0) + max(marks["spread"], 0.0)) / 2
-            candidates.append(Candidate(model.name, round(score, 4), {k: round(v, 4) for k, v in marks.items()}))
+            parts = own.likeness(model)
+            score = (max(parts["mean"], 0.0) + max(parts["spread"], 0.0)) / 2
+            candidates.append(Candidate(model.name, round(score, 4), {k: round(v, 4) for k, v in parts.items()}))
     ranked = tuple(sorted(candidates, key=lambda candidate: -candidate.score))
     if not ranked:
         reason = f"No known model has {own.d} columns; known widths are {', '.join(map(str, widths)) or 'none'}."
@@ -200,11 +200,14 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
 def value_grid(vectors: FloatArray) -> str:
     """Return the coarsest precision that holds all values of a sample: ``int8``, ``float16`` or ``float32``."""
     sample = np.asarray(vectors[:1_000], np.float32)
-    if np.array_equal(sample, sample.astype(np.float16).astype(np.float32)):
-        return "float16"
-    # Values quantized to 8 bits with one scale have few distinct magnitudes in a row.
-    limit = min(128, sample.shape[1] // 2)
-    return "int8" if all(len(np.unique(np.abs(row))) <= limit for row in sample[:50]) else "float32"
+    # Values quantized to 8 bits with one scale have few distinct magnitudes in a row. They are tested first, because
+    # float16 holds them exactly too if the scale is a power of 2.
+    limit = min(129, sample.shape[1] // 2)
+    if all(len(np.unique(np.abs(row))) <= limit for row in sample[:50]):
+        return "int8"
+    with np.errstate(over="ignore"):
+        half = sample.astype(np.float16)
+    return "float16" if np.array_equal(sample, half.astype(np.float32)) else "float32"
 
 
 def _check_table(table: Any) -> list[Fingerprint]:
@@ -233,7 +236,7 @@ def load_table(path: str | Path) -> list[Fingerprint]:
     """Read what `save_table` wrote.
 
     Raises:
-        InputError: it is no such table.
+        InputError: it is not such a table.
     """
     try:
         with np.load(check_path(path), allow_pickle=False) as arrays:
@@ -248,7 +251,7 @@ def load_table(path: str | Path) -> list[Fingerprint]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} is no table of fingerprints ({error}).") from error
+        raise InputError(f"{path} is not a table of fingerprints ({error}).") from error
 
 
 def shipped() -> list[Fingerprint]:

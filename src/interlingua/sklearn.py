@@ -44,7 +44,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     Args:
         method: as in :func:`interlingua.align`.
         random_state: a seed, a `RandomState`, or None for a fresh seed every time.
-        max_rows: most rows a side that a fit reads; None for all.
+        max_rows: most rows per side that a fit reads; None for all.
         on_failure: the reaction to a ``failed`` verdict: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
             `ConvergenceWarning` and keep the translator, or ``"ignore"``.
 
@@ -166,7 +166,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             return int(self.random_state)
         if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
             raise InputError(
-                f"random_state is {shown(self.random_state)}; a whole number, a RandomState or None is needed."
+                f"random_state is {shown(self.random_state)}; an integer, a RandomState or None is needed."
             )
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 

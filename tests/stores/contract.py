@@ -211,7 +211,7 @@ class StoreContract:
 
     def test_an_id_that_is_not_there_is_refused(self, opened: Open, records: Records) -> None:
         store = self.fill(opened("things"), records.rows(0, 20))
-        with pytest.raises(InputError, match="1 of 2 ids are not there"):
+        with pytest.raises(InputError, match="1 of 2 ids do not exist"):
             opened("things").fetch(records.take([3, 25]).ids)
         assert store.exists()
 

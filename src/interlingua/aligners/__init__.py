@@ -108,7 +108,7 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
         settings: of the method; an object that was passed has its own.
 
     Raises:
-        InputError: no such method, a setting that it does not have, or an object that is no aligner.
+        InputError: no such method, a setting that it does not have, or an object that is not an aligner.
         MissingExtraError: an optional dependency of the method is not installed.
     """
     if not isinstance(method, str):
@@ -217,7 +217,9 @@ def _load(name: str) -> Any:
     check_name(name)
     points = entry_points(group=ENTRY_POINTS, name=name)
     if not points:
-        raise InputError("method 'auto' stands for one of several methods; name the method whose settings are meant.")
+        raise InputError(
+            "method 'auto' chooses among several methods; pass the name of the method that the settings belong to."
+        )
     return next(iter(points)).load()
 
 

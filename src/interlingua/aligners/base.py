@@ -75,7 +75,7 @@ class Problem:
             source: [n_source, d_source].
             target: [n_target, d_target]; any width.
             pairs: [p, 2] row numbers (source, target) of the same text, or None.
-            max_rows: most rows a side in `rows`, drawn at random; None for all.
+            max_rows: most rows per side in `rows`, drawn at random; None for all.
             seed: decides which rows are drawn.
 
         Raises:
@@ -127,7 +127,6 @@ class Aligner(Protocol):
 
     * ``name``: the method's name in cards and reports; the class name by default.
     * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
-    * ``extra``: the optional dependency to install, or None.
 
     Settings are the fields of a dataclass; they are saved in the card of the alignment. A class whose keywords are
     not its fields lists them in a class method ``setting_names()``, describes them in ``describe_settings()``, and

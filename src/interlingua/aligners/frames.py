@@ -9,7 +9,7 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.maps import AffineMap
 
-__all__ = ["Frame", "affine_map", "affine_maps", "polar", "principal_axes"]
+__all__ = ["Frame", "affine_map", "affine_maps", "polar", "principal_axes", "skewness_signs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,14 @@ def principal_axes(z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return principal axes [d, d] as columns and their variances [d] of centered rows [n, d], largest first."""
     values, axes = np.linalg.eigh(z.T @ z / np.float32(len(z)))
     return np.ascontiguousarray(axes[:, ::-1]), values[::-1]
+
+
+def skewness_signs(rows: FloatArray, axes: FloatArray) -> FloatArray:
+    """Return the sign of each axis, columns of [d, k], that gives centered rows [n, d] positive skewness.
+
+    Axes have no sign of their own; skewness gives the same one to rows of the same distribution.
+    """
+    return np.where(((rows @ axes) ** 3).mean(axis=0) < 0, -1, 1).astype(np.float32)
 
 
 def affine_map(

@@ -42,17 +42,16 @@ class NullMaps:
     scores: FloatArray
 
     @classmethod
-    def sample(cls, spaces: CoarseSpaces, *, seed: int, count: int = _COUNT) -> NullMaps:
-        """Refine ``count`` random rotations as a search refines its starts, without known pairs.
+    def sample(cls, spaces: CoarseSpaces, *, seed: int) -> NullMaps:
+        """Refine random rotations as a search refines its starts, without known pairs.
 
         Args:
             spaces: the rows.
             seed: seeds a generator of the null's own.
-            count: how many.
         """
         rng = np.random.default_rng([seed, _STREAM])
         widths = [axes.shape[1] for axes in spaces.axes]
-        starts = polar(rng.standard_normal((count, *widths)).astype(np.float32))
+        starts = polar(rng.standard_normal((_COUNT, *widths)).astype(np.float32))
         maps = settle(spaces, anneal(spaces, starts, rng), rng)
         return cls(spaces, maps, spaces.similarity(maps))
 

@@ -52,7 +52,7 @@ class Ridge:
 
     Attributes:
         alpha: penalty as a fraction of the mean eigenvalue of the input's covariance. Increase it if there are fewer
-            pairs than dimensions, decrease it towards 0 if there are many times more.
+            pairs than dimensions, decrease it toward 0 if there are many times more.
     """
 
     alpha: float = 0.1

@@ -79,8 +79,8 @@ def wasserstein_procrustes(
         x: [n_source, d_source], unit rows.
         y: [n_target, d_target], unit rows.
         maps: [r, d_source, d_target], orthonormal rows or columns.
-        temperatures: one a step.
-        batch: rows a side and step. Small batches escape poor optima, large ones settle closer to a good one.
+        temperatures: one per step.
+        batch: rows per side and step. Small batches escape poor optima, large ones settle closer to a good one.
         rng: draws the batches.
         prior: [d_source, d_target], cross-covariance per row that is known from pairs, added in each step.
 
@@ -94,15 +94,15 @@ def wasserstein_procrustes(
     # Drawn in advance, so that all maps see the same batches.
     steps = [(temperature, draw(x), draw(y)) for temperature in temperatures]
 
-    def refine(some: Array, apply: Callable[..., list[Any]]) -> Array:
+    def refine(maps: Array, apply: Callable[..., list[Any]]) -> Array:
         for temperature, rows_x, rows_y in steps:
             a, b = row_parts(take(x, rows_x)), take(y, rows_y)
-            kernels = apply(lambda rows, m=some, b=b, t=temperature: _kernel((rows @ m) @ b.T, t), a)
+            kernels = apply(lambda rows, m=maps, b=b, t=temperature: _kernel((rows @ m) @ b.T, t), a)
             us, v = _sinkhorn(kernels, apply)
             weighted = v * b
             covariance = sum(apply(lambda r, k, u, w=weighted: r.T @ (u * (k @ w)), a, kernels, us))
-            some = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
-        return some
+            maps = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
+        return maps
 
     if not isinstance(maps, np.ndarray):
         return refine(maps, sequential_map)
@@ -124,7 +124,7 @@ def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float,
         y: [n_target, d_target], unit rows.
         maps: [r, d_source, d_target].
         temperature: of the coupling.
-        rows: how many rows a side are read.
+        rows: how many rows per side are read.
     """
     a, b = x[:rows], y[:rows]
 
@@ -159,7 +159,7 @@ def polish(
         y: [n_target, d_target], unit rows.
         matrix: [d_source, d_target].
         neighbors: ``k`` of each step, from many to few.
-        batch: most rows a side and step.
+        batch: most rows per side and step.
         rng: draws the batches.
         prior: [d_source, d_target], as in `wasserstein_procrustes`.
 

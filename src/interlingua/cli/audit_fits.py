@@ -100,16 +100,11 @@ def alignment_of(translator: Translator) -> Alignment:
     Raises:
         InputError: the card of the translator has no verdict.
     """
-    from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+    from interlingua.core.alignment import Alignment, Verdict
 
     card = translator.card
     try:
-        verdict = Verdict(
-            Status(card["verdict"]["status"]),
-            card["verdict"]["score"],
-            tuple(card["verdict"]["reasons"]),
-            tuple(Evidence(**item) for item in card["verdict"]["evidence"]),
-        )
+        verdict = Verdict.from_dict(card["verdict"])
         facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error

@@ -47,7 +47,7 @@ def identify(
         for heading in ("score", "mean", "spread", "spectrum"):
             table.add_column(heading, justify="right")
         for candidate in result.candidates:
-            marks = (f"{candidate.marks[mark]:.2f}" for mark in ("mean", "spread", "spectrum"))
+            marks = (f"{candidate.similarities[mark]:.2f}" for mark in ("mean", "spread", "spectrum"))
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)
         out.print("1 is a perfect match. The score is the mean of mean direction and spread of the coordinates.")

@@ -7,9 +7,9 @@ from enum import StrEnum
 from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
+from interlingua.core import backend
 from interlingua.core.arguments import did_you_mean
-from interlingua.core.arrays import require
-from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.errors import InputError
 
 __all__ = ["Device", "check_method", "complete_method", "method_settings", "resolve_device"]
 
@@ -97,17 +97,12 @@ def resolve_device(device: Device | None) -> str | None:
         InputError: the option is ``cuda`` and torch finds no GPU.
         MissingExtraError: the option is ``cuda`` and torch is not installed.
     """
-    if device is None or device is Device.CPU:
-        return None if device is None else "cpu"
+    if device is None:
+        return None
     try:
-        available = require("torch", "torch").cuda.is_available()
-    except MissingExtraError:
-        if device is Device.CUDA:
-            raise
-        available = False
-    if device is Device.CUDA and not available:
-        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.")
-    return "cuda" if available else "cpu"
+        return backend.resolve_device(device)
+    except InputError as error:
+        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.") from error
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

@@ -65,7 +65,7 @@ class Verdict:
 
     Attributes:
         status: ``aligned``, ``doubtful`` or ``failed``.
-        score: 0 to 1; the smallest distance of a decisive measurement from its null, relative to that of its threshold.
+        score: smallest ``(value - null) / (threshold - null)`` of the decisive criteria, clipped to [0, 1].
         reasons: sentences, the most important first.
         evidence: the measurements that the reasons are made from.
     """
@@ -110,6 +110,17 @@ class Verdict:
             "reasons": list(self.reasons),
             "evidence": [asdict(e) for e in self.evidence],
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that :meth:`to_dict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: the values are of something else.
+        """
+        evidence = tuple(Evidence(**item) for item in values.get("evidence", ()))
+        reasons = tuple(str(reason) for reason in values.get("reasons", ()))
+        return cls(Status(values["status"]), float(values["score"]), reasons, evidence)
 
 
 @dataclass(frozen=True, eq=False)

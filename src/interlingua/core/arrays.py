@@ -105,7 +105,7 @@ def check_matrix(
         )
     if array.ndim != 2:
         raise InputError(
-            f"{name} has shape {array.shape}; a matrix of shape [n, d] is needed, one row a vector. "
+            f"{name} has shape {array.shape}; a matrix of shape [n, d] is needed, one row per vector. "
             "Reshape a single vector with x[None, :]."
         )
     n, d = array.shape
@@ -179,7 +179,7 @@ class RowCheck:
 
 
 def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
-    """Return whether squared lengths show in one pass that every row has a usable direction; False is no proof."""
+    """Return True if all rows are certainly finite and nonzero, tested in one pass; False: check each row."""
     if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False
     with np.errstate(over="ignore", invalid="ignore"):

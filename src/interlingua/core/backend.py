@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_info
 
 from interlingua.core.arrays import require
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
     "Array",
@@ -30,6 +30,7 @@ __all__ = [
     "limit_torch_threads",
     "namespace",
     "parallel_map",
+    "resolve_device",
     "row_parts",
     "sequential_map",
     "single_threaded_blas",
@@ -118,7 +119,7 @@ class _SharedBlasLimit:
             self._users += 1
 
     def release(self) -> None:
-        """Restore the threads of before if nobody else needs the limit."""
+        """Restore the previous thread count after the last user."""
         with self._lock:
             self._users -= 1
             if not self._users:
@@ -138,7 +139,7 @@ def _release_control() -> None:
         release(force=True)
 
 
-# The setting that it counts exists once in a process as well.
+# One per process, like the setting it guards.
 _BLAS_LIMIT = _SharedBlasLimit()
 
 
@@ -172,6 +173,39 @@ def describe_machine() -> dict[str, Any]:
 def namespace(x: Array) -> Any:
     """Return the array namespace that ``x`` belongs to."""
     return np if isinstance(x, np.ndarray) else require("array_api_compat.torch", "torch")
+
+
+def resolve_device(device: str) -> str:
+    """Return the name of an existing device: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+
+    Args:
+        device: one of these, or ``"auto"``: an NVIDIA GPU if torch finds one, otherwise the CPU.
+
+    Raises:
+        InputError: the name is not known, or torch finds no such device.
+        MissingExtraError: a GPU is named and torch is not installed.
+    """
+    if device == "cpu":
+        return device
+    try:
+        torch = require("torch", "torch")
+    except MissingExtraError:
+        if device == "auto":
+            return "cpu"
+        raise
+    has_cuda = bool(torch.cuda.is_available())
+    if device == "auto":
+        return "cuda" if has_cuda else "cpu"
+    require("array_api_compat.torch", "torch")
+    kind, _, number = device.partition(":")
+    if kind not in ("cuda", "mps") or (device != kind and not (kind == "cuda" and number.isdecimal())):
+        raise InputError(f"There is no device {device!r}; choose from cpu, cuda, cuda:N with a number N, mps, auto.")
+    if not (has_cuda if kind == "cuda" else torch.backends.mps.is_available()):
+        raise InputError(f"device is {device!r} and torch finds no GPU; use device='cpu', or 'auto'.")
+    if number and int(number) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise InputError(f"device is {device!r} and torch finds {count} GPUs, numbered from 0; use device='cuda'.")
+    return device
 
 
 def to_device(x: np.ndarray[Any, Any], device: str) -> Array:
@@ -213,7 +247,7 @@ def sparse_ones(i: Array, j: Array, shape: tuple[int, int], like: Array) -> Any:
 
 
 def largest(x: Array, k: int, *, axis: int) -> Array:
-    """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted, one line a row: [n, k] or [m, k]."""
+    """Return the ``k`` largest values along ``axis`` of ``x`` [n, m], unsorted, one line per row: [n, k] or [m, k]."""
     if not isinstance(x, np.ndarray):
         return x.topk(k, dim=axis, sorted=False).values.movedim(axis, 1)
     lines = x if axis == 1 else x.T

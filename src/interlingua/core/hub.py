@@ -39,7 +39,7 @@ def download(name: str, **options: Any) -> Path:
         raise InputError(f"These options are not those of a download: {error}.") from error
     except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError) as error:
         raise InputError(
-            f"{name} is no folder here and cannot be fetched from the Hub ({error}). "
+            f"{name} is neither a local folder nor a Hub repository that can be fetched ({error}). "
             "Give a folder, or owner/name, and a token where it is private."
         ) from error
 

@@ -34,7 +34,7 @@ class AffineMap:
     """``y = norm((u(x) - mean_in) @ matrix + mean_out)``, row by row.
 
     ``u`` brings rows to unit norm where ``unit_in`` is set; ``norm`` brings them to length ``norm_out`` where
-    ``unit_out`` is set. Nothing is learned from the batch, so one row alone gives what it gives in a batch.
+    ``unit_out`` is set. A row's result does not depend on the batch.
 
     Attributes:
         mean_in: [d_in], subtracted before the product.

@@ -1,7 +1,7 @@
 """Exact nearest neighbors in bounded memory: search, CSLS, mutual neighbors, and the overlap of neighbor graphs.
 
 No function holds a similarity matrix [n, m], except `csls`, whose result is one. The others work on tiles of
-`TILE_ENTRIES` similarities, so 100,000 rows a side need no more memory than 10,000.
+`TILE_ENTRIES` similarities, so 100,000 rows per side need no more memory than 10,000.
 """
 
 from __future__ import annotations

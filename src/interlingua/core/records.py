@@ -37,7 +37,7 @@ class Records:
     Attributes:
         ids: b ids, integers or text. ``None`` for a file that has none; rows of a store always have ids.
         vectors: [b, d], floating point; may be a read-only view of a file.
-        payload: b rows of all other columns, or ``None`` when there are no others.
+        payload: b rows of all other columns, or ``None`` without other columns.
         start: index of the first row in its file; 0 where rows have no index.
     """
 
@@ -77,7 +77,7 @@ class Records:
         missing = [value for value in wanted if value not in position]
         if missing:
             raise InputError(
-                f"{where}: {len(missing)} of {len(wanted)} ids are not there, the first is {missing[0]!r}. "
+                f"{where}: {len(missing)} of {len(wanted)} ids do not exist, the first is {missing[0]!r}. "
                 "Were rows deleted in the meantime?"
             )
         return self.take([position[value] for value in wanted])

@@ -23,18 +23,18 @@ _PROFILE_MARGIN = 0.25
 
 
 class EmbeddingSpace:
-    """The vectors of one encoder, one row a text.
+    """The vectors of one encoder, one row per text.
 
     Args:
         vectors: [n, d], float16, float32, float64 or integers; a memory map stays one. Torch tensors are read as NumPy
             arrays, bfloat16 as float32.
-        ids: one identifier a row, carried along and never used to match rows.
+        ids: one identifier per row, carried along and never used to match rows.
         name: the encoder's name, for reports and messages.
         allow_zero_rows: accept rows of zeros. They have no direction, so only methods that compare positions rather
             than directions can map them.
 
     Raises:
-        InputError: not a matrix of real numbers, NaN or infinity, zero rows, constant data, or not one id a row.
+        InputError: not a matrix of real numbers, NaN or infinity, zero rows, constant data, or not one id per row.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class EmbeddingSpace:
         label = "vectors" if name is None else check_text(name, "name") or "vectors"
         self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True, allow_zero_rows=allow_zero_rows)
         if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Sized)):
-            raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id a row is needed.")
+            raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id per row is needed.")
         if ids is not None and len(ids) != len(self.vectors):
-            raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id a row is needed.")
+            raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id per row is needed.")
         self.ids = ids
         self.name = name
 
@@ -94,7 +94,7 @@ def as_space(vectors: Any, name: str) -> EmbeddingSpace:
 class SpaceProfile:
     """Statistics of the rows of a fitted space, to recognize vectors of another encoder of the same width.
 
-    Two statistics a row: its cosine with the space's mean, and the share of its energy in the leading principal
+    Two statistics per row: its cosine with the space's mean, and the share of its energy in the leading principal
     subspace. Rows of another encoder are outside of the fitted range of at least one of them.
 
     Attributes:

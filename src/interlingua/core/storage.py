@@ -46,7 +46,7 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise OutputExistsError(f"{folder} exists.", "Choose another name, or replace it with {overwrite}.")
     if not _is_empty(folder) and not _holds_translator(folder):
-        raise InputError(f"{folder} exists and is no translator, so it is not replaced; choose another name.")
+        raise InputError(f"{folder} exists and is not a translator, so it is not replaced; choose another name.")
 
 
 def write_folder(

@@ -73,7 +73,7 @@ class Resamples:
         return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
     def mean(self, values: npt.ArrayLike) -> Interval:
-        """Return the mean of one value a row [n]; rows with NaN are left out."""
+        """Return the mean of one value per row [n]; rows with NaN are left out."""
         return self.ratio(values, np.ones(self.n))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
@@ -112,7 +112,7 @@ class Resamples:
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:
-    """Return the first value with the 2.5 % and 97.5 % quantiles of the others, of which NaN are left out."""
+    """Return the first value with the 2.5 % and 97.5 % quantiles of the other values; NaN among them are ignored."""
     drawn = values[1:][np.isfinite(values[1:])]
     if not len(drawn):
         return Interval(float(values[0]))

@@ -1,6 +1,6 @@
 """Paired scores on arrays: row ``i`` of both matrices is the same text.
 
-Every function returns one value a row, so that means and intervals are taken in one place (`interlingua.evaluation`).
+Every function returns one value per row, so that means and intervals are taken in one place (`interlingua.evaluation`).
 No solver imports this module: a fit that sees paired scores would select on the answers.
 """
 

@@ -57,8 +57,8 @@ class OracleScores:
             higher.
         mean_rank: of the true text among a row's entries, 1 to n; ties share their mean rank.
         cosine: mean cosine between the barycenter of the coupled rows and the true row. Averaging raises it for any
-            coupling (to 0.7 and more at chance in the paper's tables), so alone it is no evidence.
-        n: rows a side.
+            coupling (to 0.7 and more at chance in the paper's tables), so it is not evidence on its own.
+        n: rows per side.
     """
 
     top1: float

@@ -263,7 +263,7 @@ def _mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
 def _row_scores(
     translated: FloatArray, real: FloatArray, mean: FloatArray, ks: tuple[int, ...], retrieval: tuple[str, ...]
 ) -> dict[tuple[str, ...], FloatArray]:
-    """Return one value a row and score for one pool of one direction."""
+    """Return one value per row and score for one pool of one direction."""
     scores: dict[tuple[str, ...], FloatArray] = {
         ("cosine",): paired_cosine(translated, real),
         ("cosine_centered",): paired_cosine(translated, real, mean=mean),

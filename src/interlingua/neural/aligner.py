@@ -19,11 +19,12 @@ from interlingua.core import criteria
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
 from interlingua.neural.presets import preset
-from interlingua.neural.settings import Settings, check_names
+from interlingua.neural.settings import Settings
 
 if TYPE_CHECKING:
     from interlingua.neural.terms import LossTerm
@@ -51,7 +52,8 @@ class Adversarial:
             further run is started once one is beyond doubt: :func:`interlingua.neural.selection.convincing`.
         folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
         resume: continue from the checkpoints in ``folder``. ``steps`` may be raised to lengthen a run.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"``, or ``"auto"``: an NVIDIA GPU if there is one, otherwise
+            the CPU. The linear start is computed there as well.
         tensorboard: also write metrics for TensorBoard.
         extra_terms: further terms of the generator's loss, :class:`interlingua.neural.terms.LossTerm` objects.
         overrides: the settings that differ from the preset.
@@ -73,7 +75,6 @@ class Adversarial:
 
     name: ClassVar[str] = "adversarial"
     pairs: ClassVar[PairUse] = "optional"
-    extra: ClassVar[str | None] = "neural"
 
     def __init__(
         self,
@@ -89,7 +90,6 @@ class Adversarial:
         extra_terms: Sequence[LossTerm] = (),
         **overrides: Any,
     ) -> None:
-        check_names(overrides, self.setting_names())
         flags = {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}
         flags = {name: check_flag(value, name) for name, value in flags.items()}
         texts = {"preset": preset, "start": start, "device": device}
@@ -163,14 +163,12 @@ class Adversarial:
         """Return all settings of a run, after checking that the packages it needs are installed.
 
         Raises:
-            InputError: a loss term that cannot be used, or a GPU where there is none.
+            InputError: a loss term that cannot be used, or a device that does not exist.
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is used.
         """
         require("torch", "neural")
         require("accelerate", "neural")
-        from interlingua.neural.processes import check_device
-
-        check_device(self.device)
+        resolve_device(self.device)
         if self.tensorboard:
             require("torch.utils.tensorboard", "tensorboard")
         if self.extra_terms:
@@ -206,7 +204,7 @@ class Adversarial:
         if self.start == "warm":
             starts = PairwiseAlignments.fit(
                 rows,
-                aligner=Linear(fidelity=self.fidelity),
+                aligner=Linear(fidelity=self.fidelity, device=resolve_device(self.device)),
                 known=known,
                 seed=seed,
                 on_step=on_step,

@@ -52,13 +52,13 @@ class Metrics:
 
     Args:
         folder: of the run; None for no file.
-        upto: lines of later steps are dropped, since a resumed run writes them again.
+        last_step: lines of later steps are dropped, since a resumed run writes them again.
 
     Attributes:
         lines: the lines kept from earlier processes of the run.
     """
 
-    def __init__(self, folder: Path | None, upto: int) -> None:
+    def __init__(self, folder: Path | None, last_step: int) -> None:
         self.lines: list[dict[str, Any]] = []
         self._path = folder / _METRICS if folder else None
         if self._path is None:
@@ -67,7 +67,7 @@ class Metrics:
         lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.is_file() else []
         # A line cut short by a crash belongs to a step after the last checkpoint.
         complete = [(line, json.loads(line)) for line in lines if line.endswith("\n")]
-        kept = [(line, values) for line, values in complete if values["at"] <= upto]
+        kept = [(line, values) for line, values in complete if values["at"] <= last_step]
         write_text(self._path, "".join(line for line, _ in kept))
         self.lines = [values for _, values in kept]
 

@@ -1,7 +1,7 @@
 """Linear alignments of every two spaces: the starting point of a warm start.
 
-The initial latent space is the one to which alignments that did not fail map the most dimensions, the narrowest among
-equals. Of two spaces it is the narrower. Of three it is often the second widest, which keeps all dimensions that two of
+The initial latent space is the one that successful alignments reach with the most dimensions; ties go to the narrower.
+Of two spaces it is the narrower. Of three it is often the second widest, which keeps all dimensions that two of
 them share.
 """
 
@@ -74,8 +74,11 @@ class PairwiseAlignments:
             fit = fits[j, k] = aligner.fit(problem, seed=seed, on_step=on_step)
             maps[j, k], maps[k, j] = fit.forward, fit.backward
             trace += fit.trace
-            # With more than two spaces, a failed alignment must not spoil the others.
-            if len(spaces) > 2 and fit.verdict is not None and fit.verdict.status is Status.FAILED:
+            if fit.verdict is not None and fit.verdict.status is Status.FAILED:
+                # Training is not held to a failed alignment, and it does not decide which space is the latent one.
+                step = {"step": "failed start", "from": j, "to": k, "score": fit.verdict.score}
+                trace.append(step)
+                on_step(step)
                 continue
             for space in (j, k):
                 dimensions[space] += min(spaces[j].d, spaces[k].d)

@@ -8,29 +8,21 @@ import torch
 from torch import Tensor
 
 from interlingua.core.arrays import require
+from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 
-__all__ = ["Processes", "check_device"]
-
-
-def check_device(device: str) -> None:
-    """Refuse a GPU where torch finds none, instead of training on the CPU.
-
-    Raises:
-        InputError: the device is neither ``"cpu"`` nor ``"auto"``, and there is no GPU.
-    """
-    if device not in ("cpu", "auto") and not torch.cuda.is_available():
-        raise InputError(f"device is {device!r} and torch finds no GPU; use device='cpu', or 'auto'.")
+__all__ = ["Processes"]
 
 
 class Processes:
     """This process among those that train together, by accelerate; usually it is the only one.
 
     Args:
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
+        device: as :func:`interlingua.core.backend.resolve_device` takes it. Several processes that train together on
+            ``"cuda"`` use one GPU per process.
 
     Raises:
-        InputError: a GPU is named and torch finds none.
+        InputError: the device does not exist, or several processes would share the one GPU that is named.
 
     Attributes:
         device: of this process.
@@ -43,13 +35,17 @@ class Processes:
         accelerate = require("accelerate", "neural")
         # accelerate keeps one state for each process; a later run in it may choose another device.
         accelerate.state.AcceleratorState._reset_state()
-        check_device(device)
-        cpu = device == "cpu" or not torch.cuda.is_available()
-        self._accelerator: Any = accelerate.Accelerator(cpu=cpu, mixed_precision="no")
-        self.device: torch.device = self._accelerator.device
+        name = resolve_device(device)
+        self._accelerator: Any = accelerate.Accelerator(cpu=name == "cpu", mixed_precision="no")
+        # accelerate chooses the GPU of each process, and knows no choice by number.
+        self.device: torch.device = torch.device(name) if ":" in name else self._accelerator.device
         self.count = int(self._accelerator.num_processes)
         self.index = int(self._accelerator.process_index)
         self.is_main = bool(self._accelerator.is_main_process)
+        if self.count > 1 and ":" in name:
+            raise InputError(
+                f"device is {device!r} for {self.count} processes; use device='cuda', one GPU per process."
+            )
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean of a tensor over all processes."""

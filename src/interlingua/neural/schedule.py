@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from interlingua.neural.settings import Settings
 
-__all__ = ["depends_on_length", "instance_noise", "lr_factor", "mirrored", "selectable", "weights"]
+__all__ = ["depends_on_length", "instance_noise", "lr_factor", "mirror_steps", "selectable", "weights"]
 
 # Fractions of the steps at which instance noise is at its end, mirrored copies are tried, and ``vsp_end`` applies.
 _NOISE_END = 0.25
@@ -43,7 +43,7 @@ def selectable(s: Settings, step: int) -> bool:
     return s.vsp_end is None or step > _VSP_END * s.steps
 
 
-def mirrored(s: Settings) -> range:
+def mirror_steps(s: Settings) -> range:
     """Return the steps that every mirrored copy takes before the copies are compared; empty without mirrors."""
     begin, end = (round(fraction * s.steps) for fraction in _MIRRORED)
     return range(begin, max(end, begin + 1)) if s.mirrors else range(0)

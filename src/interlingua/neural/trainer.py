@@ -72,7 +72,7 @@ class Trainer:
         folder: for checkpoints and metrics; None keeps none.
         selection: measures snapshots without pairs; the best one is the result.
         on_step: called with a dict of numbers at every logged step.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for an accelerator where one exists.
+        device: as :func:`interlingua.core.backend.resolve_device` takes it.
         tensorboard: also write metrics for TensorBoard.
         extra_terms: further terms of the generator's loss.
 
@@ -116,7 +116,7 @@ class Trainer:
         self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
         latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
         # torch draws initial values from its global generator; ours replace them.
-        with randomness.private(self._device):
+        with randomness.preserve_rng(self._device):
             self.generator = nets.Generator(self._widths, s, gated=s.skips or maps is not None, latent=latent)
             self.discriminators = steps.Discriminators(list(self._widths.values()), self.generator.latent, s)
         nets.build([self.generator, self.discriminators], seed)
@@ -129,7 +129,7 @@ class Trainer:
         if self._device.type == "cpu":
             self._precision = None
         self._optimizers = self._build_optimizers()
-        self._mirrored = schedule.mirrored(settings) if selection is not None else range(0)
+        self._mirrored = schedule.mirror_steps(settings) if selection is not None else range(0)
         self._step, self._seconds = 0, 0.0
         self._history: list[dict[str, float]] = []
         self._best: tuple[int, dict[str, Tensor]] | None = None
@@ -155,7 +155,7 @@ class Trainer:
         if self._selection is not None and not self._history:
             self._evaluate()
         s = self.settings
-        with randomness.private(self._device):
+        with randomness.preserve_rng(self._device):
             while self._step < s.steps:
                 before = self._step
                 terms = self._try_mirrors() if self._step in self._mirrored[:1] else self._train()
@@ -196,16 +196,16 @@ class Trainer:
             rows = self._rows(self._step * s.accumulate + part)
             with self._autocast():
                 outputs = steps.forward(self.generator, rows)
-                theirs = steps.discriminator_terms(self.discriminators, outputs, s, instance_noise=noise)
-            if theirs:
-                discriminators.backward(torch.stack(list(theirs.values())).sum() / s.accumulate)
-            terms |= {name: term.detach() for name, term in theirs.items()}
-            if part == s.accumulate - 1 and theirs:
+                discriminator_terms = steps.discriminator_terms(self.discriminators, outputs, s, instance_noise=noise)
+            if discriminator_terms:
+                discriminators.backward(torch.stack(list(discriminator_terms.values())).sum() / s.accumulate)
+            terms |= {name: term.detach() for name, term in discriminator_terms.items()}
+            if part == s.accumulate - 1 and discriminator_terms:
                 self._processes.average_gradients(self.discriminators)
                 discriminators.step()
             self.discriminators.requires_grad_(False).eval()
             with self._autocast():
-                ours = steps.generator_terms(
+                generator_terms = steps.generator_terms(
                     self.generator,
                     self.discriminators,
                     outputs,
@@ -215,10 +215,10 @@ class Trainer:
                     instance_noise=noise,
                     gather=self._processes.gather,
                 )
-                loss = steps.weighted_sum(ours, s, self._terms)
+                loss = steps.weighted_sum(generator_terms, s, self._terms)
             networks.backward(loss / s.accumulate)
             self.discriminators.requires_grad_(True).train()
-            terms |= {name: term.detach() for name, term in ours.items()} | {"loss": loss.detach()}
+            terms |= {name: term.detach() for name, term in generator_terms.items()} | {"loss": loss.detach()}
         self._processes.average_gradients(self.generator)
         self._monitor.gradient_norm = networks.step(s.max_grad_norm)
         if self._average is not None:
@@ -295,12 +295,12 @@ class Trainer:
     def _refuse_nan(self, terms: Mapping[str, Tensor]) -> None:
         broken = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
         if broken:
-            s = self.settings
+            s, saved = self.settings, self._folder is not None and checkpoints.exists(self._folder)
             raise TrainingError(
                 f"{', '.join(broken)} is not finite at step {self._step}.",
                 f"Take a smaller lr than {s.lr:g} or a longer warmup than {s.warmup} steps"
                 + (", or precision='bf16'" if s.precision == "fp16" else "")
-                + "; the last checkpoint is from before, and {resume} continues from it.",
+                + ("; the last checkpoint is from before, and {resume} continues from it." if saved else "."),
             )
 
     def _evaluate(self) -> None:
@@ -375,17 +375,17 @@ class Trainer:
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
         """Refuse to continue a run with other settings; only ``steps`` may be raised."""
-        ours, theirs = self._identity(), saved["run"]
-        different = [name for name, value in ours.items() if theirs.get(name) != value]
+        current, stored = self._identity(), saved["run"]
+        different = [name for name, value in current.items() if stored.get(name) != value]
         if different == ["steps"]:
             scheduled = schedule.depends_on_length(self.settings)
-            if not scheduled and ours["steps"] >= saved["at"]:
+            if not scheduled and current["steps"] >= saved["at"]:
                 return
             why = f"{', '.join(scheduled)} changes at fractions of the steps" if scheduled else "it has taken more"
             raise InputError(
-                f"{self._folder} holds a run of {theirs['steps']} steps that cannot become one of {ours['steps']}: "
-                f"{why}. Repeat steps={theirs['steps']} to resume it, or choose another folder."
+                f"{self._folder} holds a run of {stored['steps']} steps that cannot become one of {current['steps']}: "
+                f"{why}. Repeat steps={stored['steps']} to resume it, or choose another folder."
             )
         if different:
-            shown = ", ".join(f"{name} {theirs.get(name)!r}, now {ours[name]!r}" for name in different[:3])
+            shown = ", ".join(f"{name} {stored.get(name)!r}, now {current[name]!r}" for name in different[:3])
             raise InputError(f"{self._folder} holds a run with other settings ({shown}); repeat them to resume it.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.core.alignment import Alignment, Verdict
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator
 
@@ -37,7 +37,7 @@ def facts_of(fit: Alignment | Translator) -> Facts:
     try:
         verdict = card.get("verdict")
         return Facts(
-            verdict=_verdict(verdict) if verdict else None,
+            verdict=Verdict.from_dict(verdict) if verdict else None,
             method=str(card.get("method", "unknown")),
             seed=int(card.get("seed", 0)),
             settings=dict(card.get("settings", {})),
@@ -56,9 +56,3 @@ def facts_of(fit: Alignment | Translator) -> Facts:
 def _side(card: Mapping[str, Any], side: str) -> dict[str, Any]:
     space = dict(card.get(side, {}))
     return {**space, "name": space.get("name") or side}
-
-
-def _verdict(values: Mapping[str, Any]) -> Verdict:
-    evidence = tuple(Evidence(**item) for item in values.get("evidence", ()))
-    reasons = tuple(str(reason) for reason in values.get("reasons", ()))
-    return Verdict(Status(values["status"]), float(values["score"]), reasons, evidence)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
-from interlingua.aligners.frames import affine_maps, polar, principal_axes
+from interlingua.aligners.frames import affine_maps, polar, principal_axes, skewness_signs
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
 
@@ -101,5 +101,5 @@ def _oriented_axes(rows: FloatArray) -> tuple[FloatArray, FloatArray, float]:
     mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     centered = rows - mean
     axes, variances = principal_axes(centered)
-    oriented = axes * np.where(((centered @ axes) ** 3).mean(axis=0) < 0, -1, 1).astype(np.float32)
+    oriented = axes * skewness_signs(centered, axes)
     return mean, oriented, float(np.sqrt(variances.clip(0).sum())) or 1.0

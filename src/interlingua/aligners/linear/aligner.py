@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import verify
 from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import FloatArray
-from interlingua.core.backend import namespace, single_threaded_blas, to_device
+from interlingua.core.backend import resolve_device, single_threaded_blas
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
@@ -53,7 +53,8 @@ class Linear:
     Attributes:
         rounds: most rounds of component starts. More rounds solve harder problems and take longer to give up.
         fidelity: follow the rotation with a non-orthogonal stage where refits on halves agree more under it.
-        device: ``"cpu"`` for numpy, otherwise a torch device such as ``"cuda"``.
+        device: ``"cpu"`` for numpy, ``"cuda"``, ``"cuda:N"`` or ``"mps"`` for torch, or ``"auto"``: an NVIDIA GPU if
+            there is one, otherwise the CPU.
 
     Raises:
         InputError: a setting of another type or out of range.
@@ -83,10 +84,10 @@ class Linear:
         reason = insufficient_data_reason(*problem.rows)
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
-        # Refuse a device that does not exist before any work.
-        namespace(to_device(problem.rows[0][:1], self.device))
+        # A device that does not exist is refused before any work.
+        resolved = replace(self, device=resolve_device(self.device))
         with single_threaded_blas():
-            return self._fit(problem, seed, StepLog(on_step))
+            return resolved._fit(problem, seed, StepLog(on_step))
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         x, y = problem.frames

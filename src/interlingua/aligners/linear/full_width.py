@@ -89,7 +89,7 @@ def polish_rotation(
         matrix: [d_source, d_target], where to start.
         neighbors: of each step; few rows lower them to a fortieth of the rows.
         rng: draws the batches.
-        batch: most rows a side and step, 6,000 by default.
+        batch: most rows per side and step, 6,000 by default.
         pairs: rows of known pairs, if any.
         device: where it is computed.
     """

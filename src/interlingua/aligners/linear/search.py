@@ -86,11 +86,7 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
         context: rows, null and random draws.
         rounds: most rounds of component starts.
         on_step: called with a dict of numbers after each round.
-
-    Raises:
-        InputError: a side varies in too few directions.
     """
-    check_ranks(context.null.spaces.ranks)
     null = context.null
     pool = _refined_starts(context, {name: start(context) for name, start in STARTS.items()})
     result, pool = _settled(context, pool)

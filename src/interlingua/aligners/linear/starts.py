@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from interlingua.aligners.coarse import COARSE_WIDTH
-from interlingua.aligners.frames import principal_axes
+from interlingua.aligners.frames import principal_axes, skewness_signs
 from interlingua.aligners.linear.components import Components, find_components, match_components, quiet_ica
 from interlingua.aligners.linear.pairs import Pairs, pair_covariance
 from interlingua.aligners.null import NullMaps
@@ -77,12 +77,12 @@ def skewed_principal_axes(first_row: int) -> Start:
     """
 
     def start(context: SearchContext) -> list[FloatArray]:
-        turned = []
+        signed_axes = []
         for z in (context.x[first_row::2], context.y[first_row::2]):
             leading = principal_axes(z)[0][:, :COARSE_WIDTH]
-            turned.append(leading * np.sign(((z @ leading) ** 3).mean(axis=0)))
-        k = min(axes.shape[1] for axes in turned)
-        return [turned[0][:, :k] @ turned[1][:, :k].T]
+            signed_axes.append(leading * skewness_signs(z, leading))
+        k = min(axes.shape[1] for axes in signed_axes)
+        return [signed_axes[0][:, :k] @ signed_axes[1][:, :k].T]
 
     return start
 

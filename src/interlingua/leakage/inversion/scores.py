@@ -123,8 +123,8 @@ class Reidentification(Figures):
 
     Attributes:
         top1: share of documents whose own vector is the nearest candidate.
-        anonymity_set: the exponential of the mean log rank, the effective number of documents that one cannot be told
-            apart from; 1 is none, n / e is chance.
+        anonymity_set: the exponential of the mean log rank: effective number of indistinguishable documents; 1 means
+            unique, n / e is chance.
     """
 
     top1: Figure
