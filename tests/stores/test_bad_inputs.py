@@ -466,7 +466,7 @@ def nan_in_the_payload_into_qdrant_edge(place: Place) -> Made:
     return place.memory("old", payload=pa.table({"n": [float("nan")] * N})), place.edge("new"), {}
 
 
-@case("FaissStore keeps int ids only")
+@case("FAISS keeps int ids only")
 def words_as_faiss_ids(place: Place) -> Made:
     pytest.importorskip("faiss", reason="the extra faiss is not installed")
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), f"faiss://{place.at('new.faiss')}", {}
@@ -478,7 +478,7 @@ def payload_into_faiss(place: Place) -> Made:
     return place.parquet(year=pa.array(range(N))), f"faiss://{place.at('new.faiss')}", {}
 
 
-@case("DuckStore has no metric 'l2'")
+@case("DuckDB has no metric 'l2'")
 def metric_the_target_lacks(place: Place) -> Made:
     url = place.duck("id int")
     return place.parquet(), url.replace("#t.v", "#new.v"), {"options": Options(metric="l2")}

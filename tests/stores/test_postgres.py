@@ -721,7 +721,7 @@ def test_stores_that_cannot_choose_say_so(at: Callable[[str], Store], tmp_path: 
 
     pq.write_table(pa.table({"id": [1, 2], "vector": unit(2, D_IN, 3).tolist()}), tmp_path / "x.parquet")
     store: Store = at(str(tmp_path / "x.parquet"))
-    with pytest.raises(InputError, match="FileStore cannot select rows. Leave where=... out"):
+    with pytest.raises(InputError, match="Files cannot select rows. Leave where=... out"):
         store.restrict(where="id = 1")
     with pytest.raises(InputError, match="Leave skip_null=True out"):
         store.restrict(skip_null=True)
