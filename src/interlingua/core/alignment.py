@@ -152,10 +152,9 @@ class Alignment:
         check_flag(force, "force")
         if self.verdict.status is Status.FAILED and not force:
             raise AlignmentError(
-                "The fit failed, so its translator would be no better than chance: "
-                + " ".join(self.verdict.reasons)
-                + " Give more rows, rows of more similar content, or a few known pairs; force=True makes it anyway.",
+                "The fit failed, so its translator would be no better than chance: " + " ".join(self.verdict.reasons),
                 self,
+                "Give more rows, rows of more similar content, or a few known pairs; {force} makes it anyway.",
             )
         return translator_of(self.forward, self.backward, self.profiles, self.card())
 
@@ -181,6 +180,6 @@ class AlignmentError(InterlinguaError, RuntimeError):
         alignment: the failed alignment with its evidence, for inspection.
     """
 
-    def __init__(self, message: str, alignment: Alignment | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, alignment: Alignment | None = None, remedy: str = "") -> None:
+        super().__init__(message, remedy)
         self.alignment = alignment
