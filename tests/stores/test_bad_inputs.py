@@ -520,7 +520,7 @@ def nothing_to_resume(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True}
 
 
-@case("is no journal of a migration")
+@case("is not a journal of a migration")
 def journal_is_something_else(place: Place) -> Made:
     journal = place.text("notes.txt", "dear diary, " * 500)
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}
