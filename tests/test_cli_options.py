@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -172,6 +173,18 @@ def test_the_table_of_refusals_has_every_option_of_every_command() -> None:
     assert listed == {(name, parameter.opts[0]) for name, parameter in options()}
 
 
+def test_default_numbers_are_those_of_the_library() -> None:
+    """The command line does not import the modules that hold them before a command needs them."""
+    from interlingua.bench import Plan
+    from interlingua.evaluation import evaluate
+    from interlingua.leakage.audit import DOCUMENTS
+
+    defaults = {(name, parameter.opts[0]): parameter.default for name, parameter in options()}
+    assert defaults["evaluate", "--pool"] == inspect.signature(evaluate).parameters["pool"].default
+    assert defaults["bench", "--pool"] == inspect.signature(Plan).parameters["pool"].default
+    assert defaults["audit", "--documents"] == DOCUMENTS
+
+
 @pytest.mark.parametrize("name", GROUP.commands)
 def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> None:
     text = run(name, "--help").out
@@ -238,8 +251,8 @@ def test_settings_arrive_in_the_card_with_their_types(
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("--set rounds", "'rounds' is no assignment; write NAME=VALUE"),
-        ("--set =3", "is no assignment"),
+        ("--set rounds", "'rounds' is not an assignment; write NAME=VALUE"),
+        ("--set =3", "is not an assignment"),
         ("--set rounds=ten", "--set rounds is 'ten'; a whole number is needed"),
         ("--set fidelity=maybe", "--set fidelity is 'maybe'; true or false is needed"),
         ("--set round=3", "no such setting. Did you mean rounds\\? It has device, fidelity, rounds"),
