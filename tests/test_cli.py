@@ -178,7 +178,7 @@ def test_fit_replaces_a_translator_only_by_force(run: Run, folder: Path, saved: 
         (["--pairs", "pairs.npy", "--rows", "100"], "use one of the two"),
         (["--report", "report.pdf"], "reports are .html"),
         (["--report", "nowhere/report.html"], "does not exist"),
-        (["--column", "x"], "column='x' means nothing in a .npy file"),
+        (["--column", "x"], "--column 'x' means nothing in a .npy file"),
         (["--column", "x", "--column", "y", "--column", "z"], "given 3 times"),
         (["--scale", "half"], "--scale is 'half'; a number is needed"),
         (["--log", "nowhere/log.jsonl"], "cannot be written"),

@@ -23,6 +23,7 @@ __all__ = [
     "RetrievalScores",
     "SupportsTranslation",
     "evaluate",
+    "mean_unit_row",
 ]
 
 RETRIEVALS = ("plain", "csls")

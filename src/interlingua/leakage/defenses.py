@@ -21,6 +21,7 @@ __all__ = [
     "Rotation",
     "SignedPermutation",
     "Truncation",
+    "float_rows",
     "suite",
 ]
 
