@@ -10,7 +10,7 @@ import pytest
 
 from command_line import Run
 from interlingua.bench import PAPER, TABLES, Plan, Vectors, page, run
-from interlingua.bench.encode import DATASETS, MODELS, Maker
+from interlingua.bench.encode import DATASETS, MODELS, VectorBuilder
 from interlingua.bench.paper import cell, span
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.evaluation import evaluate
@@ -199,7 +199,7 @@ def test_a_plan_without_a_cell_is_refused(folder: Path, table: str, changes: dic
 
 
 def test_missing_vectors_are_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"news\.black\.npy is not there; the folder has mail\.blue\.npy.*--encode"):
+    with pytest.raises(InputError, match=r"news\.black\.npy does not exist; the folder has mail\.blue\.npy.*--encode"):
         run(plan(folder, "seeds", encoders=("red", "black")))
 
 
@@ -238,10 +238,10 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_missing_files_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = hub(monkeypatch)
     vectors = Vectors(tmp_path / "new")
-    maker = Maker(vectors, {"mine": "a/model@abc"}, limit=30)
+    builder = VectorBuilder(vectors, {"mine": "a/model@abc"}, limit=30)
     for encoder in ("gtr", "mine"):
-        maker.make("nq", encoder)
-        maker.make("tweets", encoder, labels=True)
+        builder.make("nq", encoder)
+        builder.make("tweets", encoder, labels=True)
     assert asked["datasets"] == [
         ("jxm/nq_corpus_dpr", None, "train"),
         ("cardiffnlp/tweet_topic_multilingual", "en", "test"),
@@ -254,7 +254,7 @@ def test_missing_files_are_computed_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert vectors.labels("tweets")[1] == ("Arts & Culture", "topic_1")
     assert vectors.label_rows("tweets", "mine").shape[1:] == (4, 3)
     count = len(asked["models"])
-    maker.make("tweets", "mine", labels=True)
+    builder.make("tweets", "mine", labels=True)
     assert len(asked["models"]) == count
     assert not list(vectors.path.glob(".tmp.*"))
 
@@ -266,11 +266,11 @@ def test_texts_of_the_user_s_with_and_without_labels(tmp_path: Path, monkeypatch
     )
     (tmp_path / "plain.txt").write_text("one\ntwo three\n")
     files = {"mimic": tmp_path / "notes.jsonl", "plain": tmp_path / "plain.txt"}
-    maker = Maker(Vectors(tmp_path / "new"), files=files)
-    maker.make("mimic", "gte", labels=True)
-    maker.make("plain", "gte")
-    assert maker.vectors.labels("mimic") == [("heart",), ("lung",)]
-    assert maker.vectors.texts("plain") == ["one", "two three"]
+    builder = VectorBuilder(Vectors(tmp_path / "new"), files=files)
+    builder.make("mimic", "gte", labels=True)
+    builder.make("plain", "gte")
+    assert builder.vectors.labels("mimic") == [("heart",), ("lung",)]
+    assert builder.vectors.texts("plain") == ["one", "two three"]
 
 
 @pytest.mark.parametrize(
@@ -287,14 +287,14 @@ def test_unknown_encoders_and_corpora_are_refused(
 ) -> None:
     hub(monkeypatch)
     with pytest.raises(InputError, match=message):
-        Maker(Vectors(tmp_path), {"absent": "absent"}).make(corpus, encoder)
+        VectorBuilder(Vectors(tmp_path), {"absent": "absent"}).make(corpus, encoder)
     assert not list(tmp_path.glob("*.npy*")) + list(tmp_path.glob(".tmp.*"))
 
 
 def test_without_the_extra_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'interlingua\[bench\]'"):
-        Maker(Vectors(tmp_path)).make("nq", "gtr")
+        VectorBuilder(Vectors(tmp_path)).make("nq", "gtr")
 
 
 def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None:

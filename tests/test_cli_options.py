@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -36,16 +37,16 @@ REFUSED = [
     ("--device", f"{FIT} --method procrustes --pairs pairs.npy --device cpu", "--device belongs to --method linear or"),
     ("--device", f"{FIT} --pairs pairs.npy --device cpu", "--device needs --method NAME together with --pairs"),
     ("--rows", f"{FIT} --pairs pairs.npy --rows 100", "use one of the two"),
-    ("--column", f"{FIT} --column x", "column='x' means nothing in a .npy file"),
-    ("--key", f"{FIT} --key x", "key='x' means nothing in a .npy file"),
+    ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
+    ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
     ("--scale", f"{FIT} --scale 2", "scale is for int8 vectors"),
     ("--set", f"{FIT} --method identity --set rounds=2", "the method identity has no settings"),
     ("--set", f"{FIT} --set steps=2", "the method auto has no such setting"),
     ("--workers", f"{TRANSLATE} --workers 7", "--workers has no effect without --engine ray"),
     ("--force", f"{TRANSLATE} --force --resume", "--resume continues .* and --force starts over"),
-    ("--id-column", f"{TRANSLATE} --id-column x", "id_column='x' means nothing in a .npy file"),
-    ("--column", f"{TRANSLATE} --column x", "column='x' means nothing"),
-    ("--key", f"{TRANSLATE} --key x", "key='x' means nothing"),
+    ("--id-column", f"{TRANSLATE} --id-column x", "--id-column 'x' means nothing in a .npy file"),
+    ("--column", f"{TRANSLATE} --column x", "--column 'x' means nothing"),
+    ("--key", f"{TRANSLATE} --key x", "--key 'x' means nothing"),
     ("--scale", f"{TRANSLATE} --scale 2", "scale is for int8 vectors"),
     *(
         (option.split()[0], f"{RAY} {option}", f"{option.split()[0]} means nothing with --engine ray")
@@ -172,6 +173,18 @@ def test_the_table_of_refusals_has_every_option_of_every_command() -> None:
     assert listed == {(name, parameter.opts[0]) for name, parameter in options()}
 
 
+def test_default_numbers_are_those_of_the_library() -> None:
+    """The command line does not import the modules that hold them before a command needs them."""
+    from interlingua.bench import Plan
+    from interlingua.evaluation import evaluate
+    from interlingua.leakage.audit import DOCUMENTS
+
+    defaults = {(name, parameter.opts[0]): parameter.default for name, parameter in options()}
+    assert defaults["evaluate", "--pool"] == inspect.signature(evaluate).parameters["pool"].default
+    assert defaults["bench", "--pool"] == inspect.signature(Plan).parameters["pool"].default
+    assert defaults["audit", "--documents"] == DOCUMENTS
+
+
 @pytest.mark.parametrize("name", GROUP.commands)
 def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> None:
     text = run(name, "--help").out
@@ -238,8 +251,8 @@ def test_settings_arrive_in_the_card_with_their_types(
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("--set rounds", "'rounds' is no assignment; write NAME=VALUE"),
-        ("--set =3", "is no assignment"),
+        ("--set rounds", "'rounds' is not an assignment; write NAME=VALUE"),
+        ("--set =3", "is not an assignment"),
         ("--set rounds=ten", "--set rounds is 'ten'; a whole number is needed"),
         ("--set fidelity=maybe", "--set fidelity is 'maybe'; true or false is needed"),
         ("--set round=3", "no such setting. Did you mean rounds\\? It has device, fidelity, rounds"),

@@ -120,6 +120,31 @@ def test_nothing_is_sent_unasked(server: tuple[str, list[dict[str, Any]]]) -> No
     assert not server[1]
 
 
+def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    asked: list[tuple[str, str | None]] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization")))
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_POST()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        with pytest.raises(InputError, match=r"gave no usable answer \(HTTPError: HTTP Error 302"):
+            endpoint(f"http://127.0.0.1:{listener.server_port}/v1", "m", send=True)("question")
+        listener.shutdown()
+    assert asked == [("/v1/chat/completions", "Bearer secret")]
+
+
 @pytest.mark.parametrize("send", [True, False])
 @pytest.mark.parametrize(
     "url",

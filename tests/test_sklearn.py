@@ -108,8 +108,10 @@ def test_pipelines_carry_a_target_of_another_size(rng: np.random.Generator) -> N
 
 def test_a_failure_is_raised_warned_of_or_ignored_as_asked(rng: np.random.Generator) -> None:
     x, y = rng.standard_normal((50, 6)), rng.standard_normal((80, 4))
-    with pytest.raises(AlignmentError, match="source has 50 rows; without pairs at least 100 are needed"):
+    with pytest.raises(AlignmentError, match="source has 50 rows; without pairs at least 100 are needed") as caught:
         EmbeddingTranslator(on_failure="raise").fit(x, y)
+    assert str(caught.value).endswith("or keep the translator with on_failure='warn'.")
+    assert "force" not in str(caught.value)
     with pytest.warns(ConvergenceWarning, match="The fit failed .*source has 50 rows; .*nothing confirms"):
         EmbeddingTranslator().fit(x, y)
     with warnings.catch_warnings():

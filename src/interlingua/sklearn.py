@@ -16,7 +16,7 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
-from interlingua.core.alignment import Status
+from interlingua.core.alignment import AlignmentError, Status
 from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.criteria import sliced_wasserstein
@@ -111,7 +111,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         method = "principal-axes" if too_small else self.method
         spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
         alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows)
-        translator = alignment.translator(force=self.on_failure != "raise")
+        try:
+            translator = alignment.translator(force=self.on_failure != "raise")
+        except AlignmentError as error:
+            error.remedy = (
+                "Give more rows, rows of more similar content, or a few known pairs, or keep the translator with "
+                "{on_failure='warn'}."
+            )
+            raise
         if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
             warnings.warn(
                 "The fit failed and its translations are likely no better than chance: "

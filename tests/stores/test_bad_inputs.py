@@ -471,7 +471,7 @@ def nan_in_the_payload_into_qdrant_edge(place: Place) -> Made:
     return place.memory("old", payload=pa.table({"n": [float("nan")] * N})), place.edge("new"), {}
 
 
-@case("FaissStore keeps int ids only")
+@case("FAISS keeps int ids only")
 def words_as_faiss_ids(place: Place) -> Made:
     pytest.importorskip("faiss", reason="the extra faiss is not installed")
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), f"faiss://{place.at('new.faiss')}", {}
@@ -483,7 +483,7 @@ def payload_into_faiss(place: Place) -> Made:
     return place.parquet(year=pa.array(range(N))), f"faiss://{place.at('new.faiss')}", {}
 
 
-@case("DuckStore has no metric 'l2'")
+@case("DuckDB has no metric 'l2'")
 def metric_the_target_lacks(place: Place) -> Made:
     url = place.duck("id int")
     return place.parquet(), url.replace("#t.v", "#new.v"), {"options": Options(metric="l2")}
@@ -525,7 +525,7 @@ def nothing_to_resume(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True}
 
 
-@case("is no journal of a migration")
+@case("is not a journal of a migration")
 def journal_is_something_else(place: Place) -> Made:
     journal = place.text("notes.txt", "dear diary, " * 500)
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}

@@ -1,4 +1,4 @@
-"""Ids that are no keys, of several kinds, of other types, or under names that the payload has too."""
+"""Ids that are not unique, of several kinds, of other types, or under names that the payload has too."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_repeated_ids_are_refused_before_anything_is_made(
 ) -> None:
     url = duck(tmp_path, kind, values)
     new = at(url + target if target == ".new" else str(tmp_path / target))
-    with pytest.raises(InputError, match=f"the ids are no key: rows .*{rows}"):
+    with pytest.raises(InputError, match=f"ids are not unique: rows .*{rows}"):
         migrate(translator(), at(f"{url}.old"), new, journal=tmp_path / "j", options=Options(page_rows=7))
     assert not new.exists()
     assert not (tmp_path / "j").exists()

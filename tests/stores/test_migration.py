@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import pytest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.maps import AffineMap
 from interlingua.stores import Records, Store, open_store
+from interlingua.stores._clients import acquire, release
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
@@ -224,6 +228,33 @@ def test_rollback_drops_the_new_name_only(memory: Callable[[str], Store], interr
     assert memory("bystander").info().count == 2
     with pytest.raises(InputError, match="was rolled back"):
         _again(memory, interrupted)
+
+
+def test_a_client_is_opened_once_by_threads_that_need_it_at_the_same_time() -> None:
+    opened: list[object] = []
+    ready = threading.Barrier(8)
+
+    def connect() -> object:
+        time.sleep(0.01)
+        opened.append(object())
+        return opened[-1]
+
+    def use(number: int) -> object:
+        ready.wait()
+        return acquire("a key of this test", connect)
+
+    with ThreadPoolExecutor(8) as pool:
+        clients = set(pool.map(use, range(8)))
+    closed: list[object] = []
+    for _ in range(8):
+        release("a key of this test", closed.append)
+    assert len(opened) == len(clients) == len(closed) == 1
+
+
+def test_messages_name_the_kind_of_store_and_no_class(memory: Callable[[str], Store], source: Records) -> None:
+    with pytest.raises(InputError, match="This process cannot select rows") as caught:
+        plan(translator(), memory("old"), memory("new"), Options(skip_null=True))
+    assert "MemoryStore" not in str(caught.value)
 
 
 def test_rollback_of_a_migration_that_made_nothing_drops_nothing(

@@ -173,7 +173,9 @@ def test_repeated_ids_are_refused_with_two_rows_named(
     name = "base" if "base" in table else "docs"
     put(db, name, [(1, i) for i in range(60)])
     put(db, "more" if "more" in table else name, [(2, 17)], seed=4)
-    message = "id is no key: 2 rows have the id 17" + ("" if name == "base" else r", for example ctid \(\d+,\d+\) of")
+    message = "id is not unique: 2 rows have the id 17" + (
+        "" if name == "base" else r", for example ctid \(\d+,\d+\) of"
+    )
     source = f"{postgres}&id={address}" if address.startswith("id") else postgres + address
     old, new = at(source), at(f"{postgres}#docs.new")
     with pytest.raises(InputError, match=message):
@@ -401,7 +403,7 @@ def test_a_table_under_another_spelling_is_refused_in_the_plan(
 def test_a_view_gets_no_column(db: Any, run: Run) -> None:
     db.execute(f"create table docs (id int primary key, old vector({D_IN})); create view v as select * from docs")
     put(db, "docs", [(i,) for i in range(60)])
-    with pytest.raises(InputError, match="is no table, so no column can be added"):
+    with pytest.raises(InputError, match="is not a table, so no column can be added"):
         run("#v.old", "#v.new")
 
 
@@ -721,7 +723,7 @@ def test_stores_that_cannot_choose_say_so(at: Callable[[str], Store], tmp_path: 
 
     pq.write_table(pa.table({"id": [1, 2], "vector": unit(2, D_IN, 3).tolist()}), tmp_path / "x.parquet")
     store: Store = at(str(tmp_path / "x.parquet"))
-    with pytest.raises(InputError, match="FileStore cannot select rows. Leave where=... out"):
+    with pytest.raises(InputError, match="Files cannot select rows. Leave where=... out"):
         store.restrict(where="id = 1")
     with pytest.raises(InputError, match="Leave skip_null=True out"):
         store.restrict(skip_null=True)

@@ -18,7 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
 
-__all__ = ["Dataset", "Maker"]
+__all__ = ["Dataset", "VectorBuilder"]
 
 Encode = Callable[[list[str]], Any]
 
@@ -63,7 +63,7 @@ DATASETS: Mapping[str, Dataset] = {
 
 
 @dataclass(frozen=True)
-class Maker:
+class VectorBuilder:
     """Computes the missing files of a folder.
 
     Attributes:

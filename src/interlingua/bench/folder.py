@@ -103,7 +103,7 @@ class Vectors:
         if not path.is_file():
             names = ", ".join(sorted(p.name for p in self.path.glob("*.npy"))[:12]) or "no vectors"
             raise InputError(
-                f"{path} is not there; the folder has {names}. Add the file, or compute it with "
+                f"{path} does not exist; the folder has {names}. Add the file, or compute it with "
                 "`interlingua bench --encode`."
             )
         return path

@@ -37,7 +37,7 @@ __all__ = ["main"]
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 
-# Options whose values may look like an address and are none.
+# Options whose values are free text, even if they look like an address.
 _FREE_TEXT = ("--where", "--set", "--authorized-by")
 
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)

@@ -38,7 +38,7 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
         record: receives an event for each fit.
 
     Raises:
-        InputError: the folder holds fits of other vectors, or is no folder of fits.
+        InputError: the folder holds fits of other vectors, or is not a folder of fits.
     """
     import interlingua
     from interlingua.core.translator import load

@@ -107,7 +107,7 @@ def read_corpus(
     """Read the public texts, and read or compute their vectors.
 
     Raises:
-        InputError: neither vectors nor an encoder, or not one vector a text.
+        InputError: neither vectors nor an encoder, or not one vector per text.
     """
     from interlingua.io import read_texts
     from interlingua.leakage.audit import PublicCorpus
@@ -130,14 +130,14 @@ def read_labels(
     """Return the labels to infer, from a file of names or from the labels of the public texts.
 
     Args:
-        names: label names, one a row.
+        names: label names, one per row.
         vectors: vectors of the names, in the same order.
         encode: embeds the names if there are no vectors.
         corpus: the public texts.
         of_corpus: labels of each public text, if it has any.
 
     Raises:
-        InputError: names without vectors and without an encoder, or not one vector a name.
+        InputError: names without vectors and without an encoder, or not one vector per name.
     """
     from interlingua.io import read_texts
     from interlingua.leakage.attributes import embed_labels

@@ -187,14 +187,14 @@ def _encode(
     files: dict[str, str],
     limit: int,
 ) -> None:
-    from interlingua.bench.encode import MODELS, Maker
+    from interlingua.bench.encode import MODELS, VectorBuilder
 
-    maker = Maker(folder, models, {name: Path(path) for name, path in files.items()}, limit)
+    builder = VectorBuilder(folder, models, {name: Path(path) for name, path in files.items()}, limit)
     known = tuple(name for name in MODELS if name != "qwen" and (name != "clip" or table is PaperTable.CLIP))
     for corpus in dict.fromkeys(corpora):
         for encoder in encoders or (*known, *models):
             console.note(f"{corpus} under {encoder}")
-            maker.make(corpus, encoder, labels=table is PaperTable.ATTRIBUTES and corpus != corpora[0])
+            builder.make(corpus, encoder, labels=table is PaperTable.ATTRIBUTES and corpus != corpora[0])
 
 
 def _named(values: list[str] | None) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import shutil
@@ -19,12 +18,13 @@ from rich.text import Text
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
-from interlingua.core.backend import available_cores
+from interlingua.core.backend import describe_machine
+from interlingua.core.memory import available_bytes
 from interlingua.stores.registry import STORES
 
 __all__ = ["doctor"]
 
-_TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray")
+_TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray", "hdf5")
 _EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
 
 
@@ -40,6 +40,7 @@ def doctor(as_json: AsJson = False) -> None:
         for name, package in core.items()
         if not package["ok"]
     ]
+    machine = describe_machine()
     report: dict[str, Any] = {
         "ok": not problems,
         "problems": problems,
@@ -48,8 +49,8 @@ def doctor(as_json: AsJson = False) -> None:
         "platform": platform.platform(),
         "packages": core,
         "extras": extras,
-        "blas": _blas(),
-        "cpus": available_cores(),
+        "blas": machine["blas"],
+        "cpus": machine["cores"],
         "memory_gib": _memory(),
         "disk_free_gib": _gib(shutil.disk_usage(Path.cwd()).free),
         "device": _device(),
@@ -106,24 +107,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _blas() -> list[dict[str, Any]]:
-    """Return the BLAS libraries of numpy and scipy, with their numbers of threads."""
-    importlib.import_module("scipy.linalg")
-    from threadpoolctl import threadpool_info
-
-    return [
-        {"library": pool["internal_api"], "version": pool["version"], "threads": pool["num_threads"]}
-        for pool in threadpool_info()
-    ]
-
-
 def _memory() -> dict[str, float | None]:
-    names = {"total": "SC_PHYS_PAGES", "available": "SC_AVPHYS_PAGES"}
     known = getattr(os, "sysconf_names", {})
-    return {
-        label: _gib(os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")) if name in known else None
-        for label, name in names.items()
-    }
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in known else None
+    sizes = {"total": total, "available": available_bytes()}
+    return {name: None if size is None else _gib(size) for name, size in sizes.items()}
 
 
 def _gib(size: int) -> float:
@@ -157,10 +145,9 @@ def _print(report: dict[str, Any]) -> None:
         versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in state["packages"].items())
         hint = "" if state["installed"] else f"; optional, pip install 'interlingua[{extra}]'"
         row(f"extra {extra}", versions + hint, True if state["installed"] else None)
-    blas = ", ".join(f"{pool['library']} {pool['version'] or ''} x{pool['threads']}" for pool in report["blas"])
-    row("threads", f"{report['cpus']} cores; {blas}")
+    row("threads", f"{report['cpus']} cores; {', '.join(report['blas'])}")
     memory = report["memory_gib"]
-    row("memory", f"{memory['total']} GiB, {memory['available']} GiB of it free")
+    row("memory", f"{memory['total']} GiB, {memory['available']} GiB available")
     row("disk", f"{report['disk_free_gib']} GiB free in the working directory")
     row("device", f"{report['device']['name']} ({report['device']['reason']})")
     out = console.stdout()

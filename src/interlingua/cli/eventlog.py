@@ -1,4 +1,4 @@
-"""The progress log: one JSON object a line, numbers and names only, never vectors or texts."""
+"""The progress log: one JSON object per line, numbers and names only, never vectors or texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _check_log(path: Path, inputs: Iterable[Path | None]) -> None:
     """Refuse a log that is an input of the command, or a file that no command logged to.
 
     Raises:
-        InputError: events would be appended to a file that is no log.
+        InputError: events would be appended to a file that is not a log.
     """
     from interlingua.io import check_output
 
@@ -43,7 +43,7 @@ def _check_log(path: Path, inputs: Iterable[Path | None]) -> None:
         is_log = False
     if not is_log:
         raise InputError(
-            f"--log {path} exists and is no log of events; nothing is appended to it. Choose another file."
+            f"--log {path} exists and is not a log of events; nothing is appended to it. Choose another file."
         )
 
 
@@ -56,7 +56,7 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
         inputs: files that the command reads, which are never written to.
 
     Raises:
-        InputError: the file is an input, is no log, or cannot be written.
+        InputError: the file is an input, is not a log, or cannot be written.
     """
     if path is None:
         yield lambda event, **facts: None

@@ -143,7 +143,9 @@ def fit(
         console.note(f"Wrote {path}")
     if failed:
         what = "No translator was written" if written else "Nothing was written"
-        console.note(f"{what}. Give more rows (thousands a side), rows of more similar texts, or a few known --pairs.")
+        console.note(
+            f"{what}. Give more rows (thousands per side), rows of more similar texts, or a few known --pairs."
+        )
         raise typer.Exit(1)
 
 

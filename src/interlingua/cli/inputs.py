@@ -100,7 +100,7 @@ def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> 
     if rows is not None:
         raise InputError("--rows draws rows at random and --pairs names rows of the whole files; use one of the two.")
     if not path.is_file():
-        raise InputError(f"--pairs {path} is no file; give a .npy, .csv or .tsv of (source row, target row).")
+        raise InputError(f"--pairs {path} is not a file; give a .npy, .csv or .tsv of (source row, target row).")
     delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
     if delimiter is not None:
         pairs = _read_table(path, delimiter)

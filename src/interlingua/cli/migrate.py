@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
+from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ __all__ = ["Metric", "Triggers", "migrate"]
 
 # Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
-_FIT_ROWS = 20_000
 
 
 class Metric(StrEnum):
@@ -97,9 +98,10 @@ def migrate(
     ] = None,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
-    ] = 4_096,
+    ] = PAGE_ROWS,
     rows: Annotated[
-        int | None, typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default="20000")
+        int | None,
+        typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default=str(MAX_ROWS)),
     ] = None,
     report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
@@ -155,7 +157,7 @@ def migrate(
             old.restrict(where=where, skip_null=skip_null)
             if not dry_run:
                 migration.check_journal(path, old, new)
-            translator = _fit(directory, old, fit, rows or _FIT_ROWS, seed, save=not dry_run, as_json=as_json)
+            translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, save=not dry_run, as_json=as_json)
         else:
             translator = load(directory)
         if dry_run:
@@ -220,7 +222,7 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
         if as_json:
             console.emit_json({"verdict": verdict.to_dict(), "rows": 0})
         console.note(
-            "Nothing was migrated. Give more rows (thousands a side) or rows of more similar texts, or run "
+            "Nothing was migrated. Give more rows (thousands per side) or rows of more similar texts, or run "
             "`interlingua fit` with a few known --pairs."
         )
         raise typer.Exit(1)

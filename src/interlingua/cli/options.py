@@ -27,7 +27,7 @@ Log = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.jsonl",
-        help="Append progress to this file, one JSON object a line. It holds no vectors and no texts.",
+        help="Append progress to this file, one JSON object per line. It holds no vectors and no texts.",
     ),
 ]
 Columns = Annotated[
@@ -72,6 +72,6 @@ def refuse_without_effect(options: Mapping[str, object], reason: str) -> None:
         InputError: one was given.
     """
     for name, value in options.items():
-        # A number given as 0 was given.
+        # 0 counts as given.
         if value is not None and value is not False and value not in ((), []):
             raise InputError(f"{name} {reason}")

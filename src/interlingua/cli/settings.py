@@ -77,7 +77,7 @@ def method_settings(
     for assignment in assignments:
         name, sign, text = assignment.partition("=")
         if not sign or not name:
-            raise InputError(f"--set {assignment!r} is no assignment; write NAME=VALUE, such as rounds=20.")
+            raise InputError(f"--set {assignment!r} is not an assignment; write NAME=VALUE, such as rounds=20.")
         if name not in kinds:
             raise InputError(_unknown(name, named or method, list(kinds)))
         if name in values:

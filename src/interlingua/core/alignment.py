@@ -184,9 +184,9 @@ class Alignment:
         if self.verdict.status is Status.FAILED and not force:
             raise AlignmentError(
                 "The fit failed: nothing confirms this map, and most such maps are no better than chance. "
-                + " ".join(self.verdict.reasons)
-                + " Give more rows, rows of more similar content, or a few known pairs; force=True makes it anyway.",
+                + " ".join(self.verdict.reasons),
                 self,
+                "Give more rows, rows of more similar content, or a few known pairs; {force} makes it anyway.",
             )
         return translator_of(self.forward, self.backward, self.profiles, self.card())
 
@@ -212,6 +212,6 @@ class AlignmentError(InterlinguaError, RuntimeError):
         alignment: the failed alignment with its evidence, for inspection.
     """
 
-    def __init__(self, message: str, alignment: Alignment | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, alignment: Alignment | None = None, remedy: str = "") -> None:
+        super().__init__(message, remedy)
         self.alignment = alignment

@@ -97,8 +97,8 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
 
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         raise InputError(
-            f"{folder} is not a translator: a folder with {CARD} and {WEIGHTS} is needed. "
-            "Make one with: interlingua fit SOURCE TARGET --out DIR"
+            f"{folder} is not a translator: a folder with {CARD} and {WEIGHTS} is needed.",
+            "Fit a translator and save it to a folder.",
         )
     try:
         card = json.loads((folder / CARD).read_text("utf-8"))

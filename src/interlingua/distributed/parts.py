@@ -20,7 +20,7 @@ import pyarrow as pa
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
-__all__ = ["Part", "Written", "finish", "is_lance", "parts_of", "write_part"]
+__all__ = ["Part", "WrittenPart", "finish", "is_lance", "parts_of", "write_part"]
 
 # Large enough that scheduling costs little, small enough to balance the load.
 PART_ROWS = 65_536
@@ -71,7 +71,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenPart:
     """Result of writing a part.
 
     Attributes:
@@ -156,7 +156,7 @@ def _lance_units(source: Path) -> tuple[list[tuple[Any, int]], None]:
     return [((str(source), dataset.version, number), rows) for number, rows in fragments], None
 
 
-def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> Written:
+def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> WrittenPart:
     """Write a part into a folder; a part that is written twice is kept once.
 
     Args:
@@ -182,7 +182,7 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
 
         made = write_fragments(pa.RecordBatchReader.from_batches(schema, rows()), str(folder), mode="create")
         described = tuple(json.dumps(fragment.to_json()) for fragment in made)
-        return Written(number, counted[0], described, schema.serialize().to_pybytes())
+        return WrittenPart(number, counted[0], described, schema.serialize().to_pybytes())
     import pyarrow.parquet as pq
 
     # A worker that dies leaves a file with a hidden name; the worker that repeats the part uses another name.
@@ -193,10 +193,10 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
         for batch in rows():
             writer.write_batch(batch)
     os.replace(hidden, folder / f"part-{number:06d}.parquet")
-    return Written(number, counted[0], (), schema.serialize().to_pybytes())
+    return WrittenPart(number, counted[0], (), schema.serialize().to_pybytes())
 
 
-def finish(folder: Path, written: Sequence[Written]) -> None:
+def finish(folder: Path, written: Sequence[WrittenPart]) -> None:
     """Combine the parts, in order, into one dataset and remove files of workers that died."""
     if not is_lance(folder):
         for path in folder.glob(".*"):

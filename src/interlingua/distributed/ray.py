@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.distributed.parts import Part
 
-__all__ = ["Distributed", "translate_with_ray"]
+__all__ = ["DistributedResult", "translate_with_ray"]
 
 BATCH_ROWS = 8_192
 
 
 @dataclass(frozen=True)
-class Distributed:
+class DistributedResult:
     """Result of a distributed translation.
 
     Attributes:
@@ -54,7 +54,7 @@ def translate_with_ray(
     inverse: bool = False,
     workers: int | None = None,
     batch_rows: int = BATCH_ROWS,
-) -> Distributed:
+) -> DistributedResult:
     """Translate a Parquet file, a folder of them or a Lance dataset with Ray Data.
 
     Uses the Ray that is running, or starts one on this machine. Rows keep their order and their columns; ``out``
@@ -77,7 +77,7 @@ def translate_with_ray(
         InterlinguaError: a batch could not be translated; nothing is left behind.
     """
     from interlingua.core.translator import load
-    from interlingua.distributed.parts import Written, finish, is_lance, parts_of
+    from interlingua.distributed.parts import WrittenPart, finish, is_lance, parts_of
 
     ray, source, out = require("ray", "ray"), Path(source).resolve(), Path(out).resolve()
     data = require("ray.data", "ray")
@@ -108,12 +108,12 @@ def translate_with_ray(
                 compute=data.TaskPoolStrategy(size=workers),
                 num_cpus=1,
             )
-            written = [Written(**row) for row in done.take_all()]
+            written = [WrittenPart(**row) for row in done.take_all()]
             finish(fresh, written)
     except ray.exceptions.RayError as error:
         raise InterlinguaError(f"{source} could not be translated: {_cause(error)}") from error
     seconds = round(started - start, 2), round(time.perf_counter() - started, 2)
-    return Distributed(str(out), sum(part.rows for part in written), len(parts), *seconds)
+    return DistributedResult(str(out), sum(part.rows for part in written), len(parts), *seconds)
 
 
 def _translate_parts(

@@ -23,6 +23,7 @@ __all__ = [
     "RetrievalScores",
     "SupportsTranslation",
     "evaluate",
+    "mean_unit_row",
 ]
 
 RETRIEVALS = ("plain", "csls")
@@ -214,7 +215,7 @@ def evaluate(
 
     rng = np.random.default_rng(seed)
     pools = np.array_split(rng.permutation(n), -(-n // pool))
-    means = {"forward": _mean_unit_row(target), "backward": _mean_unit_row(source)}
+    means = {"forward": mean_unit_row(target), "backward": mean_unit_row(source)}
     parts: dict[tuple[str, ...], list[FloatArray]] = {}
     for rows in pools:
         x, y = source[rows], target[rows]
@@ -253,7 +254,8 @@ def _check_settings(
     return int(pool), tuple(sorted({1, *ranks})), tuple(dict.fromkeys(kinds)), draws
 
 
-def _mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
+def mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
+    """Return the mean [d] of the rows of a matrix [n, d], scaled to unit norm, in float32."""
     total = sum(
         unit_rows(matrix[rows].astype(np.float32)).sum(axis=0, dtype=np.float64) for rows in row_blocks(len(matrix))
     )

@@ -118,7 +118,7 @@ class _Encoder:
         self.folder = check_path(folder, "the encoder's folder")
         if not (self.folder / "modules.json").is_file():
             raise InputError(
-                f"{folder} is no sentence-transformers folder: modules.json is needed. "
+                f"{folder} is not a sentence-transformers folder: modules.json is needed. "
                 "Write one with SentenceTransformer(name).save(folder)."
             )
         try:
@@ -177,7 +177,8 @@ def _folded(translator: Translator, *, inverse: bool) -> Folded:
     if not isinstance(mapping, AffineMap):
         raise InputError(
             "This translator is a network; Dense and Normalize cannot hold its skips and gates exactly, and nothing "
-            "inexact is written. Use --to onnx or --to safetensors."
+            "inexact is written.",
+            "Export it as onnx or as safetensors.",
         )
     return fold(mapping)
 

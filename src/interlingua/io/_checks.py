@@ -107,7 +107,7 @@ def check_unused(path: Path, extension: str, **arguments: str | None) -> None:
     """
     for argument, value in arguments.items():
         if value is not None:
-            raise InputError(f"{path}: {argument}={value!r} means nothing in a {extension} file; leave it out.")
+            raise InputError(f"{path}:", f"{{{argument}={value!r}}} means nothing in a {extension} file; leave it out.")
 
 
 def choose_vectors(

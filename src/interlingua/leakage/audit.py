@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.identification import MIN_ROWS, identify
@@ -366,8 +367,8 @@ def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
 def _agreement(sides: Sequence[FloatArray]) -> float | None:
     if len(sides) < 2:
         return None
-    first, second = (unit_rows(side - side.mean(axis=0)) for side in sides[:2])
-    return float((first * second).sum(axis=1).mean(dtype=np.float64))
+    first, second = (side - side.mean(axis=0) for side in sides[:2])
+    return agreement(first, second)
 
 
 def _documents(

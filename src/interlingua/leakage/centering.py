@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.evaluation.scores import mean_unit_row
 
 __all__ = ["collection_mean", "subtract_mean"]
 
@@ -25,11 +26,7 @@ def collection_mean(vectors: npt.ArrayLike) -> FloatArray:
     Raises:
         InputError: the matrix cannot be used.
     """
-    rows = check_matrix(vectors, "the collection")
-    total = np.zeros(rows.shape[1])
-    for block in row_blocks(len(rows)):
-        total += unit_rows(rows[block].astype(np.float32)).sum(axis=0, dtype=np.float64)
-    return np.asarray(total / len(rows), np.float32)
+    return mean_unit_row(check_matrix(vectors, "the collection"))
 
 
 def subtract_mean(vectors: npt.ArrayLike, mean: npt.ArrayLike | None, default: FloatArray) -> FloatArray:

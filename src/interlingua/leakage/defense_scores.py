@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix
+from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage.defenses import Defense, NoDefense
+from interlingua.leakage.defenses import Defense, NoDefense, float_rows
 from interlingua.leakage.inversion.scores import reidentification
 
 __all__ = ["DefenseScore", "Readout", "evaluate_defense", "retained_neighbors"]
@@ -142,8 +142,8 @@ def evaluate_defense(
     Raises:
         InputError: ``truth`` does not have one row for each row of the store.
     """
-    rows = _rows(store)
-    whole = goal = rows if truth is None else _rows(truth)
+    rows = float_rows(store)
+    whole = goal = rows if truth is None else float_rows(truth)
     if len(goal) != len(rows):
         raise InputError(f"There are {len(goal)} true rows for a store of {len(rows)}; one each is needed.")
     rng = np.random.default_rng(seed)
@@ -196,13 +196,9 @@ def retained_neighbors(
     Raises:
         InputError: the sides differ in rows, or have no more than k.
     """
-    sides = _rows(before), _rows(after)
+    sides = float_rows(before), float_rows(after)
     picked = np.random.default_rng(seed).permutation(len(sides[0]))[:queries]
     return Resamples(len(picked), seed).mean(neighbor_overlap(*sides, k, queries=picked))
-
-
-def _rows(vectors: npt.ArrayLike) -> FloatArray:
-    return np.asarray(check_matrix(vectors, "vectors"), np.float32)
 
 
 def _padded(rows: FloatArray, width: int) -> FloatArray:

@@ -21,6 +21,7 @@ __all__ = [
     "Rotation",
     "SignedPermutation",
     "Truncation",
+    "float_rows",
     "suite",
 ]
 
@@ -53,7 +54,7 @@ class NoDefense:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the vectors."""
-        return _rows(vectors)
+        return float_rows(vectors)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Rotation:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the rotated vectors."""
-        rows = _rows(vectors)
+        rows = float_rows(vectors)
         d = rows.shape[1]
         q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))
         # With these signs the matrix is Haar distributed (Mezzadri 2007, section 5).
@@ -81,7 +82,7 @@ class SignedPermutation:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the permuted vectors."""
-        rows, rng = _rows(vectors), np.random.default_rng(seed)
+        rows, rng = float_rows(vectors), np.random.default_rng(seed)
         order = rng.permutation(rows.shape[1])
         return np.asarray(rows[:, order] * rng.choice((-1, 1), rows.shape[1]), np.float32)
 
@@ -104,7 +105,7 @@ class Noise:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the vectors with independent noise."""
-        rows = _rows(vectors)
+        rows = float_rows(vectors)
         return rows + np.float32(self.level) * np.random.default_rng(seed).standard_normal(rows.shape, np.float32)
 
 
@@ -130,7 +131,7 @@ class Quantization:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the dequantized vectors."""
-        rows = _rows(vectors)
+        rows = float_rows(vectors)
         if self.bits == 1:
             return np.where(rows < 0, -1, 1).astype(np.float32)
         scale = np.abs(rows).max() / 127
@@ -155,7 +156,7 @@ class Truncation:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the truncated vectors [n, width]."""
-        return _rows(vectors)[:, : self.width]
+        return float_rows(vectors)[:, : self.width]
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class Chain:
 
     def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
         """Return the output of the last part; parts draw independently."""
-        rows = _rows(vectors)
+        rows = float_rows(vectors)
         for index, part in enumerate(self.parts):
             rows = part.apply(rows, seed + 1_000 * index)
         return rows
@@ -248,5 +249,6 @@ def suite(name: str, width: int) -> tuple[Defense, ...]:
     )
 
 
-def _rows(vectors: npt.ArrayLike) -> FloatArray:
+def float_rows(vectors: npt.ArrayLike) -> FloatArray:
+    """Return checked vectors [n, d] in float32."""
     return np.asarray(check_matrix(vectors, "vectors"), np.float32)

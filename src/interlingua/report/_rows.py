@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -209,8 +210,7 @@ def latent(rows: PicturedRows, translator: NeuralTranslator, shown: IntArray) ->
     ends = zip(translator.ends, (rows.source, rows.target), strict=True)
     latents = [translator.network.encode(side, space) for space, side in ends]
     source, target = (unit_rows(z - z.mean(axis=0)) for z in latents)
-    same = float((source * target).sum(axis=1).mean())
-    other = float((source * np.roll(target, 1, axis=0)).sum(axis=1).mean())
+    same, other = agreement(source, target), agreement(source, np.roll(target, 1, axis=0))
     return Latent(source[shown] @ target[shown].T, same, other)
 
 

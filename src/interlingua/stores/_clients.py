@@ -5,29 +5,34 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any
 
 from interlingua.stores._protocol import Store
 
 _CLIENTS: dict[Any, tuple[Any, int]] = {}
+# Held while a client is opened or closed as well, so that no second one is opened meanwhile.
+_LOCK = RLock()
 
 
 def acquire(key: Any, connect: Callable[[], Any]) -> Any:
     """Return the client for ``key``, made on first use: a process can open an embedded database only once."""
-    client, users = _CLIENTS.get(key) or (connect(), 0)
-    _CLIENTS[key] = client, users + 1
-    return client
+    with _LOCK:
+        client, users = _CLIENTS.get(key) or (connect(), 0)
+        _CLIENTS[key] = client, users + 1
+        return client
 
 
 def release(key: Any, close: Callable[[Any], object]) -> None:
     """Close the client for ``key`` when this was its last user."""
-    if key not in _CLIENTS:
-        return
-    client, users = _CLIENTS.pop(key)
-    if users > 1:
-        _CLIENTS[key] = client, users - 1
-    else:
-        close(client)
+    with _LOCK:
+        if key not in _CLIENTS:
+            return
+        client, users = _CLIENTS.pop(key)
+        if users > 1:
+            _CLIENTS[key] = client, users - 1
+        else:
+            close(client)
 
 
 class SharedClientStore(Store):
@@ -42,17 +47,19 @@ class SharedClientStore(Store):
 
     def close(self) -> None:
         """Close the client, once nobody else in this process uses it."""
-        if self._held is not None:
-            self._held = None
-            release(self._key, lambda client: client.close())
+        with _LOCK:
+            if self._held is not None:
+                self._held = None
+                release(self._key, lambda client: client.close())
         super().close()
 
     @property
     def _client(self) -> Any:
-        if self._held is None:
-            with self._errors("cannot be opened"):
-                self._held = acquire(self._key, self._connect)
-        return self._held
+        with _LOCK:
+            if self._held is None:
+                with self._errors("cannot be opened"):
+                    self._held = acquire(self._key, self._connect)
+            return self._held
 
     @abstractmethod
     def _errors(self, what: str) -> AbstractContextManager[None]:

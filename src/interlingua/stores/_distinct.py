@@ -1,4 +1,4 @@
-"""Whether every id of a collection stands for one row, found in one pass with eight bytes a row."""
+"""Check that ids are unique, in one pass that keeps eight bytes per row."""
 
 from __future__ import annotations
 
@@ -75,11 +75,9 @@ class DistinctIds:
         if found is not None:
             value, first, second = found
             raise InputError(
-                f"{self._where}: the ids are no key: rows {first} and {second} both have the id {value!r}, and "
-                "each would get "
-                "the vector of one of them. Name a column whose values are distinct, or make one of the columns "
-                "that are "
-                "a key together."
+                f"{self._where}: ids are not unique: rows {first} and {second} both have the id {value!r}, and "
+                "each would get the vector of one of them. Name a column whose values are distinct, or make one of the "
+                "columns that are a key together."
             )
 
 
@@ -95,8 +93,8 @@ def _first_repeated(pages: Iterable[pa.Array], suspects: npt.NDArray[np.int64]) 
     seen: dict[object, int] = {}
     start = 0
     for ids in pages:
-        for place in np.flatnonzero(np.isin(_numbers(ids), suspects)):
-            value, row = ids[int(place)].as_py(), start + int(place)
+        for i in np.flatnonzero(np.isin(_numbers(ids), suspects)):
+            value, row = ids[int(i)].as_py(), start + int(i)
             if value in seen:
                 return value, seen[value], row
             seen[value] = row

@@ -84,7 +84,7 @@ class MigrationJournal:
             raise InputError(f"{path} cannot be used as a journal ({error}).") from error
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise InputError(f"{path} is no journal of a migration ({error}). Choose another file.") from error
+            raise InputError(f"{path} is not a journal of a migration ({error}). Choose another file.") from error
 
     def close(self) -> None:
         """Close the file and release its lock."""

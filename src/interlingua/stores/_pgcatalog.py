@@ -43,7 +43,7 @@ from pg_index i join pg_opclass o on o.oid = i.indclass[0] join pg_class c on c.
 join pg_am m on m.oid = c.relam
 where i.indrelid = to_regclass({table}) and m.amname in ('hnsw', 'ivfflat')
   and o.opcname ~ '^(vector|halfvec)_(cosine|ip|l2)_ops$'"""
-# Only those that fire when a column is updated that did not exist when they were made.
+# Only triggers without a column list, which also fire for new columns.
 TRIGGERS = """
 with tree as (select relid from pg_partition_tree(to_regclass({table})) union select to_regclass({table}))
 select format('trigger %s on %s', t.tgname, t.tgrelid::regclass), t.tgenabled = 'A' from pg_trigger t join tree

@@ -96,8 +96,7 @@ class PostgresTable(Store):
         if not names or not set(names) <= columns.keys():
             raise InputError(
                 f"{self.url}: no id column {named or ''}; a primary key, or ?id=COLUMN, is needed. Columns that "
-                "are a key "
-                "together are ?id=COLUMN,COLUMN."
+                "are a key together are ?id=COLUMN,COLUMN."
             )
         return catalog.Key(self._sql, tuple(columns[name] for name in names))
 
@@ -129,9 +128,8 @@ class PostgresTable(Store):
             )
         named = f", for example ctid {places[0][0]} and ctid {places[1][0]}" if len(places) == 2 else ""
         raise InputError(
-            f"{self.url}: {', '.join(key.names)} is no key: {count} rows have the id {value!r}{named}. Each would "
-            "get the "
-            "vector of one of them. Name the columns that are a key together, ?id=COLUMN,COLUMN."
+            f"{self.url}: {', '.join(key.names)} is not unique: {count} rows have the id {value!r}{named}. Each "
+            "would get the vector of one of them. Name the columns that are a key together, ?id=COLUMN,COLUMN."
         )
 
     def _id_field(self, key: catalog.Key) -> pa.Field:
@@ -213,7 +211,7 @@ class PostgresTable(Store):
     def _check_beside(self, spec: Spec) -> None:
         kind, owned, *_ = self._one(catalog.TABLE)
         if kind not in {"r", "p"}:
-            raise InputError(f"{self.url} is no table, so no column can be added. Name a new table as the target.")
+            raise InputError(f"{self.url} is not a table, so no column can be added. Name a new table as the target.")
         if not owned:
             raise InputError(
                 f"{self.url}: only the owner of the table may add a column. Name a new table as the target."

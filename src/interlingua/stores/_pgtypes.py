@@ -183,8 +183,7 @@ def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, wh
         row = ids[pc.index(found, True).as_py()].as_py()
         raise InputError(
             f"{where}: {what} of id {row!r} holds a NUL character, which PostgreSQL's text does not take. Remove "
-            "it, or "
-            "choose another target."
+            "it, or choose another target."
         )
 
 

@@ -16,6 +16,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
+from interlingua.stores.registry import STORES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,8 +106,8 @@ class Spec:
         id_name: name of the id column, if the store names its columns.
         job: identifies the migration that writes the rows.
         id_metadata: as in `StoreInfo`.
-        triggers: whether triggers of the source's table fire or are skipped while a vector is written beside the old
-            one; ``None`` if it has none.
+        triggers: whether triggers of the source's table fire or are skipped while a new column of the same table is
+            written; ``None`` if it has none.
     """
 
     d: int
@@ -147,6 +148,11 @@ class Store(ABC):
         self.url = url
         self._copy: TemporaryDirectory[str] | None = None
 
+    @property
+    def title(self) -> str:
+        """The name of this kind of store in messages."""
+        return STORES[self.url.scheme].title
+
     @classmethod
     def files(cls, url: StoreURL) -> Path:
         """Return the file or folder of this machine in which the collection of an address is kept."""
@@ -168,7 +174,7 @@ class Store(ABC):
         """
         if where is not None or skip_null:
             argument = "{skip_null}" if where is None else "{where=...}"
-            raise InputError(f"{self.url}: {type(self).__name__} cannot select rows.", f"Leave {argument} out.")
+            raise InputError(f"{self.url}: {self.title} cannot select rows.", f"Leave {argument} out.")
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
         """Yield the ids of the rows without a vector, at most ``size`` at a time."""
@@ -218,26 +224,27 @@ class Store(ABC):
         """
         import pyarrow as pa
 
-        name = type(self).__name__
         kind = "int" if pa.types.is_integer(spec.id_type) else "text"
         if kind not in self.capabilities.ids:
             raise InputError(
-                f"{self.url}: the ids are {spec.id_type} and {name} keeps "
+                f"{self.url}: the ids are {spec.id_type} and {self.title} keeps "
                 f"{' or '.join(self.capabilities.ids)} ids only.",
                 "Write them as text with {ids_as_text}." if kind == "int" else "Choose another target.",
             )
         if spec.metric not in self.capabilities.metrics:
             raise InputError(
-                f"{self.url}: {name} has no metric {spec.metric!r}; choose from {', '.join(self.capabilities.metrics)}."
+                f"{self.url}: {self.title} has no metric {spec.metric!r}; choose from "
+                f"{', '.join(self.capabilities.metrics)}."
             )
         if spec.schema is not None and self.capabilities.payload == "none":
             raise InputError(
-                f"{self.url}: {name} holds no payload and the source has {', '.join(spec.schema.names)}.",
+                f"{self.url}: {self.title} holds no payload and the source has {', '.join(spec.schema.names)}.",
                 "Choose another target, or leave the payload out with {drop_payload}.",
             )
         if spec.beside and not self.capabilities.adds_vectors:
             raise InputError(
-                f"{self.url}: {name} cannot add a second vector to a collection. Name a new collection as the target."
+                f"{self.url}: {self.title} cannot add a second vector to a collection.",
+                "Name a new collection as the target.",
             )
 
     def check_records(self, records: Records, spec: Spec) -> None:  # noqa: B027 - most stores accept any
@@ -269,7 +276,7 @@ class Store(ABC):
 
     @abstractmethod
     def upsert(self, records: Records) -> None:
-        """Write rows; they are durable on return, and the same id twice is one row.
+        """Write rows; they are durable on return, and a row with an existing id replaces it.
 
         Raises:
             InputError: a value the store cannot hold; nothing of these rows was written.

@@ -252,12 +252,12 @@ class _Run:
         watch.lap("survey")
 
     def _digest(self, records: Records) -> str:
-        """Return the digest of what is copied: a column beside the old one may make triggers change the payload."""
+        """Return the digest of what is copied: a new column of the same table may make triggers change the payload."""
         copied = not (self.spec.beside or self.options.drop_payload)
         return (records if copied else Records(records.ids, records.vectors)).digest()
 
     def _write_skipped(self) -> None:
-        """List the ids of rows without a vector in a file beside the journal, one JSON value a line."""
+        """List the ids of rows without a vector in a file beside the journal, one JSON value per line."""
         if not (self.options.skip_null and self.info.nulls):
             return
         path = skipped_path(self.log.path)

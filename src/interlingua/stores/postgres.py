@@ -40,7 +40,7 @@ class PostgresStore(PostgresTable):
         self._skip_null = skip_null
 
     def exists(self) -> bool:
-        """Return whether the column is there."""
+        """Return whether the column exists."""
         columns = self._columns()
         return bool(columns) and (self._column_name is None or self._column_name in columns)
 
@@ -139,7 +139,7 @@ class PostgresStore(PostgresTable):
         if self._column_name is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if spec.d > 16_000:
-            raise InputError(f"{self.url}: pgvector holds up to 16,000 values a vector and {spec.d} are needed.")
+            raise InputError(f"{self.url}: pgvector holds up to 16,000 values per vector and {spec.d} are needed.")
         names = [*self.url.names, *(() if spec.schema is None or spec.beside else spec.schema.names)]
         long = next((name for name in names if len(name.encode()) > _NAME_BYTES), None)
         if long is not None:
@@ -164,15 +164,14 @@ class PostgresStore(PostgresTable):
             pgtypes.check_payload(records.payload, records.ids, str(self.url))
 
     def notes(self, spec: Spec) -> tuple[str, ...]:
-        """Return what the plan says of the index, and of the cost to others of a column beside the old one."""
+        """Return what the plan says of the index, and of the cost to others of a new column of the same table."""
         found = []
         if spec.beside:
             _, _, size, indexes, _, published = self._one(catalog.TABLE)
             found.append(
                 f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
                 f"the old versions are dead rows (up to {size / 1e9:,.2f} GB) until VACUUM, and the {indexes} "
-                "indexes of "
-                "the table are written to again. A new table costs the source nothing."
+                "indexes of the table are written to again. A new table costs the source nothing."
             )
             if published:
                 found.append("The table is published: every rewritten row is sent to the subscribers.")
@@ -203,7 +202,7 @@ class PostgresStore(PostgresTable):
             self._connection.execute(self._definition(spec))
 
     def prepare(self, spec: Spec, committed: int) -> None:
-        """Remember whether rows are inserted or a column of theirs is filled."""
+        """Remember whether rows are inserted or the new column of existing rows is filled."""
         self._spec = spec
 
     def upsert(self, records: Records) -> None:
@@ -263,9 +262,7 @@ class PostgresStore(PostgresTable):
                 )  # fmt: skip
             done = self._connection.execute(statement).rowcount
             if done != len(records):
-                raise InputError(
-                    f"{self.url}: {done} of {len(records)} rows were there to be written; were rows deleted?"
-                )
+                raise InputError(f"{self.url}: only {done} of {len(records)} rows matched; were rows deleted?")
 
     def finish(self) -> None:
         """Build an HNSW index, unless there is one, and read the table's statistics anew."""

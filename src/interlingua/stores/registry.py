@@ -49,7 +49,7 @@ class StoreKind:
         return adapter
 
 
-# What libpq takes beside host, user, database and secrets, and what is true of every connection made here.
+# Options of libpq that an address may set. None of them is a password or a key.
 _LIBPQ = (
     "host", "hostaddr", "port", "user", "dbname", "passfile", "require_auth", "channel_binding", "connect_timeout",
     "options", "application_name", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",

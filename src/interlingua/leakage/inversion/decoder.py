@@ -81,14 +81,14 @@ class TextDecoder:
             hidden: units of the recurrent layer.
             length: largest number of words in a text.
             epochs: passes over the corpus.
-            batch: texts a step.
+            batch: texts per step.
             lr: initial learning rate, annealed to zero along a cosine.
             seed: seed of weights, order and noise.
             device: device of the training.
             report: called after each epoch with the mean loss in nats a word.
 
         Raises:
-            InputError: not one text a vector, too few of them, or a translation_cosine outside (0, 1].
+            InputError: not one text per vector, too few of them, or a translation_cosine outside (0, 1].
             MissingExtraError: torch is not installed.
         """
         rows = unit_rows(check_matrix(vectors, "the corpus", min_rows=50).astype(np.float32))

@@ -102,7 +102,7 @@ def endpoint(
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(f"{url.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.build_opener(_NoRedirects).open(request, timeout=timeout) as answer:
                 return str(json.load(answer)["choices"][0]["message"]["content"])
         except (urllib.error.URLError, TimeoutError, ValueError, KeyError, IndexError, TypeError) as error:
             raise InputError(
@@ -136,6 +136,13 @@ def _check_address(url: str, key_variable: str) -> None:
             f"{url} would receive the documents and the key in plain text.",
             "Use https; plain http is for an endpoint on this machine, such as http://127.0.0.1:8000/v1.",
         )
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow no redirect: it would send the key to an address that was not checked."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
+from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
@@ -79,7 +80,7 @@ class KeywordDecoder:
             seed: seed of the split and of the order of the rows.
 
         Raises:
-            InputError: not one text a vector, or too few of them.
+            InputError: not one text per vector, or too few of them.
         """
         rows = unit_rows(check_matrix(vectors, "the corpus", min_rows=50).astype(np.float32))
         if len(texts) != len(rows):
@@ -147,14 +148,13 @@ def _stand_in(
 
     other = unit_rows(check_matrix(vectors, "stand_in", min_rows=len(rows)).astype(np.float32))
     if len(other) != len(rows):
-        raise InputError(f"stand_in has {len(other)} rows and the corpus {len(rows)}; one a text is needed.")
+        raise InputError(f"stand_in has {len(other)} rows and the corpus {len(rows)}; one per text is needed.")
     width = max(other.shape[1], rows.shape[1])
     x, y = (np.pad(z - z[train].mean(axis=0), ((0, 0), (0, width - z.shape[1]))) for z in (other, rows))
     rotation, _ = orthogonal_procrustes(x[train], y[train])
     translated = unit_rows((x[held_out] @ rotation)[:, : rows.shape[1]].astype(np.float32))
     true = rows[held_out] - rows[train].mean(axis=0)
-    cosine = float((translated * unit_rows(true)).sum(axis=1).mean(dtype=np.float64))
-    return rows[train].mean(axis=0) + translated, cosine
+    return rows[train].mean(axis=0) + translated, agreement(translated, true)
 
 
 def _logits(centered: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:

@@ -39,13 +39,13 @@ class CorpusRetrieval:
         """Return the retrieval for a corpus in the known space [n, d] with its texts.
 
         Raises:
-            InputError: not one text a vector, or k outside 1 to n.
+            InputError: not one text per vector, or k outside 1 to n.
         """
         rows = unit_rows(check_matrix(vectors, "the corpus").astype(np.float32))
         if len(texts) != len(rows) or not 1 <= k <= len(rows):
             raise InputError(
-                f"The corpus has {len(rows)} vectors, {len(texts)} texts, and k is {k}; one text a vector and k from 1 "
-                f"to {len(rows)} are needed."
+                f"The corpus has {len(rows)} vectors, {len(texts)} texts, and k is {k}; one text per vector and k from "
+                f"1 to {len(rows)} are needed."
             )
         mean = rows.mean(axis=0)
         return cls(unit_rows(rows - mean), mean, texts, k)
