@@ -230,14 +230,8 @@ def test_numpy_numbers_are_stored_as_plain_numbers_that_a_card_can_hold(method: 
 def test_an_alignment_with_numpy_numbers_is_saved(tmp_path: Path, rng: np.random.Generator) -> None:
     x = rng.standard_normal((60, 4))
     pairs = [[i, i] for i in range(40)]
-    made = il.align(
-        x,
-        x[:, ::-1],
-        pairs=pairs,
-        method="ridge",
-        alpha=np.float32(0.1),
-        **{"seed": np.int64(1), "max_rows": np.int64(50)},
-    )
+    numbers: dict[str, Any] = {"seed": np.int64(1), "max_rows": np.int64(50), "alpha": np.float32(0.1)}
+    made = il.align(x, x[:, ::-1], pairs=pairs, method="ridge", **numbers)
     loaded = il.load(made.translator(force=True).save(tmp_path / "t"))
     assert loaded.card["settings"] == {"alpha": pytest.approx(0.1), "max_rows": 50}
 

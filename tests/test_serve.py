@@ -22,6 +22,7 @@ import pytest
 
 from browser import Tab, chromium
 from command_line import N, Rows, Run
+from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.translator import load
 from interlingua.serve import Session, create_app
@@ -193,7 +194,7 @@ def test_a_search_that_began_before_a_new_file_keeps_nothing_for_it(
     ended(session, "aligned")
     path = session.upload_path("source", "source.npy")
     path.write_bytes(npy(planted[0][::-1].copy()))
-    plain = session_module.unit_rows
+    plain = unit_rows
 
     def replaced_meanwhile(rows: Rows) -> Rows:
         if path.exists():
@@ -201,7 +202,7 @@ def test_a_search_that_began_before_a_new_file_keeps_nothing_for_it(
         return plain(rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session_module, "unit_rows", replaced_meanwhile)
+        patch.setattr("interlingua.serve.session.unit_rows", replaced_meanwhile)
         session.search("source", 0, 3)
     ended(session, "aligned")
     # The new file is the old one in reverse, and the pairs of this fit are of equal rows.
