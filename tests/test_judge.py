@@ -128,7 +128,8 @@ def test_redirects_are_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         def do_POST(self) -> None:
             asked.append((self.path, self.headers.get("Authorization")))
             self.send_response(302)
-            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere"  # type: ignore[attr-defined])
+            port = self.server.server_address[1]  # type: ignore[index]
+            self.send_header("Location", f"http://127.0.0.1:{port}/elsewhere")
             self.end_headers()
 
         def do_GET(self) -> None:
