@@ -1,8 +1,8 @@
 """The thorough search for a rotation without pairs: climbs on resamples with other proportions of topics.
 
 The false optima of the alignment objective come from the proportions that topics happen to have on the two sides; the
-true map does not depend on them. So every climb sees its own random proportions (a *tilt*), the maps that score best
-are kept in a pool, and their sharply weighted sum, the *consensus*, is perturbed and climbs again for some generations.
+true map does not depend on them. So some climbs see random proportions (a *tilt*). Where many climbs arrive is
+summed, and this *consensus* is perturbed and climbs again for some generations: errors cancel, the truth adds up.
 Such a run is an *island*. Islands with other random draws fail in other ways, so a merge of several is better than each
 of them. Groups of islands are merged until two groups arrive at the same map.
 
@@ -13,8 +13,7 @@ therefore do not depend on the number of threads, and a time limit changes them 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -31,13 +30,14 @@ from interlingua.core.criteria import agreement
 
 Report = Callable[[dict[str, Any]], None]
 
-# Weights of the pool's maps fall by e for each step of this size below the best score. Softer sums are dominated by the
-# many maps that are merely good; the weights of an island as a parent of a merge are softer, because there are few.
-_SHARP, _SOFT = 8e-4, 4e-3
+# Weights of summed maps fall by e for each step of this size below the best score. Errors cancel in a sum and the truth
+# adds up, so it should be soft; a sharp one follows the map that happens to score best into its false optimum.
+_SOFTNESS, _PARENT_SOFTNESS = 3e-3, 4e-3
+_MIXTURE_EVERY = 3
 # Median absolute deviations to standard deviations, and the least spread a handful of random starts can show.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
-# A perturbed map agrees this much with the map it came from: from nearly a fresh start to a small correction.
-_PERTURBATIONS = (0.3, 0.5, 0.7, 0.9)
+# A perturbed map agrees this much with the map it came from. Nearer ones return to it, farther ones lose it.
+_PERTURBATIONS = (0.6, 0.75)
 _COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
 _SCORE_TEMPERATURE = 0.03
 
@@ -65,17 +65,17 @@ class Effort:
     """
 
     width: int = 64
-    rounds: int = 6
+    rounds: int = 4
     matchings: int = 8
     components: int = 60
     random_starts: int = 8
-    children: int = 24
+    children: int = 12
     generations: int = 4
     merge_generations: int = 8
-    islands: int = 3
+    islands: int = 4
     groups: int = 3
     pool: int = 150
-    tilts: tuple[float, ...] = (0.0, 0.0, 1.0)
+    tilts: tuple[float, ...] = (0.0, 0.0, 0.5)
     repeated: float = 0.6
     excess: float = 6.0
 
@@ -98,17 +98,13 @@ class Pool:
         best = np.argsort(-scores, kind="stable")[:limit]
         return Pool(maps[best], scores[best])
 
-    def consensus(self) -> FloatArray:
-        """Return the polar factor of the sum of all maps, weighted sharply by score."""
-        return polar(np.tensordot(np.exp((self.scores - self.scores[0]) / _SHARP), self.maps, axes=1))
-
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     """What an island or a merge arrived at.
 
     Attributes:
-        matrix: [w_source, w_target], the consensus of its pool.
+        matrix: [w_source, w_target], the consensus of its last generation.
         score: transport similarity of ``matrix``.
         pool: its best maps, which are the rivals of ``matrix`` where they differ from it.
     """
@@ -232,11 +228,9 @@ def search_islands(
     effort = effort or Effort()
     if len(x) > len(y):
         # The smaller side always comes first, so that both directions do the same.
-        swapped = None if known is None else known[::-1]
-        result = search_islands(
-            y, x, budget=budget, seed=seed, on_step=on_step, known=swapped, device=device, threads=threads, effort=effort
-        )  # fmt: skip
-        return _transposed(result)
+        turned = None if known is None else known[::-1]
+        options = {"seed": seed, "on_step": on_step, "device": device, "threads": threads, "effort": effort}
+        return _transposed(search_islands(y, x, budget=budget, known=turned, **options))
     plane = Plane.of(x, y, effort.width, device=device, known=known)
     progress = _Progress(budget, on_step)
     stopped = "exhausted"
@@ -285,52 +279,56 @@ def _evolve(
     shape = (plane.x.shape[1], plane.y.shape[1])
     pool = Pool(np.zeros((0, *shape), np.float32), np.zeros(0))
 
-    def enter(starts: FloatArray, generation: int) -> FloatArray:
+    def enter(starts: FloatArray, generation: int) -> tuple[FloatArray, FloatArray]:
+        """Let starts climb, put them into the pool, and return where they arrive with their scores."""
         nonlocal pool
-        scores = []
+        maps, scores = [], []
         # In portions, so that the budget is kept; their size must not depend on the machine.
         for first in range(0, len(starts), effort.children):
             progress.check()
             portion = starts[first : first + effort.children]
-            maps = climber.climb(portion, (*key, generation, first), effort.tilts)
-            scores.append(_scores(plane, maps, effort))
-            pool = pool.add(maps, scores[-1], effort.pool)
+            maps.append(climber.climb(portion, (*key, generation, first), effort.tilts))
+            scores.append(_scores(plane, maps[-1]))
+            pool = pool.add(maps[-1], scores[-1], effort.pool)
             progress.running = pool
             progress.climbs += len(portion)
-        return np.concatenate(scores)
+        return np.concatenate(maps), np.concatenate(scores)
 
-    stage = "island" if parents is None else "merge"
+    matrix = None
     if parents is None:
         random = polar(rng.standard_normal((effort.random_starts, *shape)).astype(np.float32))
-        progress.nulls = np.concatenate([progress.nulls, enter(random, 0)])
-        enter(component_starts(plane, rng, effort), 1)
-        progress.note(stage, key[2], 0, float(pool.scores[0]))
-    generations = effort.generations if parents is None else effort.merge_generations
-    for generation in range(generations):
-        enter(_children(pool, parents, rng, effort), 2 + generation)
-        progress.note(stage, key[2], 1 + generation, float(pool.scores[0]))
-    matrix = pool.consensus()
-    return Answer(matrix, float(_scores(plane, matrix[None], effort)[0]), pool)
+        progress.nulls = np.concatenate([progress.nulls, enter(random, 0)[1]])
+        matrix = weighted_sum(*enter(component_starts(plane, rng, effort), 1))
+    stage = "island" if parents is None else "merge"
+    for generation in range(effort.generations if parents is None else effort.merge_generations):
+        maps, scores = enter(_children(matrix, parents, rng, effort), 2 + generation)
+        # Of this generation only: earlier maps that score well by chance would hold the search back.
+        matrix = weighted_sum(maps, scores)
+        progress.note(stage, key[2], 1 + generation, float(scores.max()))
+    if matrix is None:
+        matrix = pool.maps[0]
+    return Answer(matrix, float(_scores(plane, matrix[None])[0]), pool)
 
 
-def _children(pool: Pool, parents: Sequence[Answer] | None, rng: np.random.Generator, effort: Effort) -> FloatArray:
-    """Return perturbed starts [children, w_source, w_target] from the pool and from random mixtures of parents."""
-    if len(pool.maps):
-        sources = [pool.maps[0], pool.consensus()]
+def _children(
+    matrix: FloatArray | None, parents: Sequence[Answer] | None, rng: np.random.Generator, effort: Effort
+) -> FloatArray:
+    """Return starts [children, w_source, w_target] near ``matrix`` and near random mixtures of parents."""
     if parents is not None:
-        scores = np.array([p.score for p in parents])
-        maps = np.stack([p.matrix for p in parents])
-        soft = np.exp((scores - scores.max()) / _SOFT)
+        maps, scores = np.stack([p.matrix for p in parents]), np.array([p.score for p in parents])
+        weights = np.exp((scores - scores.max()) / _PARENT_SOFTNESS)
     children = []
     for i in range(effort.children):
-        if parents is not None and (not len(pool.maps) or i % 3 == 0):
-            matrix = polar(np.tensordot(soft * rng.exponential(size=len(soft)), maps, axes=1))
-        else:
-            matrix = sources[i % 2]
-        # In a merge two children share a size of perturbation, or each kind of source would see half of the sizes.
-        step = i if parents is None else i // 2
-        children.append(perturbed(matrix, _PERTURBATIONS[step % len(_PERTURBATIONS)], rng))
+        origin = matrix
+        if parents is not None and (origin is None or i % _MIXTURE_EVERY == 0):
+            origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
+        children.append(perturbed(origin, _PERTURBATIONS[i % len(_PERTURBATIONS)], rng))
     return np.stack(children).astype(np.float32)
+
+
+def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
+    """Return the polar factor of the sum of ``maps`` [r, w_source, w_target], weighted by ``scores`` [r]."""
+    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTNESS), maps, axes=1))
 
 
 def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
@@ -360,11 +358,9 @@ def component_starts(plane: Plane, rng: np.random.Generator, effort: Effort) -> 
     return np.stack([*starts, total])
 
 
-def _scores(plane: Plane, maps: FloatArray, effort: Effort) -> FloatArray:
+def _scores(plane: Plane, maps: FloatArray) -> FloatArray:
     device_maps = plane.to_device(np.ascontiguousarray(maps, np.float32))
-    return transport_similarity(
-        plane.x, plane.y, device_maps, temperature=_SCORE_TEMPERATURE, rows=plane.score_rows
-    )
+    return transport_similarity(plane.x, plane.y, device_maps, temperature=_SCORE_TEMPERATURE, rows=plane.score_rows)
 
 
 def _repeated(plane: Plane, progress: _Progress, effort: Effort) -> bool:
@@ -384,11 +380,9 @@ def _agreement(plane: Plane, answers: Sequence[Answer]) -> float:
 def _result(plane: Plane, progress: _Progress, effort: Effort, stopped: str) -> IslandsResult:
     answers = progress.merges or progress.islands
     if not answers:
-        assert_pool = progress.running
-        if assert_pool is None:  # neither an island nor a climb: the search was cut off before its first map
-            raise KeyboardInterrupt
-        matrix = assert_pool.consensus()
-        answers = [Answer(matrix, float(_scores(plane, matrix[None], effort)[0]), assert_pool)]
+        # Cut off before the first island was done: the best climb so far.
+        pool = progress.running or Pool(np.eye(plane.x.shape[1], plane.y.shape[1], dtype=np.float32)[None], np.zeros(1))
+        answers = [Answer(pool.maps[0], float(pool.scores[0]), pool)]
     best = max(answers, key=lambda answer: answer.score)
     null, spread = progress.null
     return IslandsResult(
