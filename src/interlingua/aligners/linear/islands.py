@@ -33,11 +33,14 @@ Report = Callable[[dict[str, Any]], None]
 # Weights of summed maps fall by e for each step of this size below the best score. Errors cancel in a sum and the truth
 # adds up, so it should be soft; a sharp one follows the map that happens to score best into its false optimum.
 _SOFTNESS, _PARENT_SOFTNESS = 3e-3, 4e-3
-_MIXTURE_EVERY = 3
+_MIXTURE_EVERY = 2
 # Median absolute deviations to standard deviations, and the least spread a handful of random starts can show.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # A perturbed map agrees this much with the map it came from. Nearer ones return to it, farther ones lose it.
 _PERTURBATIONS = (0.6, 0.75)
+_MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
+# Generations whose maps a merge sums.
+_REMEMBERED = 3
 _COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
 _SCORE_TEMPERATURE = 0.03
 
@@ -59,7 +62,9 @@ class Effort:
         islands: islands a group.
         groups: most groups. Two are made at least, because only a second group can confirm the first.
         pool: maps that an island keeps.
-        tilts: how strongly climbs vary the proportions of topics, taken in turn; 0 leaves them as they are.
+        tilts: how strongly climbs of an island vary the proportions of topics, taken in turn; 0 leaves them as they
+            are and climbs farther, 1 leaves more false optima.
+        merge_tilts: likewise for the climbs of a merge.
         repeated: mean cosine of rows under the maps of two groups from which on they count as the same answer.
         excess: standard deviations by which an answer must exceed random starts to end the search early.
     """
@@ -76,7 +81,8 @@ class Effort:
     groups: int = 3
     pool: int = 150
     tilts: tuple[float, ...] = (0.0, 0.0, 0.5)
-    repeated: float = 0.6
+    merge_tilts: tuple[float, ...] = (1.0, 0.0)
+    repeated: float = 0.75
     excess: float = 6.0
 
 
@@ -287,7 +293,7 @@ def _evolve(
         for first in range(0, len(starts), effort.children):
             progress.check()
             portion = starts[first : first + effort.children]
-            maps.append(climber.climb(portion, (*key, generation, first), effort.tilts))
+            maps.append(climber.climb(portion, (*key, generation, first), tilts))
             scores.append(_scores(plane, maps[-1]))
             pool = pool.add(maps[-1], scores[-1], effort.pool)
             progress.running = pool
@@ -295,18 +301,21 @@ def _evolve(
         return np.concatenate(maps), np.concatenate(scores)
 
     matrix = None
+    tilts = effort.tilts if parents is None else effort.merge_tilts
     if parents is None:
         random = polar(rng.standard_normal((effort.random_starts, *shape)).astype(np.float32))
         progress.nulls = np.concatenate([progress.nulls, enter(random, 0)[1]])
         matrix = weighted_sum(*enter(component_starts(plane, rng, effort), 1))
     stage = "island" if parents is None else "merge"
+    recent: list[tuple[FloatArray, FloatArray]] = []
     for generation in range(effort.generations if parents is None else effort.merge_generations):
         maps, scores = enter(_children(matrix, parents, rng, effort), 2 + generation)
-        # Of this generation only: earlier maps that score well by chance would hold the search back.
-        matrix = weighted_sum(maps, scores)
+        # Of the latest generations only: earlier maps that score well by chance would hold the search back.
+        recent = [*recent, (maps, scores)][-(1 if parents is None else _REMEMBERED) :]
+        matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
         progress.note(stage, key[2], 1 + generation, float(scores.max()))
     if matrix is None:
-        matrix = pool.maps[0]
+        matrix = polar(pool.maps[0])
     return Answer(matrix, float(_scores(plane, matrix[None])[0]), pool)
 
 
@@ -322,7 +331,9 @@ def _children(
         origin = matrix
         if parents is not None and (origin is None or i % _MIXTURE_EVERY == 0):
             origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
-        children.append(perturbed(origin, _PERTURBATIONS[i % len(_PERTURBATIONS)], rng))
+        # In a merge, neighbors in the list share a size, or mixtures and consensus would see other sizes.
+        sizes, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
+        children.append(perturbed(origin, sizes[step % len(sizes)], rng))
     return np.stack(children).astype(np.float32)
 
 
@@ -378,11 +389,11 @@ def _agreement(plane: Plane, answers: Sequence[Answer]) -> float:
 
 
 def _result(plane: Plane, progress: _Progress, effort: Effort, stopped: str) -> IslandsResult:
-    answers = progress.merges or progress.islands
+    answers = progress.merges + progress.islands
     if not answers:
         # Cut off before the first island was done: the best climb so far.
         pool = progress.running or Pool(np.eye(plane.x.shape[1], plane.y.shape[1], dtype=np.float32)[None], np.zeros(1))
-        answers = [Answer(pool.maps[0], float(pool.scores[0]), pool)]
+        answers = [Answer(polar(pool.maps[0]), float(pool.scores[0]), pool)]
     best = max(answers, key=lambda answer: answer.score)
     null, spread = progress.null
     return IslandsResult(
