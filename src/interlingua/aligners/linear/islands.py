@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear.components import find_components, match_components, quiet_ica
+from interlingua.aligners.linear.starts import component_starts, perturbed, weighted_sum
 from interlingua.aligners.linear.tilts import Climber, Plane
 from interlingua.aligners.refine import transport_similarity
 from interlingua.core.arrays import FloatArray
@@ -30,9 +30,8 @@ from interlingua.core.criteria import agreement
 
 Report = Callable[[dict[str, Any]], None]
 
-# Weights of summed maps fall by e for each step of this size below the best score. Errors cancel in a sum and the truth
-# adds up, so it should be soft; a sharp one follows the map that happens to score best into its false optimum.
-_SOFTNESS, _PARENT_SOFTNESS = 3e-3, 4e-3
+# Weights of the islands in a mixture fall by e for each step of this size below the best score.
+_PARENT_SOFTNESS = 4e-3
 _MIXTURE_EVERY = 2
 # Median absolute deviations to standard deviations, and the least spread a handful of random starts can show.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
@@ -41,7 +40,6 @@ _PERTURBATIONS = (0.6, 0.75)
 _MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
 # Generations whose maps a merge sums.
 _REMEMBERED = 3
-_COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
 _SCORE_TEMPERATURE = 0.03
 
 
@@ -305,7 +303,8 @@ def _evolve(
     if parents is None:
         random = polar(rng.standard_normal((effort.random_starts, *shape)).astype(np.float32))
         progress.nulls = np.concatenate([progress.nulls, enter(random, 0)[1]])
-        matrix = weighted_sum(*enter(component_starts(plane, rng, effort), 1))
+        limits = {"rounds": effort.rounds, "matchings": effort.matchings, "most": effort.components}
+        matrix = weighted_sum(*enter(component_starts(plane, rng, **limits), 1))
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
     for generation in range(effort.generations if parents is None else effort.merge_generations):
@@ -335,38 +334,6 @@ def _children(
         sizes, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
         children.append(perturbed(origin, sizes[step % len(sizes)], rng))
     return np.stack(children).astype(np.float32)
-
-
-def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
-    """Return the polar factor of the sum of ``maps`` [r, w_source, w_target], weighted by ``scores`` [r]."""
-    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTNESS), maps, axes=1))
-
-
-def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
-    """Return a (semi-)orthogonal map near ``matrix`` [w_source, w_target]; at ``size`` 1 the same, at 0 unrelated."""
-    noise = rng.standard_normal(matrix.shape) / np.sqrt(max(matrix.shape))
-    return polar(np.asarray(size * matrix + np.sqrt(1 - size**2) * noise, np.float32))
-
-
-def component_starts(plane: Plane, rng: np.random.Generator, effort: Effort) -> FloatArray:
-    """Return start maps [r, w_source, w_target] from matched independent components, and the sum of all.
-
-    Components of neighboring rounds are matched as well as those of the same round: the runs differ, and a match of
-    other runs is another chance.
-    """
-    n = min(len(plane.rows[0]), len(plane.rows[1]))
-    k = int(np.clip(round(_COMPONENTS_PER_ROOT_ROW * np.sqrt(n)), 2 * _MIN_COMPONENTS, effort.components))
-    k = min(k, *plane.ranks)
-    rounds, starts = [], []
-    for number in range(effort.rounds):
-        with quiet_ica():
-            rounds.append([find_components(z, k, seed=int(rng.integers(2**31))) for z in plane.rows])
-        couples = [(number, number)] + [(number, number - 1), (number - 1, number)] * (number > 0)
-        for i, j in couples:
-            covariances = match_components(rounds[i][0], rounds[j][1], starts=200, keep=effort.matchings, rng=rng)
-            starts += [plane.reduce(c) for c in covariances]
-    total = polar(np.sum(starts, axis=0, dtype=np.float32))
-    return np.stack([*starts, total])
 
 
 def _scores(plane: Plane, maps: FloatArray) -> FloatArray:
