@@ -11,7 +11,7 @@ import pytest
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, tilts
 from interlingua.aligners.linear.islands import Effort, IslandsResult, search_islands
-from interlingua.aligners.linear.starts import perturbed, weighted_sum
+from interlingua.aligners.linear.starts import exchanges, perturbed, weighted_sum
 from interlingua.aligners.linear.tilts import Climber, Plane
 from interlingua.core.arrays import FloatArray, unit_rows
 from planted import Problem, problem
@@ -153,6 +153,23 @@ def test_errors_cancel_in_a_weighted_sum_and_low_scores_count_less() -> None:
     pulled = np.concatenate([maps, [false] * 12])
     aware = weighted_sum(pulled, np.repeat([0.45, 0.43], 12))
     assert float((aware * truth).sum()) > 3 * float((aware * false).sum())
+
+
+def test_an_exchange_swaps_two_groups_and_leaves_what_is_orthogonal_to_both() -> None:
+    rng = np.random.default_rng(10)
+    centers = np.eye(8, 20)
+    rows = unit_rows((centers[rng.integers(8, size=800)] + 0.02 * rng.standard_normal((800, 20))).astype(np.float32))
+    plane = Plane(rows, rows, (np.eye(20), np.eye(20)), (rows, rows), (20, 20))
+    swapped = exchanges(plane, np.eye(20, dtype=np.float32), rng)
+    assert len(swapped) == 28
+    moved = {tuple((centers @ matrix).argmax(1)) for matrix in swapped}
+    transpositions = set()
+    for i in range(8):
+        for j in range(i):
+            places = list(range(8))
+            places[i], places[j] = j, i
+            transpositions.add(tuple(places))
+    assert moved == transpositions
 
 
 def test_weighted_samples_are_distinct_and_follow_their_weights() -> None:

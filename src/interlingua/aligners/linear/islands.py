@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear.starts import component_starts, perturbed, weighted_sum
+from interlingua.aligners.linear.starts import component_starts, exchanges, perturbed, weighted_sum
 from interlingua.aligners.linear.tilts import Climber, Plane
 from interlingua.aligners.refine import transport_similarity
 from interlingua.core.arrays import FloatArray
@@ -57,6 +57,7 @@ class Effort:
         children: climbs a generation.
         generations: generations an island.
         merge_generations: generations of a merge.
+        exchanges: most times that a merge tries all exchanges of two groups of texts; it stops when none scores better.
         islands: islands a group.
         groups: most groups. Two are made at least, because only a second group can confirm the first.
         pool: maps that an island keeps.
@@ -74,7 +75,8 @@ class Effort:
     random_starts: int = 8
     children: int = 12
     generations: int = 4
-    merge_generations: int = 8
+    merge_generations: int = 6
+    exchanges: int = 3
     islands: int = 4
     groups: int = 3
     pool: int = 150
@@ -283,7 +285,7 @@ def _evolve(
     shape = (plane.x.shape[1], plane.y.shape[1])
     pool = Pool(np.zeros((0, *shape), np.float32), np.zeros(0))
 
-    def enter(starts: FloatArray, generation: int) -> tuple[FloatArray, FloatArray]:
+    def enter(starts: FloatArray, generation: int, tilts: Sequence[float]) -> tuple[FloatArray, FloatArray]:
         """Let starts climb, put them into the pool, and return where they arrive with their scores."""
         nonlocal pool
         maps, scores = [], []
@@ -299,22 +301,34 @@ def _evolve(
         return np.concatenate(maps), np.concatenate(scores)
 
     matrix = None
-    tilts = effort.tilts if parents is None else effort.merge_tilts
     if parents is None:
         random = polar(rng.standard_normal((effort.random_starts, *shape)).astype(np.float32))
-        progress.nulls = np.concatenate([progress.nulls, enter(random, 0)[1]])
+        progress.nulls = np.concatenate([progress.nulls, enter(random, 0, effort.tilts)[1]])
         limits = {"rounds": effort.rounds, "matchings": effort.matchings, "most": effort.components}
-        matrix = weighted_sum(*enter(component_starts(plane, rng, **limits), 1))
+        matrix = weighted_sum(*enter(component_starts(plane, rng, **limits), 1, effort.tilts))
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
+    tilts = effort.tilts if parents is None else effort.merge_tilts
     for generation in range(effort.generations if parents is None else effort.merge_generations):
-        maps, scores = enter(_children(matrix, parents, rng, effort), 2 + generation)
+        maps, scores = enter(_children(matrix, parents, rng, effort), 2 + generation, tilts)
         # Of the latest generations only: earlier maps that score well by chance would hold the search back.
         recent = [*recent, (maps, scores)][-(1 if parents is None else _REMEMBERED) :]
         matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
         progress.note(stage, key[2], 1 + generation, float(scores.max()))
     if matrix is None:
         matrix = polar(pool.maps[0])
+    generation = 2 + max(effort.generations, effort.merge_generations)
+    for _ in range(effort.exchanges if parents is not None else 0):
+        plain = _children(matrix, None, rng, effort)[: effort.children // 3]
+        maps, scores = enter(np.concatenate([plain, exchanges(plane, matrix, rng)]), generation, (0.0,))
+        if scores.argmax() < len(plain):
+            break
+        matrix = maps[scores.argmax()]
+        for _ in range(effort.generations // 2):
+            generation += 1
+            matrix = weighted_sum(*enter(_children(matrix, None, rng, effort), generation, effort.tilts))
+        progress.note("exchange", key[2], generation, float(scores.max()))
+        generation += 1
     return Answer(matrix, float(_scores(plane, matrix[None])[0]), pool)
 
 
