@@ -10,7 +10,8 @@ import pytest
 
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, tilts
-from interlingua.aligners.linear.islands import Effort, IslandsResult, search_islands
+from interlingua.aligners.linear.effort import Effort
+from interlingua.aligners.linear.islands import IslandsResult, search_islands
 from interlingua.aligners.linear.starts import exchanges, perturbed, weighted_sum
 from interlingua.aligners.linear.tilts import Climber, Plane
 from interlingua.core.arrays import FloatArray, unit_rows
