@@ -83,8 +83,8 @@ def finish(
     """
     if len(x) > len(y):
         turned = np.ascontiguousarray(matrix.T)
-        result = finish(y, x, turned, seed=seed, device=device, on_step=on_step, names=names)
-        return Finished(np.ascontiguousarray(result.matrix.T), result.name, result.evidence)
+        other = finish(y, x, turned, seed=seed, device=device, on_step=on_step, names=names)
+        return Finished(np.ascontiguousarray(other.matrix.T), other.name, other.evidence)
     names = list(names or FINISHES)
     evidence = {}
     if len(names) > 1:
@@ -121,7 +121,7 @@ def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device
     for width in _WIDTHS:
         plane = Plane.of(x, y, width, device=device)
         noise = _NOISE * np.random.default_rng([seed, width]).standard_normal((plane.x.shape[1], plane.y.shape[1]))
-        start = plane.axes[0].T @ matrix @ plane.axes[1] + noise.astype(np.float32)
+        start = np.asarray(plane.axes[0].T @ matrix @ plane.axes[1] + noise, np.float32)
         for repeat in range(_REPEATS):
             start = _summed_climbs(plane, polar(start), (seed, width, repeat))
         matrix = plane.lift(start)
@@ -134,8 +134,8 @@ def averaged_and_bagged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: 
     total = np.zeros(matrix.shape, np.float32)
     for bag in range(_BAGS):
         rng = np.random.default_rng([seed, 2, bag])
-        parts = (z[rng.choice(len(z), min(int(_PART * len(z)), _POLISH_ROWS), replace=False)] for z in (x, y))
-        total += _neighbors(*parts, matrix, _BAG_NEIGHBORS, _POLISH_ROWS, rng, device)
+        a, b = (z[rng.choice(len(z), min(int(_PART * len(z)), _POLISH_ROWS), replace=False)] for z in (x, y))
+        total += _neighbors(a, b, matrix, _BAG_NEIGHBORS, _POLISH_ROWS, rng, device)
     return polar(total)
 
 
@@ -171,7 +171,7 @@ def _summed_climbs(plane: Plane, start: FloatArray, key: Sequence[int]) -> Float
                 size = min(most, int(_PART * z.shape[0]))
                 rows.append(take(z, rng.choice(z.shape[0], size, replace=False)[None]))
             maps = coupled_step(rows[0], rows[1], maps, temperature)
-        return np.asarray(to_numpy(maps))[0]
+        return np.asarray(to_numpy(maps)[0])
 
     # One thread on a device, which runs the work of a climb side by side already.
     threads = (os.cpu_count() or 1) if plane.device == "cpu" else 1

@@ -193,8 +193,14 @@ def search_islands(
     if len(x) > len(y):
         # The smaller side always comes first, so that both directions do the same.
         turned = None if known is None else known[::-1]
-        options = {"seed": seed, "on_step": on_step, "device": device, "threads": threads, "effort": effort}
-        return _transposed(search_islands(y, x, budget=budget, known=turned, **options))
+        options: dict[str, Any] = {
+            "seed": seed,
+            "on_step": on_step,
+            "device": device,
+            "threads": threads,
+            "effort": effort,
+        }
+        return _transposed(search_islands(y, x, budget=budget, seed=seed, known=turned, **options))
     plane = Plane.of(x, y, effort.width, device=device, known=known)
     progress = _Progress(budget, on_step)
     stopped = "exhausted"
@@ -294,13 +300,14 @@ def _children(
     matrix: FloatArray | None, parents: Sequence[Answer] | None, rng: np.random.Generator, effort: Effort
 ) -> FloatArray:
     """Return starts [children, w_source, w_target] near ``matrix`` and near random mixtures of parents."""
-    if parents is not None:
+    if parents:
         maps, scores = np.stack([p.matrix for p in parents]), np.array([p.score for p in parents])
         weights = np.exp((scores - scores.max()) / _PARENT_SOFTNESS)
     children = []
     for i in range(effort.children):
-        origin = matrix
-        if parents is not None and (origin is None or i % _MIXTURE_EVERY == 0):
+        if matrix is not None and (parents is None or i % _MIXTURE_EVERY):
+            origin = matrix
+        else:
             origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
         # In a merge, neighbors in the list share a size, or mixtures and consensus would see other sizes.
         sizes, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
