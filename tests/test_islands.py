@@ -18,7 +18,15 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from planted import Problem, problem
 
 SMALL = Effort(
-    rounds=2, matchings=2, random_starts=4, children=4, generations=1, merge_generations=2, islands=2, groups=2
+    rounds=2,
+    matchings=2,
+    random_starts=4,
+    children=4,
+    generations=1,
+    merge_generations=2,
+    islands=2,
+    groups=2,
+    exchanges=0,
 )
 
 
@@ -108,7 +116,15 @@ def test_an_interrupt_before_the_first_map_is_passed_on(
 def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
     steps: list[dict[str, Any]] = []
     effort = Effort(
-        rounds=1, matchings=1, random_starts=3, children=2, generations=1, merge_generations=1, islands=1, groups=1
+        rounds=1,
+        matchings=1,
+        random_starts=3,
+        children=2,
+        generations=1,
+        merge_generations=1,
+        islands=1,
+        groups=1,
+        exchanges=0,
     )
     search_islands(sides[0], sides[1], effort=effort, threads=1, budget=500.0, on_step=steps.append)
     assert [(s["stage"], s["number"], s["generation"]) for s in steps] == [("island", 0, 1), ("merge", 0, 1)]
@@ -128,7 +144,15 @@ def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Proble
     """With pairs even random starts arrive; without them two random starts do not."""
     planted = sides[2]
     effort = Effort(
-        rounds=1, matchings=1, random_starts=3, children=4, generations=1, merge_generations=1, islands=1, groups=1
+        rounds=1,
+        matchings=1,
+        random_starts=3,
+        children=4,
+        generations=1,
+        merge_generations=1,
+        islands=1,
+        groups=1,
+        exchanges=0,
     )
     means = planted.source[:400].mean(0), planted.target.mean(0)
     pairs = tuple(unit_rows(z[:60] - m) for z, m in zip((planted.source_eval, planted.target_eval), means, strict=True))

@@ -19,7 +19,8 @@ class Effort:
         children: climbs a generation.
         generations: generations an island.
         merge_generations: generations of a merge.
-        exchanges: most times that a merge tries all exchanges of two groups of texts; it stops when none scores better.
+        exchanges: times that a merge tries all exchanges of two groups of texts.
+        finalists: exchanges that are compared with the map itself each time.
         islands: islands a group.
         groups: most groups. Two are made at least, because only a second group can confirm the first.
         pool: maps that an island keeps.
@@ -39,6 +40,7 @@ class Effort:
     generations: int = 4
     merge_generations: int = 6
     exchanges: int = 3
+    finalists: int = 4
     islands: int = 4
     groups: int = 3
     pool: int = 150

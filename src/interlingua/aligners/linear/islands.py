@@ -283,16 +283,16 @@ def _evolve(
         matrix = polar(pool.maps[0])
     generation = 2 + max(effort.generations, effort.merge_generations)
     for _ in range(effort.exchanges if parents is not None else 0):
-        plain = _children(matrix, None, rng, effort)[: effort.children // 3]
-        maps, scores = enter(np.concatenate([plain, exchanges(plane, matrix, rng)]), generation, (0.0,))
-        if scores.argmax() < len(plain):
-            break
-        matrix = maps[scores.argmax()]
-        for _ in range(effort.generations // 2):
-            generation += 1
-            matrix = weighted_sum(*enter(_children(matrix, None, rng, effort), generation, effort.tilts))
-        progress.note("exchange", key[2], generation, float(scores.max()))
-        generation += 1
+        maps, scores = enter(exchanges(plane, matrix, rng), generation, (0.0,))
+        # One climb is too noisy to choose by, so the best exchanges and the map itself are compared after a generation.
+        settled = []
+        for place, rival in enumerate([matrix, *maps[np.argsort(-scores)[: effort.finalists]]]):
+            starts = _children(rival, None, rng, effort)[: effort.children // 2]
+            settled.append(weighted_sum(*enter(starts, generation + 1 + place, (0.0,))))
+        values = _scores(plane, np.stack(settled))
+        matrix = settled[int(values.argmax())]
+        generation += 1 + len(settled)
+        progress.note("exchange", key[2], generation, float(values.max()))
     return Answer(matrix, float(_scores(plane, matrix[None])[0]), pool)
 
 
