@@ -193,13 +193,7 @@ def search_islands(
     if len(x) > len(y):
         # The smaller side always comes first, so that both directions do the same.
         turned = None if known is None else known[::-1]
-        options: dict[str, Any] = {
-            "seed": seed,
-            "on_step": on_step,
-            "device": device,
-            "threads": threads,
-            "effort": effort,
-        }
+        options: dict[str, Any] = {"on_step": on_step, "device": device, "threads": threads, "effort": effort}
         return _transposed(search_islands(y, x, budget=budget, seed=seed, known=turned, **options))
     plane = Plane.of(x, y, effort.width, device=device, known=known)
     progress = _Progress(budget, on_step)
