@@ -7,11 +7,11 @@ import inspect
 import numpy as np
 import pytest
 
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import finish as module
 from interlingua.aligners.linear.finish import FINISHES, finish, same_rows
 from interlingua.aligners.linear.island_starts import perturbed
-from interlingua.aligners.linear.tilts import Plane
 from interlingua.core.arrays import FloatArray, unit_rows
 from planted import Problem, problem, rotation
 
@@ -24,9 +24,9 @@ def sides() -> Sides:
     planted = problem(1200, (56, 48), 24, 3)
     x, y = Frame.of(planted.source[:400]).rows, Frame.of(planted.target).rows
     held = held_out(planted)
-    plane = Plane.of(x, y, 20)
-    coarse = perturbed(plane.reduce(polar(held[0].T @ held[1])), 0.8, np.random.default_rng(0))
-    return x, y, plane.lift(coarse), planted
+    spaces = CoarseSpaces.of(x, y, width=20)
+    coarse = perturbed(spaces.reduce(polar(held[0].T @ held[1])), 0.8, np.random.default_rng(0))
+    return x, y, spaces.lift(coarse), planted
 
 
 def held_out(planted: Problem) -> tuple[FloatArray, FloatArray]:
@@ -58,7 +58,7 @@ def test_the_finish_whose_refits_agree_best_is_taken(sides: Sides, monkeypatch: 
     def unsteady(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
         return rotation(*matrix.shape, np.random.default_rng(len(x) + seed))
 
-    monkeypatch.setitem(FINISHES, "unsteady", unsteady)
+    monkeypatch.setattr(module, "FINISHES", {**FINISHES, "unsteady": unsteady})
     steps: list[dict[str, object]] = []
     result = finish(x, y, coarse, names=["unsteady", "polished"], on_step=steps.append)
     assert result.name == "polished"

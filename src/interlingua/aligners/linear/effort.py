@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+__all__ = ["Effort"]
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -23,7 +25,6 @@ class Effort:
         finalists: exchanges that are compared with the map itself each time.
         islands: islands a group.
         groups: most groups. Two are made at least, because only a second group can confirm the first.
-        pool: maps that an island keeps.
         tilts: how strongly climbs of an island vary the proportions of topics, taken in turn; 0 leaves them as they
             are and climbs farther, 1 leaves more false optima.
         merge_tilts: likewise for the climbs of a merge.
@@ -43,7 +44,6 @@ class Effort:
     finalists: int = 4
     islands: int = 4
     groups: int = 3
-    pool: int = 150
     tilts: tuple[float, ...] = (0.0, 0.0, 0.5)
     merge_tilts: tuple[float, ...] = (1.0, 0.0)
     repeated: float = 0.75

@@ -8,22 +8,21 @@ two results agree better on which row is which is taken.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear.tilts import Plane, coupled_step
-from interlingua.aligners.refine import polish, wasserstein_procrustes
+from interlingua.aligners.linear.full_width import polish_rotation, widen
+from interlingua.aligners.linear.tilts import coupled_step
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.backend import take, to_device, to_numpy
+from interlingua.core.backend import parallel_map, take, to_device, to_numpy
 
-Report = Callable[[dict[str, Any]], None]
+__all__ = ["FINISHES", "Finished", "averaged", "averaged_and_bagged", "finish", "polished", "same_rows"]
 
 # Principal coordinates of each stage of the averaged finish. Wider maps than the last follow noise with few rows.
 _WIDTHS = (64, 96, 128)
@@ -33,11 +32,7 @@ _TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
 _PART, _BATCH, _LARGER_BATCH = 0.7, 800, 3000
 # Breaks the tie between directions that a coarse map says nothing about.
 _NOISE = 0.01
-_POLISH_WIDTH, _POLISH_ROWS = 128, 6000
-_POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
-# Where batches leave rows out, the last steps take more rows. The nearest are nearer among them, and fewer are right.
-_CLOSING_NEIGHBORS, _CLOSING_ROWS = (30, 20, 10), 12_000
-_USUAL_ROWS = 5000
+_BAG_ROWS = 6000
 _BAGS, _BAG_NEIGHBORS = 8, (50, 50)
 _JUDGED_ROWS = 1000
 
@@ -67,7 +62,7 @@ def finish(
     *,
     seed: int = 0,
     device: str = "cpu",
-    on_step: Report = lambda step: None,
+    on_step: OnStep = ignore_step,
     names: Sequence[str] | None = None,
 ) -> Finished:
     """Carry a coarse map to full width by the finish whose refits on halves agree best.
@@ -100,31 +95,20 @@ def finish(
 
 def polished(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
     """Return the map [d_source, d_target] after a climb in 128 coordinates and steps on neighbors of all rows."""
-    rng = np.random.default_rng([seed, 1])
-    plane = Plane.of(x, y, _POLISH_WIDTH, device=device)
-    n = min(len(x), len(y))
-    # More rows hold more detail to get right, and pay for more steps.
-    more = max(1.0, n / _USUAL_ROWS)
-    moved = plane.to_device(plane.reduce(matrix)[None])
-    for temperature, steps, batch in ((0.05, 60, 800), (0.04, 90, 1500)):
-        temperatures = [temperature] * round(more * steps)
-        moved = wasserstein_procrustes(plane.x, plane.y, moved, temperatures=temperatures, batch=min(batch, n), rng=rng)
-    fine = polar(plane.lift(np.asarray(to_numpy(moved))[0]))
-    fine = _neighbors(x, y, fine, _POLISH_NEIGHBORS, _POLISH_ROWS, rng, device)
-    if len(y) > _POLISH_ROWS:
-        fine = _neighbors(x, y, fine, _CLOSING_NEIGHBORS, _CLOSING_ROWS, rng, device)
-    return fine
+    spaces = CoarseSpaces.of(x, y, device=device)
+    return widen(x, y, [matrix], spaces=spaces, rng=np.random.default_rng([seed, 1]))
 
 
 def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
     """Return the map [d_source, d_target], of rank 128, after summed short climbs in more and more coordinates."""
+    coarse = CoarseSpaces.of(x, y, device=device)
     for width in _WIDTHS:
-        plane = Plane.of(x, y, width, device=device)
-        noise = _NOISE * np.random.default_rng([seed, width]).standard_normal((plane.x.shape[1], plane.y.shape[1]))
-        start = np.asarray(plane.axes[0].T @ matrix @ plane.axes[1] + noise, np.float32)
+        spaces = coarse.at_width(x, y, width)
+        start = spaces.axes[0].T @ matrix @ spaces.axes[1]
+        start = start + _NOISE * np.random.default_rng([seed, width]).standard_normal(start.shape)
         for repeat in range(_REPEATS):
-            start = _summed_climbs(plane, polar(start), (seed, width, repeat))
-        matrix = plane.lift(start)
+            start = _sum_climbs(spaces, polar(np.asarray(start, np.float32)), (seed, width, repeat))
+        matrix = spaces.lift(start)
     return matrix
 
 
@@ -134,16 +118,18 @@ def averaged_and_bagged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: 
     total = np.zeros(matrix.shape, np.float32)
     for bag in range(_BAGS):
         rng = np.random.default_rng([seed, 2, bag])
-        a, b = (z[rng.choice(len(z), min(int(_PART * len(z)), _POLISH_ROWS), replace=False)] for z in (x, y))
-        total += _neighbors(a, b, matrix, _BAG_NEIGHBORS, _POLISH_ROWS, rng, device)
+        a, b = (z[rng.choice(len(z), min(int(_PART * len(z)), _BAG_ROWS), replace=False)] for z in (x, y))
+        total += polish_rotation(a, b, matrix, _BAG_NEIGHBORS, rng=rng, device=device)
     return polar(total)
 
 
-FINISHES: dict[str, Finish] = {
-    "polished": polished,
-    "averaged": averaged,
-    "averaged and bagged": averaged_and_bagged,
-}
+FINISHES: Mapping[str, Finish] = MappingProxyType(
+    {
+        "polished": polished,
+        "averaged": averaged,
+        "averaged and bagged": averaged_and_bagged,
+    }
+)
 
 
 def same_rows(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray) -> float:
@@ -159,37 +145,21 @@ def same_rows(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArra
     return float(np.mean(shares))
 
 
-def _summed_climbs(plane: Plane, start: FloatArray, key: Sequence[int]) -> FloatArray:
+def _sum_climbs(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]) -> FloatArray:
     """Return the polar factor of the sum of short climbs from ``start`` [w_source, w_target], each on its own rows."""
 
-    def ascend(number: int) -> FloatArray:
+    def climb(number: int) -> FloatArray:
         rng = np.random.default_rng([*key, number])
-        maps = plane.to_device(np.asarray(start, np.float32)[None])
+        maps = to_device(np.asarray(start, np.float32)[None], spaces.device)
         for temperature in _TEMPERATURES:
             rows = []
-            for z, most in ((plane.x, _BATCH), (plane.y, _LARGER_BATCH)):
+            for z, most in zip(spaces.rows, (_BATCH, _LARGER_BATCH), strict=True):
                 size = min(most, int(_PART * z.shape[0]))
                 rows.append(take(z, rng.choice(z.shape[0], size, replace=False)[None]))
             maps = coupled_step(rows[0], rows[1], maps, temperature)
         return np.asarray(to_numpy(maps)[0])
 
-    # One thread on a device, which runs the work of a climb side by side already.
-    threads = (os.cpu_count() or 1) if plane.device == "cpu" else 1
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as executor:
-        return polar(np.sum(list(executor.map(ascend, range(_CLIMBS))), axis=0))
-
-
-def _neighbors(
-    x: FloatArray,
-    y: FloatArray,
-    matrix: FloatArray,
-    neighbors: Sequence[int],
-    batch: int,
-    rng: np.random.Generator,
-    device: str,
-) -> FloatArray:
-    """Return a map after steps on mutual neighbors; few rows allow few neighbors."""
-    limit = max(2, min(len(x), len(y)) // 40)
-    arrays = [to_device(z, device) for z in (x, y, matrix)]
-    steps = [min(k, limit) for k in neighbors]
-    return np.asarray(to_numpy(polish(*arrays, neighbors=steps, batch=batch, rng=rng)))
+    if spaces.device != "cpu":
+        # A device computes the work of one climb side by side.
+        return polar(np.sum([climb(number) for number in range(_CLIMBS)], axis=0))
+    return polar(np.sum(parallel_map(climb, range(_CLIMBS)), axis=0))

@@ -13,23 +13,25 @@ therefore do not depend on the number of threads, and a time limit changes them 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.effort import Effort
 from interlingua.aligners.linear.island_starts import component_starts, exchanges, perturbed, weighted_sum
-from interlingua.aligners.linear.tilts import Climber, Plane
-from interlingua.aligners.refine import transport_similarity
+from interlingua.aligners.linear.pairs import Pairs, coarse_prior
+from interlingua.aligners.linear.tilts import Climber
 from interlingua.core.arrays import FloatArray
-from interlingua.core.backend import to_numpy
+from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.criteria import agreement
 
-Report = Callable[[dict[str, Any]], None]
+__all__ = ["Answer", "IslandsResult", "search_islands"]
 
 # Weights of the islands in a mixture fall by e for each step of this size below the best score.
 _PARENT_SOFTNESS = 4e-3
@@ -41,26 +43,9 @@ _PERTURBATIONS = (0.6, 0.75)
 _MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
 # Generations whose maps a merge sums.
 _REMEMBERED = 3
-_SCORE_TEMPERATURE = 0.03
-
-
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """The best maps so far of an island, best first.
-
-    Attributes:
-        maps: [p, w_source, w_target], orthonormal rows or columns.
-        scores: [p], transport similarity on the rows that are the same for all maps.
-    """
-
-    maps: FloatArray
-    scores: FloatArray
-
-    def add(self, maps: FloatArray, scores: FloatArray, limit: int) -> Pool:
-        """Return the ``limit`` best of this pool and of ``maps`` [r, w_source, w_target] with ``scores`` [r]."""
-        maps, scores = np.concatenate([self.maps, maps]), np.concatenate([self.scores, scores])
-        best = np.argsort(-scores, kind="stable")[:limit]
-        return Pool(maps[best], scores[best])
+# Scores of rivals differ in the third digit, and few rows would hide that.
+_SCORED_SIMILARITIES = 4_000_000
+_AGREEMENT_ROWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +55,10 @@ class Answer:
     Attributes:
         matrix: [w_source, w_target], the consensus of its last generation.
         score: transport similarity of ``matrix``.
-        pool: its best maps, which are the rivals of ``matrix`` where they differ from it.
     """
 
     matrix: FloatArray
     score: float
-    pool: Pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,15 +101,19 @@ class _OutOfTimeError(Exception):
 
 
 @dataclass(eq=False)
-class _Progress:
-    """What a search has done so far: its answers, for a result at any time, and its clock."""
+class _Run:
+    """A search with its settings, its clock and what it has found so far, for a result at any time."""
 
+    x: FloatArray
+    y: FloatArray
+    climber: Climber
+    effort: Effort
     budget: float | None
-    on_step: Report
+    on_step: OnStep
     started: float = field(default_factory=time.perf_counter)
     islands: list[Answer] = field(default_factory=list)
     merges: list[Answer] = field(default_factory=list)
-    running: Pool | None = None
+    best: Answer | None = None
     nulls: FloatArray = field(default_factory=lambda: np.zeros(0))
     climbs: int = 0
 
@@ -141,10 +128,17 @@ class _Progress:
 
     def check(self) -> None:
         """End the search where the budget is spent and there is a map to return."""
-        if self.budget is not None and self.seconds > self.budget and self.running is not None:
+        if self.budget is not None and self.seconds > self.budget and self.best is not None:
             raise _OutOfTimeError
 
-    def note(self, stage: str, number: int, generation: int, score: float) -> None:
+    def note_climbs(self, maps: FloatArray, scores: FloatArray) -> None:
+        """Count climbs and remember the best map."""
+        top = int(scores.argmax())
+        if self.best is None or scores[top] > self.best.score:
+            self.best = Answer(maps[top], float(scores[top]))
+        self.climbs += len(maps)
+
+    def report(self, stage: str, number: int, generation: int, score: float) -> None:
         null, spread = self.null
         self.on_step(
             {
@@ -167,10 +161,9 @@ def search_islands(
     *,
     budget: float | None = None,
     seed: int = 0,
-    on_step: Report = lambda step: None,
-    known: tuple[FloatArray, FloatArray] | None = None,
+    on_step: OnStep = ignore_step,
+    pairs: Pairs | None = None,
     device: str = "cpu",
-    threads: int | None = None,
     effort: Effort | None = None,
 ) -> IslandsResult:
     """Search for the rotation between two sides whose fast search found none.
@@ -184,86 +177,77 @@ def search_islands(
             end it otherwise.
         seed: decides every random draw.
         on_step: called with one dict of numbers after each generation.
-        known: rows [p, d_source] and [p, d_target] of known pairs, if any; they pull every climb.
+        pairs: centered unit rows of known pairs, if any; they pull every climb.
         device: ``"cpu"`` for numpy, otherwise a torch device, which takes all climbs of a generation at once.
-        threads: climbs at the same time on the CPU; one a core by default.
         effort: how much to do at most.
     """
     effort = effort or Effort()
     if len(x) > len(y):
         # The smaller side always comes first, so that both directions do the same.
-        turned = None if known is None else known[::-1]
-        options: dict[str, Any] = {"on_step": on_step, "device": device, "threads": threads, "effort": effort}
-        return _transposed(search_islands(y, x, budget=budget, seed=seed, known=turned, **options))
-    plane = Plane.of(x, y, effort.width, device=device, known=known)
-    progress = _Progress(budget, on_step)
+        turned = None if pairs is None else (pairs[1], pairs[0])
+        options: dict[str, Any] = {"on_step": on_step, "device": device, "effort": effort}
+        return _transposed(search_islands(y, x, budget=budget, seed=seed, pairs=turned, **options))
+    spaces = CoarseSpaces.of(x, y, width=effort.width, device=device)
+    prior = coarse_prior(spaces, pairs)
+    climber = Climber(spaces, None if prior is None else to_device(prior, device))
+    run = _Run(x, y, climber, effort, budget, on_step)
     stopped = "exhausted"
-    with Climber.open(plane, threads) as climber:
-        try:
-            for group in range(effort.groups):
-                _group(plane, climber, progress, effort, seed, group)
-                if _repeated(plane, progress, effort):
-                    stopped = "repeated"
-                    break
-            if len(progress.merges) > 1:
-                parents = progress.islands + progress.merges
-                final = _evolve(plane, climber, progress, effort, (seed, 2, effort.groups), parents=parents)
-                progress.merges.append(final)
-        except _OutOfTimeError:
-            stopped = "budget"
-        except KeyboardInterrupt:
-            if progress.running is None:
-                raise
-            stopped = "interrupted"
-    return _result(plane, progress, effort, stopped)
+    try:
+        for group in range(effort.groups):
+            _run_group(run, seed, group)
+            if _is_repeated(run):
+                stopped = "repeated"
+                break
+        if len(run.merges) > 1:
+            run.merges.append(_evolve(run, (seed, 2, effort.groups), parents=run.islands + run.merges))
+    except _OutOfTimeError:
+        stopped = "budget"
+    except KeyboardInterrupt:
+        if run.best is None or not len(run.nulls):
+            raise
+        stopped = "interrupted"
+    return _result(run, stopped)
 
 
-def _group(plane: Plane, climber: Climber, progress: _Progress, effort: Effort, seed: int, group: int) -> None:
+def _run_group(run: _Run, seed: int, group: int) -> None:
     """Run the islands of one group and merge them."""
-    first = group * effort.islands
-    for number in range(first, first + effort.islands):
-        island = _evolve(plane, climber, progress, effort, (seed, 1, number), parents=None)
-        progress.islands.append(island)
-    merged = _evolve(plane, climber, progress, effort, (seed, 2, group), parents=progress.islands[first:])
-    progress.merges.append(merged)
+    first = group * run.effort.islands
+    for number in range(first, first + run.effort.islands):
+        run.islands.append(_evolve(run, (seed, 1, number), parents=None))
+    run.merges.append(_evolve(run, (seed, 2, group), parents=run.islands[first:]))
 
 
-def _evolve(
-    plane: Plane,
-    climber: Climber,
-    progress: _Progress,
-    effort: Effort,
-    key: tuple[int, int, int],
-    *,
-    parents: list[Answer] | None,
-) -> Answer:
-    """Return the answer of one island, or of a merge of ``parents``."""
+def _evolve(run: _Run, key: tuple[int, int, int], *, parents: list[Answer] | None) -> Answer:
+    """Return the answer of one island, or of a merge of ``parents``.
+
+    Args:
+        run: the search so far.
+        key: decides every draw.
+        parents: islands and earlier merges; None for an island of its own.
+    """
+    effort, climber = run.effort, run.climber
     rng = np.random.default_rng(key)
     climber.cluster(int(rng.integers(2**31)))
-    shape = (plane.x.shape[1], plane.y.shape[1])
-    pool = Pool(np.zeros((0, *shape), np.float32), np.zeros(0))
+    shape = tuple(axes.shape[1] for axes in climber.spaces.axes)
 
     def enter(starts: FloatArray, generation: int, tilts: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-        """Let starts climb, put them into the pool, and return where they arrive with their scores."""
-        nonlocal pool
+        """Let starts climb, and return the maps that they reach with their scores."""
         maps, scores = [], []
         # In portions, so that the budget is kept; their size must not depend on the machine.
         for first in range(0, len(starts), effort.children):
-            progress.check()
+            run.check()
             portion = starts[first : first + effort.children]
             maps.append(climber.climb(portion, (*key, generation, first), tilts))
-            scores.append(_scores(plane, maps[-1]))
-            pool = pool.add(maps[-1], scores[-1], effort.pool)
-            progress.running = pool
-            progress.climbs += len(portion)
+            scores.append(_scores(climber.spaces, maps[-1]))
+            run.note_climbs(maps[-1], scores[-1])
         return np.concatenate(maps), np.concatenate(scores)
 
     matrix = None
     if parents is None:
         random = polar(rng.standard_normal((effort.random_starts, *shape)).astype(np.float32))
-        progress.nulls = np.concatenate([progress.nulls, enter(random, 0, effort.tilts)[1]])
+        run.nulls = np.concatenate([run.nulls, enter(random, 0, effort.tilts)[1]])
         limits = {"rounds": effort.rounds, "matchings": effort.matchings, "most": effort.components}
-        matrix = weighted_sum(*enter(component_starts(plane, rng, **limits), 1, effort.tilts))
+        matrix = weighted_sum(*enter(component_starts(run.x, run.y, climber.spaces, rng, **limits), 1, effort.tilts))
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
     tilts = effort.tilts if parents is None else effort.merge_tilts
@@ -272,22 +256,23 @@ def _evolve(
         # Of the latest generations only: earlier maps that score well by chance would hold the search back.
         recent = [*recent, (maps, scores)][-(1 if parents is None else _REMEMBERED) :]
         matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
-        progress.note(stage, key[2], 1 + generation, float(scores.max()))
+        run.report(stage, key[2], 1 + generation, float(scores.max()))
     if matrix is None:
-        matrix = polar(pool.maps[0])
+        raise ValueError("A merge needs a generation at least.")
     generation = 2 + max(effort.generations, effort.merge_generations)
+    target = np.asarray(to_numpy(climber.spaces.rows[1]))
     for _ in range(effort.exchanges if parents is not None else 0):
-        maps, scores = enter(exchanges(plane, matrix, rng), generation, (0.0,))
+        maps, scores = enter(exchanges(target, matrix, rng), generation, (0.0,))
         # One climb is too noisy to choose by, so the best exchanges and the map itself are compared after a generation.
         settled = []
         for place, rival in enumerate([matrix, *maps[np.argsort(-scores)[: effort.finalists]]]):
             starts = _children(rival, None, rng, effort)[: effort.children // 2]
             settled.append(weighted_sum(*enter(starts, generation + 1 + place, (0.0,))))
-        values = _scores(plane, np.stack(settled))
+        values = _scores(climber.spaces, np.stack(settled))
         matrix = settled[int(values.argmax())]
         generation += 1 + len(settled)
-        progress.note("exchange", key[2], generation, float(values.max()))
-    return Answer(matrix, float(_scores(plane, matrix[None])[0]), pool)
+        run.report("exchange", key[2], generation, float(values.max()))
+    return Answer(matrix, float(_scores(climber.spaces, matrix[None])[0]))
 
 
 def _children(
@@ -309,43 +294,42 @@ def _children(
     return np.stack(children).astype(np.float32)
 
 
-def _scores(plane: Plane, maps: FloatArray) -> FloatArray:
-    device_maps = plane.to_device(np.ascontiguousarray(maps, np.float32))
-    return transport_similarity(plane.x, plane.y, device_maps, temperature=_SCORE_TEMPERATURE, rows=plane.score_rows)
+def _scores(spaces: CoarseSpaces, maps: FloatArray) -> FloatArray:
+    n, m = sorted(int(rows.shape[0]) for rows in spaces.rows)
+    # The number of similarities is limited, so a small side allows more rows of the large one.
+    rows = int(max(_SCORED_SIMILARITIES**0.5, min(m, _SCORED_SIMILARITIES / n)))
+    return spaces.similarity(np.ascontiguousarray(maps, np.float32), rows=rows)
 
 
-def _repeated(plane: Plane, progress: _Progress, effort: Effort) -> bool:
-    """Say whether two groups arrived at the same map, and that map scores beyond random starts."""
-    null, spread = progress.null
-    best = max(answer.score for answer in progress.merges)
-    return _agreement(plane, progress.merges) >= effort.repeated and (best - null) / spread >= effort.excess
+def _is_repeated(run: _Run) -> bool:
+    """Return whether two groups arrived at the same map, and that map scores beyond random starts."""
+    null, spread = run.null
+    best = max(answer.score for answer in run.merges)
+    return _agreement(run, run.merges) >= run.effort.repeated and (best - null) / spread >= run.effort.excess
 
 
-def _agreement(plane: Plane, answers: Sequence[Answer]) -> float:
+def _agreement(run: _Run, answers: Sequence[Answer]) -> float:
     """Return the mean cosine of rows under the two answers that agree most; 0 where there is one answer only."""
-    rows = np.asarray(to_numpy(plane.x)[:1000])
+    rows = np.asarray(to_numpy(run.climber.spaces.rows[0][:_AGREEMENT_ROWS]))
     mapped = [rows @ answer.matrix for answer in answers]
     return max((agreement(a, b) for a, b in combinations(mapped, 2)), default=0.0)
 
 
-def _result(plane: Plane, progress: _Progress, effort: Effort, stopped: str) -> IslandsResult:
-    answers = progress.merges + progress.islands
-    if not answers:
-        # Cut off before the first island was done: the best climb so far.
-        pool = progress.running or Pool(np.eye(plane.x.shape[1], plane.y.shape[1], dtype=np.float32)[None], np.zeros(1))
-        answers = [Answer(polar(pool.maps[0]), float(pool.scores[0]), pool)]
+def _result(run: _Run, stopped: str) -> IslandsResult:
+    # A search that was cut off before its first island was done returns its best climb.
+    answers = run.merges + run.islands or ([] if run.best is None else [run.best])
     best = max(answers, key=lambda answer: answer.score)
-    null, spread = progress.null
+    null, spread = run.null
     return IslandsResult(
-        matrix=plane.lift(best.matrix),
+        matrix=run.climber.spaces.lift(polar(best.matrix)),
         answer=best,
-        islands=progress.islands,
-        merges=progress.merges,
-        agreement=_agreement(plane, progress.merges[: effort.groups]),
+        islands=run.islands,
+        merges=run.merges,
+        agreement=_agreement(run, run.merges[: run.effort.groups]),
         null=null,
         null_spread=spread,
-        seconds=progress.seconds,
-        climbs=progress.climbs,
+        seconds=run.seconds,
+        climbs=run.climbs,
         stopped=stopped,
     )
 
@@ -354,8 +338,7 @@ def _transposed(result: IslandsResult) -> IslandsResult:
     """Return the result for the opposite direction."""
 
     def turn(answer: Answer) -> Answer:
-        pool = Pool(np.ascontiguousarray(np.swapaxes(answer.pool.maps, 1, 2)), answer.pool.scores)
-        return Answer(np.ascontiguousarray(answer.matrix.T), answer.score, pool)
+        return Answer(np.ascontiguousarray(answer.matrix.T), answer.score)
 
     return replace(
         result,

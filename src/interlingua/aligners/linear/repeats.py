@@ -13,13 +13,15 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 
+__all__ = ["DistinctRows", "distinct_rows"]
+
 # Cosine of two centered rows from which on they count as copies of each other. Noise of a third of a row's length
 # leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
 _NEAR = 0.9
 _COARSE = 64
 _BLOCK = 1024
 # Comparing all rows with each other is quadratic. Beyond this many distinct rows only exact copies are merged.
-MAX_ROWS = 50_000
+_MAX_ROWS = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class DistinctRows:
         }
 
 
-def distinct_rows(vectors: FloatArray, *, near: float = _NEAR, max_rows: int = MAX_ROWS) -> DistinctRows:
+def distinct_rows(vectors: FloatArray, *, near: float = _NEAR, max_rows: int = _MAX_ROWS) -> DistinctRows:
     """Merge copies and near-copies among ``vectors`` [n, d]; the order of first appearance stays.
 
     Args:

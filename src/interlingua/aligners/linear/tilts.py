@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from interlingua.aligners.frames import polar
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.refine import orthogonal
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.backend import Array, namespace, take, to_device, to_numpy
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.backend import Array, namespace, parallel_map, take, to_device, to_numpy
+
+__all__ = ["Climber", "coupled_step"]
 
 _CLUSTERS = 24
 # A climb: tilted batches while the temperature falls, then steps on the true proportions to arrive at a comparable map.
@@ -26,99 +24,20 @@ _LEFT_OUT = 0.3
 _SINKHORN_STEPS = 3
 # Far below every kernel value in use; keeps a row without partners from dividing by zero.
 _TINY = 1e-30
-# Directions with less than this share of the largest variance are rounding.
-_RANK_FLOOR = 1e-6
-# Rows a side that a search holds; its maps are coarse, and more rows do not change them.
-_MAX_ROWS = 30_000
-# Scores of rivals differ in the third digit, and few rows would hide that.
-_SCORED_SIMILARITIES = 4_000_000
-# A known pair counts as so many rows of a batch of 400, up to half of the batch.
-_PAIR_WEIGHT = 10 / 400
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """Two sides in their leading principal coordinates.
-
-    Attributes:
-        x: [n_source, w_source], unit rows on the device.
-        y: [n_target, w_target], likewise.
-        axes: principal axes of each side as columns, [d_source, w_source] and [d_target, w_target].
-        rows: the rows at full width that components are found in.
-        ranks: number of directions in which each side varies.
-        device: where the climbs run.
-        prior: [w_source, w_target], cross-covariance per row that is known from pairs.
-    """
-
-    x: Array
-    y: Array
-    axes: tuple[FloatArray, FloatArray]
-    rows: tuple[FloatArray, FloatArray]
-    ranks: tuple[int, int]
-    device: str = "cpu"
-    prior: Array | None = None
-
-    @classmethod
-    def of(
-        cls,
-        x: FloatArray,
-        y: FloatArray,
-        width: int,
-        *,
-        device: str = "cpu",
-        known: tuple[FloatArray, FloatArray] | None = None,
-    ) -> Plane:
-        """Reduce centered unit rows [n_source, d_source] and [n_target, d_target] to ``width`` coordinates."""
-        rows = (x[:_MAX_ROWS], y[:_MAX_ROWS])
-        axes, ranks = [], []
-        for z in rows:
-            values, vectors = np.linalg.eigh(z.T @ z / np.float32(len(z)))
-            ranks.append(int((values > _RANK_FLOOR * values[-1]).sum()))
-            axes.append(np.ascontiguousarray(vectors[:, ::-1][:, : min(width, ranks[-1])]))
-        coarse = [to_device(unit_rows(z @ v), device) for z, v in zip(rows, axes, strict=True)]
-        prior = None
-        if known is not None and len(known[0]):
-            a, b = (unit_rows(z @ v) for z, v in zip(known, axes, strict=True))
-            prior = to_device(np.asarray(min(0.5, _PAIR_WEIGHT * len(a)) * (a.T @ b) / len(a), np.float32), device)
-        return cls(coarse[0], coarse[1], (axes[0], axes[1]), rows, (ranks[0], ranks[1]), device, prior)
-
-    @property
-    def score_rows(self) -> int:
-        """Rows a side on which maps are scored: as many as keep the similarities of a map below a fixed number."""
-        n, m = sorted((self.x.shape[0], self.y.shape[0]))
-        return int(max(_SCORED_SIMILARITIES**0.5, min(m, _SCORED_SIMILARITIES / n)))
-
-    def reduce(self, matrix: FloatArray) -> FloatArray:
-        """Return the polar factor [w_source, w_target] of a map [d_source, d_target] in principal coordinates."""
-        return polar(self.axes[0].T @ matrix @ self.axes[1])
-
-    def lift(self, matrix: FloatArray) -> FloatArray:
-        """Return a coarse map [w_source, w_target] between the full spaces, [d_source, d_target]."""
-        return self.axes[0] @ matrix @ self.axes[1].T
-
-    def to_device(self, array: FloatArray) -> Array:
-        """Return ``array`` where the climbs run."""
-        return to_device(array, self.device)
 
 
 @dataclass(eq=False)
 class Climber:
-    """Runs climbs of many maps at once; each sees its own proportions of topics and its own batches."""
+    """Runs climbs of many maps at once; each sees its own proportions of topics and its own batches.
 
-    plane: Plane
-    executor: ThreadPoolExecutor
+    Attributes:
+        spaces: both sides in coarse coordinates.
+        prior: [w_source, w_target], cross-covariance of known pairs on the device, or None.
+    """
+
+    spaces: CoarseSpaces
+    prior: Array | None = None
     _labels: list[IntArray] = field(default_factory=list)
-
-    @classmethod
-    @contextmanager
-    def open(cls, plane: Plane, threads: int | None = None) -> Iterator[Climber]:
-        """Yield a climber with ``threads`` threads, one a core by default; each climb runs in one thread."""
-        executor = ThreadPoolExecutor(threads or os.cpu_count() or 1)
-        with threadpool_limits(1, "blas"):
-            try:
-                yield cls(plane, executor)
-            finally:
-                executor.shutdown(cancel_futures=True)
 
     def cluster(self, seed: int) -> None:
         """Divide the rows of both sides into the topics whose proportions the next climbs vary."""
@@ -126,33 +45,31 @@ class Climber:
 
         self._labels = [
             MiniBatchKMeans(min(_CLUSTERS, len(z) // 4), random_state=seed, n_init=2).fit(z).labels_
-            for z in (to_numpy(self.plane.x), to_numpy(self.plane.y))
+            for z in map(to_numpy, self.spaces.rows)
         ]
 
     def climb(self, starts: FloatArray, key: Sequence[int], tilts: Sequence[float]) -> FloatArray:
-        """Return where ``starts`` [r, w_source, w_target] arrive.
+        """Return the map that each of ``starts`` [r, w_source, w_target] reaches.
 
         Args:
             starts: maps with orthonormal rows or columns.
             key: decides every draw, together with the position of a map in ``starts``.
             tilts: how strongly the climbs vary the proportions of topics, taken in turn; 0 leaves them as they are.
         """
+        temperatures = _TILTED + _LEVEL
 
-        def one(i: int) -> tuple[list[IntArray], list[IntArray]]:
+        def draw(i: int) -> tuple[list[IntArray], list[IntArray]]:
             return self._draw(np.random.default_rng([*key, i]), tilts[i % len(tilts)])
 
-        drawn = self.executor.map(one, range(len(starts)))
-        temperatures = _TILTED + _LEVEL
-        if self.plane.device == "cpu":
-            maps = self.executor.map(
-                lambda start, rows: self._ascend(start[None], [[r[None] for r in side] for side in rows], temperatures),
-                starts,
-                drawn,
-            )
-            return np.concatenate(list(maps))
-        sides = list(zip(*drawn, strict=True))
+        def climb_one(i: int) -> FloatArray:
+            rows = [[index[None] for index in side] for side in draw(i)]
+            return np.asarray(self._ascend(starts[i : i + 1], rows, temperatures))
+
+        if self.spaces.device == "cpu":
+            return np.concatenate(parallel_map(climb_one, range(len(starts))))
+        sides = zip(*map(draw, range(len(starts))), strict=True)
         stacked = [[np.stack(step) for step in zip(*side, strict=True)] for side in sides]
-        return np.asarray(to_numpy(self._ascend(self.plane.to_device(starts), stacked, temperatures)))
+        return np.asarray(to_numpy(self._ascend(to_device(starts, self.spaces.device), stacked, temperatures)))
 
     def _draw(self, rng: np.random.Generator, tilt: float) -> tuple[list[IntArray], list[IntArray]]:
         """Return the row indices of each step of one climb, on the source and on the target side."""
@@ -169,8 +86,8 @@ class Climber:
 
     def _ascend(self, maps: Array, rows: Sequence[list[IntArray]], temperatures: Sequence[float]) -> Array:
         for temperature, rows_x, rows_y in zip(temperatures, *rows, strict=True):
-            a, b = take(self.plane.x, rows_x), take(self.plane.y, rows_y)
-            maps = coupled_step(a, b, maps, temperature, self.plane.prior)
+            a, b = take(self.spaces.rows[0], rows_x), take(self.spaces.rows[1], rows_y)
+            maps = coupled_step(a, b, maps, temperature, self.prior)
         return maps
 
 
