@@ -56,7 +56,7 @@ def test_the_finish_whose_refits_agree_best_is_taken(sides: Sides, monkeypatch: 
     x, y, coarse, _ = sides
 
     def unsteady(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
-        return rotation(*matrix.shape, np.random.default_rng(len(x) + seed))
+        return rotation(matrix.shape[0], matrix.shape[1], np.random.default_rng(len(x) + seed))
 
     monkeypatch.setattr(module, "FINISHES", {**FINISHES, "unsteady": unsteady})
     steps: list[dict[str, object]] = []

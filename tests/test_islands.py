@@ -220,7 +220,8 @@ def test_numpy_and_torch_take_the_same_step() -> None:
     )
     maps = np.stack([polar(rng.standard_normal((16, 16)).astype(np.float32)) for _ in range(3)])
     expected = tilts.coupled_step(a, b, maps, 0.05)
-    got = tilts.coupled_step(*(torch.as_tensor(z) for z in (a, b, maps)), 0.05)
+    tensors = [torch.as_tensor(z) for z in (a, b, maps)]
+    got = tilts.coupled_step(tensors[0], tensors[1], tensors[2], 0.05)
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-3)
     # Each map sees its own rows only.
     np.testing.assert_allclose(tilts.coupled_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)

@@ -104,10 +104,11 @@ def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device
     coarse = CoarseSpaces.of(x, y, device=device)
     for width in _WIDTHS:
         spaces = coarse.at_width(x, y, width)
-        start = spaces.axes[0].T @ matrix @ spaces.axes[1]
-        start = start + _NOISE * np.random.default_rng([seed, width]).standard_normal(start.shape)
+        reduced = spaces.axes[0].T @ matrix @ spaces.axes[1]
+        noise = _NOISE * np.random.default_rng([seed, width]).standard_normal(reduced.shape)
+        start: FloatArray = polar(np.asarray(reduced + noise, np.float32))
         for repeat in range(_REPEATS):
-            start = _sum_climbs(spaces, polar(np.asarray(start, np.float32)), (seed, width, repeat))
+            start = _sum_climbs(spaces, start, (seed, width, repeat))
         matrix = spaces.lift(start)
     return matrix
 
