@@ -41,11 +41,11 @@ class CoarseSpaces:
     device: str = "cpu"
 
     @classmethod
-    def of(cls, x: FloatArray, y: FloatArray, *, device: str = "cpu") -> CoarseSpaces:
-        """Reduce centered unit rows [n_source, d_source] and [n_target, d_target] to at most `COARSE_WIDTH` columns."""
+    def of(cls, x: FloatArray, y: FloatArray, *, width: int = COARSE_WIDTH, device: str = "cpu") -> CoarseSpaces:
+        """Reduce centered unit rows [n_source, d_source] and [n_target, d_target] to at most ``width`` columns."""
         (first, first_variances), (second, second_variances) = parallel_map(principal_axes, (x, y))
         ranks = tuple(int((v > _RANK_FLOOR * v[0]).sum()) for v in (first_variances, second_variances))
-        return cls((first, second), _reduced(x, y, first, second, COARSE_WIDTH, device), (ranks[0], ranks[1]), device)
+        return cls((first, second), _reduced(x, y, first, second, width, device), (ranks[0], ranks[1]), device)
 
     def at_width(self, x: FloatArray, y: FloatArray, width: int) -> CoarseSpaces:
         """Return the same rows x and y in another number of coordinates."""

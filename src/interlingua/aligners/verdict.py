@@ -10,7 +10,7 @@ violates. The limits separate the fits recorded in ``benchmarks/results``, whose
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +25,18 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy
 from interlingua.core.maps import AffineMap, VectorMap
 
-__all__ = ["EXCESS", "LIFT", "MAP", "ROUND_TRIP", "START", "judge", "judge_map", "refit_limits", "verify"]
+__all__ = [
+    "EXCESS",
+    "LIFT",
+    "MAP",
+    "ROUND_TRIP",
+    "START",
+    "at_most_doubtful",
+    "judge",
+    "judge_map",
+    "refit_limits",
+    "verify",
+]
 
 _ROWS = 1500
 # (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
@@ -96,6 +107,14 @@ def verify(
             measured.append(_start_agreement(null, start_agreement))
         measured += _sanity_checks(translated, target, rng)
     return _conclude([*measured, *checks])
+
+
+def at_most_doubtful(verdict: Verdict, reason: str) -> Verdict:
+    """Return a verdict on a map whose evidence cannot confirm it: doubtful for this reason, or failed as before."""
+    if verdict.status == Status.FAILED:
+        return verdict
+    others = () if verdict.status == Status.ALIGNED else verdict.reasons
+    return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *others))
 
 
 def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict:

@@ -83,7 +83,7 @@ def fit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Change a setting of the method; may be repeated. linear: rounds, fidelity. adversarial: "
+            help="Change a setting of the method; may be repeated. linear: rounds, fidelity, budget. adversarial: "
             "preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training setting such as "
             "lr. An unknown name lists them all.",
             rich_help_panel=_METHOD,

@@ -279,5 +279,7 @@ def verdict_of(
     if linear is None:
         return judge_map(frames, source, forward, backward, seed=seed)
     translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
-    start_agreement = min(linear.start_agreement, criteria.agreement(translated, initial))
+    start_agreement = criteria.agreement(translated, initial)
+    if linear.start_agreement is not None:
+        start_agreement = min(start_agreement, linear.start_agreement)
     return judge_map(frames, source, forward, backward, seed=seed, null=linear.null, start_agreement=start_agreement)

@@ -29,7 +29,7 @@ from interlingua.core.backend import to_numpy
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 
-__all__ = ["Candidate", "SearchResult", "check_ranks", "search"]
+__all__ = ["Candidate", "SearchResult", "check_ranks", "is_accepted", "search"]
 
 # How many of the best unsettled candidates are settled at a time.
 _FINALISTS = 6
@@ -91,9 +91,8 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
     pool = _refined_starts(context, {name: start(context) for name, start in STARTS.items()})
     result, pool = _settled(context, pool)
     earlier: list[ComponentRound] = []
-    least = _AGREEMENT if context.n <= _MANY_ROWS else _AGREEMENT_MANY_ROWS
     for number in range(rounds):
-        if result.start_agreement >= least and null.excess(result.best.score) >= _EXCESS:
+        if is_accepted(context, result):
             break
         earlier.append(find_round(context, number))
         pool += _refined_starts(context, match_last_round(context, earlier))
@@ -112,6 +111,12 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
             }
         )
     return result
+
+
+def is_accepted(context: SearchContext, result: SearchResult) -> bool:
+    """Return whether the best candidate is confirmed: by a candidate of another origin, and by its excess."""
+    least = _AGREEMENT if context.n <= _MANY_ROWS else _AGREEMENT_MANY_ROWS
+    return result.start_agreement >= least and context.null.excess(result.best.score) >= _EXCESS
 
 
 def check_ranks(ranks: tuple[int, int]) -> None:

@@ -1,0 +1,50 @@
+"""How much the island search does at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Effort"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much the search does before it gives up; counts, so that results are the same on every machine.
+
+    Attributes:
+        width: principal coordinates a side. Fewer do not tell maps apart.
+        rounds: independent component analyses a side and island.
+        matchings: distinct matchings of components kept from each pair of rounds.
+        components: most independent components a side.
+        random_starts: random rotations that climb beside the component starts of an island; they also give the scores
+            that a search without any knowledge arrives at.
+        children: climbs a generation.
+        generations: generations an island.
+        merge_generations: generations of a merge.
+        exchanges: times that a merge tries all exchanges of two groups of texts.
+        finalists: exchanges that are compared with the map itself each time.
+        islands: islands a group.
+        groups: most groups. Two are made at least, because only a second group can confirm the first.
+        tilts: how strongly climbs of an island vary the proportions of topics, taken in turn; 0 leaves them as they
+            are and climbs farther, 1 leaves more false optima.
+        merge_tilts: likewise for the climbs of a merge.
+        repeated: mean cosine of rows under the maps of two groups from which on they count as the same answer.
+        excess: standard deviations by which an answer must exceed random starts to end the search early.
+    """
+
+    width: int = 64
+    rounds: int = 4
+    matchings: int = 8
+    components: int = 60
+    random_starts: int = 8
+    children: int = 12
+    generations: int = 4
+    merge_generations: int = 6
+    exchanges: int = 3
+    finalists: int = 4
+    islands: int = 4
+    groups: int = 3
+    tilts: tuple[float, ...] = (0.0, 0.0, 0.5)
+    merge_tilts: tuple[float, ...] = (1.0, 0.0)
+    repeated: float = 0.75
+    excess: float = 6.0

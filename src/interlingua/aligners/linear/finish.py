@@ -1,0 +1,166 @@
+"""From a coarse rotation to one of full width, by the finish that suits the rows.
+
+A coarse map rests on 64 principal coordinates. With many rows neighbors tell the rest (*polish*). With few rows every
+refinement follows the noise of its rows, and the mean of many refinements on random parts is better than each of them
+(*averaged*). Which one suits is decided without a pair: both run on disjoint halves of the rows, and the finish whose
+two results agree better on which row is which is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.frames import polar
+from interlingua.aligners.linear.full_width import polish_rotation, widen
+from interlingua.aligners.linear.tilts import coupled_step
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.backend import parallel_map, take, to_device, to_numpy
+
+__all__ = ["FINISHES", "Finished", "averaged", "averaged_and_bagged", "finish", "polished", "same_rows"]
+
+# Principal coordinates of each stage of the averaged finish. Wider maps than the last follow noise with few rows.
+_WIDTHS = (64, 96, 128)
+_REPEATS, _CLIMBS = 2, 8
+_TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
+# Source rows of a batch, as a share and at most; the larger side may give more, for near rows exist only among many.
+_PART, _BATCH, _LARGER_BATCH = 0.7, 800, 3000
+# Breaks the tie between directions that a coarse map says nothing about.
+_NOISE = 0.01
+_BAG_ROWS = 6000
+_BAGS, _BAG_NEIGHBORS = 8, (50, 50)
+_JUDGED_ROWS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A finished map.
+
+    Attributes:
+        matrix: [d_source, d_target]. Singular values are 1, or 0 in the directions that the finish leaves out.
+        name: the finish that was taken.
+        evidence: for each finish, how often refits on disjoint halves agree on which row is which, 0 to 1.
+    """
+
+    matrix: FloatArray
+    name: str
+    evidence: dict[str, float]
+
+
+Finish = Callable[[FloatArray, FloatArray, FloatArray, int, str], FloatArray]
+
+
+def finish(
+    x: FloatArray,
+    y: FloatArray,
+    matrix: FloatArray,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    on_step: OnStep = ignore_step,
+    names: Sequence[str] | None = None,
+) -> Finished:
+    """Carry a coarse map to full width by the finish whose refits on halves agree best.
+
+    Args:
+        x: [n_source, d_source], centered unit rows in random order, without repeated rows.
+        y: [n_target, d_target], likewise.
+        matrix: [d_source, d_target], as `search_islands` returns it.
+        seed: decides every random draw.
+        device: ``"cpu"`` for numpy, otherwise a torch device.
+        on_step: called with one dict of numbers at the end.
+        names: finishes to choose from, out of `FINISHES`; all by default.
+    """
+    if len(x) > len(y):
+        turned = np.ascontiguousarray(matrix.T)
+        other = finish(y, x, turned, seed=seed, device=device, on_step=on_step, names=names)
+        return Finished(np.ascontiguousarray(other.matrix.T), other.name, other.evidence)
+    names = list(names or FINISHES)
+    evidence = {}
+    if len(names) > 1:
+        halves = [(x[i::2], y[i::2]) for i in (0, 1)]
+        for name in names:
+            refits = [FINISHES[name](*half, matrix, seed + i, device) for i, half in enumerate(halves)]
+            evidence[name] = same_rows(x[:_JUDGED_ROWS], y[:_JUDGED_ROWS], *refits)
+    best = max(names, key=lambda name: evidence.get(name, 0.0))
+    result = FINISHES[best](x, y, matrix, seed, device)
+    on_step({"step": "finish", "finish": best, **{f"halves {name}": value for name, value in evidence.items()}})
+    return Finished(result, best, evidence)
+
+
+def polished(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
+    """Return the map [d_source, d_target] after a climb in 128 coordinates and steps on neighbors of all rows."""
+    spaces = CoarseSpaces.of(x, y, device=device)
+    return widen(x, y, [matrix], spaces=spaces, rng=np.random.default_rng([seed, 1]))
+
+
+def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
+    """Return the map [d_source, d_target], of rank 128, after summed short climbs in more and more coordinates."""
+    coarse = CoarseSpaces.of(x, y, device=device)
+    for width in _WIDTHS:
+        spaces = coarse.at_width(x, y, width)
+        reduced = spaces.axes[0].T @ matrix @ spaces.axes[1]
+        noise = _NOISE * np.random.default_rng([seed, width]).standard_normal(reduced.shape)
+        start: FloatArray = polar(np.asarray(reduced + noise, np.float32))
+        for repeat in range(_REPEATS):
+            start = _sum_climbs(spaces, start, (seed, width, repeat))
+        matrix = spaces.lift(start)
+    return matrix
+
+
+def averaged_and_bagged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
+    """Return the averaged map [d_source, d_target] after summed steps on neighbors of random parts of the rows."""
+    matrix = averaged(x, y, matrix, seed, device)
+    total = np.zeros(matrix.shape, np.float32)
+    for bag in range(_BAGS):
+        rng = np.random.default_rng([seed, 2, bag])
+        a, b = (z[rng.choice(len(z), min(int(_PART * len(z)), _BAG_ROWS), replace=False)] for z in (x, y))
+        total += polish_rotation(a, b, matrix, _BAG_NEIGHBORS, rng=rng, device=device)
+    return polar(total)
+
+
+FINISHES: Mapping[str, Finish] = MappingProxyType(
+    {
+        "polished": polished,
+        "averaged": averaged,
+        "averaged and bagged": averaged_and_bagged,
+    }
+)
+
+
+def same_rows(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray) -> float:
+    """Return how often two maps [d_source, d_target] send a row closer to itself than to any other, in both directions.
+
+    Rows of ``x`` [n, d_source] are compared in the target space and rows of ``y`` [m, d_target] in the source space.
+    Nothing is compared across the two sides.
+    """
+    shares = []
+    for rows, maps in ((x, (first, second)), (y, (first.T, second.T))):
+        a, b = (unit_rows(rows @ m) for m in maps)
+        shares.append(float(((a @ b.T).argmax(axis=1) == np.arange(len(rows))).mean()))
+    return float(np.mean(shares))
+
+
+def _sum_climbs(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]) -> FloatArray:
+    """Return the polar factor of the sum of short climbs from ``start`` [w_source, w_target], each on its own rows."""
+
+    def climb(number: int) -> FloatArray:
+        rng = np.random.default_rng([*key, number])
+        maps = to_device(np.asarray(start, np.float32)[None], spaces.device)
+        for temperature in _TEMPERATURES:
+            rows = []
+            for z, most in zip(spaces.rows, (_BATCH, _LARGER_BATCH), strict=True):
+                size = min(most, int(_PART * z.shape[0]))
+                rows.append(take(z, rng.choice(z.shape[0], size, replace=False)[None]))
+            maps = coupled_step(rows[0], rows[1], maps, temperature)
+        return np.asarray(to_numpy(maps)[0])
+
+    if spaces.device != "cpu":
+        # A device computes the work of one climb side by side.
+        return polar(np.sum([climb(number) for number in range(_CLIMBS)], axis=0))
+    return polar(np.sum(parallel_map(climb, range(_CLIMBS)), axis=0))

@@ -1,0 +1,92 @@
+"""Start maps for the island search: from independent components, from sums of maps, and near a map."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.frames import polar
+from interlingua.aligners.linear.components import find_components, match_components, quiet_ica
+from interlingua.core.arrays import FloatArray, unit_rows
+
+__all__ = ["component_starts", "exchanges", "perturbed", "weighted_sum"]
+
+# Weights of summed maps fall by e for each step of this size below the best score. Errors cancel in a sum and the truth
+# adds up, so it should be soft; a sharp one follows the map that happens to score best into its false optimum.
+_SOFTNESS = 3e-3
+_COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
+_MATCHING_STARTS = 200
+# Groups whose places may be exchanged: few and large ones, because small ones are put right by climbing.
+_EXCHANGED_GROUPS = 8
+
+
+def component_starts(
+    x: FloatArray,
+    y: FloatArray,
+    spaces: CoarseSpaces,
+    rng: np.random.Generator,
+    *,
+    rounds: int,
+    matchings: int,
+    most: int,
+) -> FloatArray:
+    """Return start maps [r, w_source, w_target] from matched independent components, and the sum of all.
+
+    Components of neighboring rounds are matched as well as those of the same round: the runs differ, and a match of
+    other runs is another chance.
+
+    Args:
+        x: [n_source, d_source], centered unit rows.
+        y: [n_target, d_target], likewise.
+        spaces: coarse coordinates of x and y.
+        rng: decides every random draw.
+        rounds: independent component analyses a side.
+        matchings: distinct matchings kept from each pair of rounds.
+        most: most components a side; few rows allow fewer.
+    """
+    n = spaces.n
+    k = int(np.clip(round(_COMPONENTS_PER_ROOT_ROW * np.sqrt(n)), 2 * _MIN_COMPONENTS, most))
+    k = min(k, *spaces.ranks)
+    found, starts = [], []
+    for number in range(rounds):
+        with quiet_ica():
+            found.append([find_components(z, k, seed=int(rng.integers(2**31))) for z in (x, y)])
+        couples = [(number, number)] + [(number, number - 1), (number - 1, number)] * (number > 0)
+        for i, j in couples:
+            covariances = match_components(found[i][0], found[j][1], starts=_MATCHING_STARTS, keep=matchings, rng=rng)
+            starts += [spaces.reduce(c) for c in covariances]
+    total = polar(np.sum(starts, axis=0, dtype=np.float32))
+    return np.stack([*starts, total])
+
+
+def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
+    """Return the polar factor of the sum of ``maps`` [r, w_source, w_target], weighted by ``scores`` [r]."""
+    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTNESS), maps, axes=1))
+
+
+def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
+    """Return a (semi-)orthogonal map near ``matrix`` [w_source, w_target]; at ``size`` 1 the same, at 0 unrelated."""
+    noise = rng.standard_normal(matrix.shape) / np.sqrt(max(matrix.shape))
+    return polar(np.asarray(size * matrix + np.sqrt(1 - size**2) * noise, np.float32))
+
+
+def exchanges(rows: FloatArray, matrix: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return ``matrix`` with two groups of target rows exchanged, one map for each pair of groups.
+
+    The commonest false optimum has two groups of texts in each other's place. All islands tend to share it, so no merge
+    removes it, and no climb leads out of it. The reflection that exchanges the centers of two groups does.
+
+    Args:
+        rows: [n_target, w_target], unit rows that the groups are found in.
+        matrix: [w_source, w_target].
+        rng: seeds the clustering.
+
+    Returns:
+        [pairs, w_source, w_target].
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    groups = min(_EXCHANGED_GROUPS, len(rows) // 4)
+    centers = MiniBatchKMeans(groups, random_state=int(rng.integers(2**31)), n_init=2).fit(rows).cluster_centers_
+    axes = [unit_rows((centers[i] - centers[j])[None]) for i in range(groups) for j in range(i)]
+    return np.stack([matrix - 2 * (matrix @ axis.T) @ axis for axis in axes]).astype(np.float32)

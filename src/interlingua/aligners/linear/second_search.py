@@ -1,0 +1,125 @@
+"""The second search, for problems on which the fast search finds no evidence: islands within a budget, then a finish.
+
+Its evidence has not been calibrated: wrong maps of it have reached a transport excess of 15. So no verdict on a map of
+this search may be better than doubtful; :data:`UNCALIBRATED` is the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interlingua.aligners.base import Problem, StepLog, insufficient_data_reason
+from interlingua.aligners.linear.finish import finish
+from interlingua.aligners.linear.islands import search_islands
+from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.aligners.linear.search import SearchResult
+from interlingua.aligners.linear.starts import SearchContext
+from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
+
+__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further", "without_copies"]
+
+UNCALIBRATED = (
+    "found by the second search, whose evidence has not been calibrated yet; check some translations or known pairs"
+)
+INTERRUPTED = "The second search was interrupted; this is the best map up to then."
+
+
+@dataclass(frozen=True, eq=False)
+class SecondResult:
+    """What the second search ends with.
+
+    Attributes:
+        rotation: [d_source, d_target], or None where the best map of the fast search scores higher.
+        agreement: mean cosine, -1 to 1, between translations by two groups of islands; None with fewer than two groups.
+        interrupted: whether the user interrupted it.
+    """
+
+    rotation: FloatArray | None
+    agreement: float | None
+    interrupted: bool
+
+
+def search_further(
+    context: SearchContext, fast: SearchResult, *, budget: float, seed: int, on_step: StepLog
+) -> SecondResult:
+    """Search with islands within a budget, and carry the result to full width where it beats the fast search.
+
+    Both results are compared by transport similarity on the same rows. An interrupt from the keyboard ends the search
+    with the best map up to then.
+
+    Args:
+        context: rows, null and known pairs of the fast search.
+        fast: what the fast search ended with.
+        budget: seconds for the islands; the finish takes a part of a minute more.
+        seed: decides every random draw.
+        on_step: called with a dict of numbers and short words after each generation, after the finish, and at the end.
+    """
+    spaces = context.null.spaces
+    rotation, agreement, interrupted = None, None, False
+    try:
+        islands = search_islands(
+            context.x, context.y, budget=budget, seed=seed, on_step=on_step, pairs=context.pairs, device=spaces.device
+        )
+        interrupted = islands.stopped == "interrupted"
+        score = float(spaces.similarity(spaces.reduce(islands.matrix)[None])[0])
+        on_step(
+            {
+                "step": "second search",
+                "stopped": islands.stopped,
+                "similarity": score,
+                "similarity_of_fast_search": fast.best.score,
+                "excess": context.null.excess(score),
+                "agreement": islands.agreement,
+                "groups": len(islands.merges),
+                "climbs": islands.climbs,
+                "seconds": islands.seconds,
+            }
+        )
+        if score > fast.best.score:
+            rotation = islands.matrix
+            agreement = islands.agreement if len(islands.merges) > 1 else None
+            if not interrupted:
+                rotation = finish(
+                    context.x, context.y, rotation, seed=seed, device=spaces.device, on_step=on_step
+                ).matrix
+    except KeyboardInterrupt:
+        # Before the first map of the islands the fast search has the best, and during the finish the islands have.
+        interrupted = True
+    if interrupted:
+        on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})
+    return SecondResult(rotation, agreement, interrupted)
+
+
+def without_copies(problem: Problem, on_step: StepLog) -> Problem:
+    """Return a problem in which copies and near-copies of a row are one row each, and report their counts.
+
+    A problem without copies is returned as it is.
+
+    Args:
+        problem: both sides.
+        on_step: called with the counts of each side.
+
+    Raises:
+        InputError: too few distinct rows on a side.
+    """
+    sides = [distinct_rows(rows) for rows in problem.rows]
+    counts = {
+        f"{name}_{key}": value
+        for name, side in zip(("source", "target"), sides, strict=True)
+        for key, value in side.to_dict().items()
+    }
+    on_step({"step": "copies", **counts})
+    if not any(side.exact or side.near for side in sides):
+        return problem
+    # Distinct rows are unit rows; their frames should keep the length of the rows that came.
+    lengths = [np.float32(frame.norm) for frame in problem.frames]
+    rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
+    reason = insufficient_data_reason(rows[0], rows[1])
+    if reason:
+        raise InputError(
+            f"Without copies of other rows, {reason} Give vectors of more texts, or leave budget out to use all rows."
+        )
+    return replace(problem, rows=(rows[0], rows[1]))

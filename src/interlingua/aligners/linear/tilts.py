@@ -1,0 +1,130 @@
+"""Climbs on resamples in which the topics of both sides have random proportions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.refine import orthogonal
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.backend import Array, namespace, parallel_map, take, to_device, to_numpy
+
+__all__ = ["Climber", "coupled_step"]
+
+_CLUSTERS = 24
+# A climb: tilted batches while the temperature falls, then steps on the true proportions to arrive at a comparable map.
+_TILTED = tuple(float(t) for t in np.geomspace(0.07, 0.035, 40))
+_LEVEL = (0.04,) * 8
+_TILTED_BATCH, _LEVEL_BATCH = 600, 2000
+# Batches leave out this much of a small side, so that they differ from each other.
+_LEFT_OUT = 0.3
+_SINKHORN_STEPS = 3
+# Far below every kernel value in use; keeps a row without partners from dividing by zero.
+_TINY = 1e-30
+
+
+@dataclass(eq=False)
+class Climber:
+    """Runs climbs of many maps at once; each sees its own proportions of topics and its own batches.
+
+    Attributes:
+        spaces: both sides in coarse coordinates.
+        prior: [w_source, w_target], cross-covariance of known pairs on the device, or None.
+    """
+
+    spaces: CoarseSpaces
+    prior: Array | None = None
+    _labels: list[IntArray] = field(default_factory=list)
+
+    def cluster(self, seed: int) -> None:
+        """Divide the rows of both sides into the topics whose proportions the next climbs vary."""
+        from sklearn.cluster import MiniBatchKMeans
+
+        self._labels = [
+            MiniBatchKMeans(min(_CLUSTERS, len(z) // 4), random_state=seed, n_init=2).fit(z).labels_
+            for z in map(to_numpy, self.spaces.rows)
+        ]
+
+    def climb(self, starts: FloatArray, key: Sequence[int], tilts: Sequence[float]) -> FloatArray:
+        """Return the map that each of ``starts`` [r, w_source, w_target] reaches.
+
+        Args:
+            starts: maps with orthonormal rows or columns.
+            key: decides every draw, together with the position of a map in ``starts``.
+            tilts: how strongly the climbs vary the proportions of topics, taken in turn; 0 leaves them as they are.
+        """
+        temperatures = _TILTED + _LEVEL
+
+        def draw(i: int) -> tuple[list[IntArray], list[IntArray]]:
+            return self._draw(np.random.default_rng([*key, i]), tilts[i % len(tilts)])
+
+        def climb_one(i: int) -> FloatArray:
+            rows = [[index[None] for index in side] for side in draw(i)]
+            return np.asarray(self._ascend(starts[i : i + 1], rows, temperatures))
+
+        if self.spaces.device == "cpu":
+            return np.concatenate(parallel_map(climb_one, range(len(starts))))
+        sides = zip(*map(draw, range(len(starts))), strict=True)
+        stacked = [[np.stack(step) for step in zip(*side, strict=True)] for side in sides]
+        return np.asarray(to_numpy(self._ascend(to_device(starts, self.spaces.device), stacked, temperatures)))
+
+    def _draw(self, rng: np.random.Generator, tilt: float) -> tuple[list[IntArray], list[IntArray]]:
+        """Return the row indices of each step of one climb, on the source and on the target side."""
+        batches: tuple[list[IntArray], list[IntArray]] = ([], [])
+        for side, labels in zip(batches, self._labels, strict=True):
+            n = len(labels)
+            most = int((1 - _LEFT_OUT) * n)
+            weights = (rng.exponential(size=labels.max() + 1) ** tilt)[labels]
+            for _ in _TILTED:
+                side.append(_weighted_sample(weights, min(_TILTED_BATCH, most), rng))
+            for _ in _LEVEL:
+                side.append(rng.choice(n, min(_LEVEL_BATCH, most), replace=False))
+        return batches
+
+    def _ascend(self, maps: Array, rows: Sequence[list[IntArray]], temperatures: Sequence[float]) -> Array:
+        for temperature, rows_x, rows_y in zip(temperatures, *rows, strict=True):
+            a, b = take(self.spaces.rows[0], rows_x), take(self.spaces.rows[1], rows_y)
+            maps = coupled_step(a, b, maps, temperature, self.prior)
+        return maps
+
+
+def coupled_step(a: Array, b: Array, maps: Array, temperature: float, prior: Array | None = None) -> Array:
+    """Return the rotations [r, w_source, w_target] that fit the couplings under ``maps`` best.
+
+    One step of entropic Wasserstein-Procrustes: Sinkhorn couplings of ``a @ maps`` with ``b``, then polar factors.
+
+    Args:
+        a: [r, n, w_source], unit rows; each map has rows of its own.
+        b: [r, m, w_target], likewise.
+        maps: [r, w_source, w_target].
+        temperature: couplings are ``exp(cosine / temperature)`` with uniform marginals.
+        prior: [w_source, w_target], cross-covariance per row that is known from pairs.
+    """
+    xp = namespace(maps)
+    targets = xp.permute_dims(b, (0, 2, 1))
+    kernel = (a @ maps) @ targets
+    # In place, for this is by far the largest array. No cosine exceeds 1, so nothing overflows.
+    kernel -= 1
+    kernel /= temperature
+    kernel = xp.exp(kernel)
+    v = xp.ones_like(kernel[:, 0, :, None])
+    u = v
+    for _ in range(_SINKHORN_STEPS):
+        u = 1 / (kernel @ v + _TINY)
+        v = 1 / (xp.permute_dims(kernel, (0, 2, 1)) @ u + _TINY)
+    covariance = xp.permute_dims(a, (0, 2, 1)) @ (u * (kernel @ (v * b)))
+    if prior is not None:
+        covariance = covariance + b.shape[1] * prior
+    return orthogonal(covariance)
+
+
+def _weighted_sample(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:
+    """Return ``size`` distinct indices drawn in turn with probabilities proportional to ``weights`` [n].
+
+    The arrival times of Poisson processes with these rates; the first to arrive are the sample (Efraimidis and
+    Spirakis 2006).
+    """
+    return np.argpartition(rng.exponential(size=len(weights)) / weights, size - 1)[:size]

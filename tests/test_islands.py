@@ -1,0 +1,231 @@
+"""The island search finds planted rotations, and does the same on every machine and in either direction."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlingua.aligners.frames import Frame, polar
+from interlingua.aligners.linear import islands, tilts
+from interlingua.aligners.linear.effort import Effort
+from interlingua.aligners.linear.island_starts import exchanges, perturbed, weighted_sum
+from interlingua.aligners.linear.islands import IslandsResult, search_islands
+from interlingua.aligners.linear.tilts import Climber
+from interlingua.core import backend
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.backend import available_cores
+from planted import Problem, problem
+
+SMALL = Effort(
+    rounds=2,
+    matchings=2,
+    random_starts=4,
+    children=4,
+    generations=1,
+    merge_generations=2,
+    islands=2,
+    groups=2,
+    exchanges=0,
+)
+
+
+@pytest.fixture(scope="module")
+def sides() -> tuple[FloatArray, FloatArray, Problem]:
+    """400 rows of one planted encoder and 1,200 of another, centered, with the problem they came from."""
+    planted = problem(1200, (40, 32), 24, 3)
+    return Frame.of(planted.source[:400]).rows, Frame.of(planted.target).rows, planted
+
+
+@pytest.fixture(scope="module")
+def result(sides: tuple[FloatArray, FloatArray, Problem]) -> IslandsResult:
+    return search_islands(sides[0], sides[1], seed=1, effort=SMALL)
+
+
+def top1(planted: Problem, matrix: FloatArray) -> float:
+    """Return how often the held-out row of the same content is the nearest."""
+    x = unit_rows(planted.source_eval - planted.source[:400].mean(0)) @ matrix
+    y = unit_rows(planted.target_eval - planted.target.mean(0))
+    return float(((unit_rows(x) @ y.T).argmax(1) == np.arange(len(x))).mean())
+
+
+def test_the_signature_knows_no_pairs_by_default() -> None:
+    assert inspect.signature(search_islands).parameters["pairs"].default is None
+
+
+def test_few_rows_against_many_find_the_planted_rotation(
+    sides: tuple[FloatArray, FloatArray, Problem], result: IslandsResult
+) -> None:
+    assert top1(sides[2], result.matrix) > 0.8
+    assert result.stopped == "repeated"
+    assert result.agreement > 0.85
+    assert result.excess > SMALL.excess
+
+
+def test_swapped_sides_give_the_transposed_map(
+    sides: tuple[FloatArray, FloatArray, Problem], result: IslandsResult
+) -> None:
+    turned = search_islands(sides[1], sides[0], seed=1, effort=SMALL)
+    np.testing.assert_array_equal(turned.matrix, result.matrix.T)
+    for first, second in zip(turned.islands + turned.merges, result.islands + result.merges, strict=True):
+        np.testing.assert_array_equal(first.matrix, second.matrix.T)
+
+
+def test_threads_and_a_generous_budget_change_nothing(
+    sides: tuple[FloatArray, FloatArray, Problem], result: IslandsResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "available_cores", lambda: 3 if available_cores() == 1 else 1)
+    other = search_islands(sides[0], sides[1], seed=1, effort=SMALL, budget=1e6)
+    np.testing.assert_array_equal(other.matrix, result.matrix)
+    assert other.stopped == result.stopped
+
+
+def test_a_search_without_time_returns_its_first_maps(
+    sides: tuple[FloatArray, FloatArray, Problem],
+) -> None:
+    cut = search_islands(sides[0], sides[1], seed=1, effort=SMALL, budget=0.0)
+    assert cut.stopped == "budget"
+    assert cut.climbs == SMALL.children
+    assert cut.matrix.shape == (40, 32)
+    np.testing.assert_allclose(np.linalg.svd(cut.matrix)[1], 1, atol=1e-2)
+
+
+def test_an_interrupt_keeps_the_best_map_so_far(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
+    steps: list[dict[str, Any]] = []
+
+    def interrupt(step: dict[str, Any]) -> None:
+        steps.append(step)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    cut = search_islands(sides[0], sides[1], seed=1, effort=SMALL, on_step=interrupt)
+    assert cut.stopped == "interrupted"
+    assert len(cut.islands) == 1
+    assert cut.answer.score >= steps[0]["score"] - 0.1
+
+
+def test_an_interrupt_before_the_first_map_is_passed_on(
+    sides: tuple[FloatArray, FloatArray, Problem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Climber, "climb", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        search_islands(sides[0], sides[1], effort=SMALL)
+
+
+def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
+    steps: list[dict[str, Any]] = []
+    effort = Effort(
+        rounds=1,
+        matchings=1,
+        random_starts=3,
+        children=2,
+        generations=1,
+        merge_generations=1,
+        islands=1,
+        groups=1,
+        exchanges=0,
+    )
+    search_islands(sides[0], sides[1], effort=effort, budget=500.0, on_step=steps.append)
+    assert [(s["stage"], s["number"], s["generation"]) for s in steps] == [("island", 0, 1), ("merge", 0, 1)]
+    assert all(s["budget"] == 500.0 and s["seconds"] > 0 and np.isfinite(s["excess"]) for s in steps)
+    assert steps[1]["climbs"] > steps[0]["climbs"]
+
+
+def test_unrelated_sides_do_not_repeat_an_answer() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (Frame.of(rng.standard_normal((n, 24)).astype(np.float32)).rows for n in (300, 600))
+    found = search_islands(x, y, effort=SMALL)
+    assert found.stopped == "exhausted"
+    assert found.agreement < SMALL.repeated
+
+
+def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
+    """With pairs even random starts arrive; without them two random starts do not."""
+    planted = sides[2]
+    effort = Effort(
+        rounds=1,
+        matchings=1,
+        random_starts=3,
+        children=4,
+        generations=1,
+        merge_generations=1,
+        islands=1,
+        groups=1,
+        exchanges=0,
+    )
+    means = planted.source[:400].mean(0), planted.target.mean(0)
+    pairs = tuple(unit_rows(z[:60] - m) for z, m in zip((planted.source_eval, planted.target_eval), means, strict=True))
+    found = search_islands(sides[0], sides[1], effort=effort, pairs=(pairs[0], pairs[1]))
+    assert top1(planted, found.matrix) > 0.8
+
+
+@pytest.mark.parametrize("size", [0.0, 0.3, 0.6, 0.9, 1.0])
+def test_a_perturbed_map_agrees_with_its_origin_by_the_size_given(size: float) -> None:
+    rng = np.random.default_rng(5)
+    origin = polar(rng.standard_normal((64, 64)).astype(np.float32))
+    moved = perturbed(origin, size, rng)
+    np.testing.assert_allclose(moved @ moved.T, np.eye(64), atol=1e-4)
+    assert abs(float((moved * origin).sum()) / 64 - size) < 0.12
+
+
+def test_errors_cancel_in_a_weighted_sum_and_low_scores_count_less() -> None:
+    rng = np.random.default_rng(6)
+    truth, false = (polar(rng.standard_normal((48, 48)).astype(np.float32)) for _ in range(2))
+    maps = np.stack([perturbed(truth, 0.4, rng) for _ in range(12)])
+    together = float((weighted_sum(maps, np.zeros(12)) * truth).sum()) / 48
+    assert together > max(float((m * truth).sum()) / 48 for m in maps) + 0.2
+    pulled = np.concatenate([maps, [false] * 12])
+    aware = weighted_sum(pulled, np.repeat([0.45, 0.43], 12))
+    assert float((aware * truth).sum()) > 3 * float((aware * false).sum())
+
+
+def test_an_exchange_swaps_two_groups_and_leaves_what_is_orthogonal_to_both() -> None:
+    rng = np.random.default_rng(10)
+    centers = np.eye(8, 20)
+    rows = unit_rows((centers[rng.integers(8, size=800)] + 0.02 * rng.standard_normal((800, 20))).astype(np.float32))
+    swapped = exchanges(rows, np.eye(20, dtype=np.float32), rng)
+    assert len(swapped) == 28
+    moved = {tuple((centers @ matrix).argmax(1)) for matrix in swapped}
+    transpositions = set()
+    for i in range(8):
+        for j in range(i):
+            places = list(range(8))
+            places[i], places[j] = j, i
+            transpositions.add(tuple(places))
+    assert moved == transpositions
+
+
+def test_weighted_samples_are_distinct_and_follow_their_weights() -> None:
+    rng = np.random.default_rng(7)
+    weights = np.repeat([1.0, 4.0], 500)
+    counts = np.zeros(1000)
+    for _ in range(200):
+        sample = tilts._weighted_sample(weights, 50, rng)
+        assert len(np.unique(sample)) == 50
+        counts[sample] += 1
+    assert 3.2 < counts[500:].sum() / counts[:500].sum() < 4.5
+
+
+def test_numpy_and_torch_take_the_same_step() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(9)
+    a, b = (
+        unit_rows(rng.standard_normal((3, n, 16)).astype(np.float32).reshape(-1, 16)).reshape(3, n, 16)
+        for n in (40, 60)
+    )
+    maps = np.stack([polar(rng.standard_normal((16, 16)).astype(np.float32)) for _ in range(3)])
+    expected = tilts.coupled_step(a, b, maps, 0.05)
+    tensors = [torch.as_tensor(z) for z in (a, b, maps)]
+    got = tilts.coupled_step(tensors[0], tensors[1], tensors[2], 0.05)
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-3)
+    # Each map sees its own rows only.
+    np.testing.assert_allclose(tilts.coupled_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)
+
+
+def test_islands_know_no_evaluation() -> None:
+    assert "evaluation" not in inspect.getsource(islands) + inspect.getsource(tilts)

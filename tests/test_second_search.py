@@ -1,0 +1,233 @@
+"""A budget adds a second search where the fast one finds no evidence; its maps are better, and never aligned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interlingua as il
+from interlingua.aligners.linear import aligner, islands, second_search
+from interlingua.aligners.linear.finish import FINISHES
+from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult
+from interlingua.aligners.linear.tilts import Climber
+from interlingua.aligners.verdict import at_most_doubtful
+from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from planted import Problem, Rows, encode, problem, rotation, topics
+from test_islands import SMALL
+
+PARTS = ("mean_in", "matrix", "mean_out")
+GENEROUS = 1e6
+
+
+@pytest.fixture(scope="module")
+def hard() -> Problem:
+    """250 rows against 1,200, on which the fast search fails."""
+    planted = problem(1200, (40, 32), 24, 4)
+    return Problem(planted.source[:250], planted.target, planted.source_eval, planted.target_eval)
+
+
+@pytest.fixture(scope="module")
+def easy() -> Problem:
+    """Other rows of the same space, without near-copies, on which the fast search succeeds."""
+    rng = np.random.default_rng(2)
+    rows = encode(topics(1200, 32, rng, decay=0.1), 32, rng)
+    sides = []
+    for side in (rows[:600], rows[600:]):
+        while (found := distinct_rows(side)).near:
+            side = found.rows
+        sides.append(side)
+    return Problem(sides[0], sides[1], sides[0][:300], sides[0][:300])
+
+
+@pytest.fixture
+def few_islands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the second search stop after a few climbs, as tests of the islands do."""
+    monkeypatch.setattr(islands, "Effort", lambda: SMALL)
+
+
+def align(p: Problem, **settings: Any) -> Alignment:
+    return il.align(p.source, p.target, method="linear", **{"rounds": 2, **settings})
+
+
+def top1(alignment: Alignment, p: Problem) -> tuple[float, float]:
+    """Return how often the held-out row of the same content is the nearest, forward and backward."""
+    shares = []
+    for f, rows, truth in (
+        (alignment.forward, p.source_eval, p.target_eval),
+        (alignment.backward, p.target_eval, p.source_eval),
+    ):
+        nearest = (unit_rows(f(rows)) @ unit_rows(truth).T).argmax(axis=1)
+        shares.append(float((nearest == np.arange(len(rows))).mean()))
+    return shares[0], shares[1]
+
+
+def steps(alignment: Alignment, name: str) -> list[Any]:
+    return [step for step in alignment.trace if step["step"] == name]
+
+
+def assert_same_fit(first: Alignment, second: Alignment) -> None:
+    for part in PARTS:
+        assert getattr(first.forward, part).tobytes() == getattr(second.forward, part).tobytes()
+        assert getattr(first.backward, part).tobytes() == getattr(second.backward, part).tobytes()
+    assert first.verdict == second.verdict
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("This must not run.")
+
+
+@pytest.fixture(scope="module")
+def fast(hard: Problem) -> Alignment:
+    """The hard problem without a budget; nothing of the second search runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aligner, "search_further", refuse)
+        patch.setattr(aligner, "without_copies", refuse)
+        return align(hard)
+
+
+@pytest.fixture(scope="module")
+def budgeted(hard: Problem) -> tuple[Alignment, list[dict[str, Any]]]:
+    """The hard problem with a budget, and the progress reported."""
+    reported: list[dict[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(islands, "Effort", lambda: SMALL)
+        return align(hard, budget=GENEROUS, on_step=reported.append), reported
+
+
+def test_a_budget_solves_a_hard_problem_that_the_fast_search_does_not(
+    hard: Problem, fast: Alignment, budgeted: tuple[Alignment, Any]
+) -> None:
+    assert max(top1(fast, hard)) < 0.4
+    assert min(top1(budgeted[0], hard)) > 0.9
+
+
+def test_a_map_of_the_second_search_is_doubtful_although_its_evidence_would_pass(
+    budgeted: tuple[Alignment, Any],
+) -> None:
+    verdict = budgeted[0].verdict
+    assert verdict.status == Status.DOUBTFUL
+    assert verdict.reasons[0] == UNCALIBRATED
+    assert next(e for e in verdict.evidence if e.name == "transport_excess").passed
+
+
+def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), 1.0, False)
+    monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
+    evidence = (Evidence("transport_excess", 15.0, 0.0, 5.0, True, "High."),)
+    monkeypatch.setattr(aligner, "verify", lambda *_, **__: Verdict(Status.ALIGNED, 1.0, ("High.",), evidence))
+    assert align(hard, rounds=0).verdict.status == Status.ALIGNED
+    capped = align(hard, rounds=0, budget=GENEROUS).verdict
+    assert (capped.status, capped.reasons) == (Status.DOUBTFUL, (UNCALIBRATED,))
+
+
+def test_a_capped_verdict_keeps_what_refutes_and_what_is_missing() -> None:
+    failed = Verdict(Status.FAILED, 0.1, ("No.",))
+    assert at_most_doubtful(failed, "Why.") is failed
+    doubtful = at_most_doubtful(Verdict(Status.DOUBTFUL, 0.6, ("Little.",)), "Why.")
+    assert (doubtful.status, doubtful.reasons) == (Status.DOUBTFUL, ("Why.", "Little."))
+    capped = at_most_doubtful(Verdict(Status.ALIGNED, 1.0, ("Good.",)), "Why.")
+    assert (capped.status, capped.reasons) == (Status.DOUBTFUL, ("Why.",))
+
+
+def test_progress_and_trace_tell_what_the_second_search_did(budgeted: tuple[Alignment, list[dict[str, Any]]]) -> None:
+    alignment, reported = budgeted
+    generations = steps(alignment, "islands")
+    assert {step["stage"] for step in generations} == {"island", "merge"}
+    assert generations == [step for step in reported if step["step"] == "islands"]
+    (summary,), (finish,) = steps(alignment, "second search"), steps(alignment, "finish")
+    assert summary["similarity"] > summary["similarity_of_fast_search"]
+    assert finish["finish"] in FINISHES
+    assert not steps(alignment, "polish")
+
+
+def test_a_budget_changes_nothing_where_the_fast_search_succeeds(
+    easy: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aligner, "search_further", refuse)
+    with_budget = align(easy, budget=100.0)
+    assert with_budget.verdict.status == Status.ALIGNED
+    assert steps(with_budget, "copies")[0]["source_distinct"] == len(easy.source)
+    assert_same_fit(with_budget, align(easy))
+
+
+def test_noise_is_never_aligned_with_a_budget(few_islands: None) -> None:
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((n, 24)).astype(np.float32) for n in (300, 600))
+    alignment = il.align(x, y, method="linear", rounds=1, budget=GENEROUS)
+    assert steps(alignment, "second search")
+    assert alignment.verdict.status != Status.ALIGNED
+
+
+def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, few_islands: None) -> None:
+    def interrupt(step: dict[str, Any]) -> None:
+        if step["step"] == "islands" and step["number"] == SMALL.groups:
+            raise KeyboardInterrupt
+
+    alignment = align(hard, budget=GENEROUS, on_step=interrupt)
+    assert steps(alignment, "second search")[0]["stopped"] == "interrupted"
+    assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "second search"}]
+    assert not steps(alignment, "finish")
+    assert alignment.verdict.reasons[-1] == INTERRUPTED
+    assert alignment.verdict.status != Status.ALIGNED
+
+
+def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
+    hard: Problem, fast: Alignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Climber, "climb", interrupt)
+    # Copies are left alone, so that the fast search is the same one.
+    monkeypatch.setattr(aligner, "without_copies", lambda p, _: p)
+    alignment = align(hard, budget=GENEROUS)
+    assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "fast search"}]
+    assert alignment.verdict.reasons == (*fast.verdict.reasons, INTERRUPTED)
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(alignment.forward, part), getattr(fast.forward, part))
+
+
+def test_an_interrupt_of_the_finish_keeps_the_map_of_the_islands(
+    hard: Problem, monkeypatch: pytest.MonkeyPatch, few_islands: None
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(second_search, "finish", interrupt)
+    alignment = align(hard, budget=GENEROUS)
+    assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "second search"}]
+    assert alignment.verdict.reasons[-1] == INTERRUPTED
+    assert min(top1(alignment, hard)) > 0.4
+
+
+def test_copies_count_once_with_a_budget_and_are_reported(easy: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aligner, "search_further", refuse)
+    rng, n = np.random.default_rng(3), len(easy.source)
+    rows: Rows = np.concatenate([easy.source, easy.source[rng.integers(5, size=600)]])
+    alignment = il.align(3 * rows, easy.target, method="linear", rounds=2, budget=100.0)
+    (copies,) = steps(alignment, "copies")
+    assert (copies["source_rows"], copies["source_distinct"], copies["source_exact_copies"]) == (n + 600, n, 600)
+    assert (copies["target_exact_copies"], copies["target_near_copies"]) == (0, 0)
+    assert min(top1(alignment, easy)) > 0.9
+    # Translations back are as long as the rows that came.
+    lengths = [np.linalg.norm(z, axis=1).mean() for z in (alignment.backward(easy.target_eval), 3 * easy.source)]
+    assert lengths[0] == pytest.approx(lengths[1], rel=0.3)
+
+
+def test_too_few_distinct_rows_are_refused() -> None:
+    rng = np.random.default_rng(4)
+    rows = encode(rng.standard_normal((60, 12)).astype(np.float32), 16, rng)
+    target = rng.standard_normal((300, 16)).astype(np.float32)
+    with pytest.raises(InputError, match="Without copies of other rows, source has 60 rows; .*leave budget out"):
+        il.align(np.repeat(rows, 3, axis=0), target, method="linear", budget=10.0)
+
+
+@pytest.mark.parametrize("budget", [-1.0, float("nan"), float("inf"), True, "60", None])
+def test_a_budget_that_is_no_number_of_seconds_is_refused(budget: Any) -> None:
+    with pytest.raises(InputError, match=r"budget is .*; a finite number of seconds is needed, 0 for no second search"):
+        aligner.Linear(budget=budget)
