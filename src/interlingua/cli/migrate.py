@@ -85,16 +85,16 @@ def migrate(
     where: Annotated[
         str | None,
         typer.Option(
-            metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition (PostgreSQL)."
+            metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition."
         ),
     ] = None,
     skip_null: Annotated[
         bool,
-        typer.Option("--skip-null", help="Leave out rows without a vector and list their ids in a file (PostgreSQL)."),
+        typer.Option("--skip-null", help="Leave out rows without a vector and list their ids in a file."),
     ] = False,
     triggers: Annotated[
         Triggers | None,
-        typer.Option(help="Fire or skip the triggers of SOURCE's table while a column of it is filled (PostgreSQL)."),
+        typer.Option(help="Fire or skip the triggers of SOURCE's table while a column of it is filled."),
     ] = None,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
