@@ -67,8 +67,9 @@ def align(
         pairs: [p, 2] row numbers (source, target) of the same text, if any are known.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
-        seed: decides every random draw. With ``method="linear"`` on the CPU, equal inputs, seed and versions give the
-            same maps and verdict on one machine to the last bit, with any number of threads and beside other fits.
+        seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed
+            and versions give the same maps and verdict on one machine to the last bit, with any number of threads and
+            beside other fits.
         max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
         on_step: called with a dict of numbers after each step of the fit.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.

@@ -84,9 +84,7 @@ def migrate(
     drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
     where: Annotated[
         str | None,
-        typer.Option(
-            metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition."
-        ),
+        typer.Option(metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition."),
     ] = None,
     skip_null: Annotated[
         bool,
