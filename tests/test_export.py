@@ -195,7 +195,7 @@ def test_a_folder_that_is_not_an_encoder_is_refused(tmp_path: Path, modules: str
     (folder / "modules.json").write_text(modules)
     with pytest.raises(InputError, match=message):
         to_sentence_transformers(linear(), tmp_path / "out", encoder=folder)
-    with pytest.raises(InputError, match=r"no sentence-transformers folder.*modules\.json"):
+    with pytest.raises(InputError, match=r"not a sentence-transformers folder.*modules\.json"):
         to_sentence_transformers(linear(), tmp_path / "out", encoder=tmp_path)
 
 
@@ -210,7 +210,7 @@ def fake_encoder(tmp_path: Path, config: dict[str, Any]) -> Path:
 
 
 def test_a_network_is_refused_by_stock_modules(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a network.*exactly.*--to onnx"):
+    with pytest.raises(InputError, match="is a network.*exactly.*Export it as onnx or as safetensors"):
         to_sentence_transformers(neural(), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -49,7 +49,7 @@ def audit(
         Path,
         typer.Option(
             metavar="FILE.html",
-            help="The report, readable by you only (extra: report). FILE.json is always written beside it.",
+            help="The report, readable by you only (extra: report). FILE.json is always written next to it.",
         ),
     ] = Path("audit.html"),
     corpus: Annotated[
@@ -186,9 +186,9 @@ def audit(
     else:
         refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
     reports.check_report(out, force=force)
-    beside = out.with_suffix(".json")
-    if beside.exists() and not force:
-        raise OutputExistsError(f"{beside} exists.", "Choose another --out, or overwrite it with {force}.")
+    json_file = out.with_suffix(".json")
+    if json_file.exists() and not force:
+        raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
     if demo_data:
         folder = demo.find_data(data)
@@ -247,13 +247,13 @@ def audit(
             "seconds": watch.seconds,
         }
         write_audit(out, result, provenance, fail_above=fail_above, show=show_words)
-        write_audit_json(beside, record)
+        write_audit_json(json_file, record)
         log_event("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
     if as_json:
         console.emit_json(record)
     else:
         _print(console.stdout(), result, fail_above)
-        console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {beside}")
+        console.note(f"{watch.seconds:.0f} seconds. Report: {out}, {json_file}")
     inconclusive = fail_above is not None and result.leak.basis == "attack failed"
     if inconclusive:
         console.note(

@@ -51,8 +51,8 @@ def translate_batches(
     convert = translator.invert if inverse else translator.translate
     for batch in batches:
         name = _vector_column(batch.schema, column)
-        place = batch.schema.get_field_index(name)
-        rows = to_matrix(batch.column(place), name, "The batch")
+        index = batch.schema.get_field_index(name)
+        rows = to_matrix(batch.column(index), name, "The batch")
         widths = translator.d_source, translator.d_target
         wanted, width = widths[::-1] if inverse else widths
         if len(rows):  # checked before padding, so that messages count the caller's rows
@@ -61,9 +61,9 @@ def translate_batches(
         for block in row_blocks(len(rows), _BLOCK_ROWS):
             out[block] = convert(_padded(rows[block]))[: block.stop - block.start]
         lists = to_column(out)
-        field = pa.field(name, lists.type, metadata=batch.schema.field(place).metadata)
-        columns = [*batch.columns[:place], lists, *batch.columns[place + 1 :]]
-        yield pa.RecordBatch.from_arrays(columns, schema=batch.schema.set(place, field))
+        field = pa.field(name, lists.type, metadata=batch.schema.field(index).metadata)
+        columns = [*batch.columns[:index], lists, *batch.columns[index + 1 :]]
+        yield pa.RecordBatch.from_arrays(columns, schema=batch.schema.set(index, field))
 
 
 def _padded(rows: FloatArray) -> FloatArray:

@@ -115,7 +115,7 @@ def parts_of(source: Path, workers: int) -> list[Part]:
     slices = [
         (unit, rows * i // n, rows * (i + 1) // n) for unit, rows in units for n in [min(cuts, rows)] for i in range(n)
     ]
-    return [Part(number, *place, schema) for number, place in enumerate(slices)]
+    return [Part(number, *bounds, schema) for number, bounds in enumerate(slices)]
 
 
 def _parquet_units(source: Path) -> tuple[list[tuple[Any, int]], pa.Schema]:

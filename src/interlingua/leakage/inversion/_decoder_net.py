@@ -109,8 +109,8 @@ def _one(net: Net, x: Tensor, length: int, beams: int, begin: int, end: int, oth
         values, flat = (scores[:, None] + logp).flatten().topk(2 * beams)
         v = logp.shape[1]
         kept: list[tuple[float, int, int]] = []
-        for value, place in zip(values.tolist(), flat.tolist(), strict=True):
-            parent, token = divmod(place, v)
+        for value, position in zip(values.tolist(), flat.tolist(), strict=True):
+            parent, token = divmod(position, v)
             if token == end:
                 finished.append((value / (step + 1), texts[parent]))
             elif len(kept) < beams:

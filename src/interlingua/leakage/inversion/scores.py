@@ -347,9 +347,9 @@ def wrong_documents(texts: Sequence[str], seed: int) -> list[int]:
     lengths = np.array([len(tokens(text)) for text in texts])
     order = np.lexsort((rng.random(len(texts)), lengths))
     wrong = np.empty(len(texts), int)
-    for place, row in enumerate(order):
-        step = next((s for s in range(1, len(texts)) if texts[order[(place + s) % len(texts)]] != texts[row]), 1)
-        wrong[row] = order[(place + step) % len(texts)]
+    for position, row in enumerate(order):
+        step = next((s for s in range(1, len(texts)) if texts[order[(position + s) % len(texts)]] != texts[row]), 1)
+        wrong[row] = order[(position + step) % len(texts)]
     return wrong.tolist()
 
 
