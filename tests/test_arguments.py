@@ -218,7 +218,10 @@ def test_every_setting_of_every_method_is_refused_with_another_type(method: str,
 def test_numpy_numbers_are_stored_as_plain_numbers_that_a_card_can_hold(method: str, setting: str, kind: str) -> None:
     default = next(s.default for s in describe_settings(method) if s.name == setting)
     value = np.int64(default or 1) if kind == "int" else np.float32(default or 0.5)
-    needed = {"mirrors": {"skips": True}, "instance_noise": {"instance_noise_end": np.float32(0.5)}}
+    needed: dict[str, dict[str, Any]] = {
+        "mirrors": {"skips": True},
+        "instance_noise": {"instance_noise_end": np.float32(0.5)},
+    }
     stored = settings_of(create_aligner(method, **{setting: value}, **needed.get(setting, {})))
     assert type(stored[setting]) is {"int": int, "float": float}[kind]
     json.dumps(stored)
@@ -227,9 +230,8 @@ def test_numpy_numbers_are_stored_as_plain_numbers_that_a_card_can_hold(method: 
 def test_an_alignment_with_numpy_numbers_is_saved(tmp_path: Path, rng: np.random.Generator) -> None:
     x = rng.standard_normal((60, 4))
     pairs = [[i, i] for i in range(40)]
-    made = il.align(
-        x, x[:, ::-1], pairs=pairs, method="ridge", seed=np.int64(1), max_rows=np.int64(50), alpha=np.float32(0.1)
-    )
+    numbers: dict[str, Any] = {"seed": np.int64(1), "max_rows": np.int64(50), "alpha": np.float32(0.1)}
+    made = il.align(x, x[:, ::-1], pairs=pairs, method="ridge", **numbers)
     loaded = il.load(made.translator(force=True).save(tmp_path / "t"))
     assert loaded.card["settings"] == {"alpha": pytest.approx(0.1), "max_rows": 50}
 

@@ -59,7 +59,7 @@ class AdversarialRotation:
     def __post_init__(self) -> None:
         """Check the settings."""
         counts = ("epochs", "epoch_rows", "batch", "discriminator_steps", "discriminator_width")
-        ranges = {
+        ranges: dict[str, dict[str, float]] = {
             "input_dropout": {"minimum": 0, "below": 1},
             "smoothing": {"minimum": 0, "below": 0.5},
             "lr": {"above": 0},
