@@ -109,9 +109,9 @@ def test_a_failed_start_of_two_spaces_gives_no_teachers_and_the_trace_says_so(mo
     verdict = Verdict(Status.FAILED, 0.2, ("Nothing is aligned.",))
 
     def fit(self: Linear, problem: Any, **more: Any) -> LinearFit:
-        x, y = problem.frames
-        maps = affine_maps(x, y, np.eye(3, dtype=np.float32))
-        null = NullMaps.sample(CoarseSpaces.of(*(frame.rows for frame in problem.frames)), seed=0)
+        source, target = problem.frames
+        maps = affine_maps(source, target, np.eye(3, dtype=np.float32))
+        null = NullMaps.sample(CoarseSpaces.of(source.rows, target.rows), seed=0)
         return LinearFit(
             forward=maps[0], backward=maps[1], verdict=verdict, rotation=maps[0].matrix, null=null, start_agreement=0.0
         )

@@ -64,7 +64,7 @@ class Ridge:
         """Check the settings."""
         check_settings(self)
         if not self.alpha > 0:
-            raise InputError(f"alpha is {self.alpha}; ridge needs a positive penalty. Pass a small one such as 1e-6.")
+            raise InputError(f"alpha is {self.alpha:g}; ridge needs a positive penalty. Pass a small one such as 1e-6.")
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem from its known pairs; see :meth:`interlingua.aligners.base.Aligner.fit`.
