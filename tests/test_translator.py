@@ -425,7 +425,7 @@ def test_a_damaged_folder_is_refused_on_loading(
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere is not a translator: .*interlingua fit SOURCE TARGET --out DIR"):
+    with pytest.raises(InputError, match="nowhere is not a translator: .*Fit a translator and save it to a folder"):
         load(tmp_path / "nowhere")
 
 
@@ -443,3 +443,20 @@ def test_a_map_of_another_kind_translates_but_only_affine_maps_and_networks_are_
     with pytest.raises(InputError, match="the forward map is Doubled; only AffineMap and networks can be saved"):
         translator.save(tmp_path / "t")
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize(
+    "card", [{"verdict": "aligned"}, {"verdict": {"score": None}}, {"source": 3}, {"source": {"name": "\ud800"}}]
+)
+def test_a_card_that_cannot_be_written_leaves_the_saved_translator_as_it_was(
+    tmp_path: Path, card: dict[str, Any]
+) -> None:
+    rows = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
+    identity = AffineMap(np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.zeros(4, np.float32))
+    profile = SpaceProfile.of(rows)
+    Translator(identity, identity, (profile, profile), {}).save(tmp_path / "t")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir()}
+    doubled = AffineMap(identity.mean_in, 2 * identity.matrix, identity.mean_out)
+    with pytest.raises(InputError, match="the card cannot be written .*; nothing was saved"):
+        Translator(doubled, doubled, (profile, profile), card).save(tmp_path / "t", overwrite=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "t").iterdir()} == before

@@ -129,13 +129,25 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, npt.NDArra
 
 
 def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    # All texts are made before the first file is replaced: a card that cannot be written leaves the folder as it was.
+    try:
+        header, text = json.dumps(card, sort_keys=True), json.dumps(card, indent=2, sort_keys=True) + "\n"
+        readme = model_card(card)
+        for part in (header, text, readme):
+            part.encode("utf-8")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{folder}: the card cannot be written ({error}); nothing was saved.") from error
     # A header of one entry: of several, the order in the file would be random.
     with atomic_file(folder / WEIGHTS) as fresh:
-        save_file(dict(tensors), fresh, {"card": json.dumps(card, sort_keys=True)})
-    write_text(folder / CARD, json.dumps(card, indent=2, sort_keys=True) + "\n")
-    write_text(folder / README, model_card(card))
+        try:
+            save_file(dict(tensors), fresh, {"card": header})
+        except SafetensorError as error:
+            raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from error
+    write_text(folder / CARD, text)
+    write_text(folder / README, readme)
 
 
 def _holds_translator(folder: Path) -> bool:
