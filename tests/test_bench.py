@@ -315,7 +315,7 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
         (("--seeds", "3"), "write FIRST:END"),
         (("--seeds", "2:2"), "write FIRST:END"),
         (("--encode", "--model", "mine"), "write NAME=VALUE"),
-        (("--encoder", "red", "--encoder", "black"), "news.black.npy is not there"),
+        (("--encoder", "red", "--encoder", "black"), "news.black.npy does not exist"),
     ],
 )
 def test_the_command_refuses(run: Run, folder: Path, options: tuple[str, ...], message: str) -> None:

@@ -255,7 +255,7 @@ def test_settings_arrive_in_the_card_with_their_types(
         ("--set =3", "is not an assignment"),
         ("--set rounds=ten", "--set rounds is 'ten'; a whole number is needed"),
         ("--set fidelity=maybe", "--set fidelity is 'maybe'; true or false is needed"),
-        ("--set round=3", "no such setting. Did you mean rounds\\? It has device, fidelity, rounds"),
+        ("--set round=3", "no such setting. Did you mean rounds\\? It has budget, device, fidelity, rounds"),
         ("--set rounds=1 --set rounds=2", "rounds was given more than once"),
         ("--device cpu --set device=cpu", "device was given more than once"),
         ("--method mini-vec2vac", "choose from .* Did you mean mini-vec2vec\\?"),

@@ -429,7 +429,7 @@ def another_column_of_the_sources_file(place: Place) -> Made:
     return f"{url}#vector", f"{url}#other", {}
 
 
-@case("the ids are string and FaissStore keeps int ids only")
+@case("the ids are string and FAISS keeps int ids only")
 def numbers_and_uuids_as_qdrant_ids_on_different_pages(place: Place) -> Made:
     pytest.importorskip("faiss", reason="the extra faiss is not installed")
     for ids in (pa.array(range(260), pa.uint64()), pa.array(uuids(20))):
