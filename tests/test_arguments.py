@@ -34,6 +34,9 @@ from interlingua.evaluation.metrics import match_ranks, paired_cosine
 from interlingua.evaluation.oracles import couple, match
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
 from interlingua.identification import Fingerprint, identify, load_table, save_table
+from interlingua.io import open_vectors, read_labels, read_texts
+from interlingua.leakage import defenses
+from interlingua.stores import open_source, open_store
 
 
 class _Opaque:
@@ -96,6 +99,18 @@ Call = Callable[[Any], object]
 
 TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "EmbeddingSpace vectors": (lambda v: il.EmbeddingSpace(v), NOT_MATRICES),
+    "EmbeddingSpace masked": (lambda v: il.EmbeddingSpace(v), (np.ma.masked_less(rows(D_SOURCE), 0),)),
+    "open_vectors path": (lambda v: open_vectors(v), NOT_PATHS),
+    "read_texts path": (lambda v: read_texts(v), NOT_PATHS),
+    "read_labels path": (lambda v: read_labels(v, "label"), NOT_PATHS),
+    "open_store address": (lambda v: open_store(v), NOT_TEXTS),
+    "open_source address": (lambda v: open_source(v), NOT_TEXTS),
+    "Noise level": (lambda v: defenses.Noise(v), ("0.1", None, True, -0.1, float("nan"), _OPAQUE)),
+    "Quantization bits": (lambda v: defenses.Quantization(v), ("8", None, True, 8.0, 3, _OPAQUE)),
+    "Truncation width": (lambda v: defenses.Truncation(v), NOT_COUNTS),
+    "DistancePreserving beta": (lambda v: defenses.DistancePreserving(v), ("1", None, True, -1.0, _OPAQUE)),
+    "suite name": (lambda v: defenses.suite(v, 16), (*NOT_TEXTS, "all")),
+    "suite width": (lambda v: defenses.suite("quick", v), NOT_COUNTS),
     "EmbeddingSpace ids": (lambda v: il.EmbeddingSpace(X, ids=v), (5, "a" * len(X), _OPAQUE, [], ["a"])),
     "EmbeddingSpace name": (lambda v: il.EmbeddingSpace(X, name=v), (5, b"name", ["name"], _OPAQUE)),
     "translate": (lambda v: linear().translate(v), NOT_MATRICES),

@@ -152,7 +152,7 @@ def test_refusals(store: Any) -> None:
         evaluate_defense(NoDefense(), store, store, truth=store[:3])
     with pytest.raises(InputError, match="4 bits is not supported; 8 or 1"):
         Quantization(4)
-    with pytest.raises(InputError, match="no suite of defenses 'all'; choose quick or full"):
+    with pytest.raises(InputError, match="suite is 'all'; choose from quick, full"):
         suite("all", D)
     with pytest.raises(InputError, match="There are 400 and 5 rows"):
         retained_neighbors(store, store[:5])

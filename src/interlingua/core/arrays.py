@@ -57,6 +57,8 @@ def as_array(x: Any, name: str) -> npt.NDArray[Any]:
     Raises:
         InputError: rows of different lengths, or an object that cannot be read as an array.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError(f"{name} is a masked array; missing values are not supported. Leave those rows out.")
     if isinstance(x, np.ndarray):
         return x
     try:

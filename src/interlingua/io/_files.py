@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
@@ -204,7 +205,7 @@ def open_vectors(
     Raises:
         InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
     """
-    path = Path(path)
+    path = check_path(path)
     if is_pipe(path):
         copied = copy_pipe(path)
         try:

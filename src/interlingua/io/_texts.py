@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
 
 EXTENSIONS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
@@ -22,7 +23,7 @@ def read_texts(path: str | Path, column: str = "text") -> list[str]:
     Raises:
         InputError: no such file, column or format, or a row that holds no text.
     """
-    path = Path(path)
+    path = check_path(path)
     return [_text(path, row, value) for row, value in enumerate(_values(path, column))]
 
 
@@ -32,7 +33,7 @@ def read_labels(path: str | Path, column: str = "label") -> list[tuple[str, ...]
     Raises:
         InputError: as :func:`read_texts`.
     """
-    path = Path(path)
+    path = check_path(path)
     return [
         tuple(_text(path, row, item) for item in (value if isinstance(value, list) else [value]))
         for row, value in enumerate(_values(path, column))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path
 from interlingua.core.atomic import sync_folder
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
@@ -300,7 +301,7 @@ def create_writer(
             that is ``like`` itself.
         OutputExistsError: the output, or an interrupted one, exists, and neither ``force`` nor ``resume`` is set.
     """
-    path = Path(path)
+    path = check_path(path)
     module, extension = find_format(path)
     if path.is_dir() or not path.parent.is_dir():
         wrong = f"{path} is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"

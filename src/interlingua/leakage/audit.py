@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.alignment import Alignment, Status
+from interlingua.core.arguments import check_count
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
@@ -155,6 +156,7 @@ def audit(
     """
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
+    documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, worked = (usable or ranked)[0], bool(usable)

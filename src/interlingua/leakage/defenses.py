@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_choice, check_count, check_settings
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
@@ -98,6 +99,10 @@ class Noise:
     level: float
     keyed: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, ranges={"level": {"minimum": 0}})
+
     @property
     def name(self) -> str:
         """The name with the level."""
@@ -121,6 +126,7 @@ class Quantization:
     keyed: bool = False
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if self.bits not in (1, 8):
             raise InputError(f"Quantization to {self.bits} bits is not supported; 8 or 1 is needed.")
 
@@ -149,6 +155,10 @@ class Truncation:
     width: int
     keyed: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum={"width": 1})
+
     @property
     def name(self) -> str:
         """The name with the width."""
@@ -172,6 +182,10 @@ class DistancePreserving:
 
     beta: float
     keyed: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, ranges={"beta": {"minimum": 0}})
 
     @property
     def name(self) -> str:
@@ -218,6 +232,7 @@ def suite(name: str, width: int) -> tuple[Defense, ...]:
     Raises:
         InputError: there is no suite of that name.
     """
+    name, width = check_choice(name, "suite", ("quick", "full")), check_count(width, "width", minimum=4)
     halves = [width // 2, width // 4]
     truncations = [Truncation(part) for part in halves]
     keyless: tuple[Defense, ...] = (
@@ -230,8 +245,6 @@ def suite(name: str, width: int) -> tuple[Defense, ...]:
     )
     if name == "quick":
         return (*keyless, Rotation())
-    if name != "full":
-        raise InputError(f"There is no suite of defenses {name!r}; choose quick or full.")
     after_rotation: tuple[Defense, ...] = (
         Quantization(8),
         Quantization(1),

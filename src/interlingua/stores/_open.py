@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from interlingua.core.arguments import check_text
 from interlingua.core.errors import InputError
 from interlingua.stores._protocol import Store
 from interlingua.stores._url import StoreURL, parse_url
@@ -28,7 +29,7 @@ def open_store(url: str | StoreURL) -> Store:
         InputError: the address cannot be read, nothing is at that place, or the server does not answer.
         MissingExtraError: the store's client is not installed.
     """
-    url = parse_url(url) if isinstance(url, str) else url
+    url = url if isinstance(url, StoreURL) else parse_url(check_text(url, "address"))
     # A scheme is looked up in a closed table, so no address can import a module of its choice.
     return STORES[url.scheme].load()(url)
 
@@ -46,7 +47,7 @@ def open_source(url: str | StoreURL) -> Store:
         InputError: as in `open_store`; or there is too little space for the copy, or the files change meanwhile.
         MissingExtraError: the store's client is not installed.
     """
-    url = parse_url(url) if isinstance(url, str) else url
+    url = url if isinstance(url, StoreURL) else parse_url(check_text(url, "address"))
     store = open_store(url)  # refuses names that cannot be used
     files = store.files(url)
     if store.capabilities.reads_only or not url.on_disk or not files.exists():
