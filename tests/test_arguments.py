@@ -35,8 +35,11 @@ from interlingua.evaluation.oracles import couple, match
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
 from interlingua.identification import Fingerprint, identify, load_table, save_table
 from interlingua.io import open_vectors, read_labels, read_texts
-from interlingua.leakage import defenses
-from interlingua.stores import open_source, open_store
+from interlingua.leakage import attributes, defenses
+from interlingua.stores import Store, open_source, open_store
+from interlingua.stores.joint import JointSearch
+from interlingua.stores.migration import migrate, rollback
+from interlingua.stores.planning import Options
 
 
 class _Opaque:
@@ -94,6 +97,11 @@ NOT_MATRICES: tuple[Any, ...] = (
     np.ones((2, 2, 2)),
 )
 
+
+def store() -> Store:
+    return open_store("memory://a#a")
+
+
 X, Y = rows(D_SOURCE), rows(D_TARGET)
 Call = Callable[[Any], object]
 
@@ -110,6 +118,28 @@ TABLE: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "Truncation width": (lambda v: defenses.Truncation(v), NOT_COUNTS),
     "DistancePreserving beta": (lambda v: defenses.DistancePreserving(v), ("1", None, True, -1.0, _OPAQUE)),
     "suite name": (lambda v: defenses.suite(v, 16), (*NOT_TEXTS, "all")),
+    "embed_labels encode": (lambda v: attributes.embed_labels(v, ["a"]), (None, 5, "model", _OPAQUE)),
+    "embed_labels labels": (lambda v: attributes.embed_labels(np.ones, v), (None, 5, "a", [5], _OPAQUE)),
+    "label_scores labels": (lambda v: attributes.label_scores(X, v), (None, 5, "a", X[0], _OPAQUE)),
+    "infer_attributes names": (
+        lambda v: attributes.infer_attributes(X, X[:2], np.ones((len(X), 2), bool), v),
+        (None, 5, "ab", [1, 2], _OPAQUE),
+    ),
+    "infer_attributes seed": (
+        lambda v: attributes.infer_attributes(X, X[:2], np.ones((len(X), 2), bool), ["a", "b"], seed=v),
+        (1.5, "1", True, -1, _OPAQUE),
+    ),
+    "migrate translator": (
+        lambda v: migrate(v, store(), store(), journal="j"),
+        (None, 5, "t", _OPAQUE),
+    ),
+    "migrate source": (lambda v: migrate(linear(), v, store(), journal="j"), (None, 5, "memory://a#a", _OPAQUE)),
+    "migrate journal": (lambda v: migrate(linear(), store(), store(), journal=v), NOT_PATHS),
+    "rollback journal": (lambda v: rollback(v), NOT_PATHS),
+    "JointSearch translator": (lambda v: JointSearch(v, store()), (None, 5, "t", _OPAQUE)),
+    "JointSearch source": (lambda v: JointSearch(linear(), v), (5, "memory://a#a", _OPAQUE)),
+    "Options page_rows": (lambda v: Options(page_rows=v), NOT_COUNTS),
+    "Options where": (lambda v: Options(where=v), (5, True, ["a"], _OPAQUE)),
     "suite width": (lambda v: defenses.suite("quick", v), NOT_COUNTS),
     "EmbeddingSpace ids": (lambda v: il.EmbeddingSpace(X, ids=v), (5, "a" * len(X), _OPAQUE, [], ["a"])),
     "EmbeddingSpace name": (lambda v: il.EmbeddingSpace(X, name=v), (5, b"name", ["name"], _OPAQUE)),

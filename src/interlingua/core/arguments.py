@@ -20,10 +20,12 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_flag",
+    "check_instance",
     "check_number",
     "check_path",
     "check_settings",
     "check_text",
+    "check_texts",
     "did_you_mean",
     "shown",
 ]
@@ -127,6 +129,33 @@ def check_path(value: Any, name: str = "path") -> Path:
     if not path or "\0" in path:
         raise InputError(f"{name} is {shown(value)}; no file can have that name.")
     return Path(path)
+
+
+def check_texts(value: Any, name: str) -> list[str]:
+    """Return a list of texts.
+
+    Raises:
+        InputError: a single text, anything that is not a sequence, or a member that is not a text.
+    """
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
+        raise InputError(f"{name} is {shown(value)}; a sequence of texts is needed.")
+    return [check_text(member, f"{name}[{number}]") for number, member in enumerate(value)]
+
+
+def check_instance(value: Any, name: str, kind: type | tuple[type, ...], needed: str) -> None:
+    """Refuse an object of another class.
+
+    Args:
+        value: the object.
+        name: the argument's name, for the message.
+        kind: the class, or several.
+        needed: what is needed, for the message: "a store, as open_store returns it".
+
+    Raises:
+        InputError: it is of another class.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
 
 
 def check_settings(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.arguments import check_count, check_flag, check_texts, shown
+from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples, interval
@@ -105,6 +106,9 @@ def embed_labels(
     Raises:
         InputError: no labels, or a template without the placeholder.
     """
+    labels, templates = check_texts(labels, "labels"), check_texts(templates, "templates")
+    if not callable(encode):
+        raise InputError(f"encode is {shown(encode)}; a function from texts to vectors is needed.")
     if not labels or not templates:
         raise InputError("Attribute inference needs at least one label and one template; give them.")
     for template in templates:
@@ -131,8 +135,10 @@ def label_scores(
     Raises:
         InputError: the widths differ, or a matrix cannot be used.
     """
-    layers = np.asarray(label_vectors, np.float32)
+    layers = as_array(label_vectors, "the labels")
     layers = layers[None] if layers.ndim == 2 else layers
+    if layers.ndim != 3 or not len(layers):
+        raise InputError(f"the labels have shape {layers.shape}; [l, d] or [t, l, d] is needed.")
     documents = check_matrix(vectors, "the documents")
     width = documents.shape[1]
     directions = unit_rows(subtract_mean(documents, mean, np.zeros(width, np.float32)))
@@ -179,7 +185,8 @@ def infer_attributes(
     if centered and mean is None:
         mean = collection_mean(vectors)
     scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
-    truth = np.asarray(truth)
+    truth, names = as_array(truth, "truth"), check_texts(names, "names")
+    centered, seed = check_flag(centered, "centered"), check_count(seed, "seed")
     if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
             f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {scores.shape[0]} documents "
@@ -227,7 +234,7 @@ def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) ->
     Raises:
         InputError: a document has a label that is not among the names.
     """
-    columns = {name: column for column, name in enumerate(names)}
+    columns = {name: column for column, name in enumerate(check_texts(names, "names"))}
     matrix = np.zeros((len(labels), len(names)), bool)
     for row, own in enumerate(labels):
         for label in [own] if isinstance(own, str) else own:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import check_choice, check_count, check_instance
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator
@@ -86,6 +87,11 @@ class JointSearch:
             raise InputError(
                 "No collection was given; one of the source space, of the target space or both are needed."
             )
+        check_instance(translator, "translator", Translator, "a Translator")
+        for store, name in ((source, "source"), (target, "target")):
+            check_instance(store, name, (Store, type(None)), "a store, as open_store returns it, or None")
+        check_choice(query_space, "query_space", ("source", "target"))
+        sample, seed = check_count(sample, "sample"), check_count(seed, "seed")
         self._d = translator.d_target if query_space == "target" else translator.d_source
         self._own, self._other = (target, source) if query_space == "target" else (source, target)
         self._to_other: Callable[[FloatArray], FloatArray] = translator.invert
@@ -112,6 +118,7 @@ class JointSearch:
         """
         rows = np.asarray(queries)
         rows = check_matrix(rows[None] if rows.ndim == 1 else rows, "queries", width=self._d)
+        k, candidates = check_count(k, "k"), check_count(candidates, "candidates")
         if k < 1 or candidates < 1:
             raise InputError(f"k is {k} and candidates {candidates}; at least 1 is needed.")
         units = unit_rows(np.asarray(rows, np.float32))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import check_flag, check_instance, check_path, shown
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
@@ -89,7 +90,14 @@ def migrate(
         OutputExistsError: the target or the journal exists already.
         InterlinguaError: a server went away or the check at the end failed; the journal records the progress.
     """
-    options, watch, path = options or Options(), _Watch(), Path(journal)
+    options, watch, path = options or Options(), _Watch(), check_path(journal, "journal")
+    check_instance(translator, "translator", Translator, "a Translator")
+    for store, name in ((source, "source"), (target, "target")):
+        check_instance(store, name, Store, "a store, as open_store returns it,")
+    check_instance(options, "options", Options, "Options or None")
+    if on_rows is not None and not callable(on_rows):
+        raise InputError(f"on_rows is {shown(on_rows)}; a function or None is needed.")
+    resume = check_flag(resume, "resume")
     if options.page_rows < 1:
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
     if not resume:
@@ -185,7 +193,7 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
     Raises:
         InputError: there is no such journal.
     """
-    with closing(MigrationJournal(Path(journal), create=False)) as log:
+    with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
         facts, dropped = log.facts, None
         if facts.get("begun") and log.phase != "rolled back":
             dropped = str(facts["target"])

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
@@ -53,6 +54,10 @@ class Options:
     where: str | None = None
     skip_null: bool = False
     triggers: Literal["fire", "skip"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check types; whether a store can do what is chosen is checked in the plan."""
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
