@@ -130,3 +130,10 @@ def test_a_profile_turns_with_its_space(rng: np.random.Generator) -> None:
     assert second.mean == pytest.approx(first.mean @ turn, abs=1e-5)
     assert second.low == pytest.approx(first.low, abs=1e-3)
     assert second.high == pytest.approx(first.high, abs=1e-3)
+
+
+@pytest.mark.parametrize("attribute", ["vectors", "ids", "name"])
+def test_a_space_is_not_changed_after_it_was_checked(attribute: str) -> None:
+    space = EmbeddingSpace(np.eye(3) + 1, ids=[1, 2, 3], name="encoder")
+    with pytest.raises(AttributeError):
+        setattr(space, attribute, None)

@@ -50,9 +50,13 @@ def demo(
     reports.check_report(report, force=True)
     card = read_json(folder / "CARD.json")
     watch = console.Stopwatch()
-    source, target, source_eval, target_eval = (inputs.read_space(file) for file in _open(folder))
-    source_eval.ids = _names(folder)
-    source.name, target.name = (_encoder(card, side) for side in inputs.SIDES)
+    vectors = [file.vectors() for file in _open(folder)]
+    source, target = (
+        interlingua.EmbeddingSpace(rows, name=_encoder(card, side))
+        for rows, side in zip(vectors, inputs.SIDES, strict=False)
+    )
+    source_eval = interlingua.EmbeddingSpace(vectors[2], ids=_names(folder))
+    target_eval = interlingua.EmbeddingSpace(vectors[3])
     with console.fit_progress(f"{inputs.fit_title(source, target)}, no pairs") as on_step:
         alignment = interlingua.align(source, target, seed=seed, on_step=on_step)
     translator = alignment.translator(force=True)

@@ -41,13 +41,27 @@ class EmbeddingSpace:
         self, vectors: Any, *, ids: Sequence[Any] | None = None, name: str | None = None, allow_zero_rows: bool = False
     ) -> None:
         label = "vectors" if name is None else check_text(name, "name") or "vectors"
-        self.vectors: npt.NDArray[Any] = check_matrix(vectors, label, varied=True, allow_zero_rows=allow_zero_rows)
+        array = check_matrix(vectors, label, varied=True, allow_zero_rows=allow_zero_rows)
         if ids is not None and (isinstance(ids, str | bytes) or not isinstance(ids, Sized)):
             raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id per row is needed.")
-        if ids is not None and len(ids) != len(self.vectors):
-            raise InputError(f"{label}: {len(ids)} ids for {len(self.vectors)} rows; one id per row is needed.")
-        self.ids = ids
-        self.name = name
+        if ids is not None and len(ids) != len(array):
+            raise InputError(f"{label}: {len(ids)} ids for {len(array)} rows; one id per row is needed.")
+        self._vectors, self._ids, self._name = array, ids, name
+
+    @property
+    def vectors(self) -> npt.NDArray[Any]:
+        """The vectors [n, d], as they were checked."""
+        return self._vectors
+
+    @property
+    def ids(self) -> Sequence[Any] | None:
+        """One id per row, or None."""
+        return self._ids
+
+    @property
+    def name(self) -> str | None:
+        """Name of the encoder, or None."""
+        return self._name
 
     @property
     def n(self) -> int:
