@@ -19,6 +19,7 @@ import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
 from interlingua.aligners import METHODS
 from interlingua.cli import app
+from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import load
 
@@ -130,6 +131,33 @@ def test_every_reason_and_every_meaning_is_printed_once(run: Run, saved: Path) -
     shown = run("inspect", saved).out
     assert [shown.count(part) for part in ("Refits agree.", "Hubs are few.")] == [1, 1]
     assert [shown.count(part) for part in ("≥ 0.5", "≤ 0.5", "refit agreement")] == [1, 1, 1]
+
+
+def test_a_reason_that_is_a_measurement_is_printed_as_its_row(run: Run, saved: Path) -> None:
+    card = json.loads((saved / "card.json").read_text())
+    evidence = Evidence("cycle", 0.237, 0.1, 0.5, False, "Cosine of a round trip.")
+    verdict = Verdict(Status.FAILED, 0.25, ("The rows are few.", str(evidence)), (evidence,))
+    (saved / "card.json").write_text(json.dumps({**card, "verdict": verdict.to_dict()}))
+    shown = run("inspect", saved).out
+    assert [shown.count(part) for part in ("The rows are few.", "Cosine of a round trip.", "0.237")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        "aligned",
+        {"status": "aligned"},
+        {"status": "fine", "score": 1},
+        {"status": "aligned", "score": 0.5, "evidence": [{"name": "cycle"}]},
+    ],
+)
+def test_inspect_refuses_a_card_without_a_usable_verdict(run: Run, saved: Path, verdict: object) -> None:
+    card = json.loads((saved / "card.json").read_text())
+    (saved / "card.json").write_text(json.dumps({**card, "verdict": verdict}))
+    ran = run("inspect", saved)
+    assert ran.code == 2
+    assert "card of" in ran.err
+    assert "cannot be read" in ran.err
 
 
 def test_remedies_are_options_here_and_arguments_in_python(run: Run, folder: Path, saved: Path) -> None:

@@ -59,9 +59,95 @@ def test_a_summary_tells_spaces_method_verdict_reasons_and_evidence(alignment: i
         "Method planted, seed 0, 1.2 s",
         "Verdict: aligned, score 0.93, 1 of 2 criteria passed",
         "  It was made so.",
-        "  passed  half_agreement       0.9  Two fits agree.",
-        "  FAILED  density_gap          0.2  Densities differ.",
+        "  FAILED  density_gap          0.2  ≥ 0.05    Densities differ.",
+        "  passed  half_agreement       0.9  ≥ 0.5     Two fits agree.",
     ]
+
+
+# The measurements of the linear method and those that any other map has besides.
+CRITERIA = (
+    "transport_excess",
+    "refit_agreement",
+    "cycle",
+    "start_agreement",
+    "sliced_wasserstein",
+    "hubness",
+    "effective_rank",
+    "map_agreement",
+    "round_trip",
+)
+
+
+@pytest.fixture
+def failed(alignment: il.Alignment) -> il.Alignment:
+    """A fit that fails every criterion, each with a meaning as long as the longest."""
+    meaning = (
+        "Cosine between a row and its round trip: forward with the map fitted on one half of the rows, back with x."
+    )
+    evidence = tuple(il.Evidence(name, 0.1, 0.05, 0.5, False, f"{name}: {meaning}") for name in CRITERIA)
+    verdict = il.Verdict(il.Status.FAILED, 0.1, ("The rows are few.", *map(str, evidence)), evidence)
+    return replace(alignment, verdict=verdict)
+
+
+def test_a_summary_has_every_measurement_once_and_fits_a_screen(failed: il.Alignment) -> None:
+    text = failed.summary()
+    words = " ".join(text.split())
+    for item in failed.verdict.evidence:
+        assert words.count(item.meaning) == 1
+        assert text.count(f"  FAILED  {item.name}") == 1
+    assert words.count("The rows are few.") == 1
+    lines = text.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+
+
+def test_html_has_every_measurement_once_with_its_limit(failed: il.Alignment) -> None:
+    text = failed._repr_html_()
+    for item in failed.verdict.evidence:
+        assert text.count(item.meaning) == 1
+        assert f"<td>{item.name}</td><td>0.1</td><td>≥ 0.5</td><td>no</td>" in text
+    assert text.count("The rows are few.") == 1
+
+
+def test_html_of_translators_and_evaluations_is_a_title_and_a_table(failed: il.Alignment) -> None:
+    translator = failed.translator(force=True)
+    assert translator._repr_html_().startswith(
+        "<div><strong>Translator of Left (300 x 12) and Right (300 x 8)</strong>"
+    )
+    assert "<td>cycle</td>" in translator._repr_html_()
+    assert neural()._repr_html_().startswith("<div><strong>NeuralTranslator of left (500 x 24) and right (500 x 16)")
+    evaluation = il.evaluate(linear(), rows(D_SOURCE), rows(D_TARGET), bootstrap=0)
+    text = evaluation._repr_html_()
+    assert text.count("<tr>") == 3
+    assert f"<td>source to target</td><td>{evaluation.forward.top1.value:.4g}</td>" in text
+    for html in (translator._repr_html_(), text):
+        assert not any(part in html for part in ("http", "<script", "<style", "src=", "href="))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": "<b>aligned</b>"},
+        {"verdict": {"status": "<b>", "score": "high"}},
+        {"verdict": {"status": "<b>", "evidence": [{"name": "<i>"}]}},
+        {"verdict": {"reasons": ["<b>because</b>"]}},
+        {"source": {"name": "<b>", "n": 3, "d": 2}, "method": "<b>"},
+        {"source": {"n": "<b>"}},
+        {"source": "<b>"},
+        {"seconds": "<b>", "seed": "<b>"},
+        {"verdict": None, "source": None},
+    ],
+)
+def test_a_card_written_by_hand_neither_breaks_nor_marks_up_a_notebook(
+    alignment: il.Alignment, change: dict[str, Any]
+) -> None:
+    translator = alignment.translator()
+    translator.card.update(change)
+    assert "\n" not in repr(translator)
+    text = translator._repr_html_()
+    assert "<b>" not in text
+    assert "<i>" not in text
+    assert text.startswith("<div>")
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a & b", '"quoted"'])
@@ -70,7 +156,7 @@ def test_html_holds_no_markup_from_names_and_reasons(alignment: il.Alignment, na
     hostile = replace(alignment, source={**alignment.source, "name": name}, verdict=verdict)
     text = hostile._repr_html_()
     assert name not in text
-    assert "<td>half_agreement</td><td>0.9</td><td>yes</td>" in text
+    assert "<td>half_agreement</td><td>0.9</td><td>≥ 0.5</td><td>yes</td>" in text
     assert len(text) < 1_000
     assert verdict._repr_html_() in text
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from interlingua.cli import console, tables
 from interlingua.cli.options import AsJson, TranslatorFolder
+from interlingua.core.errors import InputError
 
 __all__ = ["inspect"]
 
@@ -18,6 +19,7 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
 
     The card has its two spaces, how it was fitted, and the verdict with its evidence.
     """
+    from interlingua.core.alignment import Verdict
     from interlingua.core.translator import load
 
     translator = load(directory)
@@ -25,10 +27,18 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     if as_json:
         console.emit_json(card)
         return
+    try:
+        overview = _overview(card)
+        verdict = Verdict.from_dict(card["verdict"]).to_dict() if card.get("verdict") else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"The card of {directory} cannot be read ({type(error).__name__}: {error}). Restore card.json, or print "
+            "it as it is with --json."
+        ) from error
     out = console.stdout()
-    out.print(_overview(card))
-    if "verdict" in card:
-        tables.print_verdict(out, card["verdict"])
+    out.print(overview)
+    if verdict:
+        tables.print_verdict(out, verdict)
 
 
 def _overview(card: dict[str, Any]) -> Table:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
+from interlingua.core.summaries import own_reasons
 from interlingua.core.wording import comparison
 
 __all__ = ["print_verdict", "scores"]
@@ -19,10 +20,13 @@ DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
 def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
-    """Print status, score, reasons and, if there is any, the evidence with the limit of each measurement."""
+    """Print status, score, reasons and, if there is any, the evidence with the limit of each measurement.
+
+    A reason that is a measurement in words is not printed beside the row of that measurement.
+    """
     status = str(verdict["status"])
     out.print(Text.assemble("Verdict: ", (status, STATUS_STYLES.get(status, "")), f" (score {verdict['score']:.2f})"))
-    reasons = [str(reason) for reason in verdict["reasons"]]
+    reasons = own_reasons(verdict)
     for reason in reasons:
         out.print(Text(f"- {reason}"))
     evidence = verdict.get("evidence")
@@ -43,7 +47,6 @@ def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
         )
     out.print(table)
     for item in evidence:
-        # A reason explains its measurement already.
         if not any(item["meaning"] in reason for reason in reasons):
             out.print(Text(f"{item['name'].replace('_', ' ')}: {item['meaning']}"))
 

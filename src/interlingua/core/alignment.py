@@ -12,6 +12,7 @@ from interlingua.core.arguments import check_choice, check_flag, check_number
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import SpaceProfile
+from interlingua.core.wording import describe_evidence
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -54,9 +55,7 @@ class Evidence:
 
     def __str__(self) -> str:
         """Return the measurement with its limit, its null and its meaning, in one line."""
-        limit = f"needs {self.direction.replace('_', ' ')} {self.threshold:.3g}"
-        null = f"{self.null_meaning} about {self.null:.3g}"
-        return f"{self.name.replace('_', ' ')} {self.value:.3g} ({limit}; {null}): {self.meaning}"
+        return describe_evidence(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -97,10 +96,10 @@ class Verdict:
 
     def __repr__(self) -> str:
         """Return status, score and the number of criteria passed."""
-        return f"Verdict({summaries.verdict_line(self)})"
+        return f"Verdict({summaries.verdict_line(self.to_dict())})"
 
     def _repr_html_(self) -> str:
-        return summaries.verdict_html(self)
+        return summaries.verdict_html(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -160,14 +159,14 @@ class Alignment:
     def __repr__(self) -> str:
         """Return the widths, the method and the verdict on one line."""
         widths = f"{self.forward.d_in} -> {self.forward.d_out}"
-        return f"Alignment({widths}, method {self.method}: {summaries.verdict_line(self.verdict)})"
+        return f"Alignment({widths}, method {self.method}: {summaries.verdict_line(self.verdict.to_dict())})"
 
     def _repr_html_(self) -> str:
-        return summaries.alignment_html(self)
+        return summaries.card_html("Alignment", self.card())
 
     def summary(self) -> str:
-        """Return spaces, method, and the verdict with its reasons and evidence, as a few lines of plain text."""
-        return summaries.alignment_text(self)
+        """Return spaces, method, and the verdict with its reasons and evidence, as plain text for one screen."""
+        return summaries.card_text(self.card())
 
     def translator(self, *, force: bool = False) -> Translator:
         """Return the object that translates vectors.

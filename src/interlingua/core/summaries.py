@@ -1,62 +1,98 @@
-"""Alignments and verdicts as short plain text and as HTML for notebooks."""
+"""Alignments, translators and verdicts as short plain text and as HTML for notebooks.
+
+Every function takes the plain values of a card or of a verdict, as :meth:`interlingua.core.alignment.Alignment.card`
+and :meth:`interlingua.core.alignment.Verdict.to_dict` return them. A card may come from a file of someone else, so no
+value of it is required, and all text in HTML is escaped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from interlingua.core.alignment import Alignment, Verdict
+from interlingua.core.wording import comparison, describe_evidence
 
-__all__ = ["alignment_html", "alignment_text", "verdict_html", "verdict_line", "verdict_text"]
+__all__ = ["card_html", "card_text", "own_reasons", "table_html", "verdict_html", "verdict_line", "verdict_text"]
+
+# Columns of the text: a measurement takes two lines at most, and a verdict with every criterion fits 24 lines.
+_WIDTH = 100
 
 
-def verdict_line(verdict: Verdict) -> str:
+def verdict_line(verdict: Mapping[str, Any]) -> str:
     """Return status, score and the number of criteria passed, on one line."""
-    passed = sum(item.passed for item in verdict.evidence)
-    criteria = f", {passed} of {len(verdict.evidence)} criteria passed" if verdict.evidence else ""
-    return f"{verdict.status}, score {verdict.score:.2f}{criteria}"
+    evidence = _evidence(verdict)
+    passed = sum(bool(item["passed"]) for item in evidence)
+    criteria = f", {passed} of {len(evidence)} criteria passed" if evidence else ""
+    score = verdict.get("score")
+    return f"{verdict.get('status', 'no verdict')}" + (f", score {score:.2f}" if score is not None else "") + criteria
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """Return the verdict, its reasons and its evidence, one a line."""
-    width = max((len(item.name) for item in verdict.evidence), default=0)
-    evidence = [
-        f"  {'passed' if item.passed else 'FAILED'}  {item.name:<{width}}  {item.value:>8.3g}  {item.meaning}"
-        for item in verdict.evidence
-    ]
-    return "\n".join([f"Verdict: {verdict_line(verdict)}", *(f"  {reason}" for reason in verdict.reasons), *evidence])
+def own_reasons(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the reasons that do not repeat a measurement of the evidence word by word."""
+    repeated = {describe_evidence(item) for item in _evidence(verdict)}
+    return [str(reason) for reason in verdict.get("reasons", ()) if reason not in repeated]
 
 
-def alignment_text(alignment: Alignment) -> str:
-    """Return spaces, method and verdict of an alignment, one a line."""
-    return f"{_title(alignment)}\n{_origin(alignment)}\n{verdict_text(alignment.verdict)}"
+def verdict_text(verdict: Mapping[str, Any]) -> str:
+    """Return the verdict, its reasons and its evidence, each measurement once and the failed ones first."""
+    evidence = sorted(_evidence(verdict), key=lambda item: bool(item["passed"]))
+    width = max((len(item["name"]) for item in evidence), default=0)
+    lines = [f"Verdict: {verdict_line(verdict)}"]
+    for reason in own_reasons(verdict):
+        lines += textwrap.wrap(reason, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    for item in evidence:
+        mark = "passed" if item["passed"] else "FAILED"
+        head = f"  {mark}  {item['name']:<{width}}  {item['value']:>8.3g}  {_limit(item):<8}"
+        lines += textwrap.wrap(f"{head}  {item['meaning']}", _WIDTH, subsequent_indent=" " * 10)
+    return "\n".join(lines)
 
 
-def verdict_html(verdict: Verdict) -> str:
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return spaces, method and verdict of an alignment."""
+    return f"Alignment of {_spaces(card)}\n{_origin(card)}\n{verdict_text(card.get('verdict') or {})}"
+
+
+def verdict_html(verdict: Mapping[str, Any]) -> str:
     """Return the verdict as a paragraph and a table of its evidence."""
-    lines = "<br>".join(escape(text) for text in (f"Verdict: {verdict_line(verdict)}", *verdict.reasons))
-    rows = "".join(
-        _row("td", (item.name, f"{item.value:.3g}", "yes" if item.passed else "no", item.meaning))
-        for item in verdict.evidence
-    )
-    table = f"<table>{_row('th', ('criterion', 'value', 'passed', 'meaning'))}{rows}</table>" if rows else ""
+    lines = "<br>".join(escape(text) for text in (f"Verdict: {verdict_line(verdict)}", *own_reasons(verdict)))
+    rows = [
+        (item["name"], f"{item['value']:.3g}", _limit(item), "yes" if item["passed"] else "no", item["meaning"])
+        for item in _evidence(verdict)
+    ]
+    table = table_html(("criterion", "value", "needed", "passed", "meaning"), rows) if rows else ""
     return f"<p>{lines}</p>{table}"
 
 
-def alignment_html(alignment: Alignment) -> str:
-    """Return the alignment as a title, its origin and its verdict."""
-    title, origin = escape(_title(alignment)), escape(_origin(alignment))
-    return f"<div><strong>{title}</strong><br>{origin}{verdict_html(alignment.verdict)}</div>"
+def card_html(kind: str, card: Mapping[str, Any]) -> str:
+    """Return an alignment or a translator as a title, its origin and its verdict."""
+    title, origin = escape(f"{kind} of {_spaces(card)}"), escape(_origin(card))
+    return f"<div><strong>{title}</strong><br>{origin}{verdict_html(card.get('verdict') or {})}</div>"
 
 
-def _title(alignment: Alignment) -> str:
-    return f"Alignment of {_space(alignment.source, 'source')} and {_space(alignment.target, 'target')}"
+def table_html(heading: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
+    """Return a table of escaped cells."""
+    return f"<table>{_row('th', heading)}{''.join(_row('td', row) for row in rows)}</table>"
 
 
-def _origin(alignment: Alignment) -> str:
-    return f"Method {alignment.method}, seed {alignment.seed}, {alignment.seconds:.1f} s"
+def _evidence(verdict: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    evidence: Sequence[Mapping[str, Any]] = verdict.get("evidence") or ()
+    return evidence
+
+
+def _limit(item: Mapping[str, Any]) -> str:
+    return f"{comparison(item)} {item['threshold']:.3g}"
+
+
+def _spaces(card: Mapping[str, Any]) -> str:
+    return f"{_space(card.get('source') or {}, 'source')} and {_space(card.get('target') or {}, 'target')}"
+
+
+def _origin(card: Mapping[str, Any]) -> str:
+    seconds = card.get("seconds")
+    time = "" if seconds is None else f", {seconds:.1f} s"
+    return f"Method {card.get('method', 'unknown')}, seed {card.get('seed', 'unknown')}{time}"
 
 
 def _space(space: Mapping[str, Any], side: str) -> str:

@@ -6,12 +6,14 @@ import json
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core import summaries
 from interlingua.core.arguments import check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
 from interlingua.core.errors import InputError, SpaceMismatchWarning
@@ -203,8 +205,15 @@ class Translator:
 
     def __repr__(self) -> str:
         """Return both widths and the verdict."""
-        status = self.card.get("verdict", {}).get("status", "no verdict")
-        return f"Translator({self.d_source} -> {self.d_target}, {status})"
+        verdict = self.card.get("verdict")
+        status = verdict.get("status", "no verdict") if isinstance(verdict, Mapping) else "no verdict"
+        return f"{type(self).__name__}({self.d_source} -> {self.d_target}, {status})"
+
+    def _repr_html_(self) -> str:
+        try:
+            return summaries.card_html(type(self).__name__, self.card)
+        except (AttributeError, KeyError, TypeError, ValueError):  # a card that was written by hand
+            return f"<div>{escape(repr(self))}</div>"
 
 
 class NeuralTranslator(Translator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["comparison", "describe_step"]
+__all__ = ["comparison", "describe_evidence", "describe_step"]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
@@ -41,3 +41,11 @@ def comparison(evidence: Mapping[str, Any]) -> str:
         evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
     """
     return _SIGNS[evidence["direction"]]
+
+
+def describe_evidence(evidence: Mapping[str, Any]) -> str:
+    """Return a measurement with its limit, its null and its meaning, in one line; argument as `comparison` takes it."""
+    limit = f"needs {evidence['direction'].replace('_', ' ')} {evidence['threshold']:.3g}"
+    null = f"{evidence.get('null_meaning', 'chance')} about {evidence['null']:.3g}"
+    name = evidence["name"].replace("_", " ")
+    return f"{name} {evidence['value']:.3g} ({limit}; {null}): {evidence['meaning']}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.summaries import table_html
 from interlingua.evaluation.bootstrap import Interval, Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
 
@@ -151,6 +152,15 @@ class Evaluation:
             for name, scores in (("forward", self.forward), ("backward", self.backward))
         )
         return f"Evaluation({'; '.join(directions)}; pools of {self.pool}, {self.n} rows)"
+
+    def _repr_html_(self) -> str:
+        heading = ("direction", "top-1", "mean rank", "cosine", "centered cosine")
+        rows = [
+            (name, *map(str, (scores.top1, scores.mean_rank, scores.cosine, scores.cosine_centered)))
+            for name, scores in (("source to target", self.forward), ("target to source", self.backward))
+        ]
+        size = f"{self.n:,} paired rows in pools of {self.pool:,}; in brackets the 95 % interval"
+        return f"<div><strong>Evaluation</strong><br>{size}{table_html(heading, rows)}</div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object with both directions."""
