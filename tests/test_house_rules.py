@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import os
 import re
 import subprocess
@@ -111,6 +112,18 @@ def test_import_contracts_hold() -> None:
         pytest.skip("import-linter is not installed")
     done = subprocess.run([linter, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_modules_of_the_core_import_each_other_not_even_for_types() -> None:
+    """Import contracts leave out what is imported for type checking only."""
+    imports = {}
+    for path in (PACKAGE / "core").glob("*.py"):
+        nodes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+        names = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+        parts = [name.split(".") for name in names if name.startswith("interlingua.core.")]
+        imports[path.stem] = {part[2] for part in parts}
+    assert {"summaries", "translator"} <= imports["alignment"]
+    graphlib.TopologicalSorter(imports).prepare()  # a circle is a CycleError
 
 
 def paired_imports(source: str) -> list[int]:
