@@ -241,7 +241,7 @@ def test_the_report_pictures_the_latent_space(
         ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
         ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU; use device='cpu', or 'auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
-        ({"depth": 3}, "method 'adversarial' does not take these settings: depth"),
+        ({"depth": 3}, r"unknown keyword 'depth': "),
         ({"start": "cold", "pairs": [[0, 0]]}, "pairs were given and a cold start uses none"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 import interlingua as il
 from interlingua._align import choose_method
 from interlingua.aligners import base
+from interlingua.aligners.linear.aligner import Linear
 from interlingua.core.alignment import Alignment, AlignmentError, Status
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
@@ -245,8 +246,11 @@ FLAT = np.hstack([gaussian(200, 3, 0)] * 4)
         ({"device": 3}, "device is 3; a text is needed"),
         ({"max_rows": 0}, "max_rows is 0; an integer >= 1 is needed"),
         ({"method": "magic"}, "There is no method 'magic'; choose from auto, linear, "),
-        ({"turns": 3}, r"method 'linear' does not take these settings: .*turns.*See help\(interlingua.aligners"),
-        ({"method": "identity", "rounds": 3}, "method 'identity' does not take these settings: .*rounds"),
+        (
+            {"turns": 3},
+            r"unknown keyword 'turns': method 'linear' takes rounds, .* describe_settings\('linear'\) explains them",
+        ),
+        ({"method": "identity", "rounds": 3}, "unknown keyword 'rounds': method 'identity' takes no settings"),
         ({"method": "ridge"}, "ridge learns from known pairs and none were given"),
         ({"method": "identity", "pairs": [[0, 0]]}, "1 pairs were given and identity uses none"),
         ({"pairs": [0, 1, 2]}, r"pairs has shape \(3,\) and dtype int64; whole numbers of shape \[p, 2\]"),
@@ -266,6 +270,33 @@ def test_what_cannot_be_aligned_is_refused_in_words(arguments: dict[str, Any], m
         defaults.pop("rounds")
     with pytest.raises(InputError, match=message):
         il.align(**{**defaults, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("function", "given", "meant"),
+    [
+        (il.align, {"metod": "linear"}, "method"),
+        (il.align, {"pair": [[0, 0]]}, "pairs"),
+        (il.align, {"sead": 3}, "seed"),
+        (il.align, {"max_row": 500}, "max_rows"),
+        (il.align, {"onstep": print}, "on_step"),
+        (il.align, {"round": 3}, "rounds"),
+        (il.align, {"fidelety": False}, "fidelity"),
+        (il.align, {"method": "ridge", "pairs": [[0, 0]], "alfa": 1}, "alpha"),
+        (il.align, {"method": Linear(), "sead": 3}, "seed"),
+        (il.align, {"method": "adversarial", "lrr": 1e-3}, "lr"),
+        (il.align_spaces, {"sede": 3}, "seed"),
+        (il.align_spaces, {"step": 5}, "steps"),
+        (il.align_spaces, {"max_rowz": 5}, "max_rows"),
+    ],
+)
+def test_a_misspelled_keyword_is_refused_with_the_one_that_was_meant(
+    function: Callable[..., Any], given: dict[str, Any], meant: str
+) -> None:
+    x, y = gaussian(200, 9, 1), gaussian(200, 9, 2)
+    sides = (x, y) if function is il.align else ({"x": x, "y": y},)
+    with pytest.raises(InputError, match=rf"^unknown keyword '{list(given)[-1]}': did you mean '{meant}'\?$"):
+        function(*sides, **given)
 
 
 @pytest.mark.parametrize("convert", [np.float16, np.float64, lambda x: (100 * x).astype(np.int16)])

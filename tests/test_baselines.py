@@ -262,7 +262,7 @@ def test_fewer_rows_than_clusters_are_refused(solver: Any, rng: np.random.Genera
 
 def test_ridge_refuses_a_penalty_of_nothing(rng: np.random.Generator) -> None:
     rows = rng.standard_normal((30, 4))
-    with pytest.raises(InputError, match=r"alpha is 0; ridge needs a positive penalty"):
+    with pytest.raises(InputError, match=r"alpha is 0; a finite number above 0 is needed"):
         solve(Ridge(alpha=0), rows, rows, pairs=np.zeros((3, 2), int))
 
 

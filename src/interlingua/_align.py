@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import combinations
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, settings_of
+from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, refuse_unknown, settings_of
 from interlingua.aligners.base import (
     Fit,
     OnStep,
@@ -95,6 +96,7 @@ def align(
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
     problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
+    refuse_unknown(chosen, settings, _keywords(align))
     aligner = create_aligner(chosen, **settings)
     if pair_use(aligner) == "unused":
         refuse_pairs(problem, method_name(aligner))
@@ -147,6 +149,7 @@ def align_spaces(
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
         raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
+    refuse_unknown("adversarial", settings, _keywords(align_spaces))
     aligner = create_aligner("adversarial", **settings)
     if not isinstance(aligner, Adversarial):
         raise InputError("align_spaces needs the adversarial method.")
@@ -200,6 +203,11 @@ def _assemble(
         machine=describe_machine(),
         seconds=time.perf_counter() - started,
     )
+
+
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    """Return the keywords of a function, without those that it passes on."""
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int | None]:

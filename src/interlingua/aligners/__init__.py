@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -12,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 
 from interlingua.aligners.base import Aligner, Fit, OnStep, PairUse, Problem
-from interlingua.core.arguments import did_you_mean
+from interlingua.core.arguments import Bounds, did_you_mean
 from interlingua.core.errors import InputError
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "describe_settings",
     "method_name",
     "pair_use",
+    "refuse_unknown",
     "settings_of",
 ]
 
@@ -113,20 +116,39 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
     """
     if not isinstance(method, str):
         return _check_aligner(method, settings)
-    kind = _load(method)
-    names = _setting_names(kind)
-    unknown = [name for name in settings if name not in names]
-    if unknown:
-        hint = did_you_mean(unknown[0], names) or f"It takes {', '.join(names) or 'none'}."
-        raise InputError(
-            f"method {method!r} does not take these settings: {', '.join(unknown)}. {hint} "
-            f"See help({kind.__module__}.{kind.__qualname__})."
-        )
-    return _check_aligner(kind(**settings), {})
+    refuse_unknown(method, settings)
+    return _check_aligner(_load(method)(**settings), {})
+
+
+def refuse_unknown(method: Any, settings: Iterable[str], own: Iterable[str] = ()) -> None:
+    """Refuse keywords that are not settings of a method.
+
+    Args:
+        method: as `create_aligner` takes it.
+        settings: the names that were given.
+        own: keywords of the caller, which a misspelled name may stand for.
+
+    Raises:
+        InputError: no such method, or a name that is not a setting of it.
+        MissingExtraError: an optional dependency of the method is not installed.
+    """
+    is_named = isinstance(method, str)
+    names = _setting_names(_load(method)) if is_named else []
+    for name in settings:
+        if name in names:
+            continue
+        close = difflib.get_close_matches(name, [*own, *names], n=1)
+        if close:
+            raise InputError(f"unknown keyword {name!r}: did you mean {close[0]!r}?")
+        if is_named:
+            raise InputError(
+                f"unknown keyword {name!r}: method {method!r} takes {', '.join(names) or 'no settings'}. "
+                f"describe_settings({method!r}) explains them."
+            )
 
 
 def describe_settings(method: str) -> tuple[Setting, ...]:
-    """Return the settings of a method with their types, defaults and meanings.
+    """Return the settings of a method with their types, defaults, ranges and meanings.
 
     Args:
         method: a name of :func:`available_methods`; ``"auto"`` describes ``"linear"``.
@@ -143,17 +165,37 @@ def describe_settings(method: str) -> tuple[Setting, ...]:
 
 
 def constructor_settings(kind: type) -> tuple[Setting, ...]:
-    """Return the keywords of a constructor as settings, with the meanings in the ``Attributes`` of the docstring."""
+    """Return the keywords of a constructor as settings.
+
+    The meanings are those in the ``Attributes`` of the docstring. The ranges are those of the class attribute
+    ``bounds``, by which `interlingua.core.arguments.check_settings` checks the values; a class without it has none.
+    """
     meanings = attribute_docs(kind)
+    bounds: Bounds | None = getattr(kind, "bounds", None)
     return tuple(
         Setting(
             name,
             _annotation(parameter),
             None if parameter.default is parameter.empty else parameter.default,
             meanings.get(name, ""),
+            "" if bounds is None else _range(_annotation(parameter), bounds.get(name, {})),
         )
         for name, parameter in inspect.signature(kind).parameters.items()
     )
+
+
+def _range(annotation: str, bounds: Mapping[str, float]) -> str:
+    """Return which numbers or flags a setting accepts, in words; empty for other types."""
+    kind, _, optional = annotation.partition(" | ")
+    if kind == "bool":
+        words = "True or False"
+    elif kind in ("int", "float"):
+        limits = {"minimum": 0.0, **bounds} if kind == "int" else bounds
+        terms = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
+        words = " and ".join(f"{term} {limits[key]:g}" for key, term in terms.items() if key in limits)
+    else:
+        return ""
+    return (words or "any finite number") + (", or None" if optional else "")
 
 
 def _annotation(parameter: inspect.Parameter) -> str:

@@ -127,6 +127,8 @@ class Aligner(Protocol):
 
     * ``name``: the method's name in cards and reports; the class name by default.
     * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
+    * ``bounds``: limits of number settings by name, such as ``{"alpha": {"above": 0}}``, which
+      :func:`interlingua.core.arguments.check_settings` enforces and :func:`interlingua.describe_settings` shows.
 
     Settings are the fields of a dataclass; they are saved in the card of the alignment. A class whose keywords are
     not its fields lists them in a class method ``setting_names()``, describes them in ``describe_settings()``, and

@@ -11,9 +11,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, require_pairs, single_step
 from interlingua.aligners.frames import Frame, affine_maps, polar
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
 __all__ = ["Procrustes", "Ridge"]
@@ -59,12 +58,11 @@ class Ridge:
 
     name: ClassVar[str] = "ridge"
     pairs: ClassVar[PairUse] = "required"
+    bounds: ClassVar[Bounds] = {"alpha": {"above": 0}}
 
     def __post_init__(self) -> None:
         """Check the settings."""
         check_settings(self)
-        if not self.alpha > 0:
-            raise InputError(f"alpha is {self.alpha:g}; ridge needs a positive penalty. Pass a small one such as 1e-6.")
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem from its known pairs; see :meth:`interlingua.aligners.base.Aligner.fit`.

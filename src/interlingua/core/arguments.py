@@ -17,6 +17,7 @@ import numpy as np
 from interlingua.core.errors import InputError
 
 __all__ = [
+    "Bounds",
     "check_choice",
     "check_count",
     "check_flag",
@@ -29,6 +30,9 @@ __all__ = [
     "did_you_mean",
     "shown",
 ]
+
+# Bounds of number fields by name, as keywords of `check_number`; of an integer, the minimum only.
+Bounds = Mapping[str, Mapping[str, float]]
 
 _SHOWN_CHARACTERS = 60
 
@@ -165,7 +169,8 @@ def check_settings(
 
     A NumPy number becomes the Python number that it equals, so that a card with the settings can be written as JSON.
     ``int`` fields take integers, ``float`` fields finite numbers, ``bool`` fields True or False, ``str`` fields
-    texts, each with or without ``| None``. Fields of any other type are left to the class.
+    texts, each with or without ``| None``. Fields of any other type are left to the class. A class may declare its
+    bounds once, in the class attribute ``bounds``, where `interlingua.describe_settings` reads them too.
 
     Args:
         settings: an instance; called from ``__post_init__``.
@@ -176,15 +181,17 @@ def check_settings(
         InputError: a field holds something else.
     """
     hints = get_type_hints(type(settings))
+    bounds: Bounds = {**getattr(type(settings), "bounds", {}), **(ranges or {})}
     for field in fields(settings):
         value = getattr(settings, field.name)
         kind, is_optional = _without_none(hints[field.name])
         if value is None and is_optional:
             continue
         if kind is int:
-            value = check_count(value, field.name, minimum=(minimum or {}).get(field.name, 0))
+            least = int(bounds.get(field.name, {}).get("minimum", 0))
+            value = check_count(value, field.name, minimum=(minimum or {}).get(field.name, least))
         elif kind is float:
-            value = check_number(value, field.name, **(ranges or {}).get(field.name, {}))
+            value = check_number(value, field.name, **bounds.get(field.name, {}))
         elif kind is bool:
             value = check_flag(value, field.name)
         elif kind is str:

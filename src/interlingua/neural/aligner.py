@@ -17,7 +17,7 @@ from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.verdict import judge_map
 from interlingua.core import criteria
 from interlingua.core.alignment import Verdict
-from interlingua.core.arguments import check_count, check_flag, check_path, check_text
+from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -75,6 +75,7 @@ class Adversarial:
 
     name: ClassVar[str] = "adversarial"
     pairs: ClassVar[PairUse] = "optional"
+    bounds: ClassVar[Bounds] = {"restarts": {"minimum": 1}}
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.backend import limit_torch_threads
 from interlingua.core.neighbors import csls, mutual_neighbors
@@ -18,6 +18,7 @@ __all__ = ["AdversarialRotation"]
 
 # Rows of each side behind the selection score, and behind each refinement.
 _SCORED_ROWS, _REFINED_ROWS = 2_000, 20_000
+_COUNTS = ("epochs", "epoch_rows", "batch", "discriminator_steps", "discriminator_width")
 
 
 @dataclass(frozen=True)
@@ -55,18 +56,18 @@ class AdversarialRotation:
     refinements: int = 5
 
     name: ClassVar[str] = "adversarial-rotation"
+    bounds: ClassVar[Bounds] = {
+        **dict.fromkeys(_COUNTS, {"minimum": 1}),
+        "input_dropout": {"minimum": 0, "below": 1},
+        "smoothing": {"minimum": 0, "below": 0.5},
+        "lr": {"above": 0},
+        "decay": {"above": 0, "maximum": 1},
+        "orthogonality": {"minimum": 0, "maximum": 1},
+    }
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        counts = ("epochs", "epoch_rows", "batch", "discriminator_steps", "discriminator_width")
-        ranges: dict[str, dict[str, float]] = {
-            "input_dropout": {"minimum": 0, "below": 1},
-            "smoothing": {"minimum": 0, "below": 0.5},
-            "lr": {"above": 0},
-            "decay": {"above": 0, "maximum": 1},
-            "orthogonality": {"minimum": 0, "maximum": 1},
-        }
-        check_settings(self, minimum=dict.fromkeys(counts, 1), ranges=ranges)
+        check_settings(self)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray
 
 __all__ = ["CentroidConsensus", "assigned_cross"]
@@ -46,10 +46,11 @@ class CentroidConsensus:
     qap: QapSolver | None = None
 
     name: ClassVar[str] = "centroids"
+    bounds: ClassVar[Bounds] = dict.fromkeys(("runs", "subsample", "clusters", "restarts", "block"), {"minimum": 1})
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum=dict.fromkeys(("runs", "subsample", "clusters", "restarts", "block"), 1))
+        check_settings(self)
 
     @classmethod
     def paper(cls, qap: QapSolver | None = None) -> CentroidConsensus:

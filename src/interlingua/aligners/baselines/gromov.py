@@ -10,7 +10,7 @@ import numpy as np
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import require
 from interlingua.core.memory import check_memory
 
@@ -41,10 +41,11 @@ class Gromov:
     max_iter: int = 200
 
     name: ClassVar[str] = "gromov"
+    bounds: ClassVar[Bounds] = {"rows": {"minimum": 1}, "max_iter": {"minimum": 1}, "epsilon": {"above": 0}}
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"rows": 1, "max_iter": 1}, ranges={"epsilon": {"above": 0}})
+        check_settings(self)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.

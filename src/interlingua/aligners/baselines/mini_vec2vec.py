@@ -12,16 +12,13 @@ from scipy.sparse import csr_array
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
 __all__ = ["MiniVec2Vec", "neighbor_means"]
 
-
-_MINIMUM = dict.fromkeys(
-    ("runs", "subsample", "clusters", "restarts", "neighbors", "refinement_rows", "final_clusters"), 1
-)
+_COUNTS = ("runs", "subsample", "clusters", "restarts", "neighbors", "refinement_rows", "final_clusters")
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,11 @@ class MiniVec2Vec:
     qap: QapSolver | None = None
 
     name: ClassVar[str] = "mini-vec2vec"
+    bounds: ClassVar[Bounds] = {**dict.fromkeys(_COUNTS, {"minimum": 1}), "smoothing": {"minimum": 0, "maximum": 1}}
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum=_MINIMUM, ranges={"smoothing": {"minimum": 0, "maximum": 1}})
+        check_settings(self)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.memory import check_memory
 from interlingua.core.neighbors import csls_blocks
@@ -53,11 +53,15 @@ class SelfLearning:
     rounds: int = 1_000
 
     name: ClassVar[str] = "self-learning"
+    bounds: ClassVar[Bounds] = {
+        **dict.fromkeys(("start_rows", "rows", "patience"), {"minimum": 1}),
+        "keep": {"above": 0, "maximum": 1},
+        "grow": {"above": 1},
+    }
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        ranges = {"keep": {"above": 0, "maximum": 1}, "grow": {"above": 1}}
-        check_settings(self, minimum={"start_rows": 1, "rows": 1, "patience": 1}, ranges=ranges)
+        check_settings(self)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.

@@ -25,7 +25,7 @@ from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import at_most_doubtful, verify
 from interlingua.core.alignment import Verdict
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import resolve_device, single_threaded_blas
 from interlingua.core.errors import InputError
@@ -78,10 +78,11 @@ class Linear:
 
     name: ClassVar[str] = "linear"
     pairs: ClassVar[PairUse] = "optional"
+    bounds: ClassVar[Bounds] = {"budget": {"minimum": 0}}
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, ranges={"budget": {"minimum": 0}})
+        check_settings(self)
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
