@@ -123,6 +123,7 @@ ALWAYS = {
     "--log --json --translator",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
     "serve": "--port --max-mb --browser",
+    "settings": "--json",
     "inspect": "--json",
     "doctor": "--json",
     "demo": "--data --report --seed --json",

@@ -27,6 +27,7 @@ from interlingua.cli import (
     migrate,
     search,
     serve,
+    settings,
     translate,
 )
 from interlingua.cli.help import Command
@@ -64,6 +65,7 @@ for command in (
     audit.audit,
     bench.bench,
     serve.serve,
+    settings.settings,
     inspect.inspect,
     doctor.doctor,
     demo.demo,

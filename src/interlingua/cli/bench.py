@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from interlingua.cli import console, settings
+from interlingua.cli import console, methods
 from interlingua.cli.options import AsJson, refuse_without_effect
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
@@ -75,7 +75,7 @@ def bench(
         typer.Option(
             metavar="NAME",
             help="The method to fit with, linear by default. ablations always use adversarial with a cold start.",
-            autocompletion=settings.complete_method,
+            autocompletion=methods.complete_method,
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="ablations: training steps.")] = None,
@@ -131,7 +131,7 @@ def bench(
         unused = {"--model": model, "--text": text, "--texts": texts}
         refuse_without_effect(unused, "has no effect without --encode; leave it out.")
     if method is not None:
-        settings.check_method(method)
+        methods.check_method(method)
     plan = Plan(
         table=table.value,
         vectors=folder,

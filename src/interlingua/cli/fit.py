@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from interlingua.aligners import METHODS
-from interlingua.cli import console, inputs, reports, settings, tables
+from interlingua.cli import console, inputs, methods, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
 from interlingua.core.errors import InputError
@@ -67,12 +67,12 @@ def fit(
             help="auto: ridge, a paired solution, if --pairs are plenty, otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
             f"{', '.join(_BASELINES)}.",
-            autocompletion=settings.complete_method,
+            autocompletion=methods.complete_method,
             rich_help_panel=_METHOD,
         ),
     ] = "auto",
     device: Annotated[
-        settings.Device | None,
+        methods.Device | None,
         typer.Option(
             help="For linear and adversarial; cpu by default. auto takes an NVIDIA GPU if there is one (extra: torch).",
             rich_help_panel=_METHOD,
@@ -85,7 +85,7 @@ def fit(
             metavar="NAME=VALUE",
             help="Change a setting of the method; may be repeated. linear: rounds, fidelity, budget. adversarial: "
             "preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training setting such as "
-            "lr. An unknown name lists them all.",
+            "lr. interlingua settings NAME explains the settings of a method.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -107,14 +107,14 @@ def fit(
     ends with exit code 1; its report is written if --report is given.
     """
     _check_outputs(out, report, force=force)
-    settings.check_method(method)
+    methods.check_method(method)
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
     known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
     chosen = _method_settings(
         method,
         known,
         assignments or (),
-        device=settings.resolve_device(device),
+        device=methods.resolve_device(device),
         steps=steps,
         folder=None if run is None else str(run),
         resume=resume or None,
@@ -162,13 +162,13 @@ def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[
     """Return the settings of the method; without pairs, auto is the linear method."""
     given = [name for name, value in options.items() if value is not None] + ["set"] * bool(assignments)
     if method != "auto" or not given:
-        return {} if method == "auto" else settings.method_settings(method, assignments, options)
+        return {} if method == "auto" else methods.method_settings(method, assignments, options)
     if pairs is not None:
         raise InputError(
             f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
             "number of pairs, and their settings differ."
         )
-    return settings.method_settings("linear", assignments, options, named=method)
+    return methods.method_settings("linear", assignments, options, named=method)
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:

@@ -40,6 +40,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "bench": ("interlingua bench attributes --vectors mine --corpus news --on tweets --seeds 0:5",),
         "serve": ("interlingua serve --port 8765 --no-browser",),
+        "settings": ("interlingua settings linear", "interlingua settings adversarial --json"),
         "inspect": ("interlingua inspect translator",),
         "doctor": ("interlingua doctor --json",),
         "demo": ("interlingua demo", "interlingua demo --data my-vectors --report demo.html"),

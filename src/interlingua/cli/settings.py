@@ -1,128 +1,87 @@
-"""The settings of a method from ``--set NAME=VALUE``, typed by the annotations of the method's own settings."""
+"""``interlingua settings``: the settings of a method with their meanings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from types import MappingProxyType, NoneType
-from typing import Any, get_args
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from interlingua.core import backend
-from interlingua.core.arguments import did_you_mean
-from interlingua.core.errors import InputError
+import typer
+from rich.console import Console
+from rich.text import Text
 
-__all__ = ["Device", "check_method", "complete_method", "method_settings", "resolve_device"]
+from interlingua.aligners import METHODS
+from interlingua.cli import console, methods
+from interlingua.cli.options import AsJson
 
-# Types that a text can express, by the annotation of a setting.
-_TYPES: Mapping[str, Any] = MappingProxyType(
-    {kind.__name__: kind for kind in (int, float, bool, str)}
-    | {f"{kind.__name__} | None": kind | None for kind in (int, float, bool, str)}
-)
-_NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+__all__ = ["settings"]
 
-
-class Device(StrEnum):
-    """Where a fit computes."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    AUTO = "auto"
+_INDENT, _WIDTH = "    ", 100
 
 
-def check_method(name: str) -> None:
-    """Refuse a method that does not exist, before anything is read.
+def settings(
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD",
+            help=f"The method: {', '.join(METHODS)}, or one that an installed package adds. auto has the settings of "
+            "linear.",
+            autocompletion=methods.complete_method,
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show the settings of a method.
 
-    Raises:
-        InputError: there is no method of this name.
+    Prints the default, the accepted values and the meaning of each setting. Settings of the vec2vec paper also have
+    the value in the paper and the value in its released code. `fit` changes them with --set NAME=VALUE.
     """
-    from interlingua.aligners import check_name
+    from interlingua.aligners import describe_settings
 
-    check_name(name)
-
-
-def complete_method(incomplete: str) -> list[str]:
-    """Return the methods that a shell can complete a name to."""
-    from interlingua.aligners import available_methods
-
-    return [name for name in available_methods() if name.startswith(incomplete)]
+    described = [asdict(setting) for setting in describe_settings(method)]
+    if as_json:
+        console.emit_json({"method": method, "settings": described})
+    else:
+        _print(console.stdout(), method, described)
 
 
-def method_settings(
-    method: str, assignments: Sequence[str], options: Mapping[str, Any], *, named: str | None = None
-) -> dict[str, Any]:
-    """Return the settings of a method, from options of their own and from ``--set``.
-
-    Args:
-        method: the method that will run.
-        assignments: ``NAME=VALUE``, as given to ``--set``.
-        options: values by setting, None where the option was not given.
-        named: the method as the user named it, for messages; ``method`` by default.
-
-    Raises:
-        InputError: no such setting, a value of another type, a setting given twice, or values that exclude each other.
-        MissingExtraError: the method needs an extra that is not installed.
-    """
-    from interlingua.aligners import create_aligner, describe_settings
-
-    kinds = {setting.name: _TYPES[setting.type] for setting in describe_settings(method) if setting.type in _TYPES}
-    values: dict[str, Any] = {}
-    for name, value in options.items():
-        if value is None:
-            continue
-        if name not in kinds:
-            owner = "linear or adversarial" if name == "device" else "adversarial"
-            option = {"folder": "run"}.get(name, name)
-            raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
-        values[name] = value
-    for assignment in assignments:
-        name, sign, text = assignment.partition("=")
-        if not sign or not name:
-            raise InputError(f"--set {assignment!r} is not an assignment; write NAME=VALUE, such as rounds=20.")
-        if name not in kinds:
-            raise InputError(_unknown(name, named or method, list(kinds)))
-        if name in values:
-            raise InputError(f"{name} was given more than once; give it once.")
-        values[name] = _value(name, text, kinds[name])
-    # Values that no run could use and missing packages are refused here and not after the data was read.
-    aligner: Any = create_aligner(method, **values)
-    if hasattr(aligner, "resolve_settings"):
-        aligner.resolve_settings()
-    return values
+def _print(out: Console, method: str, described: list[dict[str, Any]]) -> None:
+    if not described:
+        out.print(f"The method {method} has no settings.")
+        return
+    out.print(f"{len(described)} settings of the method {method}. Change one with --set NAME=VALUE.")
+    if any(setting["paper"] is not None for setting in described):
+        out.print("Where the text of the paper does not state a value, the paper's value is that of its released code.")
+    for setting in described:
+        out.print()
+        out.print(Text.assemble((setting["name"], "bold"), f" = {_shown(setting['default'])}"))
+        for line in filter(None, (_accepted(setting), _published(setting), _plain(setting["meaning"]))):
+            filled = textwrap.fill(line, min(out.width, _WIDTH), initial_indent=_INDENT, subsequent_indent=_INDENT)
+            out.print(Text(filled))
 
 
-def resolve_device(device: Device | None) -> str | None:
-    """Return the torch device for an option; ``auto`` is an NVIDIA GPU if torch finds one, otherwise the CPU.
-
-    Raises:
-        InputError: the option is ``cuda`` and torch finds no GPU.
-        MissingExtraError: the option is ``cuda`` and torch is not installed.
-    """
-    if device is None:
-        return None
-    try:
-        return backend.resolve_device(device)
-    except InputError as error:
-        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.") from error
+def _accepted(setting: Mapping[str, Any]) -> str:
+    accepted = ": ".join(filter(None, (setting["type"], setting["range"].lower())))
+    return accepted if setting["type"] in methods.TYPES else f"{accepted} (in Python only)".lstrip()
 
 
-def _value(name: str, text: str, kind: Any) -> Any:
-    optional = NoneType in get_args(kind)
-    plain = next(option for option in get_args(kind) or (kind,) if option is not NoneType)
-    if optional and text == "none":
-        return None
-    try:
-        return {"true": True, "false": False}[text.lower()] if plain is bool else plain(text)
-    except (ValueError, KeyError):
-        wanted = _NOUNS[plain] + (", or none" if optional else "")
-        raise InputError(f"--set {name} is {text!r}; {wanted} is needed.") from None
+def _published(setting: Mapping[str, Any]) -> str:
+    paper, code = setting["paper"], setting["code"]
+    if paper is None and code is None:
+        return ""
+    if paper == code:
+        return f"{_shown(code)} in the paper and in its released code"
+    return f"{_shown(paper)} in the paper, {_shown(code)} in its released code"
 
 
-def _unknown(name: str, method: str, known: Sequence[str]) -> str:
-    if not known:
-        return f"--set {name}: the method {method} has no settings."
-    parts = (
-        f"--set {name}: the method {method} has no such setting.",
-        did_you_mean(name, known),
-        f"It has {', '.join(sorted(known))}.",
-    )
-    return " ".join(filter(None, parts))
+def _plain(meaning: str) -> str:
+    """Return a meaning as a sentence without the markup of docstrings."""
+    text = re.sub(r":\w+:`([^`]*)`", r"\1", meaning).replace("`", "")
+    return text[:1].upper() + text[1:]
+
+
+def _shown(value: Any) -> str:
+    """Return a value as ``--set`` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,128 @@
+"""The ``--method`` and ``--device`` options, and the settings of a method from ``--set NAME=VALUE``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType, NoneType
+from typing import Any, get_args
+
+from interlingua.core import backend
+from interlingua.core.arguments import did_you_mean
+from interlingua.core.errors import InputError
+
+__all__ = ["TYPES", "Device", "check_method", "complete_method", "method_settings", "resolve_device"]
+
+# Types that a text can express, by the annotation of a setting.
+TYPES: Mapping[str, Any] = MappingProxyType(
+    {kind.__name__: kind for kind in (int, float, bool, str)}
+    | {f"{kind.__name__} | None": kind | None for kind in (int, float, bool, str)}
+)
+_NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+class Device(StrEnum):
+    """Where a fit computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    AUTO = "auto"
+
+
+def check_method(name: str) -> None:
+    """Refuse a method that does not exist, before anything is read.
+
+    Raises:
+        InputError: there is no method of this name.
+    """
+    from interlingua.aligners import check_name
+
+    check_name(name)
+
+
+def complete_method(incomplete: str) -> list[str]:
+    """Return the methods that a shell can complete a name to."""
+    from interlingua.aligners import available_methods
+
+    return [name for name in available_methods() if name.startswith(incomplete)]
+
+
+def method_settings(
+    method: str, assignments: Sequence[str], options: Mapping[str, Any], *, named: str | None = None
+) -> dict[str, Any]:
+    """Return the settings of a method, from options of their own and from ``--set``.
+
+    Args:
+        method: the method that will run.
+        assignments: ``NAME=VALUE``, as given to ``--set``.
+        options: values by setting, None where the option was not given.
+        named: the method as the user named it, for messages; ``method`` by default.
+
+    Raises:
+        InputError: no such setting, a value of another type, a setting given twice, or values that exclude each other.
+        MissingExtraError: the method needs an extra that is not installed.
+    """
+    from interlingua.aligners import create_aligner, describe_settings
+
+    kinds = {setting.name: TYPES[setting.type] for setting in describe_settings(method) if setting.type in TYPES}
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name not in kinds:
+            owner = "linear or adversarial" if name == "device" else "adversarial"
+            option = {"folder": "run"}.get(name, name)
+            raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
+        values[name] = value
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        if not sign or not name:
+            raise InputError(f"--set {assignment!r} is not an assignment; write NAME=VALUE, such as rounds=20.")
+        if name not in kinds:
+            raise InputError(_unknown(name, named or method, list(kinds)))
+        if name in values:
+            raise InputError(f"{name} was given more than once; give it once.")
+        values[name] = _value(name, text, kinds[name])
+    # Values that no run could use and missing packages are refused here and not after the data was read.
+    aligner: Any = create_aligner(method, **values)
+    if hasattr(aligner, "resolve_settings"):
+        aligner.resolve_settings()
+    return values
+
+
+def resolve_device(device: Device | None) -> str | None:
+    """Return the torch device for an option; ``auto`` is an NVIDIA GPU if torch finds one, otherwise the CPU.
+
+    Raises:
+        InputError: the option is ``cuda`` and torch finds no GPU.
+        MissingExtraError: the option is ``cuda`` and torch is not installed.
+    """
+    if device is None:
+        return None
+    try:
+        return backend.resolve_device(device)
+    except InputError as error:
+        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.") from error
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    optional = NoneType in get_args(kind)
+    plain = next(option for option in get_args(kind) or (kind,) if option is not NoneType)
+    if optional and text == "none":
+        return None
+    try:
+        return {"true": True, "false": False}[text.lower()] if plain is bool else plain(text)
+    except (ValueError, KeyError):
+        wanted = _NOUNS[plain] + (", or none" if optional else "")
+        raise InputError(f"--set {name} is {text!r}; {wanted} is needed.") from None
+
+
+def _unknown(name: str, method: str, known: Sequence[str]) -> str:
+    if not known:
+        return f"--set {name}: the method {method} has no settings."
+    parts = (
+        f"--set {name}: the method {method} has no such setting.",
+        did_you_mean(name, known),
+        f"It has {', '.join(sorted(known))}.",
+    )
+    return " ".join(filter(None, parts))
