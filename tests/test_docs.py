@@ -26,6 +26,7 @@ TEXTS = [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "SECURITY.md", "benc
 PUBLIC = (
     "interlingua",
     "interlingua.aligners.base",
+    "interlingua.aligners.criterion",
     "interlingua.aligners.verdict",
     "interlingua.core.criteria",
     "interlingua.core.errors",

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from interlingua.aligners import ENTRY_POINTS
+
+ROOT = Path(__file__).resolve().parents[1]
 
 METHOD = """
 from dataclasses import dataclass
@@ -83,3 +89,33 @@ def test_a_method_of_another_package_is_reached_by_name_on_the_command_line(
     assert json.loads(done.stdout)["method"] == "cut"
     card = json.loads((tmp_path / "t" / "card.json").read_text("utf-8"))
     assert card["method"] == "cut"
+
+
+def test_the_package_of_the_guide_is_installable_and_names_a_method(tmp_path: Path) -> None:
+    """The pyproject.toml in the guide, read as TOML, with the class of the example at the place it names."""
+    text = (ROOT / "docs" / "guides" / "research.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    package = tomllib.loads(block)
+    project = package["project"]
+    assert {"name", "version", "requires-python", "dependencies"} <= project.keys()
+    assert project["dependencies"] == ["interlingua"]
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert project["requires-python"] == ours["project"]["requires-python"]
+    assert package["build-system"]["build-backend"].split(".")[0] in package["build-system"]["requires"]
+    ((name, target),) = project["entry-points"][ENTRY_POINTS].items()
+    module, _, attribute = target.partition(":")
+    path = tmp_path / "site" / Path(*module.split(".")).with_suffix(".py")
+    assert f"src/{path.relative_to(tmp_path / 'site')}" in text
+    path.parent.mkdir(parents=True)
+    (path.parent / "__init__.py").touch()
+    path.write_text((ROOT / "docs" / "examples" / "own_aligner.py").read_text("utf-8"))
+    info = tmp_path / "site" / "own-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n{name} = {target}\n")
+    search = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH")]))
+    done = python(tmp_path, {**os.environ, "PYTHONPATH": search}, "-m", "interlingua", "settings", name, "--json")
+    assert done.returncode == 0, done.stderr
+    assert [setting["name"] for setting in json.loads(done.stdout)["settings"]] == ["axes"]
+    assert attribute in path.read_text("utf-8")
+    assert f"--method {name} --set axes=16" in text

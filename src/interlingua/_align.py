@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from interlingua.core.arguments import check_count, shown
 from interlingua.core.backend import describe_machine
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import SpaceProfile, as_space
+
+if TYPE_CHECKING:
+    from interlingua.aligners.criterion import Criterion
 
 __all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 
@@ -58,6 +61,7 @@ def align(
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
     on_step: OnStep | None = None,
+    criteria: Sequence[Criterion] = (),
     **settings: Any,
 ) -> Alignment:
     """Align two embedding spaces, with no pair known or with a few or many.
@@ -73,6 +77,8 @@ def align(
             beside other fits.
         max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
         on_step: called with a dict of numbers after each step of the fit.
+        criteria: measurements of your own that the fit has to pass, :class:`interlingua.aligners.criterion.Criterion`
+            objects. They are part of the evidence, and can lower the verdict but never raise it.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
 
     Returns:
@@ -90,10 +96,12 @@ def align(
         >>> str(a.verdict.status)
         'aligned'
     """
+    from interlingua.aligners.criterion import apply_criteria, check_criteria
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
+    own = check_criteria(criteria)
     problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
     refuse_unknown(chosen, settings, _keywords(align))
@@ -104,8 +112,8 @@ def align(
         require_pairs(problem, method_name(aligner), at_least=1)
     report = on_step or ignore_step
     fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
-    if fit.verdict is None:
-        fit = replace(fit, verdict=judge(aligner, problem, fit, seed=seed))
+    verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
+    fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
     alignment = _assemble(aligner, problem, replace(fit, trace=(sampled, *fit.trace)), seed, max_rows, started)
     report({"step": "verdict", "status": str(alignment.verdict.status), "score": alignment.verdict.score})
@@ -118,6 +126,7 @@ def align_spaces(
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
     on_step: OnStep | None = None,
+    criteria: Sequence[Criterion] = (),
     **settings: Any,
 ) -> dict[tuple[str, str], Alignment]:
     """Align any number of embedding spaces through one latent space (vec2vec), with no pair known.
@@ -130,6 +139,7 @@ def align_spaces(
         seed: decides every random draw.
         max_rows: most rows per space that the linear start and the verdicts read, drawn at random; None for all.
         on_step: called with a dict of numbers after each step.
+        criteria: as in :func:`interlingua.align`, for the verdict of every two spaces.
         settings: of ``method="adversarial"``, for example ``steps=500``.
 
     Returns:
@@ -140,11 +150,13 @@ def align_spaces(
         InputError: data or settings that cannot be used; nothing was computed.
         MissingExtraError: the extra ``neural`` is not installed.
     """
+    from interlingua.aligners.criterion import apply_criteria, check_criteria
     from interlingua.core.networks import NetworkMap
     from interlingua.neural.aligner import Adversarial, verdict_of
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
+    own = check_criteria(criteria)
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
@@ -174,11 +186,11 @@ def align_spaces(
     alignments = {}
     for a, b in combinations(spaces, 2):
         forward = NetworkMap(trained, a, b)
-        verdict = verdict_of(forward, rows, starts, seed)
-        report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
-        fit = Fit(forward, NetworkMap(trained, b, a), trace, verdict)
+        fit = Fit(forward, NetworkMap(trained, b, a), trace)
         problem = Problem(spaces[a], spaces[b], (rows[a], rows[b]))
-        alignments[a, b] = _assemble(aligner, problem, fit, seed, max_rows, started)
+        verdict = apply_criteria(verdict_of(forward, rows, starts, seed), own, problem, fit, seed=seed)
+        report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
+        alignments[a, b] = _assemble(aligner, problem, replace(fit, verdict=verdict), seed, max_rows, started)
     return alignments
 
 

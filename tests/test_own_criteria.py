@@ -1,0 +1,151 @@
+"""A criterion of one's own is evidence like any other: it can lower a verdict and never raise it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interlingua as il
+from interlingua.aligners import Fit, Problem
+from interlingua.aligners.criterion import Criterion
+from interlingua.core.alignment import AlignmentError, Status
+from interlingua.core.errors import InputError
+from planted import rotation
+
+N, D = 200, 10
+
+
+@pytest.fixture(scope="module")
+def spaces() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    x = rng.exponential(size=(N, D)).astype(np.float32)
+    return x, x @ rotation(D, D, rng)
+
+
+def length_spread(problem: Problem, fit: Fit) -> float:
+    """Return the spread of the lengths of translations, relative to their mean."""
+    lengths = np.linalg.norm(fit.forward(problem.rows[0]), axis=1)
+    return float(lengths.std() / lengths.mean())
+
+
+def mean_error(problem: Problem, fit: Fit) -> float:
+    """Return the distance of the mean translation from the mean of the target."""
+    return float(np.linalg.norm(fit.forward(problem.rows[0]).mean(axis=0) - problem.rows[1].mean(axis=0)))
+
+
+def criterion(
+    threshold: float, direction: Any = "at_most", function: Any = length_spread, name: str = "own"
+) -> Criterion:
+    return Criterion(name, "How far the result is off.", direction, threshold, function)
+
+
+def align(spaces: tuple[np.ndarray, np.ndarray], *criteria: Criterion, **settings: Any) -> il.Alignment:
+    pairs = np.stack([np.arange(100)] * 2, axis=1)
+    options: dict[str, Any] = {"pairs": pairs, "method": "procrustes", **settings}
+    return il.align(*spaces, criteria=list(criteria), **options)
+
+
+def test_a_criterion_that_is_missed_refuses_a_fit_that_is_aligned_otherwise(
+    spaces: tuple[np.ndarray, np.ndarray],
+) -> None:
+    assert align(spaces).verdict.status is Status.ALIGNED
+    refused = align(spaces, criterion(1e-9, function=mean_error))
+    assert refused.verdict.status is Status.FAILED
+    assert refused.verdict.score <= 0.5
+    assert refused.verdict.reasons[0].startswith("own ")
+    assert "needs at most 1e-09; a random rotation about " in refused.verdict.reasons[0]
+    with pytest.raises(AlignmentError, match="How far the result is off"):
+        refused.translator()
+
+
+def test_a_criterion_that_is_passed_changes_nothing_but_the_evidence(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    plain, checked = align(spaces).verdict, align(spaces, criterion(10.0), criterion(-1, "at_least", name="b")).verdict
+    assert (checked.status, checked.score, checked.reasons) == (plain.status, plain.score, plain.reasons)
+    assert checked.evidence[: len(plain.evidence)] == plain.evidence
+    assert [(item.name, item.passed) for item in checked.evidence[len(plain.evidence) :]] == [
+        ("own", True),
+        ("b", True),
+    ]
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 1e9])
+def test_no_criterion_raises_a_verdict(spaces: tuple[np.ndarray, np.ndarray], threshold: float) -> None:
+    plain = align(spaces, method="random-rotation", pairs=None).verdict
+    assert plain.status is Status.FAILED
+    checked = align(spaces, criterion(threshold), method="random-rotation", pairs=None).verdict
+    assert checked.status is Status.FAILED
+    assert checked.score <= plain.score
+    assert set(plain.reasons) <= set(checked.reasons)
+
+
+def test_the_null_is_the_same_measurement_of_a_random_rotation(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    seen: list[Fit] = []
+
+    def matched_axes(problem: Problem, fit: Fit) -> float:
+        seen.append(fit)
+        translated = problem.frames[1].around(fit.forward(problem.rows[0]))
+        covariances = [rows.T @ rows / len(rows) for rows in (translated, problem.frames[1].rows)]
+        return float((covariances[0] * covariances[1]).sum() / np.prod([np.linalg.norm(c) for c in covariances]))
+
+    item = align(spaces, criterion(0.99, "at_least", matched_axes)).verdict.evidence[-1]
+    assert item.passed
+    assert item.null < item.value
+    fit, null = seen
+    assert not np.allclose(fit.forward(spaces[0]), null.forward(spaces[0]), atol=0.1)
+    again = align(spaces, criterion(0.99, "at_least", matched_axes)).verdict.evidence[-1]
+    assert again == item
+
+
+def test_own_evidence_is_saved_in_the_card(spaces: tuple[np.ndarray, np.ndarray], tmp_path: Any) -> None:
+    made = align(spaces, criterion(1.0, function=mean_error, name="mean_error"))
+    loaded = il.load(made.translator().save(tmp_path / "t"))
+    assert loaded.card["verdict"]["evidence"][-1]["name"] == "mean_error"
+    assert il.Verdict.from_dict(loaded.card["verdict"]) == made.verdict
+
+
+def test_every_two_spaces_are_judged_by_own_criteria(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("accelerate")
+    tiny: dict[str, Any] = {"start": "cold", "steps": 2, "width": 8, "latent": 8, "discriminator_width": 8, "batch": 64}
+    made = il.align_spaces({"a": spaces[0], "b": spaces[1]}, criteria=[criterion(-1)], **tiny)["a", "b"]
+    assert made.verdict.evidence[-1].name == "own"
+    assert any(reason.startswith("own ") for reason in made.verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 3}, "name of a criterion is 3; a text is needed"),
+        ({"direction": "more"}, "direction of a criterion is 'more'; choose from at_least, at_most"),
+        ({"threshold": float("nan")}, "threshold of a criterion is nan; a finite number is needed"),
+        ({"function": 3}, r"function of a criterion is 3; a function\(problem, fit\) is needed"),
+    ],
+)
+def test_a_criterion_of_wrong_types_is_refused(change: dict[str, Any], message: str) -> None:
+    fields: dict[str, Any] = {"name": "a", "meaning": "b", "direction": "at_most", "threshold": 1, "function": max}
+    with pytest.raises(InputError, match=message):
+        Criterion(**{**fields, **change})
+
+
+@pytest.mark.parametrize(
+    ("criteria", "message"),
+    [
+        (criterion(1.0), "criteria is Criterion.*; a list of interlingua.aligners.criterion.Criterion"),
+        ([length_spread], "a list of interlingua.aligners.criterion.Criterion objects is needed"),
+        ([criterion(1.0), criterion(2.0)], "two criteria have the name 'own'"),
+    ],
+)
+def test_criteria_are_checked_before_the_fit(
+    spaces: tuple[np.ndarray, np.ndarray], criteria: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Problem, "of", lambda *_, **__: pytest.fail("the data was read"))
+    with pytest.raises(InputError, match=message):
+        il.align(*spaces, criteria=criteria)
+
+
+@pytest.mark.parametrize("value", [float("nan"), None, "high"])
+def test_a_value_that_is_not_a_finite_number_is_refused(spaces: tuple[np.ndarray, np.ndarray], value: Any) -> None:
+    with pytest.raises(InputError, match="the value of the criterion own is .*; a finite number is needed"):
+        align(spaces, criterion(1.0, function=lambda problem, fit: value))
