@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,38 @@ def test_demo_prints_verdict_and_table(run: Run, demo_data: Path) -> None:
     shown = run("demo", "--data", demo_data).out
     for part in ("400 rows of Left", "known pairs: none", "Verdict: ", "as they are", "translated", "report.html"):
         assert part in shown
+
+
+@pytest.mark.usefixtures("quick_align")
+def test_demo_shows_the_paired_ceiling_of_its_data_and_the_seconds(run: Run, demo_data: Path) -> None:
+    card = json.loads((demo_data / "CARD.json").read_text())
+    ceiling = {"what": "Procrustes on 50 pairs", "forward_top1": 0.9648, "backward_top1": 0.9785, "cosine": 0.6}
+    (demo_data / "CARD.json").write_text(json.dumps({**card, "paired_ceiling": ceiling}))
+    shown = run("demo", "--data", demo_data).out
+    assert re.search(r"^ paired ceiling +source to target +0\.965 *$", shown, re.MULTILINE)
+    assert re.search(r"^ paired ceiling +target to source +0\.979 *$", shown, re.MULTILINE)
+    assert "Paired ceiling: Procrustes on 50 pairs." in shown
+    assert re.search(r"^\d+ seconds, \d+ of them for the alignment$", shown, re.MULTILINE)
+    found = run("demo", "--data", demo_data, "--json").json["paired_ceiling"]
+    assert found == {"what": ceiling["what"], "forward": {"top1": 0.9648}, "backward": {"top1": 0.9785}}
+
+
+@pytest.mark.usefixtures("quick_align")
+def test_demo_on_data_without_a_ceiling_shows_none(run: Run, demo_data: Path) -> None:
+    assert "ceiling" not in run("demo", "--data", demo_data).out
+    assert run("demo", "--data", demo_data, "--json").json["paired_ceiling"] is None
+
+
+@pytest.mark.parametrize("value", ["high", 1.5, None])
+def test_a_ceiling_that_is_no_score_is_refused_before_the_fit(
+    run: Run, demo_data: Path, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", lambda *_, **__: pytest.fail("a fit was started"))
+    ceiling = {"forward_top1": value, "backward_top1": 0.9}
+    (demo_data / "CARD.json").write_text(json.dumps({"paired_ceiling": ceiling}))
+    ran = run("demo", "--data", demo_data, "--json")
+    assert ran.code == 2
+    assert "forward_top1 in CARD.json is" in ran.json["error"]
 
 
 def test_demo_names_the_missing_files(run: Run, demo_data: Path) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.options import AsJson, Seed
+from interlingua.core.arguments import check_number
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def demo(
     """Align two real spaces and draw a report.
 
     The two files hold different texts under different encoders, and no pairs are known. Held-out pairs then measure
-    the translation; the fit does not use them. The data comes with a checkout of the repository and not with the
-    package; vectors of your own work as well.
+    the translation; the fit does not use them. The paired ceiling, from the card of the data, is what a rotation
+    reaches on the same held-out pairs when it is fitted on known pairs. The data comes with a checkout of the
+    repository and not with the package; vectors of your own work as well.
     """
     import interlingua
     from interlingua.evaluation import evaluate
@@ -49,6 +51,7 @@ def demo(
     report = report or folder.parent / "report.html"
     reports.check_report(report, force=True)
     card = read_json(folder / "CARD.json")
+    ceiling = _ceiling(card)
     watch = console.Stopwatch()
     vectors = [file.vectors() for file in _open(folder)]
     source, target = (
@@ -81,6 +84,7 @@ def demo(
         "verdict": alignment.verdict.to_dict(),
         "before": before.to_dict(),
         "after": after.to_dict(),
+        "paired_ceiling": ceiling,
         "alignment_seconds": alignment.seconds,
         "seconds": watch.seconds,
         "report": str(report),
@@ -131,6 +135,23 @@ def _encoder(card: Mapping[str, Any], side: str) -> str:
     return str(card.get("encoders", {}).get(side, {}).get("title", side))
 
 
+def _ceiling(card: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the scores of a paired fit on the held-out rows by direction, if the card of the data has them.
+
+    Raises:
+        InputError: a score in the card is not a number from 0 to 1.
+    """
+    scores = card.get("paired_ceiling")
+    if not isinstance(scores, dict):
+        return None
+    names = {direction: f"{direction}_top1" for direction in tables.DIRECTIONS}
+    top1 = {
+        direction: {"top1": check_number(scores.get(name), f"{name} in CARD.json", minimum=0, maximum=1)}
+        for direction, name in names.items()
+    }
+    return {"what": str(scores.get("what", "a paired fit")), **top1}
+
+
 def _labels(folder: Path) -> dict[str, list[str]] | None:
     """Return the section of every row, by file, if the data has sections."""
     sections = read_json(folder / "sections.json")
@@ -162,6 +183,12 @@ def _print(out: Console, result: Mapping[str, Any]) -> None:
     tables.print_verdict(out, result["verdict"])
     out.print()
     held_out = f"On {result['after']['n']:,} held-out pairs, pool {result['after']['pool']:,}:"
-    out.print(tables.scores({"as they are": result["before"], "translated": result["after"]}, title=held_out))
+    rows = {"as they are": result["before"], "translated": result["after"]}
+    ceiling = result["paired_ceiling"]
+    if ceiling:
+        rows["paired ceiling"] = ceiling
+    out.print(tables.scores(rows, title=held_out))
+    if ceiling:
+        out.print(f"Paired ceiling: {ceiling['what']}.")
     out.print(f"{result['seconds']:.0f} seconds, {result['alignment_seconds']:.0f} of them for the alignment")
     out.print(f"Report: {result['report']}", soft_wrap=True)

@@ -51,7 +51,7 @@ def _print(out: Console, method: str, described: list[dict[str, Any]]) -> None:
     if not described:
         out.print(f"The method {method} has no settings.")
         return
-    out.print(f"{len(described)} settings of the method {method}. Change one with --set NAME=VALUE.")
+    out.print(f"Settings of the method {method}. Change one with --set NAME=VALUE.")
     if any(setting["paper"] is not None for setting in described):
         out.print("Where the text of the paper does not state a value, the paper's value is that of its released code.")
     for setting in described:

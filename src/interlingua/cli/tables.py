@@ -55,8 +55,8 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
     """Return a table of paired scores that fits 80 columns.
 
     Args:
-        rows: `Evaluation.to_dict()` by the name of its rows. A single one has no column of names, and shows half the
-            width of its 95 % intervals next to the values.
+        rows: `Evaluation.to_dict()` by the name of its rows, or some of its scores. A single one has no column of
+            names, and shows half the width of its 95 % intervals next to the values.
         title: a line above the table.
     """
     single = len(rows) == 1
@@ -78,6 +78,8 @@ def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -
 
 
 def _value(score: Mapping[str, Any], key: str, *, bounds: bool) -> str:
+    if key not in score:
+        return ""
     digits = 1 if key == "mean_rank" and score[key] >= 10 else 3
     value = f"{score[key]:.{digits}f}"
     low, high = score.get("intervals", {}).get(key, (None, None))
