@@ -21,7 +21,13 @@ from interlingua.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TEXTS = [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "SECURITY.md", "benchmarks/README.md", "demo/README.md"))]
+TEXTS = [
+    *PAGES,
+    *(
+        ROOT / name
+        for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "demo/README.md")
+    ),
+]
 # Modules whose names a user imports, beside the packages that list their own.
 PUBLIC = (
     "interlingua",
@@ -148,6 +154,20 @@ def _resolve(name: str) -> object:
             value = getattr(value, part)
         return value
     raise AssertionError(name)
+
+
+def test_the_contributor_table_names_files_and_symbols_that_exist() -> None:
+    table = (ROOT / "docs" / "contributing.md").read_text("utf-8").split("| to add |")[1].split("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    kinds = {"a method", "a loss term", "a store", "a file format", "a verdict criterion", "a defense", "a command"}
+    assert kinds <= {row[0] for row in rows}
+    for kind, change, tests in rows:
+        for cell in (change, tests):
+            named = re.findall(r"`([^`]*[/.][^`]*)`(?: \(`(\w+)`\))?", cell)
+            assert named, kind
+            for path, symbol in named:
+                assert (ROOT / path).exists(), f"{kind}: {path}"
+                assert symbol in (ROOT / path).read_text("utf-8") if symbol else True, f"{kind}: {symbol} in {path}"
 
 
 def test_every_package_has_a_line_in_the_table_of_the_house() -> None:
