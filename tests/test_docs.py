@@ -21,13 +21,8 @@ from interlingua.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TEXTS = [
-    *PAGES,
-    *(
-        ROOT / name
-        for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "demo/README.md")
-    ),
-]
+_OTHERS = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "demo/README.md")
+TEXTS = [*PAGES, *(ROOT / name for name in _OTHERS)]
 # Modules whose names a user imports, beside the packages that list their own.
 PUBLIC = (
     "interlingua",
