@@ -104,3 +104,24 @@ def test_the_shipped_demo_succeeds_without_a_pair(run: Run, tmp_path: Path) -> N
     ceiling = json.loads((REPOSITORY / "demo" / "data" / "CARD.json").read_text("utf-8"))["paired_ceiling"]
     for way in ("forward", "backward"):
         assert ran.json["after"][way]["top1"] > 0.9 * ceiling[f"{way}_top1"]
+
+
+@pytest.mark.parametrize("name", ["CARD.json", "sections.json", "eval-ids.json"])
+def test_a_damaged_file_beside_the_vectors_is_named_before_the_fit(
+    run: Run, demo_data: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", lambda *_, **__: pytest.fail("a fit was started"))
+    (demo_data / name).write_text("{")
+    ran = run("demo", "--data", demo_data, "--json")
+    assert ran.code == 2
+    assert f"{name} cannot be read as JSON" in ran.json["error"]
+
+
+def test_sections_that_index_no_name_are_refused_before_the_fit(
+    run: Run, demo_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interlingua, "align", lambda *_, **__: pytest.fail("a fit was started"))
+    (demo_data / "sections.json").write_text(json.dumps({"names": ["a"], "source": [0, 1]}))
+    ran = run("demo", "--data", demo_data, "--json")
+    assert ran.code == 2
+    assert "sections.json: indices into its names are needed for every row" in ran.json["error"]

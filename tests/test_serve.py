@@ -389,7 +389,7 @@ def test_a_port_that_is_taken_is_refused_before_a_browser_opens(run: Run, monkey
         port = taken.getsockname()[1]
         ran = run("serve", "--port", port)
     assert ran.code == 2
-    assert re.search(rf"Port {port} cannot be listened at \(.*in use\); choose another with --port", ran.err)
+    assert re.search(rf"Port {port} cannot be opened \(.*in use\); choose another with --port", ran.err)
     assert not opened
 
 

@@ -46,7 +46,8 @@ def bench(
         Path,
         typer.Option(
             metavar="DIR",
-            help="A folder with CORPUS.ENCODER.npy, the same rows under every encoder, and CORPUS.texts.jsonl.",
+            help="A folder with CORPUS.ENCODER.npy, whose row i is the same text for every encoder, and "
+            "CORPUS.texts.jsonl.",
         ),
     ] = Path("vectors"),
     out: Annotated[
@@ -80,7 +81,10 @@ def bench(
     ] = None,
     steps: Annotated[int | None, typer.Option(metavar="N", min=1, help="ablations: training steps.")] = None,
     oracle_rows: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Rows for the paper's oracle couplings (extra: ot); 0 runs none.")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Rows for the paper's optimal-transport oracles (extra: ot); 0 for none."
+        ),
     ] = 0,
     as_json: AsJson = False,
     encode: Annotated[
@@ -95,15 +99,13 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME=MODEL",
-            help="An encoder besides the paper's, by its name on the hub or its folder.",
+            help="A further encoder, by its name on the hub or by its folder.",
             rich_help_panel=_ENCODE,
         ),
     ] = None,
     text: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE", help="A corpus besides the paper's, by the file of its texts.", rich_help_panel=_ENCODE
-        ),
+        typer.Option(metavar="NAME=FILE", help="A further corpus, by the file of its texts.", rich_help_panel=_ENCODE),
     ] = None,
     texts: Annotated[
         int | None,

@@ -41,7 +41,7 @@ __all__ = [
     "working",
 ]
 
-# Seconds between two lines of progress where no terminal is watching.
+# Seconds between two lines of progress if standard error is not a terminal.
 LINE_SECONDS = 10.0
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
 _CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -100,7 +100,7 @@ class WarningPrinter:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        """Stand in for :func:`warnings.showwarning`."""
+        """Print a warning; the signature is that of :func:`warnings.showwarning`."""
         key = category if issubclass(category, SpaceMismatchWarning) else str(message)
         if key not in self._printed:
             self._printed.add(key)
@@ -119,7 +119,7 @@ def fit_progress(task: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Show how far a fit is; yields the function to call with each step.
 
     A terminal shows the task, elapsed time and the last step, while a network is trained also its loss terms and the
-    time left. Elsewhere standard error gets one line every ten seconds.
+    time left. If standard error is not a terminal, it gets one line every ten seconds.
     """
     screen = stderr()
     if screen.is_terminal:

@@ -51,7 +51,7 @@ def demo(
     report = report or folder.parent / "report.html"
     reports.check_report(report, force=True)
     card = read_json(folder / "CARD.json")
-    ceiling = _ceiling(card)
+    ceiling, labels = _ceiling(card), _labels(folder)
     watch = console.Stopwatch()
     vectors = [file.vectors() for file in _open(folder)]
     source, target = (
@@ -76,7 +76,7 @@ def demo(
             target=target,
             source_eval=source_eval,
             target_eval=target_eval,
-            labels=_labels(folder),
+            labels=labels,
         )
     result = {
         "source": {"name": source.name, "rows": source.n, "d": source.d},
@@ -124,11 +124,20 @@ def _open(folder: Path) -> list[VectorFile]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of an optional JSON file, or an empty dict if there is none."""
-    if not path.is_file():
-        return {}
-    content = json.loads(path.read_text("utf-8"))
+    """Return the content of an optional JSON file, or an empty dict if there is none.
+
+    Raises:
+        InputError: the file is not JSON.
+    """
+    content = _parse(path) if path.is_file() else {}
     return content if isinstance(content, dict) else {}
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}). Restore it, or remove it.") from error
 
 
 def _encoder(card: Mapping[str, Any], side: str) -> str:
@@ -153,16 +162,24 @@ def _ceiling(card: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _labels(folder: Path) -> dict[str, list[str]] | None:
-    """Return the section of every row, by file, if the data has sections."""
-    sections = read_json(folder / "sections.json")
+    """Return the section of every row, by file, if the data has sections.
+
+    Raises:
+        InputError: the file is not ``{"names": [...], "source": [index, ...], ...}``.
+    """
+    path = folder / "sections.json"
+    sections = read_json(path)
     names = sections.pop("names", None)
-    return {part: [names[i] for i in rows] for part, rows in sections.items()} if names else None
+    try:
+        return {part: [names[i] for i in rows] for part, rows in sections.items()} if names else None
+    except (IndexError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: indices into its names are needed for every row ({error}). Remove it.") from error
 
 
 def _names(folder: Path) -> list[str] | None:
     """Return the names of the held-out rows, if the data has names."""
     path = folder / "eval-ids.json"
-    return list(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    return list(_parse(path)) if path.is_file() else None
 
 
 def _untranslated(alignment: Alignment, source: EmbeddingSpace, target: EmbeddingSpace) -> Translator:

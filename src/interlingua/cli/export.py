@@ -42,7 +42,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="sentence-transformers: the encoder of the input vectors, put in front so that texts go in.",
+            help="sentence-transformers: the encoder of the input vectors. The result then translates texts.",
         ),
     ] = None,
     documents: Annotated[
@@ -58,8 +58,8 @@ def export(
 ) -> None:
     """Write a translator for other tools.
 
-    The result runs without interlingua and gives the vectors of `translate`, up to rounding in float32. A translator
-    that is a network can be written as onnx or safetensors only. Existing files are never replaced.
+    The result runs without interlingua and gives the same vectors as `translate`, up to rounding in float32. A
+    translator that is a network can be written as onnx or safetensors only. Existing files are never replaced.
     """
     from interlingua import export as exports
     from interlingua.core.translator import load

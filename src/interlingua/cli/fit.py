@@ -64,7 +64,8 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="auto: ridge, a paired solution, if --pairs are plenty, otherwise linear, the unpaired solver. "
+            help="auto: ridge, a fit on pairs, if --pairs has at least twice as many pairs as the larger width; "
+            "otherwise linear, the unpaired solver. "
             "adversarial: the networks of the vec2vec paper (extra: neural). For comparison: "
             f"{', '.join(_BASELINES)}.",
             autocompletion=methods.complete_method,
@@ -74,7 +75,8 @@ def fit(
     device: Annotated[
         methods.Device | None,
         typer.Option(
-            help="For linear and adversarial; cpu by default. auto takes an NVIDIA GPU if there is one (extra: torch).",
+            help="Where linear and adversarial compute; cpu by default. auto is an NVIDIA GPU if torch finds one, "
+            "otherwise the CPU (extra: torch).",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -85,7 +87,7 @@ def fit(
             metavar="NAME=VALUE",
             help="Change a setting of the method; may be repeated. linear: rounds, fidelity, budget. adversarial: "
             "preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training setting such as "
-            "lr. interlingua settings NAME explains the settings of a method.",
+            "lr. `interlingua settings METHOD` explains them all.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -102,9 +104,9 @@ def fit(
 ) -> None:
     """Align two spaces and save the translator.
 
-    SOURCE and TARGET hold vectors of two encoders. Their texts need not be the same, and no pairs need be known. The
+    SOURCE and TARGET hold vectors of two encoders. They may be of different texts, and no known pairs are needed. The
     verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
-    ends with exit code 1; its report is written if --report is given.
+    ends with exit code 1. It still writes the file of --report.
     """
     _check_outputs(out, report, force=force)
     methods.check_method(method)

@@ -25,7 +25,7 @@ def identify(
     """Guess which model produced these vectors.
 
     Compares width, lengths, mean direction and the variance of each coordinate with stored profiles of known models.
-    The answer may be unknown. It always is for vectors that were rotated or centered.
+    The answer may be "unknown". It is always unknown for vectors that were rotated or centered.
     """
     from interlingua import identification
     from interlingua.stores import open_source
@@ -50,4 +50,4 @@ def identify(
             marks = (f"{candidate.similarities[mark]:.2f}" for mark in ("mean", "spread", "spectrum"))
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)
-        out.print("1 is a perfect match. The score is the mean of mean direction and spread of the coordinates.")
+        out.print("1 is a perfect match. The score is the average of the columns mean and spread.")

@@ -83,7 +83,7 @@ def method_settings(
         if name in values:
             raise InputError(f"{name} was given more than once; give it once.")
         values[name] = _value(name, text, kinds[name])
-    # Values that no run could use and missing packages are refused here and not after the data was read.
+    # Refuses values that no run could use, and missing packages, before the data is read.
     aligner: Any = create_aligner(method, **values)
     if hasattr(aligner, "resolve_settings"):
         aligner.resolve_settings()

@@ -27,8 +27,8 @@ def serve(
 ) -> None:
     """Open a page to try interlingua in a browser.
 
-    Drop two files, watch the fit, read the verdict, translate, and search across both (extra: serve). Only this
-    machine can reach the page. Files are kept in a temporary folder that is deleted when the server stops.
+    The page takes two files, fits them, shows the verdict, translates, and searches both (extra: serve). Only this
+    machine can reach it. Files are kept in a temporary folder that is deleted when the server stops.
     """
     from interlingua.core.arrays import require
 
@@ -51,7 +51,7 @@ def serve(
         app = create_app(session, port=port, max_bytes=max_mb * 2**20)
         with _listening(port) as listener:
             address = f"http://127.0.0.1:{port}"
-            console.note(f"{address} until Ctrl-C")
+            console.note(f"Serving {address} until Ctrl-C")
             if browser:
                 typer.launch(address)
             server = uvicorn.Server(
@@ -74,8 +74,6 @@ def _listening(port: int) -> socket.socket:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         listener.close()
-        raise InputError(
-            f"Port {port} cannot be listened at ({error.strerror}); choose another with --port."
-        ) from error
+        raise InputError(f"Port {port} cannot be opened ({error.strerror}); choose another with --port.") from error
     listener.listen()
     return listener

@@ -89,7 +89,7 @@ def translate(
             "--log": log,
         }
         refuse_without_effect(
-            unused, "means nothing with --engine ray, which reads, writes and resumes by itself; leave it out."
+            unused, "means nothing with --engine ray, which reads, writes and resumes in its own manner; leave it out."
         )
         _translate_with_ray(directory, source, out, column, workers, inverse=inverse, as_json=as_json)
         return
