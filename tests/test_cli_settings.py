@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_the_range_shown_is_the_range_enforced(method: str, name: str, words: st
     from interlingua.aligners import create_aligner
 
     kind = {s.name: s.type for s in describe_settings(method)}[name]
-    needed = {"mirrors": {"skips": True}, "instance_noise": {"instance_noise_end": 1e-9}}.get(name, {})
+    combined: dict[str, dict[str, Any]] = {"mirrors": {"skips": True}, "instance_noise": {"instance_noise_end": 1e-9}}
+    needed = combined.get(name, {})
     text = words.replace("a number from 0 to under 1", "at least 0 and below 1")
     limits = re.findall(r"(at least|above|at most|below) ([\d.]+)", text)
     assert limits, f"{method}.{name} has no range"

@@ -359,8 +359,8 @@ def _warn_if_foreign(rows: npt.NDArray[Any], profile: SpaceProfile, side: str) -
     if share > 0.5:
         # Names the line that called the public method, which called `_apply`, which called this function.
         warnings.warn(
-            f"{share:.0%} of the {side} vectors in a sample do not look like the space that this translator was fitted on. "
-            "If another model made them, their translations are meaningless. Check model and direction.",
+            f"{share:.0%} of the {side} vectors in a sample do not look like the space that this translator was fitted "
+            "on. If another model made them, their translations are meaningless. Check model and direction.",
             SpaceMismatchWarning,
             stacklevel=4,
         )
