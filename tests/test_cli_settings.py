@@ -45,15 +45,16 @@ def test_settings_of_the_paper_have_its_value_and_that_of_its_code(run: Run) -> 
     found = {item["name"]: item for item in run("settings", "adversarial", "--json").json["settings"]}
     assert (found["norm"]["paper"], found["norm"]["code"]) == ("layer", "batch")
     assert (found["cycle"]["paper"], found["cycle"]["code"]) == (10.0, 10.0)
-    assert (found["mirrors"]["paper"], found["mirrors"]["code"]) == (None, None)
+    for name in ("mirrors", "check_every", "preset"):
+        assert (found[name]["paper"], found[name]["code"]) == (None, None)
     words = " ".join(run("settings", "adversarial").out.split())
     assert "norm = layer str: one of batch, layer layer in the paper, batch in its released code" in words
-    assert "cycle_detached = true bool: true or false false in the paper, true in its released code" in words
-    assert "lr = 0.0001 float: at least 0 2e-05 in the paper and in its released code" in words
+    assert "true or false false in the paper, true in its released code Stop the gradient" in words
+    assert "lr = 0.0001 float: at least 0 2e-05 in the paper's released code Learning rate" in words
 
 
 def test_settings_of_our_own_methods_have_no_paper_beside_them(run: Run) -> None:
-    assert "paper and" not in run("settings", "linear").out
+    assert "paper" not in run("settings", "linear").out
 
 
 def test_a_setting_that_no_text_can_express_is_marked(run: Run) -> None:

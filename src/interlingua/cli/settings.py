@@ -36,7 +36,8 @@ def settings(
     """Show the settings of a method.
 
     Prints the default, the accepted values and the meaning of each setting. Settings of the vec2vec paper also have
-    the value in the paper and the value in its released code. `fit` changes them with --set NAME=VALUE.
+    the value in its released code, and the value in the paper where the paper differs. `fit` changes settings with
+    --set NAME=VALUE.
     """
     from interlingua.aligners import describe_settings
 
@@ -52,8 +53,6 @@ def _print(out: Console, method: str, described: list[dict[str, Any]]) -> None:
         out.print(f"The method {method} has no settings.")
         return
     out.print(f"Settings of the method {method}. Change one with --set NAME=VALUE.")
-    if any(setting["paper"] is not None for setting in described):
-        out.print("Where the text of the paper does not state a value, the paper's value is that of its released code.")
     for setting in described:
         out.print()
         out.print(Text.assemble((setting["name"], "bold"), f" = {_shown(setting['default'])}"))
@@ -71,8 +70,9 @@ def _published(setting: Mapping[str, Any]) -> str:
     paper, code = setting["paper"], setting["code"]
     if paper is None and code is None:
         return ""
+    # Where the text of the paper states no value, `paper` repeats that of the code.
     if paper == code:
-        return f"{_shown(code)} in the paper and in its released code"
+        return f"{_shown(code)} in the paper's released code"
     return f"{_shown(paper)} in the paper, {_shown(code)} in its released code"
 
 

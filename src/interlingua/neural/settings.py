@@ -42,9 +42,10 @@ _PAPER: Mapping[str, Any] = MappingProxyType(
         "latent_discriminators": "all",
     }
 )
-# Settings that neither the paper nor its code has.
+# Settings that neither the paper nor its code has. The code evaluates and saves once an epoch, not by steps.
 _OURS = frozenset(
     {"vsp_end", "consensus", "skip_lr", "skips", "mirrors", "average", "instance_noise", "instance_noise_end"}
+    | {"log_every", "check_every", "save_every"}
 )
 
 
