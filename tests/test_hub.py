@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from exported import D_SOURCE, linear, neural, rows
+from interlingua.cli import main
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.hub import model_card
 from interlingua.core.translator import NeuralTranslator, Translator
@@ -141,6 +143,24 @@ def test_a_repository_that_cannot_be_written_is_an_input_error(hub: type[Hub], n
     with pytest.raises(InputError, match=f"{name} cannot be written on the Hub .* Give owner/name, and a token"):
         linear().push_to_hub(name, token="hf_secret")
     assert not hub.files
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_an_upload_without_a_connection_is_an_error_in_words(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from huggingface_hub import constants
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # not listening
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(OSError, match="The Hub cannot be reached .*; nothing was uploaded to me/bridge"):
+            linear().push_to_hub("me/bridge", token="hf_secret")
+        folder = linear().save(tmp_path / "t")
+        assert main(["export", str(folder), "--to", "hub", "--out", "me/bridge"]) == 1
+    shown = capsys.readouterr().err
+    assert "Error: The Hub cannot be reached" in shown
+    assert "hf_secret" not in shown
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")

@@ -68,6 +68,7 @@ def upload(
 
     Raises:
         InputError: not a repository name, or no permission to write there.
+        OSError: the Hub cannot be reached.
         MissingExtraError: the extra ``hub`` is not installed.
     """
     check_text(name, "name")
@@ -82,6 +83,11 @@ def upload(
         raise InputError(
             f"{name} cannot be written on the Hub ({error}). Give owner/name, and a token that may write there."
         ) from error
+    except Exception as error:
+        # The errors of the client's transport; its package is httpx or httpx2, depending on the version of the client.
+        if not type(error).__module__.startswith("httpx"):
+            raise
+        raise OSError(f"The Hub cannot be reached ({error}); nothing was uploaded to {name}.") from error
     return str(done.commit_url)
 
 

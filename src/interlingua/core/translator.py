@@ -158,6 +158,7 @@ class Translator:
 
         Raises:
             InputError: not a repository name, or no permission to write there.
+            OSError: the Hub cannot be reached.
             MissingExtraError: the extra ``hub`` is not installed.
         """
         check_text(name, "name")
