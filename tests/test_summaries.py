@@ -166,3 +166,17 @@ def test_a_summary_needs_neither_evidence_nor_names(alignment: il.Alignment) -> 
     assert bare.summary().splitlines()[0] == "Alignment of source (0 x 0) and target (0 x 0)"
     assert "<table>" not in bare._repr_html_()
     np.testing.assert_array_equal(bare.forward(np.eye(12)), alignment.forward(np.eye(12)))
+
+
+def test_a_summary_of_a_real_fit_fits_a_screen_and_repeats_nothing(rng: np.random.Generator) -> None:
+    x, y = (rng.standard_normal((150, 9)).astype(np.float32) for _ in range(2))
+    made = il.align(x, y, method="random-rotation")
+    assert made.verdict.status is il.Status.FAILED
+    lines = made.summary().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    words = " ".join(made.summary().split())
+    assert [words.count(item.meaning) for item in made.verdict.evidence] == [1] * len(made.verdict.evidence)
+    marks = [line.split()[0] for line in lines if line.startswith(("  FAILED", "  passed"))]
+    assert marks == sorted(marks)
+    assert len(marks) == len(made.verdict.evidence)

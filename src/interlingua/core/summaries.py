@@ -16,7 +16,7 @@ from interlingua.core.wording import comparison, describe_evidence
 
 __all__ = ["card_html", "card_text", "own_reasons", "table_html", "verdict_html", "verdict_line", "verdict_text"]
 
-# Columns of the text: a measurement takes two lines at most, and a verdict with every criterion fits 24 lines.
+# Columns of the text: a measurement takes two lines or three, so that a verdict with every criterion fits 24 lines.
 _WIDTH = 100
 
 
