@@ -27,7 +27,7 @@ GENEROUS = 1e6
 @pytest.fixture(scope="module")
 def hard() -> Problem:
     """250 rows against 1,200, on which the fast search fails."""
-    planted = problem(1200, (40, 32), 24, 4)
+    planted = problem(1200, (40, 32), 24, 7)
     return Problem(planted.source[:250], planted.target, planted.source_eval, planted.target_eval)
 
 
@@ -86,7 +86,6 @@ def fast(hard: Problem) -> Alignment:
     """The hard problem without a budget; nothing of the second search runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aligner, "search_further", refuse)
-        patch.setattr(aligner, "without_copies", refuse)
         return align(hard)
 
 
@@ -183,8 +182,6 @@ def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Climber, "climb", interrupt)
-    # Copies are left alone, so that the fast search is the same one.
-    monkeypatch.setattr(aligner, "without_copies", lambda p, _: p)
     alignment = align(hard, budget=GENEROUS)
     assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "fast search"}]
     assert alignment.verdict.reasons == (*fast.verdict.reasons, INTERRUPTED)
@@ -223,7 +220,7 @@ def test_too_few_distinct_rows_are_refused() -> None:
     rng = np.random.default_rng(4)
     rows = encode(rng.standard_normal((60, 12)).astype(np.float32), 16, rng)
     target = rng.standard_normal((300, 16)).astype(np.float32)
-    with pytest.raises(InputError, match="Without copies of other rows, source has 60 rows; .*leave budget out"):
+    with pytest.raises(InputError, match="Without copies of other rows, source has 60 rows; .*Give vectors of more texts"):
         il.align(np.repeat(rows, 3, axis=0), target, method="linear", budget=10.0)
 
 

@@ -64,8 +64,8 @@ class Linear:
         fidelity: follow the rotation with a non-orthogonal stage where refits on halves agree more under it.
         device: ``"cpu"`` for numpy, ``"cuda"``, ``"cuda:N"`` or ``"mps"`` for torch, or ``"auto"``: an NVIDIA GPU if
             there is one, otherwise the CPU.
-        budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. With a budget,
-            copies and near-copies of a row count once. A map of the second search is doubtful at best.
+        budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. A map of the
+            second search is doubtful at best.
 
     Raises:
         InputError: a setting of another type or out of range.
@@ -87,6 +87,8 @@ class Linear:
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
+        Copies and near-copies of a row count once. The step ``copies`` of the trace has their numbers.
+
         On the CPU the result does not depend on the number of threads, unless the time of ``budget`` ends a search.
         BLAS is limited to one thread in the whole process during the fit, and the work is divided among the available
         cores in parts of fixed size.
@@ -104,8 +106,7 @@ class Linear:
             return resolved._fit(problem, seed, StepLog(on_step))
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
-        if self.budget:
-            problem = without_copies(problem, log)
+        problem = without_copies(problem, log)
         x, y = problem.frames
         pairs = centered_pairs(problem)
         order, starts, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))

@@ -18,6 +18,9 @@ __all__ = ["DistinctRows", "distinct_rows"]
 # Cosine of two centered rows from which on they count as copies of each other. Noise of a third of a row's length
 # leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
 _NEAR = 0.9
+# Near-copies are rows of their own kind only where more pairs lie beyond `_NEAR` than just below it. Otherwise such pairs
+# are the tail of a continuous distribution, as among the many rows of a narrow space.
+_BELOW, _SAMPLED_ROWS = 0.8, 4000
 _COARSE = 64
 _BLOCK = 1024
 # Comparing all rows with each other is quadratic. Beyond this many distinct rows only exact copies are merged.
@@ -57,7 +60,8 @@ def distinct_rows(vectors: FloatArray, *, near: float = _NEAR, max_rows: int = _
 
     Args:
         vectors: [n, d], finite, no zero row. Rows that differ by a positive factor count as near-copies.
-        near: cosine of centered unit rows from which on two rows are near-copies.
+        near: cosine of centered unit rows from which on two rows are near-copies. They are merged only where more pairs
+            of rows lie beyond this cosine than between 0.8 and it.
         max_rows: with more distinct rows than this, only exact copies are merged.
     """
     rows = np.ascontiguousarray(vectors, np.float32)
@@ -66,7 +70,10 @@ def distinct_rows(vectors: FloatArray, *, near: float = _NEAR, max_rows: int = _
     exact = len(rows) - len(first)
     if len(first) > max_rows:
         return DistinctRows(unit, group, exact, 0)
-    leader = _near_groups(unit, near)
+    centered = unit_rows(unit - unit.mean(axis=0))
+    if not _stand_out(centered, near):
+        return DistinctRows(unit, group, exact, 0)
+    leader = _near_groups(centered, near)
     merged = int(leader.max()) + 1
     near_copies = len(first) - merged
     if near_copies:
@@ -86,17 +93,27 @@ def _exact_groups(rows: FloatArray) -> tuple[IntArray, IntArray]:
     return first[order], rank[inverse]
 
 
-def _near_groups(unit: FloatArray, near: float) -> IntArray:
+def _stand_out(centered: FloatArray, near: float) -> bool:
+    """Return whether more pairs of rows [n, d] have a cosine of ``near`` or more than one between 0.8 and ``near``."""
+    rows = centered[:: -(-len(centered) // _SAMPLED_ROWS)]
+    beyond, below = -len(rows), 0  # every row is nearest to itself
+    for block in row_blocks(len(rows), _BLOCK):
+        cosines = rows[block] @ rows.T
+        beyond += int((cosines >= near).sum())
+        below += int(((cosines >= _BELOW) & (cosines < near)).sum())
+    return beyond > below
+
+
+def _near_groups(centered: FloatArray, near: float) -> IntArray:
     """Return the group of every row [n]: that of the nearest earlier leader within reach, or a new one that it leads.
 
     A leader is never a near-copy of another leader, and every row is near its own, so groups cannot grow by chains.
     """
-    centered = unit_rows(unit - unit.mean(axis=0))
     _, axes = np.linalg.eigh(centered.T @ centered)
     coarse = unit_rows(centered @ axes[:, ::-1][:, :_COARSE])
-    group = np.full(len(unit), -1, np.int64)
+    group = np.full(len(centered), -1, np.int64)
     leaders = np.zeros(0, np.int64)
-    for block in row_blocks(len(unit), _BLOCK):
+    for block in row_blocks(len(centered), _BLOCK):
         rows = np.arange(block.start, block.stop)
         if len(leaders):
             # The nearest leader in few coordinates is the only candidate, and all coordinates decide.

@@ -120,6 +120,6 @@ def without_copies(problem: Problem, on_step: StepLog) -> Problem:
     reason = insufficient_data_reason(rows[0], rows[1])
     if reason:
         raise InputError(
-            f"Without copies of other rows, {reason} Give vectors of more texts, or leave budget out to use all rows."
+            f"Without copies of other rows, {reason} Give vectors of more texts."
         )
     return replace(problem, rows=(rows[0], rows[1]))
