@@ -105,8 +105,3 @@ def is_vector(kind: str) -> bool:
 def quoted(name: str) -> str:
     """Return a name as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: Any) -> str:
-    """Return a number or text as SQL writes it."""
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -199,7 +199,7 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
             dropped = str(facts["target"])
             store = target or open_store(dropped)
             try:
-                store.drop(beside=bool(facts.get("beside")))
+                store.drop(vector_only=bool(facts.get("as_new_vector")))
             finally:
                 if target is None:
                     store.close()
@@ -256,12 +256,12 @@ class _Run:
             )
         distinct.refuse_repeated(self.source, self.options.page_rows)
         self._write_skipped()
-        self.log.note(phase="creating", beside=self.spec.beside)
+        self.log.note(phase="creating", as_new_vector=self.spec.as_new_vector)
         watch.lap("survey")
 
     def _digest(self, records: Records) -> str:
         """Return the digest of what is copied: a new column of the same table may make triggers change the payload."""
-        copied = not (self.spec.beside or self.options.drop_payload)
+        copied = not (self.spec.as_new_vector or self.options.drop_payload)
         return (records if copied else Records(records.ids, records.vectors)).digest()
 
     def _write_skipped(self) -> None:
@@ -279,7 +279,7 @@ class _Run:
             if self.target.exists():
                 if not self.log.facts.get("begun") or self._holds_rows():
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
-                self.target.drop(beside=self.spec.beside)
+                self.target.drop(vector_only=self.spec.as_new_vector)
             self.log.note(begun=True)
             self.target.create(self.spec)
             self.log.note(phase="copying")
@@ -353,7 +353,7 @@ class _Run:
             raise InterlinguaError(
                 f"{self.target.url}: vectors read back differ from their translations by up to {error:.2g}. Roll back."
             )
-        if not self.spec.beside and not same_payload(expected.payload, stored.payload):
+        if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(f"{self.target.url}: payload read back differs from the source's. Roll back.")
         own = expected.ids[0].as_py()
         nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids
