@@ -17,7 +17,7 @@ from interlingua.core.arguments import check_path
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.io._checks import check_offset, check_scale, list_parquet
+from interlingua.io._checks import check_scale, list_parquet
 from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
 from interlingua.io._piped import copy_pipe, is_pipe
 
@@ -257,6 +257,6 @@ def _resolve_offset(
             raise InputError(f"{path}: offset is for 8-bit integers and these are {contents.dtype}. Leave offset out.")
         return None
     if offset is None and contents.zero_point is not None:
-        return -check_offset(contents.zero_point, d, str(path), "zero_point") * scale
+        return -check_scale(contents.zero_point, d, str(path), "zero_point") * scale
     offset = contents.offset if offset is None else offset
-    return None if offset is None else check_offset(offset, d, str(path), "offset")
+    return None if offset is None else check_scale(offset, d, str(path), "offset")

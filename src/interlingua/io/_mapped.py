@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
-from interlingua.io._formats import BFLOAT16, FLOATS, INT8, SCALE, UINT8, AnyArray, Contents, Request
+from interlingua.io._formats import BFLOAT16, FLOATS, INT8, SCALE, UINT8, AnyArray, Contents, Request, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,30 +33,52 @@ class StoredArray:
     load: Callable[[], AnyArray]
 
 
-class MappedSource:
-    """Source over one memory-mapped matrix [n, d]; the other columns are loaded on use."""
+class ArraySource(Source):
+    """Source over one array [n, d] of a file, with columns in other arrays, which are loaded on use."""
+
+    def __init__(self, contents: Contents, side: Mapping[str, StoredArray] = MappingProxyType({})) -> None:
+        self.contents = contents
+        self._side = side
+
+    def ids(self) -> pa.Array | None:
+        """Return the id array, loaded."""
+        schema, name = self.contents.schema, self.contents.id_name
+        return None if schema is None or name is None else _to_arrow(self._side[name], schema.field(name))
+
+    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are read; bfloat16 is widened."""
+        import pyarrow as pa
+
+        schema = self.contents.schema if side else None
+        table = None
+        if schema is not None:
+            table = pa.table({field.name: _to_arrow(self._side[field.name], field) for field in schema}, schema)
+        row = start
+        for vectors in self._vectors(start, stop, size):
+            yield widen(vectors), None if table is None else table.slice(row, len(vectors))
+            row += len(vectors)
+
+    @abstractmethod
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
+        """Yield the stored vectors of rows ``start`` to ``stop``, at most ``size`` at a time."""
+
+
+class MappedSource(ArraySource):
+    """Source over one memory-mapped matrix [n, d]."""
 
     def __init__(
         self, contents: Contents, matrix: AnyArray, side: Mapping[str, StoredArray] = MappingProxyType({})
     ) -> None:
-        self.contents = contents
+        super().__init__(contents, side)
         self._matrix = matrix
-        self._side = side
 
     def matrix(self) -> AnyArray | None:
         """Return the memory map, or ``None`` for bfloat16, which NumPy cannot compute with."""
         return None if self._matrix.dtype == BFLOAT16 else self._matrix
 
-    def ids(self) -> pa.Array | None:
-        """Return the id array, loaded."""
-        return load_ids(self.contents, self._side)
-
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield views of the memory map; bfloat16 is widened."""
-        table = load_table(self.contents, self._side) if side else None
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
         for row in range(start, stop, size):
-            end = min(row + size, stop)
-            yield widen(self._matrix[row:end]), None if table is None else table.slice(row, end - row)
+            yield self._matrix[row : min(row + size, stop)]
 
 
 def widen(rows: AnyArray) -> AnyArray:
@@ -104,22 +127,6 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     )
 
 
-def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table | None:
-    """Load the other columns; return ``None`` if there are none."""
-    if contents.schema is None:
-        return None
-    import pyarrow as pa
-
-    return pa.table({field.name: _to_arrow(side[field.name], field) for field in contents.schema}, contents.schema)
-
-
-def load_ids(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Array | None:
-    """Load the id column; return ``None`` if there is none."""
-    if contents.schema is None or contents.id_name is None:
-        return None
-    return _to_arrow(side[contents.id_name], contents.schema.field(contents.id_name))
-
-
 def to_numpy(column: pa.ChunkedArray) -> AnyArray:
     """Return a column for which `is_numeric` or `is_text` holds, and that has no nulls, as a NumPy array."""
     import pyarrow as pa
@@ -129,6 +136,16 @@ def to_numpy(column: pa.ChunkedArray) -> AnyArray:
     if pa.types.is_boolean(column.type):
         return np.asarray(column.to_pylist(), dtype=np.bool_)
     return np.asarray(column.to_numpy())
+
+
+def spooled_arrays(spool: Path) -> dict[str, AnyArray]:
+    """Return the columns that were spooled while vectors were written, as NumPy arrays."""
+    if not spool.stat().st_size:
+        return {}
+    from interlingua.io._spool import read_spool
+
+    table = read_spool(spool)
+    return {} if table is None else {name: to_numpy(table.column(name)) for name in table.schema.names}
 
 
 def is_numeric(kind: pa.DataType) -> bool:

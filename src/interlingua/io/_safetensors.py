@@ -12,17 +12,22 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Buffers, Output, Request
-from interlingua.io._mapped import MappedSource, StoredArray, choose_contents, is_numeric, refuse_nulls, to_numpy
+from interlingua.io._formats import SCALE, AnyArray, Buffers, Request
+from interlingua.io._formats import Sink as BaseSink
+from interlingua.io._mapped import (
+    MappedSource,
+    StoredArray,
+    choose_contents,
+    is_numeric,
+    refuse_nulls,
+    spooled_arrays,
+    to_numpy,
+)
 from interlingua.io._npy import raw
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DTYPES = (*FLOATS, INT8)
-HOLDS_SCALE = True
-RESERVED: tuple[str, ...] = (SCALE,)
-STREAM = "vectors.safetensors"
 COLUMNS = "columns.arrow"
 _HEADER_BYTES = 2**16
 _TYPES = {
@@ -74,48 +79,47 @@ def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) 
     return np.memmap(path, dtype, "r", offset, shape or (1,)) if 0 not in shape else np.empty(shape, dtype)
 
 
-class Sink:
+class Sink(BaseSink):
     """Writes the vectors after space reserved for the header; columns and header are written at the end."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    columns = "numbers"
+    holds_scale = True
+    reserved = (SCALE,)
+    stream = "vectors.safetensors"
+
+    @classmethod
+    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
+        """Return whether tensors can hold the column: numbers only."""
+        return is_numeric(field.type) and field.name != "__metadata__"
 
     def begin(self) -> Buffers:
         """Return the space reserved for the header."""
-        return {STREAM: [b" " * _HEADER_BYTES], COLUMNS: []}
+        return {self.stream: [b" " * _HEADER_BYTES], COLUMNS: []}
 
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
         """Return the rows as they are and the columns as Arrow."""
         if side is None:
-            return {STREAM: [raw(vectors)]}
+            return {self.stream: [raw(vectors)]}
         from interlingua.io._spool import encode_table
 
         refuse_nulls(side, ".safetensors")
-        self._header(10**15, {name: to_numpy(side.column(name)[:0]) for name in side.schema.names})
-        return {STREAM: [raw(vectors)], COLUMNS: [encode_table(side)]}
+        self._table_of_contents(10**15, {name: to_numpy(side.column(name)[:0]) for name in side.schema.names})
+        return {self.stream: [raw(vectors)], COLUMNS: [encode_table(side)]}
 
     def assemble(self, folder: Path, rows: int) -> Path:
         """Append the columns and fill in the header."""
-        columns = self._columns(folder / COLUMNS)
-        with (folder / STREAM).open("r+b") as file:
-            file.write(self._header(rows, columns))
+        columns = spooled_arrays(folder / COLUMNS)
+        if self._output.scale is not None:
+            columns[SCALE] = self._output.scale
+        with (folder / self.stream).open("r+b") as file:
+            file.write(self._table_of_contents(rows, columns))
             file.seek(_HEADER_BYTES + rows * self._output.d * self._output.dtype.itemsize)
             for array in columns.values():
                 file.write(raw(np.atleast_1d(array)))
             file.truncate()
-        return folder / STREAM
+        return folder / self.stream
 
-    def _columns(self, path: Path) -> dict[str, AnyArray]:
-        columns: dict[str, AnyArray] = {}
-        if path.stat().st_size:
-            from interlingua.io._spool import read_spool
-
-            table = read_spool(path)
-            if table is not None:
-                columns = {name: to_numpy(table.column(name)) for name in table.schema.names}
-        return columns if self._output.scale is None else columns | {SCALE: self._output.scale}
-
-    def _header(self, rows: int, columns: Mapping[str, AnyArray]) -> bytes:
+    def _table_of_contents(self, rows: int, columns: Mapping[str, AnyArray]) -> bytes:
         sizes = {self._output.vector_name: ((rows, self._output.d), self._output.dtype)}
         for name, array in columns.items():
             sizes[name] = (array.shape, array.dtype)
@@ -128,13 +132,3 @@ class Sink:
         if len(text) > room:
             raise InputError(f"{len(columns)} columns need more than {room} bytes of header. Write .parquet instead.")
         return room.to_bytes(8, "little") + text.ljust(room)
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
-
-
-def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether tensors can hold the column: numbers only."""
-    return is_numeric(field.type) and field.name != "__metadata__"

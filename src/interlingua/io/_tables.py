@@ -15,7 +15,7 @@ from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError
 from interlingua.core.records import is_list, to_matrix
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
-from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
 
 SCALE_KEY = b"interlingua.scale"
 _SAMPLED_ROWS = 256
@@ -25,17 +25,13 @@ _SAMPLED_ROWS = 256
 Pages = Callable[[Sequence[str], int, int, int], Iterator[tuple[pa.Table, int]]]
 
 
-class TableSource:
+class TableSource(Source):
     """Source over the pages of one table."""
 
     def __init__(self, path: Path, contents: Contents, pages: Pages) -> None:
         self.contents = contents
         self._path = path
         self._pages = pages
-
-    def matrix(self) -> AnyArray | None:
-        """Return ``None``: pages are encoded or interleaved and cannot be mapped."""
-        return None
 
     def ids(self) -> pa.Array | None:
         """Return the id column."""
