@@ -32,7 +32,9 @@ class Adapter(Store):
         super().__init__(url)
         least, most = self._name_counts
         if not least <= len(url.names) <= most or (url.host and not url.kind.server):
-            raise InputError(f"{url} names no {self._collection_noun}; {url.kind.addresses[0]} is needed.")
+            example = next((address for address in url.kind.addresses if "#" in address), url.kind.addresses[0])
+            names = f" with its {len(url.names)} names after #" if url.names else ""
+            raise InputError(f"{url} names no {self._collection_noun}{names}; {example} is needed.")
         self._spec: Spec | None = None
 
     def create(self, spec: Spec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, select_rows
-from interlingua.io import VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids, require_folder
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -24,16 +25,13 @@ from interlingua.stores.memory import exact_search
 
 __all__ = ["FileStore"]
 
-_WRITTEN = (".parquet", ".jsonl", ".jsonl.gz", ".npy")
-# Formats that hold only vectors: ids are row numbers.
-_BARE = (".npy", ".fvecs")
-
 
 class FileStore(Adapter):
     """One embedding file; rows without ids are identified by their number."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
     _name_counts = (0, 1)
+    _collection_noun = "column"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -77,17 +75,16 @@ class FileStore(Adapter):
     def check(self, spec: Spec) -> None:
         """Refuse formats that would lose ids or payload."""
         super().check(spec)
-        extension = next((known for known in _WRITTEN if self._path.name.lower().endswith(known)), None)
-        if extension is None:
-            raise InputError(f"{self._path}: a migration writes {', '.join(_WRITTEN)}; choose one of these.")
+        sink, written = self._sink(), _written_extensions()
+        if sink is None:
+            raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
         require_folder(self._path)
-        if extension in _BARE and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
+        if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
             raise InputError(
-                f"{self._path}: a {extension} file holds neither ids nor payload. Write .parquet or .jsonl."
+                f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."
             )
-
         foreign = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
-        if foreign and extension.startswith(".jsonl"):
+        if foreign and sink.columns == "json":
             raise InputError(f"{self._path}: JSON has no dates or bytes as in column {foreign[0]!r}. Write .parquet.")
 
     def _create(self, spec: Spec) -> None:
@@ -121,7 +118,7 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: prepare() was not called; rows cannot be written.")
         rows = records.rows(min(self._skip, len(records)))
         self._skip -= len(records) - len(rows)
-        bare = self._path.suffix.lower() in _BARE
+        bare = self._holds_only_vectors
         if bare and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
             raise InputError(f"{self._path} holds no ids and these are not row numbers. Write .parquet or .jsonl.")
         if len(rows):
@@ -145,6 +142,17 @@ class FileStore(Adapter):
             self._writer.close()
         self._writer = None
         super().close()
+
+    def _sink(self) -> type[Sink] | None:
+        """Return the encoder of the format, ``None`` if a migration does not write it."""
+        is_written = self._path.name.lower().endswith(_written_extensions())
+        return find_sink(self._path)[0] if is_written else None
+
+    @cached_property
+    def _holds_only_vectors(self) -> bool:
+        """Whether the format has no ids, so that they are row numbers."""
+        sink = self._sink()
+        return sink is not None and sink.columns == "none"
 
     @cached_property
     def _file(self) -> VectorFile:
@@ -175,3 +183,11 @@ class FileStore(Adapter):
         else:
             ids = plain_ids(ids, str(self._file.id_name), str(self._path))
         return replace(records, ids=ids)
+
+
+@cache
+def _written_extensions() -> tuple[str, ...]:
+    """Return the extensions of the formats that hold ids and payload of any store, or none of them."""
+    columns = {extension: find_sink(Path(extension))[0].columns for extension in EXTENSIONS}
+    order = ("typed", "json", "none")
+    return tuple(sorted((e for e in columns if columns[e] in order), key=lambda e: (order.index(columns[e]), e)))
