@@ -16,8 +16,7 @@ from interlingua.core.errors import InputError
 from interlingua.io._checks import check_shape, check_unused
 from interlingua.io._formats import INT8, UINT8, AnyArray, Buffers, Contents, Request
 from interlingua.io._formats import Sink as BaseSink
-from interlingua.io._mapped import MappedSource
-from interlingua.io._npy import raw
+from interlingua.io._mapped import MappedSource, raw
 
 if TYPE_CHECKING:
     import pyarrow as pa

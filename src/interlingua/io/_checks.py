@@ -94,8 +94,8 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
 
 def list_parquet(folder: Path) -> list[Path]:
     """Return the Parquet files in a folder and its subfolders, without hidden and bookkeeping files."""
-    found = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
-    visible = (path for path in found if not any(part[0] in "._" for part in path.relative_to(folder).parts))
+    files = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
+    visible = (path for path in files if not any(part[0] in "._" for part in path.relative_to(folder).parts))
     return sorted(path for path in visible if path.is_file())
 
 

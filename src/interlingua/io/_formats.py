@@ -1,4 +1,4 @@
-"""The interface of a file format, and the closed table of formats by extension."""
+"""The interface of a file format, and the table of formats by extension."""
 
 from __future__ import annotations
 
@@ -134,10 +134,10 @@ class Sink(ABC):
 
     Attributes:
         dtypes: of the vectors that the format can hold.
-        columns: what a file holds beside the vectors: columns of any type, those that JSON can represent, numbers or
-            nothing.
+        columns: what a file holds in addition to the vectors: columns of any type, those that JSON can represent,
+            numbers, or nothing.
         holds_scale: whether a file holds the scale of 8-bit integers.
-        reserved: names that no column can have beside 8-bit integers.
+        reserved: names that no column can have in a file of 8-bit integers.
         stream: name of the stream that becomes the file.
     """
 

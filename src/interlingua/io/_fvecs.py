@@ -18,7 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import UINT8, AnyArray, Buffers, Contents, Request, Source
 from interlingua.io._formats import Sink as BaseSink
-from interlingua.io._npy import raw
+from interlingua.io._mapped import raw
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,19 @@ import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
-from interlingua.io._formats import BFLOAT16, FLOATS, INT8, SCALE, UINT8, AnyArray, Contents, Request, Source
+from interlingua.io._formats import (
+    BFLOAT16,
+    FLOATS,
+    INT8,
+    SCALE,
+    UINT8,
+    AnyArray,
+    Buffers,
+    Contents,
+    Request,
+    Sink,
+    Source,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +34,8 @@ if TYPE_CHECKING:
 
 # Names of the arrays that describe 8-bit integers ``q``: ``q * scale + offset``, or ``(q - zero_point) * scale``.
 _OFFSETS = ("offset", "zero_point")
+# Stream of the columns that are written while vectors are.
+_SPOOL = "columns.arrow"
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,44 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     )
 
 
+class ArraySink(Sink):
+    """Writes vectors in place, and other columns to a spool of Arrow tables from which they become arrays."""
+
+    columns = "numbers"
+    holds_scale = True
+    reserved = (SCALE,)
+
+    def begin(self) -> Buffers:
+        """Return space for the header, and an empty spool."""
+        return {**super().begin(), _SPOOL: []}
+
+    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+        """Return the rows as they are and the columns as Arrow."""
+        rows: Buffers = {self.stream: [raw(vectors)]}
+        if side is None:
+            return rows
+        from interlingua.io._spool import encode_table
+
+        refuse_nulls(side, self._output.extension)
+        return {**rows, _SPOOL: [encode_table(side)]}
+
+    def _arrays(self, folder: Path) -> dict[str, AnyArray]:
+        """Return the columns that were spooled, and the scale."""
+        scale = {} if self._output.scale is None else {SCALE: self._output.scale}
+        if not (folder / _SPOOL).stat().st_size:
+            return scale
+        from interlingua.io._spool import read_spool
+
+        table = read_spool(folder / _SPOOL)
+        columns = {} if table is None else {name: to_numpy(table.column(name)) for name in table.schema.names}
+        return columns | scale
+
+
+def raw(vectors: AnyArray) -> memoryview:
+    """Return the bytes of the rows without copying them."""
+    return np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data
+
+
 def to_numpy(column: pa.ChunkedArray) -> AnyArray:
     """Return a column for which `is_numeric` or `is_text` holds, and that has no nulls, as a NumPy array."""
     import pyarrow as pa
@@ -136,16 +188,6 @@ def to_numpy(column: pa.ChunkedArray) -> AnyArray:
     if pa.types.is_boolean(column.type):
         return np.asarray(column.to_pylist(), dtype=np.bool_)
     return np.asarray(column.to_numpy())
-
-
-def spooled_arrays(spool: Path) -> dict[str, AnyArray]:
-    """Return the columns that were spooled while vectors were written, as NumPy arrays."""
-    if not spool.stat().st_size:
-        return {}
-    from interlingua.io._spool import read_spool
-
-    table = read_spool(spool)
-    return {} if table is None else {name: to_numpy(table.column(name)) for name in table.schema.names}
 
 
 def is_numeric(kind: pa.DataType) -> bool:

@@ -13,7 +13,7 @@ from interlingua.core.errors import InputError
 from interlingua.io._checks import check_shape, check_stored, check_unused
 from interlingua.io._formats import AnyArray, Buffers, Contents, Request
 from interlingua.io._formats import Sink as BaseSink
-from interlingua.io._mapped import MappedSource
+from interlingua.io._mapped import MappedSource, raw
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,11 +81,6 @@ class _Head:
         data = self._file.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
         return data
-
-
-def raw(vectors: AnyArray) -> memoryview:
-    """Return the bytes of the rows without copying them."""
-    return np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data
 
 
 class Sink(BaseSink):

@@ -15,16 +15,15 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import SCALE, AnyArray, Buffers, Contents, Request
+from interlingua.io._formats import AnyArray, Contents, Request
 from interlingua.io._mapped import (
+    ArraySink,
     ArraySource,
     MappedSource,
     StoredArray,
     choose_contents,
     is_numeric,
     is_text,
-    refuse_nulls,
-    spooled_arrays,
 )
 from interlingua.io._npy import Sink as NpySink
 from interlingua.io._npy import read_header
@@ -32,7 +31,6 @@ from interlingua.io._npy import read_header
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = "columns.arrow"
 _COPY_BYTES = 2**24
 _CRC_BYTES = 2**20
 # Deflate compresses by 1032:1 at most, so an archive that claims more has wrong sizes.
@@ -161,42 +159,24 @@ def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
     return int(info.header_offset + 30 + name_length + extra_length)
 
 
-class Sink(NpySink):
+class Sink(ArraySink, NpySink):
     """Writes the vectors as `.npy` and packs them, uncompressed, with the columns at the end."""
-
-    columns = "numbers"
-    holds_scale = True
-    reserved = (SCALE,)
 
     @classmethod
     def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
         """Return whether arrays can hold the column; text only as ids, because NumPy pads every text to the longest."""
         return is_numeric(field.type) or (is_id and is_text(field.type))
 
-    def begin(self) -> Buffers:
-        """Return a header for zero rows."""
-        return {**super().begin(), COLUMNS: []}
-
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
-        """Return the rows as they are and the columns as Arrow."""
-        if side is None:
-            return super().encode(vectors, side)
-        from interlingua.io._spool import encode_table
-
-        refuse_nulls(side, ".npz")
-        return {**super().encode(vectors, side), COLUMNS: [encode_table(side)]}
-
     def assemble(self, folder: Path, rows: int) -> Path:
         """Pack the archive; the vectors are copied once."""
         done = folder / "done.npz"
         with zipfile.ZipFile(done, "w", zipfile.ZIP_STORED) as archive:
             with (folder / self.stream).open("rb") as vectors, _member(archive, self._output.vector_name) as out:
-                begun = self._header(rows)
-                vectors.seek(len(begun))
-                out.write(begun)
+                header = self._header(rows)
+                vectors.seek(len(header))
+                out.write(header)
                 shutil.copyfileobj(vectors, out, _COPY_BYTES)
-            arrays = {SCALE: self._output.scale} if self._output.scale is not None else {}
-            for name, array in (spooled_arrays(folder / COLUMNS) | arrays).items():
+            for name, array in self._arrays(folder).items():
                 with _member(archive, name) as out:
                     np.lib.format.write_array(out, array, allow_pickle=False)
         return done

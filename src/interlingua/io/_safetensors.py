@@ -12,23 +12,20 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import SCALE, AnyArray, Buffers, Request
-from interlingua.io._formats import Sink as BaseSink
+from interlingua.io._formats import AnyArray, Buffers, Request
 from interlingua.io._mapped import (
+    ArraySink,
     MappedSource,
     StoredArray,
     choose_contents,
     is_numeric,
-    refuse_nulls,
-    spooled_arrays,
+    raw,
     to_numpy,
 )
-from interlingua.io._npy import raw
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = "columns.arrow"
 _HEADER_BYTES = 2**16
 _TYPES = {
     "BOOL": "?", "I8": "i1", "U8": "u1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4",
@@ -79,12 +76,9 @@ def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) 
     return np.memmap(path, dtype, "r", offset, shape or (1,)) if 0 not in shape else np.empty(shape, dtype)
 
 
-class Sink(BaseSink):
+class Sink(ArraySink):
     """Writes the vectors after space reserved for the header; columns and header are written at the end."""
 
-    columns = "numbers"
-    holds_scale = True
-    reserved = (SCALE,)
     stream = "vectors.safetensors"
 
     @classmethod
@@ -92,25 +86,16 @@ class Sink(BaseSink):
         """Return whether tensors can hold the column: numbers only."""
         return is_numeric(field.type) and field.name != "__metadata__"
 
-    def begin(self) -> Buffers:
-        """Return the space reserved for the header."""
-        return {self.stream: [b" " * _HEADER_BYTES], COLUMNS: []}
-
     def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
         """Return the rows as they are and the columns as Arrow."""
-        if side is None:
-            return {self.stream: [raw(vectors)]}
-        from interlingua.io._spool import encode_table
-
-        refuse_nulls(side, ".safetensors")
-        self._table_of_contents(10**15, {name: to_numpy(side.column(name)[:0]) for name in side.schema.names})
-        return {self.stream: [raw(vectors)], COLUMNS: [encode_table(side)]}
+        encoded = super().encode(vectors, side)
+        if side is not None:
+            self._table_of_contents(10**15, {name: to_numpy(side.column(name)[:0]) for name in side.schema.names})
+        return encoded
 
     def assemble(self, folder: Path, rows: int) -> Path:
         """Append the columns and fill in the header."""
-        columns = spooled_arrays(folder / COLUMNS)
-        if self._output.scale is not None:
-            columns[SCALE] = self._output.scale
+        columns = self._arrays(folder)
         with (folder / self.stream).open("r+b") as file:
             file.write(self._table_of_contents(rows, columns))
             file.seek(_HEADER_BYTES + rows * self._output.d * self._output.dtype.itemsize)
@@ -118,6 +103,9 @@ class Sink(BaseSink):
                 file.write(raw(np.atleast_1d(array)))
             file.truncate()
         return folder / self.stream
+
+    def _header(self, rows: int) -> bytes:
+        return b" " * _HEADER_BYTES
 
     def _table_of_contents(self, rows: int, columns: Mapping[str, AnyArray]) -> bytes:
         sizes = {self._output.vector_name: ((rows, self._output.d), self._output.dtype)}

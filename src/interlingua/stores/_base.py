@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
@@ -46,7 +47,7 @@ class Adapter(Store):
             self._create(spec)
 
     def _is_taken(self, spec: Spec) -> bool:
-        """Return whether something exists in the place of what is to be made."""
+        """Return whether what is to be made, or something of its name, exists."""
         return self.exists()
 
     @abstractmethod
@@ -114,6 +115,51 @@ class Adapter(Store):
     def _reason(self, error: Exception) -> str:
         """Return what an error of the client says."""
         return first_line(error)[:300]
+
+
+class TableAdapter(Adapter):
+    """One vector column of a table in SQL: ``#table``, ``#table.column`` or ``#schema.table.column``."""
+
+    _name_counts = (1, 3)
+    _collection_noun = "table"
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self._table_names = url.names[:2] if len(url.names) == 3 else url.names[:1]
+        self._column_name = url.names[-1] if len(url.names) > 1 else None
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a target without a column name, and one that the payload has."""
+        super().check(spec)
+        if self._column_name is None:
+            raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
+        if not spec.as_new_vector and spec.schema is not None and self._column_name in spec.schema.names:
+            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
+
+    def _key_names(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Return the columns that identify a row together: those of ``?id=``, the primary key, or one of a usual name.
+
+        Args:
+            columns: of the table.
+
+        Raises:
+            InputError: there are none.
+        """
+        named = self.url.options.get("id")
+        if named is not None:
+            names = (named,) if named in columns else tuple(named.split(","))
+        else:
+            names = self._primary_key() or tuple(name for name in ID_NAMES if name in columns)[:1]
+        if not names or not set(names) <= set(columns):
+            raise InputError(
+                f"{self.url}: no id column {named or ''}; a primary key, a column id, or ?id=COLUMN is needed. A key "
+                "of several columns is ?id=COLUMN,COLUMN."
+            )
+        return names
+
+    @abstractmethod
+    def _primary_key(self) -> tuple[str, ...]:
+        """Return the columns of the primary key of the table."""
 
 
 def first_line(error: Exception | str) -> str:

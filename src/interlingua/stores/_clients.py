@@ -43,6 +43,7 @@ class SharedClientStore(Adapter):
     _key: Any
     _connect: Callable[[], Any]
     _acquired: Any = None
+    _name: str
 
     def close(self) -> None:
         """Close the client, unless another store of this process uses it."""
@@ -67,6 +68,17 @@ class SharedClientStore(Adapter):
     def _collections(self) -> list[str]:
         """Return the names of the collections of the client."""
         return []
+
+    def _has_collection(self) -> bool:
+        """Return whether the collection exists; nothing is made."""
+        if not self._has_database():
+            return False
+        with self._errors("cannot be reached"):
+            return self._find_collection()
+
+    def _find_collection(self) -> bool:
+        """Return whether the client knows the collection."""
+        return self._name in self._collections()
 
     def _missing_collection(self) -> InputError:
         """Return the error for a collection that does not exist, with the names of those that do."""

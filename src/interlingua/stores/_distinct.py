@@ -18,7 +18,7 @@ def check_int64(ids: pa.Array, where: str) -> None:
     """Refuse whole numbers that 64 bits with sign do not hold.
 
     Raises:
-        InputError: there is one.
+        InputError: one is too large.
     """
     if pa.types.is_uint64(ids.type) and (largest := pc.max(ids).as_py() or 0) > 2**63 - 1:
         raise InputError(
@@ -59,7 +59,7 @@ class DistinctIds:
         self._parts.append(_numbers(ids))
 
     def refuse_repeated(self, source: Store, size: int) -> None:
-        """Refuse ids that stand for several rows; reads the source again only where that seems so.
+        """Refuse ids that several rows have; reads the source again only if two hashes are equal.
 
         Raises:
             InputError: an id that two rows have, with their numbers in the order of the scan.
@@ -71,9 +71,9 @@ class DistinctIds:
         if not len(again):
             return
         with closing(source.scan(size)) as pages:  # type: ignore[type-var]
-            found = _first_repeated((records.ids for records, _ in pages), np.unique(again))
-        if found is not None:
-            value, first, second = found
+            repeated = _first_repeated((records.ids for records, _ in pages), np.unique(again))
+        if repeated is not None:
+            value, first, second = repeated
             raise InputError(
                 f"{self._where}: ids are not unique: rows {first} and {second} both have the id {value!r}, and "
                 "each would get the vector of one of them. Name a column whose values are distinct, or make one of the "

@@ -25,7 +25,7 @@ def open_store(url: str | StoreURL) -> Store:
         url: path of a file, or an address of one of `available_stores`.
 
     Raises:
-        InputError: the address cannot be read, nothing is at that place, or the server does not answer.
+        InputError: the address cannot be read, nothing exists at that path, or the server does not answer.
         MissingExtraError: the store's client is not installed.
     """
     url = url if isinstance(url, StoreURL) else parse_url(check_text(url, "address"))

@@ -1,4 +1,4 @@
-"""A table of PostgreSQL and the connection to it: what the catalogs say, and its rows in pages."""
+"""A table of PostgreSQL: the connection to it, its description in the catalogs, and its rows in pages."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import pyarrow as pa
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.records import Records
-from interlingua.io._checks import ID_NAMES
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._base import Adapter, first_line
+from interlingua.stores._base import TableAdapter, first_line
 from interlingua.stores._protocol import Spec
 from interlingua.stores._url import StoreURL
 
@@ -24,19 +23,14 @@ from interlingua.stores._url import StoreURL
 _WITH_LENGTH = re.compile(r"[a-z ]+\(\d+(,\d+)?\)( [a-z ]+)?(\[\])*")
 
 
-class PostgresTable(Adapter):
+class PostgresTable(TableAdapter):
     """The connection, the catalog and the rows of a table; `PostgresStore` reads and writes through it."""
-
-    _name_counts = (1, 3)
-    _collection_noun = "table"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
         self._psycopg = require("psycopg", "postgres")
         self._sql = require("psycopg.sql", "postgres")
-        table = url.names[:2] if len(url.names) == 3 else url.names[:1]
-        self._table = self._sql.Identifier(*table)
-        self._column_name = url.names[-1] if len(url.names) > 1 else None
+        self._table = self._sql.Identifier(*self._table_names)
         passed = {name: value for name, value in url.options.items() if name != "id"}
         settings: dict[str, Any] = {"connect_timeout": "10", "application_name": "interlingua", **passed}
         settings |= {"host": url.host or passed.get("host"), "port": url.port, "user": url.user}
@@ -87,21 +81,14 @@ class PostgresTable(Adapter):
         return int(rows[0][0])
 
     def _key(self, columns: dict[str, catalog.Column]) -> catalog.Key:
-        named = self.url.options.get("id")
-        if named is not None:
-            names = [named] if named in columns else named.split(",")
-        else:
-            primary: list[str] = next((names for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), [])
-            names = primary or [name for name in ID_NAMES if name in columns][:1]
-        if not names or not set(names) <= columns.keys():
-            raise InputError(
-                f"{self.url}: no id column {named or ''}; a primary key, or ?id=COLUMN, is needed. Columns that "
-                "are a key together are ?id=COLUMN,COLUMN."
-            )
+        names = self._key_names(columns)
         return catalog.Key(self._sql, tuple(columns[name] for name in names))
 
+    def _primary_key(self) -> tuple[str, ...]:
+        return next((tuple(names) for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), ())
+
     def _check_key(self, key: catalog.Key) -> None:
-        """Refuse ids that are null or that several rows have, unless an index says that there are none."""
+        """Refuse ids that are null or that several rows have, unless an index rules them out."""
         unique = [entry for entry in self._run(catalog.UNIQUE) if set(entry[1]) <= set(key.names) and not entry[2]]
         if any(is_primary for is_primary, *_ in unique):
             return
@@ -187,9 +174,9 @@ class PostgresTable(Adapter):
         ids = [] if key else [pa.field(spec.id_name, spec.id_type, metadata=spec.id_metadata)]
         parts = [
             sql.SQL("{} {}").format(
-                sql.Identifier(field.name), sql.SQL(self._type_of(field, is_id=bool(ids) and place == 0))
+                sql.Identifier(field.name), sql.SQL(self._type_of(field, is_id=bool(ids) and number == 0))
             )
-            for place, field in enumerate([*ids, *(spec.schema or ())])
+            for number, field in enumerate([*ids, *(spec.schema or ())])
         ]
         return sql.SQL("create table {} ({}, {} {}, primary key ({}))").format(
             self._table, sql.SQL(", ").join(parts), name, kind,

@@ -107,7 +107,7 @@ class PointStore(SharedClientStore):
         return self._in_order(self._records(points, mixed) if points else None, ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Search the graph, or every point where there is none."""
+        """Search the graph, or every point if it has not been built."""
         distance, mixed = self._parameters().distance, self._has_mixed_ids()
         with self._errors("cannot be searched"):
             results = self._query(np.asarray(queries, np.float32), k)

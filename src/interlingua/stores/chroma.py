@@ -23,7 +23,7 @@ from interlingua.stores._values import Limits, documents_of
 __all__ = ["ChromaStore"]
 
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
-# Chroma keeps text and address of a row apart from its metadata; here they are two more keys of the document.
+# Chroma keeps the text and the URI of a row apart from its metadata. Payloads have them as two more keys.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
 _LIMITS = Limits("Chroma", flat=True)
 _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
@@ -63,10 +63,7 @@ class ChromaStore(SharedClientStore):
 
     def exists(self) -> bool:
         """Return whether the collection exists."""
-        if not self._has_database():
-            return False
-        with self._errors("cannot be reached"):
-            return self._name in self._collections()
+        return self._has_collection()
 
     def info(self) -> StoreInfo:
         """Return facts about the collection."""

@@ -12,8 +12,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.io._checks import ID_NAMES
-from interlingua.stores._base import plain_ids, require_folder, sql_literal
+from interlingua.stores._base import TableAdapter, plain_ids, require_folder, sql_literal
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -32,7 +31,7 @@ from interlingua.stores._url import StoreURL
 __all__ = ["DuckStore"]
 
 
-class DuckStore(SharedClientStore):
+class DuckStore(SharedClientStore, TableAdapter):
     """One vector column of a table in a DuckDB file."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -43,30 +42,26 @@ class DuckStore(SharedClientStore):
         selects=("where", "skip_null"),
         rows_per_second=10_000,
     )
-    _name_counts = (1, 3)
-    _collection_noun = "table"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
         duckdb = require("duckdb", "duckdb")
         self._client_errors = (duckdb.Error,)
         self._path = Path(url.path)
-        table = url.names[:2] if len(url.names) == 3 else url.names[:1]
-        self._table = ".".join(map(quoted, table))
-        self._column = url.names[-1] if len(url.names) > 1 else None
+        self._table = ".".join(map(quoted, self._table_names))
         self._key = ("duckdb", str(self._path.resolve()))
         schema = sql_literal(url.names[0]) if len(url.names) == 3 else "current_schema()"
         # The condition for this table in DuckDB's own tables about tables.
         self._is_table = (
             f"database_name = current_database() and lower(schema_name) = lower({schema}) "
-            f"and lower(table_name) = lower({sql_literal(table[-1])})"
+            f"and lower(table_name) = lower({sql_literal(self._table_names[-1])})"
         )
         self._connect = lambda: Database(duckdb, self._path)
 
     def exists(self) -> bool:
         """Return whether the column exists; a missing file is not made."""
         columns = self._columns()
-        return bool(columns) and (self._column is None or self._column in columns)
+        return bool(columns) and (self._column_name is None or self._column_name in columns)
 
     def info(self) -> StoreInfo:
         """Return facts about the table."""
@@ -84,13 +79,13 @@ class DuckStore(SharedClientStore):
         notes = []
         if len(layout.key) > 1:
             notes.append(f"The ids are JSON arrays of the columns {', '.join(layout.key)}, which are a key together.")
-        texts = [name for name, field in layout.side.items() if field is not None and not is_json(field)]
+        texts = [name for name, field in layout.payload.items() if field is not None and not is_json(field)]
         if texts:
             notes.append(
                 f"Arrow has no type for the columns {', '.join(texts)}; DuckDB gets them unchanged, others as text."
             )
-        if layout.left:
-            notes.append(f"Other vector columns are not copied: {', '.join(layout.left)}.")
+        if layout.others:
+            notes.append(f"Other vector columns are not copied: {', '.join(layout.others)}.")
         return self._describe(
             first,
             count,
@@ -137,13 +132,9 @@ class DuckStore(SharedClientStore):
         return hits
 
     def check(self, spec: Spec) -> None:
-        """Refuse a target without a column name, and a schema that does not exist."""
+        """Refuse a target without a column name, and a folder or schema that does not exist."""
         super().check(spec)
-        if self._column is None:
-            raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         require_folder(self._path)
-        if not spec.as_new_vector and self._column in (spec.schema.names if spec.schema is not None else ()):
-            raise InputError(f"{self.url}: the payload has a column {self._column!r}; name another vector column.")
         if len(self.url.names) == 3 and self.url.names[0].lower() not in self._schemas():
             raise InputError(f"{self.url}: there is no schema {self.url.names[0]!r}; create it first.")
 
@@ -164,7 +155,7 @@ class DuckStore(SharedClientStore):
         return self.exists() or (not spec.as_new_vector and bool(self._columns()))
 
     def _create(self, spec: Spec) -> None:
-        column = pa.field(str(self._column), pa.list_(pa.float32(), spec.d))
+        column = pa.field(str(self._column_name), pa.list_(pa.float32(), spec.d))
         if spec.as_new_vector:
             self._writing.execute(f"alter table {self._table} add column {quoted(column.name)} FLOAT[{spec.d}]")
             return
@@ -210,7 +201,7 @@ class DuckStore(SharedClientStore):
             return
         with self._errors("cannot be dropped"):
             if vector_only:
-                self._writing.execute(f"alter table {self._table} drop column {quoted(str(self._column))}")
+                self._writing.execute(f"alter table {self._table} drop column {quoted(str(self._column_name))}")
             else:
                 self._writing.execute(f"drop table {self._table}")
 
@@ -244,9 +235,11 @@ class DuckStore(SharedClientStore):
 
     def _pages(self, layout: Layout, rest: str, size: int, limit: int | None = None) -> Iterator[Records]:
         tail = "" if limit is None else f"limit {limit}"
-        for page in self._tables(f"select {layout.listed} from {self._table} {rest} {tail}", size):
+        for page in self._tables(f"select {layout.columns} from {self._table} {rest} {tail}", size):
             ids = plain_ids(page.column(0), ", ".join(layout.key), str(self.url))
-            fields = [field or page.field(i).with_name(name) for i, (name, field) in enumerate(layout.side.items(), 2)]
+            fields = [
+                field or page.field(i).with_name(name) for i, (name, field) in enumerate(layout.payload.items(), 2)
+            ]
             payload = pa.table(page.columns[2:], schema=pa.schema(fields)) if fields else None
             vectors = to_matrix(page.column(1), layout.vector, str(self.url), d=layout.d, ids=ids)
             yield Records(ids, vectors, payload)
@@ -287,33 +280,20 @@ class DuckStore(SharedClientStore):
         arrays = [name for name, kind in columns.items() if is_vector(kind)]
         lists = [name for name, kind in columns.items() if kind in {"FLOAT[]", "DOUBLE[]"}]
         likely = arrays or lists
-        name = self._column or (likely[0] if len(likely) == 1 else None)
+        name = self._column_name or (likely[0] if len(likely) == 1 else None)
         if name is None or name not in {*arrays, *lists}:
             raise InputError(
                 f"{self.url}: #table.column must name a FLOAT[d] column; there are: "
                 f"{', '.join([*arrays, *lists]) or 'none'}."
             )
-        key = self._id_columns(columns)
-        side = {
+        key = self._key_names(columns)
+        payload = {
             other: payload_field(other, kind)
             for other, kind in columns.items()
             if other not in {name, *arrays} and key != (other,)
         }
-        left = tuple(other for other in arrays if other != name)
-        return Layout(key, name, self._width(name, columns[name]), side, left)
-
-    def _id_columns(self, columns: dict[str, str]) -> tuple[str, ...]:
-        named = self.url.options.get("id")
-        if named is not None:
-            key = (named,) if named in columns else tuple(named.split(","))
-        else:
-            key = self._primary_key() or tuple(usual for usual in ID_NAMES if usual in columns)[:1]
-        if not key or not set(key) <= columns.keys():
-            raise InputError(
-                f"{self.url}: no id column {named or ''}; name it id or choose one with ?id=COLUMN. A key of several "
-                "columns is ?id=COLUMN,COLUMN."
-            )
-        return key
+        others = tuple(other for other in arrays if other != name)
+        return Layout(key, name, self._width(name, columns[name]), payload, others)
 
     def _width(self, name: str, kind: str) -> int:
         """Return the width of an array, or of the first list."""

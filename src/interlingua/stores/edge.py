@@ -80,7 +80,7 @@ class EdgeStore(PointStore):
 
     def upsert(self, records: Records) -> None:
         """Write points and wait until they are on the disk."""
-        # The engine keeps what it refuses half-way in its log, so everything is checked before.
+        # The engine keeps rows that it refuses in its log, so everything is checked before.
         d = self._parameters().d
         if records.vectors.shape[1] != d:
             raise InputError(f"{self.url} takes vectors of {d} values; these have {records.vectors.shape[1]}.")

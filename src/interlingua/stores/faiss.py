@@ -149,8 +149,8 @@ class FaissStore(Adapter):
         self._spool.finish()
         faiss, d = self._faiss, self._spec.d
         metric = faiss.METRIC_L2 if self._spec.metric == "l2" else faiss.METRIC_INNER_PRODUCT
-        bare = faiss.IndexFlat(d, metric) if self._kind == "flat" else faiss.IndexHNSWFlat(d, _LINKS, metric)
-        index = faiss.IndexIDMap2(bare)
+        inner = faiss.IndexFlat(d, metric) if self._kind == "flat" else faiss.IndexHNSWFlat(d, _LINKS, metric)
+        index = faiss.IndexIDMap2(inner)
         for records, _ in self._spool.scan(16_384):
             index.add_with_ids(
                 np.ascontiguousarray(records.vectors, np.float32), records.ids.to_numpy().astype(np.int64)

@@ -118,11 +118,10 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: prepare() was not called; rows cannot be written.")
         rows = records.rows(min(self._skip, len(records)))
         self._skip -= len(records) - len(rows)
-        bare = self._holds_only_vectors
-        if bare and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
+        if self._holds_only_vectors and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
             raise InputError(f"{self._path} holds no ids and these are not row numbers. Write .parquet or .jsonl.")
         if len(rows):
-            writer.write(rows.vectors, None if bare else rows)
+            writer.write(rows.vectors, None if self._holds_only_vectors else rows)
         self._next += len(records)
 
     def finish(self) -> None:

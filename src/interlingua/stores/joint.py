@@ -139,10 +139,10 @@ class JointSearch:
             return [[] for _ in units]
         rows = other.fetch(pa.array(wanted, other.info().id_type))
         vectors = unit_rows(np.asarray(self._to_own(np.asarray(rows.vectors, np.float32)), np.float32))
-        place = {value: row for row, value in enumerate(wanted)}
+        positions = {value: row for row, value in enumerate(wanted)}
         scored = []
         for query, hits in zip(units, answers, strict=True):
-            raw = vectors[[place[value] for value in hits.ids]] @ query
+            raw = vectors[[positions[value] for value in hits.ids]] @ query
             scores = raw if self._scale is None else np.interp(raw, *self._scale)
             pairs = zip(hits.ids, scores.tolist(), raw.tolist(), strict=True)
             scored.append([JointHit(str(other.url), i, float(s), float(r), True) for i, s, r in pairs])

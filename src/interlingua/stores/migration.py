@@ -195,7 +195,7 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
     """
     with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
         facts, dropped = log.facts, None
-        if facts.get("begun") and log.phase != "rolled back":
+        if facts.get("target_begun") and log.phase != "rolled back":
             dropped = str(facts["target"])
             store = target or open_store(dropped)
             try:
@@ -265,7 +265,7 @@ class _Run:
         return (records if copied else Records(records.ids, records.vectors)).digest()
 
     def _write_skipped(self) -> None:
-        """List the ids of rows without a vector in a file beside the journal, one JSON value per line."""
+        """List the ids of rows without a vector in a file next to the journal, one JSON value per line."""
         if not (self.options.skip_null and self.info.nulls):
             return
         path = skipped_path(self.log.path)
@@ -277,10 +277,10 @@ class _Run:
         """Make the target; an empty target that a crash of this step left behind is made again."""
         if self.log.phase == "creating":
             if self.target.exists():
-                if not self.log.facts.get("begun") or self._holds_rows():
+                if not self.log.facts.get("target_begun") or self._holds_rows():
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
                 self.target.drop(vector_only=self.spec.as_new_vector)
-            self.log.note(begun=True)
+            self.log.note(target_begun=True)
             self.target.create(self.spec)
             self.log.note(phase="copying")
         if self.log.phase in {"copying", "indexing"}:

@@ -53,10 +53,7 @@ class MilvusStore(SharedClientStore):
 
     def exists(self) -> bool:
         """Return whether the collection exists."""
-        if not self._has_database():
-            return False
-        with self._errors("cannot be reached"):
-            return bool(self._client.has_collection(self._name))
+        return self._has_collection()
 
     def info(self) -> StoreInfo:
         """Return facts about the collection."""
@@ -181,6 +178,9 @@ class MilvusStore(SharedClientStore):
 
     def _has_database(self) -> bool:
         return bool(self.url.host) or Path(self.url.path).exists()
+
+    def _find_collection(self) -> bool:
+        return bool(self._client.has_collection(self._name))  # also by an alias
 
     def _collections(self) -> list[str]:
         return list(self._client.list_collections())

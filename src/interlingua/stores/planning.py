@@ -24,7 +24,7 @@ from interlingua.stores._url import StoreURL
 __all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec"]
 
 PAGE_ROWS = 4_096
-# Bytes of the target for each byte of its vectors: an index of links and a log of changes are stored beside them.
+# Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
 _OVERHEAD = 1.5
 # An estimate reads pages until it has seen this many rows.
 _ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
@@ -302,7 +302,7 @@ def _refuse_same_vectors(source: StoreURL, target: StoreURL) -> None:
 def _free(url: StoreURL) -> int | None:
     if not url.on_disk:
         return None
-    place = Path(url.path).resolve()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    folder = Path(url.path).resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

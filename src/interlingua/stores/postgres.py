@@ -133,8 +133,6 @@ class PostgresStore(PostgresTable):
     def check(self, spec: Spec) -> None:
         """Refuse what the server would not make; a new table is made in a transaction that is rolled back."""
         super().check(spec)
-        if self._column_name is None:
-            raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if spec.d > 16_000:
             raise InputError(f"{self.url}: pgvector holds up to 16,000 values per vector and {spec.d} are needed.")
         names = [*self.url.names, *(() if spec.schema is None or spec.as_new_vector else spec.schema.names)]
@@ -143,8 +141,6 @@ class PostgresStore(PostgresTable):
             raise InputError(
                 f"{self.url}: the name {long!r} is longer than the {_NAME_BYTES} bytes that PostgreSQL keeps of one."
             )
-        if not spec.as_new_vector and spec.schema is not None and self._column_name in spec.schema.names:
-            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
         self._of_pgvector("vector")  # refuses a database without pgvector
         if not self._columns():
             with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
@@ -203,7 +199,7 @@ class PostgresStore(PostgresTable):
         key, vector = self._key(columns), self._vector(columns)
         payload = None if spec.as_new_vector else records.payload
         side = () if payload is None else tuple(payload.schema.names)
-        # The columns of a key of several are payload; the id that stands for them is needed to find rows only.
+        # If the key has several columns, they are payload, and the id serves only to find rows.
         own = () if set(key.names) <= set(side) else key.names
         kinds = [
             "bigint" if key.is_integer else "text",
@@ -212,7 +208,7 @@ class PostgresStore(PostgresTable):
         ]
         values = [pgtypes.python_values(column, field) for column, field in pgtypes.columns_of(payload)]
         ids = records.ids.to_pylist()
-        staged = [sql.Identifier(f"c{place}") for place in range(len(kinds))]
+        staged = [sql.Identifier(f"c{number}") for number in range(len(kinds))]
         types = [sql.SQL(kind) for kind in kinds[:-1]] + [self._of_pgvector("vector")]
         with self._transaction("did not take the rows"):
             if spec.as_new_vector and spec.triggers == "skip":

@@ -96,11 +96,8 @@ class QdrantStore(PointStore):
     def _has_database(self) -> bool:
         return bool(self.url.host) or (Path(self.url.path) / "meta.json").is_file()
 
-    def _has_collection(self) -> bool:
-        if not self._has_database():
-            return False
-        with self._errors("cannot be reached"):
-            return bool(self._client.collection_exists(self._name))
+    def _find_collection(self) -> bool:
+        return bool(self._client.collection_exists(self._name))  # also by an alias
 
     def _collections(self) -> list[str]:
         return [collection.name for collection in self._client.get_collections().collections]
