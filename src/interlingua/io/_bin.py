@@ -53,7 +53,7 @@ class Sink(BaseSink):
     dtypes = (np.dtype(np.float32),)
     stream = "vectors.fbin"
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are."""
         return {self.stream: [raw(vectors.astype("<f4", copy=False))]}
 

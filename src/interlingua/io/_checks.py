@@ -152,8 +152,8 @@ def choose_ids(names: Sequence[str], requested: str | None, path: Path) -> str |
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
-    return (shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")) or "nothing"
+    quoted = ", ".join(repr(name) for name in names[:20])
+    return (quoted + (f" and {len(names) - 20} more" if len(names) > 20 else "")) or "nothing"
 
 
 def check_scale(

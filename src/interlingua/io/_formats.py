@@ -103,8 +103,8 @@ class Source(ABC):
     contents: Contents
 
     @abstractmethod
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``side``, the other columns."""
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``others``, the other columns."""
 
     def matrix(self) -> AnyArray | None:
         """Return all stored vectors [n, d] memory-mapped, or ``None`` when the format must be streamed."""
@@ -160,7 +160,7 @@ class Sink(ABC):
         return {self.stream: [self._header(0)]}
 
     @abstractmethod
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the bytes that these rows append to each stream."""
 
     def assemble(self, folder: Path, rows: int) -> Path:

@@ -42,15 +42,15 @@ class FvecsSource(Source):
         """Return the values without the widths, a strided view of the memory map."""
         return np.asarray(self._records["values"])
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
         """Yield views of the memory map after checking that every row has the width of the first."""
         d = self.contents.shape[1]
         for row in range(start, stop, size):
             records = self._records[row : min(row + size, stop)]
-            odd = np.flatnonzero(records["width"] != d)
-            if len(odd):
+            wrong = np.flatnonzero(records["width"] != d)
+            if len(wrong):
                 raise InputError(
-                    f"{self._path}: row {row + odd[0]} announces {records['width'][odd[0]]} values and row 0 {d}; "
+                    f"{self._path}: row {row + wrong[0]} announces {records['width'][wrong[0]]} values and row 0 {d}; "
                     "all rows need one width. The file is ragged, truncated or damaged."
                 )
             yield records["values"], None
@@ -85,7 +85,7 @@ class Sink(BaseSink):
     dtypes = (np.dtype(np.float32),)
     stream = "vectors.fvecs"
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows, each preceded by its width."""
         records = np.empty((len(vectors), 1 + self._output.d), _LITTLE_INT)
         records[:, 0] = self._output.d

@@ -29,8 +29,8 @@ _SMALL = 2**24
 class Hdf5Source(ArraySource):
     """Source over one dataset [n, d] of a file, which may be chunked and compressed."""
 
-    def __init__(self, path: Path, contents: Contents, side: Mapping[str, StoredArray]) -> None:
-        super().__init__(contents, side)
+    def __init__(self, path: Path, contents: Contents, others: Mapping[str, StoredArray]) -> None:
+        super().__init__(contents, others)
         self._path = path
 
     def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:

@@ -242,23 +242,23 @@ class Sink(BaseSink):
         """Return whether JSON can represent the values; dates, times and decimals become text."""
         return _is_json_type(field.type) or _as_text(field.type)
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return one line a row, the vector last, every number in its shortest exact form."""
         wide = vectors.astype(np.float32) if vectors.dtype == np.float16 else vectors
         numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
         ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)
         joined = pc.binary_join(pa.LargeListArray.from_arrays(ends, numbers), ", ").to_pylist()
-        heads = [""] * len(vectors) if side is None else _heads(side)
+        heads = [""] * len(vectors) if others is None else _heads(others)
         name = json.dumps(self._output.vector_name, ensure_ascii=False)
         text = "".join(f"{{{head}{name}: [{row}]}}\n" for head, row in zip(heads, joined, strict=True)).encode()
         return {self.stream: [gzip.compress(text, 6, mtime=0) if self.stream.endswith(".gz") else text]}
 
 
-def _heads(side: pa.Table) -> list[str]:
+def _heads(others: pa.Table) -> list[str]:
     """Return, for every row, its columns as the inside of a JSON object, with a comma at the end."""
     parts = []
-    for column in side.schema:
-        values = side.column(column.name)
+    for column in others.schema:
+        values = others.column(column.name)
         key = json.dumps(column.name, ensure_ascii=False)
         if is_marked_json(column):
             texts = ["null" if value is None else value for value in values.to_pylist()]

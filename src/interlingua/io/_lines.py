@@ -46,12 +46,12 @@ class LineSource(Source):
         self._marks = marks
         self._longest = longest
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
         """Yield rows as they are parsed."""
         parsed = (self._parse(line) for line in islice(self._lines(start), stop - start))
         while rows := list(islice(parsed, size)) if start < stop else []:
             columns, vectors = zip(*rows, strict=True)
-            yield np.stack(vectors), self._table(columns) if side else None
+            yield np.stack(vectors), self._table(columns) if others else None
 
     def _lines(self, start: int) -> Iterator[Line]:
         """Yield the lines from row ``start`` on."""

@@ -50,23 +50,23 @@ class StoredArray:
 class ArraySource(Source):
     """Source over one array [n, d] of a file, with columns in other arrays, which are loaded on use."""
 
-    def __init__(self, contents: Contents, side: Mapping[str, StoredArray] = MappingProxyType({})) -> None:
+    def __init__(self, contents: Contents, others: Mapping[str, StoredArray] = MappingProxyType({})) -> None:
         self.contents = contents
-        self._side = side
+        self._others = others
 
     def ids(self) -> pa.Array | None:
         """Return the id array, loaded."""
         schema, name = self.contents.schema, self.contents.id_name
-        return None if schema is None or name is None else _to_arrow(self._side[name], schema.field(name))
+        return None if schema is None or name is None else _to_arrow(self._others[name], schema.field(name))
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
         """Yield rows as they are read; bfloat16 is widened."""
         import pyarrow as pa
 
-        schema = self.contents.schema if side else None
+        schema = self.contents.schema if others else None
         table = None
         if schema is not None:
-            table = pa.table({field.name: _to_arrow(self._side[field.name], field) for field in schema}, schema)
+            table = pa.table({field.name: _to_arrow(self._others[field.name], field) for field in schema}, schema)
         row = start
         for vectors in self._vectors(start, stop, size):
             yield widen(vectors), None if table is None else table.slice(row, len(vectors))
@@ -81,9 +81,9 @@ class MappedSource(ArraySource):
     """Source over one memory-mapped matrix [n, d]."""
 
     def __init__(
-        self, contents: Contents, matrix: AnyArray, side: Mapping[str, StoredArray] = MappingProxyType({})
+        self, contents: Contents, matrix: AnyArray, others: Mapping[str, StoredArray] = MappingProxyType({})
     ) -> None:
-        super().__init__(contents, side)
+        super().__init__(contents, others)
         self._matrix = matrix
 
     def matrix(self) -> AnyArray | None:
@@ -113,29 +113,29 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     usable = [n for n, a in arrays.items() if len(a.shape) == 2 and a.dtype.newbyteorder("=") in types]
     name = choose_vectors(usable, list(arrays), request.key, "key", path)
     chosen = arrays[name]
-    given = [other for other in _OFFSETS if other in arrays and chosen.dtype in (INT8, UINT8)]
-    dtype = check_stored(chosen.dtype, name, path, shifted=request.shifted or bool(given))
+    shifts = [other for other in _OFFSETS if other in arrays and chosen.dtype in (INT8, UINT8)]
+    dtype = check_stored(chosen.dtype, name, path, shifted=request.shifted or bool(shifts))
     n, d = check_shape(chosen.shape, name, path)
     scale = arrays[SCALE] if dtype in (INT8, UINT8) and SCALE in arrays else None
-    if len(given) > 1:
+    if len(shifts) > 1:
         raise InputError(f"{path} holds an offset and a zero_point; one of the two is needed. Remove the other.")
     if scale is not None and scale.shape not in ((), (1,), (d,)):
         raise InputError(f"{path}: scale has shape {scale.shape}; a number or shape ({d},) is needed.")
-    side = [other for other, array in arrays.items() if array.shape == (n,) and other != name]
+    others = [other for other, array in arrays.items() if array.shape == (n,) and other != name]
     if scale is not None:
-        side = [other for other in side if other not in (SCALE, *given)]
-    held = [other for other in side if arrays[other].dtype.kind in "biufUS"]
-    if len(held) < len(side):
-        dropped = ", ".join(repr(other) for other in side if other not in held)
+        others = [other for other in others if other not in (SCALE, *shifts)]
+    kept = [other for other in others if arrays[other].dtype.kind in "biufUS"]
+    if len(kept) < len(others):
+        dropped = ", ".join(repr(other) for other in others if other not in kept)
         warnings.warn(
             f"{path}: {dropped} dropped: object arrays are never unpickled, and a column must hold numbers or text. "
             "Save it as such to keep it.",
             InputWarning,
             stacklevel=4,
         )
-    id_name = choose_ids(held, request.id_column, path)
-    schema = _schema(arrays, held) if held else None
-    offset, zero_point = (arrays[other].load() if other in given else None for other in _OFFSETS)
+    id_name = choose_ids(kept, request.id_column, path)
+    schema = _schema(arrays, kept) if kept else None
+    offset, zero_point = (arrays[other].load() if other in shifts else None for other in _OFFSETS)
     return Contents(
         (n, d), dtype, None if scale is None else scale.load(), name, id_name, schema, False, offset, zero_point
     )
@@ -152,15 +152,15 @@ class ArraySink(Sink):
         """Return space for the header, and an empty spool."""
         return {**super().begin(), _SPOOL: []}
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are and the columns as Arrow."""
         rows: Buffers = {self.stream: [raw(vectors)]}
-        if side is None:
+        if others is None:
             return rows
         from interlingua.io._spool import encode_table
 
-        refuse_nulls(side, self._output.extension)
-        return {**rows, _SPOOL: [encode_table(side)]}
+        refuse_nulls(others, self._output.extension)
+        return {**rows, _SPOOL: [encode_table(others)]}
 
     def _arrays(self, folder: Path) -> dict[str, AnyArray]:
         """Return the columns that were spooled, and the scale."""
@@ -204,14 +204,14 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def refuse_nulls(side: pa.Table | None, extension: str) -> None:
+def refuse_nulls(others: pa.Table | None, extension: str) -> None:
     """Refuse columns whose values NumPy arrays cannot hold.
 
     Raises:
         InputError: a column has nulls, or text that ends in NUL, which NumPy would cut off.
     """
-    for name in [] if side is None else side.schema.names:
-        column = side.column(name)  # type: ignore[union-attr]
+    for name in [] if others is None else others.schema.names:
+        column = others.column(name)  # type: ignore[union-attr]
         if column.null_count:
             raise InputError(
                 f"column {name!r} has {column.null_count} nulls, which {extension} arrays cannot hold. "

@@ -88,7 +88,7 @@ class Sink(BaseSink):
 
     stream = "vectors.npy"
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are."""
         return {self.stream: [raw(vectors)]}
 

@@ -70,9 +70,9 @@ class StoredSource(MappedSource):
     """Source over an uncompressed array; its checksum is verified before the first rows are read."""
 
     def __init__(
-        self, path: Path, contents: Contents, member: str, matrix: AnyArray, side: Mapping[str, StoredArray]
+        self, path: Path, contents: Contents, member: str, matrix: AnyArray, others: Mapping[str, StoredArray]
     ) -> None:
-        super().__init__(contents, matrix, side)
+        super().__init__(contents, matrix, others)
         self._path = path
         self._member = member
         self._verified = False
@@ -99,9 +99,9 @@ class StreamedSource(ArraySource):
         member: str,
         dtype: np.dtype[Any],
         offset: int,
-        side: Mapping[str, StoredArray],
+        others: Mapping[str, StoredArray],
     ) -> None:
-        super().__init__(contents, side)
+        super().__init__(contents, others)
         self._path = path
         self._member = member
         self._dtype = dtype

@@ -83,13 +83,13 @@ class Sink(BaseSink):
         """Return True: a Parquet file holds the columns of any other."""
         return True
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the columns and the vectors, last, as one table."""
         column = to_column(vectors)
-        if side is None:
+        if others is None:
             table = pa.Table.from_arrays([column], schema=pa.schema([self._field]))
         else:
-            table = side.append_column(self._field, column)
+            table = others.append_column(self._field, column)
         return {self.stream: [encode_table(table)]}
 
     def assemble(self, folder: Path, rows: int) -> Path:

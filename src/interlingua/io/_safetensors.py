@@ -56,9 +56,9 @@ def open_source(path: Path, request: Request) -> MappedSource:
         for name, facts in header.items()
         if name != "__metadata__" and facts["dtype"] in _TYPES
     }
-    foreign = [name for name, facts in header.items() if name not in arrays and len(facts.get("shape", ())) == 2]
-    if request.key in foreign or (foreign and not any(len(array.shape) == 2 for array in arrays.values())):
-        name = request.key if request.key in foreign else foreign[0]
+    unreadable = [name for name, facts in header.items() if name not in arrays and len(facts.get("shape", ())) == 2]
+    if request.key in unreadable or (unreadable and not any(len(array.shape) == 2 for array in arrays.values())):
+        name = request.key if request.key in unreadable else unreadable[0]
         raise InputError(
             f"{path}: {name} has dtype {header[str(name)]['dtype']}, which NumPy does not know; "
             "float16, float32, float64, or int8 with a scale are needed. Convert it before saving."
@@ -86,11 +86,11 @@ class Sink(ArraySink):
         """Return whether tensors can hold the column: numbers only."""
         return is_numeric(field.type) and field.name != "__metadata__"
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are and the columns as Arrow."""
-        encoded = super().encode(vectors, side)
-        if side is not None:
-            self._table_of_contents(10**15, {name: to_numpy(side.column(name)[:0]) for name in side.schema.names})
+        encoded = super().encode(vectors, others)
+        if others is not None:
+            self._table_of_contents(10**15, {name: to_numpy(others.column(name)[:0]) for name in others.schema.names})
         return encoded
 
     def assemble(self, folder: Path, rows: int) -> Path:

@@ -60,10 +60,10 @@ class VectorWriter:
         self._checkpoint_seconds = checkpoint_seconds
         self._id_name = (like and like.id_name) or id_name
         self._sink = sink(output)
-        self._kept: pa.Schema | None = None
+        self._schema: pa.Schema | None = None
         self._names: set[str] | None = None
         if like is not None and like.schema is not None:
-            self._kept = self._keep(like.schema, like.id_name)
+            self._schema = self._keep(like.schema, like.id_name)
         self._lock = acquire_lock(self._folder)
         self._streams = self._open_streams()
         self._checkpoint = replace(checkpoint, sizes=self._sizes())
@@ -85,10 +85,10 @@ class VectorWriter:
             InputError: wrong shape, values the dtype cannot hold, or other columns than before.
         """
         rows = self._convert(np.asarray(vectors))
-        side = None if batch is None else self._side(batch, len(rows))
-        if self._kept is not None and side is None:
-            raise InputError(f"{self.path}: rows came without the columns {self._kept.names}; pass their batch too.")
-        encoded = self._sink.encode(rows, side)
+        others = None if batch is None else self._other_columns(batch, len(rows))
+        if self._schema is not None and others is None:
+            raise InputError(f"{self.path}: rows came without the columns {self._schema.names}; pass their batch too.")
+        encoded = self._sink.encode(rows, others)
         try:
             for name, buffers in encoded.items():
                 for data in buffers:
@@ -117,9 +117,9 @@ class VectorWriter:
             OutputExistsError: the output appeared in the meantime.
         """
         if self.rows == 0 or (self._n is not None and self.rows != self._n):
-            wanted = "at least 1" if self._n is None else str(self._n)
+            needed = "at least 1" if self._n is None else str(self._n)
             raise InputError(
-                f"{self.path}: {self.rows} rows were written and {wanted} are needed; it was not finished."
+                f"{self.path}: {self.rows} rows were written and {needed} are needed; it was not finished."
             )
         self.checkpoint()
         self._close_streams()
@@ -213,13 +213,13 @@ class VectorWriter:
             )
         return rows.astype(output.dtype, copy=False)
 
-    def _side(self, batch: Records, rows: int) -> pa.Table | None:
+    def _other_columns(self, batch: Records, rows: int) -> pa.Table | None:
         import pyarrow as pa
 
         columns, fields = [], []
         if batch.ids is not None:
-            known = self._kept.field(self._id_name) if self._kept and self._id_name in self._kept.names else None
-            fields.append(known or pa.field(self._id_name, batch.ids.type))
+            field = self._schema.field(self._id_name) if self._schema and self._id_name in self._schema.names else None
+            fields.append(field or pa.field(self._id_name, batch.ids.type))
             columns.append(batch.ids)
         if batch.payload is not None:
             fields.extend(batch.payload.schema)
@@ -230,9 +230,9 @@ class VectorWriter:
             raise InputError(f"{self.path}: {rows} vectors came with {len(columns[0])} ids; one each is needed.")
         table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
         if self._names is None:
-            self._kept = self._keep(table.schema, self._id_name if batch.ids is not None else None)
-        kept = None if self._kept is None else self._kept.names
-        if set(table.schema.names) != self._names or (kept and not table.select(kept).schema.equals(self._kept)):
+            self._schema = self._keep(table.schema, self._id_name if batch.ids is not None else None)
+        kept = None if self._schema is None else self._schema.names
+        if set(table.schema.names) != self._names or (kept and not table.select(kept).schema.equals(self._schema)):
             raise InputError(f"{self.path}: columns changed between batches; write the same columns in every batch.")
         return table.select(kept) if kept else None
 
@@ -310,9 +310,9 @@ def create_writer(
     if like is not None:
         check_output(path, [like.path])
     output = _output(path, sink, extension, d, np.dtype(dtype), scale, like)
-    given = {} if settings is None else json.loads(json.dumps(dict(settings)))
+    own_settings = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
-    fresh = Checkpoint({**facts, **given}, settings is not None, 0, {})
+    fresh = Checkpoint({**facts, **own_settings}, settings is not None, 0, {})
     checkpoint = prepare_folder(path, fresh, force=force, resume=resume)
     return VectorWriter(path, sink, output, checkpoint, n, like, force, checkpoint_seconds, id_name)
 
@@ -324,8 +324,8 @@ def _output(
     name = (like and like.vector_name) or "vectors"
     dtype = dtype.newbyteorder("=")
     if dtype not in sink.dtypes:
-        known = ", ".join(str(known) for known in sink.dtypes)
-        raise InputError(f"{path}: a {extension} file of {dtype} cannot be written; choose from {known}.")
+        names = ", ".join(str(name) for name in sink.dtypes)
+        raise InputError(f"{path}: a {extension} file of {dtype} cannot be written; choose from {names}.")
     if (dtype == INT8) != (scale is not None):
         raise InputError(f"{path}: dtype {dtype} with scale={scale!r}; int8 needs a scale and floats take none.")
     if scale is None:

@@ -72,7 +72,7 @@ class Adapter(Store):
 
     def _describe(self, first: Records, count: int, nulls: int = 0, **facts: Any) -> StoreInfo:
         """Return the facts of a collection; those that are not given are taken from its first rows."""
-        known = {
+        defaults = {
             "d": first.vectors.shape[1],
             "metric": None,
             "normalized": is_unit(first.vectors),
@@ -80,7 +80,7 @@ class Adapter(Store):
             "schema": None if first.payload is None else first.payload.schema,
             "first_null": repr(next(self.skipped(1))[0].as_py()) if nulls else None,
         }
-        return StoreInfo(count=count, nulls=nulls, **{**known, **facts})
+        return StoreInfo(count=count, nulls=nulls, **{**defaults, **facts})
 
     def _in_order(self, records: Records | None, ids: pa.Array) -> Records:
         """Return the rows of these ids in their order; ``None`` stands for no rows."""

@@ -67,11 +67,11 @@ class DistinctIds:
         numbers = np.concatenate(self._parts) if self._parts else np.empty(0, np.int64)
         self._parts = [numbers]
         numbers.sort()
-        again = numbers[1:][numbers[1:] == numbers[:-1]]
-        if not len(again):
+        repeated_numbers = numbers[1:][numbers[1:] == numbers[:-1]]
+        if not len(repeated_numbers):
             return
         with closing(source.scan(size)) as pages:  # type: ignore[type-var]
-            repeated = _first_repeated((records.ids for records, _ in pages), np.unique(again))
+            repeated = _first_repeated((records.ids for records, _ in pages), np.unique(repeated_numbers))
         if repeated is not None:
             value, first, second = repeated
             raise InputError(

@@ -55,13 +55,13 @@ class PostgresTable(TableAdapter):
                 f"{self.url}: there is no such table, or this user may not read it. Check the name and the user."
             )
         usable = [column for column in columns.values() if column.holds]
-        # An array of numbers may be anything; it holds the vectors if it is named, or if nothing else could.
-        likely = [column for column in usable if column.of_pgvector] or usable
+        # An array of numbers may be anything; it holds the vectors if it is named, or if no other column can.
+        candidates = [column for column in usable if column.of_pgvector] or usable
         vector = next((column for column in usable if column.name == self._column_name), None)
-        if self._column_name is None and len(likely) == 1:
-            vector = likely[0]
+        if self._column_name is None and len(candidates) == 1:
+            vector = candidates[0]
         if vector is None:
-            listed = ", ".join(column.name for column in likely) or "none"
+            listed = ", ".join(column.name for column in candidates) or "none"
             raise InputError(
                 f"{self.url}: the vector column must be named, #table.column; vector columns are: {listed}. It has the "
                 "type vector or halfvec of pgvector, real[] or double precision[]."
@@ -100,20 +100,20 @@ class PostgresTable(TableAdapter):
             raise InputError(f"{self.url}: {nulls} ids in {', '.join(key.names)} are null; every row needs an id.")
         if unique:
             return
-        twice = self._run(
+        repeated = self._run(
             "select {id}, count(*) from {table} where {where} group by {key} having count(*) > 1 limit 1",
             id=key.shown(), key=key.listed(), where=self._filter(), read_only=True,
         )  # fmt: skip
-        if not twice:
+        if not repeated:
             return
-        value, count = twice[0]
-        places = []
+        value, count = repeated[0]
+        positions = []
         if self._one(catalog.TABLE)[0] in {"r", "p", "m"}:
-            places = self._run(
+            positions = self._run(
                 "select format('%s of %s', ctid, tableoid::regclass) from {table} where {same} limit 2",
                 same=key.among([value]),
             )
-        named = f", for example ctid {places[0][0]} and ctid {places[1][0]}" if len(places) == 2 else ""
+        named = f", for example ctid {positions[0][0]} and ctid {positions[1][0]}" if len(positions) == 2 else ""
         raise InputError(
             f"{self.url}: {', '.join(key.names)} is not unique: {count} rows have the id {value!r}{named}. Each "
             "would get the vector of one of them. Name the columns that are a key together, ?id=COLUMN,COLUMN."
@@ -190,9 +190,9 @@ class PostgresTable(TableAdapter):
             kind = recorded.decode("utf-8", "replace")
             # -1 keeps bit and character without a declared length as they are; otherwise they would be cut to length 1.
             query = "select format_type(to_regtype({recorded}), -1)"
-            known = self._one(query, recorded=self._sql.Literal(kind))[0]
-            if known and known != "-":
-                return kind if _WITH_LENGTH.fullmatch(kind) else str(known)
+            name = self._one(query, recorded=self._sql.Literal(kind))[0]
+            if name and name != "-":
+                return kind if _WITH_LENGTH.fullmatch(kind) else str(name)
         return "bigint" if is_id and pa.types.is_uint64(field.type) else pgtypes.column_type(field)
 
     def _check_new_column(self, spec: Spec) -> None:
@@ -230,14 +230,14 @@ class PostgresTable(TableAdapter):
             sent = sql.SQL("{}({})").format(self._of_pgvector(f"{vector.holds}_send"), name)
         else:
             sent = sql.SQL("array_send({}::" + str(vector.holds) + "[])").format(name)
-        shown = [key.shown(), *(pgtypes.shown(sql, field.name, columns[field.name].kind) for field in fields), sent]
+        selected = [key.shown(), *(pgtypes.shown(sql, field.name, columns[field.name].kind) for field in fields), sent]
         query = sql.SQL("select {} from {} where {} order by {} {}").format(
-            sql.SQL(", ").join(shown), self._table, self._filter(*conditions), key.listed(),
+            sql.SQL(", ").join(selected), self._table, self._filter(*conditions), key.listed(),
             sql.SQL("" if limit is None else f"limit {int(limit)}"),
         )  # fmt: skip
         for rows in self._read(query, size):
-            ids, *side, vectors = zip(*rows, strict=True)
-            arrays = [pa.array(values, field.type) for values, field in zip(side, fields, strict=True)]
+            ids, *columns_of_payload, vectors = zip(*rows, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(columns_of_payload, fields, strict=True)]
             payload = pa.table(arrays, schema=pa.schema(fields)) if fields else None
             decoded = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url))
             yield Records(pa.array(ids, id_type), decoded, payload)

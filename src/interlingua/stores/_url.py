@@ -201,9 +201,11 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
     if unknown and not given[unknown[0]]:
         raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
     if unknown:
-        # A cut password may look like the name of an option: only names that somebody may mean are repeated.
-        meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "tenant"}
-        shown = next((f"the option {name!r}" for name in unknown if name in meant), "an option that it does not take")
+        # A cut password may look like the name of an option: only names that some store knows are repeated.
+        known_options = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "tenant"}
+        shown = next(
+            (f"the option {name!r}" for name in unknown if name in known_options), "an option that it does not take"
+        )
         raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
     if len(pairs) != len(given):
         raise InputError(f"The {scheme}:// address has an option twice; each is given once.")
@@ -250,9 +252,9 @@ def _postgres(url: StoreURL) -> StoreURL:
     given = {"host": url.host, "port": url.port, "user": url.user, "dbname": url.path.strip("/") or None}
     if "/" in url.path.removeprefix("/"):
         raise InputError("The postgresql:// address has a path of several parts; it is the name of one database.")
-    twice = sorted(name for name, value in given.items() if value is not None and name in url.options)
-    if twice:
-        raise InputError(f"The postgresql:// address names {twice[0]} twice, also as an option; give it once.")
+    repeated = sorted(name for name, value in given.items() if value is not None and name in url.options)
+    if repeated:
+        raise InputError(f"The postgresql:// address names {repeated[0]} twice, also as an option; give it once.")
     rest = {name: value for name, value in url.options.items() if name not in {"port", "user", "dbname"}}
     port = int(url.options["port"]) if "port" in url.options else url.port
     path = f"/{url.options['dbname']}" if "dbname" in url.options else url.path

@@ -180,9 +180,10 @@ class DuckStore(SharedClientStore, TableAdapter):
                 f"where {layout.id} = interlingua_id"
             )
         else:
-            side = records.payload
-            side = None if side is None else side.cast(pa.schema(map(widened, side.schema)))
-            columns = {} if side is None else dict(zip(side.schema.names, side.columns, strict=True))
+            columns = {}
+            if records.payload is not None:
+                payload = records.payload.cast(pa.schema(map(widened, records.payload.schema)))
+                columns = dict(zip(payload.schema.names, payload.columns, strict=True))
             rows = pa.table({layout.key[0]: records.ids, layout.vector: vectors, **columns})
             query = f"insert or replace into {self._table} by name select * from interlingua_rows"
         with self._errors("did not take the rows"):
@@ -279,8 +280,8 @@ class DuckStore(SharedClientStore, TableAdapter):
             raise InputError(f"{self.url}: there is no such table. Check the path and the name.")
         arrays = [name for name, kind in columns.items() if is_vector(kind)]
         lists = [name for name, kind in columns.items() if kind in {"FLOAT[]", "DOUBLE[]"}]
-        likely = arrays or lists
-        name = self._column_name or (likely[0] if len(likely) == 1 else None)
+        candidates = arrays or lists
+        name = self._column_name or (candidates[0] if len(candidates) == 1 else None)
         if name is None or name not in {*arrays, *lists}:
             raise InputError(
                 f"{self.url}: #table.column must name a FLOAT[d] column; there are: "

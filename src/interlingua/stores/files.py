@@ -83,9 +83,9 @@ class FileStore(Adapter):
             raise InputError(
                 f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."
             )
-        foreign = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
-        if foreign and sink.columns == "json":
-            raise InputError(f"{self._path}: JSON has no dates or bytes as in column {foreign[0]!r}. Write .parquet.")
+        lossy = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
+        if lossy and sink.columns == "json":
+            raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
 
     def _create(self, spec: Spec) -> None:
         """Do nothing: the file appears when it is finished."""
@@ -166,10 +166,10 @@ class FileStore(Adapter):
         ids = plain_ids(ids, name, str(self._path))
         if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type)):
             raise InputError(f"{self._path}: the ids in {name!r} are {ids.type}; whole numbers or text are needed.")
-        twice = len(ids) - pc.count_distinct(ids).as_py()
-        if twice:
+        repeated = len(ids) - pc.count_distinct(ids).as_py()
+        if repeated:
             raise InputError(
-                f"{self._path}: {twice} of {len(ids)} ids in {name!r} are repeated; a store keeps one row an id, "
+                f"{self._path}: {repeated} of {len(ids)} ids in {name!r} are repeated; a store keeps one row an id, "
                 "so rows would be lost. Make them distinct or choose another column with ?id=."
             )
         return ids

@@ -134,12 +134,12 @@ class JointSearch:
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
         answers = other.search(np.asarray(self._to_other(units), np.float32), k)
-        wanted = list(dict.fromkeys(value for hits in answers for value in hits.ids))
-        if not wanted:
+        ids = list(dict.fromkeys(value for hits in answers for value in hits.ids))
+        if not ids:
             return [[] for _ in units]
-        rows = other.fetch(pa.array(wanted, other.info().id_type))
+        rows = other.fetch(pa.array(ids, other.info().id_type))
         vectors = unit_rows(np.asarray(self._to_own(np.asarray(rows.vectors, np.float32)), np.float32))
-        positions = {value: row for row, value in enumerate(wanted)}
+        positions = {value: row for row, value in enumerate(ids)}
         scored = []
         for query, hits in zip(units, answers, strict=True):
             raw = vectors[[positions[value] for value in hits.ids]] @ query

@@ -182,16 +182,16 @@ class LanceStore(Adapter):
             raise InputError(f"{self.url}: no id column {key or ''}; name it id or say ?id=COLUMN.")
         return key, name, int(schema.field(name).type.list_size)
 
-    def _side(self, schema: pa.Schema) -> pa.Schema | None:
+    def _payload_schema(self, schema: pa.Schema) -> pa.Schema | None:
         key, name, _ = self._layout(schema)
         fields = [field for field in schema if field.name not in {key, name}]
         return pa.schema(fields) if fields else None
 
     def _records(self, page: pa.Table, name: str, d: int) -> Records:
-        side = self._side(page.schema)
+        schema = self._payload_schema(page.schema)
         key = self._layout(page.schema)[0]
         ids = plain_ids(page[key], key, str(self.url))
-        payload = None if side is None else page.select(side.names)
+        payload = None if schema is None else page.select(schema.names)
         return Records(ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids), payload)
 
 

@@ -355,12 +355,12 @@ class _Run:
             )
         if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(f"{self.target.url}: payload read back differs from the source's. Roll back.")
-        own = expected.ids[0].as_py()
+        first_id = expected.ids[0].as_py()
         nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids
         are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
-        if own not in nearest and are_distinct:
+        if first_id not in nearest and are_distinct:
             raise InterlinguaError(
-                f"{self.target.url}: the index does not find id {own!r} by its own vector. Roll back."
+                f"{self.target.url}: the index does not find id {first_id!r} by its own vector. Roll back."
             )
         self.on_rows("checking", len(ids), len(ids))
         watch.lap("check")

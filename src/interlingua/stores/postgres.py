@@ -198,12 +198,12 @@ class PostgresStore(PostgresTable):
         columns = self._columns()
         key, vector = self._key(columns), self._vector(columns)
         payload = None if spec.as_new_vector else records.payload
-        side = () if payload is None else tuple(payload.schema.names)
+        payload_names = () if payload is None else tuple(payload.schema.names)
         # If the key has several columns, they are payload, and the id serves only to find rows.
-        own = () if set(key.names) <= set(side) else key.names
+        key_names = () if set(key.names) <= set(payload_names) else key.names
         kinds = [
             "bigint" if key.is_integer else "text",
-            *(pgtypes.staged(columns[name].kind) for name in side),
+            *(pgtypes.staged(columns[name].kind) for name in payload_names),
             "bytea",
         ]
         values = [pgtypes.python_values(column, field) for column, field in pgtypes.columns_of(payload)]
@@ -230,11 +230,11 @@ class PostgresStore(PostgresTable):
                     key=key.listed(sql.Identifier("t")), id=key.values(sql.SQL("s.c0")),
                 )  # fmt: skip
             else:
-                names = [*own, *side, vector.name]
-                moved = [] if not own else [key.values(staged[0])]
+                names = [*key_names, *payload_names, vector.name]
+                moved = [] if not key_names else [key.values(staged[0])]
                 moved += [
                     sql.SQL("{}::{}").format(c, sql.SQL(columns[name].kind))
-                    for c, name in zip(staged[1:-1], side, strict=True)
+                    for c, name in zip(staged[1:-1], payload_names, strict=True)
                 ]
                 updated = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in names if n not in key.names]
                 statement = sql.SQL(
