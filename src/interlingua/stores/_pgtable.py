@@ -157,7 +157,7 @@ class PostgresTable(TableAdapter):
     def _extension(self) -> str:
         rows = self._run(catalog.EXTENSION)
         if not rows:
-            raise InputError(f"{self.url}: the database has no pgvector. Run create extension vector in it first.")
+            raise InputError(f"{self.url}: the database has no pgvector. Run create extension vector there first.")
         return str(rows[0][0])
 
     def _of_pgvector(self, name: str) -> Any:

@@ -29,6 +29,10 @@ _FIRST_UUID = "00000000-0000-0000-0000-000000000000"
 MIXED = {b"interlingua.qdrant.ids": b"mixed"}
 _MIXED_NOTE = "The ids are numbers and UUIDs. Another Qdrant collection keeps both; any other target gets them as text."
 _REQUEST_ROWS = 256
+# Ids, vectors and documents of some points.
+Parts = Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]
+# Points, and the offset of the next ones or None.
+Page = tuple[list[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -142,13 +146,8 @@ class PointStore(SharedClientStore):
         offset, last_id = after, after
         while True:
             with self._errors("cannot be read"):
-                points, offset = self._scroll_page(
-                    limit=size + (last_id is not None),
-                    offset=offset,
-                    condition=condition,
-                    with_payload=with_data,
-                    with_vector=self._wanted_vectors if with_data else False,
-                )
+                limit = size + (last_id is not None)
+                points, offset = self._scroll_page(limit, offset, condition, with_data and self._wanted_vectors)
             # The offset is inclusive, and the point that it names was read already.
             if points and plain_id(points[0].id, mixed=False) == last_id:
                 points = points[1:]
@@ -169,7 +168,7 @@ class PointStore(SharedClientStore):
     def _has_mixed_ids(self) -> bool:
         """Return whether the ids are numbers and UUIDs."""
         with self._errors("cannot be read"):
-            (first, _), (first_uuid, _) = (self._scroll_page(limit=1, offset=start) for start in (None, _FIRST_UUID))
+            (first, _), (first_uuid, _) = (self._scroll_page(1, start) for start in (None, _FIRST_UUID))
         return bool(first_uuid) and isinstance(first[0].id, int)
 
     @property
@@ -189,10 +188,8 @@ class PointStore(SharedClientStore):
         """Return the number of points for which a filter holds."""
 
     @abstractmethod
-    def _scroll_page(
-        self, *, limit: int, offset: Any, condition: Any = None, with_payload: bool = False, with_vector: Any = False
-    ) -> tuple[list[Any], Any]:
-        """Return points in order of the id from ``offset`` on, and the offset of the next ones."""
+    def _scroll_page(self, limit: int, offset: Any, condition: Any = None, vectors: Any = False) -> Page:
+        """Return points in order of the id from ``offset`` on, with payload if with vectors, and the next offset."""
 
     @abstractmethod
     def _retrieve(self, ids: list[Any]) -> list[Any]:
@@ -203,7 +200,7 @@ class PointStore(SharedClientStore):
         """Return the k nearest points of each query."""
 
     @abstractmethod
-    def _write(self, parts: Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]) -> None:
+    def _write(self, parts: Parts) -> None:
         """Write ids, vectors and documents part by part; only the vectors where `_fills_vector`."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from interlingua.core.atomic import atomic_folder, remove_folder
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._base import require_folder
-from interlingua.stores._points import DISTANCES, PointStore, VectorParameters
+from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
@@ -106,13 +105,11 @@ class EdgeStore(PointStore):
         with self._errors("cannot be read"):
             return int(self._shard.count(self._models.CountRequest(filter=condition, exact=True)))
 
-    def _scroll_page(
-        self, *, limit: int, offset: Any, condition: Any = None, with_payload: bool = False, with_vector: Any = False
-    ) -> tuple[list[Any], Any]:
+    def _scroll_page(self, limit: int, offset: Any, condition: Any = None, vectors: Any = False) -> Page:
         request = self._models.ScrollRequest(
-            offset=offset, limit=limit, filter=condition, with_payload=with_payload, with_vector=with_vector
+            offset=offset, limit=limit, filter=condition, with_payload=bool(vectors), with_vector=vectors
         )
-        page: tuple[list[Any], Any] = self._shard.scroll(request)
+        page: Page = self._shard.scroll(request)
         return page
 
     def _retrieve(self, ids: list[Any]) -> list[Any]:
@@ -128,7 +125,7 @@ class EdgeStore(PointStore):
         results: list[list[Any]] = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return results
 
-    def _write(self, parts: Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]) -> None:
+    def _write(self, parts: Parts) -> None:
         edge, points = self._models, []
         for ids, vectors, documents in parts:
             for point_id, vector, document in zip(ids, vectors, documents, strict=True):

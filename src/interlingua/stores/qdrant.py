@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.stores._points import DISTANCES, PointStore, VectorParameters
+from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
@@ -124,16 +124,9 @@ class QdrantStore(PointStore):
         with self._errors("cannot be read"):
             return int(self._client.count(self._name, count_filter=condition, exact=True).count)
 
-    def _scroll_page(
-        self, *, limit: int, offset: Any, condition: Any = None, with_payload: bool = False, with_vector: Any = False
-    ) -> tuple[list[Any], Any]:
-        page: tuple[list[Any], Any] = self._client.scroll(
-            self._name,
-            scroll_filter=condition,
-            limit=limit,
-            offset=offset,
-            with_payload=with_payload,
-            with_vectors=with_vector,
+    def _scroll_page(self, limit: int, offset: Any, condition: Any = None, vectors: Any = False) -> Page:
+        page: Page = self._client.scroll(
+            self._name, condition, limit, offset=offset, with_payload=bool(vectors), with_vectors=vectors
         )
         return page
 
@@ -148,7 +141,7 @@ class QdrantStore(PointStore):
             for query in queries
         ]
 
-    def _write(self, parts: Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]) -> None:
+    def _write(self, parts: Parts) -> None:
         models = self._models
         with self._one_commit():
             for ids, vectors, documents in parts:
