@@ -117,3 +117,18 @@ def test_an_adapter_that_is_no_store_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys.modules["shelf_store"], "ShelfStore", dict)
     with pytest.raises(InputError, match="shelf_store:ShelfStore of shelf:// is not a subclass of Store"):
         open_store("shelf://a#c")
+
+
+def test_an_installed_package_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "racks-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: racks\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[interlingua.stores]\nrack = racks_of_this_test:KIND\n")
+    (tmp_path / "racks_of_this_test.py").write_text(
+        "from interlingua.stores import StoreKind\n"
+        "from interlingua.stores.memory import MemoryStore\n"
+        "class Rack(MemoryStore):\n    pass\n"
+        "KIND = StoreKind(scheme='rack', title='Rack', adapter='racks_of_this_test:Rack', addresses=('rack://a#c',))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert open_store("rack://a#c").title == "Rack"
