@@ -116,8 +116,8 @@ class DuckStore(SharedClientStore, TableAdapter):
         """Return the rows of these ids."""
         layout = self._layout()
         listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
-        rows = self._pages(layout, f"where {layout.id} in ({listed})", len(ids)) if len(ids) else iter(())
-        return self._in_order(next(rows, None), ids)
+        parts = list(self._pages(layout, f"where {layout.id} in ({listed})", len(ids))) if len(ids) else []
+        return self._in_order(parts[0] if parts else None, ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
