@@ -43,7 +43,7 @@ class DistinctIds:
         self._parts: list[npt.NDArray[np.int64]] = []
 
     def add(self, ids: pa.Array, page: int) -> None:
-        """Take the ids of the next page.
+        """Add the ids of the next page.
 
         Raises:
             InputError: they are null, or of another kind than those before.

@@ -86,7 +86,7 @@ def payload_field(name: str, kind: str) -> pa.Field | None:
 def column_of(field: pa.Field) -> str:
     """Return the expression that makes a column of a new table from an Arrow field."""
     kind = (field.metadata or {}).get(_MARK, b"").decode()
-    # The mark may come from a file that somebody else wrote.
+    # The mark may come from a file of another program, so it is checked before it becomes part of a statement.
     typed = _TYPE.fullmatch(kind)
     return quoted(field.name) + (f"::{kind} as {quoted(field.name)}" if typed else "")
 

@@ -20,7 +20,7 @@ class Limits:
         name: of the store, for messages.
         least: smallest whole number.
         most: largest whole number.
-        finite: whether NaN and infinity are no values.
+        finite: whether NaN and infinity are refused.
         flat: whether values are scalars or lists of scalars of one type that are not empty.
     """
 

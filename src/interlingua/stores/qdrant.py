@@ -156,7 +156,7 @@ class QdrantStore(PointStore):
 
     @contextmanager
     def _one_commit(self) -> Iterator[None]:
-        """Let the embedded client write many points in one transaction; by itself it commits each point."""
+        """Make the embedded client write many points in one transaction; by itself it commits each point."""
         collections = getattr(getattr(self._client, "_client", None), "collections", {})
         storage = getattr(collections.get(self._name), "storage", None)
         connection = getattr(storage, "storage", None)
