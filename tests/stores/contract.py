@@ -291,12 +291,12 @@ class StoreContract:
         store = self.fill(opened("things"), records)
         if not store.capabilities.adds_vectors:
             with pytest.raises(InputError, match="cannot add a second vector"):
-                store.check(self.spec(records, beside=True))
+                store.check(self.spec(records, as_new_vector=True))
             return
         base = url("things").rsplit("#", 1)
         second = open_store(f"{base[0]}#{base[1].split('.')[0]}.{self.beside}")
         try:
-            spec = self.spec(records, beside=True, d=5)
+            spec = self.spec(records, as_new_vector=True, d=5)
             second.create(spec)
             second.prepare(spec, 0)
             narrow = Records(records.ids, np.ascontiguousarray(records.vectors[:, :5]), records.payload)
@@ -307,7 +307,7 @@ class StoreContract:
             found = self.whole(second).in_order_of(records.ids, "test")
             np.testing.assert_allclose(found.vectors, narrow.vectors, atol=1e-6)
             assert same_payload(found.payload, records.payload)
-            second.drop(beside=True)
+            second.drop(vector_only=True)
             assert not second.exists()
             first = self.whole(opened("things")).in_order_of(records.ids, "test")
             np.testing.assert_allclose(first.vectors, records.vectors, atol=1e-6)

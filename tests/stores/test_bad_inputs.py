@@ -531,10 +531,10 @@ def journal_is_something_else(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}
 
 
-@case("another format than 2")
+@case("another format than 3")
 def journal_of_a_newer_version(place: Place) -> Made:
     journal = MigrationJournal(place.folder / "mine.sqlite", create=True)
-    journal.note(format=3)
+    journal.note(format=4)
     journal.close()
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
 

@@ -79,6 +79,7 @@ def test_a_right_that_was_revoked_stops_before_anything_is_made(
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     with pytest.raises(InterlinguaError, match="cannot be reached"):
         open_store(f"postgresql://postgres@/db?host={tmp_path}#t.v")
 
@@ -125,7 +126,7 @@ def test_a_column_beside_the_old_one_is_filled_indexed_and_dropped(
     rows = whole(old)
     with open_store(f"{postgres}#things.new") as target:
         done = migrate(translator(), old, target, journal=tmp_path / "j")
-        assert done.plan.beside
+        assert done.plan.as_new_vector
         assert_migrated(rows, target)
         assert target.info().metric == "cosine"
         rollback(tmp_path / "j", target=target)

@@ -122,7 +122,7 @@ def test_a_vector_beside_the_old_one_and_back(tmp_path: Path) -> None:
     with old, new:
         rows = fill(old, pa.array(range(N)), pa.table({"title": [f"t{i}" for i in range(N)]}))
         done = migrate(translator(), old, new, journal=tmp_path / "j", options=Options(page_rows=90))
-        assert (done.plan.beside, new.info().d) == (True, D_OUT)
+        assert (done.plan.as_new_vector, new.info().d) == (True, D_OUT)
         assert_migrated(rows, new)
         rollback(tmp_path / "j", target=new)
         assert not new.exists()

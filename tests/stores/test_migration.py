@@ -91,7 +91,7 @@ def test_documents_survive_a_store_with_columns(memory: Callable[[str], Store], 
 
 def test_a_vector_beside_the_old_one(memory: Callable[[str], Store], source: Records, journal: Path) -> None:
     done = migrate(translator(), memory("old"), memory("old.new"), journal=journal, options=SMALL)
-    assert done.plan.beside
+    assert done.plan.as_new_vector
     assert_migrated(source, memory("old.new"))
     assert whole(memory("old")).vectors.shape == (N, D_IN)
     rollback(journal, target=memory("old.new"))

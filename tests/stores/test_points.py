@@ -105,7 +105,7 @@ def partly(kind: str, at: At) -> Records:
     first.upsert(records)
     first.finish()
     kept = records.take([i for i in range(60) if i % 3])
-    beside = Spec(D_IN, "cosine", pa.uint64(), None, 40, beside=True)
+    beside = Spec(D_IN, "cosine", pa.uint64(), None, 40, as_new_vector=True)
     second.create(beside)
     second.prepare(beside, 0)
     second.upsert(Records(kept.ids, kept.vectors))
@@ -139,7 +139,7 @@ def test_points_without_the_vector_are_left_out_and_listed(kind: str, at: At, tm
 def test_a_vector_that_no_point_has_is_refused(kind: str, at: At) -> None:
     partly(kind, at)
     third = at(f"{kind}#old.third")
-    third.create(Spec(D_IN, "cosine", pa.uint64(), None, 60, beside=True))
+    third.create(Spec(D_IN, "cosine", pa.uint64(), None, 60, as_new_vector=True))
     with pytest.raises(InputError, match="none of its 60 points has this vector"):
         third.info()
 

@@ -261,7 +261,7 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         return
     out = console.stdout()
     out.print(f"{plan.rows:,} rows of width {plan.d_in} from {plan.source}", soft_wrap=True)
-    what = "a second vector in the same rows" if plan.beside else "a new collection"
+    what = "a second vector in the same rows" if plan.as_new_vector else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
     out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")

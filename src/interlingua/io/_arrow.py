@@ -17,7 +17,7 @@ _KIND = "Arrow IPC file of version 1"
 
 
 def open_source(path: Path, request: Request) -> TableSource:
-    """Read the schema and count the rows; a stream, as datasets caches are, is told by its first bytes."""
+    """Read the schema and count the rows of a file, or of a stream such as the caches of Hugging Face datasets."""
     check_unused(path, path.suffix, key=request.key)
     with reading(path, _KIND), pa.memory_map(str(path)) as file:
         schema, n = _open(path, file).schema, sum(batch.num_rows for batch in _batches(path))

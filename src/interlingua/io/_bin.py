@@ -14,24 +14,19 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_shape, check_unused
-from interlingua.io._formats import INT8, UINT8, AnyArray, Buffers, Contents, Output, Request
-from interlingua.io._mapped import MappedSource
-from interlingua.io._npy import holds as holds
-from interlingua.io._npy import raw
+from interlingua.io._formats import INT8, UINT8, AnyArray, Buffers, Contents, Request
+from interlingua.io._formats import Sink as BaseSink
+from interlingua.io._mapped import MappedSource, raw
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DTYPES = (np.dtype(np.float32),)
-HOLDS_SCALE = False
-RESERVED: tuple[str, ...] = ()
-STREAM = "vectors.fbin"
 _HEADER = struct.Struct("<II")
 _STORED: dict[str, np.dtype[Any]] = {".fbin": np.dtype("<f4"), ".u8bin": UINT8, ".i8bin": INT8}
 
 
 def open_source(path: Path, request: Request) -> MappedSource:
-    """Map the rows behind the header; integers are the values themselves unless a scale is given."""
+    """Map the rows after the header; integers are the values themselves unless a scale is given."""
     extension = path.suffix.lower()
     stored = _STORED[extension]
     check_unused(path, extension, column=request.column, key=request.key, id_column=request.id_column)
@@ -52,33 +47,17 @@ def open_source(path: Path, request: Request) -> MappedSource:
     return MappedSource(Contents((n, d), dtype, scale), np.memmap(path, stored, "r", _HEADER.size, (n, d)))
 
 
-class Sink:
+class Sink(BaseSink):
     """Writes the final file in place; the number of rows is filled in at the end."""
 
-    def __init__(self, output: Output) -> None:
-        self._d = output.d
+    dtypes = (np.dtype(np.float32),)
+    stream = "vectors.fbin"
 
-    def begin(self) -> Buffers:
-        """Return a header for zero rows."""
-        return {STREAM: [_HEADER.pack(0, self._d)]}
-
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are."""
-        return {STREAM: [raw(vectors.astype("<f4", copy=False))]}
+        return {self.stream: [raw(vectors.astype("<f4", copy=False))]}
 
-    def assemble(self, folder: Path, rows: int) -> Path:
-        """Write the number of rows into the header.
-
-        Raises:
-            InputError: more rows than the header can count.
-        """
+    def _header(self, rows: int) -> bytes:
         if rows >= 2**32:
             raise InputError(f"{rows} rows are more than a .fbin header can count. Write .npy or .parquet.")
-        with (folder / STREAM).open("r+b") as file:
-            file.write(_HEADER.pack(rows, self._d))
-        return folder / STREAM
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
+        return _HEADER.pack(rows, self._output.d)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -94,8 +94,8 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
 
 def list_parquet(folder: Path) -> list[Path]:
     """Return the Parquet files in a folder and its subfolders, without hidden and bookkeeping files."""
-    found = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
-    visible = (path for path in found if not any(part[0] in "._" for part in path.relative_to(folder).parts))
+    files = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
+    visible = (path for path in files if not any(part[0] in "._" for part in path.relative_to(folder).parts))
     return sorted(path for path in visible if path.is_file())
 
 
@@ -152,39 +152,26 @@ def choose_ids(names: Sequence[str], requested: str | None, path: Path) -> str |
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:20])
-    return (shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")) or "nothing"
+    quoted = ", ".join(repr(name) for name in names[:20])
+    return (quoted + (f" and {len(names) - 20} more" if len(names) > 20 else "")) or "nothing"
 
 
-def check_offset(offset: npt.ArrayLike, d: int, name: str, argument: str) -> npt.NDArray[np.float32]:
-    """Return an offset or zero point of 8-bit integers as float32, of shape () or [d].
-
-    Raises:
-        InputError: another shape, or values that are not finite.
-    """
-    try:
-        values = np.asarray(offset, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {argument} is {offset!r}; a number or one a column is needed.") from error
-    if values.shape not in ((), (1,), (d,)) or not np.isfinite(values).all():
-        raise InputError(
-            f"{name}: {argument} has shape {values.shape}; finite numbers, one or of shape ({d},), are needed."
-        )
-    return values
-
-
-def check_scale(scale: npt.ArrayLike, d: int, name: str) -> npt.NDArray[np.float32]:
-    """Return an int8 scale as float32, of shape () or [d].
+def check_scale(
+    value: npt.ArrayLike, d: int, where: str, argument: Literal["scale", "offset", "zero_point"] = "scale"
+) -> npt.NDArray[np.float32]:
+    """Return a scale, offset or zero point of 8-bit integers as float32, of shape (), [1] or [d].
 
     Raises:
-        InputError: another shape, or values that are not finite and positive.
+        InputError: another shape, values that are not finite, or a scale that is not positive.
     """
     try:
-        values = np.asarray(scale, np.float32)
+        values = np.asarray(value, np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: scale is {scale!r}; a number or one a column is needed.") from error
+        raise InputError(f"{where}: {argument} is {value!r}; a number or one a column is needed.") from error
     if values.shape not in ((), (1,), (d,)):
-        raise InputError(f"{name}: scale has shape {values.shape}; a number or shape ({d},) is needed.")
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise InputError(f"{name}: scale must be finite and greater than 0 everywhere.")
+        raise InputError(f"{where}: {argument} has shape {values.shape}; a number or shape ({d},) is needed.")
+    if argument == "scale" and not (np.isfinite(values).all() and (values > 0).all()):
+        raise InputError(f"{where}: scale must be finite and greater than 0 everywhere.")
+    if not np.isfinite(values).all():
+        raise InputError(f"{where}: {argument} has values that are not finite; finite numbers are needed.")
     return values

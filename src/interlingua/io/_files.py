@@ -17,7 +17,7 @@ from interlingua.core.arguments import check_path
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.io._checks import check_offset, check_scale, list_parquet
+from interlingua.io._checks import check_scale, list_parquet
 from interlingua.io._formats import INT8, UINT8, AnyArray, Contents, Reader, Request, Source, find_reader
 from interlingua.io._piped import copy_pipe, is_pipe
 
@@ -100,7 +100,7 @@ class VectorFile:
         if self._checked:
             return
         seen = RowCheck(magnitudes=True)
-        for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, side=False):
+        for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
             seen.add(self._floating(stored))
         seen.refuse(self.path)
         self._checked = True
@@ -144,7 +144,7 @@ class VectorFile:
                 f"{self.path}: {needed:.1f} GiB are needed to hold all vectors. Use batches(), or convert it to .npy."
             ) from error
         row = 0
-        for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, side=False):
+        for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
             whole[row : row + len(stored)] = self._floating(stored)
             row += len(stored)
         return whole
@@ -155,15 +155,15 @@ class VectorFile:
 
     def _batches(self, size: int, start: int, stop: int) -> Iterator[Records]:
         row = start
-        for stored, side in self._source.blocks(start, stop, size, side=True):
+        for stored, others in self._source.blocks(start, stop, size, others=True):
             vectors = self._floating(stored)
             if not self._checked and RowCheck(magnitudes=True).add(vectors):
                 self.check()
             ids = payload = None
-            if side is not None:
+            if others is not None:
                 if self.id_name is not None:
-                    ids = side.column(self.id_name).combine_chunks()
-                payload = side.select(list(self.names)) if self.names else None
+                    ids = others.column(self.id_name).combine_chunks()
+                payload = others.select(list(self.names)) if self.names else None
             yield Records(ids, vectors, payload, row)
             row += len(vectors)
         if row != stop:
@@ -257,6 +257,6 @@ def _resolve_offset(
             raise InputError(f"{path}: offset is for 8-bit integers and these are {contents.dtype}. Leave offset out.")
         return None
     if offset is None and contents.zero_point is not None:
-        return -check_offset(contents.zero_point, d, str(path), "zero_point") * scale
+        return -check_scale(contents.zero_point, d, str(path), "zero_point") * scale
     offset = contents.offset if offset is None else offset
-    return None if offset is None else check_offset(offset, d, str(path), "offset")
+    return None if offset is None else check_scale(offset, d, str(path), "offset")

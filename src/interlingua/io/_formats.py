@@ -1,13 +1,14 @@
-"""The interface of a file format, and the closed table of formats by extension."""
+"""The interface of a file format, and the table of formats by extension."""
 
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -96,22 +97,22 @@ class Contents:
     zero_point: npt.ArrayLike | None = None
 
 
-class Source(Protocol):
-    """An opened file of one format."""
+class Source(ABC):
+    """An opened file of one format; without ids and not memory-mapped unless a subclass says otherwise."""
 
     contents: Contents
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``side``, the other columns."""
-        ...
+    @abstractmethod
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield stored vectors [<= size, d] of rows ``start`` to ``stop`` and, if ``others``, the other columns."""
 
     def matrix(self) -> AnyArray | None:
         """Return all stored vectors [n, d] memory-mapped, or ``None`` when the format must be streamed."""
-        ...
+        return None
 
     def ids(self) -> pa.Array | None:
         """Return the id column, or ``None``."""
-        ...
+        return None
 
 
 @dataclass(frozen=True)
@@ -125,76 +126,87 @@ class Output:
     extension: str
 
 
-class Sink(Protocol):
+class Sink(ABC):
     """Encodes rows into append-only streams, files of a working folder, and makes the final file of them.
 
     Truncating every stream after any ``encode`` leaves a state that can be continued, so one checkpoint
     of byte counts is enough to resume every format.
+
+    Attributes:
+        dtypes: of the vectors that the format can hold.
+        columns: what a file holds in addition to the vectors: columns of any type, those that JSON can represent,
+            numbers, or nothing.
+        holds_scale: whether a file holds the scale of 8-bit integers.
+        reserved: names that no column can have in a file of 8-bit integers.
+        stream: name of the stream that becomes the file.
     """
+
+    dtypes: ClassVar[tuple[np.dtype[Any], ...]] = (*FLOATS, INT8)
+    columns: ClassVar[Literal["typed", "json", "numbers", "none"]] = "none"
+    holds_scale: ClassVar[bool] = False
+    reserved: ClassVar[tuple[str, ...]] = ()
+    stream: str
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    @classmethod
+    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
+        """Return whether a column of this type survives a round trip through the format."""
+        return False
 
     def begin(self) -> Buffers:
         """Return the first bytes of each stream."""
-        ...
+        return {self.stream: [self._header(0)]}
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    @abstractmethod
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the bytes that these rows append to each stream."""
-        ...
 
     def assemble(self, folder: Path, rows: int) -> Path:
         """Make the finished file in ``folder`` from the streams and return its path; safe to repeat."""
-        ...
+        with (folder / self.stream).open("r+b") as file:
+            file.write(self._header(rows))
+        return folder / self.stream
+
+    def _header(self, rows: int) -> bytes:
+        """Return the bytes before the first row, whose number does not depend on ``rows``."""
+        return b""
 
 
 class Reader(Protocol):
-    """Interface of a format module that reads."""
+    """Interface of a format module."""
 
     def open_source(self, path: Path, request: Request) -> Source:
         """Open ``path``."""
         ...
 
 
-class Format(Reader, Protocol):
-    """Interface of a format module that also writes. An int8 output uses the names in ``RESERVED`` for its scale."""
-
-    DTYPES: tuple[np.dtype[Any], ...]
-    HOLDS_SCALE: bool
-    RESERVED: tuple[str, ...]
-
-    def create_sink(self, output: Output) -> Sink:
-        """Return the encoder for ``output``."""
-        ...
-
-    def holds(self, field: pa.Field, *, is_id: bool) -> bool:
-        """Return whether a column of this type survives a round trip through the format."""
-        ...
-
-
-def find_format(path: Path) -> tuple[Format, str]:
-    """Return the module that writes ``path`` and the extension it goes by.
+def find_sink(path: Path) -> tuple[type[Sink], str]:
+    """Return the encoder of the format of ``path`` and its extension.
 
     Raises:
-        InputError: no format goes by this extension, or one that is only read.
+        InputError: no format has this extension, or one that is only read.
     """
     extension = _extension(path)
     if extension in _READ_ONLY:
         raise InputError(f"{path}: {extension} files are read and not written; choose from {', '.join(_MODULES)}.")
-    return cast(Format, importlib.import_module(_MODULES[extension])), extension
+    sink: type[Sink] = importlib.import_module(_MODULES[extension]).Sink
+    return sink, extension
 
 
 def find_reader(path: Path) -> Reader:
     """Return the module that reads ``path``.
 
     Raises:
-        InputError: no format goes by this extension.
+        InputError: no format has this extension.
     """
-    extension = _extension(path)
-    return cast(Reader, importlib.import_module((_MODULES | _READ_ONLY)[extension]))
+    return cast(Reader, importlib.import_module((_MODULES | _READ_ONLY)[_extension(path)]))
 
 
 def _extension(path: Path) -> str:
-    name = path.name.lower()
-    every = sorted(_MODULES | _READ_ONLY)
-    extension = next((known for known in every if name.endswith(known)), None)
+    extensions = sorted(_MODULES | _READ_ONLY)
+    extension = next((extension for extension in extensions if path.name.lower().endswith(extension)), None)
     if extension is None:
-        raise InputError(f"{path}: unknown extension; known are {', '.join(every)}. Convert or rename the file.")
+        raise InputError(f"{path}: unknown extension; known are {', '.join(extensions)}. Convert or rename the file.")
     return extension

@@ -16,22 +16,18 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import UINT8, AnyArray, Buffers, Contents, Output, Request
-from interlingua.io._npy import holds as holds
-from interlingua.io._npy import raw
+from interlingua.io._formats import UINT8, AnyArray, Buffers, Contents, Request, Source
+from interlingua.io._formats import Sink as BaseSink
+from interlingua.io._mapped import raw
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DTYPES = (np.dtype(np.float32),)
-HOLDS_SCALE = False
-RESERVED: tuple[str, ...] = ()
-STREAM = "vectors.fvecs"
 _LITTLE_INT, _LITTLE_FLOAT = np.dtype("<i4"), np.dtype("<f4")
 _STORED: dict[str, np.dtype[Any]] = {".fvecs": _LITTLE_FLOAT, ".bvecs": UINT8, ".ivecs": _LITTLE_INT}
 
 
-class FvecsSource:
+class FvecsSource(Source):
     """Source over mapped records, each a width and [d] values."""
 
     def __init__(self, path: Path, records: AnyArray) -> None:
@@ -46,19 +42,15 @@ class FvecsSource:
         """Return the values without the widths, a strided view of the memory map."""
         return np.asarray(self._records["values"])
 
-    def ids(self) -> pa.Array | None:
-        """Return ``None``: the format has no ids."""
-        return None
-
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
         """Yield views of the memory map after checking that every row has the width of the first."""
         d = self.contents.shape[1]
         for row in range(start, stop, size):
             records = self._records[row : min(row + size, stop)]
-            odd = np.flatnonzero(records["width"] != d)
-            if len(odd):
+            wrong = np.flatnonzero(records["width"] != d)
+            if len(wrong):
                 raise InputError(
-                    f"{self._path}: row {row + odd[0]} announces {records['width'][odd[0]]} values and row 0 {d}; "
+                    f"{self._path}: row {row + wrong[0]} announces {records['width'][wrong[0]]} values and row 0 {d}; "
                     "all rows need one width. The file is ragged, truncated or damaged."
                 )
             yield records["values"], None
@@ -87,28 +79,15 @@ def open_source(path: Path, request: Request) -> FvecsSource:
     return FvecsSource(path, np.memmap(path, record, "r", shape=(size // record.itemsize,)))
 
 
-class Sink:
+class Sink(BaseSink):
     """Writes the final file in place."""
 
-    def __init__(self, output: Output) -> None:
-        self._d = output.d
+    dtypes = (np.dtype(np.float32),)
+    stream = "vectors.fvecs"
 
-    def begin(self) -> Buffers:
-        """Return nothing: the format has no header."""
-        return {STREAM: []}
-
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows, each preceded by its width."""
-        records = np.empty((len(vectors), 1 + self._d), _LITTLE_INT)
-        records[:, 0] = self._d
+        records = np.empty((len(vectors), 1 + self._output.d), _LITTLE_INT)
+        records[:, 0] = self._output.d
         records[:, 1:] = vectors.astype(_LITTLE_FLOAT, copy=False).view(_LITTLE_INT)
-        return {STREAM: [raw(records)]}
-
-    def assemble(self, folder: Path, rows: int) -> Path:
-        """Return the stream: it is the file."""
-        return folder / STREAM
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
+        return {self.stream: [raw(records)]}

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,40 +19,25 @@ from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import AnyArray, Contents, Request
-from interlingua.io._mapped import StoredArray, choose_contents, load_ids, load_table
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from interlingua.io._mapped import ArraySource, StoredArray, choose_contents
 
 # Compression filters of HDF5 that are in common use reach less than this.
 _MOST_COMPRESSION = 1032
 _SMALL = 2**24
 
 
-class Hdf5Source:
-    """Source over one dataset [n, d] of a file."""
+class Hdf5Source(ArraySource):
+    """Source over one dataset [n, d] of a file, which may be chunked and compressed."""
 
-    def __init__(self, path: Path, contents: Contents, side: Mapping[str, StoredArray]) -> None:
-        self.contents = contents
+    def __init__(self, path: Path, contents: Contents, others: Mapping[str, StoredArray]) -> None:
+        super().__init__(contents, others)
         self._path = path
-        self._side = side
 
-    def matrix(self) -> AnyArray | None:
-        """Return ``None``: datasets may be chunked and compressed."""
-        return None
-
-    def ids(self) -> pa.Array | None:
-        """Return the id dataset, loaded."""
-        return load_ids(self.contents, self._side)
-
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield rows as they are read."""
-        table = load_table(self.contents, self._side) if side else None
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
         with _opened(self._path) as file:
             dataset = file[self.contents.vector_name]
             for row in range(start, stop, size):
-                end = min(row + size, stop)
-                yield dataset[row:end], None if table is None else table.slice(row, end - row)
+                yield dataset[row : min(row + size, stop)]
 
 
 def open_source(path: Path, request: Request) -> Hdf5Source:

@@ -17,7 +17,7 @@ from interlingua.core.errors import InputError
 from interlingua.io._checks import VECTOR_NAMES
 from interlingua.io._formats import INT8, AnyArray
 
-# Parts of a path that say how the vector is encoded rather than what it is.
+# Parts of a path that name the encoding of the vector.
 _ENCODING_NAMES = ("values", "float", "dense")
 _MAX_DEPTH = 8
 
@@ -60,21 +60,21 @@ class VectorPath:
         return names[-1] if names else self.parts[0]
 
     def take(self, row: dict[str, Any]) -> tuple[bool, Any]:
-        """Remove the vector from ``row``; return whether there was one, and what it was.
+        """Remove the vector from ``row``; return whether it exists, and its value.
 
         Raises:
             InputError: the object holds several vectors, and the path leads to the first of them only.
         """
         parent: Any = row
         for part in self.parts[:-1]:
-            found, parent = _step(parent, part)
-            if not found:
+            exists, parent = _step(parent, part)
+            if not exists:
                 return False, None
         last = self.parts[-1]
-        found, value = _step(parent, last)
-        if found:
+        exists, value = _step(parent, last)
+        if exists:
             parent.pop(int(last) if isinstance(parent, list) else last)
-        return found, value
+        return exists, value
 
 
 def choose_path(row: dict[str, Any], requested: str) -> VectorPath:
@@ -115,12 +115,12 @@ def take_vector(path: Path, number: int, row: dict[str, Any], vector_path: Vecto
     """
     name = str(vector_path)
     try:
-        found, values = vector_path.take(row)
+        exists, values = vector_path.take(row)
     except InputError as error:
         raise InputError(f"{path}: line {number}: {name!r} {error}") from error
     values = decode_vector(values)
     if values is None:
-        fault = "null" if found else "missing"
+        fault = "null" if exists else "missing"
         raise InputError(f"{path}: line {number}: {name!r} is {fault}; every row needs a vector. Drop such lines.")
     if not is_numbers(values):
         raise InputError(f"{path}: line {number}: {name!r} is not a list of numbers, as every vector must be.")

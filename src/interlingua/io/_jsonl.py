@@ -11,11 +11,10 @@ from __future__ import annotations
 import gzip
 import json
 import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,16 +24,13 @@ from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import is_list, is_marked_json, json_field
 from interlingua.io._checks import check_shape, check_unused, choose_ids, choose_vectors
-from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._formats import INT8, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._formats import Sink as BaseSink
 from interlingua.io._json_vectors import PRESETS, VectorPath, choose_path, find_paths, take_vector, to_vector
+from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines, open_lines
 
-DTYPES = (*FLOATS, INT8)
-HOLDS_SCALE = False
-RESERVED: tuple[str, ...] = ()
 _MAX_LINE = 2**26
 _MAX_COLUMNS = 1000
-# The scan records the offset of every 4096th row, so that reading from a later row need not parse the earlier ones.
-_MARK_ROWS = 4096
 _INT64 = 2**63
 
 
@@ -46,90 +42,57 @@ class _Scan:
     d: int = 0
     kinds: dict[str, set[type]] = field(default_factory=dict)
     marks: list[tuple[int, int]] = field(default_factory=list)
-    # Number of lines that cannot be used, and what is wrong with the first of them.
+    # Number of lines that cannot be used, and the error of the first of them.
     bad: int = 0
     fault: str = ""
 
 
-class JsonlSource:
+class JsonlSource(LineSource):
     """Source over the lines of one file."""
 
     def __init__(self, path: Path, contents: Contents, vector_path: VectorPath, marks: list[tuple[int, int]]) -> None:
-        self.contents = contents
+        super().__init__(path, contents, marks, _MAX_LINE)
         self._vector_path = vector_path
-        self._path = path
-        self._marks = marks
-
-    def matrix(self) -> AnyArray | None:
-        """Return ``None``: text cannot be mapped."""
-        return None
 
     def ids(self) -> pa.Array | None:
         """Return the id column."""
         name, schema = self.contents.id_name, self.contents.schema
         if name is None or schema is None:
             return None
-        values = [row.get(name) for _, row in self._rows(0)]
+        values = [_parse(self._path, line).get(name) for line in self._lines(0)]
         return _to_arrow(values, schema.field(name))
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield rows as they are parsed."""
-        rows: list[dict[str, Any]] = []
-        vectors: list[AnyArray] = []
-        index = start
-        for line, row in self._rows(start) if start < stop else ():
-            vectors.append(self._vector(line, row))
-            rows.append(row)
-            index += 1
-            if len(rows) == size or index == stop:
-                yield np.stack(vectors), self._table(rows) if side else None
-                rows, vectors = [], []
-            if index == stop:
-                return
+    def _parse(self, line: Line) -> tuple[dict[str, Any], AnyArray]:
+        row = _parse(self._path, line)
+        values = take_vector(self._path, line.number, row, self._vector_path, self.contents.shape[1])
+        return row, to_vector(self._path, line.number, values, self.contents.dtype)
 
-    def _rows(self, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (line number, object) from row ``start`` on."""
-        mark = start // _MARK_ROWS
-        offset, line = self._marks[mark]
-        skip = start - mark * _MARK_ROWS
-        with _open(self._path) as file:
-            file.seek(offset)
-            for number, text in _lines(self._path, file, line):
-                if skip:
-                    skip -= 1
-                else:
-                    yield number, _parse(self._path, number, text)
-
-    def _vector(self, line: int, row: dict[str, Any]) -> AnyArray:
-        values = take_vector(self._path, line, row, self._vector_path, self.contents.shape[1])
-        return to_vector(self._path, line, values, self.contents.dtype)
-
-    def _table(self, rows: list[dict[str, Any]]) -> pa.Table | None:
+    def _table(self, columns: Sequence[dict[str, Any]]) -> pa.Table | None:
         schema = self.contents.schema
         if schema is None:
             return None
-        columns = [_to_arrow([row.get(column.name) for row in rows], column) for column in schema]
-        return pa.Table.from_arrays(columns, schema=schema)
+        arrays = [_to_arrow([row.get(field.name) for row in columns], field) for field in schema]
+        return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def open_source(path: Path, request: Request) -> JsonlSource:
     """Read every line once: count, find the vectors, check them and the types of the other keys."""
     check_unused(path, ".jsonl", key=request.key)
     dtype = INT8 if request.quantized else np.dtype(np.float32)
-    with _open(path) as file:
-        lines = _lines(path, file, 1)
-        number, text = next(lines, (0, b""))
-        first = _parse(path, number, text) if number else {}
+    with open_lines(path) as file:
+        lines = numbered_lines(path, file, _MAX_LINE)
+        line = next(lines, None)
+        first = _parse(path, line) if line else {}
         if not first:
             raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
         header = 0
-        if not find_paths(first):
-            later, text = next(lines, (0, b""))
-            second = _parse(path, later, text) if later else {}
+        if line and not find_paths(first):
+            later = next(lines, None)
+            second = _parse(path, later) if later else {}
             if find_paths(second) and not first.keys() & second.keys():
-                header, first = number, second
+                header, first = line.number, second
                 warnings.warn(
-                    f"{path}: line {number} holds no vector and other keys than the next; it was left out as a header.",
+                    f"{path}: line {header} holds no vector and other keys than the next; it was left out as a header.",
                     InputWarning,
                     stacklevel=3,
                 )
@@ -152,21 +115,20 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
     """Return where the vectors are: at the requested path, or where the first row has its only vector."""
     if requested is not None and (requested in PRESETS or "." in requested):
         return choose_path(first, requested)
-    found = {str(vector_path): vector_path for vector_path in find_paths(first)}
-    name = choose_vectors(list(found), list(first), requested, "column", path)
-    return found.get(name) or choose_path(first, name)
+    paths = {str(vector_path): vector_path for vector_path in find_paths(first)}
+    name = choose_vectors(list(paths), list(first), requested, "column", path)
+    return paths.get(name) or choose_path(first, name)
 
 
 def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int) -> _Scan:
     scan, seen, block = _Scan(), RowCheck(magnitudes=True), list[AnyArray]()
-    with _open(path) as file:
-        begin, next_number = 0, 1
-        for number, text in _lines(path, file, 1):
-            row_begin, begin, row_number, next_number = begin, file.tell(), next_number, number + 1
+    with open_lines(path) as file:
+        for line in numbered_lines(path, file, _MAX_LINE):
+            number = line.number
             if number == header:
                 continue
             try:
-                row = _parse(path, number, text)
+                row = _parse(path, line)
                 values = take_vector(path, number, row, vector_path, scan.d or None)
                 if not values:
                     check_shape((scan.n + 1, 0), f"column {str(vector_path)!r}", path)
@@ -174,10 +136,10 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
             except InputError as error:
                 scan.bad, scan.fault = scan.bad + 1, scan.fault or str(error)
                 continue
-            if scan.n % _MARK_ROWS == 0:
-                scan.marks.append((row_begin, row_number))
+            if scan.n % MARK_ROWS == 0:
+                scan.marks.append((line.offset, number))
             block.append(vector)
-            if len(block) == _MARK_ROWS:
+            if len(block) == MARK_ROWS:
                 seen.add(np.stack(block))
                 block = []
             scan.d = len(values)
@@ -219,46 +181,20 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         InputError: a line that is no object, is too long, or cannot be unpacked.
     """
-    with _open(path) as file:
-        for number, text in _lines(path, file, 1):
-            yield number, _parse(path, number, text)
+    with open_lines(path) as file:
+        for line in numbered_lines(path, file, _MAX_LINE):
+            yield line.number, _parse(path, line)
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb"))
-
-
-def _lines(path: Path, file: IO[bytes], number: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, line) of the lines that are not blank."""
-    while True:
-        try:
-            line = file.readline(_MAX_LINE)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(
-                f"{path}: line {number} cannot be unpacked ({error}). The file is truncated or damaged."
-            ) from error
-        if not line:
-            return
-        if len(line) == _MAX_LINE:
-            raise InputError(f"{path}: line {number} is longer than {_MAX_LINE} bytes. Is it JSON Lines?")
-        if number == 1 and (line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line[:64]):
-            raise InputError(
-                f"{path} is not UTF-8 text: its first bytes are those of UTF-16 or UTF-32. "
-                "Convert it, for example with iconv -f UTF-16 -t UTF-8."
-            )
-        if line.strip():
-            yield number, line
-        number += 1
-
-
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parse(path: Path, line: Line) -> dict[str, Any]:
+    _, number, text = line
     try:
-        row = json.loads(line)
-        # A lone surrogate is legal JSON and no text.
-        if b"\\u" in line:
+        row = json.loads(text)
+        # A lone surrogate is valid JSON, but it is not text.
+        if b"\\u" in text:
             json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        if b"}\r{" in line:
+        if b"}\r{" in text:
             raise InputError(
                 f"{path}: line {number} holds several objects with a carriage return between them. End the lines with "
                 "line feeds, for example with tr '\\r' '\\n'."
@@ -292,38 +228,37 @@ def _to_arrow(values: list[Any], column: pa.Field) -> pa.Array:
     return pa.array(values, column.type)
 
 
-class Sink:
+class Sink(BaseSink):
     """Writes lines; with `.gz` every batch is a gzip member of its own, as the format allows."""
 
+    columns = "json"
+
     def __init__(self, output: Output) -> None:
-        self._output = output
-        self._stream = "rows" + output.extension
+        super().__init__(output)
+        self.stream = "rows" + output.extension
 
-    def begin(self) -> Buffers:
-        """Return nothing: the format has no header."""
-        return {self._stream: []}
+    @classmethod
+    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
+        """Return whether JSON can represent the values; dates, times and decimals become text."""
+        return _is_json_type(field.type) or _as_text(field.type)
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return one line a row, the vector last, every number in its shortest exact form."""
         wide = vectors.astype(np.float32) if vectors.dtype == np.float16 else vectors
         numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
         ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)
         joined = pc.binary_join(pa.LargeListArray.from_arrays(ends, numbers), ", ").to_pylist()
-        heads = [""] * len(vectors) if side is None else _heads(side)
+        heads = [""] * len(vectors) if others is None else _heads(others)
         name = json.dumps(self._output.vector_name, ensure_ascii=False)
         text = "".join(f"{{{head}{name}: [{row}]}}\n" for head, row in zip(heads, joined, strict=True)).encode()
-        return {self._stream: [gzip.compress(text, 6, mtime=0) if self._stream.endswith(".gz") else text]}
-
-    def assemble(self, folder: Path, rows: int) -> Path:
-        """Return the stream: it is the file."""
-        return folder / self._stream
+        return {self.stream: [gzip.compress(text, 6, mtime=0) if self.stream.endswith(".gz") else text]}
 
 
-def _heads(side: pa.Table) -> list[str]:
-    """Return, for every row, its columns as the inside of a JSON object with a comma behind."""
+def _heads(others: pa.Table) -> list[str]:
+    """Return, for every row, its columns as the inside of a JSON object, with a comma at the end."""
     parts = []
-    for column in side.schema:
-        values = side.column(column.name)
+    for column in others.schema:
+        values = others.column(column.name)
         key = json.dumps(column.name, ensure_ascii=False)
         if is_marked_json(column):
             texts = ["null" if value is None else value for value in values.to_pylist()]
@@ -353,13 +288,3 @@ def _is_json_type(kind: pa.DataType) -> bool:
     scalars = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
     texts = (pa.types.is_string, pa.types.is_large_string)
     return any(test(kind) for test in scalars + texts)
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
-
-
-def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether JSON can represent the values; dates, times and decimals become text."""
-    return _is_json_type(field.type) or _as_text(field.type)

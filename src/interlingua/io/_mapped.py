@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,19 @@ import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
-from interlingua.io._formats import BFLOAT16, FLOATS, INT8, SCALE, UINT8, AnyArray, Contents, Request
+from interlingua.io._formats import (
+    BFLOAT16,
+    FLOATS,
+    INT8,
+    SCALE,
+    UINT8,
+    AnyArray,
+    Buffers,
+    Contents,
+    Request,
+    Sink,
+    Source,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +34,8 @@ if TYPE_CHECKING:
 
 # Names of the arrays that describe 8-bit integers ``q``: ``q * scale + offset``, or ``(q - zero_point) * scale``.
 _OFFSETS = ("offset", "zero_point")
+# Stream of the columns that are written while vectors are.
+_SPOOL = "columns.arrow"
 
 
 @dataclass(frozen=True)
@@ -32,30 +47,52 @@ class StoredArray:
     load: Callable[[], AnyArray]
 
 
-class MappedSource:
-    """Source over one memory-mapped matrix [n, d]; the other columns are loaded on use."""
+class ArraySource(Source):
+    """Source over one array [n, d] of a file, with columns in other arrays, which are loaded on use."""
+
+    def __init__(self, contents: Contents, others: Mapping[str, StoredArray] = MappingProxyType({})) -> None:
+        self.contents = contents
+        self._others = others
+
+    def ids(self) -> pa.Array | None:
+        """Return the id array, loaded."""
+        schema, name = self.contents.schema, self.contents.id_name
+        return None if schema is None or name is None else _to_arrow(self._others[name], schema.field(name))
+
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are read; bfloat16 is widened."""
+        import pyarrow as pa
+
+        schema = self.contents.schema if others else None
+        table = None
+        if schema is not None:
+            table = pa.table({field.name: _to_arrow(self._others[field.name], field) for field in schema}, schema)
+        row = start
+        for vectors in self._vectors(start, stop, size):
+            yield widen(vectors), None if table is None else table.slice(row, len(vectors))
+            row += len(vectors)
+
+    @abstractmethod
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
+        """Yield the stored vectors of rows ``start`` to ``stop``, at most ``size`` at a time."""
+
+
+class MappedSource(ArraySource):
+    """Source over one memory-mapped matrix [n, d]."""
 
     def __init__(
-        self, contents: Contents, matrix: AnyArray, side: Mapping[str, StoredArray] = MappingProxyType({})
+        self, contents: Contents, matrix: AnyArray, others: Mapping[str, StoredArray] = MappingProxyType({})
     ) -> None:
-        self.contents = contents
+        super().__init__(contents, others)
         self._matrix = matrix
-        self._side = side
 
     def matrix(self) -> AnyArray | None:
         """Return the memory map, or ``None`` for bfloat16, which NumPy cannot compute with."""
         return None if self._matrix.dtype == BFLOAT16 else self._matrix
 
-    def ids(self) -> pa.Array | None:
-        """Return the id array, loaded."""
-        return load_ids(self.contents, self._side)
-
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield views of the memory map; bfloat16 is widened."""
-        table = load_table(self.contents, self._side) if side else None
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
         for row in range(start, stop, size):
-            end = min(row + size, stop)
-            yield widen(self._matrix[row:end]), None if table is None else table.slice(row, end - row)
+            yield self._matrix[row : min(row + size, stop)]
 
 
 def widen(rows: AnyArray) -> AnyArray:
@@ -76,48 +113,70 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     usable = [n for n, a in arrays.items() if len(a.shape) == 2 and a.dtype.newbyteorder("=") in types]
     name = choose_vectors(usable, list(arrays), request.key, "key", path)
     chosen = arrays[name]
-    given = [other for other in _OFFSETS if other in arrays and chosen.dtype in (INT8, UINT8)]
-    dtype = check_stored(chosen.dtype, name, path, shifted=request.shifted or bool(given))
+    shifts = [other for other in _OFFSETS if other in arrays and chosen.dtype in (INT8, UINT8)]
+    dtype = check_stored(chosen.dtype, name, path, shifted=request.shifted or bool(shifts))
     n, d = check_shape(chosen.shape, name, path)
     scale = arrays[SCALE] if dtype in (INT8, UINT8) and SCALE in arrays else None
-    if len(given) > 1:
+    if len(shifts) > 1:
         raise InputError(f"{path} holds an offset and a zero_point; one of the two is needed. Remove the other.")
     if scale is not None and scale.shape not in ((), (1,), (d,)):
         raise InputError(f"{path}: scale has shape {scale.shape}; a number or shape ({d},) is needed.")
-    side = [other for other, array in arrays.items() if array.shape == (n,) and other != name]
+    others = [other for other, array in arrays.items() if array.shape == (n,) and other != name]
     if scale is not None:
-        side = [other for other in side if other not in (SCALE, *given)]
-    held = [other for other in side if arrays[other].dtype.kind in "biufUS"]
-    if len(held) < len(side):
-        dropped = ", ".join(repr(other) for other in side if other not in held)
+        others = [other for other in others if other not in (SCALE, *shifts)]
+    kept = [other for other in others if arrays[other].dtype.kind in "biufUS"]
+    if len(kept) < len(others):
+        dropped = ", ".join(repr(other) for other in others if other not in kept)
         warnings.warn(
             f"{path}: {dropped} dropped: object arrays are never unpickled, and a column must hold numbers or text. "
             "Save it as such to keep it.",
             InputWarning,
             stacklevel=4,
         )
-    id_name = choose_ids(held, request.id_column, path)
-    schema = _schema(arrays, held) if held else None
-    offset, zero_point = (arrays[other].load() if other in given else None for other in _OFFSETS)
+    id_name = choose_ids(kept, request.id_column, path)
+    schema = _schema(arrays, kept) if kept else None
+    offset, zero_point = (arrays[other].load() if other in shifts else None for other in _OFFSETS)
     return Contents(
         (n, d), dtype, None if scale is None else scale.load(), name, id_name, schema, False, offset, zero_point
     )
 
 
-def load_table(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Table | None:
-    """Load the other columns; return ``None`` if there are none."""
-    if contents.schema is None:
-        return None
-    import pyarrow as pa
+class ArraySink(Sink):
+    """Writes vectors in place, and other columns to a spool of Arrow tables from which they become arrays."""
 
-    return pa.table({field.name: _to_arrow(side[field.name], field) for field in contents.schema}, contents.schema)
+    columns = "numbers"
+    holds_scale = True
+    reserved = (SCALE,)
+
+    def begin(self) -> Buffers:
+        """Return space for the header, and an empty spool."""
+        return {**super().begin(), _SPOOL: []}
+
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
+        """Return the rows as they are and the columns as Arrow."""
+        rows: Buffers = {self.stream: [raw(vectors)]}
+        if others is None:
+            return rows
+        from interlingua.io._spool import encode_table
+
+        refuse_nulls(others, self._output.extension)
+        return {**rows, _SPOOL: [encode_table(others)]}
+
+    def _arrays(self, folder: Path) -> dict[str, AnyArray]:
+        """Return the columns that were spooled, and the scale."""
+        scale = {} if self._output.scale is None else {SCALE: self._output.scale}
+        if not (folder / _SPOOL).stat().st_size:
+            return scale
+        from interlingua.io._spool import read_spool
+
+        table = read_spool(folder / _SPOOL)
+        columns = {} if table is None else {name: to_numpy(table.column(name)) for name in table.schema.names}
+        return columns | scale
 
 
-def load_ids(contents: Contents, side: Mapping[str, StoredArray]) -> pa.Array | None:
-    """Load the id column; return ``None`` if there is none."""
-    if contents.schema is None or contents.id_name is None:
-        return None
-    return _to_arrow(side[contents.id_name], contents.schema.field(contents.id_name))
+def raw(vectors: AnyArray) -> memoryview:
+    """Return the bytes of the rows without copying them."""
+    return np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data
 
 
 def to_numpy(column: pa.ChunkedArray) -> AnyArray:
@@ -145,14 +204,14 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def refuse_nulls(side: pa.Table | None, extension: str) -> None:
+def refuse_nulls(others: pa.Table | None, extension: str) -> None:
     """Refuse columns whose values NumPy arrays cannot hold.
 
     Raises:
         InputError: a column has nulls, or text that ends in NUL, which NumPy would cut off.
     """
-    for name in [] if side is None else side.schema.names:
-        column = side.column(name)  # type: ignore[union-attr]
+    for name in [] if others is None else others.schema.names:
+        column = others.column(name)  # type: ignore[union-attr]
         if column.null_count:
             raise InputError(
                 f"column {name!r} has {column.null_count} nulls, which {extension} arrays cannot hold. "

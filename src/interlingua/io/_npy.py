@@ -11,16 +11,13 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_shape, check_stored, check_unused
-from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Contents, Output, Request
-from interlingua.io._mapped import MappedSource
+from interlingua.io._formats import AnyArray, Buffers, Contents, Request
+from interlingua.io._formats import Sink as BaseSink
+from interlingua.io._mapped import MappedSource, raw
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DTYPES = (*FLOATS, INT8)
-HOLDS_SCALE = False
-RESERVED: tuple[str, ...] = ()
-STREAM = "vectors.npy"
 # Longest header of an array without named fields. A file may claim up to 4 GiB, which NumPy would allocate.
 _LONGEST_HEADER = 65_536
 
@@ -86,45 +83,17 @@ class _Head:
         return data
 
 
-def header(output: Output, rows: int) -> bytes:
-    """Return an array header whose length does not depend on ``rows``, so that it can be overwritten."""
-    buffer = io.BytesIO()
-    facts = {"descr": output.dtype.str, "fortran_order": False, "shape": (rows, output.d)}
-    np.lib.format.write_array_header_1_0(buffer, facts)
-    return buffer.getvalue()
-
-
-def raw(vectors: AnyArray) -> memoryview:
-    """Return the bytes of the rows without copying them."""
-    return np.ascontiguousarray(vectors).reshape(-1).view(np.uint8).data
-
-
-class Sink:
+class Sink(BaseSink):
     """Writes the final file in place."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    stream = "vectors.npy"
 
-    def begin(self) -> Buffers:
-        """Return a header for zero rows."""
-        return {STREAM: [header(self._output, 0)]}
-
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are."""
-        return {STREAM: [raw(vectors)]}
+        return {self.stream: [raw(vectors)]}
 
-    def assemble(self, folder: Path, rows: int) -> Path:
-        """Write the number of rows into the header."""
-        with (folder / STREAM).open("r+b") as file:
-            file.write(header(self._output, rows))
-        return folder / STREAM
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
-
-
-def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return False: the format holds vectors only."""
-    return False
+    def _header(self, rows: int) -> bytes:
+        buffer = io.BytesIO()
+        facts = {"descr": self._output.dtype.str, "fortran_order": False, "shape": (rows, self._output.d)}
+        np.lib.format.write_array_header_1_0(buffer, facts)
+        return buffer.getvalue()

@@ -15,28 +15,22 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Buffers, Contents, Output, Request
+from interlingua.io._formats import AnyArray, Contents, Request
 from interlingua.io._mapped import (
+    ArraySink,
+    ArraySource,
     MappedSource,
     StoredArray,
     choose_contents,
     is_numeric,
     is_text,
-    load_ids,
-    load_table,
-    refuse_nulls,
-    to_numpy,
-    widen,
 )
-from interlingua.io._npy import STREAM, header, raw, read_header
+from interlingua.io._npy import Sink as NpySink
+from interlingua.io._npy import read_header
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DTYPES = (*FLOATS, INT8)
-HOLDS_SCALE = True
-RESERVED: tuple[str, ...] = (SCALE,)
-COLUMNS = "columns.arrow"
 _COPY_BYTES = 2**24
 _CRC_BYTES = 2**20
 # Deflate compresses by 1032:1 at most, so an archive that claims more has wrong sizes.
@@ -76,15 +70,14 @@ class StoredSource(MappedSource):
     """Source over an uncompressed array; its checksum is verified before the first rows are read."""
 
     def __init__(
-        self, path: Path, contents: Contents, member: str, matrix: AnyArray, side: Mapping[str, StoredArray]
+        self, path: Path, contents: Contents, member: str, matrix: AnyArray, others: Mapping[str, StoredArray]
     ) -> None:
-        super().__init__(contents, matrix, side)
+        super().__init__(contents, matrix, others)
         self._path = path
         self._member = member
         self._verified = False
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Verify the whole array once and yield views of the memory map."""
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
         if not self._verified:
             try:
                 with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
@@ -93,10 +86,10 @@ class StoredSource(MappedSource):
             except _DAMAGED as error:
                 raise _damaged_member(self._path, self._member, error) from error
             self._verified = True
-        yield from super().blocks(start, stop, size, side=side)
+        yield from super()._vectors(start, stop, size)
 
 
-class StreamedSource:
+class StreamedSource(ArraySource):
     """Source over a compressed array in row order."""
 
     def __init__(
@@ -106,27 +99,16 @@ class StreamedSource:
         member: str,
         dtype: np.dtype[Any],
         offset: int,
-        side: Mapping[str, StoredArray],
+        others: Mapping[str, StoredArray],
     ) -> None:
-        self.contents = contents
+        super().__init__(contents, others)
         self._path = path
         self._member = member
         self._dtype = dtype
         self._offset = offset
-        self._side = side
 
-    def matrix(self) -> AnyArray | None:
-        """Return ``None``: compressed bytes cannot be mapped."""
-        return None
-
-    def ids(self) -> pa.Array | None:
-        """Return the id array, loaded."""
-        return load_ids(self.contents, self._side)
-
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
-        """Yield rows as they are decompressed; those before ``start`` are decompressed and skipped."""
-        table = load_table(self.contents, self._side) if side else None
-        d = self.contents.shape[1]
+    def _vectors(self, start: int, stop: int, size: int) -> Iterator[AnyArray]:
+        n, d = self.contents.shape
         width = d * self._dtype.itemsize
         try:
             with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as file:
@@ -135,9 +117,9 @@ class StreamedSource:
                     end = min(row + size, stop)
                     data = file.read((end - row) * width)
                     rows = np.frombuffer(data, self._dtype).reshape(end - row, d)
-                    if end == self.contents.shape[0]:
+                    if end == n:
                         file.read(1)  # zipfile verifies the checksum where a member ends
-                    yield widen(rows), None if table is None else table.slice(row, end - row)
+                    yield rows
         except _DAMAGED as error:
             raise _damaged_member(self._path, self._member, error) from error
 
@@ -170,43 +152,31 @@ def _damaged_member(path: Path, member: str, error: Exception) -> InputError:
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
-    """Return where a member's bytes begin: behind its local header, whose extra field differs from the directory's."""
+    """Return where a member's bytes begin: after its local header, which differs in length from the directory's."""
     with path.open("rb") as file:
         file.seek(info.header_offset)
         name_length, extra_length = struct.unpack("<26x2H", file.read(30))
     return int(info.header_offset + 30 + name_length + extra_length)
 
 
-class Sink:
+class Sink(ArraySink, NpySink):
     """Writes the vectors as `.npy` and packs them, uncompressed, with the columns at the end."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def begin(self) -> Buffers:
-        """Return a header for zero rows."""
-        return {STREAM: [header(self._output, 0)], COLUMNS: []}
-
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
-        """Return the rows as they are and the columns as Arrow."""
-        if side is None:
-            return {STREAM: [raw(vectors)]}
-        from interlingua.io._spool import encode_table
-
-        refuse_nulls(side, ".npz")
-        return {STREAM: [raw(vectors)], COLUMNS: [encode_table(side)]}
+    @classmethod
+    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
+        """Return whether arrays can hold the column; text only as ids, because NumPy pads every text to the longest."""
+        return is_numeric(field.type) or (is_id and is_text(field.type))
 
     def assemble(self, folder: Path, rows: int) -> Path:
         """Pack the archive; the vectors are copied once."""
         done = folder / "done.npz"
         with zipfile.ZipFile(done, "w", zipfile.ZIP_STORED) as archive:
-            with (folder / STREAM).open("rb") as vectors, _member(archive, self._output.vector_name) as out:
-                begun = header(self._output, rows)
-                vectors.seek(len(begun))
-                out.write(begun)
+            with (folder / self.stream).open("rb") as vectors, _member(archive, self._output.vector_name) as out:
+                header = self._header(rows)
+                vectors.seek(len(header))
+                out.write(header)
                 shutil.copyfileobj(vectors, out, _COPY_BYTES)
-            arrays = {SCALE: self._output.scale} if self._output.scale is not None else {}
-            for name, array in (_columns(folder / COLUMNS) | arrays).items():
+            for name, array in self._arrays(folder).items():
                 with _member(archive, name) as out:
                     np.lib.format.write_array(out, array, allow_pickle=False)
         return done
@@ -214,22 +184,3 @@ class Sink:
 
 def _member(archive: zipfile.ZipFile, name: str) -> Any:  # noqa: ANN401 - zipfile's file objects have no common type
     return archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
-
-
-def _columns(path: Path) -> dict[str, AnyArray]:
-    if not path.stat().st_size:
-        return {}
-    from interlingua.io._spool import read_spool
-
-    table = read_spool(path)
-    return {} if table is None else {name: to_numpy(table.column(name)) for name in table.schema.names}
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
-
-
-def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether arrays can hold the column; text only as ids, because NumPy pads every text to the longest."""
-    return is_numeric(field.type) or (is_id and is_text(field.type))

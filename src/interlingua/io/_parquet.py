@@ -15,14 +15,11 @@ from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError
 from interlingua.core.records import to_column
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import FLOATS, INT8, AnyArray, Buffers, Output, Request
+from interlingua.io._formats import AnyArray, Buffers, Output, Request
+from interlingua.io._formats import Sink as BaseSink
 from interlingua.io._spool import encode_table, read_tables
 from interlingua.io._tables import SCALE_KEY, TableSource, open_table, reading, slices
 
-DTYPES = (*FLOATS, INT8)
-HOLDS_SCALE = True
-RESERVED: tuple[str, ...] = ()
-STREAM = "rows.arrow"
 _KIND = "Parquet file"
 
 
@@ -68,34 +65,39 @@ def _open(path: Path) -> pq.ParquetFile:
     return pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
 
 
-class Sink:
+class Sink(BaseSink):
     """Spools rows as Arrow tables, and writes the Parquet file from them at the end."""
 
+    columns = "typed"
+    holds_scale = True
+    stream = "rows.arrow"
+
     def __init__(self, output: Output) -> None:
-        self._output = output
+        super().__init__(output)
         kind = pa.list_(pa.from_numpy_dtype(output.dtype), output.d)
         metadata = None if output.scale is None else {SCALE_KEY: json.dumps(output.scale.tolist()).encode()}
         self._field = pa.field(output.vector_name, kind, metadata=metadata)
 
-    def begin(self) -> Buffers:
-        """Return nothing: every table has its own schema."""
-        return {STREAM: []}
+    @classmethod
+    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
+        """Return True: a Parquet file holds the columns of any other."""
+        return True
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the columns and the vectors, last, as one table."""
         column = to_column(vectors)
-        if side is None:
+        if others is None:
             table = pa.Table.from_arrays([column], schema=pa.schema([self._field]))
         else:
-            table = side.append_column(self._field, column)
-        return {STREAM: [encode_table(table)]}
+            table = others.append_column(self._field, column)
+        return {self.stream: [encode_table(table)]}
 
     def assemble(self, folder: Path, rows: int) -> Path:
         """Write row groups of at least `BLOCK_ROWS` rows, except the last."""
         done = folder / "done.parquet"
         writer, waiting = None, list[pa.Table]()
         try:
-            for table in read_tables(folder / STREAM):
+            for table in read_tables(folder / self.stream):
                 if writer is None:
                     names = [name for name in table.schema.names if name != self._field.name]
                     # Floating-point noise neither compresses nor repeats.
@@ -112,13 +114,3 @@ class Sink:
             if writer is not None:
                 writer.close()
         return done
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
-
-
-def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return True: a Parquet file holds the columns of any other."""
-    return True

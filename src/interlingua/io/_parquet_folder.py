@@ -39,11 +39,11 @@ def open_source(folder: Path, request: Request) -> TableSource:
     check_unused(folder, "folder of Parquet", key=request.key)
     parts, schema, n = list[_Part](), None, 0
     for path in list_parquet(folder):
-        own, rows = read_footer(path)
+        columns, rows = read_footer(path)
         values = _partitions(folder, path)
-        own = pa.schema([*own, *(pa.field(name, pa.string()) for name in values)], own.metadata)
-        schema = schema or own
-        if {field.name: field.type for field in own} != {field.name: field.type for field in schema}:
+        columns = pa.schema([*columns, *(pa.field(name, pa.string()) for name in values)], columns.metadata)
+        schema = schema or columns
+        if {field.name: field.type for field in columns} != {field.name: field.type for field in schema}:
             raise InputError(
                 f"{path} has other columns, types or partitions than {parts[0].path}; all files of a folder need the "
                 "same. Convert them, or translate them one by one."
@@ -61,9 +61,9 @@ def _pages(
             continue
         stored = [name for name in names if name not in part.values]
         # Without a stored column a page would have no rows.
-        wanted = stored or read_footer(part.path)[0].names[:1]
+        read_names = stored or read_footer(part.path)[0].names[:1]
         low, high = max(start - part.start, 0), min(stop, part.stop) - part.start
-        for page, row in pages(part.path, wanted, low, high, size):
+        for page, row in pages(part.path, read_names, low, high, size):
             table = page
             for name in names:
                 if name in part.values:

@@ -34,9 +34,10 @@ def copy_pipe(path: Path) -> Path:
         head = stream.read(_HEAD_BYTES)
         extension = _extension(head)
         if extension is None:
-            found = "holds neither" if head else "is empty"
+            problem = "holds neither" if head else "is empty"
             raise InputError(
-                f"{path}: JSON Lines or CSV are needed from a pipe, which {found}. Write other formats to a file first."
+                f"{path}: JSON Lines or CSV are needed from a pipe, which {problem}. "
+                "Write other formats to a file first."
             )
         with tempfile.NamedTemporaryFile(prefix="interlingua-", suffix=extension, delete=False) as copy:
             copied = Path(copy.name)

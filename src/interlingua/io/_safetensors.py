@@ -12,18 +12,20 @@ import numpy as np
 
 from interlingua.core.errors import InputError
 from interlingua.io._checks import check_unused
-from interlingua.io._formats import FLOATS, INT8, SCALE, AnyArray, Buffers, Output, Request
-from interlingua.io._mapped import MappedSource, StoredArray, choose_contents, is_numeric, refuse_nulls, to_numpy
-from interlingua.io._npy import raw
+from interlingua.io._formats import AnyArray, Buffers, Request
+from interlingua.io._mapped import (
+    ArraySink,
+    MappedSource,
+    StoredArray,
+    choose_contents,
+    is_numeric,
+    raw,
+    to_numpy,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DTYPES = (*FLOATS, INT8)
-HOLDS_SCALE = True
-RESERVED: tuple[str, ...] = (SCALE,)
-STREAM = "vectors.safetensors"
-COLUMNS = "columns.arrow"
 _HEADER_BYTES = 2**16
 _TYPES = {
     "BOOL": "?", "I8": "i1", "U8": "u1", "I16": "<i2", "U16": "<u2", "I32": "<i4", "U32": "<u4",
@@ -54,9 +56,9 @@ def open_source(path: Path, request: Request) -> MappedSource:
         for name, facts in header.items()
         if name != "__metadata__" and facts["dtype"] in _TYPES
     }
-    foreign = [name for name, facts in header.items() if name not in arrays and len(facts.get("shape", ())) == 2]
-    if request.key in foreign or (foreign and not any(len(array.shape) == 2 for array in arrays.values())):
-        name = request.key if request.key in foreign else foreign[0]
+    unreadable = [name for name, facts in header.items() if name not in arrays and len(facts.get("shape", ())) == 2]
+    if request.key in unreadable or (unreadable and not any(len(array.shape) == 2 for array in arrays.values())):
+        name = request.key if request.key in unreadable else unreadable[0]
         raise InputError(
             f"{path}: {name} has dtype {header[str(name)]['dtype']}, which NumPy does not know; "
             "float16, float32, float64, or int8 with a scale are needed. Convert it before saving."
@@ -74,48 +76,38 @@ def _map(path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) 
     return np.memmap(path, dtype, "r", offset, shape or (1,)) if 0 not in shape else np.empty(shape, dtype)
 
 
-class Sink:
+class Sink(ArraySink):
     """Writes the vectors after space reserved for the header; columns and header are written at the end."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    stream = "vectors.safetensors"
 
-    def begin(self) -> Buffers:
-        """Return the space reserved for the header."""
-        return {STREAM: [b" " * _HEADER_BYTES], COLUMNS: []}
+    @classmethod
+    def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
+        """Return whether tensors can hold the column: numbers only."""
+        return is_numeric(field.type) and field.name != "__metadata__"
 
-    def encode(self, vectors: AnyArray, side: pa.Table | None) -> Buffers:
+    def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return the rows as they are and the columns as Arrow."""
-        if side is None:
-            return {STREAM: [raw(vectors)]}
-        from interlingua.io._spool import encode_table
-
-        refuse_nulls(side, ".safetensors")
-        self._header(10**15, {name: to_numpy(side.column(name)[:0]) for name in side.schema.names})
-        return {STREAM: [raw(vectors)], COLUMNS: [encode_table(side)]}
+        encoded = super().encode(vectors, others)
+        if others is not None:
+            self._table_of_contents(10**15, {name: to_numpy(others.column(name)[:0]) for name in others.schema.names})
+        return encoded
 
     def assemble(self, folder: Path, rows: int) -> Path:
         """Append the columns and fill in the header."""
-        columns = self._columns(folder / COLUMNS)
-        with (folder / STREAM).open("r+b") as file:
-            file.write(self._header(rows, columns))
+        columns = self._arrays(folder)
+        with (folder / self.stream).open("r+b") as file:
+            file.write(self._table_of_contents(rows, columns))
             file.seek(_HEADER_BYTES + rows * self._output.d * self._output.dtype.itemsize)
             for array in columns.values():
                 file.write(raw(np.atleast_1d(array)))
             file.truncate()
-        return folder / STREAM
+        return folder / self.stream
 
-    def _columns(self, path: Path) -> dict[str, AnyArray]:
-        columns: dict[str, AnyArray] = {}
-        if path.stat().st_size:
-            from interlingua.io._spool import read_spool
+    def _header(self, rows: int) -> bytes:
+        return b" " * _HEADER_BYTES
 
-            table = read_spool(path)
-            if table is not None:
-                columns = {name: to_numpy(table.column(name)) for name in table.schema.names}
-        return columns if self._output.scale is None else columns | {SCALE: self._output.scale}
-
-    def _header(self, rows: int, columns: Mapping[str, AnyArray]) -> bytes:
+    def _table_of_contents(self, rows: int, columns: Mapping[str, AnyArray]) -> bytes:
         sizes = {self._output.vector_name: ((rows, self._output.d), self._output.dtype)}
         for name, array in columns.items():
             sizes[name] = (array.shape, array.dtype)
@@ -128,13 +120,3 @@ class Sink:
         if len(text) > room:
             raise InputError(f"{len(columns)} columns need more than {room} bytes of header. Write .parquet instead.")
         return room.to_bytes(8, "little") + text.ljust(room)
-
-
-def create_sink(output: Output) -> Sink:
-    """Return the encoder."""
-    return Sink(output)
-
-
-def holds(field: pa.Field, *, is_id: bool) -> bool:
-    """Return whether tensors can hold the column: numbers only."""
-    return is_numeric(field.type) and field.name != "__metadata__"

@@ -15,7 +15,7 @@ from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError
 from interlingua.core.records import is_list, to_matrix
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
-from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request
+from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
 
 SCALE_KEY = b"interlingua.scale"
 _SAMPLED_ROWS = 256
@@ -25,17 +25,13 @@ _SAMPLED_ROWS = 256
 Pages = Callable[[Sequence[str], int, int, int], Iterator[tuple[pa.Table, int]]]
 
 
-class TableSource:
+class TableSource(Source):
     """Source over the pages of one table."""
 
     def __init__(self, path: Path, contents: Contents, pages: Pages) -> None:
         self.contents = contents
         self._path = path
         self._pages = pages
-
-    def matrix(self) -> AnyArray | None:
-        """Return ``None``: pages are encoded or interleaved and cannot be mapped."""
-        return None
 
     def ids(self) -> pa.Array | None:
         """Return the id column."""
@@ -48,13 +44,13 @@ class TableSource:
         kind = schema.field(name).type
         return pa.chunked_array([chunk for chunks in parts for chunk in chunks], kind).combine_chunks()
 
-    def blocks(self, start: int, stop: int, size: int, *, side: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
         """Yield rows as they are decoded."""
         name, schema = str(self.contents.vector_name), self.contents.schema
-        others = schema.names if side and schema is not None else []
-        for table, row in self._pages([name, *others], start, stop, size):
+        names = schema.names if others and schema is not None else []
+        for table, row in self._pages([name, *names], start, stop, size):
             vectors = to_matrix(table.column(name), name, str(self._path), d=self.contents.shape[1], first_row=row)
-            yield vectors, to_schema(table, schema) if others and schema is not None else None
+            yield vectors, to_schema(table, schema) if names and schema is not None else None
 
 
 def open_table(path: Path, schema: pa.Schema, n: int, request: Request, pages: Pages) -> TableSource:
@@ -84,12 +80,12 @@ def open_table(path: Path, schema: pa.Schema, n: int, request: Request, pages: P
             "scale are needed."
         )
     check_stored(dtype, f"column {name!r}", path, shifted=request.shifted)
-    side = schema.remove(schema.get_field_index(name)).remove_metadata()
-    id_name = choose_ids(side.names, request.id_column, path)
-    side = pa.schema([_plain_field(field, is_id=field.name == id_name) for field in side])
+    others = schema.remove(schema.get_field_index(name)).remove_metadata()
+    id_name = choose_ids(others.names, request.id_column, path)
+    others = pa.schema([_plain_field(field, is_id=field.name == id_name) for field in others])
     shape = check_shape((n, _first_width(path, name, pages) if n else 1), f"column {name!r}", path)
     scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
-    return TableSource(path, Contents(shape, dtype, scale, name, id_name, side if len(side) else None), pages)
+    return TableSource(path, Contents(shape, dtype, scale, name, id_name, others if len(others) else None), pages)
 
 
 def slices(

@@ -31,7 +31,7 @@ from interlingua.core.records import Records
 from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync
 from interlingua.io._checks import check_output, check_scale
 from interlingua.io._files import VectorFile
-from interlingua.io._formats import INT8, AnyArray, Format, Output, Sink, find_format
+from interlingua.io._formats import INT8, AnyArray, Output, Sink, find_sink
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,23 +48,22 @@ class VectorWriter:
     """
 
     def __init__(
-        self, path: Path, module: Format, output: Output, checkpoint: Checkpoint, n: int | None,
+        self, path: Path, sink: type[Sink], output: Output, checkpoint: Checkpoint, n: int | None,
         like: VectorFile | None, force: bool, checkpoint_seconds: float, id_name: str,
     ) -> None:  # fmt: skip
         self.path = path
         self._folder = partial_folder(path)
-        self._module = module
         self._output = output
         self._checkpoint = checkpoint
         self._n = n
         self._force = force
         self._checkpoint_seconds = checkpoint_seconds
         self._id_name = (like and like.id_name) or id_name
-        self._kept: pa.Schema | None = None
+        self._sink = sink(output)
+        self._schema: pa.Schema | None = None
         self._names: set[str] | None = None
         if like is not None and like.schema is not None:
-            self._kept = self._keep(like.schema, like.id_name)
-        self._sink: Sink = module.create_sink(output)
+            self._schema = self._keep(like.schema, like.id_name)
         self._lock = acquire_lock(self._folder)
         self._streams = self._open_streams()
         self._checkpoint = replace(checkpoint, sizes=self._sizes())
@@ -86,10 +85,10 @@ class VectorWriter:
             InputError: wrong shape, values the dtype cannot hold, or other columns than before.
         """
         rows = self._convert(np.asarray(vectors))
-        side = None if batch is None else self._side(batch, len(rows))
-        if self._kept is not None and side is None:
-            raise InputError(f"{self.path}: rows came without the columns {self._kept.names}; pass their batch too.")
-        encoded = self._sink.encode(rows, side)
+        others = None if batch is None else self._other_columns(batch, len(rows))
+        if self._schema is not None and others is None:
+            raise InputError(f"{self.path}: rows came without the columns {self._schema.names}; pass their batch too.")
+        encoded = self._sink.encode(rows, others)
         try:
             for name, buffers in encoded.items():
                 for data in buffers:
@@ -118,9 +117,9 @@ class VectorWriter:
             OutputExistsError: the output appeared in the meantime.
         """
         if self.rows == 0 or (self._n is not None and self.rows != self._n):
-            wanted = "at least 1" if self._n is None else str(self._n)
+            needed = "at least 1" if self._n is None else str(self._n)
             raise InputError(
-                f"{self.path}: {self.rows} rows were written and {wanted} are needed; it was not finished."
+                f"{self.path}: {self.rows} rows were written and {needed} are needed; it was not finished."
             )
         self.checkpoint()
         self._close_streams()
@@ -214,13 +213,13 @@ class VectorWriter:
             )
         return rows.astype(output.dtype, copy=False)
 
-    def _side(self, batch: Records, rows: int) -> pa.Table | None:
+    def _other_columns(self, batch: Records, rows: int) -> pa.Table | None:
         import pyarrow as pa
 
         columns, fields = [], []
         if batch.ids is not None:
-            known = self._kept.field(self._id_name) if self._kept and self._id_name in self._kept.names else None
-            fields.append(known or pa.field(self._id_name, batch.ids.type))
+            field = self._schema.field(self._id_name) if self._schema and self._id_name in self._schema.names else None
+            fields.append(field or pa.field(self._id_name, batch.ids.type))
             columns.append(batch.ids)
         if batch.payload is not None:
             fields.extend(batch.payload.schema)
@@ -231,9 +230,9 @@ class VectorWriter:
             raise InputError(f"{self.path}: {rows} vectors came with {len(columns[0])} ids; one each is needed.")
         table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
         if self._names is None:
-            self._kept = self._keep(table.schema, self._id_name if batch.ids is not None else None)
-        kept = None if self._kept is None else self._kept.names
-        if set(table.schema.names) != self._names or (kept and not table.select(kept).schema.equals(self._kept)):
+            self._schema = self._keep(table.schema, self._id_name if batch.ids is not None else None)
+        kept = None if self._schema is None else self._schema.names
+        if set(table.schema.names) != self._names or (kept and not table.select(kept).schema.equals(self._schema)):
             raise InputError(f"{self.path}: columns changed between batches; write the same columns in every batch.")
         return table.select(kept) if kept else None
 
@@ -242,10 +241,10 @@ class VectorWriter:
         import pyarrow as pa
 
         self._names = set(schema.names)
-        reserved = {self._output.vector_name, *(self._module.RESERVED if self._output.dtype == INT8 else ())}
+        reserved = {self._output.vector_name, *(self._sink.reserved if self._output.dtype == INT8 else ())}
         kept, dropped = list[pa.Field](), list[pa.Field]()
         for field in sorted(schema, key=lambda field: field.name != id_name):
-            fits = self._module.holds(field, is_id=field.name == id_name) and field.name not in reserved
+            fits = self._sink.holds(field, is_id=field.name == id_name) and field.name not in reserved
             (kept if fits else dropped).append(field)
         if dropped:
             listed = ", ".join(f"{'ids' if f.name == id_name else 'column'} {f.name!r} ({f.type})" for f in dropped)
@@ -302,7 +301,7 @@ def create_writer(
         OutputExistsError: the output, or an interrupted one, exists, and neither ``force`` nor ``resume`` is set.
     """
     path = check_path(path)
-    module, extension = find_format(path)
+    sink, extension = find_sink(path)
     if path.is_dir() or not path.parent.is_dir():
         wrong = f"{path} is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
         raise InputError(f"{wrong}; the path of a file in an existing folder is needed.")
@@ -310,28 +309,28 @@ def create_writer(
         _refuse_existing(path)
     if like is not None:
         check_output(path, [like.path])
-    output = _output(path, module, extension, d, np.dtype(dtype), scale, like)
-    given = {} if settings is None else json.loads(json.dumps(dict(settings)))
+    output = _output(path, sink, extension, d, np.dtype(dtype), scale, like)
+    own_settings = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
-    fresh = Checkpoint({**facts, **given}, settings is not None, 0, {})
+    fresh = Checkpoint({**facts, **own_settings}, settings is not None, 0, {})
     checkpoint = prepare_folder(path, fresh, force=force, resume=resume)
-    return VectorWriter(path, module, output, checkpoint, n, like, force, checkpoint_seconds, id_name)
+    return VectorWriter(path, sink, output, checkpoint, n, like, force, checkpoint_seconds, id_name)
 
 
 def _output(
-    path: Path, module: Format, extension: str, d: int, dtype: np.dtype[Any], scale: npt.ArrayLike | None,
+    path: Path, sink: type[Sink], extension: str, d: int, dtype: np.dtype[Any], scale: npt.ArrayLike | None,
     like: VectorFile | None,
 ) -> Output:  # fmt: skip
     name = (like and like.vector_name) or "vectors"
     dtype = dtype.newbyteorder("=")
-    if dtype not in module.DTYPES:
-        known = ", ".join(str(known) for known in module.DTYPES)
-        raise InputError(f"{path}: a {extension} file of {dtype} cannot be written; choose from {known}.")
+    if dtype not in sink.dtypes:
+        names = ", ".join(str(name) for name in sink.dtypes)
+        raise InputError(f"{path}: a {extension} file of {dtype} cannot be written; choose from {names}.")
     if (dtype == INT8) != (scale is not None):
         raise InputError(f"{path}: dtype {dtype} with scale={scale!r}; int8 needs a scale and floats take none.")
     if scale is None:
         return Output(d, dtype, None, name, extension)
-    if not module.HOLDS_SCALE:
+    if not sink.holds_scale:
         warnings.warn(
             f"{path}: a {extension} file cannot hold the scale; pass it to open_vectors. "
             "Write .npz, .parquet or .safetensors to keep it with the vectors.",

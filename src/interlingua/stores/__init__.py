@@ -1,6 +1,7 @@
 """Vector stores: one contract with an adapter for each database, migration between stores, and search across two.
 
-`STORES` lists what can be opened: addresses, extras, and where passwords and keys are read from.
+`STORES` lists what can be opened: addresses, extras, and where passwords and keys are read from. `available_stores`
+also lists the stores that other installed packages add.
 """
 
 from interlingua.core.records import Records as Records
@@ -14,6 +15,7 @@ from interlingua.stores._protocol import Store as Store
 from interlingua.stores._protocol import StoreInfo as StoreInfo
 from interlingua.stores.registry import STORES as STORES
 from interlingua.stores.registry import StoreKind as StoreKind
+from interlingua.stores.registry import available_stores as available_stores
 
 __all__ = [
     "STORES",
@@ -24,6 +26,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "StoreKind",
+    "available_stores",
     "input_files",
     "open_source",
     "open_store",

@@ -1,14 +1,13 @@
-"""Database clients that the stores of one process share, and what their errors say."""
+"""Database clients that the stores of one process share."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
 
-from interlingua.stores._protocol import Store
+from interlingua.core.errors import InputError
+from interlingua.stores._base import Adapter
 
 _CLIENTS: dict[Any, tuple[Any, int]] = {}
 # Held while a client is opened or closed as well, so that no second one is opened meanwhile.
@@ -35,7 +34,7 @@ def release(key: Any, close: Callable[[Any], object]) -> None:
             close(client)
 
 
-class SharedClientStore(Store):
+class SharedClientStore(Adapter):
     """A store whose client is opened on first use and shared by the stores of this process.
 
     A subclass sets ``_key``, which is equal for stores that share a client, and ``_connect``, which opens one.
@@ -43,34 +42,48 @@ class SharedClientStore(Store):
 
     _key: Any
     _connect: Callable[[], Any]
-    _held: Any = None
+    _acquired: Any = None
+    _name: str
 
     def close(self) -> None:
-        """Close the client, once nobody else in this process uses it."""
+        """Close the client, unless another store of this process uses it."""
         with _LOCK:
-            if self._held is not None:
-                self._held = None
+            if self._acquired is not None:
+                self._acquired = None
                 release(self._key, lambda client: client.close())
         super().close()
 
     @property
     def _client(self) -> Any:
         with _LOCK:
-            if self._held is None:
+            if self._acquired is None:
                 with self._errors("cannot be opened"):
-                    self._held = acquire(self._key, self._connect)
-            return self._held
+                    self._acquired = acquire(self._key, self._connect)
+            return self._acquired
 
-    @abstractmethod
-    def _errors(self, what: str) -> AbstractContextManager[None]:
-        """Turn errors of the client into an `InputError` that begins with the address and ``what``."""
+    def _has_database(self) -> bool:
+        """Return False for a path without a database, where an embedded client would make one."""
+        return True
 
+    def _collections(self) -> list[str]:
+        """Return the names of the collections of the client."""
+        return []
 
-def first_line(error: Exception) -> str:
-    """Return the first line of a client's error; some clients append whole stack traces."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    def _has_collection(self) -> bool:
+        """Return whether the collection exists; nothing is made."""
+        if not self._has_database():
+            return False
+        with self._errors("cannot be reached"):
+            return self._find_collection()
 
+    def _find_collection(self) -> bool:
+        """Return whether the client knows the collection."""
+        return self._name in self._collections()
 
-def sql_literal(value: Any) -> str:
-    """Return a whole number or a text as it is written in SQL."""
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+    def _missing_collection(self) -> InputError:
+        """Return the error for a collection that does not exist, with the names of those that do."""
+        existing: list[str] = []
+        if self._has_database():
+            with self._errors("cannot be reached"):
+                existing = sorted(self._collections())
+        return self._missing(existing)

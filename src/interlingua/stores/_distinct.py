@@ -18,7 +18,7 @@ def check_int64(ids: pa.Array, where: str) -> None:
     """Refuse whole numbers that 64 bits with sign do not hold.
 
     Raises:
-        InputError: there is one.
+        InputError: one is too large.
     """
     if pa.types.is_uint64(ids.type) and (largest := pc.max(ids).as_py() or 0) > 2**63 - 1:
         raise InputError(
@@ -43,7 +43,7 @@ class DistinctIds:
         self._parts: list[npt.NDArray[np.int64]] = []
 
     def add(self, ids: pa.Array, page: int) -> None:
-        """Take the ids of the next page.
+        """Add the ids of the next page.
 
         Raises:
             InputError: they are null, or of another kind than those before.
@@ -59,7 +59,7 @@ class DistinctIds:
         self._parts.append(_numbers(ids))
 
     def refuse_repeated(self, source: Store, size: int) -> None:
-        """Refuse ids that stand for several rows; reads the source again only where that seems so.
+        """Refuse ids that several rows have; reads the source again only if two hashes are equal.
 
         Raises:
             InputError: an id that two rows have, with their numbers in the order of the scan.
@@ -67,13 +67,13 @@ class DistinctIds:
         numbers = np.concatenate(self._parts) if self._parts else np.empty(0, np.int64)
         self._parts = [numbers]
         numbers.sort()
-        again = numbers[1:][numbers[1:] == numbers[:-1]]
-        if not len(again):
+        repeated_numbers = numbers[1:][numbers[1:] == numbers[:-1]]
+        if not len(repeated_numbers):
             return
         with closing(source.scan(size)) as pages:  # type: ignore[type-var]
-            found = _first_repeated((records.ids for records, _ in pages), np.unique(again))
-        if found is not None:
-            value, first, second = found
+            repeated = _first_repeated((records.ids for records, _ in pages), np.unique(repeated_numbers))
+        if repeated is not None:
+            value, first, second = repeated
             raise InputError(
                 f"{self._where}: ids are not unique: rows {first} and {second} both have the id {value!r}, and "
                 "each would get the vector of one of them. Name a column whose values are distinct, or make one of the "

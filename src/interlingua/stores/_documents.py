@@ -65,12 +65,12 @@ def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:
     ten, so floats may differ by that.
     """
     rows = len(first) if first is not None else len(second) if second is not None else 0
-    parsed = {f.name for side in (first, second) if side is not None for f in side.schema if is_json(f)}
+    parsed = {f.name for table in (first, second) if table is not None for f in table.schema if is_json(f)}
     # Stores without whole numbers of 64 bits without sign keep them as decimals, which are read as text.
     unsigned = {
-        f.name for side in (first, second) if side is not None for f in side.schema if pa.types.is_uint64(f.type)
+        f.name for table in (first, second) if table is not None for f in table.schema if pa.types.is_uint64(f.type)
     }
-    pairs = zip(*(_comparable(side, rows, parsed, unsigned) for side in (first, second)), strict=True)
+    pairs = zip(*(_comparable(table, rows, parsed, unsigned) for table in (first, second)), strict=True)
     return all(a == b or _same(a, b) for a, b in pairs)
 
 
@@ -99,7 +99,7 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def _instant(text: str) -> datetime | None:
-    """Return the moment that a text with a time zone names: stores keep the moment and show it in a zone of theirs."""
+    """Return the moment that a text with a time zone names: stores keep the moment and show it in their own zone."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A table of a DuckDB file: what its columns are for, which types travel as text, and who has the file open."""
+"""A table of a DuckDB file: what its columns are for, which types are read as text, and the shared connection."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from interlingua.core.records import json_field
 
-# Types that Arrow has no place for, in which values would be cut or lose their zone. They travel as text with a mark,
-# from which another DuckDB makes the same type.
+# Types that Arrow lacks: their values would be cut or lose their zone. They are read as text with a mark, from which
+# another DuckDB file gets the same type.
 _AS_TEXT = re.compile(r"\b(U?HUGEINT|INTERVAL|TIME WITH TIME ZONE|BIT|BIGNUM|VARINT|UNION)\b")
 _MARK = b"interlingua.duckdb"
 _TYPE = re.compile(r"""[\w ,()"\[\]]+""")
@@ -27,15 +27,15 @@ class Layout:
         key: columns that identify a row together.
         vector: name of the vector column.
         d: width of the vectors.
-        side: Arrow fields of the payload, by name; ``None`` where DuckDB's own choice of type is right.
-        left: other vector columns, which are no payload.
+        payload: Arrow fields of the payload, by name; ``None`` where DuckDB's own choice of type is right.
+        others: other vector columns, which are not payload.
     """
 
     key: tuple[str, ...]
     vector: str
     d: int
-    side: dict[str, pa.Field | None]
-    left: tuple[str, ...]
+    payload: dict[str, pa.Field | None]
+    others: tuple[str, ...]
 
     @property
     def id(self) -> str:
@@ -45,10 +45,10 @@ class Layout:
         return f"json_array({', '.join(map(quoted, self.key))})::varchar"
 
     @property
-    def listed(self) -> str:
-        """Return the list of what a page holds: id, vector, payload."""
-        side = (quoted(name) + ("" if field is None else "::varchar") for name, field in self.side.items())
-        return ", ".join([self.id, quoted(self.vector), *side])
+    def columns(self) -> str:
+        """Return the columns of a page as SQL: id, vector, payload."""
+        payload = (quoted(name) + ("" if field is None else "::varchar") for name, field in self.payload.items())
+        return ", ".join([self.id, quoted(self.vector), *payload])
 
 
 class Database:
@@ -64,7 +64,7 @@ class Database:
         if self._connection is None or (write and not self._writes):
             self.close()
             self._writes = write
-            # What a large sort spills would otherwise lie beside the file.
+            # Otherwise a large sort would write temporary files into the folder of the database.
             config = {"temp_directory": str(Path(tempfile.gettempdir()) / "interlingua-duckdb")}
             self._connection = self._duckdb.connect(str(self._path), read_only=not write, config=config)
         return self._connection
@@ -86,7 +86,7 @@ def payload_field(name: str, kind: str) -> pa.Field | None:
 def column_of(field: pa.Field) -> str:
     """Return the expression that makes a column of a new table from an Arrow field."""
     kind = (field.metadata or {}).get(_MARK, b"").decode()
-    # The mark may come from a file that somebody else wrote.
+    # The mark may come from a file of another program, so it is checked before it becomes part of a statement.
     typed = _TYPE.fullmatch(kind)
     return quoted(field.name) + (f"::{kind} as {quoted(field.name)}" if typed else "")
 
@@ -105,8 +105,3 @@ def is_vector(kind: str) -> bool:
 def quoted(name: str) -> str:
     """Return a name as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: Any) -> str:
-    """Return a number or text as SQL writes it."""
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

@@ -12,7 +12,7 @@ from typing import Any
 
 from interlingua.core.errors import InputError, OutputExistsError
 
-FORMAT = 2
+FORMAT = 3
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 _TABLES = """
 create table fact (name text primary key, value text not null);

@@ -11,7 +11,6 @@ from interlingua.core.arguments import check_text
 from interlingua.core.errors import InputError
 from interlingua.stores._protocol import Store
 from interlingua.stores._url import StoreURL, parse_url
-from interlingua.stores.registry import STORES
 
 
 def input_files(*urls: str) -> list[Path]:
@@ -23,15 +22,18 @@ def open_store(url: str | StoreURL) -> Store:
     """Open a store; nothing is created.
 
     Args:
-        url: path of a file, or one of the addresses in `STORES`.
+        url: path of a file, or an address of one of `available_stores`.
 
     Raises:
-        InputError: the address cannot be read, nothing is at that place, or the server does not answer.
+        InputError: the address cannot be read, nothing exists at that path, or the server does not answer.
         MissingExtraError: the store's client is not installed.
     """
     url = url if isinstance(url, StoreURL) else parse_url(check_text(url, "address"))
-    # A scheme is looked up in a closed table, so no address can import a module of its choice.
-    return STORES[url.scheme].load()(url)
+    # Only modules that interlingua or an installed package registered are imported, never one that an address names.
+    adapter = url.kind.load()
+    if not (isinstance(adapter, type) and issubclass(adapter, Store)):
+        raise InputError(f"The adapter {url.kind.adapter} of {url.scheme}:// is not a subclass of Store. Correct it.")
+    return adapter(url)
 
 
 def open_source(url: str | StoreURL) -> Store:

@@ -1,4 +1,4 @@
-"""What the catalogs of PostgreSQL say of one table: columns, key, indexes, triggers and the schema of pgvector."""
+"""One table in the catalogs of PostgreSQL: columns, key, indexes, triggers and the schema of pgvector."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def index(row: tuple[Any, ...], column: Column, quoted: str) -> Index | None:
 
 @dataclass(frozen=True)
 class Key:
-    """The columns that identify a row, and the SQL between their values and the one id that stands for them.
+    """The columns that identify a row, and the SQL between their values and the one id that represents them.
 
     One column of whole numbers is the id as it is. Another single column is read as text, as PostgreSQL writes it:
     times in UTC, bytes in hexadecimal. Several columns are a JSON array of their values, as text.
@@ -175,8 +175,8 @@ class Key:
         if len(self.columns) == 1:
             return sql.SQL("{}::" + self.columns[0].kind).format(expression)
         parts = [
-            sql.SQL("({}::jsonb ->> {})::" + column.kind).format(expression, sql.Literal(place))
-            for place, column in enumerate(self.columns)
+            sql.SQL("({}::jsonb ->> {})::" + column.kind).format(expression, sql.Literal(number))
+            for number, column in enumerate(self.columns)
         ]
         return sql.SQL(", ").join(parts)
 

@@ -1,4 +1,4 @@
-"""A table of PostgreSQL and the connection to it: what the catalogs say, and its rows in pages."""
+"""A table of PostgreSQL: the connection to it, its description in the catalogs, and its rows in pages."""
 
 from __future__ import annotations
 
@@ -13,32 +13,24 @@ import pyarrow as pa
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.records import Records
-from interlingua.io._checks import ID_NAMES
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._clients import first_line
-from interlingua.stores._protocol import Spec, Store
+from interlingua.stores._base import TableAdapter, first_line
+from interlingua.stores._protocol import Spec
 from interlingua.stores._url import StoreURL
 
 # A type with its length or precision, in characters that end nothing in SQL.
 _WITH_LENGTH = re.compile(r"[a-z ]+\(\d+(,\d+)?\)( [a-z ]+)?(\[\])*")
 
 
-class PostgresTable(Store):
-    """What reading and writing a vector column share; `PostgresStore` makes a store of it."""
+class PostgresTable(TableAdapter):
+    """The connection, the catalog and the rows of a table; `PostgresStore` reads and writes through it."""
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
-        if not 1 <= len(url.names) <= 3:
-            raise InputError(f"{url} names no table; postgresql://.../database#table.column is needed.")
         self._psycopg = require("psycopg", "postgres")
         self._sql = require("psycopg.sql", "postgres")
-        table = url.names[:2] if len(url.names) == 3 else url.names[:1]
-        self._table = self._sql.Identifier(*table)
-        self._column_name = url.names[-1] if len(url.names) > 1 else None
-        self._spec: Spec | None = None
-        self._filter: Any = None
-        self._skip_null = False
+        self._table = self._sql.Identifier(*self._table_names)
         passed = {name: value for name, value in url.options.items() if name != "id"}
         settings: dict[str, Any] = {"connect_timeout": "10", "application_name": "interlingua", **passed}
         settings |= {"host": url.host or passed.get("host"), "port": url.port, "user": url.user}
@@ -59,74 +51,69 @@ class PostgresTable(Store):
 
     def _vector(self, columns: dict[str, catalog.Column]) -> catalog.Column:
         if not columns:
-            raise InputError(f"{self.url}: there is no such table, or it may not be seen. Check the name and the user.")
+            raise InputError(
+                f"{self.url}: there is no such table, or this user may not read it. Check the name and the user."
+            )
         usable = [column for column in columns.values() if column.holds]
-        # An array of numbers may be anything; it holds the vectors if it is named, or if nothing else could.
-        likely = [column for column in usable if column.of_pgvector] or usable
-        found = next((column for column in usable if column.name == self._column_name), None)
-        if self._column_name is None and len(likely) == 1:
-            found = likely[0]
-        if found is None:
-            listed = ", ".join(column.name for column in likely) or "none"
+        # An array of numbers may be anything; it holds the vectors if it is named, or if no other column can.
+        candidates = [column for column in usable if column.of_pgvector] or usable
+        vector = next((column for column in usable if column.name == self._column_name), None)
+        if self._column_name is None and len(candidates) == 1:
+            vector = candidates[0]
+        if vector is None:
+            listed = ", ".join(column.name for column in candidates) or "none"
             raise InputError(
                 f"{self.url}: the vector column must be named, #table.column; vector columns are: {listed}. It has the "
                 "type vector or halfvec of pgvector, real[] or double precision[]."
             )
-        return found
+        return vector
 
     def _width(self, vector: catalog.Column) -> int:
         if vector.width > 0:
             return vector.width
         measure = self._of_pgvector("vector_dims") if vector.of_pgvector else self._sql.SQL("cardinality")
-        found = self._run(
+        rows = self._run(
             "select {measure}({name}) from {table} where {name} is not null limit 1",
             measure=measure, name=self._sql.Identifier(vector.name),
         )  # fmt: skip
-        if not found or not found[0][0]:
+        if not rows or not rows[0][0]:
             raise InputError(f"{self.url}: column {vector.name!r} has no fixed width and no values.")
-        return int(found[0][0])
+        return int(rows[0][0])
 
     def _key(self, columns: dict[str, catalog.Column]) -> catalog.Key:
-        named = self.url.options.get("id")
-        if named is not None:
-            names = [named] if named in columns else named.split(",")
-        else:
-            primary: list[str] = next((names for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), [])
-            names = primary or [name for name in ID_NAMES if name in columns][:1]
-        if not names or not set(names) <= columns.keys():
-            raise InputError(
-                f"{self.url}: no id column {named or ''}; a primary key, or ?id=COLUMN, is needed. Columns that "
-                "are a key together are ?id=COLUMN,COLUMN."
-            )
+        names = self._key_names(columns)
         return catalog.Key(self._sql, tuple(columns[name] for name in names))
 
+    def _primary_key(self) -> tuple[str, ...]:
+        return next((tuple(names) for is_primary, names, _ in self._run(catalog.UNIQUE) if is_primary), ())
+
     def _check_key(self, key: catalog.Key) -> None:
-        """Refuse ids that are null or that several rows have, unless an index says that there are none."""
+        """Refuse ids that are null or that several rows have, unless an index rules them out."""
         unique = [entry for entry in self._run(catalog.UNIQUE) if set(entry[1]) <= set(key.names) and not entry[2]]
         if any(is_primary for is_primary, *_ in unique):
             return
         nulls = self._one(
             "select count(*) from {table} where {where} and num_nulls({key}) > 0",
-            key=key.listed(), where=self._where(), read_only=True,
+            key=key.listed(), where=self._filter(), read_only=True,
         )[0]  # fmt: skip
         if nulls:
             raise InputError(f"{self.url}: {nulls} ids in {', '.join(key.names)} are null; every row needs an id.")
         if unique:
             return
-        twice = self._run(
+        repeated = self._run(
             "select {id}, count(*) from {table} where {where} group by {key} having count(*) > 1 limit 1",
-            id=key.shown(), key=key.listed(), where=self._where(), read_only=True,
+            id=key.shown(), key=key.listed(), where=self._filter(), read_only=True,
         )  # fmt: skip
-        if not twice:
+        if not repeated:
             return
-        value, count = twice[0]
-        places = []
+        value, count = repeated[0]
+        positions = []
         if self._one(catalog.TABLE)[0] in {"r", "p", "m"}:
-            places = self._run(
+            positions = self._run(
                 "select format('%s of %s', ctid, tableoid::regclass) from {table} where {same} limit 2",
                 same=key.among([value]),
             )
-        named = f", for example ctid {places[0][0]} and ctid {places[1][0]}" if len(places) == 2 else ""
+        named = f", for example ctid {positions[0][0]} and ctid {positions[1][0]}" if len(positions) == 2 else ""
         raise InputError(
             f"{self.url}: {', '.join(key.names)} is not unique: {count} rows have the id {value!r}{named}. Each "
             "would get the vector of one of them. Name the columns that are a key together, ?id=COLUMN,COLUMN."
@@ -147,49 +134,49 @@ class PostgresTable(Store):
         ]
 
     def _notes(self, columns: dict[str, catalog.Column], key: catalog.Key, vector: catalog.Column) -> tuple[str, ...]:
-        found = []
+        notes = []
         others = [c.name for c in columns.values() if c.of_pgvector and c.name != vector.name]
         if others:
-            found.append(f"Other vector columns are not copied: {', '.join(others)}.")
+            notes.append(f"Other vector columns are not copied: {', '.join(others)}.")
         if len(key.columns) > 1:
-            found.append(f"An id is the key ({', '.join(key.names)}), as a JSON array of its values.")
+            notes.append(f"An id is the key ({', '.join(key.names)}), as a JSON array of its values.")
         elif not key.is_integer and not pgtypes.is_text(key.columns[0].kind):
-            found.append(f"Ids are {key.columns[0].kind}, written as text where the target is not PostgreSQL.")
-        return tuple(found)
+            notes.append(f"Ids are {key.columns[0].kind}, written as text where the target is not PostgreSQL.")
+        return tuple(notes)
 
     def _indexes(self, vector: catalog.Column) -> list[catalog.Index]:
         quoted = self._one("select quote_ident({name})", name=self._sql.Literal(vector.name))[0]
-        found = (catalog.index(row, vector, quoted) for row in self._run(catalog.INDEXES))
-        return [index for index in found if index is not None]
+        indexes = (catalog.index(row, vector, quoted) for row in self._run(catalog.INDEXES))
+        return [index for index in indexes if index is not None]
 
     def _index(self, vector: catalog.Column) -> catalog.Index | None:
-        found = self._indexes(vector)
-        return next((index for index in found if index.usable), found[0] if found else None)
+        indexes = self._indexes(vector)
+        return next((index for index in indexes if index.usable), indexes[0] if indexes else None)
 
     @cached_property
     def _extension(self) -> str:
-        found = self._run(catalog.EXTENSION)
-        if not found:
+        rows = self._run(catalog.EXTENSION)
+        if not rows:
             raise InputError(f"{self.url}: the database has no pgvector. Run create extension vector there first.")
-        return str(found[0][0])
+        return str(rows[0][0])
 
     def _of_pgvector(self, name: str) -> Any:
         return self._sql.Identifier(self._extension, name)
 
-    # What is made.
+    # Definitions.
 
     def _definition(self, spec: Spec) -> Any:
         sql, name = self._sql, self._sql.Identifier(self._column_name or "")
         kind = sql.SQL("{}({})").format(self._of_pgvector("vector"), sql.Literal(spec.d))
-        if spec.beside:
+        if spec.as_new_vector:
             return sql.SQL("alter table {} add column {} {}").format(self._table, name, kind)
         key = pgtypes.composite_key(spec.id_metadata, spec.schema)
         ids = [] if key else [pa.field(spec.id_name, spec.id_type, metadata=spec.id_metadata)]
         parts = [
             sql.SQL("{} {}").format(
-                sql.Identifier(field.name), sql.SQL(self._type_of(field, is_id=bool(ids) and place == 0))
+                sql.Identifier(field.name), sql.SQL(self._type_of(field, is_id=bool(ids) and number == 0))
             )
-            for place, field in enumerate([*ids, *(spec.schema or ())])
+            for number, field in enumerate([*ids, *(spec.schema or ())])
         ]
         return sql.SQL("create table {} ({}, {} {}, primary key ({}))").format(
             self._table, sql.SQL(", ").join(parts), name, kind,
@@ -198,17 +185,17 @@ class PostgresTable(Store):
 
     def _type_of(self, field: pa.Field, *, is_id: bool) -> str:
         """Return the column type for an Arrow field; one named by metadata is looked up and never pasted into SQL."""
-        noted = (field.metadata or {}).get(pgtypes.MARK)
-        if noted is not None:
-            kind = noted.decode("utf-8", "replace")
-            # With -1 a bit or character of no declared length stays so; without, it would be cut to length 1.
-            query = "select format_type(to_regtype({noted}), -1)"
-            known = self._one(query, noted=self._sql.Literal(kind))[0]
-            if known and known != "-":
-                return kind if _WITH_LENGTH.fullmatch(kind) else str(known)
+        recorded = (field.metadata or {}).get(pgtypes.MARK)
+        if recorded is not None:
+            kind = recorded.decode("utf-8", "replace")
+            # -1 keeps bit and character without a declared length as they are; otherwise they would be cut to length 1.
+            query = "select format_type(to_regtype({recorded}), -1)"
+            name = self._one(query, recorded=self._sql.Literal(kind))[0]
+            if name and name != "-":
+                return kind if _WITH_LENGTH.fullmatch(kind) else str(name)
         return "bigint" if is_id and pa.types.is_uint64(field.type) else pgtypes.column_type(field)
 
-    def _check_beside(self, spec: Spec) -> None:
+    def _check_new_column(self, spec: Spec) -> None:
         kind, owned, *_ = self._one(catalog.TABLE)
         if kind not in {"r", "p"}:
             raise InputError(f"{self.url} is not a table, so no column can be added. Name a new table as the target.")
@@ -230,8 +217,9 @@ class PostgresTable(Store):
     def _filled(self, vector: catalog.Column) -> Any:
         return self._sql.SQL("{} is not null").format(self._sql.Identifier(vector.name))
 
-    def _where(self, *conditions: Any) -> Any:
-        every = [*([] if self._filter is None else [self._filter]), *conditions]
+    def _filter(self, *conditions: Any) -> Any:
+        chosen = [] if self._where is None else [self._sql.SQL("(\n{}\n)").format(self._sql.SQL(self._where))]
+        every = [*chosen, *conditions]
         return self._sql.SQL(" and ").join(every) if every else self._sql.SQL("true")
 
     def _pages(self, size: int, *conditions: Any, limit: int | None = None) -> Iterator[Records]:
@@ -242,21 +230,21 @@ class PostgresTable(Store):
             sent = sql.SQL("{}({})").format(self._of_pgvector(f"{vector.holds}_send"), name)
         else:
             sent = sql.SQL("array_send({}::" + str(vector.holds) + "[])").format(name)
-        shown = [key.shown(), *(pgtypes.shown(sql, field.name, columns[field.name].kind) for field in fields), sent]
+        selected = [key.shown(), *(pgtypes.shown(sql, field.name, columns[field.name].kind) for field in fields), sent]
         query = sql.SQL("select {} from {} where {} order by {} {}").format(
-            sql.SQL(", ").join(shown), self._table, self._where(*conditions), key.listed(),
+            sql.SQL(", ").join(selected), self._table, self._filter(*conditions), key.listed(),
             sql.SQL("" if limit is None else f"limit {int(limit)}"),
         )  # fmt: skip
         for rows in self._read(query, size):
-            ids, *side, vectors = zip(*rows, strict=True)
-            arrays = [pa.array(values, field.type) for values, field in zip(side, fields, strict=True)]
+            ids, *columns_of_payload, vectors = zip(*rows, strict=True)
+            arrays = [pa.array(values, field.type) for values, field in zip(columns_of_payload, fields, strict=True)]
             payload = pa.table(arrays, schema=pa.schema(fields)) if fields else None
-            found = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url))
-            yield Records(pa.array(ids, id_type), found, payload)
+            decoded = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url))
+            yield Records(pa.array(ids, id_type), decoded, payload)
 
     def _read(self, query: Any, size: int) -> Iterator[list[tuple[Any, ...]]]:
         with (
-            self._transaction("cannot be read", read_only=self._filter is not None),
+            self._transaction("cannot be read", read_only=self._where is not None),
             self._connection.cursor(name="interlingua", binary=True) as cursor,
         ):
             cursor.execute(query)
@@ -268,43 +256,43 @@ class PostgresTable(Store):
     def _run(self, query: str, *, read_only: bool = False, **parts: Any) -> list[tuple[Any, ...]]:
         # Values are quoted literals and not parameters: a % in a column's name would be taken for a placeholder.
         table = self._sql.Literal(self._table.as_string(self._connection)) if "to_regclass" in query else self._table
-        with self._transaction("cannot be read", read_only=read_only and self._filter is not None):
+        with self._transaction("cannot be read", read_only=read_only and self._where is not None):
             # The binary form allows one statement only; a condition given by the user may hold a semicolon.
             cursor = self._connection.cursor(binary=read_only)
-            found: list[tuple[Any, ...]] = cursor.execute(self._sql.SQL(query).format(table=table, **parts)).fetchall()
-        return found
+            rows: list[tuple[Any, ...]] = cursor.execute(self._sql.SQL(query).format(table=table, **parts)).fetchall()
+        return rows
 
     def _one(self, query: str, **parts: Any) -> tuple[Any, ...]:
         return self._run(query, **parts)[0]
 
     def _is_pooled(self) -> bool:
-        """Return whether a pool such as PgBouncer is in between: the server's process is not the announced one."""
+        """Return whether the connection goes through a pool such as PgBouncer, which announces another process."""
         return bool(self._one("select pg_backend_pid()")[0] != self._connection.info.backend_pid)
 
     @contextmanager
-    def _transaction(self, what: str, *, read_only: bool = False) -> Iterator[None]:
-        with self._errors(what), self._connection.transaction():
+    def _transaction(self, action: str, *, read_only: bool = False) -> Iterator[None]:
+        with self._errors(action), self._connection.transaction():
             self._connection.execute(catalog.SETTINGS)
             if read_only:
                 self._connection.execute("set transaction read only")
             yield
 
     @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
+    def _errors(self, action: str) -> Iterator[None]:
         errors = self._psycopg.errors
         try:
             yield
         except self._psycopg.Error as error:
-            said = f"{self.url} {what}: {first_line(error).rstrip('.')}."
+            message = f"{self.url} {action}: {first_line(error).rstrip('.')}."
             if isinstance(error, errors.InsufficientPrivilege) and "row-level security" in str(error):
                 raise InputError(
-                    f"{said} A policy hides rows from this user, so a part would be taken for the whole. Use the owner "
-                    "or a role with BYPASSRLS, or copy the rows that this user sees into a table of its own."
+                    f"{message} A policy hides rows from this user, so some would be missing. Use the owner or "
+                    "a role with BYPASSRLS, or copy the rows that this user sees into a table of its own."
                 ) from error
             if isinstance(error, errors.InsufficientPrivilege):
-                raise InputError(f"{said} Grant the right, or use another user.") from error
+                raise InputError(f"{message} Grant the right, or use another user.") from error
             if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
-                raise InterlinguaError(f"{said} Something else stopped or blocked it; try again.") from error
+                raise InterlinguaError(f"{message} Something else stopped or blocked it; try again.") from error
             if isinstance(error, self._psycopg.OperationalError):
-                raise InterlinguaError(f"{said} Is the server up and the disk not full?") from error
-            raise InputError(said) from error
+                raise InterlinguaError(f"{message} Is the server up and the disk not full?") from error
+            raise InputError(message) from error

@@ -1,4 +1,4 @@
-"""Between PostgreSQL's types and Arrow's without loss: what has no Arrow type travels as text that names its type."""
+"""Conversion between the types of PostgreSQL and Arrow without loss: a type that Arrow lacks is text with a mark."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def shown(sql: Any, name: str, kind: str) -> Any:
 
 
 def staged(kind: str) -> str:
-    """Return the type that a value of column type ``kind`` has on its way in; all others go as text and are cast."""
+    """Return the type in which values of a column type are copied in; most are copied as text and then cast."""
     return "vector" if kind.startswith(("vector", "halfvec")) else _BINARY.get(kind, "text")
 
 
@@ -154,8 +154,8 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
             finer = np.asarray(column.cast(pa.int64()).fill_null(0)) % 1000 != 0
             wrong = (int(finer.argmax()), "has nanoseconds, and PostgreSQL keeps microseconds") if finer.any() else None
         elif pa.types.is_nested(kind) or is_json(field):
-            place = next((place for place, value in enumerate(column) if not _is_jsonb(value, field)), None)
-            wrong = None if place is None else (place, "holds a NUL, NaN, infinity or bytes, which jsonb does not take")
+            row = next((row for row, value in enumerate(column) if not _is_jsonb(value, field)), None)
+            wrong = None if row is None else (row, "holds a NUL, NaN, infinity or bytes, which jsonb does not take")
         else:
             _check_text(column, ids, f"column {name!r}", where)
         if wrong is not None:
@@ -178,9 +178,9 @@ def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, wh
         values = values.cast(values.type.value_type)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         return
-    found = pc.fill_null(pc.match_substring(values, "\0"), False)
-    if pc.any(found).as_py():
-        row = ids[pc.index(found, True).as_py()].as_py()
+    has_nul = pc.fill_null(pc.match_substring(values, "\0"), False)
+    if pc.any(has_nul).as_py():
+        row = ids[pc.index(has_nul, True).as_py()].as_py()
         raise InputError(
             f"{where}: {what} of id {row!r} holds a NUL character, which PostgreSQL's text does not take. Remove "
             "it, or choose another target."

@@ -1,8 +1,10 @@
-"""Points of Qdrant, as its server, its embedded client and its edge engine return them."""
+"""Points of Qdrant: one vector of a collection, as its server, its embedded client and its edge engine keep it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,17 +14,194 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
+from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import from_documents
-from interlingua.stores._protocol import Hits, Metric, Spec
+from interlingua.stores._protocol import Cursor, Hits, Metric, Spec, StoreInfo
+from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 
 DISTANCES: dict[Metric, str] = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
-# Distances, for which a larger score is farther away.
-_FAR = {"Euclid", "Manhattan"}
+# Scores that are distances: the larger one is farther away.
+_DISTANCE_SCORES = {"Euclid", "Manhattan"}
 # Numbers come before UUIDs in the order of the ids; this is the first UUID.
-FIRST_UUID = "00000000-0000-0000-0000-000000000000"
+_FIRST_UUID = "00000000-0000-0000-0000-000000000000"
 # Field metadata of ids that are numbers and UUIDs, from which another collection gets both.
 MIXED = {b"interlingua.qdrant.ids": b"mixed"}
-MIXED_NOTE = "The ids are numbers and UUIDs. Another Qdrant collection keeps both; any other target gets them as text."
+_MIXED_NOTE = "The ids are numbers and UUIDs. Another Qdrant collection keeps both; any other target gets them as text."
+_REQUEST_ROWS = 256
+# Ids, vectors and documents of some points.
+Parts = Iterator[tuple[list[Any], list[list[float]], list[dict[str, Any]]]]
+# Points, and the offset of the next ones or None.
+Page = tuple[list[Any], Any]
+
+
+@dataclass(frozen=True)
+class VectorParameters:
+    """Parameters of the vectors of one name.
+
+    Attributes:
+        d: width.
+        distance: Qdrant's name of the metric.
+        multiple: whether a point has several vectors of this name.
+        dtype: of the vectors as stored.
+    """
+
+    d: int
+    distance: str
+    multiple: bool
+    dtype: str = "float32"
+
+
+class PointStore(SharedClientStore):
+    """One vector of the points of a collection; subclasses make the requests of their client.
+
+    A subclass sets ``_models``, the module with the client's models, and ``_limits``, what a payload can hold.
+    """
+
+    _models: Any
+    _limits: Limits
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self._name = url.names[0]
+        self._vector = url.names[1] if len(url.names) > 1 else ""
+
+    def info(self) -> StoreInfo:
+        """Return facts about the collection."""
+        parameters = self._parameters()
+        if parameters.multiple:
+            raise InputError(f"{self.url} holds several vectors a point; one is needed.")
+        points = self._count(None)
+        count = self._count(self._with_vector()) if points else 0
+        self._check_filled(count, points - count, "points")
+        mixed = self._has_mixed_ids()
+        first = self._records(next(self._scroll(256, self._with_vector(), None)), mixed)
+        return self._describe(
+            first,
+            count,
+            points - count,
+            d=parameters.d,
+            metric=metric_of(parameters.distance),
+            vector_name=self._vector or None,
+            dtype=parameters.dtype,
+            id_metadata=MIXED if mixed else None,
+            notes=(_MIXED_NOTE,) if mixed else (),
+        )
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the points without the vector."""
+        mixed = self._has_mixed_ids()
+        for points in self._scroll(size, self._without_vector(), None, with_data=False):
+            yield id_array(points, str(self.url), mixed=mixed)
+
+    def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
+        """Yield pages in order of the id; the cursor is the last id."""
+        self._parameters()
+        mixed, condition = self._has_mixed_ids(), self._with_vector() if self._skip_null else None
+        for points in self._scroll(size, condition, after):
+            yield self._records(points, mixed), plain_id(points[-1].id, mixed=False)
+
+    def fetch(self, ids: pa.Array) -> Records:
+        """Return the points of these ids."""
+        self._parameters()
+        mixed = self._has_mixed_ids()
+        values = point_ids(ids, str(self.url), mixed=mixed)
+        with self._errors("cannot be read"):
+            points = self._retrieve(values)
+        return self._in_order(self._records(points, mixed) if points else None, ids)
+
+    def search(self, queries: FloatArray, k: int) -> list[Hits]:
+        """Search the graph, or every point if it has not been built."""
+        distance, mixed = self._parameters().distance, self._has_mixed_ids()
+        with self._errors("cannot be searched"):
+            results = self._query(np.asarray(queries, np.float32), k)
+        return [hits_of(points, distance, mixed=mixed) for points in results]
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a second vector without a name of its own."""
+        super().check(spec)
+        if spec.as_new_vector and not self._vector:
+            raise InputError(f"{self.url} names no vector to add; #{self._collection_noun}.vector is needed.")
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse ids and payload that a point cannot have."""
+        point_ids(records.ids, str(self.url), mixed=is_mixed(spec))
+        if not spec.as_new_vector:
+            documents_of(records, str(self.url), self._limits)
+
+    def upsert(self, records: Records) -> None:
+        """Write points, 256 a request, and wait until they are stored."""
+        ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
+        documents = documents_of(records, str(self.url), self._limits)
+        with self._errors("did not take the rows"):
+            parts = (slice(start, start + _REQUEST_ROWS) for start in range(0, len(ids), _REQUEST_ROWS))
+            self._write(
+                (ids[part], np.asarray(records.vectors[part], np.float32).tolist(), documents[part]) for part in parts
+            )
+
+    def _records(self, points: list[Any], mixed: bool) -> Records:
+        return records_of(points, self._vector, str(self.url), mixed=mixed)
+
+    def _scroll(self, size: int, condition: Any, after: Cursor, *, with_data: bool = True) -> Iterator[list[Any]]:
+        offset, last_id = after, after
+        while True:
+            with self._errors("cannot be read"):
+                limit = size + (last_id is not None)
+                points, offset = self._scroll_page(limit, offset, condition, with_data and self._wanted_vectors)
+            # The offset is inclusive, and the point that it names was read already.
+            if points and plain_id(points[0].id, mixed=False) == last_id:
+                points = points[1:]
+            last_id = None
+            if points:
+                yield points
+            if offset is None:
+                return
+
+    def _with_vector(self) -> Any:
+        """Return the filter of the points that have the vector."""
+        return self._models.Filter(must=[self._has_vector()])
+
+    def _without_vector(self) -> Any:
+        """Return the filter of the points that lack the vector."""
+        return self._models.Filter(must_not=[self._has_vector()])
+
+    def _has_mixed_ids(self) -> bool:
+        """Return whether the ids are numbers and UUIDs."""
+        with self._errors("cannot be read"):
+            (first, _), (first_uuid, _) = (self._scroll_page(1, start) for start in (None, _FIRST_UUID))
+        return bool(first_uuid) and isinstance(first[0].id, int)
+
+    @property
+    def _wanted_vectors(self) -> Any:
+        return [self._vector] if self._vector else True
+
+    @abstractmethod
+    def _parameters(self) -> VectorParameters:
+        """Return the parameters of the vector, or raise an `InputError` if there is no such vector."""
+
+    @abstractmethod
+    def _has_vector(self) -> Any:
+        """Return the condition that a point has the vector."""
+
+    @abstractmethod
+    def _count(self, condition: Any) -> int:
+        """Return the number of points for which a filter holds."""
+
+    @abstractmethod
+    def _scroll_page(self, limit: int, offset: Any, condition: Any = None, vectors: Any = False) -> Page:
+        """Return points in order of the id from ``offset`` on, with payload if with vectors, and the next offset."""
+
+    @abstractmethod
+    def _retrieve(self, ids: list[Any]) -> list[Any]:
+        """Return the points of these ids, with vectors and payload."""
+
+    @abstractmethod
+    def _query(self, queries: FloatArray, k: int) -> list[list[Any]]:
+        """Return the k nearest points of each query."""
+
+    @abstractmethod
+    def _write(self, parts: Parts) -> None:
+        """Write ids, vectors and documents part by part; only the vectors where `_fills_vector`."""
 
 
 def is_mixed(spec: Spec | None) -> bool:
@@ -32,7 +211,7 @@ def is_mixed(spec: Spec | None) -> bool:
 
 def metric_of(distance: str) -> Metric | None:
     """Return the metric behind Qdrant's name for it, ``None`` for Manhattan."""
-    return next((name for name, known in DISTANCES.items() if known == distance), None)
+    return next((metric for metric, name in DISTANCES.items() if name == distance), None)
 
 
 def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool) -> Records:
@@ -47,7 +226,10 @@ def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool) -
     Raises:
         InputError: points without this vector, or UUIDs among numbers that are not ``mixed``.
     """
-    vectors = [(point.vector or {}).get(vector) if vector or _named(point) else point.vector for point in points]
+    vectors = [
+        (point.vector or {}).get(vector) if vector or isinstance(point.vector, dict) else point.vector
+        for point in points
+    ]
     missing = [point.id for point, values in zip(points, vectors, strict=True) if values is None]
     if missing:
         raise InputError(f"{where}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
@@ -78,7 +260,7 @@ def point_ids(ids: pa.Array, where: str, *, mixed: bool) -> list[Any]:
     Args:
         ids: whole numbers or text.
         where: the address, for the message.
-        mixed: whether whole numbers are written as text, because UUIDs stand beside them.
+        mixed: whether whole numbers are written as text, because other ids are UUIDs.
 
     Raises:
         InputError: an id that is neither a whole number from 0 nor a UUID as Qdrant writes it.
@@ -94,19 +276,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value)) == value
 
 
-def _named(point: Any) -> bool:
-    return isinstance(point.vector, dict)
-
-
-def none_of(ids: pa.Array) -> Records:
-    """Return zero rows with ids of this type."""
-    return Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
-
-
 def hits_of(points: Sequence[Any], distance: str, *, mixed: bool) -> Hits:
     """Return scored points as hits; a larger score is nearer, and ``mixed`` is as for `plain_id`."""
     scores: FloatArray = np.array([point.score for point in points], np.float64)
-    return Hits([plain_id(point.id, mixed=mixed) for point in points], -scores if distance in _FAR else scores)
+    return Hits(
+        [plain_id(point.id, mixed=mixed) for point in points], -scores if distance in _DISTANCE_SCORES else scores
+    )
 
 
 def check_ids(ids: Sequence[Any], where: str) -> None:

@@ -16,7 +16,6 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
-from interlingua.stores.registry import STORES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +38,7 @@ class Capabilities:
         normalizes: whether vectors of cosine collections are scaled to unit norm when stored.
         reads_only: whether reading leaves every file of the store unchanged.
         appends: whether rows are appended instead of written by id; an interrupted copy continues after the last row.
+        selects: what `Store.restrict` can do: rows for which a condition ``"where"`` holds, or ``"skip_null"``.
         has_triggers: whether writing a new vector of existing rows can fire triggers of the database.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
     """
@@ -50,6 +50,7 @@ class Capabilities:
     normalizes: bool = False
     reads_only: bool = True
     appends: bool = False
+    selects: tuple[Literal["where", "skip_null"], ...] = ()
     has_triggers: bool = False
     rows_per_second: int = 5_000
 
@@ -102,7 +103,7 @@ class Spec:
         id_type: Arrow type of the ids.
         schema: Arrow schema of the payload, ``None`` for no payload.
         count: number of rows that will be written.
-        beside: add a vector to an existing collection instead of making a collection.
+        as_new_vector: add a vector to an existing collection instead of making a collection.
         id_name: name of the id column, if the store names its columns.
         job: identifies the migration that writes the rows.
         id_metadata: as in `StoreInfo`.
@@ -115,7 +116,7 @@ class Spec:
     id_type: pa.DataType
     schema: pa.Schema | None
     count: int
-    beside: bool = False
+    as_new_vector: bool = False
     id_name: str = "id"
     job: str = ""
     id_metadata: Mapping[bytes, bytes] | None = None
@@ -147,11 +148,13 @@ class Store(ABC):
     def __init__(self, url: StoreURL) -> None:
         self.url = url
         self._copy: TemporaryDirectory[str] | None = None
+        self._where: str | None = None
+        self._skip_null = False
 
     @property
     def title(self) -> str:
         """The name of this kind of store in messages."""
-        return STORES[self.url.scheme].title
+        return self.url.kind.title
 
     @classmethod
     def files(cls, url: StoreURL) -> Path:
@@ -172,9 +175,11 @@ class Store(ABC):
         Raises:
             InputError: this store cannot select rows.
         """
-        if where is not None or skip_null:
-            argument = "{skip_null}" if where is None else "{where=...}"
-            raise InputError(f"{self.url}: {self.title} cannot select rows.", f"Leave {argument} out.")
+        if where is not None and "where" not in self.capabilities.selects:
+            raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {where=...} out.")
+        if skip_null and "skip_null" not in self.capabilities.selects:
+            raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {skip_null} out.")
+        self._where, self._skip_null = where, skip_null
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
         """Yield the ids of the rows without a vector, at most ``size`` at a time."""
@@ -241,7 +246,7 @@ class Store(ABC):
                 f"{self.url}: {self.title} holds no payload and the source has {', '.join(spec.schema.names)}.",
                 "Choose another target, or leave the payload out with {drop_payload}.",
             )
-        if spec.beside and not self.capabilities.adds_vectors:
+        if spec.as_new_vector and not self.capabilities.adds_vectors:
             raise InputError(
                 f"{self.url}: {self.title} cannot add a second vector to a collection.",
                 "Name a new collection as the target.",
@@ -264,7 +269,7 @@ class Store(ABC):
 
     @abstractmethod
     def create(self, spec: Spec) -> None:
-        """Make the empty collection, or the empty vector beside the others.
+        """Make the empty collection, or an empty vector in an existing collection.
 
         Raises:
             OutputExistsError: the name is taken.
@@ -287,11 +292,11 @@ class Store(ABC):
         """Build the index after all rows have been written; safe to repeat."""
 
     @abstractmethod
-    def drop(self, *, beside: bool = False) -> None:
+    def drop(self, *, vector_only: bool = False) -> None:
         """Remove what `create` made and nothing else; do nothing if it does not exist.
 
         Args:
-            beside: only the vector, as ``Spec.beside`` made it, and not its collection.
+            vector_only: remove only the vector, which ``Spec.as_new_vector`` made, and keep its collection.
         """
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _NAMED_SECRET = re.compile(
     r"(?:pass|pwd|secret|token|credential|api[_-]?key|auth|bearer|private[_-]?key)[\w-]*['\"]?\s*[=:]", re.IGNORECASE
 )
-# user:password@host, also where the password ends the part of the URL that it stands in.
+# user:password@host, also where the password is at the end of a part of the URL.
 _USER_INFO = re.compile(r":.*@", re.DOTALL)
 
 

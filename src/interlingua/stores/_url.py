@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from interlingua.core.errors import InputError
 from interlingua.stores._secrets import may_hold_secret
-from interlingua.stores.registry import STORES, StoreKind
+from interlingua.stores.registry import ALIASES, STORES, StoreKind, available_stores, find_kind
 
 # Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
 _NUMBER, _SWITCH, _DEMAND = r"\d{1,9}", "[01]", "disable|prefer|require"
@@ -25,12 +25,6 @@ _VALUES = {
     "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
     "require_auth": r"!?[a-z0-9-]+(,!?[a-z0-9-]+)*",
 }  # fmt: skip
-# Parts in front of # that the address of a server may have beside host and port.
-_SERVER_PARTS: Mapping[str, frozenset[str]] = {
-    "postgresql": frozenset({"user", "path"}), "chroma": frozenset({"path"}), "milvus": frozenset({"path"}),
-}  # fmt: skip
-# What the path behind a host means.
-_PATHS = {"chroma": "a tenant and a database, /tenant/database", "milvus": "a database, /database"}
 _LOOKS_LIKE_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _KNOWN_WORDS = re.compile(
     r"\W*(?:jdbc|odbc|postgres\w*|pg|psql|qdrant|chroma|milvus|lancedb|duckdb|faiss)[\w+.-]*\s*:", re.I
@@ -73,12 +67,29 @@ class StoreURL:
         return f"{self.scheme}://{server}{slash}{path}{query}{fragment}"
 
     @property
-    def on_disk(self) -> bool:
-        """Whether the path is a file or folder of this machine."""
-        return self.host is None and STORES[self.scheme].embedded
+    def kind(self) -> StoreKind:
+        """The kind of store.
+
+        Raises:
+            InputError: no store has this scheme.
+        """
+        kind = find_kind(self.scheme)
+        if kind is None:
+            raise _unknown_scheme(self.scheme)
+        return kind
 
     @property
-    def place(self) -> tuple[object, ...]:
+    def on_disk(self) -> bool:
+        """Whether the path is a file or folder of this machine."""
+        return self.host is None and self.kind.embedded
+
+    @property
+    def uses_https(self) -> bool:
+        """Whether the connection to the server is encrypted."""
+        return self.options.get("https", "") in {"1", "true"}
+
+    @property
+    def collection_key(self) -> tuple[object, ...]:
         """Parts that are equal for two addresses of one collection, however they are spelled."""
         path = str(Path(self.path).resolve()) if self.on_disk else self.path
         return (
@@ -101,8 +112,9 @@ def refuse_secret(argument: str) -> None:
         InputError: it may hold a secret; nothing of it is repeated.
     """
     scheme = argument.strip().split("://", 1)[0].lower()
-    if scheme in {*STORES, "postgres"} or may_hold_secret(argument) or _KNOWN_WORDS.match(argument):
-        if _LOOKS_LIKE_URL.match(argument.strip()) and scheme not in {*STORES, "postgres"}:
+    is_address = scheme in {*STORES, *ALIASES}
+    if is_address or may_hold_secret(argument) or _KNOWN_WORDS.match(argument):
+        if _LOOKS_LIKE_URL.match(argument.strip()) and not is_address:
             raise InputError("An argument is an address that holds a password or a key. Leave it out of the address.")
         parse_url(argument)
 
@@ -130,10 +142,10 @@ def parse_url(text: str) -> StoreURL:
             )
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
-    scheme = {"postgres": "postgresql"}.get(scheme, scheme)
-    if scheme not in STORES:
-        shown = f"{scheme}://" if len(scheme) <= 20 else "The scheme of the address"
-        raise InputError(f"{shown} is no store interlingua knows; known are {', '.join(STORES)}.")
+    scheme = ALIASES.get(scheme, scheme)
+    kind = find_kind(scheme)
+    if kind is None:
+        raise _unknown_scheme(scheme)
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -145,13 +157,13 @@ def parse_url(text: str) -> StoreURL:
     if parts.password is not None or (user is not None and (":" in user or "@" in (parts.username or ""))):
         raise InputError(
             f"The {scheme}:// address holds a password, which process lists and shell histories would show. "
-            f"Leave it out and set {STORES[scheme].secret or 'it in the environment'}."
+            f"Leave it out and set {kind.secret or 'it in the environment'}."
         )
-    options = _options(parts.query, STORES[scheme])
+    options = _options(parts.query, kind)
     if may_hold_secret(text.split("?", 1)[0].split("#", 1)[0]) or "@" in parts.path + parts.query + parts.fragment:
         raise InputError(
             f"The {scheme}:// address has @ in a place where it may end a password. A password belongs into "
-            f"{STORES[scheme].secret or 'the environment'}; in a name, @ is written %40."
+            f"{kind.secret or 'the environment'}; in a name, @ is written %40."
         )
     if re.search("[#?=&]", parts.fragment):
         raise InputError(
@@ -167,13 +179,13 @@ def parse_url(text: str) -> StoreURL:
     path, host = unquote(parts.path), unquote(parts.hostname) if parts.hostname else None
     if "\0" in path + (host or "") + (user or ""):
         raise InputError(f"The {scheme}:// address holds a NUL character.")
-    if not STORES[scheme].server or parts.netloc in {".", ".."}:
+    if not kind.server or parts.netloc in {".", ".."}:
         # A relative path: what is the host elsewhere is its first folder, in capitals or not.
         if user is not None or port is not None:
             raise InputError(f"The {scheme}:// address names a path and has a user or a port; leave them out.")
         path, host = unquote(parts.netloc) + path, None
     url = StoreURL(scheme, path, names, host, port, user, options)
-    return _postgres(url) if scheme == "postgresql" else _used(url)
+    return _postgres(url) if scheme == "postgresql" else _refuse_unused_parts(url)
 
 
 def _options(query: str, kind: StoreKind) -> dict[str, str]:
@@ -189,9 +201,11 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
     if unknown and not given[unknown[0]]:
         raise InputError(f"The {scheme}:// address has an option without a value; ?name=value is needed.")
     if unknown:
-        # A cut password may look like the name of an option: only names that somebody may mean are repeated.
-        meant = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "tenant"}
-        shown = next((f"the option {name!r}" for name in unknown if name in meant), "an option that it does not take")
+        # A cut password may look like the name of an option: only names that some store knows are repeated.
+        known_options = {name for known in STORES.values() for name in known.options} | {"ssl", "timeout", "tenant"}
+        shown = next(
+            (f"the option {name!r}" for name in unknown if name in known_options), "an option that it does not take"
+        )
         raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
     if len(pairs) != len(given):
         raise InputError(f"The {scheme}:// address has an option twice; each is given once.")
@@ -209,25 +223,28 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
     return given
 
 
-def _used(url: StoreURL) -> StoreURL:
+def _refuse_unused_parts(url: StoreURL) -> StoreURL:
     """Return the address of a store if its client uses every part of it."""
+    kind = url.kind
     if url.host is None:
         if url.user is not None or url.port is not None or {"https", "prefix"} & url.options.keys():
             raise InputError(f"The {url.scheme}:// address has a user, a port or an option of a server and no host.")
         return url
-    if url.user is not None and "user" not in _SERVER_PARTS.get(url.scheme, frozenset()):
-        raise InputError(
-            f"The {url.scheme}:// address has a user before the host, which is not used. A key comes from "
-            f"{STORES[url.scheme].secret}."
-        )
-    if url.path.strip("/") and "path" not in _SERVER_PARTS.get(url.scheme, frozenset()):
-        raise InputError(f"The {url.scheme}:// address has a path behind the host, which is not used; leave it out.")
+    if url.user is not None and not kind.user:
+        source = f" A key comes from {kind.secret}." if kind.secret else ""
+        raise InputError(f"The {url.scheme}:// address has a user before the host, which is not used.{source}")
     path = url.path.strip("/")
-    meaning = _PATHS.get(url.scheme)
-    if path and meaning and (len(path.split("/")) != meaning.count("/") or "" in path.split("/")):
-        raise InputError(f"The {url.scheme}:// address has another path behind the host than {meaning}.")
-    # With and without a slash at the end is one place.
+    if path and kind.server_path is None:
+        raise InputError(f"The {url.scheme}:// address has a path behind the host, which is not used; leave it out.")
+    if path and kind.server_path and (len(path.split("/")) != kind.server_path.count("/") or "" in path.split("/")):
+        raise InputError(f"The {url.scheme}:// address has another path behind the host than {kind.server_path}.")
+    # An address with a slash at its end names the same collection.
     return replace(url, path=f"/{path}" if path else "")
+
+
+def _unknown_scheme(scheme: str) -> InputError:
+    shown = f"{scheme}://" if len(scheme) <= 20 else "The scheme of the address"
+    return InputError(f"{shown} is no store interlingua knows; known are {', '.join(available_stores())}.")
 
 
 def _postgres(url: StoreURL) -> StoreURL:
@@ -235,9 +252,9 @@ def _postgres(url: StoreURL) -> StoreURL:
     given = {"host": url.host, "port": url.port, "user": url.user, "dbname": url.path.strip("/") or None}
     if "/" in url.path.removeprefix("/"):
         raise InputError("The postgresql:// address has a path of several parts; it is the name of one database.")
-    twice = sorted(name for name, value in given.items() if value is not None and name in url.options)
-    if twice:
-        raise InputError(f"The postgresql:// address names {twice[0]} twice, also as an option; give it once.")
+    repeated = sorted(name for name, value in given.items() if value is not None and name in url.options)
+    if repeated:
+        raise InputError(f"The postgresql:// address names {repeated[0]} twice, also as an option; give it once.")
     rest = {name: value for name, value in url.options.items() if name not in {"port", "user", "dbname"}}
     port = int(url.options["port"]) if "port" in url.options else url.port
     path = f"/{url.options['dbname']}" if "dbname" in url.options else url.path

@@ -20,7 +20,7 @@ class Limits:
         name: of the store, for messages.
         least: smallest whole number.
         most: largest whole number.
-        finite: whether NaN and infinity are no values.
+        finite: whether NaN and infinity are refused.
         flat: whether values are scalars or lists of scalars of one type that are not empty.
     """
 
@@ -47,18 +47,18 @@ def documents_of(records: Records, where: str, limits: Limits) -> list[dict[str,
     except InputError as error:
         row = next((row for row in range(len(records)) if not _is_document(records.rows(row, row + 1))), 0)
         name = _first_bad_column(records.rows(row, row + 1))
-        wrong = str(error.args[0]).partition(f"column {name!r} ")[2].rstrip(".") or "holds text that is not JSON"
-        raise _refusal(where, name, records.ids[row].as_py(), wrong) from error
+        problem = str(error.args[0]).partition(f"column {name!r} ")[2].rstrip(".") or "holds text that is not JSON"
+        raise _refusal(where, name, records.ids[row].as_py(), problem) from error
     for row, document in enumerate(documents):
         for key, value in document.items():
-            for problem in _wrong(value, limits):
+            for problem in _problems(value, limits):
                 raise _refusal(where, key, records.ids[row].as_py(), problem)
     return documents
 
 
-def _refusal(where: str, name: str, row: Any, wrong: str) -> InputError:
+def _refusal(where: str, name: str, row: Any, problem: str) -> InputError:
     return InputError(
-        f"{where}: column {name!r} of id {row!r} {wrong}. Convert it,",
+        f"{where}: column {name!r} of id {row!r} {problem}. Convert it,",
         "choose another target, or leave the payload out with {drop_payload}.",
     )
 
@@ -80,8 +80,8 @@ def _first_bad_column(records: Records) -> str:
     return ", ".join(names)
 
 
-def _wrong(value: Any, limits: Limits) -> Iterator[str]:
-    """Yield what is wrong with a value, and with the values in it."""
+def _problems(value: Any, limits: Limits) -> Iterator[str]:
+    """Yield the problems of a value, and of the values in it."""
     if isinstance(value, float) and limits.finite and not math.isfinite(value):
         yield f"holds {value}, which a document cannot hold"
     elif isinstance(value, int) and not isinstance(value, bool) and not limits.least <= value <= limits.most:
@@ -90,7 +90,7 @@ def _wrong(value: Any, limits: Limits) -> Iterator[str]:
         if limits.flat:
             yield f"is nested, and the metadata of {limits.name} is flat"
         for item in value.values():
-            yield from _wrong(item, limits)
+            yield from _problems(item, limits)
     elif isinstance(value, list):
         if limits.flat and not value:
             yield f"is an empty list, which {limits.name} does not take"
@@ -98,4 +98,4 @@ def _wrong(value: Any, limits: Limits) -> Iterator[str]:
         if limits.flat and (len(kinds) > 1 or kinds & {list, dict, type(None)}):
             yield f"is a list of other than scalars of one type, which {limits.name} does not take"
         for item in value:
-            yield from _wrong(item, limits)
+            yield from _problems(item, limits)

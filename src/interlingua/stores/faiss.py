@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +15,20 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_file
-from interlingua.core.errors import InputError, InputWarning, OutputExistsError
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
-from interlingua.stores._clients import first_line
+from interlingua.stores._base import Adapter, require_folder
 from interlingua.stores._distinct import check_int64
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 from interlingua.stores.files import FileStore
 
 __all__ = ["FaissStore"]
 
 _LINKS = 32
-# FAISS marks a hit that it does not have by the id -1, which is also an id, and by a distance beyond this.
+# FAISS marks a missing hit by the id -1, which may also be an id, and by a distance above this.
 _FARTHEST = 1e38
-# Least number of candidates that a search looks at: what FAISS itself sets is low.
+# Least number of candidates of a search; the default of FAISS is low.
 _CANDIDATES = 64
 
 
@@ -41,7 +40,7 @@ class _Opened:
         index: as the file holds it, for searches.
         ids: of all rows, in the order of a scan.
         inner: the index from which vectors are read.
-        keys: by which it knows the rows, in the order of a scan; ``None`` if these are the row numbers.
+        keys: what identifies the rows in ``inner``, in the order of a scan; ``None`` if these are the row numbers.
     """
 
     index: Any
@@ -54,39 +53,35 @@ class _Opened:
         return np.asarray(self.inner.reconstruct_batch(rows if self.keys is None else self.keys[rows]), np.float32)
 
 
-class FaissStore(Store):
-    """One index file. Rows are spooled to a file beside it, which survives a crash, until the index is built."""
+class FaissStore(Adapter):
+    """One index file. Until the index is built, rows are written to a second file, which survives a crash."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("none", ("int",), appends=True, rows_per_second=20_000)
+    _name_counts = (0, 0)
+    _client_errors = (RuntimeError,)
 
     def __init__(self, url: StoreURL) -> None:
-        super().__init__(url)
         if url.names or url.host:
             raise InputError(f"{url}: an index file has no collections and no host; faiss:///file.faiss is needed.")
+        super().__init__(url)
         self._kind = url.options.get("index", "flat")
         if self._kind not in {"flat", "hnsw"}:
             raise InputError(f"{url}: ?index={self._kind}; flat or hnsw is needed.")
         self._faiss = require("faiss", "faiss")
         self._path = Path(url.path)
         self._spool = FileStore(StoreURL("file", f"{url.path}.rows.parquet"))
-        self._spec: Spec | None = None
 
     def exists(self) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         return self._path.exists()
 
     def info(self) -> StoreInfo:
-        """Return what the index holds."""
+        """Return facts about the index."""
         index, ids = self._opened.index, self._opened.ids
-        unit = is_unit(self._vectors(np.arange(min(256, len(ids)))))
+        first, _ = next(self.scan(256))
         dot = index.metric_type == self._faiss.METRIC_INNER_PRODUCT
-        return StoreInfo(
-            count=len(ids),
-            d=index.d,
-            metric=("cosine" if unit else "dot") if dot else "l2",
-            normalized=unit,
-            id_type=ids.type,
-        )
+        metric = ("cosine" if is_unit(first.vectors) else "dot") if dot else "l2"
+        return self._describe(first, len(ids), metric=metric)
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
@@ -99,14 +94,13 @@ class FaissStore(Store):
         """Return the rows of these ids."""
         stored = self._opened.ids.to_numpy()
         order = np.argsort(stored, kind="stable")
-        wanted = ids.to_numpy()
-        place = np.minimum(np.searchsorted(stored, wanted, sorter=order), len(stored) - 1)
-        rows = order[place][stored[order[place]] == wanted]
-        vectors = self._vectors(rows) if len(rows) else np.empty((0, 0), np.float32)
-        return Records(pa.array(stored[rows], pa.int64()), vectors).in_order_of(ids, str(self.url))
+        positions = order[np.minimum(np.searchsorted(stored, ids.to_numpy(), sorter=order), len(stored) - 1)]
+        rows = positions[stored[positions] == ids.to_numpy()]
+        records = Records(pa.array(stored[rows], pa.int64()), self._vectors(rows)) if len(rows) else None
+        return self._in_order(records, ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Ask the index."""
+        """Search the index."""
         index = self._opened.index
         self._widen_search(index, k)
         with self._errors("cannot be searched"):
@@ -120,25 +114,20 @@ class FaissStore(Store):
         ]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a folder that is not there."""
+        """Refuse a folder that does not exist."""
         super().check(spec)
-        if not self._path.parent.is_dir():
-            raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")
+        require_folder(self._path)
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse whole numbers that 64 bits with sign do not hold."""
         check_int64(records.ids, str(self.url))
 
-    def create(self, spec: Spec) -> None:
-        """Refuse a name that is taken; the file appears when it is finished."""
-        self.check(spec)
-        if self.exists():
-            raise OutputExistsError(f"{self._path} exists; choose another name or remove it first.")
-        self._spool.create(spec)
+    def _create(self, spec: Spec) -> None:
+        self._spool.create(spec)  # the index appears when it is finished
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the spool."""
-        self._spec = spec
+        super().prepare(spec, committed)
         if not self.exists():
             self._spool.prepare(spec, committed)
 
@@ -156,12 +145,12 @@ class FaissStore(Store):
             self._spool.drop()
             return
         if self._spec is None:
-            raise InputError(f"{self.url}: prepare() was not called; there is nothing to index.")
+            raise InputError(f"{self.url}: prepare() was not called; there are no rows to index.")
         self._spool.finish()
         faiss, d = self._faiss, self._spec.d
         metric = faiss.METRIC_L2 if self._spec.metric == "l2" else faiss.METRIC_INNER_PRODUCT
-        bare = faiss.IndexFlat(d, metric) if self._kind == "flat" else faiss.IndexHNSWFlat(d, _LINKS, metric)
-        index = faiss.IndexIDMap2(bare)
+        inner = faiss.IndexFlat(d, metric) if self._kind == "flat" else faiss.IndexHNSWFlat(d, _LINKS, metric)
+        index = faiss.IndexIDMap2(inner)
         for records, _ in self._spool.scan(16_384):
             index.add_with_ids(
                 np.ascontiguousarray(records.vectors, np.float32), records.ids.to_numpy().astype(np.int64)
@@ -173,7 +162,7 @@ class FaissStore(Store):
             raise OSError(f"{self._path} cannot be written: {error}") from error
         self._spool.drop()
 
-    def drop(self, *, beside: bool = False) -> None:
+    def drop(self, *, vector_only: bool = False) -> None:
         """Remove the file and its spool."""
         self._path.unlink(missing_ok=True)
         self._spool.drop()
@@ -181,13 +170,14 @@ class FaissStore(Store):
     def close(self) -> None:
         """Close the spool."""
         self._spool.close()
+        super().close()
 
     def _vectors(self, rows: npt.NDArray[np.int64]) -> FloatArray:
         with self._errors("cannot be read"):
             return self._opened.vectors(rows)
 
     def _widen_search(self, index: Any, k: int) -> None:
-        """Let the index look at more candidates than FAISS sets: an IVF index reads one list."""
+        """Let the index compare more candidates than by default, where an IVF index reads one list."""
         faiss, parameters = self._faiss, self._faiss.ParameterSpace()
         lists = faiss.try_extract_index_ivf(index)
         inner = faiss.downcast_index(index.index) if hasattr(index, "index") else index
@@ -204,7 +194,7 @@ class FaissStore(Store):
         try:
             index = faiss.read_index(str(self._path), faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
-            raise InputError(f"{self._path} is no index that FAISS can read; make or copy it again.") from error
+            raise InputError(f"{self._path} is no index that FAISS can read; build or copy it again.") from error
         if not index.ntotal:
             raise InputError(f"{self._path} is empty; at least 1 row is needed.")
         inner, named = index, None
@@ -214,7 +204,7 @@ class FaissStore(Store):
         keys = None
         packed = lists is not None and isinstance(faiss.downcast_index(lists), faiss.IndexIVFFastScan)
         if packed and not isinstance(inner, faiss.IndexRefine):
-            # The file lacks the codes in the order from which FAISS reads a vector; asking for one ends the process.
+            # The file lacks the codes in the order that FAISS needs to return a vector; the call would end the process.
             raise InputError(
                 f"{self._path} is a {type(inner).__name__}, which FAISS cannot read vectors from once it was saved. "
                 "Keep a copy of the vectors, or build an index without fast scan."
@@ -238,32 +228,25 @@ class FaissStore(Store):
             )
         if lists is not None:
             with self._errors("cannot be read"):
-                # A table finds rows by any id; an array of places takes only the ids 0, 1, 2 and so on.
+                # A hash table takes any id; an array takes only the ids 0, 1, 2 and so on.
                 lists.set_direct_map_type(faiss.DirectMap.Array if keys is None else faiss.DirectMap.Hashtable)
         if not isinstance(inner, faiss.IndexFlat | faiss.IndexHNSWFlat | faiss.IndexIVFFlat):
             warnings.warn(
-                f"{self._path} is a {type(inner).__name__}, which keeps approximations: what is read differs from what "
-                "was put in.",
+                f"{self._path} is a {type(inner).__name__}, which keeps approximations: the vectors that are "
+                "read differ from those that were added.",
                 InputWarning,
                 stacklevel=2,
             )
         return _Opened(index, pa.array(ids, pa.int64()), inner, keys)
 
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            raise InputError(f"{self._path} {what}: {first_line(error)[:300]}") from error
-
 
 def _ids_of_lists(faiss: Any, index: Any) -> npt.NDArray[np.int64]:
     """Return the ids in all lists of an IVF index, in ascending order."""
-    lists, found = index.invlists, []
+    lists, parts = index.invlists, []
     for number in range(index.nlist):
         size = lists.list_size(number)
         if size:
             pointer = lists.get_ids(number)
-            found.append(np.array(faiss.rev_swig_ptr(pointer, size), np.int64))
+            parts.append(np.array(faiss.rev_swig_ptr(pointer, size), np.int64))
             lists.release_ids(number, pointer)
-    return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+    return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)

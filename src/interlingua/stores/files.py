@@ -1,11 +1,11 @@
-"""Embedding files as stores: read in any format of :mod:`interlingua.io`, written as `.parquet`, `.jsonl` or `.npy`."""
+"""Embedding files as stores, in the formats of :mod:`interlingua.io`."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,24 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError
 from interlingua.core.records import Records, select_rows
-from interlingua.io import VectorFile, VectorWriter, create_writer, open_vectors
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, Store, StoreInfo, is_unit
+from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io._formats import Sink, find_sink
+from interlingua.stores._base import Adapter, plain_ids, require_folder
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores.memory import exact_search
 
 __all__ = ["FileStore"]
 
-_WRITTEN = (".parquet", ".jsonl", ".jsonl.gz", ".npy")
-# Formats that hold only vectors: ids are row numbers.
-_BARE = (".npy", ".fvecs")
 
-
-class FileStore(Store):
+class FileStore(Adapter):
     """One embedding file; rows without ids are identified by their number."""
 
     capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
+    _name_counts = (0, 1)
+    _collection_noun = "column"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -46,17 +46,8 @@ class FileStore(Store):
     def info(self) -> StoreInfo:
         """Return facts about the file; all ids are read once, to refuse repeated ones."""
         file = self._file
-        first = next(file.batches(256)).vectors
-        return StoreInfo(
-            count=file.n,
-            d=file.d,
-            metric=None,
-            normalized=is_unit(first),
-            id_type=pa.int64() if self._ids is None else self._ids.type,
-            schema=self._schema,
-            vector_name=file.vector_name,
-            dtype=str(file.dtype),
-        )
+        first = self._with_ids(next(file.batches(256)))
+        return self._describe(first, file.n, vector_name=file.vector_name, dtype=str(file.dtype))
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
@@ -65,16 +56,16 @@ class FileStore(Store):
 
     def fetch(self, ids: pa.Array) -> Records:
         """Read the file once and pick the rows of these ids."""
-        wanted = ids if self._ids is None else pc.index_in(ids, self._ids)
-        positions = np.sort(np.array([row for row in wanted.to_pylist() if row is not None], np.int64))
+        rows = ids if self._ids is None else pc.index_in(ids, self._ids)
+        positions = np.sort(np.array([row for row in rows.to_pylist() if row is not None], np.int64))
         parts = list(select_rows(map(self._with_ids, self._file.batches()), positions))
         if not parts:
-            return Records(ids.slice(0, 0), np.empty((0, self._file.d), np.float32)).in_order_of(ids, str(self.url))
+            return self._in_order(None, ids)
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
         records = Records(
             pa.concat_arrays([part.ids for part in parts]), np.concatenate([part.vectors for part in parts]), payload
         )
-        return records.in_order_of(ids, str(self.url))
+        return self._in_order(records, ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
@@ -84,25 +75,20 @@ class FileStore(Store):
     def check(self, spec: Spec) -> None:
         """Refuse formats that would lose ids or payload."""
         super().check(spec)
-        extension = next((known for known in _WRITTEN if self._path.name.lower().endswith(known)), None)
-        if extension is None:
-            raise InputError(f"{self._path}: a migration writes {', '.join(_WRITTEN)}; choose one of these.")
-        if not self._path.parent.is_dir():
-            raise InputError(f"The folder {self._path.parent} does not exist; create it or choose another.")
-        if extension in _BARE and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
+        sink, written = self._sink(), _written_extensions()
+        if sink is None:
+            raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
+        require_folder(self._path)
+        if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
             raise InputError(
-                f"{self._path}: a {extension} file holds neither ids nor payload. Write .parquet or .jsonl."
+                f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."
             )
+        lossy = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
+        if lossy and sink.columns == "json":
+            raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
 
-        foreign = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
-        if foreign and extension.startswith(".jsonl"):
-            raise InputError(f"{self._path}: JSON has no dates or bytes as in column {foreign[0]!r}. Write .parquet.")
-
-    def create(self, spec: Spec) -> None:
-        """Refuse a name that is taken; the file appears when it is finished."""
-        self.check(spec)
-        if self.exists():
-            raise OutputExistsError(f"{self._path} exists; choose another name or remove it first.")
+    def _create(self, spec: Spec) -> None:
+        """Do nothing: the file appears when it is finished."""
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the unfinished file; rows that it holds beyond the committed ones are not written again."""
@@ -132,11 +118,10 @@ class FileStore(Store):
             raise InputError(f"{self._path}: prepare() was not called; rows cannot be written.")
         rows = records.rows(min(self._skip, len(records)))
         self._skip -= len(records) - len(rows)
-        bare = self._path.suffix.lower() in _BARE
-        if bare and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
+        if self._holds_only_vectors and records.ids.to_pylist() != list(range(self._next, self._next + len(records))):
             raise InputError(f"{self._path} holds no ids and these are not row numbers. Write .parquet or .jsonl.")
         if len(rows):
-            writer.write(rows.vectors, None if bare else rows)
+            writer.write(rows.vectors, None if self._holds_only_vectors else rows)
         self._next += len(records)
 
     def finish(self) -> None:
@@ -145,7 +130,7 @@ class FileStore(Store):
             self._writer.finish()
         self._writer = None
 
-    def drop(self, *, beside: bool = False) -> None:
+    def drop(self, *, vector_only: bool = False) -> None:
         """Remove the file, finished or not."""
         self._path.unlink(missing_ok=True)
         shutil.rmtree(self._path.with_name(self._path.name + ".partial"), ignore_errors=True)
@@ -155,6 +140,18 @@ class FileStore(Store):
         if self._writer is not None:
             self._writer.close()
         self._writer = None
+        super().close()
+
+    def _sink(self) -> type[Sink] | None:
+        """Return the encoder of the format, ``None`` if a migration does not write it."""
+        is_written = self._path.name.lower().endswith(_written_extensions())
+        return find_sink(self._path)[0] if is_written else None
+
+    @cached_property
+    def _holds_only_vectors(self) -> bool:
+        """Whether the format has no ids, so that they are row numbers."""
+        sink = self._sink()
+        return sink is not None and sink.columns == "none"
 
     @cached_property
     def _file(self) -> VectorFile:
@@ -163,35 +160,33 @@ class FileStore(Store):
 
     @cached_property
     def _ids(self) -> pa.Array | None:
-        ids = self._file.ids()
+        ids, name = self._file.ids(), str(self._file.id_name)
         if ids is None:
             return None
-        if pa.types.is_large_string(ids.type):
-            ids = ids.cast(pa.string())
-        name = self._file.id_name
+        ids = plain_ids(ids, name, str(self._path))
         if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type)):
             raise InputError(f"{self._path}: the ids in {name!r} are {ids.type}; whole numbers or text are needed.")
-        if ids.null_count:
-            raise InputError(f"{self._path}: {ids.null_count} ids in {name!r} are null; every row needs an id.")
-        twice = len(ids) - pc.count_distinct(ids).as_py()
-        if twice:
+        repeated = len(ids) - pc.count_distinct(ids).as_py()
+        if repeated:
             raise InputError(
-                f"{self._path}: {twice} of {len(ids)} ids in {name!r} are repeated; a store keeps one row an id, "
+                f"{self._path}: {repeated} of {len(ids)} ids in {name!r} are repeated; a store keeps one row an id, "
                 "so rows would be lost. Make them distinct or choose another column with ?id=."
             )
         return ids
-
-    @cached_property
-    def _schema(self) -> pa.Schema | None:
-        file = self._file
-        fields = [] if file.schema is None else [file.schema.field(name) for name in file.names]
-        return pa.schema(fields) if fields else None
 
     def _with_ids(self, records: Records) -> Records:
         """Return rows of the file with row numbers as ids where it has none."""
         ids = records.ids
         if self._ids is None:
             ids = pa.array(np.arange(records.start, records.start + len(records)))
-        elif pa.types.is_large_string(ids.type):
-            ids = ids.cast(pa.string())
+        else:
+            ids = plain_ids(ids, str(self._file.id_name), str(self._path))
         return replace(records, ids=ids)
+
+
+@cache
+def _written_extensions() -> tuple[str, ...]:
+    """Return the extensions of the formats that hold ids and payload of any store, or none of them."""
+    columns = {extension: find_sink(Path(extension))[0].columns for extension in EXTENSIONS}
+    order = ("typed", "json", "none")
+    return tuple(sorted((e for e in columns if columns[e] in order), key=lambda e: (order.index(columns[e]), e)))

@@ -134,15 +134,15 @@ class JointSearch:
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
         answers = other.search(np.asarray(self._to_other(units), np.float32), k)
-        wanted = list(dict.fromkeys(value for hits in answers for value in hits.ids))
-        if not wanted:
+        ids = list(dict.fromkeys(value for hits in answers for value in hits.ids))
+        if not ids:
             return [[] for _ in units]
-        rows = other.fetch(pa.array(wanted, other.info().id_type))
+        rows = other.fetch(pa.array(ids, other.info().id_type))
         vectors = unit_rows(np.asarray(self._to_own(np.asarray(rows.vectors, np.float32)), np.float32))
-        place = {value: row for row, value in enumerate(wanted)}
+        positions = {value: row for row, value in enumerate(ids)}
         scored = []
         for query, hits in zip(units, answers, strict=True):
-            raw = vectors[[place[value] for value in hits.ids]] @ query
+            raw = vectors[[positions[value] for value in hits.ids]] @ query
             scores = raw if self._scale is None else np.interp(raw, *self._scale)
             pairs = zip(hits.ids, scores.tolist(), raw.tolist(), strict=True)
             scored.append([JointHit(str(other.url), i, float(s), float(r), True) for i, s, r in pairs])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,84 +10,63 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, choose_vectors
-from interlingua.stores._clients import first_line, sql_literal
+from interlingua.stores._base import Adapter, plain_ids, sql_literal
 from interlingua.stores._pages import pages
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
 __all__ = ["LanceStore"]
 
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
-# Below, a scan is quicker than an index and exact.
+# A scan of fewer rows is faster than an index, and exact.
 _INDEXED_ROWS = 20_000
 
 
-class LanceStore(Store):
+class LanceStore(Adapter):
     """One table of a LanceDB folder."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), rows_per_second=10_000)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "typed", ("int", "text"), selects=("where", "skip_null"), rows_per_second=10_000
+    )
+    _collection_noun = "table"
+    # The client raises these, with the cause only in the text.
+    _client_errors = (ValueError, RuntimeError, TypeError, pa.ArrowException)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
-        if not 1 <= len(url.names) <= 2 or url.host:
-            raise InputError(f"{url} names no table; lancedb:///folder#table[.column] is needed.")
         self._folder, self._name = Path(url.path), url.names[0]
         self._lancedb = require("lancedb", "lancedb")
-        self._spec: Spec | None = None
         self._opened: Any = None
-        self._where: str | None = None
-        self._skip_null = False
 
     def exists(self) -> bool:
         """Return whether the table exists."""
         return (self._folder / f"{self._name}.lance").is_dir()
 
     def info(self) -> StoreInfo:
-        """Return what the table holds."""
+        """Return facts about the table."""
         table = self._table()
         key, name, d = self._layout(table.schema)
         filled, empty = (f"{_quoted(name)} is {text}" for text in ("not null", "null"))
         with self._errors("cannot be read"):
-            count, nulls = table.count_rows(self._condition(filled)), table.count_rows(self._condition(empty))
-        if nulls and not count:
-            raise InputError(f"{self.url} is empty: none of its {nulls} rows has a vector in {name!r}.")
-        if not count:
-            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        kind = table.schema.field(name).type.value_type
+            count, nulls = table.count_rows(self._conditions(filled)), table.count_rows(self._conditions(empty))
+        self._check_filled(count, nulls)
         with self._errors("cannot be read"):
-            query = table.search().where(self._condition(filled)).limit(256)
+            query = table.search().where(self._conditions(filled)).limit(256)
             first = self._records(query.to_arrow(), name, d)
         indexes = [table.index_stats(index.name) for index in table.list_indices() if index.columns == [name]]
         metric = next((_METRICS.get(str(index.distance_type).lower()) for index in indexes if index), None)
-        id_type = (
-            pa.string() if pa.types.is_large_string(table.schema.field(key).type) else table.schema.field(key).type
-        )
-        return StoreInfo(
-            count=count,
-            d=d,
-            metric=metric,
-            normalized=is_unit(first.vectors),
-            id_type=id_type,
-            schema=self._side(table.schema),
-            vector_name=name,
-            dtype=str(kind),
-            nulls=nulls,
-            first_null=repr(next(self.skipped(1))[0].as_py()) if nulls else None,
-        )
-
-    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
-        """Read only the rows for which a condition in SQL holds, or only rows that have a vector."""
-        self._where, self._skip_null = where, skip_null
+        dtype = str(table.schema.field(name).type.value_type)
+        return self._describe(first, count, nulls, metric=metric, vector_name=name, dtype=dtype)
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
         """Yield the ids of the rows without a vector."""
         table = self._table()
         key, name, _ = self._layout(table.schema)
         with self._errors("cannot be read"):
-            query = table.search().where(self._condition(f"{_quoted(name)} is null")).select([key])
+            query = table.search().where(self._conditions(f"{_quoted(name)} is null")).select([key])
             for page in pages(query.to_batches(batch_size=size), size):
                 yield page[key].combine_chunks()
 
@@ -100,7 +78,7 @@ class LanceStore(Store):
             table.checkout(version)
             _, name, d = self._layout(table.schema)
             query = table.search().offset(row) if row else table.search()
-            condition = self._condition(*([f"{_quoted(name)} is not null"] if self._skip_null else []))
+            condition = self._conditions(*([f"{_quoted(name)} is not null"] if self._skip_null else []))
             query = query.where(condition) if condition else query
             for page in pages(query.to_batches(batch_size=size), size):
                 row += len(page)
@@ -113,10 +91,10 @@ class LanceStore(Store):
         listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
         with self._errors("cannot be read"):
             rows = table.search().where(f"{_quoted(key)} in ({listed})").to_arrow()
-        return self._records(rows, name, d).in_order_of(ids, str(self.url))
+        return self._in_order(self._records(rows, name, d), ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Ask the index, or the table where it has none."""
+        """Search the index, or every row if there is none."""
         table, metric = self._table(), self.info().metric or "cosine"
         key, name, _ = self._layout(table.schema)
         hits = []
@@ -134,24 +112,20 @@ class LanceStore(Store):
             hits.append(Hits(rows[key].to_pylist(), scores))
         return hits
 
-    def create(self, spec: Spec) -> None:
-        """Make the empty table."""
-        self.check(spec)
-        if self.exists():
-            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+    def _create(self, spec: Spec) -> None:
         name = self.url.names[1] if len(self.url.names) > 1 else "vector"
         fields = [
             pa.field(spec.id_name, spec.id_type),
             *(spec.schema or ()),
             pa.field(name, pa.list_(pa.float32(), spec.d)),
         ]
-        with self._errors("cannot be created"):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._connect().create_table(self._name, schema=pa.schema(fields))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._connect().create_table(self._name, schema=pa.schema(fields))
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the table once for all batches."""
-        self._spec, self._opened = spec, self._connect().open_table(self._name)
+        super().prepare(spec, committed)
+        self._opened = self._connect().open_table(self._name)
 
     def upsert(self, records: Records) -> None:
         """Merge rows by id."""
@@ -169,7 +143,7 @@ class LanceStore(Store):
             raise InputError(f"{self.url}: {done} of {len(records)} rows were written. Roll back and report this.")
 
     def finish(self) -> None:
-        """Compact the fragments and build an index where there are rows enough for one."""
+        """Compact the fragments and build an index if there are enough rows for one."""
         table, metric = self._table(), self._spec.metric if self._spec else "cosine"
         _, name, _ = self._layout(table.schema)
         with self._errors("cannot be indexed"):
@@ -177,13 +151,10 @@ class LanceStore(Store):
             if table.count_rows() >= _INDEXED_ROWS and not table.list_indices():
                 table.create_index(metric=metric, vector_column_name=name, index_type="IVF_FLAT")
 
-    def drop(self, *, beside: bool = False) -> None:
+    def drop(self, *, vector_only: bool = False) -> None:
         """Remove the table."""
         if self.exists():
             self._connect().drop_table(self._name)
-
-    def _condition(self, *conditions: str) -> str:
-        return " and ".join([*([] if self._where is None else [f"({self._where})"]), *conditions])
 
     def _connect(self) -> Any:
         with self._errors("cannot be opened"):
@@ -191,8 +162,7 @@ class LanceStore(Store):
 
     def _table(self) -> Any:
         if not self.exists():
-            known = sorted(path.stem for path in self._folder.glob("*.lance"))
-            raise InputError(f"{self.url}: there is no such table; tables are: {', '.join(known) or 'none'}.")
+            raise self._missing(sorted(path.stem for path in self._folder.glob("*.lance")))
         with self._errors("cannot be opened"):
             return self._connect().open_table(self._name)
 
@@ -212,35 +182,17 @@ class LanceStore(Store):
             raise InputError(f"{self.url}: no id column {key or ''}; name it id or say ?id=COLUMN.")
         return key, name, int(schema.field(name).type.list_size)
 
-    def _side(self, schema: pa.Schema) -> pa.Schema | None:
+    def _payload_schema(self, schema: pa.Schema) -> pa.Schema | None:
         key, name, _ = self._layout(schema)
         fields = [field for field in schema if field.name not in {key, name}]
         return pa.schema(fields) if fields else None
 
     def _records(self, page: pa.Table, name: str, d: int) -> Records:
-        side = self._side(page.schema)
+        schema = self._payload_schema(page.schema)
         key = self._layout(page.schema)[0]
-        ids = page[key].combine_chunks()
-        if ids.null_count:
-            raise InputError(f"{self.url}: {ids.null_count} ids in {key!r} are null; every row needs an id.")
-        if pa.types.is_large_string(ids.type):
-            ids = ids.cast(pa.string())
-        payload = None if side is None else page.select(side.names)
-        return Records(
-            ids if isinstance(ids, pa.Array) else pa.concat_arrays(ids.chunks),
-            to_matrix(page[name], name, str(self.url), d=d, ids=ids),
-            payload,
-        )
-
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        # lancedb raises ValueError, RuntimeError and OSError, with the cause only in the text.
-        try:
-            yield
-        except (InputError, OutputExistsError):
-            raise
-        except (ValueError, RuntimeError, TypeError, pa.ArrowException) as error:
-            raise InputError(f"{self.url} {what}: {first_line(error)[:300]}") from error
+        ids = plain_ids(page[key], key, str(self.url))
+        payload = None if schema is None else page.select(schema.names)
+        return Records(ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids), payload)
 
 
 def _quoted(name: str) -> str:

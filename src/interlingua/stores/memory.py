@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
-from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.neighbors import nearest
 from interlingua.core.records import Records
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, Store, StoreInfo, is_unit
+from interlingua.stores._base import Adapter
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
 __all__ = ["MemoryStore", "exact_search"]
@@ -39,7 +39,7 @@ class _Collection:
 _DATABASES: dict[str, dict[str, _Collection]] = {}
 
 
-class MemoryStore(Store):
+class MemoryStore(Adapter):
     """Rows in dictionaries, in the order in which they were written."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -48,8 +48,6 @@ class MemoryStore(Store):
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
-        if not url.names or len(url.names) > 2:
-            raise InputError(f"{url} names no collection; memory://name#collection[.vector] is needed.")
         self._database = _DATABASES.setdefault(url.path, {})
         self._name = url.names[0]
         self._vector = url.names[1] if len(url.names) > 1 else _DEFAULT
@@ -60,20 +58,11 @@ class MemoryStore(Store):
         return collection is not None and self._vector in collection.vectors
 
     def info(self) -> StoreInfo:
-        """Return what the collection holds."""
-        collection, vectors = self._open()
-        if not vectors.rows:
-            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
-        first = np.stack(list(vectors.rows.values())[:256])
-        return StoreInfo(
-            count=len(vectors.rows),
-            d=vectors.d,
-            metric=vectors.metric,
-            normalized=is_unit(first),
-            id_type=collection.id_type,
-            schema=collection.schema,
-            vector_name=self._vector,
-        )
+        """Return facts about the collection."""
+        vectors = self._open()[1]
+        self._check_filled(len(vectors.rows))
+        first = self._records(list(vectors.rows)[:256])
+        return self._describe(first, len(vectors.rows), metric=vectors.metric, vector_name=self._vector)
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
@@ -84,8 +73,8 @@ class MemoryStore(Store):
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
-        vectors, wanted = self._open()[1], ids.to_pylist()
-        return self._records([value for value in wanted if value in vectors.rows]).in_order_of(ids, str(self.url))
+        vectors = self._open()[1]
+        return self._in_order(self._records([value for value in ids.to_pylist() if value in vectors.rows]), ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
@@ -93,11 +82,8 @@ class MemoryStore(Store):
         ids = list(vectors.rows)
         return exact_search(queries, np.stack(list(vectors.rows.values())), ids, k, vectors.metric)
 
-    def create(self, spec: Spec) -> None:
-        """Make the collection, or a vector in it."""
-        if self.exists():
-            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
-        if spec.beside:
+    def _create(self, spec: Spec) -> None:
+        if spec.as_new_vector:
             self._database[self._name].vectors[self._vector] = _Vectors(spec.d, spec.metric)
         else:
             vectors = {self._vector: _Vectors(spec.d, spec.metric)}
@@ -114,16 +100,16 @@ class MemoryStore(Store):
     def finish(self) -> None:
         """Do nothing: search is exact."""
 
-    def drop(self, *, beside: bool = False) -> None:
+    def drop(self, *, vector_only: bool = False) -> None:
         """Remove the vector, or the collection."""
-        if beside and self.exists():
+        if vector_only and self.exists():
             del self._database[self._name].vectors[self._vector]
         elif self.exists():
             del self._database[self._name]
 
     def _open(self) -> tuple[_Collection, _Vectors]:
         if not self.exists():
-            raise InputError(f"{self.url} is not there; collections are: {', '.join(self._database) or 'none'}.")
+            raise self._missing(self._database)
         collection = self._database[self._name]
         return collection, collection.vectors[self._vector]
 

@@ -195,11 +195,11 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
     """
     with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
         facts, dropped = log.facts, None
-        if facts.get("begun") and log.phase != "rolled back":
+        if facts.get("target_begun") and log.phase != "rolled back":
             dropped = str(facts["target"])
             store = target or open_store(dropped)
             try:
-                store.drop(beside=bool(facts.get("beside")))
+                store.drop(vector_only=bool(facts.get("as_new_vector")))
             finally:
                 if target is None:
                     store.close()
@@ -256,16 +256,16 @@ class _Run:
             )
         distinct.refuse_repeated(self.source, self.options.page_rows)
         self._write_skipped()
-        self.log.note(phase="creating", beside=self.spec.beside)
+        self.log.note(phase="creating", as_new_vector=self.spec.as_new_vector)
         watch.lap("survey")
 
     def _digest(self, records: Records) -> str:
         """Return the digest of what is copied: a new column of the same table may make triggers change the payload."""
-        copied = not (self.spec.beside or self.options.drop_payload)
+        copied = not (self.spec.as_new_vector or self.options.drop_payload)
         return (records if copied else Records(records.ids, records.vectors)).digest()
 
     def _write_skipped(self) -> None:
-        """List the ids of rows without a vector in a file beside the journal, one JSON value per line."""
+        """List the ids of rows without a vector in a file next to the journal, one JSON value per line."""
         if not (self.options.skip_null and self.info.nulls):
             return
         path = skipped_path(self.log.path)
@@ -277,10 +277,10 @@ class _Run:
         """Make the target; an empty target that a crash of this step left behind is made again."""
         if self.log.phase == "creating":
             if self.target.exists():
-                if not self.log.facts.get("begun") or self._holds_rows():
+                if not self.log.facts.get("target_begun") or self._holds_rows():
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
-                self.target.drop(beside=self.spec.beside)
-            self.log.note(begun=True)
+                self.target.drop(vector_only=self.spec.as_new_vector)
+            self.log.note(target_begun=True)
             self.target.create(self.spec)
             self.log.note(phase="copying")
         if self.log.phase in {"copying", "indexing"}:
@@ -353,14 +353,14 @@ class _Run:
             raise InterlinguaError(
                 f"{self.target.url}: vectors read back differ from their translations by up to {error:.2g}. Roll back."
             )
-        if not self.spec.beside and not same_payload(expected.payload, stored.payload):
+        if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(f"{self.target.url}: payload read back differs from the source's. Roll back.")
-        own = expected.ids[0].as_py()
+        first_id = expected.ids[0].as_py()
         nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids
         are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
-        if own not in nearest and are_distinct:
+        if first_id not in nearest and are_distinct:
             raise InterlinguaError(
-                f"{self.target.url}: the index does not find id {own!r} by its own vector. Roll back."
+                f"{self.target.url}: the index does not find id {first_id!r} by its own vector. Roll back."
             )
         self.on_rows("checking", len(ids), len(ids))
         watch.lap("check")

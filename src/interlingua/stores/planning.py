@@ -24,7 +24,7 @@ from interlingua.stores._url import StoreURL
 __all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec"]
 
 PAGE_ROWS = 4_096
-# Bytes of the target for each byte of its vectors: an index of links and a log of changes are stored beside them.
+# Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
 _OVERHEAD = 1.5
 # An estimate reads pages until it has seen this many rows.
 _ESTIMATE_PAGE_ROWS, _ESTIMATE_ROWS = 1_024, 5_120
@@ -71,7 +71,7 @@ class Plan:
         d_in: width of the source's vectors.
         d_out: width of the new vectors.
         metric: of the new vectors.
-        beside: whether a vector is added to the source's own collection.
+        as_new_vector: whether a vector is added to the source's own collection.
         dropped: payload columns that will not be copied.
         needed_bytes: estimated size of the target.
         free_bytes: free disk space at the target, ``None`` on a server.
@@ -89,7 +89,7 @@ class Plan:
     d_in: int
     d_out: int
     metric: Metric
-    beside: bool
+    as_new_vector: bool
     dropped: tuple[str, ...]
     needed_bytes: int
     free_bytes: int | None
@@ -145,7 +145,7 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
         raise InputError(f"There is no metric {metric!r}; choose from {', '.join(METRICS)}.")
     if options.metric is None and metric not in target.capabilities.metrics:
         metric = "cosine"
-    as_new_vector = source.url.place == target.url.place and len(target.url.names) > 1
+    as_new_vector = source.url.collection_key == target.url.collection_key and len(target.url.names) > 1
     if options.triggers is not None and not (as_new_vector and target.capabilities.has_triggers):
         raise InputError(
             f"{target.url}: the migration updates no row of a table that can have triggers.",
@@ -157,7 +157,7 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
         id_type=pa.string() if options.ids_as_text else info.id_type,
         schema=None if options.drop_payload else info.schema,
         count=info.count,
-        beside=as_new_vector,
+        as_new_vector=as_new_vector,
         id_name=_unused_id_name(source.url, info, options),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
@@ -191,7 +191,7 @@ def make_plan(
         d_in=info.d,
         d_out=spec.d,
         metric=spec.metric,
-        beside=spec.beside,
+        as_new_vector=spec.as_new_vector,
         dropped=tuple(info.schema.names) if options.drop_payload and info.schema is not None else (),
         needed_bytes=needed,
         free_bytes=free,
@@ -292,7 +292,7 @@ def _unused_id_name(source: StoreURL, info: StoreInfo, options: Options) -> str:
 def _refuse_same_vectors(source: StoreURL, target: StoreURL) -> None:
     """Refuse a target that is the source itself, or its collection without a vector of its own."""
     vectors = [url.names[-1] if len(url.names) > 1 else None for url in (source, target)]
-    if source.place == target.place and (vectors[0] == vectors[1] or vectors[1] is None):
+    if source.collection_key == target.collection_key and (vectors[0] == vectors[1] or vectors[1] is None):
         raise InputError(
             f"{target} is the source itself, whose vectors are never written to. "
             "Name a new collection, column or vector."
@@ -302,7 +302,7 @@ def _refuse_same_vectors(source: StoreURL, target: StoreURL) -> None:
 def _free(url: StoreURL) -> int | None:
     if not url.on_disk:
         return None
-    place = Path(url.path).resolve()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    folder = Path(url.path).resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

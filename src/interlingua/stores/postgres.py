@@ -16,7 +16,7 @@ from interlingua.core.records import Records
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._pgtable import PostgresTable
-from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
+from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 
 __all__ = ["PostgresStore"]
 
@@ -31,13 +31,13 @@ class PostgresStore(PostgresTable):
     """One vector column of a table. Values never meet SQL as text that was not quoted by the client library."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "typed", ("int", "text"), adds_vectors=True, has_triggers=True, rows_per_second=1_000
+        "typed",
+        ("int", "text"),
+        adds_vectors=True,
+        selects=("where", "skip_null"),
+        has_triggers=True,
+        rows_per_second=1_000,
     )
-
-    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
-        """Read only the rows for which the SQL condition ``where`` holds, or that have a vector."""
-        self._filter = None if where is None else self._sql.SQL("(\n{}\n)").format(self._sql.SQL(where))
-        self._skip_null = skip_null
 
     def exists(self) -> bool:
         """Return whether the column exists."""
@@ -45,16 +45,16 @@ class PostgresStore(PostgresTable):
         return bool(columns) and (self._column_name is None or self._column_name in columns)
 
     def info(self) -> StoreInfo:
-        """Return what the table holds; the metric is that of the column's index."""
+        """Return facts about the table; the metric is that of the column's index."""
         columns = self._columns()
         vector, key = self._vector(columns), self._key(columns)
         rows, count = self._run(
             "select count(*), count({name}) from {table} where {where}",
-            name=self._sql.Identifier(vector.name), where=self._where(), read_only=True,
+            name=self._sql.Identifier(vector.name), where=self._filter(), read_only=True,
         )[0]  # fmt: skip
         if rows and not count:
             raise InputError(
-                f"{self.url}: the vector of id {self._first_null()} is null, as are all of its {rows} rows."
+                f"{self.url}: the vector of id {next(self.skipped(1))[0].as_py()!r} is null, as in all {rows} rows."
             )
         if not count:
             loose = "" if vector.width > 0 else f", and its column {vector.name!r} has no fixed width"
@@ -62,12 +62,10 @@ class PostgresStore(PostgresTable):
         self._check_key(key)
         with closing(self._pages(256, self._filled(vector), limit=256)) as pages:  # type: ignore[type-var]
             first = next(pages)
-        field, index, payload = self._id_field(key), self._index(vector), self._payload(columns)
-        return StoreInfo(
-            count=count, d=first.vectors.shape[1], metric=index.metric if index else None,
-            normalized=is_unit(first.vectors), id_type=field.type, schema=pa.schema(payload) if payload else None,
-            vector_name=vector.name, dtype=str(first.vectors.dtype), id_metadata=field.metadata,
-            nulls=rows - count, first_null=self._first_null() if rows > count else None,
+        index = self._index(vector)
+        return self._describe(
+            first, count, rows - count, metric=index.metric if index else None, vector_name=vector.name,
+            dtype=str(first.vectors.dtype), id_metadata=self._id_field(key).metadata,
             notes=self._notes(columns, key, vector),
         )  # fmt: skip
 
@@ -85,7 +83,7 @@ class PostgresStore(PostgresTable):
         vector, key = self._vector(columns), self._key(columns)
         empty = self._sql.SQL("{} is null").format(self._sql.Identifier(vector.name))
         query = self._sql.SQL("select {} from {} where {} order by {}").format(
-            key.shown(), self._table, self._where(empty), key.listed()
+            key.shown(), self._table, self._filter(empty), key.listed()
         )
         for rows in self._read(query, size):
             yield pa.array([row[0] for row in rows], self._id_field(key).type)
@@ -93,12 +91,11 @@ class PostgresStore(PostgresTable):
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
         condition = self._key(self._columns()).among(ids.to_pylist())
-        found = list(self._pages(len(ids), condition)) if len(ids) else []
-        empty = Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
-        return (found[0] if found else empty).in_order_of(ids, str(self.url))
+        pages = list(self._pages(len(ids), condition)) if len(ids) else []
+        return self._in_order(pages[0] if pages else None, ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Ask the index, or the table where it has none; an index of half-precision copies is ranked again exactly."""
+        """Search the index, or every row if there is none; hits of a half-precision index are ranked again exactly."""
         columns, sql = self._columns(), self._sql
         vector, key = self._vector(columns), self._key(columns)
         index, d = self._index(vector), self._width(vector)
@@ -136,97 +133,85 @@ class PostgresStore(PostgresTable):
     def check(self, spec: Spec) -> None:
         """Refuse what the server would not make; a new table is made in a transaction that is rolled back."""
         super().check(spec)
-        if self._column_name is None:
-            raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if spec.d > 16_000:
             raise InputError(f"{self.url}: pgvector holds up to 16,000 values per vector and {spec.d} are needed.")
-        names = [*self.url.names, *(() if spec.schema is None or spec.beside else spec.schema.names)]
+        names = [*self.url.names, *(() if spec.schema is None or spec.as_new_vector else spec.schema.names)]
         long = next((name for name in names if len(name.encode()) > _NAME_BYTES), None)
         if long is not None:
             raise InputError(
                 f"{self.url}: the name {long!r} is longer than the {_NAME_BYTES} bytes that PostgreSQL keeps of one."
             )
-        if not spec.beside and spec.schema is not None and self._column_name in spec.schema.names:
-            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
         self._of_pgvector("vector")  # refuses a database without pgvector
         if not self._columns():
             with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
                 self._connection.execute(self._definition(spec))
-        elif not spec.beside:
+        elif not spec.as_new_vector:
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
         else:
-            self._check_beside(spec)
+            self._check_new_column(spec)
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that PostgreSQL could not hold."""
         pgtypes.check_ids(records.ids, str(self.url))
-        if not spec.beside and records.payload is not None:
+        if not spec.as_new_vector and records.payload is not None:
             pgtypes.check_payload(records.payload, records.ids, str(self.url))
 
     def notes(self, spec: Spec) -> tuple[str, ...]:
         """Return what the plan says of the index, and of the cost to others of a new column of the same table."""
-        found = []
-        if spec.beside:
+        notes = []
+        if spec.as_new_vector:
             _, _, size, indexes, _, published = self._one(catalog.TABLE)
-            found.append(
+            notes.append(
                 f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
                 f"the old versions are dead rows (up to {size / 1e9:,.2f} GB) until VACUUM, and the {indexes} "
                 "indexes of the table are written to again. A new table costs the source nothing."
             )
             if published:
-                found.append("The table is published: every rewritten row is sent to the subscribers.")
+                notes.append("The table is published: every rewritten row is sent to the subscribers.")
         if spec.d > _INDEXED_HALF:
-            found.append(
+            notes.append(
                 f"pgvector has no index for {spec.d:,} columns (the limit is {_INDEXED_HALF:,}): every search reads "
                 "every row."
             )
         elif spec.d > _INDEXED:
             cast = f"::halfvec({spec.d})"
-            found.append(
+            notes.append(
                 f"pgvector indexes up to {_INDEXED:,} columns, so the index holds half-precision copies. A query uses "
                 f"it only where it orders by {self._column_name}{cast} {catalog.OPERATORS[spec.metric]} $1{cast}, as "
                 "interlingua search does."
             )
-        return tuple(found)
+        return tuple(notes)
 
     def triggers(self, spec: Spec) -> tuple[str, ...]:
         """Return the triggers and rules that fire when the new column is filled."""
-        return tuple(name for name, _ in self._run(catalog.TRIGGERS)) if spec.beside else ()
+        return tuple(name for name, _ in self._run(catalog.TRIGGERS)) if spec.as_new_vector else ()
 
-    def create(self, spec: Spec) -> None:
-        """Make the table, or add the column to it."""
-        self.check(spec)
-        if self.exists():
-            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+    def _create(self, spec: Spec) -> None:
         with self._transaction("cannot be created"):
             self._connection.execute(self._definition(spec))
-
-    def prepare(self, spec: Spec, committed: int) -> None:
-        """Remember whether rows are inserted or the new column of existing rows is filled."""
-        self._spec = spec
 
     def upsert(self, records: Records) -> None:
         """Copy rows into a staging table and move them over, in one transaction."""
         spec, sql = self._spec, self._sql
         if spec is None:
-            raise InputError(f"{self.url}: prepare() was not called; rows have nowhere to go.")
+            raise InputError(f"{self.url}: prepare() was not called; rows cannot be written.")
         columns = self._columns()
         key, vector = self._key(columns), self._vector(columns)
-        payload = None if spec.beside else records.payload
-        side = () if payload is None else tuple(payload.schema.names)
-        # The columns of a key of several are payload; the id that stands for them is needed to find rows only.
-        own = () if set(key.names) <= set(side) else key.names
+        payload = None if spec.as_new_vector else records.payload
+        payload_names = () if payload is None else tuple(payload.schema.names)
+        # If the key has several columns, they are payload, and the id serves only to find rows.
+        key_names = () if set(key.names) <= set(payload_names) else key.names
         kinds = [
             "bigint" if key.is_integer else "text",
-            *(pgtypes.staged(columns[name].kind) for name in side),
+            *(pgtypes.staged(columns[name].kind) for name in payload_names),
             "bytea",
         ]
         values = [pgtypes.python_values(column, field) for column, field in pgtypes.columns_of(payload)]
         ids = records.ids.to_pylist()
-        staged = [sql.Identifier(f"c{place}") for place in range(len(kinds))]
+        staged = [sql.Identifier(f"c{number}") for number in range(len(kinds))]
         types = [sql.SQL(kind) for kind in kinds[:-1]] + [self._of_pgvector("vector")]
         with self._transaction("did not take the rows"):
-            if spec.beside and spec.triggers == "skip":
+            if spec.as_new_vector and spec.triggers == "skip":
                 self._connection.execute("set local session_replication_role = replica")
             self._connection.execute(
                 sql.SQL("create temp table interlingua_staging ({}) on commit drop").format(
@@ -237,7 +222,7 @@ class PostgresStore(PostgresTable):
                 copy.set_types([pgtypes.binary(kind) for kind in kinds])
                 for row in zip(ids, *values, pgtypes.encode(records.vectors), strict=True):
                     copy.write_row(row)
-            if spec.beside:
+            if spec.as_new_vector:
                 statement = sql.SQL(
                     "update {table} t set {name} = s.{value} from interlingua_staging s where ({key}) = ({id})"
                 ).format(
@@ -245,11 +230,11 @@ class PostgresStore(PostgresTable):
                     key=key.listed(sql.Identifier("t")), id=key.values(sql.SQL("s.c0")),
                 )  # fmt: skip
             else:
-                names = [*own, *side, vector.name]
-                moved = [] if not own else [key.values(staged[0])]
+                names = [*key_names, *payload_names, vector.name]
+                moved = [] if not key_names else [key.values(staged[0])]
                 moved += [
                     sql.SQL("{}::{}").format(c, sql.SQL(columns[name].kind))
-                    for c, name in zip(staged[1:-1], side, strict=True)
+                    for c, name in zip(staged[1:-1], payload_names, strict=True)
                 ]
                 updated = [sql.SQL("{0} = excluded.{0}").format(sql.Identifier(n)) for n in names if n not in key.names]
                 statement = sql.SQL(
@@ -265,16 +250,16 @@ class PostgresStore(PostgresTable):
                 raise InputError(f"{self.url}: only {done} of {len(records)} rows matched; were rows deleted?")
 
     def finish(self) -> None:
-        """Build an HNSW index, unless there is one, and read the table's statistics anew."""
+        """Build an HNSW index, unless there is one, and update the statistics of the table."""
         vector, sql = self._vector(self._columns()), self._sql
         d, metric = self._width(vector), self._spec.metric if self._spec else "cosine"
         if d > _INDEXED_HALF:
             return
-        for found in self._indexes(vector):
-            if found.usable:
+        for index in self._indexes(vector):
+            if index.usable:
                 return
             with self._transaction("cannot be indexed"):
-                self._connection.execute(f"drop index {found.name}")
+                self._connection.execute(f"drop index {index.name}")
         holds = "vector" if d <= _INDEXED else "halfvec"
         column = sql.Identifier(vector.name)
         if holds == "halfvec":
@@ -285,9 +270,8 @@ class PostgresStore(PostgresTable):
             "ops": self._of_pgvector(f"{holds}_{catalog.OPCLASSES[metric]}"),
         }
         make = "create index {}on {{table}} using hnsw ({{column}} {{ops}})"
-        beside = self._spec is not None and self._spec.beside
-        if beside and self._one(catalog.TABLE)[0] != "p" and not self._is_pooled():
-            # Writers of the source's table go on meanwhile. Not inside a transaction, so settings are the session's.
+        if self._fills_vector and self._one(catalog.TABLE)[0] != "p" and not self._is_pooled():
+            # The source's table stays writable. This cannot run in a transaction, so the session's setting is changed.
             with self._errors("cannot be indexed"):
                 self._connection.execute("set statement_timeout = 0")
                 try:
@@ -301,11 +285,11 @@ class PostgresStore(PostgresTable):
         with self._transaction("cannot be analyzed"):
             self._connection.execute(sql.SQL("analyze {}").format(self._table))
 
-    def drop(self, *, beside: bool = False) -> None:
+    def drop(self, *, vector_only: bool = False) -> None:
         """Remove the column, or the table."""
         if not self.exists():
             return
-        statement = "alter table {table} drop column {name}" if beside else "drop table {table}"
+        statement = "alter table {table} drop column {name}" if vector_only else "drop table {table}"
         with self._transaction("cannot be dropped"):
             self._connection.execute(
                 self._sql.SQL(statement).format(table=self._table, name=self._sql.Identifier(self._column_name or ""))
@@ -314,12 +298,10 @@ class PostgresStore(PostgresTable):
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-    def _first_null(self) -> str:
-        return repr(next(self.skipped(1))[0].as_py())
+        super().close()
 
     def _widen_search(self, index: catalog.Index | None, k: int) -> None:
-        """Let an index return k rows: as the server sets it, HNSW returns 40 at most and IVFFlat reads one list."""
+        """Let an index return k rows: by default, HNSW returns 40 at most and IVFFlat reads one list."""
         if index is None:
             return
         if index.method == "ivfflat":

@@ -1,17 +1,28 @@
-"""The table of stores. Addresses, secrets, extras, help texts and the documentation are made from its rows."""
+"""The table of stores. Addresses, secrets, extras, help texts and the documentation are made from its rows.
+
+An installed package adds a store of its own: an entry point of the group ``interlingua.stores``, named by the scheme of
+the addresses, that refers to a `StoreKind`.
+"""
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from interlingua.stores._protocol import Store
+from interlingua.core.errors import InputError
 
-__all__ = ["StoreKind", "address_forms", "secret_sources"]
+__all__ = ["ENTRY_POINTS", "STORES", "StoreKind", "address_forms", "available_stores", "find_kind", "secret_sources"]
+
+# Packages add stores of their own under this group: scheme = "package.module:KIND".
+ENTRY_POINTS = "interlingua.stores"
+# Other schemes of the same databases, which no package can take either.
+ALIASES: Mapping[str, str] = MappingProxyType({"postgres": "postgresql"})
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +32,14 @@ class StoreKind:
     Attributes:
         scheme: of its addresses.
         title: its name in prose.
-        adapter: module of this package and class, as ``module:Class``; imported on use.
+        adapter: module and class, a subclass of `Store`, as ``package.module:Class``; imported on use.
         addresses: examples, one for each form.
         options: names that may follow the question mark of an address.
-        extra: what installs its client, ``None`` where no client is needed.
+        extra: the extra of interlingua that installs its client, ``None`` where none is needed.
         embedded: an address without a host names a file or folder of this machine.
         server: an address can name a host.
+        user: an address can name a user before the host.
+        server_path: what the path behind a host names, with its form; ``None`` where an address has no such path.
         secret: where its password or key is read from, ``None`` where it has none.
         secret_options: names of options that would hold a secret; they are refused like a password in the address.
     """
@@ -39,14 +52,15 @@ class StoreKind:
     extra: str | None = None
     embedded: bool = False
     server: bool = False
+    user: bool = False
+    server_path: str | None = None
     secret: str | None = None
     secret_options: tuple[str, ...] = ()
 
-    def load(self) -> type[Store]:
+    def load(self) -> Any:
         """Return the adapter's class; its client is imported only when a store is opened."""
-        module, name = self.adapter.split(":")
-        adapter: type[Store] = getattr(importlib.import_module(f"interlingua.stores.{module}"), name)
-        return adapter
+        module, _, name = self.adapter.partition(":")
+        return getattr(importlib.import_module(module), name)
 
 
 # Options of libpq that an address may set. None of them is a password or a key.
@@ -63,7 +77,7 @@ _KINDS = (
     StoreKind(
         scheme="file",
         title="Files",
-        adapter="files:FileStore",
+        adapter="interlingua.stores.files:FileStore",
         addresses=("rows.parquet", "file://rows.parquet?id=key#column"),
         options=("id",),
         embedded=True,
@@ -71,13 +85,13 @@ _KINDS = (
     StoreKind(
         scheme="memory",
         title="This process",
-        adapter="memory:MemoryStore",
+        adapter="interlingua.stores.memory:MemoryStore",
         addresses=("memory://name#collection.vector",),
     ),
     StoreKind(
         scheme="lancedb",
         title="LanceDB",
-        adapter="lance:LanceStore",
+        adapter="interlingua.stores.lance:LanceStore",
         addresses=("lancedb:///folder#table.column",),
         options=("id",),
         extra="lancedb",
@@ -86,18 +100,20 @@ _KINDS = (
     StoreKind(
         scheme="postgresql",
         title="PostgreSQL with pgvector",
-        adapter="postgres:PostgresStore",
+        adapter="interlingua.stores.postgres:PostgresStore",
         addresses=("postgresql://user@host/database#table.column",),
         options=("id", *_LIBPQ),
         extra="postgres",
         server=True,
+        user=True,
+        server_path="a database, /database",
         secret="PGPASSWORD or ~/.pgpass",
         secret_options=("password", "sslpassword"),
     ),
     StoreKind(
         scheme="qdrant",
         title="Qdrant",
-        adapter="qdrant:QdrantStore",
+        adapter="interlingua.stores.qdrant:QdrantStore",
         addresses=("qdrant:///folder#collection.vector", "qdrant://host:6333#collection.vector"),
         options=("https", "prefix"),
         extra="qdrant",
@@ -109,7 +125,7 @@ _KINDS = (
     StoreKind(
         scheme="qdrant-edge",
         title="Qdrant Edge",
-        adapter="edge:EdgeStore",
+        adapter="interlingua.stores.edge:EdgeStore",
         addresses=("qdrant-edge:///folder#shard.vector",),
         extra="qdrant-edge",
         embedded=True,
@@ -117,31 +133,33 @@ _KINDS = (
     StoreKind(
         scheme="chroma",
         title="Chroma",
-        adapter="chroma:ChromaStore",
+        adapter="interlingua.stores.chroma:ChromaStore",
         addresses=("chroma:///folder#collection", "chroma://host:8000/tenant/database#collection"),
         options=("https",),
         extra="chroma",
         embedded=True,
         server=True,
+        server_path="a tenant and a database, /tenant/database",
         secret="CHROMA_TOKEN",
         secret_options=("token", "api_key", "password"),
     ),
     StoreKind(
         scheme="milvus",
         title="Milvus",
-        adapter="milvus:MilvusStore",
+        adapter="interlingua.stores.milvus:MilvusStore",
         addresses=("milvus:///file.db#collection.field", "milvus://host:19530/database#collection.field"),
         options=("https",),
         extra="milvus",
         embedded=True,
         server=True,
+        server_path="a database, /database",
         secret="MILVUS_TOKEN",
         secret_options=("token", "password"),
     ),
     StoreKind(
         scheme="duckdb",
         title="DuckDB",
-        adapter="duckdb:DuckStore",
+        adapter="interlingua.stores.duckdb:DuckStore",
         addresses=("duckdb:///file.duckdb#table.column",),
         options=("id",),
         extra="duckdb",
@@ -150,7 +168,7 @@ _KINDS = (
     StoreKind(
         scheme="faiss",
         title="FAISS",
-        adapter="faiss:FaissStore",
+        adapter="interlingua.stores.faiss:FaissStore",
         addresses=("faiss:///file.faiss", "faiss:///file.faiss?index=hnsw"),
         options=("index",),
         extra="faiss",
@@ -158,6 +176,39 @@ _KINDS = (
     ),
 )
 STORES: Mapping[str, StoreKind] = MappingProxyType({kind.scheme: kind for kind in _KINDS})
+
+
+def available_stores() -> Mapping[str, StoreKind]:
+    """Return every kind of store by its scheme: those of interlingua, and those that installed packages add.
+
+    Raises:
+        InputError: a package declares a scheme that is taken or cannot be used, or something other than a `StoreKind`.
+    """
+    kinds = dict(STORES)
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name in kinds or point.name in ALIASES:
+            raise InputError(
+                f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} has the scheme of another store. "
+                "Rename it, or uninstall its package."
+            )
+        kind = point.load()
+        if not isinstance(kind, StoreKind) or kind.scheme != point.name or not _SCHEME.fullmatch(kind.scheme):
+            raise InputError(
+                f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} is not a StoreKind with the scheme "
+                f"{point.name!r} in lower case. Correct its package, or uninstall it."
+            )
+        kinds[point.name] = kind
+    return kinds
+
+
+def find_kind(scheme: str) -> StoreKind | None:
+    """Return the kind of store of a scheme, ``None`` if there is none; packages are only searched for other schemes.
+
+    Raises:
+        InputError: as in `available_stores`.
+    """
+    scheme = ALIASES.get(scheme, scheme)
+    return STORES.get(scheme) or available_stores().get(scheme)
 
 
 def address_forms() -> str:

@@ -1,0 +1,108 @@
+"""Files with a row a line: streamed, with the offsets of some rows, so that reading can begin at any row."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from interlingua.core.errors import InputError
+from interlingua.io._formats import AnyArray, Contents, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A scan records the offset of every 4096th row, so that reading from a later row need not parse the earlier ones.
+MARK_ROWS = 4096
+
+
+class Line(NamedTuple):
+    """A line that is not blank, with the offset of its first byte and its number, from 1."""
+
+    offset: int
+    number: int
+    text: bytes
+
+
+class LineSource(Source):
+    """Source over the lines of one file.
+
+    Args:
+        path: the file.
+        contents: as its lines describe them.
+        marks: offset and number of the line of every `MARK_ROWS`-th row.
+        longest: limit of the bytes in a line.
+    """
+
+    def __init__(self, path: Path, contents: Contents, marks: list[tuple[int, int]], longest: int) -> None:
+        self.contents = contents
+        self._path = path
+        self._marks = marks
+        self._longest = longest
+
+    def blocks(self, start: int, stop: int, size: int, *, others: bool) -> Iterator[tuple[AnyArray, pa.Table | None]]:
+        """Yield rows as they are parsed."""
+        parsed = (self._parse(line) for line in islice(self._lines(start), stop - start))
+        while rows := list(islice(parsed, size)) if start < stop else []:
+            columns, vectors = zip(*rows, strict=True)
+            yield np.stack(vectors), self._table(columns) if others else None
+
+    def _lines(self, start: int) -> Iterator[Line]:
+        """Yield the lines from row ``start`` on."""
+        offset, number = self._marks[start // MARK_ROWS]
+        with open_lines(self._path) as file:
+            file.seek(offset)
+            yield from islice(numbered_lines(self._path, file, self._longest, offset, number), start % MARK_ROWS, None)
+
+    @abstractmethod
+    def _parse(self, line: Line) -> tuple[Any, AnyArray]:
+        """Return the other columns of a row, in any form, and its vector [d]."""
+
+    @abstractmethod
+    def _table(self, columns: Sequence[Any]) -> pa.Table | None:
+        """Return the other columns of rows as a table, or ``None`` if there are none."""
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """Open a file of lines, unpacked where its name ends in ``.gz``."""
+    return cast(IO[bytes], gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb"))
+
+
+def numbered_lines(path: Path, file: IO[bytes], longest: int, offset: int = 0, number: int = 1) -> Iterator[Line]:
+    """Yield the lines of a file that are not blank.
+
+    Args:
+        path: for the messages.
+        file: opened by `open_lines`, at ``offset``.
+        longest: limit of the bytes in a line.
+        offset: of the first line.
+        number: of the first line.
+
+    Raises:
+        InputError: a line that is too long or cannot be unpacked, or text in UTF-16 or UTF-32.
+    """
+    while True:
+        try:
+            text = file.readline(longest)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(
+                f"{path}: line {number} cannot be unpacked ({error}). The file is truncated or damaged."
+            ) from error
+        if not text:
+            return
+        if len(text) == longest:
+            raise InputError(f"{path}: line {number} is longer than {longest} bytes. Is the extension right?")
+        if number == 1 and (text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:64]):
+            raise InputError(
+                f"{path} is not UTF-8 text: its first bytes are those of UTF-16 or UTF-32. "
+                "Convert it, for example with iconv -f UTF-16 -t UTF-8."
+            )
+        if text.strip():
+            yield Line(offset, number, text)
+        offset, number = offset + len(text), number + 1

@@ -1,0 +1,195 @@
+"""What the adapters share: checks of addresses and folders, facts of the first rows, and errors of the clients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.records import Records
+from interlingua.io._checks import ID_NAMES
+from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
+from interlingua.stores._url import StoreURL
+
+
+class Adapter(Store):
+    """A store of this package.
+
+    A subclass makes the collection in ``_create``. It may narrow ``_name_counts``, the least and the most names that an
+    address has after ``#``, and list in ``_client_errors`` the exceptions that ``_errors`` turns into an `InputError`.
+    """
+
+    _name_counts: ClassVar[tuple[int, int]] = (1, 2)
+    _collection_noun: ClassVar[str] = "collection"
+    _client_errors: tuple[type[Exception], ...] = ()
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        least, most = self._name_counts
+        if not least <= len(url.names) <= most or (url.host and not url.kind.server):
+            example = next((address for address in url.kind.addresses if "#" in address), url.kind.addresses[0])
+            names = f" with its {len(url.names)} names after #" if url.names else ""
+            raise InputError(f"{url} names no {self._collection_noun}{names}; {example} is needed.")
+        self._spec: Spec | None = None
+
+    def create(self, spec: Spec) -> None:
+        """Make the empty collection, or an empty vector in an existing one."""
+        self.check(spec)
+        if self._is_taken(spec):
+            raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
+        with self._errors("cannot be created"):
+            self._create(spec)
+
+    def _is_taken(self, spec: Spec) -> bool:
+        """Return whether what is to be made, or something of its name, exists."""
+        return self.exists()
+
+    @abstractmethod
+    def _create(self, spec: Spec) -> None:
+        """Make what `create` has checked."""
+
+    def prepare(self, spec: Spec, committed: int) -> None:
+        """Remember what is written."""
+        self._spec = spec
+
+    @property
+    def _fills_vector(self) -> bool:
+        """Whether a new vector of existing rows is written, and not the rows themselves."""
+        return self._spec is not None and self._spec.as_new_vector
+
+    def _check_filled(self, count: int, nulls: int = 0, rows: str = "rows") -> None:
+        """Refuse a collection without a vector."""
+        if nulls and not count:
+            raise InputError(f"{self.url} is empty: none of its {nulls} {rows} has this vector.")
+        if not count:
+            raise InputError(f"{self.url} is empty; at least 1 row is needed.")
+
+    def _describe(self, first: Records, count: int, nulls: int = 0, **facts: Any) -> StoreInfo:
+        """Return the facts of a collection; those that are not given are taken from its first rows."""
+        defaults = {
+            "d": first.vectors.shape[1],
+            "metric": None,
+            "normalized": is_unit(first.vectors),
+            "id_type": first.ids.type,
+            "schema": None if first.payload is None else first.payload.schema,
+            "first_null": repr(next(self.skipped(1))[0].as_py()) if nulls else None,
+        }
+        return StoreInfo(count=count, nulls=nulls, **{**defaults, **facts})
+
+    def _in_order(self, records: Records | None, ids: pa.Array) -> Records:
+        """Return the rows of these ids in their order; ``None`` stands for no rows."""
+        if records is None:
+            records = Records(ids.slice(0, 0), np.empty((0, 0), np.float32))
+        return records.in_order_of(ids, str(self.url))
+
+    def _missing(self, existing: Iterable[str], noun: str | None = None) -> InputError:
+        """Return the error for a collection or vector that does not exist, with the names of those that do."""
+        listed = ", ".join(name or "(unnamed)" for name in existing) or "none"
+        return InputError(f"{self.url} is not there; {noun or f'{self._collection_noun}s are'}: {listed}.")
+
+    def _conditions(self, *conditions: str) -> str:
+        """Return the condition of `restrict` and others, joined as SQL."""
+        return " and ".join([*([] if self._where is None else [f"({self._where}\n)"]), *conditions])
+
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        """Turn errors of the client into one that begins with the address and ``action``, such as "cannot be read"."""
+        try:
+            yield
+        except InterlinguaError:
+            raise
+        except self._client_errors as error:
+            kind = InterlinguaError if self._is_outage(error) else InputError
+            raise kind(f"{self.url} {action}: {self._reason(error)}") from error
+
+    def _is_outage(self, error: Exception) -> bool:
+        """Return whether an error of the client says that its server does not answer."""
+        return False
+
+    def _reason(self, error: Exception) -> str:
+        """Return what an error of the client says."""
+        return first_line(error)[:300]
+
+
+class TableAdapter(Adapter):
+    """One vector column of a table in SQL: ``#table``, ``#table.column`` or ``#schema.table.column``."""
+
+    _name_counts = (1, 3)
+    _collection_noun = "table"
+
+    def __init__(self, url: StoreURL) -> None:
+        super().__init__(url)
+        self._table_names = url.names[:2] if len(url.names) == 3 else url.names[:1]
+        self._column_name = url.names[-1] if len(url.names) > 1 else None
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a target without a column name, and one that the payload has."""
+        super().check(spec)
+        if self._column_name is None:
+            raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
+        if not spec.as_new_vector and spec.schema is not None and self._column_name in spec.schema.names:
+            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
+
+    def _key_names(self, columns: Collection[str]) -> tuple[str, ...]:
+        """Return the columns that identify a row together: those of ``?id=``, the primary key, or one of a usual name.
+
+        Args:
+            columns: of the table.
+
+        Raises:
+            InputError: there are none.
+        """
+        named = self.url.options.get("id")
+        if named is not None:
+            names = (named,) if named in columns else tuple(named.split(","))
+        else:
+            names = self._primary_key() or tuple(name for name in ID_NAMES if name in columns)[:1]
+        if not names or not set(names) <= set(columns):
+            raise InputError(
+                f"{self.url}: no id column {named or ''}; a primary key, a column id, or ?id=COLUMN is needed. A key "
+                "of several columns is ?id=COLUMN,COLUMN."
+            )
+        return names
+
+    @abstractmethod
+    def _primary_key(self) -> tuple[str, ...]:
+        """Return the columns of the primary key of the table."""
+
+
+def first_line(error: Exception | str) -> str:
+    """Return the first line of a client's error; some clients append whole stack traces."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def require_folder(file: Path) -> None:
+    """Refuse a path whose folder does not exist.
+
+    Raises:
+        InputError: it does not.
+    """
+    if not file.parent.is_dir():
+        raise InputError(f"The folder {file.parent} does not exist; create it or choose another.")
+
+
+def plain_ids(ids: pa.Array | pa.ChunkedArray, name: str, where: str) -> pa.Array:
+    """Return ids as one array, with 32-bit offsets where they are text.
+
+    Raises:
+        InputError: some are null.
+    """
+    if ids.null_count:
+        raise InputError(f"{where}: {ids.null_count} ids in {name!r} are null; every row needs an id.")
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.combine_chunks()
+    return ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids
+
+
+def sql_literal(value: Any) -> str:
+    """Return a whole number or a text as it is written in SQL."""
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

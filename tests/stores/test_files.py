@@ -1,0 +1,64 @@
+"""A migration writes every format of the registry that keeps ids and payload whole, or that holds neither."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from interlingua.core.errors import InputError
+from interlingua.core.records import Records
+from interlingua.io import EXTENSIONS, open_vectors
+from interlingua.io._formats import find_sink
+from interlingua.stores import open_store
+from interlingua.stores.migration import migrate
+from interlingua.stores.planning import Options
+from stores.migrations import D_OUT, assert_migrated, fill, translator
+
+ROWS = 60
+COLUMNS = {extension: find_sink(Path(extension))[0].columns for extension in EXTENSIONS}
+
+
+def source(folder: Path, ids: pa.Array, payload: pa.Table | None) -> Records:
+    with open_store(f"{folder}/old.parquet") as store:
+        return fill(store, ids, payload)
+
+
+@pytest.mark.parametrize("extension", [e for e, columns in COLUMNS.items() if columns in {"typed", "json"}])
+def test_formats_with_columns_get_ids_and_payload(extension: str, tmp_path: Path) -> None:
+    ids = pa.array([f"k{i}" for i in range(ROWS)])
+    records = source(tmp_path, ids, pa.table({"title": [f"t{i}" for i in range(ROWS)]}))
+    old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new{extension}")
+    migrate(translator(), old, new, journal=tmp_path / "j")
+    assert_migrated(records, open_store(f"{tmp_path}/new{extension}"))
+
+
+@pytest.mark.parametrize("extension", [e for e, columns in COLUMNS.items() if columns == "none"])
+def test_formats_of_vectors_only_take_row_numbers_and_refuse_other_ids(extension: str, tmp_path: Path) -> None:
+    records = source(tmp_path, pa.array(range(ROWS)), None)
+    old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new{extension}")
+    migrate(translator(), old, new, journal=tmp_path / "j", options=Options(page_rows=25))
+    written = open_vectors(tmp_path / f"new{extension}")
+    assert (written.n, written.d) == (ROWS, D_OUT)
+    np.testing.assert_allclose(written.vectors(), translator().translate(records.vectors), atol=1e-6)
+    (tmp_path / "old.parquet").unlink()
+    source(tmp_path, pa.array([f"k{i}" for i in range(ROWS)]), None)
+    other = open_store(f"{tmp_path}/other{extension}")
+    with pytest.raises(InputError, match=f"a {extension} file holds neither ids nor payload"):
+        migrate(translator(), open_store(f"{tmp_path}/old.parquet"), other, journal=tmp_path / "k")
+
+
+@pytest.mark.parametrize("extension", [e for e, columns in COLUMNS.items() if columns == "numbers"])
+def test_formats_that_would_lose_a_part_of_the_payload_are_refused(extension: str, tmp_path: Path) -> None:
+    source(tmp_path, pa.array(range(ROWS)), None)
+    old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new{extension}")
+    with pytest.raises(InputError, match=r"a migration writes \.parquet, .*\.ndjson, .*\.fbin, \.fvecs, \.npy"):
+        migrate(translator(), old, new, journal=tmp_path / "j")
+
+
+def test_a_second_name_after_the_number_sign_is_refused(tmp_path: Path) -> None:
+    source(tmp_path, pa.array(range(ROWS)), None)
+    with pytest.raises(InputError, match="names no column"):
+        open_store(f"file://{tmp_path}/old.parquet#vectors.second")

@@ -1,0 +1,134 @@
+"""A package adds a store of its own through an entry point, and cannot replace one of interlingua's."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from interlingua.core.errors import InputError
+from interlingua.stores import STORES, Spec, StoreKind, available_stores, open_store, registry
+from interlingua.stores._url import parse_url
+from interlingua.stores.memory import MemoryStore
+from interlingua.stores.migration import migrate
+from stores.migrations import assert_migrated, fill, translator, whole
+
+KIND = StoreKind(
+    scheme="shelf",
+    title="Shelf",
+    adapter="shelf_store:ShelfStore",
+    addresses=("shelf://name#collection.vector", "shelf://host/room#collection"),
+    options=("color",),
+    secret="SHELF_KEY",
+    secret_options=("key",),
+)
+
+
+class ShelfStore(MemoryStore):
+    """A store with what a package may add to the contract: an option and a check of its own."""
+
+    def check(self, spec: Spec) -> None:
+        super().check(spec)
+        if self.url.options.get("color") == "red":
+            raise InputError(f"{self.url}: red shelves are full.")
+
+
+def declare(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str, Any]) -> None:
+    """Let entry points of our group appear as if packages with these objects were installed."""
+    for _, value, thing in points:
+        module, _, name = value.partition(":")
+        monkeypatch.setitem(sys.modules, module, sys.modules.get(module) or ModuleType(module))
+        setattr(sys.modules[module], name, thing)
+    declared = EntryPoints(EntryPoint(name, value, registry.ENTRY_POINTS) for name, value, _ in points)
+    monkeypatch.setattr(registry, "entry_points", declared.select)
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(monkeypatch, ("shelf", "shelf_store:KIND", KIND))
+    monkeypatch.setattr(sys.modules["shelf_store"], "ShelfStore", ShelfStore, raising=False)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_store_of_a_package_is_opened_by_its_scheme_and_migrated_to(tmp_path: Path) -> None:
+    with open_store(f"shelf://{tmp_path.name}#old.v") as old, open_store(f"shelf://{tmp_path.name}#new.v") as new:
+        assert isinstance(old, ShelfStore)
+        assert (old.title, str(new.url)) == ("Shelf", f"shelf://{tmp_path.name}#new.v")
+        fill(old, pa.array(range(40)), None)
+        records = whole(old)
+        migrate(translator(), old, new, journal=tmp_path / "j")
+        assert_migrated(records, new)
+    assert available_stores()["shelf"] is KIND
+    assert STORES.keys() < available_stores().keys()
+
+
+@pytest.mark.usefixtures("shelf")
+def test_its_options_and_secrets_are_checked_like_those_of_the_others() -> None:
+    assert parse_url("shelf://a?color=red#c").options == {"color": "red"}
+    with pytest.raises(InputError, match="an option that it does not take; known are: color"):
+        parse_url("shelf://a?colour=red#c")
+    with pytest.raises(InputError, match="holds a password.* set SHELF_KEY") as caught:
+        parse_url("shelf://a?key=s3cret#c")
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(InputError, match="red shelves are full"):
+        open_store("shelf://red?color=red#c").create(Spec(4, "cosine", pa.int64(), None, 1))
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_unknown_scheme_is_refused_with_all_names() -> None:
+    with pytest.raises(InputError, match="self:// is no store interlingua knows; known are file, .*, shelf"):
+        open_store("self://a#c")
+
+
+@pytest.mark.parametrize("scheme", ["qdrant", "file", "postgres"])
+def test_the_scheme_of_another_store_is_refused_and_never_replaces_it(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch, (scheme, "shelf_store:KIND", KIND))
+    with pytest.raises(InputError, match=f"The entry point {scheme} = shelf_store:KIND .* the scheme of another store"):
+        available_stores()
+    with pytest.raises(InputError, match="the scheme of another store"):
+        open_store("shelf://a#c")
+    assert parse_url("memory://a#c").kind is STORES["memory"]
+
+
+def test_two_packages_with_one_scheme_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(monkeypatch, ("shelf", "shelf_store:KIND", KIND), ("shelf", "other_store:KIND", KIND))
+    with pytest.raises(InputError, match="other_store:KIND .* the scheme of another store"):
+        available_stores()
+
+
+@pytest.mark.parametrize(("name", "thing"), [("shelf", ShelfStore), ("rack", KIND), ("shelf", None)])
+def test_an_entry_point_that_is_no_kind_of_this_scheme_is_refused(
+    name: str, thing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(monkeypatch, (name, "shelf_store:KIND", thing))
+    with pytest.raises(InputError, match=f"is not a StoreKind with the scheme '{name}'"):
+        open_store(f"{name}://a#c")
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_adapter_that_is_no_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["shelf_store"], "ShelfStore", dict)
+    with pytest.raises(InputError, match="shelf_store:ShelfStore of shelf:// is not a subclass of Store"):
+        open_store("shelf://a#c")
+
+
+def test_an_installed_package_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "racks-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: racks\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[interlingua.stores]\nrack = racks_of_this_test:KIND\n")
+    (tmp_path / "racks_of_this_test.py").write_text(
+        "from interlingua.stores import StoreKind\n"
+        "from interlingua.stores.memory import MemoryStore\n"
+        "class Rack(MemoryStore):\n    pass\n"
+        "KIND = StoreKind(scheme='rack', title='Rack', adapter='racks_of_this_test:Rack', addresses=('rack://a#c',))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert open_store("rack://a#c").title == "Rack"
