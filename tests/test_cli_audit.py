@@ -128,7 +128,7 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
 
     monkeypatch.setattr(interlingua, "align", refuse)
     with monkeypatch.context() as patch:
-        patch.setattr("interlingua.leakage.audit.PublicCorpus.fit_decoder", refuse)
+        patch.setattr("interlingua.leakage.inputs.PublicCorpus.fit_decoder", refuse)
         patch.setattr("interlingua.leakage.inversion.KeywordDecoder.fit", refuse)
         assert run(*with_vectors(case, *keep, "--fail-above", "0")).code == 1
     again = run(*with_vectors(case, *keep, "--label-column", "label", "--show-words"))

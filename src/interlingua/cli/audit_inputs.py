@@ -16,7 +16,7 @@ from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
-    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
+    from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 
 __all__ = [
     "AuditInputs",
@@ -110,7 +110,7 @@ def read_corpus(
         InputError: neither vectors nor an encoder, or not one vector per text.
     """
     from interlingua.io import read_texts
-    from interlingua.leakage.audit import PublicCorpus
+    from interlingua.leakage.inputs import PublicCorpus
 
     public = read_texts(texts, column)
     if vectors is not None:
@@ -141,7 +141,7 @@ def read_labels(
     """
     from interlingua.io import read_texts
     from interlingua.leakage.attributes import embed_labels
-    from interlingua.leakage.audit import Labels
+    from interlingua.leakage.inputs import Labels
 
     if names is None:
         return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
@@ -165,7 +165,7 @@ def read_truth(
         InputError: a file that cannot be used.
     """
     from interlingua.io import read_labels, read_texts
-    from interlingua.leakage.audit import GroundTruth
+    from interlingua.leakage.inputs import GroundTruth
 
     return GroundTruth(
         None if texts is None else read_texts(texts, column),
@@ -180,7 +180,7 @@ def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:
     Raises:
         InputError: the folder has no names of rows.
     """
-    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
+    from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
     from interlingua.leakage.inversion.words import Vocabulary
 
     missing = [name for name in ("names.json", "sections.json") if not (folder / name).is_file()]

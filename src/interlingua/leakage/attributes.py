@@ -14,6 +14,7 @@ from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_row
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples, interval
+from interlingua.leakage._checks import check_callable, check_label_rows, check_one_each
 from interlingua.leakage.centering import collection_mean, subtract_mean
 
 __all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]
@@ -107,8 +108,7 @@ def embed_labels(
         InputError: no labels, or a template without the placeholder.
     """
     labels, templates = check_texts(labels, "labels"), check_texts(templates, "templates")
-    if not callable(encode):
-        raise InputError(f"encode is {shown(encode)}; a function from texts to vectors is needed.")
+    check_callable(encode, "encode", "a function from texts to vectors")
     if not labels or not templates:
         raise InputError("Attribute inference needs at least one label and one template; give them.")
     for template in templates:
@@ -182,11 +182,11 @@ def infer_attributes(
     Raises:
         InputError: shapes that do not match, or a document without a true label.
     """
+    centered, seed = check_flag(centered, "centered"), check_count(seed, "seed")
+    truth, names = as_array(truth, "truth"), check_texts(names, "names")
     if centered and mean is None:
         mean = collection_mean(vectors)
     scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
-    truth, names = as_array(truth, "truth"), check_texts(names, "names")
-    centered, seed = check_flag(centered, "centered"), check_count(seed, "seed")
     if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
             f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {scores.shape[0]} documents "
@@ -194,7 +194,9 @@ def infer_attributes(
         )
     if not truth.any(axis=1).all():
         raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; remove such documents.")
-    ks = tuple(k for k in sorted({1, *ks}) if k <= len(names))
+    if isinstance(ks, str) or not isinstance(ks, Sequence):
+        raise InputError(f"ks is {shown(ks)}; a sequence of numbers such as (1, 3) is needed.")
+    ks = tuple(k for k in sorted({1, *(check_count(k, "a k of ks", minimum=1) for k in ks)}) if k <= len(names))
     rng = np.random.default_rng(seed)
     resamples = Resamples(len(truth), seed)
     shuffles = [scores[_derangement(len(scores), rng)] for _ in range(_SHUFFLES)]
@@ -206,10 +208,7 @@ def infer_attributes(
     for name, rows in (("naive", naive), ("ideal", ideal)):
         if rows is not None:
             matrix = check_matrix(rows, f"the {name} vectors")
-            if len(matrix) != len(truth):
-                raise InputError(
-                    f"There are {len(matrix)} {name} vectors for {len(truth)} documents; one each is needed."
-                )
+            check_one_each(len(matrix), f"{name} vectors", len(truth), "documents")
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
             own_mean = collection_mean(fitted) if centered else None
             candidates[name] = [label_scores(fitted, label_vectors, mean=own_mean)]
@@ -235,9 +234,10 @@ def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) ->
         InputError: a document has a label that is not among the names.
     """
     columns = {name: column for column, name in enumerate(check_texts(names, "names"))}
-    matrix = np.zeros((len(labels), len(names)), bool)
-    for row, own in enumerate(labels):
-        for label in [own] if isinstance(own, str) else own:
+    rows = check_label_rows(labels)
+    matrix = np.zeros((len(rows), len(columns)), bool)
+    for row, own in enumerate(rows):
+        for label in own:
             if label not in columns:
                 raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
             matrix[row, columns[label]] = True

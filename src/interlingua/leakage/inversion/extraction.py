@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_number
+
 __all__ = ["Extraction", "Inverter", "Keyword", "Neighbor"]
 
 
@@ -45,6 +47,7 @@ class Extraction:
 
     def asserted(self, level: float = 0.5) -> tuple[str, ...]:
         """Return the words predicted with at least this probability; without any the method abstains."""
+        level = check_number(level, "level")
         return tuple(keyword.word for keyword in self.keywords if keyword.p >= level)
 
 

@@ -22,11 +22,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from interlingua.core.arguments import check_count, check_flag, check_number, check_path, check_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
+from interlingua.leakage._checks import check_callable
 from interlingua.leakage.inversion.extraction import Extraction
-from interlingua.leakage.inversion.scores import wrong_documents
+from interlingua.leakage.inversion.scores import check_extractions, wrong_documents
 from interlingua.stores._secrets import may_hold_secret
 
 __all__ = ["Judgment", "cached", "endpoint", "judge"]
@@ -88,8 +90,12 @@ def endpoint(
         InputError: the address is not of a kind that documents may be sent to, ``send`` is not True, or (from the
             returned function) the endpoint gave no usable answer.
     """
+    url, model, key_variable = (
+        check_text(value, name) for name, value in (("url", url), ("model", model), ("key_variable", key_variable))
+    )
     _check_address(url, key_variable)
-    if not send:
+    timeout = check_number(timeout, "timeout", above=0)
+    if not check_flag(send, "send"):
         raise InputError(
             f"A judge at {url} would be sent original documents and their reconstructions.",
             "Pass {send} if their owner allows that.",
@@ -160,6 +166,8 @@ def cached(ask: Ask, path: Path, identity: str) -> Ask:
         path: the file; questions whose answers it holds are not sent again.
         identity: what determines the answer besides the question, such as model and version.
     """
+    check_callable(ask, "ask", "a function from a question to an answer")
+    path, identity = check_path(path), check_text(identity, "identity")
     answers = (
         {line["question"]: line["answer"] for line in map(json.loads, path.read_text("utf-8").splitlines())}
         if path.exists()
@@ -192,12 +200,9 @@ def judge(
     Raises:
         InputError: not one extraction per text, or a template without both placeholders.
     """
-    if len(extractions) != len(texts) or len(texts) < 2:
-        raise InputError(
-            f"There are {len(extractions)} extractions for {len(texts)} texts; one per text is needed, and two texts "
-            "or more."
-        )
-    template = PROMPTS.get(prompt, prompt)
+    extractions, texts = check_extractions(extractions, texts, minimum=2)
+    check_callable(ask, "ask", "a function from a question to an answer")
+    template, seed = PROMPTS.get(check_text(prompt, "prompt"), prompt), check_count(seed, "seed")
     if "{original}" not in template or "{reconstruction}" not in template:
         raise InputError(
             f"The prompt {prompt!r} is neither one of {', '.join(PROMPTS)} nor a text with {{original}} and "

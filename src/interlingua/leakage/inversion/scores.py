@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.evaluation.metrics import match_ranks
+from interlingua.leakage._checks import check_callable, check_members, check_one_each
 from interlingua.leakage.inversion.extraction import Extraction
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
@@ -25,6 +27,7 @@ __all__ = [
     "Reliability",
     "TextFigures",
     "WordFigures",
+    "check_extractions",
     "entity_recall",
     "reencoded_cosine",
     "reidentification",
@@ -172,7 +175,9 @@ def score_keywords(
     Raises:
         InputError: not one extraction a text.
     """
-    _check_counts(extractions, texts)
+    extractions, texts = check_extractions(extractions, texts)
+    check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
+    level, k = check_number(level, "level"), check_count(k, "k", minimum=1)
     other = wrong_documents(texts, seed)
     resamples = Resamples(len(texts), seed)
     truth = _word_sets(texts, vocabulary)
@@ -239,7 +244,8 @@ def score_texts(
     Raises:
         InputError: not one extraction a text.
     """
-    _check_counts(extractions, texts)
+    extractions, texts = check_extractions(extractions, texts)
+    floor = None if floor is None else check_texts(floor, "floor")
     written = [e.text or "" for e in extractions]
     same, other = range(len(texts)), wrong_documents(texts, seed)
     resamples = Resamples(len(texts), seed)
@@ -283,10 +289,10 @@ def reencoded_cosine(
     Raises:
         InputError: not one extraction and vector a text.
     """
-    _check_counts(extractions, texts)
+    extractions, texts = check_extractions(extractions, texts)
+    check_callable(encode, "encode", "a function from texts to vectors")
     rows = unit_rows(check_matrix(vectors, "vectors").astype(np.float32))
-    if len(rows) != len(texts):
-        raise InputError(f"There are {len(rows)} vectors for {len(texts)} documents; one each is needed.")
+    check_one_each(len(rows), "vectors", len(texts), "documents")
     written = [e.text or "" for e in extractions]
     encoded = check_matrix(encode([text or " " for text in written]), "what the encoder returned", width=rows.shape[1])
     mean = rows.mean(axis=0)
@@ -330,8 +336,11 @@ def reliability(
     probabilities: npt.NDArray[Any], texts: Sequence[str], vocabulary: Vocabulary, *, bins: int = 10
 ) -> list[Reliability]:
     """Return how often words predicted with probabilities [n, v] were right, in bins of equal width."""
+    check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
+    probabilities = check_matrix(probabilities, "probabilities", width=len(vocabulary.words), allow_zero_rows=True)
     truth = vocabulary.matrix(texts).toarray() > 0
-    edges = np.linspace(0, 1, bins + 1)
+    check_one_each(len(probabilities), "rows of probabilities", len(truth), "texts")
+    edges = np.linspace(0, 1, check_count(bins, "bins", minimum=1) + 1)
     rows: list[Reliability] = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         at = np.nonzero((probabilities > low) & (probabilities <= high))
@@ -341,9 +350,25 @@ def reliability(
     return rows
 
 
+def check_extractions(
+    extractions: Sequence[Extraction], texts: Sequence[str], minimum: int = 1
+) -> tuple[list[Extraction], list[str]]:
+    """Return extractions and texts as lists, after checking that there is one of each for every document.
+
+    Raises:
+        InputError: not one extraction a text, or fewer than ``minimum`` texts.
+    """
+    extractions = check_members(extractions, "extractions", Extraction, "extractions, as invert returns them,")
+    texts = check_texts(texts, "texts")
+    check_one_each(len(extractions), "extractions", len(texts), "texts")
+    if len(texts) < check_count(minimum, "minimum"):
+        raise InputError(f"There are {len(texts)} texts; at least {minimum} are needed.")
+    return extractions, texts
+
+
 def wrong_documents(texts: Sequence[str], seed: int) -> list[int]:
     """Return another document of about the same length for each one; equal texts are never each other's control."""
-    rng = np.random.default_rng(seed)
+    texts, rng = check_texts(texts, "texts"), np.random.default_rng(check_count(seed, "seed"))
     lengths = np.array([len(tokens(text)) for text in texts])
     order = np.lexsort((rng.random(len(texts)), lengths))
     wrong = np.empty(len(texts), int)
@@ -385,8 +410,3 @@ def _word_sets(texts: Sequence[str], vocabulary: Vocabulary) -> list[set[str]]:
         set(words[matrix.indices[start:stop]])
         for start, stop in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
     ]
-
-
-def _check_counts(extractions: Sequence[Extraction], texts: Sequence[str]) -> None:
-    if len(extractions) != len(texts) or not texts:
-        raise InputError(f"There are {len(extractions)} extractions for {len(texts)} texts; one each is needed.")
