@@ -182,7 +182,7 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
 @pytest.mark.parametrize(
     ("table", "changes", "message"),
     [
-        ("table-9", {}, "There is no table 'table-9'; choose from in-distribution"),
+        ("table-9", {}, "table is 'table-9'; choose from in-distribution"),
         ("seeds", {"encoders": ("red",)}, "news has vectors under red in .*; two encoders are needed"),
         ("seeds", {"encoders": ()}, "under no encoder"),
         ("clip", {}, "needs an encoder called clip; there are red, green"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from interlingua.bench.folder import Vectors, label_names
+from interlingua.core.arguments import check_flag, check_instance, check_settings
 from interlingua.core.arrays import FloatArray, require, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
@@ -53,6 +54,10 @@ class Dataset:
     text: str = "text"
     label: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self)
+
 
 # MIMIC-III requires a signed data use agreement: the user provides its notes as a file.
 DATASETS: Mapping[str, Dataset] = {
@@ -82,6 +87,13 @@ class VectorBuilder:
     batch: int = 256
     device: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum={"limit": 1, "batch": 1})
+        check_instance(self.vectors, "vectors", Vectors, "a folder as Vectors(path)")
+        for name in ("models", "files"):
+            check_instance(getattr(self, name), name, Mapping, "a mapping")
+
     def make(self, corpus: str, encoder: str, *, labels: bool = False) -> None:
         """Write the texts, vectors and label vectors of a corpus that do not exist yet.
 
@@ -92,7 +104,7 @@ class VectorBuilder:
             MissingExtraError: sentence-transformers or datasets is not installed.
         """
         missing = [self.vectors.vectors_path(corpus, encoder)]
-        missing += [self.vectors.labels_path(corpus, encoder)] if labels else []
+        missing += [self.vectors.labels_path(corpus, encoder)] if check_flag(labels, "labels") else []
         if all(path.exists() for path in missing):
             return
         require("sentence_transformers", "bench")

@@ -12,9 +12,11 @@ import numpy as np
 
 from interlingua.bench.folder import label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
+from interlingua.core.arguments import check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
+from interlingua.leakage._checks import check_callable
 
 __all__ = ["run"]
 
@@ -33,6 +35,8 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
         InputError: vectors, texts or labels are missing or cannot be used.
         MissingExtraError: ``oracle_rows`` is set and the extra ``ot`` is not installed.
     """
+    check_instance(plan, "plan", Plan, "a Plan")
+    check_callable(on_case, "on_case", "a function of the case")
     if plan.oracle_rows:
         require("ot", "ot")
     plan.out.mkdir(parents=True, exist_ok=True)

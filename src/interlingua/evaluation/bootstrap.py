@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import row_blocks
+from interlingua.core.arguments import check_settings
+from interlingua.core.arrays import as_array, row_blocks
+from interlingua.core.errors import InputError
 
 __all__ = ["Interval", "Resamples", "interval"]
 
@@ -56,6 +58,10 @@ class Resamples:
     seed: int
     draws: int = DRAWS
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum={"n": 1})
+
     def counts(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield how often each row is in each resample, in blocks [b, n]; the first row of the first block is ones."""
         block = max(1, _BLOCK_ENTRIES // self.n)
@@ -69,7 +75,7 @@ class Resamples:
 
     def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the sums [1 + draws, ...] of values [n, ...] over each resample."""
-        given = np.asarray(values, np.float64)
+        given = self._values(values, "values")
         return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
     def mean(self, values: npt.ArrayLike) -> Interval:
@@ -78,7 +84,8 @@ class Resamples:
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
         """Return sum(numerator) / sum(denominator) of values a row [n]; rows with NaN in either are left out."""
-        pair = np.stack([np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)], axis=1)
+        parts = {"numerator": numerator, "denominator": denominator}
+        pair = np.stack([self._values(values, name, rank=1) for name, values in parts.items()], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0
         sums = self.sums(pair)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -89,6 +96,7 @@ class Resamples:
 
         Ties count half. NaN where a resample lacks positive or negative rows.
         """
+        scores, positive = self._values(scores, "scores", rank=1), self._values(positive, "positive", rank=1) > 0
         order = np.argsort(scores, kind="stable")
         starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
         areas = []
@@ -101,6 +109,13 @@ class Resamples:
                 areas.append((hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1)))
         return np.concatenate(areas)
 
+    def _values(self, values: Any, name: str, rank: int | None = None) -> npt.NDArray[np.float64]:
+        """Return values a row as an array [n, ...]."""
+        array = as_array(values, name)
+        if array.dtype.kind not in "bfiu" or array.shape[:1] != (self.n,) or rank not in (None, array.ndim):
+            raise InputError(f"{name} has shape {array.shape}; numbers for each of {self.n} rows are needed.")
+        return array.astype(np.float64)
+
     @cached_property
     def _all_counts(self) -> npt.NDArray[np.float32]:
         drawn = self._draw(np.random.default_rng(self.seed), self.draws)
@@ -112,7 +127,14 @@ class Resamples:
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:
-    """Return the first value with the 2.5 % and 97.5 % quantiles of the other values; NaN among them are ignored."""
+    """Return the first value with the 2.5 % and 97.5 % quantiles of the other values; NaN among them are ignored.
+
+    Raises:
+        InputError: not a vector of at least one number.
+    """
+    values = as_array(values, "values")
+    if values.dtype.kind not in "fiu" or values.ndim != 1 or not len(values):
+        raise InputError(f"values has shape {values.shape}; one number or more are needed.")
     drawn = values[1:][np.isfinite(values[1:])]
     if not len(drawn):
         return Interval(float(values[0]))

@@ -19,9 +19,9 @@ __all__ = [
     "RETRIEVALS",
     "DirectionScores",
     "Evaluation",
-    "Interval",
     "RetrievalScores",
     "SupportsTranslation",
+    "check_translator",
     "evaluate",
     "mean_unit_row",
 ]
@@ -196,12 +196,7 @@ def evaluate(
     Raises:
         InputError: the sides differ in rows, an argument is out of range, or a matrix cannot be used.
     """
-    for method in ("translate", "invert"):
-        if not callable(getattr(translator, method, None)):
-            raise InputError(
-                f"translator is {shown(translator)}, which has no method {method}(); pass alignment.translator() or "
-                "another object with translate() and invert()."
-            )
+    check_translator(translator)
     source, target = getattr(source, "vectors", source), getattr(target, "vectors", target)
     source, target = check_matrix(source, "source", min_rows=2), check_matrix(target, "target", min_rows=2)
     n = len(source)
@@ -233,6 +228,20 @@ def evaluate(
     return Evaluation(forward=forward, backward=backward, pool=used, n=n, seed=seed)
 
 
+def check_translator(translator: object) -> None:
+    """Refuse an object that cannot translate in both directions.
+
+    Raises:
+        InputError: a method is missing.
+    """
+    for method in ("translate", "invert"):
+        if isinstance(translator, type) or not callable(getattr(translator, method, None)):
+            raise InputError(
+                f"translator is {shown(translator)}, which has no method {method}(); pass alignment.translator() or "
+                "another object with translate() and invert()."
+            )
+
+
 def _check_settings(
     pool: Any, ks: Any, retrieval: Any, bootstrap: Any
 ) -> tuple[int, tuple[int, ...], tuple[str, ...], int]:
@@ -255,7 +264,12 @@ def _check_settings(
 
 
 def mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
-    """Return the mean [d] of the rows of a matrix [n, d], scaled to unit norm, in float32."""
+    """Return the mean [d] of the rows of a matrix [n, d], scaled to unit norm, in float32.
+
+    Raises:
+        InputError: the matrix cannot be used.
+    """
+    matrix = check_matrix(matrix, "the matrix")
     total = sum(
         unit_rows(matrix[rows].astype(np.float32)).sum(axis=0, dtype=np.float64) for rows in row_blocks(len(matrix))
     )

@@ -133,13 +133,21 @@ class GroundTruth:
         Raises:
             InputError: not one text, set of labels or vector for each of ``n`` rows.
         """
+        n = check_count(n, "n")
         for name in ("texts", "labels", "vectors"):
             contents = getattr(self, name)
             if contents is not None:
                 check_one_each(len(contents), f"true {name}", n, "vectors")
 
     def take(self, rows: IntArray) -> GroundTruth:
-        """Return the contents of the rows with these indices."""
+        """Return the contents of the rows with these indices.
+
+        Raises:
+            InputError: not a vector of integers.
+        """
+        rows = as_array(rows, "rows")
+        if rows.dtype.kind not in "iu" or rows.ndim != 1:
+            raise InputError(f"rows has shape {rows.shape} and dtype {rows.dtype}; a vector of integers is needed.")
         return GroundTruth(
             None if self.texts is None else [self.texts[i] for i in rows],
             None if self.labels is None else [self.labels[i] for i in rows],

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
+from interlingua.core.errors import InputError
 from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.core.wording import comparison
+from interlingua.evaluation import Evaluation
+from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
 from interlingua.report._evidence import bar_length
 from interlingua.report._facts import facts_of
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
-    from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
+    from interlingua.evaluation import DirectionScores, Interval, SupportsTranslation
 
 __all__ = ["write_report"]
 
@@ -70,14 +74,22 @@ def write_report(
         InputError: held-out sides with different numbers of rows, not one label per row, or an unreadable card.
         MissingExtraError: the extra ``report`` is not installed.
     """
-    path = Path(path)
+    path, facts = check_path(path), facts_of(fit)
+    check_instance(evaluation, "evaluation", (Evaluation, type(None)), "an Evaluation, as evaluate returns it,")
+    if (source_eval is None) != (target_eval is None) or (source is None and target is not None):
+        raise InputError(
+            "source_eval and target_eval are drawn together, and target only beside source; give both or neither."
+        )
+    if translator is not None:
+        check_translator(translator)
+    for name, value in (("labels", labels), ("migration", migration)):
+        check_instance(value, name, (Mapping, type(None)), "a mapping")
     jinja2 = require("jinja2", "report")
     require("matplotlib", "report")
-    facts = facts_of(fit)
     rng = np.random.default_rng(facts.seed)
     translator = translator or (fit if isinstance(fit, Translator) else fit.translator(force=True))
     rows = None
-    if source_eval is not None and target_eval is not None:
+    if source_eval is not None:
         rows = _rows.draw_paired(translator, source_eval, target_eval, labels or {}, rng)
     elif source is not None:
         rows = _rows.draw_unpaired(translator, source, target, labels or {}, rng)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interlingua.core.alignment import Alignment, Verdict
+from interlingua.core.arguments import check_instance
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator
 
@@ -32,6 +33,7 @@ def facts_of(fit: Alignment | Translator) -> Facts:
     Raises:
         InputError: the translator's card is not as `fit` writes it.
     """
+    check_instance(fit, "fit", (Alignment, Translator), "an alignment or a translator")
     trace = fit.trace if isinstance(fit, Alignment) else ()
     card = fit.card() if isinstance(fit, Alignment) else fit.card
     try:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
 from interlingua.evaluation import Interval
@@ -48,6 +49,14 @@ class Provenance:
     inputs: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check the facts."""
+        check_settings(self)
+        check_instance(self.inputs, "inputs", Mapping, "a mapping from names of files to their SHA-256")
+        check_instance(self.seeds, "seeds", tuple, "a tuple of integers")
+        for seed in self.seeds:
+            check_count(seed, "a seed")
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
@@ -73,6 +82,7 @@ _LIMITS = (
 
 def conclusion(audit: Audit) -> str:
     """Return the result in one paragraph for readers who do not know embeddings."""
+    check_instance(audit, "audit", Audit, "the findings of an audit")
     rows = f"{audit.alignment.source.get('n', 0):,}"
     if not audit.worked and audit.leak.basis == "attack failed":
         return (
@@ -115,6 +125,7 @@ def _estimated(audit: Audit) -> str:
 
 def model_statement(audit: Audit) -> str:
     """Return which model probably made the vectors, and what that means for an attacker."""
+    check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.model is None:
         return "The model was not identified: there are too few rows."
     if not audit.identified:
@@ -147,7 +158,11 @@ def write_audit(
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
     """
-    path = Path(path)
+    path, show = check_path(path), check_flag(show, "show")
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    check_instance(provenance, "provenance", Provenance, "a Provenance")
+    if fail_above is not None:
+        fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     jinja2 = require("jinja2", "report")
     resources = files("interlingua.report")
     environment = jinja2.Environment(
@@ -176,6 +191,8 @@ def write_audit(
 
 def write_audit_json(path: str | Path, result: Mapping[str, Any]) -> Path:
     """Write the result as JSON, readable by its owner only; numbers that JSON cannot hold become null."""
+    path = check_path(path)
+    check_instance(result, "result", Mapping, "a mapping of plain values")
     finite = json.loads(json.dumps(result), parse_constant=lambda name: None)
     return write_text(path, json.dumps(finite, indent=2) + "\n", mode=0o600)
 

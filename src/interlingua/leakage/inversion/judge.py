@@ -27,8 +27,8 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.leakage._checks import check_callable
-from interlingua.leakage.inversion.extraction import Extraction
-from interlingua.leakage.inversion.scores import check_extractions, wrong_documents
+from interlingua.leakage.inversion.extraction import Extraction, check_extractions
+from interlingua.leakage.inversion.scores import wrong_documents
 from interlingua.stores._secrets import may_hold_secret
 
 __all__ = ["Judgment", "cached", "endpoint", "judge"]

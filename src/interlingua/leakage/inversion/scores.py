@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
-from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.leakage._checks import check_callable, check_members, check_one_each
-from interlingua.leakage.inversion.extraction import Extraction
+from interlingua.leakage._checks import check_callable, check_one_each
+from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "Reliability",
     "TextFigures",
     "WordFigures",
-    "check_extractions",
     "entity_recall",
     "reencoded_cosine",
     "reidentification",
@@ -348,22 +346,6 @@ def reliability(
             right = float(truth[at].mean())
             rows.append(Reliability(float(low), float(high), float(probabilities[at].mean()), right, len(at[0])))
     return rows
-
-
-def check_extractions(
-    extractions: Sequence[Extraction], texts: Sequence[str], minimum: int = 1
-) -> tuple[list[Extraction], list[str]]:
-    """Return extractions and texts as lists, after checking that there is one of each for every document.
-
-    Raises:
-        InputError: not one extraction a text, or fewer than ``minimum`` texts.
-    """
-    extractions = check_members(extractions, "extractions", Extraction, "extractions, as invert returns them,")
-    texts = check_texts(texts, "texts")
-    check_one_each(len(extractions), "extractions", len(texts), "texts")
-    if len(texts) < check_count(minimum, "minimum"):
-        raise InputError(f"There are {len(texts)} texts; at least {minimum} are needed.")
-    return extractions, texts
 
 
 def wrong_documents(texts: Sequence[str], seed: int) -> list[int]:
