@@ -35,6 +35,7 @@ from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import evaluate_defense, retained_neighbors
+from interlingua.leakage.encoders import sentence_encoder
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion import (
@@ -53,16 +54,16 @@ from interlingua.leakage.inversion import (
 from interlingua.leakage.inversion.decoder import tokenize
 from interlingua.leakage.inversion.extraction import check_extractions
 from interlingua.report import write_report
-from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
+from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 from test_arguments import _OPAQUE, NOT_COUNTS, NOT_FLAGS, NOT_MATRICES, NOT_PATHS, NOT_TEXTS
 
 PACKAGES = ("bench", "evaluation", "export", "leakage", "report")
 # What these packages return. Nobody constructs them, so their fields are not checked.
 RESULTS = frozenset({
     "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DocumentFindings",
-    "Estimate", "Evaluation", "Extraction", "Figure", "Figures", "Interval", "Judgment", "Keyword", "LabelFindings",
-    "Leak", "Neighbor", "OracleScores", "Readout", "Reidentification", "Reliability", "RetrievalFindings",
-    "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
+    "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Figures", "Interval", "Judgment", "Keyword",
+    "LabelFindings", "Leak", "Neighbor", "OracleScores", "Readout", "Reidentification", "Reliability",
+    "RetrievalFindings", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
 })  # fmt: skip
 # Their class methods fit, of and load construct them.
 CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDecoder", "WordProbe"})
@@ -161,6 +162,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "evaluate": (evaluate, {"translator": linear(), "source": X, "target": Y}),
     "evaluate_defense": (evaluate_defense, {"defense": defenses.NoDefense(), "store": X, "attacker": Y}),
     "Extraction.asserted": (Extraction().asserted, {}),
+    "figure_rows": (lambda **given: figure_rows(**{"audit": findings(), **given}), {}),
     "float_rows": (defenses.float_rows, {"vectors": X}),
     "GroundTruth": (GroundTruth, {}),
     "GroundTruth.check_rows": (GroundTruth(TEXTS).check_rows, {"n": len(TEXTS)}),
@@ -211,6 +213,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         scores.reliability,
         {"probabilities": np.ones((len(TEXTS), 2)), "texts": TEXTS, "vocabulary": VOCABULARY},
     ),
+    "sentence_encoder": (sentence_encoder, {"name": "nowhere"}),
     "Resamples": (Resamples, {"n": 3, "seed": 0}),
     "Resamples.auc": (Resamples(3, 0).auc, {"scores": np.ones(3), "positive": np.array([True, False, True])}),
     "Resamples.mean": (Resamples(3, 0).mean, {"values": np.ones(3)}),
@@ -276,8 +279,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 # They read vectors, texts or models that are not there; only the wrong arguments are tried.
 NEED_FILES = frozenset({
-    "causal_lm", "KeywordDecoder.load", "TextDecoder.invert", "TextDecoder.load", "VectorBuilder.make",
-    "Vectors.label_rows", "Vectors.labels", "Vectors.rows", "Vectors.texts", "run",
+    "causal_lm", "KeywordDecoder.load", "TextDecoder.invert", "TextDecoder.load", "sentence_encoder",
+    "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels", "Vectors.rows", "Vectors.texts", "run",
 })  # fmt: skip
 NOT_NUMBERS = ("ten", True, np.nan, [1], _OPAQUE)
 NOT_VECTORS = (5, "x", True, _OPAQUE, [[1.0, 2.0]], [np.nan] * D_TARGET, ["a"] * D_TARGET)

@@ -114,6 +114,18 @@ def test_without_pairs_neighbors_are_rows_of_the_target_and_none_is_called_the_t
         assert found.after[0] == (f"row {int(found.name.removeprefix('text-')):,}", False)
 
 
+def test_labels_of_rows_without_pairs_may_first_occur_anywhere(
+    alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace], rng: np.random.Generator
+) -> None:
+    """The rarer label is on rows of which most are not among the first 60 that are drawn without labels."""
+    marks = {side: ["rare" if row % 9 == 0 else "common" for row in range(N)] for side in ("source", "target")}
+    unpaired = _rows.draw_unpaired(alignment.translator(), *spaces, marks, rng)
+    drawn = _rows.similarities(unpaired)
+    labels = [(unpaired.source_labels or ())[row] for row in drawn.rows]
+    assert labels == ["common"] * 30 + ["rare"] * 30
+    assert set(drawn.matrices) == {"before", "after"}
+
+
 def tick_labels(svg: str) -> dict[str, list[str]]:
     """Return what is written at the ticks of both axes: matplotlib ends those of the y axis at the axis."""
     texts = [node for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")]

@@ -13,11 +13,12 @@ import numpy as np
 
 from interlingua.bench.folder import Vectors, label_names
 from interlingua.core.arguments import check_flag, check_instance, check_settings
-from interlingua.core.arrays import FloatArray, require, unit_rows
+from interlingua.core.arrays import require, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
+from interlingua.leakage.encoders import sentence_encoder
 
 __all__ = ["Dataset", "VectorBuilder"]
 
@@ -162,20 +163,9 @@ class VectorBuilder:
                 f"There is no encoder {name!r}; known are {', '.join(MODELS)}. Define it with --model {name}=MODEL."
             )
         model, _, revision = model.partition("@")
-        module = require("sentence_transformers", "bench")
-        try:
-            loaded = module.SentenceTransformer(
-                model, revision=revision or None, device=self.device, trust_remote_code=False
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(f"The encoder {name} ({model}) cannot be loaded: {reason}") from error
-        loaded.max_seq_length = min(MAX_TOKENS, loaded.max_seq_length or MAX_TOKENS)
-
-        def encode(texts: list[str]) -> FloatArray:
-            return np.asarray(loaded.encode(texts, batch_size=self.batch, show_progress_bar=False))
-
-        return encode
+        return sentence_encoder(
+            model, revision=revision or None, device=self.device, max_tokens=MAX_TOKENS, batch=self.batch, extra="bench"
+        )
 
 
 def _save(path: Path, rows: Any) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.cli.options import refuse_without_effect
-from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ __all__ = [
     "read_labels",
     "read_truth",
     "refuse_unused",
-    "sentence_encoder",
 ]
 
 Encode = Callable[[list[str]], Any]
@@ -80,25 +78,6 @@ def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
     texts = [Path(str(options[name])) for name in ("--corpus", "--truth") if options[name] is not None]
     if texts and all(path.suffix == ".txt" for path in texts):
         refuse("--text-column", "has no effect: a .txt file has no columns.")
-
-
-def sentence_encoder(name: str) -> Encode:
-    """Return the encoder of a sentence-transformers model, a folder or a name on the Hub; no code in it is run.
-
-    Raises:
-        InputError: it cannot be loaded.
-        MissingExtraError: the extra ``encoder`` is not installed.
-    """
-    module = require("sentence_transformers", "encoder")
-    try:
-        model = module.SentenceTransformer(name, device="cpu", trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--encoder {name} cannot be loaded ({str(error).splitlines()[0][:200]}).") from error
-
-    def encode(texts: list[str]) -> Any:
-        return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
-
-    return encode
 
 
 def read_corpus(

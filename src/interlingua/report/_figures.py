@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.report._rows import Heat, PicturedRows
+from interlingua.report._rows import PicturedRows
 from interlingua.report._svg import svg_element
 
 if TYPE_CHECKING:
@@ -84,16 +84,6 @@ def scatter(
     axes.set_xlabel("first axis")
     axes.set_ylabel("second axis")
     return _svg(figure, key, alt)
-
-
-def heat_maps(similarities: Heat, colors: Sequence[str] | None, alts: Mapping[str, str]) -> dict[str, str]:
-    """Draw the similarities within each side and across; ``colors`` gives each row the name of its label's color."""
-    matrices = {
-        "within_source": similarities.within_source,
-        "within_target": similarities.within_target,
-        "across": similarities.across,
-    }
-    return {part: heat_map(f"heat-{part}", alts[part], matrix, colors) for part, matrix in matrices.items()}
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:

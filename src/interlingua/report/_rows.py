@@ -57,20 +57,16 @@ class PicturedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Heat:
-    """Similarities of a few held-out rows: cosines after subtracting the mean of all rows of their side.
+class Similarities:
+    """Cosines between a few rows after subtracting the mean of all rows of their side.
 
     Attributes:
         rows: [h], which rows, in the order drawn.
-        within_source: [h, h], the source rows among themselves.
-        within_target: [h, h], the target rows among themselves.
-        across: [h, h], translated source rows against target rows.
+        matrices: [h, h] by the name of the picture.
     """
 
     rows: IntArray
-    within_source: FloatArray
-    within_target: FloatArray
-    across: FloatArray
+    matrices: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,20 +146,10 @@ def draw_unpaired(
         names.append(_names(space, rows, side))
         vectors.append(_drawn(space, rows))
     if target is None:
-        translated = unit_rows(np.asarray(translator.translate(vectors[0]), np.float32))
-        nothing = (np.empty((0, side.shape[1]), np.float32) for side in (translated, vectors[0]))
-        empty_target, empty_inverted = nothing
-        return PicturedRows(
-            unit_rows(vectors[0]),
-            empty_target,
-            translated,
-            empty_inverted,
-            marks[0],
-            None if marks[0] is None else (),
-            paired=False,
-            names=names[0],
-            target_names=(),
-        )
+        width = np.shape(translator.translate(vectors[0][:1]))[1]
+        vectors.append(np.empty((0, width), np.float32))
+        marks.append(None if marks[0] is None else ())
+        names.append(())
     return _pictured(translator, (vectors[0], vectors[1]), (marks[0], marks[1]), (names[0], names[1]), paired=False)
 
 
@@ -186,13 +172,21 @@ def planes(rows: PicturedRows) -> dict[str, tuple[FloatArray, FloatArray]]:
     return {"before": (alone[0][shown], alone[1][shown]), "after": (together[0][shown], together[1][shown])}
 
 
-def heat(rows: PicturedRows) -> Heat:
-    """Return the similarities of some paired rows, grouped by label and ordered by similarity."""
-    target, source = (unit_rows(side - side.mean(axis=0)) for side in (rows.target, rows.source))
-    translated = unit_rows(rows.translated - rows.target.mean(axis=0))
+def similarities(rows: PicturedRows) -> Similarities:
+    """Return the similarities of some rows, grouped by label and ordered by similarity.
+
+    Of paired rows within each side, ``within_source`` and ``within_target``, and of translated source rows with target
+    rows, ``across``. Of others among the source rows, ``before`` and ``after`` translation.
+    """
+    source = _centered(rows.source)
     order = order_of(source, rows.source_labels)
-    x, y, xy = source[order], target[order], translated[order]
-    return Heat(order, x @ x.T, y @ y.T, xy @ y.T)
+    x = source[order]
+    if not rows.paired:
+        y = _centered(rows.translated)[order]
+        return Similarities(order, {"before": x @ x.T, "after": y @ y.T})
+    y = _centered(rows.target)[order]
+    translated = unit_rows(rows.translated - rows.target.mean(axis=0))[order]
+    return Similarities(order, {"within_source": x @ x.T, "within_target": y @ y.T, "across": translated @ y.T})
 
 
 def order_of(source: FloatArray, labels: tuple[str, ...] | None) -> IntArray:
@@ -209,7 +203,7 @@ def latent(rows: PicturedRows, translator: NeuralTranslator, shown: IntArray) ->
     """Compare the latents of both sides; ``shown`` [h] are the rows of the picture."""
     ends = zip(translator.ends, (rows.source, rows.target), strict=True)
     latents = [translator.network.encode(side, space) for space, side in ends]
-    source, target = (unit_rows(z - z.mean(axis=0)) for z in latents)
+    source, target = map(_centered, latents)
     same, other = agreement(source, target), agreement(source, np.roll(target, 1, axis=0))
     return Latent(source[shown] @ target[shown].T, same, other)
 
@@ -255,20 +249,15 @@ def _pictured(
     paired: bool,
 ) -> PicturedRows:
     x, y = vectors
-    unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
+    inverted = translator.invert(y) if len(y) else np.empty((0, x.shape[1]), np.float32)
+    unit = [unit_rows(np.asarray(side, np.float32)) for side in (x, y, translator.translate(x), inverted)]
     # Labels of one side only would color half of the points.
-    source_labels, target_labels = labels if None not in labels else (None, None)
-    return PicturedRows(
-        unit[0],
-        unit[1],
-        unit[2],
-        unit[3],
-        source_labels,
-        target_labels,
-        paired=paired,
-        names=names[0],
-        target_names=names[1],
-    )
+    known = labels if None not in labels else (None, None)
+    return PicturedRows(*unit, *known, paired, *names)
+
+
+def _centered(rows: FloatArray) -> FloatArray:
+    return unit_rows(rows - rows.mean(axis=0))
 
 
 def _drawn(space: EmbeddingSpace, rows: IntArray) -> FloatArray:
