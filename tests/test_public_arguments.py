@@ -61,7 +61,7 @@ PACKAGES = ("bench", "evaluation", "export", "leakage", "report")
 # What these packages return. Nobody constructs them, so their fields are not checked.
 RESULTS = frozenset({
     "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DocumentFindings",
-    "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Figures", "Interval", "Judgment", "Keyword",
+    "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord", "Judgment", "Keyword",
     "LabelFindings", "Leak", "Neighbor", "OracleScores", "Readout", "Reidentification", "Reliability",
     "RetrievalFindings", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
 })  # fmt: skip

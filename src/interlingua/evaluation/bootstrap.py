@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from interlingua.core.arguments import check_settings
 from interlingua.core.arrays import as_array, row_blocks
 from interlingua.core.errors import InputError
 
-__all__ = ["Interval", "Resamples", "interval"]
+__all__ = ["Interval", "JsonRecord", "Resamples", "interval"]
 
 DRAWS = 400
 # Entries of one block of resample counts (64 MiB of float32).
@@ -38,6 +38,24 @@ class Interval:
     def to_list(self) -> list[float | None]:
         """Return ``[value, low, high]`` for JSON."""
         return [self.value, self.low, self.high]
+
+
+class JsonRecord:
+    """A dataclass that can be written as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON by the names of the fields; an interval is [value, low, high]."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Interval):
+        return value.to_list()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(member) for member in value]
+    return value.to_dict() if hasattr(value, "to_dict") else value
 
 
 @dataclass(frozen=True)

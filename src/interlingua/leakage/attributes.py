@@ -13,7 +13,7 @@ from interlingua.core.arguments import check_count, check_flag, check_texts, sho
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples, interval
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples, interval
 from interlingua.leakage._checks import check_callable, check_label_rows, check_one_each
 from interlingua.leakage.centering import collection_mean, subtract_mean
 
@@ -24,7 +24,7 @@ _SHUFFLES = 10
 
 
 @dataclass(frozen=True)
-class AttributeScores:
+class AttributeScores(JsonRecord):
     """How well labels are inferred from one set of vectors.
 
     Attributes:
@@ -43,14 +43,6 @@ class AttributeScores:
     def top1(self) -> Interval:
         """Share of documents whose first label is true."""
         return self.top_k[1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; an interval is [value, low, high]."""
-        parts: dict[str, Mapping[Any, Interval]] = {"top_k": self.top_k, "recall": self.recall, "auc": self.auc}
-        return {
-            "macro_auc": self.macro_auc.to_list(),
-            **{name: {str(k): v.to_list() for k, v in part.items()} for name, part in parts.items()},
-        }
 
 
 @dataclass(frozen=True)

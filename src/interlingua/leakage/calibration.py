@@ -9,14 +9,14 @@ in this module come from the records of ``benchmarks/calibration.py`` and of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from interlingua.core.arguments import check_choice, check_number, check_settings
 from interlingua.core.errors import InputError
-from interlingua.evaluation.bootstrap import Interval
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._checks import check_members
 from interlingua.leakage.inversion.scores import LEVEL
 
@@ -24,7 +24,7 @@ __all__ = ["CalibrationError"]
 
 
 @dataclass(frozen=True)
-class CalibrationError:
+class CalibrationError(JsonRecord):
     """Measured value minus estimate, over cases: a corpus, a pair of encoders, a seed and a number of fits.
 
     Attributes:
@@ -73,10 +73,6 @@ class CalibrationError:
         estimate = check_number(estimate, "estimate", minimum=0, maximum=1)
         low, high = estimate + min(0.0, self.lowest), estimate + max(0.0, self.highest)
         return Interval(estimate, max(0.0, low), min(1.0, high))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def _estimated_and_measured(record: dict[str, Any], figure: str) -> tuple[float, float] | None:

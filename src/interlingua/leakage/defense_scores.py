@@ -21,7 +21,7 @@ from interlingua.core.arguments import check_count
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples
 from interlingua.leakage._checks import check_callable, check_one_each
 from interlingua.leakage.defenses import Defense, NoDefense, float_rows
 from interlingua.leakage.inversion.scores import reidentification
@@ -36,7 +36,7 @@ _ABOVE_CHANCE = 10
 
 
 @dataclass(frozen=True)
-class Readout:
+class Readout(JsonRecord):
     """What an attacker reads from the recovered vectors.
 
     Attributes:
@@ -48,11 +48,6 @@ class Readout:
     words: Interval
     basis: str
     labels: Interval | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; an interval is [value, low, high]."""
-        labels = None if self.labels is None else self.labels.to_list()
-        return {"words": self.words.to_list(), "basis": self.basis, "labels": labels}
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
-from interlingua.evaluation import Interval
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
 from interlingua.report._page import clean, render
@@ -23,7 +23,7 @@ _SHARES = 12
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(JsonRecord):
     """Who authorized an audit, and what is needed to repeat it.
 
     Attributes:
@@ -53,10 +53,6 @@ class Provenance:
         check_instance(self.seeds, "seeds", tuple, "a tuple of integers")
         for seed in self.seeds:
             check_count(seed, "a seed")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 # Risks named by LLM08:2025 of the OWASP Top 10 for LLM applications.

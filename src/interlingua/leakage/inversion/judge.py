@@ -25,7 +25,7 @@ import numpy as np
 from interlingua.core.arguments import check_count, check_flag, check_number, check_path, check_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples
 from interlingua.leakage._checks import check_callable
 from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.scores import wrong_documents
@@ -49,7 +49,7 @@ Ask = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Judgment:
+class Judgment(JsonRecord):
     """Answers of a judge.
 
     Attributes:
@@ -67,11 +67,6 @@ class Judgment:
     leak: Interval
     unanswered: int
     n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {name: getattr(self, name).to_list() for name in ("yes", "false_yes", "leak")}
-        return {**parts, "empty_yes": self.empty_yes, "unanswered": self.unanswered, "n": self.n}
 
 
 def endpoint(

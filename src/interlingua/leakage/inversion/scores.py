@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples
 from interlingua.evaluation.metrics import match_ranks
 from interlingua.leakage._checks import check_callable, check_one_each
 from interlingua.leakage.inversion.extraction import Extraction, check_extractions
@@ -21,7 +21,6 @@ from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
 __all__ = [
     "Figure",
-    "Figures",
     "Reidentification",
     "Reliability",
     "TextFigures",
@@ -41,7 +40,7 @@ LEVEL = 0.5
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(JsonRecord):
     """A figure with its interval, and what it has to be compared with.
 
     Attributes:
@@ -63,22 +62,12 @@ class Figure:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {"value": self.interval, "control": self.control, "floor": self.floor}
-        return {name: None if part is None else part.to_list() for name, part in parts.items()} | {
-            "meaning": self.meaning
-        }
-
-
-class Figures:
-    """A dataclass whose fields are figures."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, by the name of the figure."""
-        return {field.name: getattr(self, field.name).to_dict() for field in fields(self)}  # type: ignore[arg-type]
+        values = super().to_dict()
+        return {"value": values.pop("interval"), **values}
 
 
 @dataclass(frozen=True)
-class WordFigures(Figures):
+class WordFigures(JsonRecord):
     """Predicted words against the true texts.
 
     A word is asserted where its probability is at least the level (0.5 unless chosen otherwise).
@@ -103,7 +92,7 @@ class WordFigures(Figures):
 
 
 @dataclass(frozen=True)
-class TextFigures(Figures):
+class TextFigures(JsonRecord):
     """Reconstructed texts against the true ones.
 
     Attributes:
@@ -119,7 +108,7 @@ class TextFigures(Figures):
 
 
 @dataclass(frozen=True)
-class Reidentification(Figures):
+class Reidentification(JsonRecord):
     """How well each vector identifies its own document among all of them.
 
     Attributes:
