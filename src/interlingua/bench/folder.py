@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from interlingua.core.arguments import check_path, check_text, shown
+from interlingua.core.arguments import check_instance, check_path, check_text
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.io import open_vectors, read_labels, read_texts
-from interlingua.leakage._checks import check_label_rows
+from interlingua.leakage._checks import check_label_rows, check_members
 
 __all__ = ["Vectors", "label_names", "plain"]
 
@@ -83,10 +83,9 @@ class Vectors:
         Raises:
             InputError: a file is missing.
         """
-        if isinstance(paths, str | bytes) or not isinstance(paths, Iterable):
-            raise InputError(f"paths is {shown(paths)}; a sequence of paths is needed.")
-        found = [self._need(check_path(path, "a path")) for path in paths]
-        parts = {path.name: self._digest(path) for path in found}
+        check_instance(paths, "paths", Iterable, "a sequence of paths")
+        files = check_members(list(paths), "paths", Path, "paths")
+        parts = {path.name: self._digest(self._need(path)) for path in files}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _digest(self, path: Path) -> str:

@@ -209,8 +209,13 @@ def evaluate(
         forward.append(_row_scores(translated, y, mean_target, ks, retrieval))
         backward.append(_row_scores(inverted, x, mean_source, ks, retrieval))
     used, resamples = max(map(len, pools)), Resamples(n, seed, bootstrap)
-    directions = (_direction(np.concatenate(scores), resamples, ks, retrieval, used) for scores in (forward, backward))
-    return Evaluation(*directions, pool=used, n=n, seed=seed)
+    return Evaluation(
+        forward=_direction(np.concatenate(forward), resamples, ks, retrieval, used),
+        backward=_direction(np.concatenate(backward), resamples, ks, retrieval, used),
+        pool=used,
+        n=n,
+        seed=seed,
+    )
 
 
 def check_translator(translator: object) -> None:

@@ -334,7 +334,7 @@ def create_writer(
 def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     try:
         # NumPy reads None as float64.
-        return np.dtype("" if dtype is None else dtype)
+        return np.dtype(dtype or "")
     except TypeError as error:
         raise InputError(f"dtype is {shown(dtype)}; float16, float32, float64 or int8 is needed.") from error
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_flag, check_texts, shown
+from interlingua.core.arguments import check_count, check_flag, check_texts
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples, interval
-from interlingua.leakage._checks import check_callable, check_label_rows, check_one_each
+from interlingua.leakage._checks import check_callable, check_label_rows, check_members, check_one_each
 from interlingua.leakage.centering import collection_mean, subtract_mean
 
 __all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]
@@ -186,9 +186,8 @@ def infer_attributes(
         )
     if not truth.any(axis=1).all():
         raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; remove such documents.")
-    if isinstance(ks, str) or not isinstance(ks, Sequence):
-        raise InputError(f"ks is {shown(ks)}; a sequence of numbers such as (1, 3) is needed.")
-    ks = tuple(k for k in sorted({1, *(check_count(k, "a k of ks", minimum=1) for k in ks)}) if k <= len(names))
+    counts = {check_count(k, "a k of ks", minimum=1) for k in check_members(ks, "ks", object, "integers")}
+    ks = tuple(k for k in sorted({1, *counts}) if k <= len(names))
     rng = np.random.default_rng(seed)
     resamples = Resamples(len(truth), seed)
     shuffles = [scores[_derangement(len(scores), rng)] for _ in range(_SHUFFLES)]

@@ -250,10 +250,11 @@ def _pictured(
 ) -> PicturedRows:
     x, y = vectors
     inverted = translator.invert(y) if len(y) else np.empty((0, x.shape[1]), np.float32)
-    unit = [unit_rows(np.asarray(side, np.float32)) for side in (x, y, translator.translate(x), inverted)]
+    sides = (x, y, translator.translate(x), inverted)
+    source, target, translated, inverted = (unit_rows(np.asarray(side, np.float32)) for side in sides)
     # Labels of one side only would color half of the points.
     known = labels if None not in labels else (None, None)
-    return PicturedRows(*unit, *known, paired, *names)
+    return PicturedRows(source, target, translated, inverted, *known, paired, *names)
 
 
 def _centered(rows: FloatArray) -> FloatArray:

@@ -232,20 +232,20 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         InputError: not the findings of an audit.
     """
     check_instance(audit, "audit", Audit, "the findings of an audit")
-    near, found = audit.retrieval, audit.words.measured
+    near, words, found = audit.retrieval, audit.words, audit.words.measured
 
     def of_words(name: str, meaning: str, estimate: Estimate, figure: Figure | None) -> FigureRow:
         # Estimates assume that a fit worked.
-        values = (estimate.interval, estimate.plausible) if audit.worked else (None, None)
+        value, plausible = (estimate.interval, estimate.plausible) if audit.worked else (None, None)
         control = figure.control if figure else estimate.control
-        return FigureRow(name, meaning, *values, figure.interval if figure else None, control)
+        return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
     named = "share with at least one correct word at p ≥ 0.5"
     other = "another document" if found else "a random public text"
     right = f"share of the asserted words that are right; the control is {other}"
     rows = [
-        of_words("Documents with a word named", named, audit.words.leak_rate, found and found.leak_rate),
-        of_words("Precision of the words", right, audit.words.precision, found and found.precision),
+        of_words("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
+        of_words("Precision of the words", right, words.precision, found.precision if found else None),
     ]
 
     def measured(name: str, meaning: str, value: Interval, control: Interval | None) -> None:
