@@ -114,7 +114,7 @@ def test_ids_are_unique_and_every_reference_is_answered(
     ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
     assert max(ids.values()) == 1
     asked = set(re.findall(r'(?:url\(#|href="#)([^")]+)', page.source))
-    asked |= {str(attributes["aria-labeledby"]) for _, attributes in page.elements if "aria-labeledby" in attributes}
+    asked |= {str(attributes["aria-labelledby"]) for _, attributes in page.elements if "aria-labelledby" in attributes}
     assert asked <= set(ids)
 
 

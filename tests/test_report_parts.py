@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+import interlingua
 from interlingua.core.alignment import Alignment
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
@@ -17,6 +18,8 @@ from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 from interlingua.report import _curves, _figures, _graphs, _rows, write_report
 from reported import N, Page
+
+PACKAGE = Path(interlingua.__file__).parent
 
 
 def traced() -> tuple[dict[str, Any], ...]:
@@ -184,3 +187,11 @@ def test_shortening_coordinates_keeps_names_and_the_scale_of_images() -> None:
     scale = float(re.findall(r"[\d.]+", image.get("transform") or "")[0])
     box = [float(part) for part in (heat.get("viewBox") or "").split()]
     assert 61 * scale == pytest.approx(box[2] - 6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "template", sorted(Path(interlingua.__file__).parent.rglob("*.jinja")), ids=lambda path: path.name
+)
+def test_pages_use_only_attributes_that_screen_readers_know(template: Path) -> None:
+    known = {"controls", "describedby", "hidden", "label", "labelledby", "live"}
+    assert set(re.findall(r"\baria-(\w+)=", template.read_text("utf-8"))) <= known

@@ -273,8 +273,8 @@ def _row_scores(
     cosines = [paired_cosine(translated, real), paired_cosine(translated, real, mean=mean)]
     ranks = [match_ranks(translated, real, csls=kind == "csls") for kind in retrieval]
     # First all kinds by the translation as the query, then all by the real row.
-    views = [own for view in zip(*ranks, strict=True) for own in view]
-    return np.stack([*cosines, *(column for own in views for column in _of_ranks(own, ks))], axis=1)
+    views = [ranks_of_kind for view in zip(*ranks, strict=True) for ranks_of_kind in view]
+    return np.stack([*cosines, *(column for ranks_of_kind in views for column in _of_ranks(ranks_of_kind, ks))], axis=1)
 
 
 def _of_ranks(ranks: FloatArray, ks: tuple[int, ...]) -> list[FloatArray]:

@@ -33,7 +33,10 @@ def check_label_rows(labels: Any, name: str = "labels") -> list[list[str]]:
     """Return the labels of each row; a row with one label may be a text."""
     if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | np.ndarray):
         raise InputError(f"{name} is {shown(labels)}; a sequence with the labels of each row is needed.")
-    return [[own] if isinstance(own, str) else check_texts(own, f"{name}[{row}]") for row, own in enumerate(labels)]
+    return [
+        [member] if isinstance(member, str) else check_texts(member, f"{name}[{row}]")
+        for row, member in enumerate(labels)
+    ]
 
 
 def check_members(values: Any, name: str, kind: type, needed: str) -> list[Any]:

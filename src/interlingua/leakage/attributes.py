@@ -227,8 +227,8 @@ def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) ->
     columns = {name: column for column, name in enumerate(check_texts(names, "names"))}
     rows = check_label_rows(labels)
     matrix = np.zeros((len(rows), len(columns)), bool)
-    for row, own in enumerate(rows):
-        for label in own:
+    for row, row_labels in enumerate(rows):
+        for label in row_labels:
             if label not in columns:
                 raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
             matrix[row, columns[label]] = True

@@ -138,8 +138,8 @@ def _words(
     seed: int,
 ) -> WordFindings:
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
-    asserted = [[keyword for keyword in own.keywords if keyword.p >= LEVEL] for own in predictions]
-    counts = [len(own) for own in asserted]
+    asserted = [[keyword for keyword in document.keywords if keyword.p >= LEVEL] for document in predictions]
+    counts = [len(keywords) for keywords in asserted]
     calibration = "the vectors of the public text itself, which makes probabilities too high for translations"
     with_stand_in = corpus.stand_in is not None
     if with_stand_in:
@@ -151,11 +151,11 @@ def _words(
             LEAK_RATE if with_stand_in else None,
         ),
         precision=Estimate(
-            resamples.ratio([sum(keyword.p for keyword in own) for own in asserted], counts),
-            resamples.ratio([sum(shares[keyword.word] for keyword in own) for own in asserted], counts),
+            resamples.ratio([sum(keyword.p for keyword in keywords) for keywords in asserted], counts),
+            resamples.ratio([sum(shares[keyword.word] for keyword in keywords) for keywords in asserted], counts),
             PRECISION if with_stand_in else None,
         ),
-        asserted=resamples.mean([bool(own) for own in asserted]),
+        asserted=resamples.mean([bool(keywords) for keywords in asserted]),
         vocabulary=len(decoder.vocabulary.words),
         calibration=calibration,
         measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
@@ -175,7 +175,7 @@ def _predict(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extra
 
 def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
     """Return the expected share of documents whose most probable asserted word is right."""
-    probabilities = (own.keywords[0].p if own.asserted(LEVEL) else 0.0 for own in predictions)
+    probabilities = (document.keywords[0].p if document.asserted(LEVEL) else 0.0 for document in predictions)
     return resamples.mean(list(probabilities))
 
 
@@ -201,8 +201,8 @@ class _Reader:
         if self.labels is not None and truth.labels is not None:
             first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
             names, known = self.labels.names, set(self.labels.names)
-            own = [known.intersection(names_of_row) for names_of_row in truth.labels]
-            hits = [names[i] in carried if carried else np.nan for i, carried in zip(first, own, strict=True)]
+            true_names = [known.intersection(row) for row in truth.labels]
+            hits = [names[i] in true if true else np.nan for i, true in zip(first, true_names, strict=True)]
             right = Resamples(len(picked), self.seed).mean(hits)
         return Readout(words, basis, right)
 
@@ -213,12 +213,12 @@ def _retrieval(
     method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=2)
     sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
     near, null = (method.invert(side, mean=collection_mean(side)) for side in (translated, rotated))
-    own = method.invert(corpus.vectors[sample])
+    among_public = method.invert(corpus.vectors[sample])
     findings = RetrievalFindings(
         nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
         # The first neighbor of a public text is the text itself.
-        public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in own]),
+        public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in among_public]),
     )
     return findings, near
 

@@ -23,7 +23,7 @@ class Estimate:
 
     Attributes:
         interval: the estimate with its bootstrap interval, which covers the sample of documents only.
-        control: the same figure where there is nothing to find.
+        control: the same figure where there is nothing to recover.
         error: measured errors of such estimates; None where they were not measured, as without a stand-in.
     """
 

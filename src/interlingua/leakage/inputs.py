@@ -85,19 +85,19 @@ class Labels:
         Raises:
             InputError: not one set of labels a row, or no label with enough rows.
         """
-        rows, carried = check_matrix(vectors, "the corpus").astype(np.float32), check_label_rows(labels)
+        rows, label_rows = check_matrix(vectors, "the corpus").astype(np.float32), check_label_rows(labels)
         min_documents = check_count(min_documents, "min_documents", minimum=1)
-        if len(carried) != len(rows):
+        if len(label_rows) != len(rows):
             raise InputError(
-                f"The corpus has {len(rows)} vectors and {len(carried)} rows of labels; one each is needed."
+                f"The corpus has {len(rows)} vectors and {len(label_rows)} rows of labels; one each is needed."
             )
-        counts = Counter(name for own in carried for name in set(own))
+        counts = Counter(name for row in label_rows for name in set(row))
         names = tuple(sorted(name for name, count in counts.items() if count >= min_documents))
         if not names:
             raise InputError(
                 f"No label is on {min_documents} rows of the corpus; give a corpus with more rows for each label."
             )
-        members = truth_matrix([sorted(set(own) & set(names)) for own in carried], names).astype(np.float32)
+        members = truth_matrix([sorted(set(row) & set(names)) for row in label_rows], names).astype(np.float32)
         return cls(names, np.asarray(members.T @ rows / members.sum(axis=0)[:, None], np.float32))
 
 

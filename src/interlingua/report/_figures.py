@@ -70,9 +70,9 @@ def scatter(
         ends = np.stack([side[:_JOINED] for side in points])
         axes.plot(ends[..., 0], ends[..., 1], color=COLORS["muted"], linewidth=0.5, alpha=0.55, zorder=4)
     for side, names, marker in zip(points, colors, ("o", "^"), strict=True):
-        held = np.array(names[: len(side)])
-        for name in dict.fromkeys(held.tolist()):
-            at = side[held == name]
+        drawn = np.array(names[: len(side)])
+        for name in dict.fromkeys(drawn.tolist()):
+            group = side[drawn == name]
             paint = COLORS[name]
             look: dict[str, Any] = (
                 {"s": 12, "color": paint, "linewidths": 0}
@@ -80,7 +80,7 @@ def scatter(
                 else {"s": 14, "facecolors": "none", "edgecolors": paint, "linewidths": 0.7}
             )
             alpha, height = (0.5, 1) if name == "rest" else (0.8, 2)
-            axes.scatter(at[:, 0], at[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
+            axes.scatter(group[:, 0], group[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
     axes.set_xlabel("first axis")
     axes.set_ylabel("second axis")
     return _svg(figure, key, alt)

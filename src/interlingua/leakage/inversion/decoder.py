@@ -105,13 +105,13 @@ class TextDecoder:
         from interlingua.leakage.inversion._decoder_net import train
 
         pieces = [tokenize(text)[:length] for text in texts]
-        counts = Counter(piece for own in pieces for piece in own)
+        counts = Counter(piece for text in pieces for piece in text)
         words = (*_SPECIAL, *(word for word, _ in counts.most_common(size)))
-        at = {word: i for i, word in enumerate(words)}
+        index = {word: i for i, word in enumerate(words)}
         tokens = np.full((len(pieces), length + 2), _END, np.int64)
         tokens[:, 0] = _BEGIN
-        for row, own in zip(tokens, pieces, strict=True):
-            row[1 : 1 + len(own)] = [at.get(piece, _OTHER) for piece in own]
+        for row, text in zip(tokens, pieces, strict=True):
+            row[1 : 1 + len(text)] = [index.get(piece, _OTHER) for piece in text]
         mean = rows.mean(axis=0)
         centered = unit_rows(rows - mean)
         # Noise of this standard deviation leaves unit vectors at that mean cosine.
@@ -137,7 +137,7 @@ class TextDecoder:
         predicted = (
             [Extraction()] * len(centered) if self.keywords is None else self.keywords.invert(vectors, mean=mean)
         )
-        texts = (" ".join(self.words[i] for i in own) for own in written)
+        texts = (" ".join(self.words[i] for i in text) for text in written)
         return [replace(extraction, text=text) for extraction, text in zip(predicted, texts, strict=True)]
 
     def save(self, path: str | Path) -> Path:

@@ -178,20 +178,20 @@ def score_keywords(
     same = range(len(texts))
 
     def correct(words: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
-        return [[w for w in own if w in truth[r]] for own, r in zip(words, rows, strict=True)]
+        return [[w for w in guess if w in truth[r]] for guess, r in zip(words, rows, strict=True)]
 
     def leak(words: Sequence[Sequence[str]], rows: Sequence[int], fewest: int) -> Interval:
-        return resamples.mean([len(own) >= fewest for own in correct(words, rows)])
+        return resamples.mean([len(hits) >= fewest for hits in correct(words, rows)])
 
     def precision(words: Sequence[Sequence[str]], rows: Sequence[int]) -> Interval:
-        return resamples.ratio([len(own) for own in correct(words, rows)], [len(own) for own in words])
+        return resamples.ratio([len(hits) for hits in correct(words, rows)], [len(guess) for guess in words])
 
     def recall(words: Sequence[Sequence[str]], rows: Sequence[int], weights: Mapping[str, float] | None) -> Interval:
-        def size(own: Iterable[str]) -> float:
-            return float(sum(1 if weights is None else weights[w] for w in own))
+        def size(names: Iterable[str]) -> float:
+            return float(sum(1 if weights is None else weights[w] for w in names))
 
         hits = zip(correct(words, rows), rows, strict=True)
-        return resamples.mean([size(own) / size(truth[r]) if truth[r] else np.nan for own, r in hits])
+        return resamples.mean([size(found) / size(truth[r]) if truth[r] else np.nan for found, r in hits])
 
     def figure(measure: Callable[..., Interval], words: Any, floor: Any, meaning: str, *parameters: Any) -> Figure:
         return Figure(
@@ -209,8 +209,8 @@ def score_keywords(
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
         bits=Figure(
-            resamples.mean([sum(bits[w] for w in own) for own in correct(asserted, same)]),
-            resamples.mean([sum(bits[w] for w in own) for own in correct(asserted, other)]),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)]),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)]),
             None,
             "information in the correct words of a document, bits",
         ),
@@ -330,10 +330,12 @@ def reliability(
     edges = np.linspace(0, 1, check_count(bins, "bins", minimum=1) + 1)
     rows: list[Reliability] = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        at = np.nonzero((probabilities > low) & (probabilities <= high))
-        if len(at[0]):
-            right = float(truth[at].mean())
-            rows.append(Reliability(float(low), float(high), float(probabilities[at].mean()), right, len(at[0])))
+        in_bin = np.nonzero((probabilities > low) & (probabilities <= high))
+        if len(in_bin[0]):
+            right = float(truth[in_bin].mean())
+            rows.append(
+                Reliability(float(low), float(high), float(probabilities[in_bin].mean()), right, len(in_bin[0]))
+            )
     return rows
 
 
@@ -370,8 +372,8 @@ def rouge_l(guess: str, text: str) -> float:
 def entity_recall(guess: str, text: str) -> float:
     """Return the share of a text's entities that occur in the guess, whatever their case; NaN without entities."""
     wanted = entities(text)
-    held = f" {' '.join(tokens(guess))} "
-    return sum(f" {' '.join(tokens(e))} " in held for e in wanted) / len(wanted) if wanted else float("nan")
+    words = f" {' '.join(tokens(guess))} "
+    return sum(f" {' '.join(tokens(e))} " in words for e in wanted) / len(wanted) if wanted else float("nan")
 
 
 def _word_sets(texts: Sequence[str], vocabulary: Vocabulary) -> list[set[str]]:
