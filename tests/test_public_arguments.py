@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import interlingua as il
@@ -23,6 +24,9 @@ from interlingua.bench.paper import cell, span
 from interlingua.bench.plan import Case, Plan, table_of
 from interlingua.bench.runs import run
 from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.distributed.arrow import translate_batches
+from interlingua.distributed.parts import Part, finish, is_lance, parts_of, write_part
+from interlingua.distributed.ray import translate_with_ray
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
@@ -57,13 +61,14 @@ from interlingua.report import write_report
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 from test_arguments import _OPAQUE, NOT_COUNTS, NOT_FLAGS, NOT_MATRICES, NOT_PATHS, NOT_TEXTS
 
-PACKAGES = ("bench", "evaluation", "export", "leakage", "report")
+PACKAGES = ("bench", "distributed", "evaluation", "export", "leakage", "report")
 # What these packages return. Nobody constructs them, so their fields are not checked.
 RESULTS = frozenset({
-    "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DocumentFindings",
-    "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord", "Judgment", "Keyword",
-    "LabelFindings", "Leak", "Neighbor", "OracleScores", "Readout", "Reidentification", "Reliability",
-    "RetrievalFindings", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
+    "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DistributedResult",
+    "DocumentFindings", "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
+    "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Readout", "Reidentification",
+    "Reliability", "RetrievalFindings", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
+    "Part", "WrittenPart",
 })  # fmt: skip
 # Their class methods fit, of and load construct them.
 CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDecoder", "WordProbe"})
@@ -122,6 +127,7 @@ def encoder_folder() -> Path:
 RECORD = {"corpus": "a", "victim": "b", "known": "c", "verdicts": ["aligned"], "words": {
     "precision": {"value": [0.5, 0.4, 0.6]}, "measured": {"precision": {"value": [0.4, 0.3, 0.5]}},
 }}  # fmt: skip
+BATCH = pa.record_batch({"id": [1, 2]})
 PROVENANCE: dict[str, Any] = dict.fromkeys(("authorized_by", "date", "vectors", "corpus", "encoder"), "x")
 GUIDED: dict[str, Any] = {"propose": propose, "encode": encode, "mean": Y.mean(axis=0)}
 ERRORS: dict[str, Any] = {"lowest": 0.0, "median": 0.0, "highest": 0.1, "cases": 1, "corpora": 1, "pairs": 1}
@@ -163,6 +169,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "evaluate_defense": (evaluate_defense, {"defense": defenses.NoDefense(), "store": X, "attacker": Y}),
     "Extraction.asserted": (Extraction().asserted, {}),
     "figure_rows": (lambda **given: figure_rows(**{"audit": findings(), **given}), {}),
+    "finish": (finish, {"folder": "none", "written": []}),
     "float_rows": (defenses.float_rows, {"vectors": X}),
     "GroundTruth": (GroundTruth, {}),
     "GroundTruth.check_rows": (GroundTruth(TEXTS).check_rows, {"n": len(TEXTS)}),
@@ -175,6 +182,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"vectors": Y, "label_vectors": DIRECTIONS, "truth": TRUTH, "names": ["a", "b"]},
     ),
     "interval": (interval, {"values": np.ones(3)}),
+    "is_lance": (is_lance, {"path": "a.lance"}),
     "judge": (judge.judge, {"extractions": EXTRACTIONS, "texts": TEXTS, "ask": lambda question: "no"}),
     "KeywordDecoder.fit": (KeywordDecoder.fit, {"vectors": Y, "texts": TEXTS, "vocabulary": VOCABULARY}),
     "KeywordDecoder.invert": (lambda **k: decoder().invert(**k), {"vectors": Y}),
@@ -197,6 +205,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "notes": (lambda **k: list(notes(**k)), {"name": "seeds"}),
     "page": (page, {"name": "seeds", "records": []}),
     "paired_cosine": (paired_cosine, {"a": X, "b": X}),
+    "Part.batches": (lambda **given: next(Part(0, None, 0, 1, pa.schema([])).batches(**given)), {"size": 5}),
+    "parts_of": (parts_of, {"source": "none", "workers": 1}),
     "plain": (plain, {"name": "nq"}),
     "Plan": (Plan, plan()),
     "Provenance": (Provenance, PROVENANCE),
@@ -249,6 +259,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "tokens": (words.tokens, {"text": "a"}),
     "Truncation": (defenses.Truncation, {"width": 4}),
     "Truncation.apply": (defenses.Truncation(4).apply, {"vectors": X, "seed": 0}),
+    "translate_batches": (lambda **given: list(translate_batches(**given)), {"batches": [], "translator": linear()}),
+    "translate_with_ray": (translate_with_ray, {"directory": "none", "source": "none", "out": "never"}),
     "truth_matrix": (attributes.truth_matrix, {"labels": [["a"]], "names": ["a"]}),
     "VectorBuilder": (VectorBuilder, {"vectors": vectors()}),
     "VectorBuilder.make": (VectorBuilder(vectors()).make, {"corpus": "nq", "encoder": "gtr"}),
@@ -273,14 +285,16 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"path": "never.html", "provenance": Provenance(**PROVENANCE)},
     ),
     "write_audit_json": (write_audit_json, {"path": "never.json", "result": {}}),
+    "write_part": (write_part, {"batches": [BATCH], "number": 0, "folder": "."}),
     "write_report": (write_report, {"path": "never.html", "fit": linear(), "source": X}),
     "wrong_documents": (scores.wrong_documents, {"texts": TEXTS, "seed": 0}),
 }
 
 # They read vectors, texts or models that are not there; only the wrong arguments are tried.
 NEED_FILES = frozenset({
-    "causal_lm", "KeywordDecoder.load", "TextDecoder.invert", "TextDecoder.load", "sentence_encoder",
-    "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels", "Vectors.rows", "Vectors.texts", "run",
+    "causal_lm", "KeywordDecoder.load", "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
+    "TextDecoder.load", "translate_with_ray", "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels",
+    "Vectors.rows", "Vectors.texts", "write_part",
 })  # fmt: skip
 NOT_NUMBERS = ("ten", True, np.nan, [1], _OPAQUE)
 NOT_VECTORS = (5, "x", True, _OPAQUE, [[1.0, 2.0]], [np.nan] * D_TARGET, ["a"] * D_TARGET)
