@@ -164,7 +164,7 @@ class VectorBuilder:
             )
         model, _, revision = model.partition("@")
         return sentence_encoder(
-            model, revision=revision or None, device=self.device, max_tokens=MAX_TOKENS, batch=self.batch, extra="bench"
+            model, revision=revision or None, device=self.device, max_tokens=MAX_TOKENS, batch=self.batch
         )
 
 

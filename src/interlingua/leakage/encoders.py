@@ -20,7 +20,6 @@ def sentence_encoder(
     device: str | None = "cpu",
     max_tokens: int | None = None,
     batch: int = 32,
-    extra: str = "encoder",
 ) -> Callable[[list[str]], FloatArray]:
     """Return a function from texts to unit vectors [n, d]; no code of the model's repository is run.
 
@@ -30,7 +29,6 @@ def sentence_encoder(
         device: device of the model; None leaves the choice to sentence-transformers.
         max_tokens: tokens after which texts are truncated, if the model does not truncate them earlier.
         batch: texts encoded at a time.
-        extra: the extra to name if sentence-transformers is missing.
 
     Raises:
         InputError: the model cannot be loaded.
@@ -40,7 +38,7 @@ def sentence_encoder(
     revision = None if revision is None else check_text(revision, "revision")
     device = None if device is None else check_text(device, "device")
     max_tokens = None if max_tokens is None else check_count(max_tokens, "max_tokens", minimum=1)
-    module = require("sentence_transformers", check_text(extra, "extra"))
+    module = require("sentence_transformers", "encoder")
     try:
         model = module.SentenceTransformer(name, revision=revision, device=device, trust_remote_code=False)
     except (OSError, ValueError) as error:

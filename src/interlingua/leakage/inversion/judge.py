@@ -85,9 +85,7 @@ def endpoint(
         InputError: the address is not of a kind that documents may be sent to, ``send`` is not True, or (from the
             returned function) the endpoint gave no usable answer.
     """
-    url, model, key_variable = (
-        check_text(value, name) for name, value in (("url", url), ("model", model), ("key_variable", key_variable))
-    )
+    model, key_variable = check_text(model, "model"), check_text(key_variable, "key_variable")
     _check_address(url, key_variable)
     timeout = check_number(timeout, "timeout", above=0)
     if not check_flag(send, "send"):
@@ -114,12 +112,15 @@ def endpoint(
     return ask
 
 
-def _check_address(url: str, key_variable: str) -> None:
+def _check_address(url: Any, key_variable: str) -> None:
     """Refuse an address that holds a secret, or from which other machines of the network could read along.
 
     Raises:
         InputError: the message repeats the address only if it holds no secret.
     """
+    if not isinstance(url, str):
+        # The value is not repeated: it may hold a password.
+        raise InputError(f"url is of type {type(url).__name__}; a text is needed.")
     if may_hold_secret(url):
         raise InputError(
             "The address of the judge holds a password or a key and is not repeated.",
