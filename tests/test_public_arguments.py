@@ -457,3 +457,45 @@ def test_every_argument_of_another_type_is_refused(
         assert len(str(caught.value)) < 600, f"{value!r} is printed in full"
         assert "does not exist" not in str(caught.value), f"{value!r} was used as a name"
     assert not list(tmp_path.iterdir())
+
+
+def untyped(value: Any) -> Any:
+    return value
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: write_report("never.html", linear(), source_eval=X), "source_eval and target_eval are drawn together"),
+        (lambda: write_report("never.html", linear(), target=Y), "target only beside source; give both or neither"),
+        (lambda: CorpusRetrieval.of(Y, TEXTS, k=len(Y) + 1), r"k is 121 and the corpus has 120 rows; .* at most 120"),
+        (lambda: scores.score_texts(EXTRACTIONS[:3], TEXTS), "There are 3 extractions for 120 texts; one each"),
+        (lambda: judge.judge(EXTRACTIONS[:1], TEXTS[:1], str.upper), "There are 1 texts; at least 2 are needed"),
+        (
+            lambda: GroundTruth(TEXTS).take(untyped(np.ones(2))),
+            r"rows has shape \(2,\) and dtype float64; a vector of integers",
+        ),
+        (lambda: Labels(("a",), DIRECTIONS), "There are 2 label vectors for 1 names; one each is needed"),
+        (lambda: Labels(("a",), DIRECTIONS[0]), r"the labels have shape \(16,\); numbers \[l, d\] or \[t, l, d\]"),
+        (lambda: PublicCorpus(Y, TEXTS, stand_in=X[:9]), "There are 9 rows of stand_in for 120 texts; one each"),
+        (lambda: words.Vocabulary(("a",), np.ones(2)), "There are 2 shares for 1 words; one each is needed"),
+        (lambda: CalibrationError.from_records([], "precision"), "No record holds an estimate and a measured value"),
+        (lambda: Resamples(3, 0).mean(np.ones(2)), r"values has shape \(2,\); numbers for each of 3 rows"),
+        (lambda: interval(np.ones((2, 2))), r"values has shape \(2, 2\); one number or more"),
+        (lambda: create_writer("never.npy", d=3, dtype="text"), "dtype is 'text'; float16, float32, float64 or int8"),
+        (
+            lambda: audit(untyped("x"), X, PublicCorpus(Y, TEXTS)),
+            "alignments is of type str|alignments\\[0\\] is of type str",
+        ),
+        (lambda: defenses.Chain(untyped([defenses.Rotation()])), "parts is .*; a tuple of defenses is needed"),
+        (
+            lambda: attributes.embed_labels(untyped(int), ["a"]),
+            "encode is .*; a function from texts to vectors is needed",
+        ),
+        (lambda: label_names(untyped([5])), r"labels\[0\] is 5; a sequence of texts is needed"),
+        (lambda: evaluate(untyped(type), X, Y), r"translator is .*, which has no method translate\(\)"),
+    ],
+)
+def test_the_message_says_what_arrived_and_what_is_needed(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        call()

@@ -98,7 +98,7 @@ class Resamples:
 
     def mean(self, values: npt.ArrayLike) -> Interval:
         """Return the mean of one value per row [n]; rows with NaN are left out."""
-        return self.ratio(values, np.ones(self.n))
+        return self.ratio(self._values(values, "values", rank=1), np.ones(self.n))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
         """Return sum(numerator) / sum(denominator) of values a row [n]; rows with NaN in either are left out."""

@@ -45,7 +45,7 @@ class CorpusRetrieval:
         rows, texts = check_corpus(vectors, texts)
         k = check_count(k, "k", minimum=1)
         if k > len(rows):
-            raise InputError(f"k is {k} and the corpus has {len(rows)} rows; at most as many neighbors are there.")
+            raise InputError(f"k is {k} and the corpus has {len(rows)} rows; a k of at most {len(rows)} is needed.")
         mean = rows.mean(axis=0)
         return cls(unit_rows(rows - mean), mean, texts, k)
 
