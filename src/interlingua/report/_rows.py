@@ -121,7 +121,7 @@ def draw_paired(
     marks = _pick(labels.get("eval"), rows, source.n, "labels['eval']")
     names = _names(source, rows, "source_eval")
     x, y = (_drawn(space, rows) for space in (source, target))
-    return _pictured(translator, (x, y), (marks, marks), (names, names), paired=True)
+    return _pictured(translator, x, y, (marks, marks), (names, names), paired=True)
 
 
 def draw_unpaired(
@@ -146,11 +146,10 @@ def draw_unpaired(
         names.append(_names(space, rows, side))
         vectors.append(_drawn(space, rows))
     if target is None:
-        width = np.shape(translator.translate(vectors[0][:1]))[1]
-        vectors.append(np.empty((0, width), np.float32))
         marks.append(None if marks[0] is None else ())
         names.append(())
-    return _pictured(translator, (vectors[0], vectors[1]), (marks[0], marks[1]), (names[0], names[1]), paired=False)
+    y = None if target is None else vectors[1]
+    return _pictured(translator, vectors[0], y, (marks[0], marks[1]), (names[0], names[1]), paired=False)
 
 
 def frequent(labels: Sequence[str], count: int) -> list[str]:
@@ -242,15 +241,19 @@ def neighbors(rows: PicturedRows) -> tuple[Neighbors, ...]:
 
 def _pictured(
     translator: SupportsTranslation,
-    vectors: tuple[FloatArray, FloatArray],
+    x: FloatArray,
+    y: FloatArray | None,
     labels: tuple[tuple[str, ...] | None, tuple[str, ...] | None],
     names: tuple[tuple[str, ...], tuple[str, ...]],
     *,
     paired: bool,
 ) -> PicturedRows:
-    x, y = vectors
-    inverted = translator.invert(y) if len(y) else np.empty((0, x.shape[1]), np.float32)
-    sides = (x, y, translator.translate(x), inverted)
+    translated = translator.translate(x)
+    if y is None:
+        y, inverted = (np.empty((0, side.shape[1]), np.float32) for side in (translated, x))
+    else:
+        inverted = translator.invert(y)
+    sides = (x, y, translated, inverted)
     source, target, translated, inverted = (unit_rows(np.asarray(side, np.float32)) for side in sides)
     # Labels of one side only would color half of the points.
     known = labels if None not in labels else (None, None)
