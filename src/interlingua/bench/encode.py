@@ -42,11 +42,11 @@ class Dataset:
     """A corpus on the hub.
 
     Attributes:
-        name: of the data set.
-        split: its split.
-        config: its configuration, if there are several.
-        text: the field of the text.
-        label: the field of the labels, if there are any.
+        name: name of the data set.
+        split: name of the split.
+        config: name of the configuration, if the data set has several.
+        text: field that holds the text.
+        label: field that holds the labels, if there is one.
     """
 
     name: str
@@ -78,7 +78,7 @@ class VectorBuilder:
         files: further corpora by name: a file of texts, with labels in the column ``label``.
         limit: most texts of a corpus.
         batch: texts encoded at a time.
-        device: of the encoders; their own choice by default.
+        device: device of the encoders; by default sentence-transformers chooses it.
     """
 
     vectors: Vectors

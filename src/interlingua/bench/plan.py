@@ -37,7 +37,7 @@ class Table:
     """A table of the paper.
 
     Attributes:
-        title: its title.
+        title: heading of the table.
         paper: the corpora in its columns in the paper; ours are compared with them one by one.
         columns: heading, figure and how the seeds are aggregated (``median``, ``min``, ``max`` or ``mean``).
         paper_columns: the paper's figures to print, heading and name.
@@ -135,18 +135,18 @@ class Plan:
     """One table over encoders and seeds.
 
     Attributes:
-        table: its name.
+        table: name of the table.
         vectors: the folder of vectors.
         out: the folder of records, fits and pages.
         corpus: the corpus of the fits.
         on: other corpora to measure on.
         encoders: all pairs of them are fitted.
-        seeds: of row split and solver.
+        seeds: random seeds; each decides a split of the rows and a fit.
         rows: most rows per side; for ``data-efficiency`` the numbers of source rows.
         pool: candidates in retrieval.
-        k: of the top-k in ``attributes``.
-        method: of the fits.
-        settings: of the method.
+        k: the k of the top-k figure in ``attributes``.
+        method: method of the fits.
+        settings: settings of the method.
         oracle_rows: rows for the oracle couplings; 0 runs none.
     """
 

@@ -38,7 +38,7 @@ class Part:
         unit: a Parquet fragment of some row groups, or the folder, version and number of a Lance fragment.
         start: first row of the unit.
         stop: index after the last row of the unit.
-        schema: of the whole dataset, whose files may differ; ``None`` for Lance.
+        schema: Arrow schema of the whole dataset, whose files may differ; ``None`` for Lance.
     """
 
     number: int
@@ -77,7 +77,7 @@ class WrittenPart:
     """Result of writing a part.
 
     Attributes:
-        number: of the part.
+        number: index of the part.
         rows: number of rows written.
         fragments: Lance's description of them, as JSON; empty for Parquet.
         schema: Arrow schema, serialized.
@@ -163,9 +163,9 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
     """Write a part into a folder; a part that is written twice is kept once.
 
     Args:
-        batches: its rows, at least one batch.
-        number: of the part.
-        folder: of the new dataset; Lance if its name ends in ``.lance``, else Parquet files.
+        batches: rows of the part, at least one batch.
+        number: index of the part.
+        folder: folder of the new dataset; Lance if its name ends in ``.lance``, otherwise Parquet files.
 
     Raises:
         MissingExtraError: it is Lance and pylance is not installed.

@@ -56,7 +56,7 @@ class OracleScores(JsonRecord):
     Attributes:
         top1: share of texts matched, by the largest entry of a row or by the best one-to-one assignment, whichever is
             higher.
-        mean_rank: of the true text among a row's entries, 1 to n; ties share their mean rank.
+        mean_rank: mean rank of the true text among a row's entries, 1 to n; ties share their mean rank.
         cosine: mean cosine between the barycenter of the coupled rows and the true row. Averaging raises it for any
             coupling (to 0.7 and more at chance in the paper's tables), so it is not evidence on its own.
         n: rows per side.

@@ -31,7 +31,7 @@ class AttributeScores(JsonRecord):
         top_k: share of documents with a true label among the first k (arXiv 2505.12540, section 5.4), by k.
         recall: share of a document's true labels that are among the first k, mean over documents, by k.
         macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance, for any frequency of the labels.
-        auc: the same by label.
+        auc: area under the ROC curve by label.
     """
 
     top_k: Mapping[int, Interval]

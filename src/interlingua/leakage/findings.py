@@ -90,12 +90,12 @@ class LabelFindings(JsonRecord):
 
 @dataclass(frozen=True)
 class RetrievalFindings(JsonRecord):
-    """Mean cosine with the nearest public text, rows centered.
+    """Mean cosines with the nearest public text, rows centered.
 
     Attributes:
-        nearest: of a translation.
-        public: of a public text with the nearest other one, an upper limit for good translations.
-        control: of a translation rotated at random.
+        nearest: mean cosine of translations.
+        public: mean cosine of public texts with the nearest other one, an upper limit for good translations.
+        control: mean cosine of translations that were rotated at random.
     """
 
     nearest: Interval

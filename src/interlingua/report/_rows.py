@@ -76,7 +76,7 @@ class Latent:
     Attributes:
         across: [h, h], latents of source rows against latents of target rows.
         same: mean over all rows of the cosine between the latents of the same text.
-        other: the same of other texts.
+        other: mean cosine between latents of different texts.
     """
 
     across: FloatArray
@@ -89,8 +89,8 @@ class Neighbors:
     """The nearest neighbors of a text.
 
     Attributes:
-        name: the row.
-        before: its nearest rows in the source space.
+        name: name of the row.
+        before: nearest rows in the source space.
         after: the rows nearest to its translation, each with whether it is known to be the text itself.
     """
 

@@ -38,7 +38,7 @@ class TextDecoder:
 
     Attributes:
         words: the vocabulary; the first three tokens are begin, end and unknown word.
-        mean: of the known space [d].
+        mean: mean of the unit rows of the corpus [d].
         weights: weights of the network, by name.
         length: largest number of words in a text.
         keywords: the decoder that predicts the keywords of an extraction; without one there are none.
@@ -75,8 +75,8 @@ class TextDecoder:
 
         Args:
             vectors: the corpus in the known space [n, d].
-            texts: its n texts.
-            keywords: as the attribute.
+            texts: the n texts of the corpus.
+            keywords: decoder that predicts the keywords of an extraction.
             translation_cosine: expected cosine between translations and true vectors. Gaussian noise is added to the
                 training vectors so that they have this cosine with the originals.
             size: size of the vocabulary.

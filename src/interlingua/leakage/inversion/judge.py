@@ -54,8 +54,8 @@ class Judgment(JsonRecord):
 
     Attributes:
         yes: share of reconstructions that leak, according to the judge.
-        false_yes: the same for reconstructions of other documents.
-        empty_yes: the same for the empty text.
+        false_yes: share of yes for reconstructions of other documents.
+        empty_yes: share of yes for the empty text.
         leak: (yes - false_yes) / (1 - false_yes), the share corrected for false answers.
         unanswered: answers that were neither yes nor no, or quoted words that the reconstruction lacks; counted as no.
         n: documents.

@@ -71,7 +71,7 @@ class KeywordDecoder:
 
         Args:
             vectors: the corpus in the known space [n, d].
-            texts: its n texts.
+            texts: the n texts of the corpus.
             stand_in: the same n texts under any other encoder [n, e]. Translations deviate from the true vectors, so
                 probabilities calibrated on true vectors are too high for them. By how much cannot be known without
                 pairs of the victim's encoder. A stand-in replaces it: the held-out fifth is translated from the

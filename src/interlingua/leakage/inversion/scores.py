@@ -77,7 +77,7 @@ class WordFigures(JsonRecord):
         leak_rate_2: share of documents with two of them.
         precision: share of the asserted words that are right.
         recall: share of a document's words among the k most probable.
-        idf_recall: the same, words weighted by their information.
+        idf_recall: recall with words weighted by their information.
         asserted: asserted words a document.
         bits: information in the correct asserted words of a document, in bits.
     """
