@@ -18,8 +18,8 @@ __all__ = ["DistinctRows", "distinct_rows"]
 # Cosine of two centered rows from which on they count as copies of each other. Noise of a third of a row's length
 # leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
 _NEAR = 0.9
-# Near-copies are rows of their own kind only where more pairs lie beyond `_NEAR` than just below it. Otherwise such pairs
-# are the tail of a continuous distribution, as among the many rows of a narrow space.
+# Near-copies stand out where more pairs lie beyond `_NEAR` than just below it. Otherwise such pairs are the tail of a
+# continuous distribution, as among the many rows of a narrow space.
 _BELOW, _SAMPLED_ROWS = 0.8, 4000
 _COARSE = 64
 _BLOCK = 1024
