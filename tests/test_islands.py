@@ -11,7 +11,7 @@ import pytest
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, tilts
 from interlingua.aligners.linear.effort import Effort
-from interlingua.aligners.linear.island_starts import exchanges, perturbed, weighted_sum
+from interlingua.aligners.linear.island_starts import perturbed, weighted_sum
 from interlingua.aligners.linear.islands import IslandsResult, search_islands
 from interlingua.aligners.linear.tilts import Climber
 from interlingua.core import backend
@@ -28,7 +28,6 @@ SMALL = Effort(
     merge_generations=2,
     islands=2,
     groups=2,
-    exchanges=0,
 )
 
 
@@ -128,7 +127,6 @@ def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, Flo
         merge_generations=1,
         islands=1,
         groups=1,
-        exchanges=0,
     )
     search_islands(sides[0], sides[1], effort=effort, budget=500.0, on_step=steps.append)
     assert [(s["stage"], s["number"], s["generation"]) for s in steps] == [("island", 0, 1), ("merge", 0, 1)]
@@ -156,7 +154,6 @@ def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Proble
         merge_generations=1,
         islands=1,
         groups=1,
-        exchanges=0,
     )
     means = planted.source[:400].mean(0), planted.target.mean(0)
     pairs = tuple(unit_rows(z[:60] - m) for z, m in zip((planted.source_eval, planted.target_eval), means, strict=True))
@@ -182,22 +179,6 @@ def test_errors_cancel_in_a_weighted_sum_and_low_scores_count_less() -> None:
     pulled = np.concatenate([maps, [false] * 12])
     aware = weighted_sum(pulled, np.repeat([0.45, 0.43], 12))
     assert float((aware * truth).sum()) > 3 * float((aware * false).sum())
-
-
-def test_an_exchange_swaps_two_groups_and_leaves_what_is_orthogonal_to_both() -> None:
-    rng = np.random.default_rng(10)
-    centers = np.eye(8, 20)
-    rows = unit_rows((centers[rng.integers(8, size=800)] + 0.02 * rng.standard_normal((800, 20))).astype(np.float32))
-    swapped = exchanges(rows, np.eye(20, dtype=np.float32), rng)
-    assert len(swapped) == 28
-    moved = {tuple((centers @ matrix).argmax(1)) for matrix in swapped}
-    transpositions = set()
-    for i in range(8):
-        for j in range(i):
-            places = list(range(8))
-            places[i], places[j] = j, i
-            transpositions.add(tuple(places))
-    assert moved == transpositions
 
 
 def test_weighted_samples_are_distinct_and_follow_their_weights() -> None:

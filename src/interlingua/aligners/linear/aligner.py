@@ -10,9 +10,10 @@ import numpy as np
 from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, StepLog, ignore_step, insufficient_data_reason
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
+from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_sided_reason
 from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.full_width import widen
-from interlingua.aligners.linear.pairs import centered_pairs
+from interlingua.aligners.linear.pairs import centered_pairs, coarse_prior
 from interlingua.aligners.linear.search import check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
     INTERRUPTED,
@@ -109,7 +110,8 @@ class Linear:
         problem = without_copies(problem, log)
         x, y = problem.frames
         pairs = centered_pairs(problem)
-        order, starts, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
+        seeds = np.random.SeedSequence(seed).spawn(5)
+        order, starts, width, halves, groups = map(np.random.default_rng, seeds)
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
         a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in (x, y))
         spaces = CoarseSpaces.of(a, b, device=self.device)
@@ -117,15 +119,21 @@ class Linear:
         null = NullMaps.sample(spaces, seed=seed)
         context = SearchContext(a, b, null, starts, pairs)
         result = search(context, rounds=self.rounds, on_step=log)
-        second = None
+        second, ambiguity = None, None
         if self.budget and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
         if second is not None and second.rotation is not None:
             rotation, start_agreement = second.rotation, second.agreement
         else:
-            # Stages that correct groups of rows or directions of the coarse map belong between search and `widen`.
             matrices = [spaces.lift(candidate.matrix) for candidate in result.candidates[:_WIDENED]]
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
+            # Only a map refined in many coordinates is good enough elsewhere for exchanges to be told apart.
+            prior = coarse_prior(spaces, pairs)
+            exchanged = exchange_groups(spaces, spaces.reduce(rotation), groups, prior=prior, on_step=log)
+            if exchanged.rounds:
+                corrected = [spaces.lift(exchanged.matrix)]
+                rotation = widen(a, b, corrected, spaces=spaces, rng=width, pairs=pairs, on_step=log)
+            ambiguity = AMBIGUOUS if exchanged.ambiguous else two_sided_reason(spaces, exchanged.matrix, groups)
             start_agreement = result.start_agreement
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         forward_offset: dict[str, Any] = {}
@@ -137,6 +145,8 @@ class Linear:
         forward_map = affine_map(x, y, forward, **forward_offset)
         translated = y.around(forward_map(problem.rows[0]))
         verdict = verify(null, rotation, translated, y.rows, seed=seed, start_agreement=start_agreement)
+        if ambiguity is not None and pairs is None:
+            verdict = at_most_doubtful(verdict, ambiguity)
         return LinearFit(
             forward=forward_map,
             backward=affine_map(y, x, backward, **backward_offset),

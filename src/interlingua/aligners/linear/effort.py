@@ -21,8 +21,6 @@ class Effort:
         children: climbs a generation.
         generations: generations an island.
         merge_generations: generations of a merge.
-        exchanges: times that a merge tries all exchanges of two groups of texts.
-        finalists: exchanges that are compared with the map itself each time.
         islands: islands a group.
         groups: most groups. Two are made at least, because only a second group can confirm the first.
         tilts: how strongly climbs of an island vary the proportions of topics, taken in turn; 0 leaves them as they
@@ -40,8 +38,6 @@ class Effort:
     children: int = 12
     generations: int = 4
     merge_generations: int = 6
-    exchanges: int = 3
-    finalists: int = 4
     islands: int = 4
     groups: int = 3
     tilts: tuple[float, ...] = (0.0, 0.0, 0.5)

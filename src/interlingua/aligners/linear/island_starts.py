@@ -7,17 +7,15 @@ import numpy as np
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.components import find_components, match_components, quiet_ica
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 
-__all__ = ["component_starts", "exchanges", "perturbed", "weighted_sum"]
+__all__ = ["component_starts", "perturbed", "weighted_sum"]
 
 # Weights of summed maps fall by e for each step of this size below the best score. Errors cancel in a sum and the truth
 # adds up, so it should be soft; a sharp one follows the map that happens to score best into its false optimum.
 _SOFTNESS = 3e-3
 _COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
 _MATCHING_STARTS = 200
-# Groups whose places may be exchanged: few and large ones, because small ones are put right by climbing.
-_EXCHANGED_GROUPS = 8
 
 
 def component_starts(
@@ -68,25 +66,3 @@ def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> Floa
     """Return a (semi-)orthogonal map near ``matrix`` [w_source, w_target]; at ``size`` 1 the same, at 0 unrelated."""
     noise = rng.standard_normal(matrix.shape) / np.sqrt(max(matrix.shape))
     return polar(np.asarray(size * matrix + np.sqrt(1 - size**2) * noise, np.float32))
-
-
-def exchanges(rows: FloatArray, matrix: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return ``matrix`` with two groups of target rows exchanged, one map for each pair of groups.
-
-    The commonest false optimum has two groups of texts in each other's place. All islands tend to share it, so no merge
-    removes it, and no climb leads out of it. The reflection that exchanges the centers of two groups does.
-
-    Args:
-        rows: [n_target, w_target], unit rows that the groups are found in.
-        matrix: [w_source, w_target].
-        rng: seeds the clustering.
-
-    Returns:
-        [pairs, w_source, w_target].
-    """
-    from sklearn.cluster import MiniBatchKMeans
-
-    groups = min(_EXCHANGED_GROUPS, len(rows) // 4)
-    centers = MiniBatchKMeans(groups, random_state=int(rng.integers(2**31)), n_init=2).fit(rows).cluster_centers_
-    axes = [unit_rows((centers[i] - centers[j])[None]) for i in range(groups) for j in range(i)]
-    return np.stack([matrix - 2 * (matrix @ axis.T) @ axis for axis in axes]).astype(np.float32)

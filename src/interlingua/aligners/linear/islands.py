@@ -24,7 +24,8 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.effort import Effort
-from interlingua.aligners.linear.island_starts import component_starts, exchanges, perturbed, weighted_sum
+from interlingua.aligners.linear.exchanges import exchange_groups
+from interlingua.aligners.linear.island_starts import component_starts, perturbed, weighted_sum
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.tilts import Climber
 from interlingua.core.arrays import FloatArray
@@ -107,6 +108,7 @@ class _Run:
     x: FloatArray
     y: FloatArray
     climber: Climber
+    prior: FloatArray | None
     effort: Effort
     budget: float | None
     on_step: OnStep
@@ -190,7 +192,7 @@ def search_islands(
     spaces = CoarseSpaces.of(x, y, width=effort.width, device=device)
     prior = coarse_prior(spaces, pairs)
     climber = Climber(spaces, None if prior is None else to_device(prior, device))
-    run = _Run(x, y, climber, effort, budget, on_step)
+    run = _Run(x, y, climber, prior, effort, budget, on_step)
     stopped = "exhausted"
     try:
         for group in range(effort.groups):
@@ -259,19 +261,9 @@ def _evolve(run: _Run, key: tuple[int, int, int], *, parents: list[Answer] | Non
         run.report(stage, key[2], 1 + generation, float(scores.max()))
     if matrix is None:
         raise ValueError("A merge needs a generation at least.")
-    generation = 2 + max(effort.generations, effort.merge_generations)
-    target = np.asarray(to_numpy(climber.spaces.rows[1]))
-    for _ in range(effort.exchanges if parents is not None else 0):
-        maps, scores = enter(exchanges(target, matrix, rng), generation, (0.0,))
-        # One climb is too noisy to choose by, so the best exchanges and the map itself are compared after a generation.
-        settled = []
-        for place, rival in enumerate([matrix, *maps[np.argsort(-scores)[: effort.finalists]]]):
-            starts = _children(rival, None, rng, effort)[: effort.children // 2]
-            settled.append(weighted_sum(*enter(starts, generation + 1 + place, (0.0,))))
-        values = _scores(climber.spaces, np.stack(settled))
-        matrix = settled[int(values.argmax())]
-        generation += 1 + len(settled)
-        run.report("exchange", key[2], generation, float(values.max()))
+    if parents is not None:
+        run.check()
+        matrix = exchange_groups(climber.spaces, matrix, rng, prior=run.prior, on_step=run.on_step).matrix
     return Answer(matrix, float(_scores(climber.spaces, matrix[None])[0]))
 
 

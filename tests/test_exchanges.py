@@ -1,0 +1,69 @@
+"""Groups of rows in each other's place are found and put right, and a right map is left as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
+from interlingua.aligners.frames import Frame, polar
+from interlingua.aligners.linear.exchanges import exchange_groups, reflections
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.criteria import agreement
+from planted import problem
+
+
+@pytest.fixture(scope="module")
+def solved() -> tuple[CoarseSpaces, FloatArray]:
+    """Two planted encoders in coarse coordinates, with the map that refinement makes of the true one."""
+    planted = problem(1200, (40, 32), 24, 3)
+    x, y = Frame.of(planted.source), Frame.of(planted.target)
+    spaces = CoarseSpaces.of(x.rows, y.rows)
+    a, b = (frame.around(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
+    truth = spaces.reduce(polar(a.T @ b))[None]
+    return spaces, orthogonal_steps(spaces, truth, [0.045] * 20, batch=1000, rng=np.random.default_rng(0))[0]
+
+
+def agreement_with(spaces: CoarseSpaces, first: FloatArray, second: FloatArray) -> float:
+    return agreement(spaces.rows[0] @ first, spaces.rows[0] @ second)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_two_groups_in_each_others_place_are_put_right(solved: tuple[CoarseSpaces, FloatArray], number: int) -> None:
+    spaces, truth = solved
+    rng = np.random.default_rng(number)
+    candidates = reflections(spaces.rows[1], truth, rng)
+    # The reflection that disturbs the map most.
+    wrong = min(candidates, key=lambda matrix: agreement_with(spaces, truth, matrix))
+    assert agreement_with(spaces, truth, wrong) < 0.8
+    exchanged = exchange_groups(spaces, wrong, rng)
+    assert exchanged.rounds >= 1
+    assert agreement_with(spaces, truth, exchanged.matrix) > 0.95
+
+
+def test_a_right_map_is_left_as_it_is(solved: tuple[CoarseSpaces, FloatArray]) -> None:
+    spaces, truth = solved
+    steps: list[dict[str, object]] = []
+    exchanged = exchange_groups(spaces, truth, np.random.default_rng(0), on_step=steps.append)
+    assert exchanged.rounds == 0
+    assert agreement_with(spaces, truth, exchanged.matrix) > 0.98
+    assert [step["step"] for step in steps] == ["exchange"]
+
+
+def test_a_reflection_exchanges_two_groups_and_leaves_what_is_orthogonal_to_both() -> None:
+    rng = np.random.default_rng(10)
+    centers = np.eye(16, 40, k=8)
+    rows = unit_rows((centers[rng.integers(16, size=1600)] + 0.02 * rng.standard_normal((1600, 40))).astype(np.float32))
+    moved = {tuple((centers @ matrix).argmax(1) - 8) for matrix in reflections(rows, np.eye(40, dtype=np.float32), rng)}
+    for i in range(16):
+        for j in range(i):
+            places = list(range(16))
+            places[i], places[j] = j, i
+            assert tuple(places) in moved
+
+
+def test_reflections_keep_maps_orthonormal() -> None:
+    rng = np.random.default_rng(3)
+    matrix = polar(rng.standard_normal((20, 32)).astype(np.float32))
+    for moved in reflections(unit_rows(rng.standard_normal((300, 32)).astype(np.float32)), matrix, rng):
+        np.testing.assert_allclose(moved @ moved.T, np.eye(20), atol=1e-5)
