@@ -239,7 +239,7 @@ class PostgresTable(TableAdapter):
             ids, *columns_of_payload, vectors = zip(*rows, strict=True)
             arrays = [pa.array(values, field.type) for values, field in zip(columns_of_payload, fields, strict=True)]
             payload = pa.table(arrays, schema=pa.schema(fields)) if fields else None
-            decoded = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url))
+            decoded = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url), bad_as_nan=self._bad_as_nan)
             yield Records(pa.array(ids, id_type), decoded, payload)
 
     def _read(self, query: Any, size: int) -> Iterator[list[tuple[Any, ...]]]:

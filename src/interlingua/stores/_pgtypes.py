@@ -215,7 +215,9 @@ def encode(vectors: FloatArray) -> Iterator[bytes]:
         yield head + row.tobytes()
 
 
-def decode(sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str, where: str) -> FloatArray:
+def decode(
+    sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str, where: str, *, bad_as_nan: bool = False
+) -> FloatArray:
     """Return what the server sent as vectors [n, d].
 
     Args:
@@ -224,12 +226,22 @@ def decode(sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str,
         ids: of the rows, for refusals.
         holds: as in `Column`.
         where: the address, for refusals.
+        bad_as_nan: return rows of NaN instead of refusing them.
 
     Raises:
         InputError: a null vector, one of another width, or an array that holds nulls or several dimensions.
     """
     number = np.dtype({"vector": ">f4", "halfvec": ">f2", "real": ">f4", "double precision": ">f8"}[holds])
     head, cell = (4, number.itemsize) if holds in {"vector", "halfvec"} else (20, 4 + number.itemsize)
+    if bad_as_nan:
+        nan = bytes(head) + (bytes(cell - number.itemsize) + np.array(np.nan, number).tobytes()) * d
+        one_dimension = b"\0\0\0\1"
+        sent = [
+            value
+            if value and len(value) == head + d * cell and (head != 20 or value.startswith(one_dimension))
+            else (one_dimension + nan[4:] if head == 20 else nan)
+            for value in sent
+        ]
     for value, row in zip(sent, ids, strict=True):
         if value is None or len(value) != head + d * cell:
             wrong = "is null" if value is None else f"has another width than {d}, or holds null values"

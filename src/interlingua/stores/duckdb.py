@@ -242,7 +242,9 @@ class DuckStore(SharedClientStore, TableAdapter):
                 field or page.field(i).with_name(name) for i, (name, field) in enumerate(layout.payload.items(), 2)
             ]
             payload = pa.table(page.columns[2:], schema=pa.schema(fields)) if fields else None
-            vectors = to_matrix(page.column(1), layout.vector, str(self.url), d=layout.d, ids=ids)
+            vectors = to_matrix(
+                page.column(1), layout.vector, str(self.url), d=layout.d, ids=ids, bad_as_nan=self._bad_as_nan
+            )
             yield Records(ids, vectors, payload)
 
     def _tables(self, query: str, size: int) -> Iterator[pa.Table]:

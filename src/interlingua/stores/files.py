@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arrays import BLOCK_ROWS, FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
@@ -46,19 +46,30 @@ class FileStore(Adapter):
     def info(self) -> StoreInfo:
         """Return facts about the file; all ids are read once, to refuse repeated ones."""
         file = self._file
-        first = self._with_ids(next(file.batches(256)))
-        return self._describe(first, file.n, vector_name=file.vector_name, dtype=str(file.dtype))
+        first = next(self._rows(256))
+        return self._describe(first, file.n, len(file.skipped), vector_name=file.vector_name, dtype=str(file.dtype))
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:
+        """Open the file anew, with or without the rows that cannot be used."""
+        super().restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan)
+        for name in ("_file", "_ids"):
+            self.__dict__.pop(name, None)
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the lines that cannot be read, or their numbers as text."""
+        for value in self._file.skipped:
+            yield pa.array([value])
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
-        for records in map(self._with_ids, self._file.batches(size, start=after or 0)):
+        for records in self._rows(size, after or 0):
             yield records, records.start + len(records)
 
     def fetch(self, ids: pa.Array) -> Records:
         """Read the file once and pick the rows of these ids."""
         rows = ids if self._ids is None else pc.index_in(ids, self._ids)
         positions = np.sort(np.array([row for row in rows.to_pylist() if row is not None], np.int64))
-        parts = list(select_rows(map(self._with_ids, self._file.batches()), positions))
+        parts = list(select_rows(self._rows(BLOCK_ROWS), positions))
         if not parts:
             return self._in_order(None, ids)
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
@@ -156,7 +167,8 @@ class FileStore(Adapter):
     @cached_property
     def _file(self) -> VectorFile:
         column = self.url.names[0] if self.url.names else None
-        return open_vectors(self._path, column=column, id_column=self.url.options.get("id"))
+        id_column = self.url.options.get("id")
+        return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
 
     @cached_property
     def _ids(self) -> pa.Array | None:
@@ -173,6 +185,12 @@ class FileStore(Adapter):
                 "so rows would be lost. Make them distinct or choose another column with ?id=."
             )
         return ids
+
+    def _rows(self, size: int, start: int = 0) -> Iterator[Records]:
+        try:
+            yield from map(self._with_ids, self._file.batches(size, start=start))
+        except InputError as error:
+            raise InputError(str(error), "Rows that cannot be used can be left out with {skip_bad}.") from error
 
     def _with_ids(self, records: Records) -> Records:
         """Return rows of the file with row numbers as ids where it has none."""

@@ -70,6 +70,20 @@ class LanceStore(Adapter):
             for page in pages(query.to_batches(batch_size=size), size):
                 yield page[key].combine_chunks()
 
+    def since(self, column: str, value: str) -> str:
+        """Return the condition that a column is at least a value, with the value in the column's type."""
+        schema = self._table().schema
+        if column not in schema.names:
+            raise InputError(f"{self.url}: there is no column {column!r}; the table has {', '.join(schema.names)}.")
+        kind = schema.field(column).type
+        try:
+            pa.scalar(value).cast(kind)
+        except pa.ArrowException as error:
+            raise InputError(f"{self.url}: column {column!r} is {kind}, which {value!r} is not ({error}).") from error
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        prefix = "timestamp " if pa.types.is_timestamp(kind) else "date " if pa.types.is_date(kind) else ""
+        return f"{_quoted(column)} >= {value.strip() if is_number else prefix + sql_literal(value)}"
+
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one version; the cursor holds it and the row."""
         table = self._table()
@@ -192,7 +206,9 @@ class LanceStore(Adapter):
         key = self._layout(page.schema)[0]
         ids = plain_ids(page[key], key, str(self.url))
         payload = None if schema is None else page.select(schema.names)
-        return Records(ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids), payload)
+        return Records(
+            ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids, bad_as_nan=self._bad_as_nan), payload
+        )
 
 
 def _quoted(name: str) -> str:
