@@ -140,7 +140,7 @@ def test_rows_of_the_target_that_were_edited_before_a_resume_are_named(
     if edit == "vector":
         new.vectors["vector"].rows[41] = -new.vectors["vector"].rows[41]
     elif edit == "payload":
-        new.payload[41]["title"] = "edited"
+        new.payload[41] = new.payload[41].set_column(0, "title", pa.array(["edited"]))
     else:
         del new.vectors["vector"].rows[41]
         new.vectors["vector"].rows[5000] = new.vectors["vector"].rows[42]

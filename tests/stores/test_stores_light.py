@@ -34,6 +34,8 @@ class TestParquet(StoreContract):
 
 
 class TestJsonLines(TestParquet):
+    keeps_types = False
+
     def rows(self, ids: str, payload: str, n: int = N) -> Records:
         records = super().rows(ids, payload, n)
         table = records.payload.drop_columns(["day"]) if records.payload is not None else None

@@ -364,6 +364,8 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     if plan.triggers:
         reason = options.triggers or "refused without --triggers fire or skip"
         out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)
+    for name, before, after in plan.types:
+        out.print(f"column {name}: {before} becomes {after}", soft_wrap=True)
     for sentence in plan.notes:
         out.print(sentence, soft_wrap=True)
     if plan.dropped:

@@ -277,6 +277,14 @@ class Store(ABC):
         """Return sentences for the plan: the costs of the new collection to others, and the limits of its index."""
         return ()
 
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as it would be read from this store again: another type is named in the plan."""
+        from interlingua.stores._documents import document_field, is_json
+
+        if self.capabilities.payload == "documents":
+            return document_field(field)
+        return field if is_json(field) else field.remove_metadata()
+
     def triggers(self, spec: Spec) -> tuple[str, ...]:
         """Return the names of the triggers in the source's collection that writing would fire."""
         return ()

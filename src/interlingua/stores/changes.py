@@ -24,7 +24,7 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
 
-__all__ = ["CatchUp", "Changes", "catch_up", "changes_path", "find_changes"]
+__all__ = ["CatchUp", "Changes", "catch_up", "changes_path", "find_changes", "private_file"]
 
 Progress = Callable[[str, int, int], None]
 

@@ -19,11 +19,16 @@ from interlingua.core.records import Records, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids, require_folder
+from interlingua.stores._documents import document_field
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 from interlingua.stores.memory import exact_search
 
 __all__ = ["FileStore"]
+
+# JSON has whole numbers of any length.
+_JSON_LIMITS = Limits("JSON", least=-(2**256), most=2**256)
 
 
 class FileStore(Adapter):
@@ -94,9 +99,23 @@ class FileStore(Adapter):
             raise InputError(
                 f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."
             )
-        lossy = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
+        fields = spec.schema or ()
+        lossy = [
+            field.name for field in fields if pa.types.is_temporal(field.type) or not sink.holds(field, is_id=False)
+        ]
         if lossy and sink.columns == "json":
             raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse NaN and infinity in the payload of a file of JSON."""
+        sink = self._sink()
+        if sink is not None and sink.columns == "json":
+            documents_of(records, str(self.url), _JSON_LIMITS)
+
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as the format keeps it."""
+        sink = self._sink()
+        return document_field(field) if sink is not None and sink.columns == "json" else super().kept(field)
 
     def _create(self, spec: Spec) -> None:
         """Do nothing: the file appears when it is finished."""

@@ -126,6 +126,16 @@ class LanceStore(Adapter):
             hits.append(Hits(rows[key].to_pylist(), scores))
         return hits
 
+    def check(self, spec: Spec) -> None:
+        """Refuse columns of maps, which the client cannot write."""
+        super().check(spec)
+        maps = [field.name for field in spec.schema or () if _has_map(field.type)]
+        if maps:
+            raise InputError(
+                f"{self.url}: column {maps[0]!r} holds maps, which LanceDB cannot write.",
+                "Convert it to a list of structs, choose another target, or leave the payload out with {drop_payload}.",
+            )
+
     def _create(self, spec: Spec) -> None:
         name = self.url.names[1] if len(self.url.names) > 1 else "vector"
         fields = [
@@ -209,6 +219,11 @@ class LanceStore(Adapter):
         return Records(
             ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids, bad_as_nan=self._bad_as_nan), payload
         )
+
+
+def _has_map(kind: pa.DataType) -> bool:
+    """Return whether a type is a map, or contains one."""
+    return pa.types.is_map(kind) or any(_has_map(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _quoted(name: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from interlingua.core.translator import Translator
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec", "usable_rows"]
 
@@ -103,6 +106,8 @@ class Plan:
         nulls: rows without a vector, which are not counted in ``rows``.
         first_null: id of one of them.
         bad: rows with a vector that cannot be translated, which are left out and not counted in ``rows``.
+        types: payload columns that the target keeps in another type, each as column, type in the source and type in the
+            target.
         triggers: triggers and rules of the source's table that fire when a new column of the same table is filled.
         notes: sentences about costs to others, and about the limits of the target's index.
     """
@@ -121,13 +126,15 @@ class Plan:
     nulls: int = 0
     first_null: str | None = None
     bad: int = 0
+    types: tuple[tuple[str, str, str], ...] = ()
     triggers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Plan:
         """Return a plan from its fields as JSON holds them."""
-        return cls(**{**facts, **{name: tuple(facts[name]) for name in ("dropped", "triggers", "notes")}})
+        lists = {name: tuple(facts[name]) for name in ("dropped", "triggers", "notes")}
+        return cls(**{**facts, **lists, "types": tuple(tuple(row) for row in facts["types"])})
 
 
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
@@ -225,9 +232,19 @@ def make_plan(
         nulls=info.nulls,
         first_null=info.first_null,
         bad=bad,
+        types=() if spec.as_new_vector else tuple(_changed_types(spec.schema or (), target)),
         triggers=target.triggers(spec),
         notes=(*info.notes, *target.notes(spec)),
     )
+
+
+def _changed_types(fields: Iterable[pa.Field], target: Store) -> Iterator[tuple[str, str, str]]:
+    from interlingua.stores._documents import type_name
+
+    for field in fields:
+        before, after = type_name(field), type_name(target.kept(field))
+        if before != after:
+            yield field.name, before, after
 
 
 def check_vectors(records: Records, url: StoreURL, width: int) -> None:

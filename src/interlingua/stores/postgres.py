@@ -182,6 +182,10 @@ class PostgresStore(PostgresTable):
             )
         return tuple(notes)
 
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as it is read from a new table."""
+        return pgtypes.field(field.name, self._type_of(field, is_id=False))
+
     def triggers(self, spec: Spec) -> tuple[str, ...]:
         """Return the triggers and rules that fire when the new column is filled."""
         return tuple(name for name, _ in self._run(catalog.TRIGGERS)) if spec.as_new_vector else ()
@@ -206,7 +210,10 @@ class PostgresStore(PostgresTable):
             *(pgtypes.staged(columns[name].kind) for name in payload_names),
             "bytea",
         ]
-        values = [pgtypes.python_values(column, field) for column, field in pgtypes.columns_of(payload)]
+        values = [
+            pgtypes.python_values(column, field, columns[field.name].kind)
+            for column, field in pgtypes.columns_of(payload)
+        ]
         ids = records.ids.to_pylist()
         staged = [sql.Identifier(f"c{number}") for number in range(len(kinds))]
         types = [sql.SQL(kind) for kind in kinds[:-1]] + [self._of_pgvector("vector")]
