@@ -135,6 +135,9 @@ class StoreContract:
     scheme: ClassVar[str]
     nested: ClassVar[bool] = True
     keeps_types: ClassVar[bool] = True
+    # Kinds of payload that are refused or changed, where one format of a store differs from its capabilities.
+    refuses: ClassVar[frozenset[str] | None] = None
+    changes: ClassVar[frozenset[str] | None] = None
     beside: ClassVar[str] = "second"
     hostile: ClassVar[str] = 'it\'s "a" %25 ; DROP TABLE t; --'
 
@@ -485,11 +488,15 @@ class StoreContract:
                 store.check(self.spec(one))
                 store.check_records(one, self.spec(one))
                 kept[name] = column
-        assert {"boolean", "int64", "float64", "text", "texts"} <= kept.keys()
+        capabilities = store.capabilities
+        refuses = frozenset(capabilities.refuses) if self.refuses is None else self.refuses
+        changes = frozenset(capabilities.changes) if self.changes is None else self.changes
+        assert payload_types().keys() - kept.keys() == refuses
         assert not store.exists()
         records = Records(rows.ids, rows.vectors, typed_table(kept))
         assert records.payload is not None
         declared = {field.name: type_name(store.kept(field)) for field in records.payload.schema}
+        assert {f.name for f in records.payload.schema if type_name(f) != declared[f.name]} == changes
         assert not store.exists()
         self.fill(store, records)
         found = self.whole(opened("things")).in_order_of(records.ids, "test").payload

@@ -131,7 +131,8 @@ def migrate(
     Ids and payload are copied, and TARGET is a new collection, column or named vector. SOURCE is only read, unless
     TARGET is in the same collection: a new column of a PostgreSQL table rewrites every row of it, and --dry-run
     prints what that costs. If the command is killed at any point, the same command with --resume completes it with
-    every row exactly once.
+    every row exactly once. If SOURCE changes meanwhile, the changed rows are listed and the command ends with status 1;
+    the same command with --catch-up copies them.
     """
     from interlingua.core.translator import load
     from interlingua.io import check_output

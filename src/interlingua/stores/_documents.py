@@ -19,6 +19,11 @@ from interlingua.core.records import is_list, is_marked_json, json_field
 
 # Documents of stores without a schema are kept in one text column of this name, as JSON with sorted keys.
 JSON_COLUMN = "payload_json"
+# Kinds of payload that documents keep as another type, named as in `Capabilities.changes`.
+CHANGED_IN_DOCUMENTS = (
+    "category", "date", "time", "timestamp", "timestamp_utc", "timestamp_zone", "nanoseconds", "decimal",
+    "long_decimal", "struct_of_dates",
+)  # fmt: skip
 # Field metadata in which a store records the type of a column that is read as text.
 _TYPE_MARKS = (b"interlingua.postgres", b"interlingua.duckdb")
 

@@ -43,6 +43,9 @@ class Capabilities:
         selects: what `Store.restrict` can do: rows for which a condition ``"where"`` holds, or ``"skip_null"``.
         has_triggers: whether writing a new vector of existing rows can fire triggers of the database.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
+        refuses: kinds of payload that are refused before anything is made; the names are those of the contract test.
+        changes: kinds of payload that are read back as another type, as the plan says.
+        limits: other limits, as a phrase for the documentation.
     """
 
     payload: Literal["typed", "documents", "none"]
@@ -55,6 +58,9 @@ class Capabilities:
     selects: tuple[Literal["where", "skip_null"], ...] = ()
     has_triggers: bool = False
     rows_per_second: int = 5_000
+    refuses: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    limits: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,9 @@ class DuckStore(SharedClientStore, TableAdapter):
         adds_vectors=True,
         selects=("where", "skip_null"),
         rows_per_second=10_000,
+        refuses=("duration", "long_decimal"),
+        changes=("float16", "category", "timestamp_zone", "json"),
+        limits="search is exact and reads every row",
     )
 
     def __init__(self, url: StoreURL) -> None:

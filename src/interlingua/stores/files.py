@@ -34,7 +34,14 @@ _JSON_LIMITS = Limits("JSON", least=-(2**256), most=2**256)
 class FileStore(Adapter):
     """One embedding file; rows without ids are identified by their number."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "typed",
+        ("int", "text"),
+        appends=True,
+        rows_per_second=50_000,
+        limits="JSON Lines refuses NaN, infinity, dates, times, bytes and maps, and keeps decimals as text; .npy, "
+        ".fvecs and .fbin hold vectors only; search reads every row",
+    )
     _name_counts = (0, 1)
     _collection_noun = "column"
 

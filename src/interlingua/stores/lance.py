@@ -29,7 +29,12 @@ class LanceStore(Adapter):
     """One table of a LanceDB folder."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "typed", ("int", "text"), selects=("where", "skip_null"), rows_per_second=10_000
+        "typed",
+        ("int", "text"),
+        selects=("where", "skip_null"),
+        rows_per_second=10_000,
+        refuses=("map",),
+        limits=f"an index is built from {_INDEXED_ROWS:,} rows on",
     )
     _collection_noun = "table"
     # The client raises these, with the cause only in the text.
@@ -81,6 +86,8 @@ class LanceStore(Adapter):
         except pa.ArrowException as error:
             raise InputError(f"{self.url}: column {column!r} is {kind}, which {value!r} is not ({error}).") from error
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if pa.types.is_decimal(kind):
+            return f"{_quoted(column)} >= cast({sql_literal(value)} as decimal({kind.precision}, {kind.scale}))"
         prefix = "timestamp " if pa.types.is_timestamp(kind) else "date " if pa.types.is_date(kind) else ""
         return f"{_quoted(column)} >= {value.strip() if is_number else prefix + sql_literal(value)}"
 
