@@ -162,6 +162,11 @@ class Store(ABC):
         self._skip_null = self._bad_as_nan = False
 
     @property
+    def reads_bad_as_nan(self) -> bool:
+        """Whether vectors that cannot be used are read as they are or as NaN, as `restrict` chose."""
+        return self._bad_as_nan
+
+    @property
     def title(self) -> str:
         """The name of this kind of store in messages."""
         return self.url.kind.title
