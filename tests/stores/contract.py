@@ -467,8 +467,8 @@ class StoreContract:
             assert plan(translator(), source, target).nulls == 20
             with pytest.raises(InputError, match="20 rows have no vector and 20 have one"):
                 migrate(translator(), source, target, journal=tmp_path / "j")
-            for name in ("skip_null", "skip_bad"):
-                options = Options(page_rows=7, **{name: True})
+            chosen = {"null": Options(page_rows=7, skip_null=True), "bad": Options(page_rows=7, skip_bad=True)}
+            for name, options in chosen.items():
                 with open_store(f"memory://{tmp_path.name}#{name}") as new:
                     done = migrate(translator(), source, new, journal=tmp_path / name, options=options)
                     assert sorted(self.whole(new).ids.to_pylist()) == sorted(records.ids.to_pylist()[:20])

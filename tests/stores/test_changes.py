@@ -161,7 +161,12 @@ def test_a_catch_up_writes_only_rows_that_are_new_or_changed(
     insert(memory("old"), [3, 77, 1000, 1001], seed=8)
     written: list[Any] = []
     honest = MemoryStore.upsert
-    monkeypatch.setattr(MemoryStore, "upsert", lambda self, r: (written.extend(r.ids.to_pylist()), honest(self, r)))
+
+    def upsert(self: MemoryStore, records: Records) -> None:
+        written.extend(records.ids.to_pylist())
+        honest(self, records)
+
+    monkeypatch.setattr(MemoryStore, "upsert", upsert)
     done = catch_up(translator(), memory("old"), memory("new"), journal=finished)
     assert written == [3, 77, 1000, 1001]
     assert (done.read, done.updated, done.added, done.deleted) == (N + 2, 2, 2, 0)

@@ -49,7 +49,7 @@ def write_parquet(path: Path, rows: Any) -> None:
 
 def write_lance(path: Path, rows: Any) -> None:
     import lance
-    import lancedb
+    import lancedb  # type: ignore[import-not-found, unused-ignore]
 
     kind = pa.list_(pa.float32(), D_IN)
     table = pa.table({"id": pa.array(range(N)), "v": pa.array(rows.tolist(), kind)})

@@ -22,8 +22,8 @@ from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
-from interlingua.stores._run import Progress, Run, Watch, skipped_path
-from interlingua.stores.changes import changes_path
+from interlingua.stores._run import Run, Watch, skipped_path
+from interlingua.stores.changes import Progress, changes_path
 from interlingua.stores.planning import Options, Plan, make_plan, require_choices, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
