@@ -198,6 +198,7 @@ def test_a_dry_catch_up_counts_and_writes_nothing(
 def test_a_catch_up_after_a_crash_writes_what_is_missing(
     memory: Callable[[str], Store], finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("interlingua.stores.changes.FETCHED_ROWS", 50)
     insert(memory("old"), list(range(1000, 1120)), seed=8)
     calls = iter(range(5))
     honest = MemoryStore.upsert

@@ -20,7 +20,7 @@ from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import reopen_source
 from interlingua.stores._protocol import Spec, Store, StoreInfo
-from interlingua.stores.changes import Changes, Progress, find_changes, private_file
+from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
 from interlingua.stores.planning import Options
 
 _SAMPLE = 256
@@ -206,8 +206,10 @@ class Run:
 
         def on_page(records: Records, same: npt.NDArray[np.bool_]) -> None:
             nonlocal done
-            if self.resumed and not self.target.capabilities.appends and same.any():
-                self.conversion.compare(records.take(np.flatnonzero(same)))
+            if self.resumed and not self.target.capabilities.appends:
+                unchanged = records.take(np.flatnonzero(same))
+                for start in range(0, len(unchanged), FETCHED_ROWS):
+                    self.conversion.compare(unchanged.rows(start, min(start + FETCHED_ROWS, len(unchanged))))
             done += len(records)
             self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 

@@ -24,8 +24,10 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
 
-__all__ = ["CatchUp", "Changes", "catch_up", "changes_path", "find_changes", "private_file"]
+__all__ = ["FETCHED_ROWS", "CatchUp", "Changes", "catch_up", "changes_path", "find_changes", "private_file"]
 
+# Rows that are read by their ids at a time; stores limit how many ids a request has.
+FETCHED_ROWS = 1_024
 Progress = Callable[[str, int, int], None]
 
 
@@ -194,12 +196,12 @@ def catch_up(
         ids = [*changes.updated, *changes.added]
         if ids and not dry_run:
             target.prepare(spec, log.row_count())
-            for start in range(0, len(ids), options.page_rows):
-                part = ids[start : start + options.page_rows]
+            for start in range(0, len(ids), FETCHED_ROWS):
+                part = ids[start : start + FETCHED_ROWS]
                 records = source.fetch(pa.array(part, info.id_type))
                 target.upsert(conversion.translated(records))
                 log.record_rows(conversion.copied(records).row_digests())
-                report("copying", min(start + options.page_rows, len(ids)), len(ids))
+                report("copying", start + len(part), len(ids))
             target.finish()
         listed = changes_path(path) if changes and not dry_run else None
         if listed is not None:

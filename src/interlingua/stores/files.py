@@ -63,9 +63,10 @@ class FileStore(Adapter):
 
     def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:
         """Open the file anew, with or without the rows that cannot be used."""
+        if bad_as_nan != self._bad_as_nan:
+            for name in ("_file", "_ids"):
+                self.__dict__.pop(name, None)
         super().restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan)
-        for name in ("_file", "_ids"):
-            self.__dict__.pop(name, None)
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
         """Yield the ids of the lines that cannot be read, or their numbers as text."""
