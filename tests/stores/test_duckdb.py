@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError
@@ -20,7 +19,7 @@ from interlingua.stores._documents import same_payload
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.contract import tree
-from stores.migrations import D_IN, D_OUT, assert_migrated, translator, unit, whole
+from stores.migrations import D_IN, D_OUT, assert_migrated, translator, whole
 
 duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
 
@@ -218,35 +217,3 @@ def test_a_log_of_another_process_is_read_and_left_as_it_is(tmp_path: Path) -> N
     with open_store(str(tmp_path / "new.parquet")) as new:
         assert new.info().count == 30
         assert new.info().d == D_OUT
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "first"),
-    [
-        ("decimal(20,0)", "10000000000000000000 + i", "10000000000000000000"),
-        ("hugeint", "170141183460469231731687303715884105000::hugeint + i", "170141183460469231731687303715884105000"),
-        ("timestamp", "timestamp '2024-01-01' + to_days(i::int)", "2024-01-01 00:00:00"),
-        ("date", "date '2024-01-01' + i::int", "2024-01-01"),
-        ("double", "i / 4", "0.0"),
-        ("blob", "encode('\\k' || i || chr(7))", "\\x5Ck0\\x07"),
-    ],
-)
-def test_a_key_that_is_neither_a_number_nor_text_is_read_as_its_text(
-    kind: str, value: str, first: str, tmp_path: Path
-) -> None:
-    path, rows = tmp_path / "d.duckdb", unit(60, D_IN, 3)
-    with duckdb.connect(str(path)) as db:
-        db.register("vectors", pa.table({"i": range(60), "v": pa.array(rows.tolist(), pa.list_(pa.float32(), D_IN))}))
-        db.execute(f"create table t as select ({value})::{kind} as id, i as number, v from vectors")
-    with open_store(f"duckdb://{path}#t.v") as old, open_store(f"duckdb://{path}#copied.w") as new:
-        options = Options(page_rows=7)
-        assert any("Ids are" in note and "written as text" in note for note in plan(translator(), old, new).notes)
-        migrate(translator(), old, new, journal=tmp_path / "j", options=options)
-        records = whole(old)
-        assert first in records.ids.to_pylist()
-        assert_migrated(records, new)
-    with open_store(f"duckdb://{path}#t.v") as old, open_store(f"duckdb://{path}#t.beside") as beside:
-        migrate(translator(), old, beside, journal=tmp_path / "k", options=options)
-    with duckdb.connect(str(path), read_only=True) as db:
-        found = db.execute("select number, beside from t order by number").fetchall()
-    np.testing.assert_allclose(np.array([row[1] for row in found]), translator().translate(rows), atol=1e-5)

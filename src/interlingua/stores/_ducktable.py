@@ -29,8 +29,6 @@ class Layout:
         d: width of the vectors.
         payload: Arrow fields of the payload, by name; ``None`` where DuckDB's own choice of type is right.
         others: other vector columns, which are not payload.
-        key_type: type of the key if it is a single column that is neither a whole number nor text; its ids are the text
-            of its values.
     """
 
     key: tuple[str, ...]
@@ -38,13 +36,12 @@ class Layout:
     d: int
     payload: dict[str, pa.Field | None]
     others: tuple[str, ...]
-    key_type: str | None = None
 
     @property
     def id(self) -> str:
         """Return the expression of the id: the key, or a JSON array of its columns."""
         if len(self.key) == 1:
-            return quoted(self.key[0]) + ("" if self.key_type is None else "::varchar")
+            return quoted(self.key[0])
         return f"json_array({', '.join(map(quoted, self.key))})::varchar"
 
     @property
@@ -52,12 +49,6 @@ class Layout:
         """Return the columns of a page as SQL: id, vector, payload."""
         payload = (quoted(name) + ("" if field is None else "::varchar") for name, field in self.payload.items())
         return ", ".join([self.id, quoted(self.vector), *payload])
-
-
-# Types whose values are ids as they are; DuckDB hands UUIDs out as text.
-PLAIN_KEYS = frozenset(
-    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "VARCHAR", "UUID"}
-)
 
 
 class Database:

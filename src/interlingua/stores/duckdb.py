@@ -16,7 +16,6 @@ from interlingua.stores._base import TableAdapter, plain_ids, require_folder, sq
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
-    PLAIN_KEYS,
     Database,
     Layout,
     column_of,
@@ -83,8 +82,6 @@ class DuckStore(SharedClientStore, TableAdapter):
         notes = []
         if len(layout.key) > 1:
             notes.append(f"The ids are JSON arrays of the columns {', '.join(layout.key)}, which are a key together.")
-        if layout.key_type is not None:
-            notes.append(f"Ids are {layout.key_type}, written as text.")
         texts = [name for name, field in layout.payload.items() if field is not None and not is_json(field)]
         if texts:
             notes.append(
@@ -323,8 +320,7 @@ class DuckStore(SharedClientStore, TableAdapter):
             if other not in {name, *arrays} and key != (other,)
         }
         others = tuple(other for other in arrays if other != name)
-        key_type = columns[key[0]] if len(key) == 1 and columns[key[0]] not in PLAIN_KEYS else None
-        return Layout(key, name, self._width(name, columns[name]), payload, others, key_type)
+        return Layout(key, name, self._width(name, columns[name]), payload, others)
 
     def _width(self, name: str, kind: str) -> int:
         """Return the width of an array, or of the first list."""
