@@ -67,8 +67,8 @@ def stores() -> str:
     selects = {"where": "`--where`, `--since`", "skip_null": "`--skip-null`"}
     parts += [
         "",
-        "Payload of a kind in the column *refused* is refused before anything is made. A kind in the column *changed* is",
-        "kept in another type, and the plan names each such column. All other kinds are kept as they are.",
+        "Payload of a kind in the column *refused* is refused before anything is made. A kind in the column *changed*",
+        "is kept in another type, and the plan names each such column. All other kinds are kept as they are.",
         "",
         "| scheme | rows can be selected by | a catch-up can write to it | refused | changed | limits |",
         "|---|---|---|---|---|---|",

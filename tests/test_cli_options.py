@@ -118,8 +118,8 @@ ALWAYS = {
     "fit": "--out --report --force --allow-failed --seed --log --json --method",
     "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
     "evaluate": "--pool --seed --column --key --scale --report --json",
-    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows --seed "
-    "--log --json",
+    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
+    "--seed --log --json",
     "search": "--query --space -k --calibrate --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
