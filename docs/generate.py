@@ -64,6 +64,23 @@ def stores() -> str:
             f"| {'in place' if can.reads_only else 'as a copy'} "
             f"| {f'`{kind.secret}`' if kind.secret else ''} |"
         )
+    selects = {"where": "`--where`, `--since`", "skip_null": "`--skip-null`"}
+    parts += [
+        "",
+        "Payload of a kind in the column *refused* is refused before anything is made. A kind in the column *changed*",
+        "is kept in another type, and the plan names each such column. All other kinds are kept as they are.",
+        "",
+        "| scheme | rows can be selected by | a catch-up can write to it | refused | changed | limits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind in STORES.values():
+        can = kind.load().capabilities
+        refused, changed = (", ".join(names).replace("_", " ") or "none" for names in (can.refuses, can.changes))
+        parts.append(
+            f"| `{kind.scheme}` | {', '.join(selects[name] for name in can.selects) or 'nothing'} "
+            f"| {'no' if can.appends else 'yes'} | {refused if can.payload != 'none' else 'all'} | {changed} "
+            f"| {can.limits} |"
+        )
     return "\n".join(parts) + "\n"
 
 

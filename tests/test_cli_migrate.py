@@ -200,3 +200,67 @@ def test_after_a_kill_the_same_command_says_that_it_can_be_resumed_before_it_fit
     assert again.code == 2
     assert f"interrupted with {N} rows written. Go on with --resume" in again.json["error"]
     assert run("migrate", saved, store, "new.jsonl", "--resume").code == 0
+
+
+def change(store: Path) -> None:
+    """Exchange the vectors of two rows of a file."""
+    table = pq.read_table(store)
+    vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(N, -1).copy()
+    vectors[[3, 4]] = vectors[[4, 3]]
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), D_SOURCE)
+    pq.write_table(table.set_column(1, "vector", column), store)
+
+
+def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duck = pytest.importorskip("interlingua.stores.duckdb")
+    pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+    command = ["migrate", saved, store, "duckdb://new.duckdb#docs.v", "--journal", "j"]
+    honest = duck.DuckStore.finish
+
+    def finish(self: Any) -> None:
+        honest(self)
+        change(store)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(duck.DuckStore, "finish", finish)
+        ran = run(*command)
+    assert ran.code == 1
+    wanted = f"{store} changed during the migration: 2 rows updated, 0 added, 0 deleted. j.changes.jsonl lists the ids."
+    assert wanted in ran.err
+    assert "by the same command with --catch-up" in ran.err
+    ids = [json.loads(line)["id"] for line in Path("j.changes.jsonl").read_text("utf-8").splitlines()]
+    assert ids == ["row 3", "row 4"]
+    dry = run(*command, "--catch-up", "--dry-run")
+    assert "600 rows of" in dry.err
+    assert "2 rows updated, 0 added, 0 deleted" in dry.err
+    assert "Nothing was written" in dry.err
+    caught = run(*command, "--catch-up", "--json")
+    assert caught.code == 0, caught.err
+    assert (caught.json["updated"], caught.json["added"]) == (2, 0)
+    again = run(*command, "--catch-up", "--json")
+    assert (again.json["updated"], again.json["listed"]) == (0, None)
+    other = run(*command, "--catch-up", "--where", "year > 3", "--json")
+    assert other.code == 2
+    assert "the options of this migration were" in other.json["error"]
+
+
+def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: Path, saved: Path) -> None:
+    table = pq.read_table(store)
+    vectors = table["vector"].combine_chunks().flatten().to_numpy().reshape(N, -1).copy()
+    vectors[[7, 23]] = 0
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), D_SOURCE)
+    pq.write_table(table.set_column(1, "vector", column), store)
+    refused = run("migrate", saved, store, "new.parquet", "--json")
+    assert refused.code == 2
+    assert "2 of 600 rows are all zeros" in refused.json["error"]
+    assert "left out with --skip-bad" in refused.json["error"]
+    dry = run("migrate", saved, store, "new.parquet", "--skip-bad", "--dry-run")
+    assert "598 rows of width 24" in dry.out
+    assert "2 more rows have a vector that cannot be translated: left out" in dry.out
+    ran = run("migrate", saved, store, "new.parquet", "--skip-bad", "--journal", "j")
+    assert ran.code == 0, ran.err
+    assert "2 rows without a usable vector were left out: j.skipped.jsonl lists their ids" in ran.err
+    assert Path("j.skipped.jsonl").read_text("utf-8").splitlines() == ['"row 7"', '"row 23"']
+    assert pq.read_metadata("new.parquet").num_rows == N - 2

@@ -70,6 +70,10 @@ REFUSED = [
     ("--report", f"{MIGRATE} --dry-run --report r.html", "--report has no effect with --dry-run"),
     ("--where", f"{MIGRATE} --where 'year > 3'", "cannot select rows. Leave --where out"),
     ("--skip-null", f"{MIGRATE} --skip-null", "cannot select rows. Leave --skip-null out"),
+    ("--since", f"{MIGRATE} --since day=1", "--since has no effect without --catch-up"),
+    ("--since", f"{MIGRATE} --catch-up --since day", "--since is 'day'; COLUMN=VALUE is needed"),
+    ("--catch-up", f"{MIGRATE} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
+    ("--catch-up", f"{MIGRATE} --catch-up --resume", "--resume and --catch-up exclude each other"),
     ("--triggers", f"{MIGRATE} --triggers skip", "updates no row of a table .* Leave --triggers skip out"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
@@ -114,8 +118,8 @@ ALWAYS = {
     "fit": "--out --report --force --allow-failed --seed --log --json --method",
     "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
     "evaluate": "--pool --seed --column --key --scale --report --json",
-    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --page-rows --seed --log "
-    "--json",
+    "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
+    "--seed --log --json",
     "search": "--query --space -k --calibrate --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",

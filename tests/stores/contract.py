@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,9 +17,12 @@ import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.records import json_field
 from interlingua.stores import STORES, Records, Spec, Store, open_source, open_store
-from interlingua.stores._documents import from_documents, same_payload
+from interlingua.stores._documents import from_documents, is_json, same_payload, type_name
 from interlingua.stores._url import parse_url
+from interlingua.stores.changes import catch_up
+from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN as D
 from stores.migrations import translator
@@ -54,12 +61,68 @@ def columns(n: int) -> pa.Table:
     )
 
 
+def payload_types() -> dict[str, pa.Array]:
+    """Return a column of every type that a payload can have, with a null in each."""
+    moment = datetime.datetime(2024, 3, 1, 12, 30, 15, 123456)
+    naive = pa.array([moment, None, moment], pa.timestamp("us"))
+    return {
+        "boolean": pa.array([True, None, False]),
+        "int8": pa.array([-128, None, 127], pa.int8()),
+        "int16": pa.array([-(2**15), None, 2**15 - 1], pa.int16()),
+        "int32": pa.array([-(2**31), None, 2**31 - 1], pa.int32()),
+        "int64": pa.array([-(2**63), None, 2**53 + 1], pa.int64()),
+        "uint8": pa.array([0, None, 255], pa.uint8()),
+        "uint32": pa.array([0, None, 2**32 - 1], pa.uint32()),
+        "uint64": pa.array([0, None, 2**64 - 1], pa.uint64()),
+        "float16": pa.array([np.float16(0.5), None, np.float16(-2)], pa.float16()),
+        "float32": pa.array([0.25, None, -1.5], pa.float32()),
+        "float64": pa.array([0.1, None, 1e300]),
+        "not_finite": pa.array([float("nan"), None, float("inf")]),
+        "text": pa.array(["", None, "😀 e\u0301\r\n\t\"'\\\\"]),
+        "large_text": pa.array(["a", None, "b"], pa.large_string()),
+        "long_text": pa.array(["x" * 70_000, None, "y"]),
+        "nul": pa.array(["a\0b", None, "c"]),
+        "category": pa.array(["a", None, "b"]).dictionary_encode(),
+        "bytes": pa.array([b"\0\1", None, b""]),
+        "date": pa.array([moment.date(), None, datetime.date(1, 1, 1)]),
+        "time": pa.array([datetime.time(1, 2, 3), None, datetime.time(23, 59, 59, 999999)], pa.time64("us")),
+        "timestamp": naive,
+        "timestamp_utc": naive.cast(pa.timestamp("us", "UTC")),
+        "timestamp_zone": naive.cast(pa.timestamp("us", "Europe/Berlin")),
+        "nanoseconds": pa.array([1709300000123456789, None, 1], pa.timestamp("ns")),
+        "duration": pa.array([datetime.timedelta(seconds=3), None, datetime.timedelta(days=-1)], pa.duration("us")),
+        "decimal": pa.array([Decimal("1.10"), None, Decimal("-9.99")], pa.decimal128(5, 2)),
+        "long_decimal": pa.array([Decimal("1" * 50), None, Decimal(2)], pa.decimal256(60, 0)),
+        "texts": pa.array([["x", "y"], None, ["z"]]),
+        "numbers": pa.array([[1, 2], None, [3]], pa.list_(pa.int32())),
+        "empty_list": pa.array([[], None, ["z"]]),
+        "list_with_null": pa.array([["a", None], None, ["z"]]),
+        "nested_lists": pa.array([[[1], [2, 3]], None, [[4]]]),
+        "struct": pa.array([{"a": 1, "b": ["x"]}, None, {"a": 2, "b": []}]),
+        "struct_of_dates": pa.array([{"a": moment}, None, {"a": moment}]),
+        "map": pa.array([[("k", "v")], None, [("k", "w")]], pa.map_(pa.string(), pa.string())),
+        "nulls": pa.nulls(3),
+        "json": pa.array(['{"a": [1, {"b": null}]}', None, "[1.5]"]),
+    }
+
+
 def tree(folder: Path) -> dict[str, str]:
     """Return a checksum of every file in a folder, and the names of the folders in it."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for path in folder.rglob("*")
     }
+
+
+def typed_table(columns: dict[str, pa.Array]) -> pa.Table:
+    """Return columns as a table; the one named json holds JSON."""
+    fields = [json_field(name) if name == "json" else pa.field(name, column.type) for name, column in columns.items()]
+    return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+
+def records_of(records: Records) -> tuple[Any, pa.Table | None]:
+    """Return vectors and payload of rows."""
+    return records.vectors, records.payload
 
 
 def uuids(n: int) -> list[str]:
@@ -71,6 +134,10 @@ class StoreContract:
 
     scheme: ClassVar[str]
     nested: ClassVar[bool] = True
+    keeps_types: ClassVar[bool] = True
+    # Kinds of payload that are refused or changed, where one format of a store differs from its capabilities.
+    refuses: ClassVar[frozenset[str] | None] = None
+    changes: ClassVar[frozenset[str] | None] = None
     beside: ClassVar[str] = "second"
     hostile: ClassVar[str] = 'it\'s "a" %25 ; DROP TABLE t; --'
 
@@ -267,6 +334,180 @@ class StoreContract:
             source.upsert(records)
             plan(translator(), source, target)
         assert not any(tmp_path.iterdir())
+
+    def test_a_migration_from_it_changes_no_file_of_it(
+        self, opened: Open, url: Callable[[str], str], records: Records, tmp_path: Path
+    ) -> None:
+        self.fill(opened("things"), records).close()
+        journal = tmp_path / "journal"
+        before, modes = tree(tmp_path), {path: path.stat().st_mode for path in [tmp_path, *tmp_path.rglob("*")]}
+        for path in list(modes)[1:]:
+            path.chmod(modes[path] & ~0o222)  # not even a user who may not write can tell
+        try:
+            with open_source(url("things")) as source, open_store(f"memory://{tmp_path.name}#new") as target:
+                migrate(translator(), source, target, journal=journal, options=Options(ids_as_text=True))
+                assert target.info().count == N
+        finally:
+            for path, mode in modes.items():
+                path.chmod(mode)
+        journal.unlink()
+        assert tree(tmp_path) == before
+
+    def test_changes_during_a_migration_are_listed_and_a_catch_up_copies_them(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        records = self.rows(capabilities.ids[-1], capabilities.payload, 40)
+        old = records.rows(0, 39)
+        self.fill(opened("things"), old).close()
+        turned = Records(records.ids, records.vectors.copy(), records.payload)
+        turned.vectors[[3, 17]] = -turned.vectors[[3, 17]]
+
+        def on_rows(phase: str, done: int, rows: int) -> None:
+            if phase != "indexing":
+                return
+            with open_store(url("things")) as writing:
+                if writing.capabilities.appends:
+                    writing.drop()
+                    self.fill(writing, turned)
+                    return
+                writing.prepare(self.spec(old), len(old))
+                writing.upsert(turned.take([3, 17, 39]))
+
+        options = Options(page_rows=9)
+        with open_source(url("things")) as source, open_store(f"memory://{tmp_path.name}#new") as target:
+            done = migrate(translator(), source, target, journal=tmp_path / "j", options=options, on_rows=on_rows)
+        lines = [json.loads(line) for line in Path(str(done.changed_ids)).read_text("utf-8").splitlines()]
+        ids = records.ids.to_pylist()
+        assert (done.updated, done.added, done.deleted) == (2, 1, 0)
+        assert {line["id"] for line in lines if line["change"] == "updated"} == {ids[3], ids[17]}
+        assert [line["id"] for line in lines if line["change"] == "added"] == [ids[39]]
+        with open_source(url("things")) as source, open_store(f"memory://{tmp_path.name}#new") as target:
+            caught = catch_up(translator(), source, target, journal=tmp_path / "j")
+            assert (caught.updated, caught.added, caught.deleted) == (2, 1, 0)
+            found = self.whole(target).in_order_of(records.ids, "test")
+            stored = self.whole(source).in_order_of(records.ids, "test")
+            np.testing.assert_allclose(found.vectors, translator().translate(stored.vectors), atol=1e-5)
+
+    def test_a_catch_up_into_it_writes_the_new_rows_only(self, opened: Open, tmp_path: Path) -> None:
+        target = opened("things")
+        records = self.rows(target.capabilities.ids[-1], target.capabilities.payload, 40)
+        with open_store(f"memory://{tmp_path.name}#old") as source:
+            source.create(self.spec(records))
+            source.upsert(records.rows(0, 39))
+            migrate(translator(), source, target, journal=tmp_path / "j", options=Options(metric="cosine"))
+            turned = Records(records.ids, -records.vectors, records.payload)
+            source.upsert(turned.take([3, 39]))
+            if target.capabilities.appends:
+                with pytest.raises(InputError, match="only appends rows, so none can be replaced"):
+                    catch_up(translator(), source, target, journal=tmp_path / "j")
+                return
+            done = catch_up(translator(), source, target, journal=tmp_path / "j")
+            assert (done.read, done.updated, done.added) == (40, 1, 1)
+            expected = self.whole(source)
+        found = self.whole(opened("things")).in_order_of(expected.ids, "test")
+        wanted = translator().translate(expected.vectors)
+        if target.capabilities.normalizes:
+            wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+        np.testing.assert_allclose(found.vectors, wanted, atol=1e-5)
+        assert same_payload(found.payload, expected.payload)
+
+    @pytest.mark.parametrize("fault", ["repeated", "mixed"])
+    def test_repeated_and_mixed_ids_are_refused_before_anything_is_made_in_it(
+        self, fault: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = opened("things")
+        kinds = target.capabilities.ids
+        records = self.rows(kinds[-1], target.capabilities.payload, 40)
+        other = Records(pa.array(self.text_ids(40)) if "int" in kinds else pa.array(range(40)), *records_of(records))
+        with open_store(f"memory://{tmp_path.name}#old") as source:
+            source.create(self.spec(records))
+            source.upsert(records)
+            later = records.rows(39) if fault == "repeated" else other.rows(0, 1)
+            if fault == "mixed" and later.ids.type == records.ids.type:
+                later = Records(pa.array([7]), later.vectors, later.payload)
+            honest = type(source).scan
+
+            def scan(store: Store, size: int, after: Any = None) -> Iterator[Any]:
+                yield from honest(store, size, after)
+                yield later, 41
+
+            monkeypatch.setattr(type(source), "scan", scan)
+            monkeypatch.setattr(source, "info", lambda info=source.info(): replace(info, count=41))  # noqa: B008
+            with pytest.raises(InputError, match="ids are not unique|one type is needed"):
+                migrate(translator(), source, target, journal=tmp_path / "j", options=Options(metric="cosine"))
+        assert not opened("things").exists()
+
+    def half_filled(self, opened: Open, url: Callable[[str], str], records: Records) -> str | None:
+        """Make a collection in which only the first half of the rows has the vector; return its address."""
+        if not opened("probe").capabilities.adds_vectors:
+            return None
+        self.fill(opened("things"), records)
+        base = url("things").rsplit("#", 1)
+        address = f"{base[0]}#{base[1].split('.')[0]}.{self.beside}"
+        with open_store(address) as second:
+            spec = self.spec(records, as_new_vector=True)
+            second.create(spec)
+            second.prepare(spec, 0)
+            second.upsert(records.rows(0, len(records) // 2))
+        return address
+
+    def test_rows_without_a_vector_are_counted_refused_and_left_out(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        records = self.rows(capabilities.ids[-1], capabilities.payload, 40)
+        if "skip_null" not in capabilities.selects:
+            with pytest.raises(InputError, match="cannot select rows"):
+                opened("probe").restrict(skip_null=True)
+            return
+        address = self.half_filled(opened, url, records)
+        assert address is not None
+        with open_source(address) as source, open_store(f"memory://{tmp_path.name}#new") as target:
+            assert plan(translator(), source, target).nulls == 20
+            with pytest.raises(InputError, match="20 rows have no vector and 20 have one"):
+                migrate(translator(), source, target, journal=tmp_path / "j")
+            chosen = {"null": Options(page_rows=7, skip_null=True), "bad": Options(page_rows=7, skip_bad=True)}
+            for name, options in chosen.items():
+                with open_store(f"memory://{tmp_path.name}#{name}") as new:
+                    done = migrate(translator(), source, new, journal=tmp_path / name, options=options)
+                    assert sorted(self.whole(new).ids.to_pylist()) == sorted(records.ids.to_pylist()[:20])
+                lines = Path(str(done.skipped_ids)).read_text("utf-8").splitlines()
+                assert sorted(map(json.loads, lines)) == sorted(records.ids.to_pylist()[20:])
+
+    def test_every_type_of_payload_is_kept_or_refused_before_anything_is_made(self, opened: Open) -> None:
+        store = opened("things")
+        if store.capabilities.payload == "none":
+            with pytest.raises(InputError, match="holds no payload"):
+                store.check(self.spec(self.rows("int", "documents", 3)))
+            return
+        rows, kept = self.rows(store.capabilities.ids[-1], "none", 3), dict[str, pa.Array]()
+        for name, column in payload_types().items():
+            one = Records(rows.ids, rows.vectors, typed_table({name: column}))
+            with contextlib.suppress(InputError):
+                store.check(self.spec(one))
+                store.check_records(one, self.spec(one))
+                kept[name] = column
+        capabilities = store.capabilities
+        refuses = frozenset(capabilities.refuses) if self.refuses is None else self.refuses
+        changes = frozenset(capabilities.changes) if self.changes is None else self.changes
+        assert payload_types().keys() - kept.keys() == refuses
+        assert not store.exists()
+        records = Records(rows.ids, rows.vectors, typed_table(kept))
+        assert records.payload is not None
+        declared = {field.name: type_name(store.kept(field)) for field in records.payload.schema}
+        assert {f.name for f in records.payload.schema if type_name(f) != declared[f.name]} == changes
+        assert not store.exists()
+        self.fill(store, records)
+        found = self.whole(opened("things")).in_order_of(records.ids, "test").payload
+        assert found is not None
+        if found.schema.names == [records.payload.schema.names[0]] or not set(kept) <= set(found.schema.names):
+            assert same_payload(found, records.payload)
+            return
+        for name in kept:
+            assert same_payload(found.select([name]), records.payload.select([name])), name
+            if self.keeps_types and not is_json(found.schema.field(name)):
+                assert type_name(found.schema.field(name)) == declared[name], name
 
     def test_what_is_not_there_is_refused_and_not_made(self, opened: Open) -> None:
         with pytest.raises(InputError):

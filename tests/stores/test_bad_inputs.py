@@ -21,7 +21,7 @@ import pytest
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import STORES, Records, Spec, Store, open_store
 from interlingua.stores._documents import from_documents
-from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._journal import FORMAT, MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
@@ -531,10 +531,10 @@ def journal_is_something_else(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": journal}
 
 
-@case("another format than 3")
+@case(f"another format than {FORMAT}")
 def journal_of_a_newer_version(place: Place) -> Made:
     journal = MigrationJournal(place.folder / "mine.sqlite", create=True)
-    journal.note(format=4)
+    journal.note(format=FORMAT + 1)
     journal.close()
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
 

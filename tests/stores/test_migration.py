@@ -283,7 +283,9 @@ def test_a_plan_leaves_the_selection_of_rows_as_the_options_have_it(
     old, selections = memory("old"), []
     info = replace(old.info(), nulls=3, first_null="7")
     monkeypatch.setattr(old, "info", lambda: info)
-    monkeypatch.setattr(old, "restrict", lambda *, where=None, skip_null=False: selections.append((where, skip_null)))
+    monkeypatch.setattr(
+        old, "restrict", lambda *, where=None, skip_null=False, **_: selections.append((where, skip_null))
+    )
     assert plan(translator(), old, memory("new"), Options(where="year > 3")).nulls == 3
     assert selections == [("year > 3", False), ("year > 3", True), ("year > 3", False)]
 

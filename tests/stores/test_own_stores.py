@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from interlingua.cli import main
 from interlingua.core.errors import InputError
 from interlingua.stores import STORES, Spec, StoreKind, available_stores, open_store, registry
 from interlingua.stores._url import parse_url
@@ -112,11 +114,38 @@ def test_an_entry_point_that_is_no_kind_of_this_scheme_is_refused(
         open_store(f"{name}://a#c")
 
 
+def test_an_entry_point_that_cannot_be_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared = EntryPoints([EntryPoint("shelf", "no_such_module_of_shelves:KIND", registry.ENTRY_POINTS)])
+    monkeypatch.setattr(registry, "entry_points", declared.select)
+    with pytest.raises(InputError, match="no_such_module_of_shelves:KIND .* cannot be imported .ModuleNotFoundError"):
+        available_stores()
+    assert "qdrant://" in registry.address_forms()
+
+
 @pytest.mark.usefixtures("shelf")
 def test_an_adapter_that_is_no_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["shelf_store"], "ShelfStore", dict)
     with pytest.raises(InputError, match="shelf_store:ShelfStore of shelf:// is not a subclass of Store"):
         open_store("shelf://a#c")
+
+
+@pytest.mark.usefixtures("shelf")
+def test_doctor_and_help_name_it(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["doctor", "--json"])
+    stores = json.loads(capsys.readouterr().out)["stores"]
+    assert stores.keys() == available_stores().keys()
+    assert stores["shelf"] == {"title": "Shelf", "extra": None, "installed": True}
+    assert "or shelf://" in registry.address_forms()
+    assert registry.secret_sources().endswith("SHELF_KEY")
+
+
+def test_doctor_reports_a_store_that_cannot_be_used_and_help_is_still_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare(monkeypatch, ("qdrant", "shelf_store:KIND", KIND))
+    assert main(["doctor", "--json"]) == 1
+    assert "has the scheme of another store" in json.loads(capsys.readouterr().out)["problems"][-1]
+    assert "qdrant://" in registry.address_forms()
 
 
 def test_an_installed_package_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,15 @@ def test_every_store_has_a_row_in_the_documentation(kind: StoreKind) -> None:
     rows = [line for line in generate.stores().splitlines() if line.startswith(f"| {kind.title} |")]
     assert len(rows) == 1
     assert all(f"`{address}`" in rows[0] for address in kind.addresses)
-    assert kind.load().capabilities.metrics[0] in rows[0]
+    can = kind.load().capabilities
+    assert all(metric in rows[0] for metric in can.metrics)
+    kept = [line for line in generate.stores().splitlines() if line.startswith(f"| `{kind.scheme}` |")]
+    assert len(kept) == 1
+    assert all(name.replace("_", " ") in kept[0] for name in (*can.refuses, *can.changes))
+    assert can.limits in kept[0]
+    assert ("`--where`" in kept[0], "`--skip-null`" in kept[0]) == tuple(
+        n in can.selects for n in ("where", "skip_null")
+    )
     assert "_generated/stores.md" in (ROOT / "docs" / "guides" / "migrate.md").read_text("utf-8")
 
 

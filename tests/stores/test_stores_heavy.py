@@ -17,8 +17,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from interlingua.stores import open_store
-from stores.contract import StoreContract
+from interlingua.stores import Records, open_store
+from interlingua.stores._base import sql_literal
+from stores.contract import Open, StoreContract
 from stores.servers import free_port
 from stores.servers import postgres as postgres
 
@@ -33,6 +34,15 @@ class TestLance(StoreContract):
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
         return lambda name: f"lancedb://{tmp_path}/l#{name}"
+
+    def half_filled(self, opened: Open, url: Callable[[str], str], records: Records) -> str:
+        import lance
+
+        self.fill(opened("things"), records)
+        path, _, name = url("things").removeprefix("lancedb://").partition("#")
+        halves = ", ".join(sql_literal(value) for value in records.ids.to_pylist()[len(records) // 2 :])
+        lance.dataset(f"{path}/{name}.lance").update({"vector": "null"}, where=f"id in ({halves})")
+        return url("things")
 
 
 class TestPostgres(StoreContract):

@@ -19,8 +19,9 @@ from rich.text import Text
 from interlingua.cli import console
 from interlingua.cli.options import AsJson
 from interlingua.core.backend import describe_machine
+from interlingua.core.errors import InputError
 from interlingua.core.memory import available_bytes
-from interlingua.stores.registry import STORES
+from interlingua.stores.registry import STORES, available_stores
 
 __all__ = ["doctor"]
 
@@ -31,7 +32,7 @@ _EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
 def doctor(as_json: AsJson = False) -> None:
     """Check the packages and hardware of this machine.
 
-    Shows Python, packages, extras, threads, memory, disk and devices, and how to install what is missing.
+    Shows Python, packages, extras, stores, threads, memory, disk and devices, and how to install what is missing.
     """
     core, extras = _packages()
     problems = [
@@ -40,6 +41,18 @@ def doctor(as_json: AsJson = False) -> None:
         for name, package in core.items()
         if not package["ok"]
     ]
+    stores: dict[str, dict[str, Any]] = {}
+    try:
+        stores = {
+            scheme: {
+                "title": kind.title,
+                "extra": kind.extra,
+                "installed": extras[kind.extra]["installed"] if kind.extra in extras else True,
+            }
+            for scheme, kind in available_stores().items()
+        }
+    except InputError as error:  # a package declares a store that cannot be used
+        problems.append(str(error))
     machine = describe_machine()
     report: dict[str, Any] = {
         "ok": not problems,
@@ -49,6 +62,7 @@ def doctor(as_json: AsJson = False) -> None:
         "platform": platform.platform(),
         "packages": core,
         "extras": extras,
+        "stores": stores,
         "blas": machine["blas"],
         "cpus": machine["cores"],
         "memory_gib": _memory(),
@@ -145,6 +159,8 @@ def _print(report: dict[str, Any]) -> None:
         versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in state["packages"].items())
         hint = "" if state["installed"] else f"; optional, pip install 'interlingua[{extra}]'"
         row(f"extra {extra}", versions + hint, True if state["installed"] else None)
+    ready = [f"{scheme}://" for scheme, store in report["stores"].items() if store["installed"]]
+    row("stores", ", ".join(ready))
     row("threads", f"{report['cpus']} cores; {', '.join(report['blas'])}")
     memory = report["memory_gib"]
     row("memory", f"{memory['total']} GiB, {memory['available']} GiB available")

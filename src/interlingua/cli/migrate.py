@@ -15,12 +15,15 @@ from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
+from interlingua.core.errors import InputError
 from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.stores import Store
+    from interlingua.stores.changes import CatchUp
+    from interlingua.stores.migration import Migration
     from interlingua.stores.planning import Options, Plan
 
 __all__ = ["Metric", "Triggers", "migrate"]
@@ -52,6 +55,10 @@ _SOURCE = f"The vectors: {address_forms()}. Passwords and keys are read from: {s
 _FIT = "First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR."
 _JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
 _TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
+_SKIP_BAD = (
+    "Leave out every row whose vector is missing, zero, not finite or of another width, and lines that cannot be read; "
+    "list their ids in a file."
+)
 _WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 _ROWS = "Rows of each store that --fit reads."
 
@@ -65,6 +72,13 @@ def migrate(
     resume: Annotated[bool, _flag("--resume", "Continue an interrupted run of the same command.")] = False,
     dry_run: Annotated[bool, _flag("--dry-run", "Print the plan and its costs; write nothing, no log either.")] = False,
     undo: Annotated[bool, _flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
+    catch_up: Annotated[
+        bool, _flag("--catch-up", "Copy rows that are new or changed since a finished run of the same command.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN=VALUE", help="With --catch-up, read only rows with at least this value."),
+    ] = None,
     fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT)] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help=_JOURNAL)] = None,
     inverse: Inverse = False,
@@ -77,6 +91,7 @@ def migrate(
     skip_null: Annotated[
         bool, _flag("--skip-null", "Leave out rows without a vector and list their ids in a file.")
     ] = False,
+    skip_bad: Annotated[bool, _flag("--skip-bad", _SKIP_BAD)] = False,
     triggers: Annotated[Triggers | None, typer.Option(help=_TRIGGERS)] = None,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
@@ -93,7 +108,8 @@ def migrate(
     Ids and payload are copied, and TARGET is a new collection, column or named vector. SOURCE is only read, unless
     TARGET is in the same collection: a new column of a PostgreSQL table rewrites every row of it, and --dry-run
     prints what that costs. If the command is killed at any point, the same command with --resume completes it with
-    every row exactly once.
+    every row exactly once. If SOURCE changes meanwhile, the changed rows are listed and the command ends with status 1;
+    the same command with --catch-up copies them.
     """
     from interlingua.core.translator import load
     from interlingua.io import check_output
@@ -107,6 +123,7 @@ def migrate(
         page_rows=page_rows,
         where=where,
         skip_null=skip_null,
+        skip_bad=skip_bad,
         triggers=triggers.value if triggers else None,
     )
     path = journal or _journal_of(directory, source, target)
@@ -118,6 +135,13 @@ def migrate(
         refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
         refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+    if not catch_up:
+        refuse_without_effect({"--since": since}, "has no effect without --catch-up; leave it out.")
+    else:
+        unused = {"--resume": resume, "--rollback": undo, "--report": report, "--rows": rows}
+        refuse_without_effect(unused, "and --catch-up exclude each other.")
+        _catch_up(directory, source, target, path, options, since, log, dry_run=dry_run, as_json=as_json)
+        return
     if dry_run:
         unused = {"--resume": resume, "--report": report}
         refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
@@ -133,7 +157,7 @@ def migrate(
     with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
         if fit is not None and not resume:
             # Both are checked before the fit, which takes minutes.
-            old.restrict(where=where, skip_null=skip_null)
+            options.restrict(old)
             if not dry_run:
                 migration.check_journal(path, old, new)
             translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, save=not dry_run, as_json=as_json)
@@ -159,9 +183,10 @@ def migrate(
             _draw(report, translator, old, fit, facts, seed, inverse=inverse)
     if report is not None:
         console.note(f"Wrote {report}")
+    changed = bool(result.changed_ids)
     if as_json:
         console.emit_json(facts | ({"report": str(report)} if report else {}))
-        return
+        raise typer.Exit(int(changed))
     console.note(
         f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
         f"read back and compared, largest difference {result.largest_error:.1g}."
@@ -169,10 +194,72 @@ def migrate(
     for sentence in result.plan.notes:
         console.note(sentence)
     if result.skipped_ids:
-        console.note(
-            f"{result.plan.nulls:,} rows without a vector were left out: {result.skipped_ids} lists their ids."
-        )
+        left_out = result.plan.nulls + result.plan.bad
+        console.note(f"{left_out:,} rows without a usable vector were left out: {result.skipped_ids} lists their ids.")
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
+    if changed:
+        console.note(
+            f"{result.plan.source} changed during the migration: {_counts(result)}. {result.changed_ids} lists the "
+            "ids. Stop the writes, then copy them by the same command with --catch-up."
+        )
+        raise typer.Exit(1)
+
+
+def _catch_up(
+    directory: Path,
+    source: str,
+    target: str,
+    journal: Path,
+    options: Options,
+    since: str | None,
+    log: Path | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Copy the rows that are new or changed since a finished migration."""
+    from interlingua.core.translator import load
+    from interlingua.stores import changes, open_source, open_store
+
+    column, equals, value = (since or "").partition("=")
+    if since is not None and not (column and equals and value):
+        raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
+    with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
+        with console.row_progress() as progress:
+            bars: dict[str, Any] = {}
+
+            def show(phase: str, done: int, of: int) -> None:
+                if phase not in bars:
+                    bars[phase] = progress.add_task(phase.capitalize(), total=of)
+                    record(phase, rows=of)
+                progress.update(bars[phase], completed=done)
+
+            done = changes.catch_up(
+                load(directory),
+                old,
+                new,
+                journal=journal,
+                options=options,
+                since=(column, value) if since else None,
+                dry_run=dry_run,
+                on_rows=show,
+            )
+        record("done", **asdict(done))
+    if as_json:
+        console.emit_json(asdict(done))
+        return
+    console.note(f"{done.read:,} rows of {source} were compared: {_counts(done)}.")
+    if dry_run:
+        console.note("Nothing was written.")
+    elif done.listed:
+        console.note(f"The updated and added rows were written to {target}; {done.listed} lists the ids.")
+    if done.deleted:
+        console.note("Deleted rows are still in the target. Delete them there if they must not be found.")
+
+
+def _counts(changes: CatchUp | Migration) -> str:
+    deleted = "" if changes.deleted is None else f", {changes.deleted:,} deleted"
+    return f"{changes.updated:,} rows updated, {changes.added:,} added{deleted}"
 
 
 def _journal_of(directory: Path, source: str, target: str) -> Path:
@@ -247,11 +334,16 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
     out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
     if plan.nulls:
-        reason = "left out" if options.skip_null else f"refused without --skip-null, the first is id {plan.first_null}"
+        left_out = options.skip_null or options.skip_bad
+        reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
         out.print(f"{plan.nulls:,} more rows have no vector: {reason}", soft_wrap=True)
+    if plan.bad:
+        out.print(f"{plan.bad:,} more rows have a vector that cannot be translated: left out", soft_wrap=True)
     if plan.triggers:
         reason = options.triggers or "refused without --triggers fire or skip"
         out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)
+    for name, before, after in plan.types:
+        out.print(f"column {name}: {before} becomes {after}", soft_wrap=True)
     for sentence in plan.notes:
         out.print(sentence, soft_wrap=True)
     if plan.dropped:

@@ -31,7 +31,7 @@ IntArray = npt.NDArray[np.integer[Any]]
 # Rows per block wherever a pass over a large matrix must stay bounded in memory.
 BLOCK_ROWS = 16_384
 # Largest magnitudes of a row between which its squares neither vanish nor overflow in float32.
-_SMALLEST, _LARGEST = 1e-20, 1e18
+SMALLEST, LARGEST = 1e-20, 1e18
 
 
 def row_blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
@@ -195,7 +195,7 @@ def _extreme_rows(block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         return np.zeros(len(block), np.bool_)
     # NumPy's maximum is NaN for a row with NaN, which fails every comparison.
     peak = np.maximum(block.max(axis=1), -block.min(axis=1)).astype(np.float64)
-    return np.asarray(((peak > 0) & (peak < _SMALLEST)) | ((peak > _LARGEST) & np.isfinite(peak)))
+    return np.asarray(((peak > 0) & (peak < SMALLEST)) | ((peak > LARGEST) & np.isfinite(peak)))
 
 
 def _is_constant(array: npt.NDArray[Any]) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Records",
+    "id_digests",
     "is_list",
     "is_marked_json",
     "json_field",
@@ -84,18 +85,30 @@ class Records:
 
     def digest(self) -> str:
         """Return 16 hex digits that depend on every id, vector and payload value."""
-        import pyarrow as pa
+        return hashlib.blake2b(self.row_digests().tobytes(), digest_size=8).hexdigest()
 
-        digest = hashlib.blake2b(np.ascontiguousarray(self.vectors).tobytes(), digest_size=8)
-        table = pa.table({"": self.ids}) if self.payload is None else self.payload.append_column("", self.ids)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
-            # A slice shares the buffers of the longer page that it was cut from; taking every row makes new buffers
-            # that hold the rows of the slice only.
-            every = pa.array(range(len(table)), pa.int64())
-            writer.write_table(table.replace_schema_metadata().take(every).combine_chunks())
-        digest.update(sink.getvalue())
-        return digest.hexdigest()
+    def row_digests(self) -> IntArray:
+        """Return [b, 2] int64: for each row the digest of its id, and of its id, vector and payload.
+
+        The digests of a row do not depend on its page, nor on whether its id is a whole number or the same as text.
+        """
+        names = repr([] if self.payload is None else self.payload.schema.names)
+        cells: Iterable[tuple[object, ...]] = [()] * len(self)
+        if self.payload is not None and self.payload.num_columns:
+            cells = zip(*(_plain_values(column) for column in self.payload.columns), strict=True)
+        vectors = np.ascontiguousarray(self.vectors)
+        digests = bytearray()
+        for key, vector, row in zip(id_digests(self.ids).tolist(), vectors, cells, strict=True):
+            content = hashlib.blake2b(vector.tobytes(), digest_size=8)
+            content.update(f"{key}{names}{row!r}".encode("utf-8", "surrogatepass"))
+            digests += key.to_bytes(8, "little", signed=True) + content.digest()
+        return np.frombuffer(bytes(digests), "<i8").astype(np.int64).reshape(len(self), 2)
+
+
+def id_digests(ids: pa.Array) -> IntArray:
+    """Return a digest of each id [n], int64, equal for a whole number and the same number as text."""
+    digests = (hashlib.blake2b(str(value).encode(), digest_size=8).digest() for value in ids.to_pylist())
+    return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
 
 
 def select_rows(pages: Iterable[Records], positions: IntArray) -> Iterator[Records]:
@@ -136,6 +149,7 @@ def to_matrix(
     d: int | None = None,
     first_row: int = 0,
     ids: pa.Array | None = None,
+    bad_as_nan: bool = False,
 ) -> FloatArray:
     """Return a list column as a matrix [n, d].
 
@@ -146,6 +160,7 @@ def to_matrix(
         d: required width; by default the width of the first row.
         first_row: number of the first row, for the message.
         ids: of the rows; a message names a row by its id rather than by its number.
+        bad_as_nan: return rows of NaN where a vector is null, holds null values or has another width.
 
     Raises:
         InputError: null vectors, null values inside vectors, or vectors of another width.
@@ -158,6 +173,8 @@ def to_matrix(
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks else pa.array([], column.type)
     column = getattr(column, "storage", column)
+    if bad_as_nan:
+        column = _without_bad(column, d)
     if column.null_count:
         row = int(np.asarray(column.is_null()).argmax())
         raise InputError(f"{where}: {label(row)} of column {name!r} is null; every row needs a vector. Drop such rows.")
@@ -178,6 +195,26 @@ def to_matrix(
             f"{where}: column {name!r} has null values inside vectors, the first in {label(row)}. Drop such rows."
         )
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), d)
+
+
+def _without_bad(column: pa.Array, d: int | None) -> pa.Array:
+    """Return a list column with NaN in place of null values, and vectors of NaN in place of those of no use."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    widths = np.asarray(column.value_lengths().fill_null(-1))
+    d = next((int(width) for width in widths if width > 0), 0) if d is None else d
+    values = column.flatten()
+    kind = values.type if pa.types.is_floating(values.type) else pa.float32()
+    values = values.cast(kind)
+    nan = pa.scalar(float("nan")).cast(kind)
+    if values.null_count:
+        values = pc.if_else(values.is_valid(), values, nan)
+    # Positions in the values of each row, and for bad rows that of the one NaN behind them.
+    starts = np.cumsum(np.maximum(widths, 0)) - np.maximum(widths, 0)
+    positions = np.where(widths[:, None] == d, starts[:, None] + np.arange(d), len(values))
+    rows = pa.concat_arrays([values, pa.array([nan.as_py()], kind)]).take(pa.array(positions.reshape(-1)))
+    return pa.FixedSizeListArray.from_arrays(rows, d)
 
 
 def to_column(vectors: FloatArray) -> pa.FixedSizeListArray:
@@ -204,3 +241,25 @@ def json_field(name: str) -> pa.Field:
 def is_marked_json(field: pa.Field) -> bool:
     """Return whether `json_field` made this field."""
     return bool((field.metadata or {}).keys() >= _JSON_MARK.keys())
+
+
+def _plain_values(column: pa.ChunkedArray) -> list[object]:
+    """Return values whose ``repr`` is the same in every process; times of any unit are whole numbers."""
+    kind = _without_times(column.type)
+    values: list[object] = (column if kind.equals(column.type) else column.cast(kind)).to_pylist()
+    return values
+
+
+def _without_times(kind: pa.DataType) -> pa.DataType:
+    """Return a type with whole numbers in place of dates and times: Python has no nanoseconds."""
+    import pyarrow as pa
+
+    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
+        return pa.int32() if kind.bit_width == 32 else pa.int64()
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_without_times(kind.value_type), kind.list_size)
+    if is_list(kind):
+        return (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(_without_times(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    return kind

@@ -48,9 +48,10 @@ class _Layout:
 def open_source(path: Path, request: Request) -> TableSource:
     """Read every line once to count them; the first row shows which columns hold vectors."""
     check_unused(path, ".csv", key=request.key)
+    bad: dict[int, str] | None = {} if request.skip_bad else None
     with reading(path, _KIND):
-        first = next(_batches(path, None), None)
-        n = 0 if first is None else sum(batch.num_rows for batch in _batches(path, first.schema.names[:1]))
+        first = next(_batches(path, None, bad), None)
+        n = 0 if first is None else sum(batch.num_rows for batch in _batches(path, first.schema.names[:1], bad))
     if first is None or not n:
         raise InputError(f"{path} has no rows; a line of column names and at least 1 row are needed.")
     if len(set(first.schema.names)) < len(first.schema.names):
@@ -61,7 +62,8 @@ def open_source(path: Path, request: Request) -> TableSource:
     fields = [field for field in fields if field.name not in layout.wide]
     if layout.wide:
         fields.append(pa.field(_VECTORS, vectors))
-    return open_table(path, pa.schema(fields), n, request, partial(_pages, path, layout))
+    pages = partial(_pages, path, layout, request.skip_bad)
+    return open_table(path, pa.schema(fields), n, request, pages, list((bad or {}).values()))
 
 
 def _layout(first: pa.RecordBatch, requested: str | None) -> _Layout:
@@ -86,20 +88,22 @@ def _dimensions(row: dict[str, str]) -> tuple[str, ...]:
 
 
 def _pages(
-    path: Path, layout: _Layout, names: Sequence[str], start: int, stop: int, size: int
+    path: Path, layout: _Layout, skip_bad: bool, names: Sequence[str], start: int, stop: int, size: int
 ) -> Iterator[tuple[pa.Table, int]]:
     needed = [name for name in names if name in layout.names]
     needed += layout.wide if layout.wide and _VECTORS in names else ()
     with reading(path, _KIND):
-        for table, row in slices(_batches(path, needed), needed, start, stop, size):
-            columns = [_column(path, layout, table, name, row) for name in names]
+        for table, row in slices(_batches(path, needed, {} if skip_bad else None), needed, start, stop, size):
+            columns = [_column(path, layout, table, name, row, skip_bad) for name in names]
             yield pa.table(columns, names=list(names)), row
 
 
-def _column(path: Path, layout: _Layout, table: pa.Table, name: str, row: int) -> pa.Array | pa.ChunkedArray:
+def _column(
+    path: Path, layout: _Layout, table: pa.Table, name: str, row: int, skip_bad: bool
+) -> pa.Array | pa.ChunkedArray:
     if name in layout.texts:
         values = [_parse_list(text) for text in table.column(name).to_pylist()]
-        if None in values:
+        if None in values and not skip_bad:
             bad = row + values.index(None)
             raise InputError(
                 f"{path}: row {bad} of column {name!r} is no list of numbers. Write vectors as JSON, for example with "
@@ -110,6 +114,9 @@ def _column(path: Path, layout: _Layout, table: pa.Table, name: str, row: int) -
         try:
             numbers = [pc.cast(table.column(part), pa.float32()).to_numpy() for part in layout.wide]
         except pa.ArrowInvalid as error:
+            if skip_bad:
+                cells = zip(*(table.column(part).to_pylist() for part in layout.wide), strict=True)
+                return pa.array([_as_floats(list(texts)) for texts in cells], pa.list_(pa.float32()))
             raise InputError(f"{path}: rows {row} to {row + len(table)}: a value is no number ({error}).") from error
         vectors = to_column(np.stack(numbers, axis=1))
         return vectors.cast(pa.list_(pa.float32()))
@@ -131,10 +138,24 @@ def _as_floats(texts: list[str]) -> list[float] | None:
         return None
 
 
-def _batches(path: Path, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Yield batches of text columns; a row longer than a block is an error of pyarrow."""
-    read = pv.ReadOptions(block_size=_BLOCK_BYTES)
-    parse = pv.ParseOptions(newlines_in_values=True)
+def _batches(path: Path, names: Sequence[str] | None, bad: dict[int, str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield batches of text columns; a row longer than a block is an error of pyarrow.
+
+    Args:
+        path: the file.
+        names: columns to read; all by default.
+        bad: gets the lines with another number of columns than the first, which are left out; ``None`` refuses them.
+    """
+
+    def leave_out(row: pv.InvalidRow) -> str:
+        if bad is None:
+            return "error"
+        bad[row.number] = f"line {row.number}"
+        return "skip"
+
+    # Lines have numbers only where one thread reads them.
+    read = pv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=bad is None)
+    parse = pv.ParseOptions(newlines_in_values=True, invalid_row_handler=leave_out)
     with pv.open_csv(path, read, parse) as reader:
         every = reader.schema.names
     types = dict.fromkeys(every, pa.string())

@@ -43,10 +43,17 @@ class VectorFile:
         id_name: name of the ids in the file, ``None`` when it has none.
         names: names of the payload columns.
         schema: Arrow schema of ids and payload, ``None`` when the file has neither.
+        skipped: ids of the lines that are left out, or their numbers as ``"line 7"``.
     """
 
     def __init__(
-        self, path: Path, source: Source, scale: npt.ArrayLike | None = None, offset: npt.ArrayLike | None = None
+        self,
+        path: Path,
+        source: Source,
+        scale: npt.ArrayLike | None = None,
+        offset: npt.ArrayLike | None = None,
+        *,
+        skip_bad: bool = False,
     ) -> None:
         contents = source.contents
         self.path = path
@@ -61,7 +68,8 @@ class VectorFile:
         columns: list[str] = [] if contents.schema is None else contents.schema.names
         self.names = tuple(name for name in columns if name != self.id_name)
         self._source = source
-        self._checked = contents.checked
+        self._checked = contents.checked or skip_bad
+        self.skipped = contents.skipped
 
     def __repr__(self) -> str:
         """Return path, shape and dtype in one line."""
@@ -184,6 +192,7 @@ def open_vectors(
     id_column: str | None = None,
     scale: npt.ArrayLike | None = None,
     offset: npt.ArrayLike | None = None,
+    skip_bad: bool = False,
 ) -> VectorFile:
     """Open an embedding file lazily; the format goes by the extension.
 
@@ -201,6 +210,8 @@ def open_vectors(
         scale: factor of 8-bit integers, scalar or [d]; replaces the one in the file. 1.0 takes integers as they are.
         offset: added to 8-bit integers after scaling, scalar or [d]; replaces the offset or zero point in the file.
             uint8 vectors need one, because uint8 may as well be packed bits.
+        skip_bad: read the file without the checks of its rows. Vectors that are null, hold null values or have another
+            width are read as NaN; lines that cannot be read are left out and listed in ``skipped``.
 
     Raises:
         InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
@@ -209,7 +220,9 @@ def open_vectors(
     if is_pipe(path):
         copied = copy_pipe(path)
         try:
-            file = open_vectors(copied, column=column, key=key, id_column=id_column, scale=scale, offset=offset)
+            file = open_vectors(
+                copied, column=column, key=key, id_column=id_column, scale=scale, offset=offset, skip_bad=skip_bad
+            )
         except BaseException:
             copied.unlink()
             raise
@@ -227,10 +240,11 @@ def open_vectors(
     else:
         module = find_reader(path)
     try:
-        source = module.open_source(path, Request(column, key, id_column, scale is not None, offset is not None))
+        request = Request(column, key, id_column, scale is not None, offset is not None, skip_bad)
+        source = module.open_source(path, request)
     except PermissionError as error:
         raise InputError(f"{path} cannot be read: permission denied.") from error
-    return VectorFile(path, source, scale, offset)
+    return VectorFile(path, source, scale, offset, skip_bad=skip_bad)
 
 
 def _resolve_scale(

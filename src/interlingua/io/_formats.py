@@ -61,13 +61,17 @@ BFLOAT16 = np.dtype("V2")
 
 @dataclass(frozen=True)
 class Request:
-    """Names that the caller requested; ``None`` leaves the choice to the reader."""
+    """Names that the caller requested; ``None`` leaves the choice to the reader.
+
+    With ``skip_bad``, vectors that cannot be used are read as NaN, and lines that cannot be read are left out.
+    """
 
     column: str | None = None
     key: str | None = None
     id_column: str | None = None
     quantized: bool = False
     shifted: bool = False
+    skip_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Contents:
         scale: the file's own scale of 8-bit integers, scalar or [d].
         offset: the file's own offset of 8-bit integers, scalar or [d], added after scaling.
         zero_point: the file's own zero point of 8-bit integers, scalar or [d], subtracted before scaling.
+        skipped: ids of the lines that are left out, or their numbers as ``"line 7"``.
         vector_name: column, key or array name, if the format has names.
         id_name: column that holds the ids, if any.
         schema: all columns except the vectors, ids included; ``None`` if there are no other columns.
@@ -95,6 +100,7 @@ class Contents:
     checked: bool = False
     offset: npt.ArrayLike | None = None
     zero_point: npt.ArrayLike | None = None
+    skipped: Sequence[int | str] = ()
 
 
 class Source(ABC):

@@ -11,10 +11,10 @@ from __future__ import annotations
 import gzip
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -45,13 +45,15 @@ class _Scan:
     # Number of lines that cannot be used, and the error of the first of them.
     bad: int = 0
     fault: str = ""
+    # What can be read of the lines that are left out, by their numbers.
+    skipped: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
 class JsonlSource(LineSource):
     """Source over the lines of one file."""
 
-    def __init__(self, path: Path, contents: Contents, vector_path: VectorPath, marks: list[tuple[int, int]]) -> None:
-        super().__init__(path, contents, marks, _MAX_LINE)
+    def __init__(self, path: Path, contents: Contents, vector_path: VectorPath, scan: _Scan) -> None:
+        super().__init__(path, contents, scan.marks, _MAX_LINE, scan.skipped)
         self._vector_path = vector_path
 
     def ids(self) -> pa.Array | None:
@@ -79,12 +81,34 @@ def open_source(path: Path, request: Request) -> JsonlSource:
     """Read every line once: count, find the vectors, check them and the types of the other keys."""
     check_unused(path, ".jsonl", key=request.key)
     dtype = INT8 if request.quantized else np.dtype(np.float32)
+    first, header = _first_row(path, skip_bad=request.skip_bad)
+    vector_path = _vector_path(path, first, request.column)
+    scan = _scan(path, vector_path, dtype, header, request)
+    name = vector_path.name if vector_path.name not in scan.kinds else str(vector_path)
+    preset = next((preset for preset in PRESETS.values() if preset.vector == str(vector_path)), None)
+    id_name = preset.ids if preset is not None and preset.ids in scan.kinds else None
+    id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
+    columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
+    if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
+        _refuse_equal_as_text(path, id_name, scan.skipped)
+        columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
+    schema = pa.schema(columns) if columns else None
+    labels = [_label(number, row.get(id_name or "")) for number, row in scan.skipped.items()]
+    contents = Contents((scan.n, scan.d), dtype, None, name, id_name, schema, checked=True, skipped=labels)
+    return JsonlSource(path, contents, vector_path, scan)
+
+
+def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
+    """Return the first row that has a vector, and the number of the header before it, 0 if there is none."""
     with open_lines(path) as file:
         lines = numbered_lines(path, file, _MAX_LINE)
+        if skip_bad:
+            readable = (_parse_or_empty(path, line) for line in lines)
+            return next((row for row in readable if find_paths(row)), {}) or _refuse_empty(path), 0
         line = next(lines, None)
         first = _parse(path, line) if line else {}
         if not first:
-            raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
+            _refuse_empty(path)
         header = 0
         if line and not find_paths(first):
             later = next(lines, None)
@@ -96,19 +120,23 @@ def open_source(path: Path, request: Request) -> JsonlSource:
                     InputWarning,
                     stacklevel=3,
                 )
-    vector_path = _vector_path(path, first, request.column)
-    scan = _scan(path, vector_path, dtype, header)
-    name = vector_path.name if vector_path.name not in scan.kinds else str(vector_path)
-    preset = next((preset for preset in PRESETS.values() if preset.vector == str(vector_path)), None)
-    id_name = preset.ids if preset is not None and preset.ids in scan.kinds else None
-    id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
-    columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
-    if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
-        _refuse_equal_as_text(path, id_name)
-        columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
-    schema = pa.schema(columns) if columns else None
-    contents = Contents((scan.n, scan.d), dtype, None, name, id_name, schema, checked=True)
-    return JsonlSource(path, contents, vector_path, scan.marks)
+    return first, header
+
+
+def _refuse_empty(path: Path) -> NoReturn:
+    raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
+
+
+def _parse_or_empty(path: Path, line: Line) -> dict[str, Any]:
+    try:
+        return _parse(path, line)
+    except InputError:
+        return {}
+
+
+def _label(number: int, value: Any) -> int | str:
+    """Return the id of a line that is left out, or its number where it has none."""
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else f"line {number}"
 
 
 def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> VectorPath:
@@ -120,13 +148,14 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
     return paths.get(name) or choose_path(first, name)
 
 
-def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int) -> _Scan:
+def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int, request: Request) -> _Scan:
     scan, seen, block = _Scan(), RowCheck(magnitudes=True), list[AnyArray]()
     with open_lines(path) as file:
         for line in numbered_lines(path, file, _MAX_LINE):
             number = line.number
             if number == header:
                 continue
+            row: dict[str, Any] = {}
             try:
                 row = _parse(path, line)
                 values = take_vector(path, number, row, vector_path, scan.d or None)
@@ -135,6 +164,8 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
                 vector = to_vector(path, number, values, dtype)
             except InputError as error:
                 scan.bad, scan.fault = scan.bad + 1, scan.fault or str(error)
+                if request.skip_bad:
+                    scan.skipped[number] = {key: value for key, value in row.items() if isinstance(value, int | str)}
                 continue
             if scan.n % MARK_ROWS == 0:
                 scan.marks.append((line.offset, number))
@@ -155,16 +186,18 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
             scan.n += 1
     if block:
         seen.add(np.stack(block))
+    if request.skip_bad:
+        return scan
     if scan.bad:
         raise InputError(f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first.")
     seen.refuse(path)
     return scan
 
 
-def _refuse_equal_as_text(path: Path, name: str) -> None:
+def _refuse_equal_as_text(path: Path, name: str, skipped: Collection[int]) -> None:
     """Refuse ids of mixed type if a number and a text become the same id when all are written as text."""
     numbers, texts = set[str](), set[str]()
-    for _, row in json_lines(path):
+    for _, row in json_lines(path, skipped):
         value = row.get(name)
         (texts if isinstance(value, str) else numbers).add(str(value))
     same = sorted(numbers & texts)
@@ -175,15 +208,16 @@ def _refuse_equal_as_text(path: Path, name: str) -> None:
         )
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of every line.
+def json_lines(path: Path, skipped: Collection[int] = ()) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of every line whose number is not among those to leave out.
 
     Raises:
         InputError: a line that is no object, is too long, or cannot be unpacked.
     """
     with open_lines(path) as file:
         for line in numbered_lines(path, file, _MAX_LINE):
-            yield line.number, _parse(path, line)
+            if line.number not in skipped:
+                yield line.number, _parse(path, line)
 
 
 def _parse(path: Path, line: Line) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
@@ -38,10 +38,19 @@ class LineSource(Source):
         contents: as its lines describe them.
         marks: offset and number of the line of every `MARK_ROWS`-th row.
         longest: limit of the bytes in a line.
+        skipped: numbers of lines that are no rows.
     """
 
-    def __init__(self, path: Path, contents: Contents, marks: list[tuple[int, int]], longest: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        contents: Contents,
+        marks: list[tuple[int, int]],
+        longest: int,
+        skipped: Collection[int] = (),
+    ) -> None:
         self.contents = contents
+        self._skipped = frozenset(skipped)
         self._path = path
         self._marks = marks
         self._longest = longest
@@ -58,7 +67,9 @@ class LineSource(Source):
         offset, number = self._marks[start // MARK_ROWS]
         with open_lines(self._path) as file:
             file.seek(offset)
-            yield from islice(numbered_lines(self._path, file, self._longest, offset, number), start % MARK_ROWS, None)
+            lines = numbered_lines(self._path, file, self._longest, offset, number)
+            rows = (line for line in lines if line.number not in self._skipped)
+            yield from islice(rows, start % MARK_ROWS, None)
 
     @abstractmethod
     def _parse(self, line: Line) -> tuple[Any, AnyArray]:

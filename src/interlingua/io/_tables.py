@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from interlingua.core.arrays import BLOCK_ROWS
 from interlingua.core.errors import InputError
@@ -28,8 +29,9 @@ Pages = Callable[[Sequence[str], int, int, int], Iterator[tuple[pa.Table, int]]]
 class TableSource(Source):
     """Source over the pages of one table."""
 
-    def __init__(self, path: Path, contents: Contents, pages: Pages) -> None:
+    def __init__(self, path: Path, contents: Contents, pages: Pages, *, bad_as_nan: bool) -> None:
         self.contents = contents
+        self._bad_as_nan = bad_as_nan
         self._path = path
         self._pages = pages
 
@@ -49,11 +51,20 @@ class TableSource(Source):
         name, schema = str(self.contents.vector_name), self.contents.schema
         names = schema.names if others and schema is not None else []
         for table, row in self._pages([name, *names], start, stop, size):
-            vectors = to_matrix(table.column(name), name, str(self._path), d=self.contents.shape[1], first_row=row)
+            vectors = to_matrix(
+                table.column(name),
+                name,
+                str(self._path),
+                d=self.contents.shape[1],
+                first_row=row,
+                bad_as_nan=self._bad_as_nan,
+            )
             yield vectors, to_schema(table, schema) if names and schema is not None else None
 
 
-def open_table(path: Path, schema: pa.Schema, n: int, request: Request, pages: Pages) -> TableSource:
+def open_table(
+    path: Path, schema: pa.Schema, n: int, request: Request, pages: Pages, skipped: Sequence[str] = ()
+) -> TableSource:
     """Find the vectors, ids and payload among the columns of a table.
 
     Args:
@@ -62,6 +73,7 @@ def open_table(path: Path, schema: pa.Schema, n: int, request: Request, pages: P
         n: number of rows.
         request: the caller's choices.
         pages: reads the rows.
+        skipped: as in `Contents`.
 
     Raises:
         InputError: two columns of one name, no vectors, or vectors that cannot be used.
@@ -83,9 +95,11 @@ def open_table(path: Path, schema: pa.Schema, n: int, request: Request, pages: P
     others = schema.remove(schema.get_field_index(name)).remove_metadata()
     id_name = choose_ids(others.names, request.id_column, path)
     others = pa.schema([_plain_field(field, is_id=field.name == id_name) for field in others])
-    shape = check_shape((n, _first_width(path, name, pages) if n else 1), f"column {name!r}", path)
+    width = _first_width(path, name, n, pages, skip_bad=request.skip_bad) if n else 1
+    shape = check_shape((n, width), f"column {name!r}", path)
     scale = _scale({**(schema.metadata or {}), **(field.metadata or {})}.get(SCALE_KEY), path)
-    return TableSource(path, Contents(shape, dtype, scale, name, id_name, others if len(others) else None), pages)
+    contents = Contents(shape, dtype, scale, name, id_name, others if len(others) else None, skipped=skipped)
+    return TableSource(path, contents, pages, bad_as_nan=request.skip_bad)
 
 
 def slices(
@@ -143,15 +157,18 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
     return dtype
 
 
-def _first_width(path: Path, name: str, pages: Pages) -> int:
+def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool) -> int:
     """Return the width of the first vector; some files declare fixed-size lists and hold others."""
-    for table, _ in pages([name], 0, 1, 1):
-        column = table.column(0).chunk(0)
-        column = getattr(column, "storage", column)
-        if not column[0].is_valid:
+    for table, _ in pages([name], 0, n if skip_bad else 1, BLOCK_ROWS):
+        column = table.column(0).combine_chunks()
+        widths = getattr(column, "storage", column).value_lengths()
+        widths = widths.filter(pc.fill_null(pc.greater(widths, 0), False)) if skip_bad else widths
+        if len(widths) and not widths[0].is_valid:
             raise InputError(f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows.")
-        return int(column.value_lengths()[0].as_py())
-    raise InputError(f"{path}: the footer announces rows and none can be read. The file is damaged.")
+        if len(widths):
+            return int(widths[0].as_py())
+    fault = "no row has a vector" if skip_bad else "the footer announces rows and none can be read"
+    raise InputError(f"{path}: {fault}. The file is damaged.")
 
 
 def _of_constant_width(names: list[str], n: int, pages: Pages) -> list[str]:

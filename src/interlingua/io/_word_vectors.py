@@ -50,11 +50,15 @@ def open_source(path: Path, request: Request) -> WordSource:
     check_unused(path, ".vec", column=request.column, key=request.key, id_column=request.id_column)
     marks, n, d, announced = list[tuple[int, int]](), 0, 0, None
     first: list[bytes] = []
+    skipped: dict[int, str] = {}
     with path.open("rb") as file:
         for line in numbered_lines(path, file, _MAX_LINE):
             parts = line.text.split()
             if line.number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
                 announced = int(parts[0]), int(parts[1])
+                continue
+            if request.skip_bad and (n or announced) and not _is_row(line.text, d or (announced or (0, 0))[1]):
+                skipped[line.number] = f"line {line.number}"
                 continue
             if n % MARK_ROWS == 0:
                 marks.append((line.offset, line.number))
@@ -64,13 +68,26 @@ def open_source(path: Path, request: Request) -> WordSource:
     shape = check_shape((n, max(d, 0)), "the list of words", path)
     # Before the values there may be more words, but not more numbers.
     extra = first[: len(first) - d]
-    if announced is not None and (announced[0] != n or len(first) < d or (extra and all(map(_is_number, extra)))):
+    if announced is not None and (
+        announced[0] != n + len(skipped) or len(first) < d or (extra and all(map(_is_number, extra)))
+    ):
         raise InputError(
             f"{path}: the header announces {announced[0]} words of {announced[1]} values, and the file has {n} lines, "
             f"the first of {len(first)} values. It is truncated or cut from a larger file."
         )
-    contents = Contents(shape, np.dtype(np.float32), None, "vectors", "word", _SCHEMA)
-    return WordSource(path, contents, marks, _MAX_LINE)
+    dtype, labels = np.dtype(np.float32), list(skipped.values())
+    contents = Contents(shape, dtype, None, "vectors", "word", _SCHEMA, skipped=labels)
+    return WordSource(path, contents, marks, _MAX_LINE, skipped)
+
+
+def _is_row(text: bytes, d: int) -> bool:
+    """Return whether a line is a word in UTF-8 with d numbers."""
+    word, values = _split(text, d)
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return len(values) == d and all(map(_is_number, values))
 
 
 def _is_number(text: bytes) -> bool:

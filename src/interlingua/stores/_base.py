@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -135,6 +135,18 @@ class TableAdapter(Adapter):
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
         if not spec.as_new_vector and spec.schema is not None and self._column_name in spec.schema.names:
             raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
+
+    def since(self, column: str, value: str) -> str:
+        """Return the condition that a column is at least a value, which the database converts to the column's type."""
+        columns = self._columns()
+        if column not in columns:
+            raise InputError(f"{self.url}: there is no column {column!r}; the table has {', '.join(columns)}.")
+        quoted = column.replace('"', '""')
+        return f'"{quoted}" >= {sql_literal(value)}'
+
+    @abstractmethod
+    def _columns(self) -> Mapping[str, Any]:
+        """Return a description of each column of the table, by its name."""
 
     def _key_names(self, columns: Collection[str]) -> tuple[str, ...]:
         """Return the columns that identify a row together: those of ``?id=``, the primary key, or one of a usual name.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -11,12 +12,20 @@ from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from interlingua.core.errors import InputError
-from interlingua.core.records import is_marked_json, json_field
+from interlingua.core.records import is_list, is_marked_json, json_field
 
 # Documents of stores without a schema are kept in one text column of this name, as JSON with sorted keys.
 JSON_COLUMN = "payload_json"
+# Kinds of payload that documents keep as another type, named as in `Capabilities.changes`.
+CHANGED_IN_DOCUMENTS = (
+    "category", "date", "time", "timestamp", "timestamp_utc", "timestamp_zone", "nanoseconds", "decimal",
+    "long_decimal", "struct_of_dates",
+)  # fmt: skip
+# Field metadata in which a store records the type of a column that is read as text.
+_TYPE_MARKS = (b"interlingua.postgres", b"interlingua.duckdb")
 
 
 def is_json(field: pa.Field) -> bool:
@@ -35,6 +44,38 @@ def document_schema() -> pa.Schema:
     return pa.schema([json_field(JSON_COLUMN)])
 
 
+def type_name(field: pa.Field) -> str:
+    """Return the name of a column's type; of a column that is read as text, the type that its store has for it."""
+    if is_json(field):
+        return "JSON"
+    marks = {name: value for name, value in (field.metadata or {}).items() if name in _TYPE_MARKS}
+    as_text = pa.types.is_string(field.type) and marks
+    return next(iter(marks.values())).decode("utf-8", "replace") if as_text else _plain_name(field.type)
+
+
+def _plain_name(kind: pa.DataType) -> str:
+    """Return the name of a type without what readers choose: the size of offsets and the names of list items."""
+    text = re.sub(r"list<\w+: ", "list<", str(kind).replace("large_", ""))
+    return re.sub(r" \('\w+'\)| not null", "", text)
+
+
+def document_field(field: pa.Field) -> pa.Field:
+    """Return a column as documents keep it: dates, times and decimals become text."""
+    return json_field(field.name) if is_json(field) else pa.field(field.name, _document_type(field.type))
+
+
+def _document_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _document_type(kind.value_type)
+    if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
+        return pa.string()
+    if is_list(kind):
+        return pa.list_(_document_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_document_type(field.type)) for field in kind])
+    return kind
+
+
 def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list[dict[str, Any]]:
     """Return one document a row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
 
@@ -49,13 +90,33 @@ def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list
     if payload is None:
         return [{} for _ in range(rows)]
     parsed = {field.name for field in payload.schema if is_json(field)}
+    try:
+        rows_of_values = pa.table(
+            [_in_microseconds(column) for column in payload.columns], payload.schema.names
+        ).to_pylist()
+    except ValueError as error:  # nanoseconds inside a nested value
+        raise InputError(f"{where}: the payload holds nested times that Python has no value for ({error}).") from error
     documents = [
         {name: _plain(_parse(value) if name in parsed else value, name, where) for name, value in row.items()}
-        for row in payload.to_pylist()
+        for row in rows_of_values
     ]
     if payload.schema.names == [JSON_COLUMN]:
         return [document[JSON_COLUMN] or {} for document in documents]
     return documents
+
+
+def _in_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return times in nanoseconds, which Python lacks, in microseconds, or as text if they have nanoseconds."""
+    kind = column.type
+    if not pa.types.is_temporal(kind) or getattr(kind, "unit", "") != "ns":
+        return column
+    plain = pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.duration("us")
+    try:
+        return column.cast(pa.time64("us") if pa.types.is_time(kind) else plain)
+    except pa.ArrowInvalid:
+        if pa.types.is_duration(kind):
+            return column.cast(pa.duration("us"), safe=False)
+        return pc.replace_substring(column.cast(pa.string()), " ", "T")
 
 
 def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:

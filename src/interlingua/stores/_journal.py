@@ -10,16 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import IntArray
 from interlingua.core.errors import InputError, OutputExistsError
 
-FORMAT = 3
+FORMAT = 4
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 _TABLES = """
 create table fact (name text primary key, value text not null);
 create table page (
   number integer primary key, after text, rows integer not null, digest text not null, done integer not null);
 create table sample (id text primary key);
+create table row (id integer primary key, content integer not null);
 """
+# Most parameters of one statement.
+_PARAMETERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -115,12 +122,23 @@ class MigrationJournal:
         with self._transaction():
             self._db.execute("delete from page")
             self._db.execute("delete from sample")
+            self._db.execute("delete from row")
 
-    def add_page(self, number: int, after: Any, rows: int, digest: str, sample: list[Any]) -> None:
-        """Record a page of the source, and those of its ids that will be compared at the end."""
+    def add_page(self, number: int, after: Any, rows: int, digest: str, sample: list[Any], digests: IntArray) -> None:
+        """Record a page of the source.
+
+        Args:
+            number: 0 for the first page.
+            after: cursor of the next page.
+            rows: number of rows to write.
+            digest: of the page.
+            sample: those of its ids that will be compared at the end.
+            digests: of the rows to write, as `Records.row_digests` returns them.
+        """
         with self._transaction():
             row = (number, json.dumps(after), rows, digest)
             self._db.execute("insert into page values (?, ?, ?, ?, 0)", row)
+            self._set_rows(digests)
             self._db.executemany("insert or ignore into sample values (?)", [(json.dumps(value),) for value in sample])
 
     def mark_written(self, number: int) -> None:
@@ -144,6 +162,30 @@ class MigrationJournal:
     def sample(self) -> list[Any]:
         """Return the ids of the rows that will be compared at the end."""
         return [json.loads(row[0]) for row in self._db.execute("select id from sample order by id")]
+
+    def record_rows(self, digests: IntArray) -> None:
+        """Record rows that were written after the migration, in place of those with the same ids."""
+        with self._transaction():
+            self._set_rows(digests)
+
+    def row_count(self) -> int:
+        """Return the number of different rows that are in the target."""
+        return int(self._db.execute("select count(*) from row").fetchone()[0])
+
+    def compare(self, digests: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return for each row [n] whether its id is recorded, and whether it is recorded with the same content."""
+        contents: dict[int, int] = {}
+        for start in range(0, len(digests), _PARAMETERS):
+            ids = digests[start : start + _PARAMETERS, 0].tolist()
+            query = f"select id, content from row where id in ({','.join('?' * len(ids))})"
+            contents.update(self._db.execute(query, ids))
+        recorded = [contents.get(value) for value in digests[:, 0].tolist()]
+        known = np.array([content is not None for content in recorded], bool)
+        pairs = zip(recorded, digests[:, 1].tolist(), strict=True)
+        return known, np.array([content == now for content, now in pairs], bool)
+
+    def _set_rows(self, digests: IntArray) -> None:
+        self._db.executemany("insert or replace into row values (?, ?)", digests.tolist())
 
     def _pages(self, rest: str, *values: Any) -> Iterator[Page]:
         for number, after, rows, digest, done in self._db.execute(f"select * from page {rest}", values):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from interlingua.core.arguments import check_text
 from interlingua.core.errors import InputError
-from interlingua.stores._protocol import Store
+from interlingua.stores._protocol import FileFacts, Store
 from interlingua.stores._url import StoreURL, parse_url
 
 
@@ -71,10 +71,21 @@ def open_source(url: str | StoreURL) -> Store:
     except BaseException:
         copy.cleanup()
         raise
-    store.read_from_copy(url, copy)
+    store.read_from_copy(url, copy, before)
     return store
 
 
-def _sizes_and_times(folder: Path) -> dict[Path, tuple[int, int]]:
+def reopen_source(store: Store) -> Store:
+    """Open the store of the same address anew, to read it as it is now; a copy of unchanged files is returned itself.
+
+    Raises:
+        InputError: as in `open_source`.
+    """
+    if store.copied_files is not None and _sizes_and_times(store.files(store.url)) == store.copied_files:
+        return store
+    return open_source(store.url)
+
+
+def _sizes_and_times(folder: Path) -> FileFacts:
     facts = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
     return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in facts}

@@ -31,6 +31,8 @@ class PostgresTable(TableAdapter):
         self._psycopg = require("psycopg", "postgres")
         self._sql = require("psycopg.sql", "postgres")
         self._table = self._sql.Identifier(*self._table_names)
+        # Whether columns whose type Arrow has are read as text all the same, by name.
+        self._as_text: dict[str, bool] = {}
         passed = {name: value for name, value in url.options.items() if name != "id"}
         settings: dict[str, Any] = {"connect_timeout": "10", "application_name": "interlingua", **passed}
         settings |= {"host": url.host or passed.get("host"), "port": url.port, "user": url.user}
@@ -127,11 +129,26 @@ class PostgresTable(TableAdapter):
     def _payload(self, columns: dict[str, catalog.Column]) -> list[pa.Field]:
         key, vector = self._key(columns), self._vector(columns)
         apart = {vector.name, *(key.names if len(key.columns) == 1 else ())}
+        kept = [column for column in columns.values() if column.name not in apart and not column.of_pgvector]
+        fields = [pgtypes.field(column.name, column.kind) for column in kept]
         return [
-            pgtypes.field(column.name, column.kind)
-            for column in columns.values()
-            if column.name not in apart and not column.of_pgvector
+            field.with_type(pa.string()) if self._only_as_text(field, column.kind) else field
+            for field, column in zip(fields, kept, strict=True)
         ]
+
+    def _only_as_text(self, field: pa.Field, kind: str) -> bool:
+        """Return whether a column holds arrays that Arrow has no type for, or numbers that are not finite."""
+        if not pgtypes.needs_check(kind):
+            return False
+        if field.name not in self._as_text:
+            tests = []
+            if kind.endswith("[]"):
+                tests.append("cardinality({name}) > 0 and (array_ndims({name}) > 1 or array_lower({name}, 1) <> 1)")
+            if kind.startswith("numeric"):
+                tests.append("{name}::text ~ '[a-z]'")  # NaN or infinity
+            query = f"select coalesce(bool_or({' or '.join(tests)}), false) from {{table}}"
+            self._as_text[field.name] = bool(self._one(query, name=self._sql.Identifier(field.name))[0])
+        return self._as_text[field.name]
 
     def _notes(self, columns: dict[str, catalog.Column], key: catalog.Key, vector: catalog.Column) -> tuple[str, ...]:
         notes = []
@@ -230,7 +247,7 @@ class PostgresTable(TableAdapter):
             sent = sql.SQL("{}({})").format(self._of_pgvector(f"{vector.holds}_send"), name)
         else:
             sent = sql.SQL("array_send({}::" + str(vector.holds) + "[])").format(name)
-        selected = [key.shown(), *(pgtypes.shown(sql, field.name, columns[field.name].kind) for field in fields), sent]
+        selected = [key.shown(), *(pgtypes.shown(sql, field) for field in fields), sent]
         query = sql.SQL("select {} from {} where {} order by {} {}").format(
             sql.SQL(", ").join(selected), self._table, self._filter(*conditions), key.listed(),
             sql.SQL("" if limit is None else f"limit {int(limit)}"),
@@ -239,7 +256,7 @@ class PostgresTable(TableAdapter):
             ids, *columns_of_payload, vectors = zip(*rows, strict=True)
             arrays = [pa.array(values, field.type) for values, field in zip(columns_of_payload, fields, strict=True)]
             payload = pa.table(arrays, schema=pa.schema(fields)) if fields else None
-            decoded = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url))
+            decoded = pgtypes.decode(vectors, d, ids, str(vector.holds), str(self.url), bad_as_nan=self._bad_as_nan)
             yield Records(pa.array(ids, id_type), decoded, payload)
 
     def _read(self, query: Any, size: int) -> Iterator[list[tuple[Any, ...]]]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.records import json_field
+from interlingua.core.records import is_list, json_field
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import is_json
 
@@ -36,6 +36,9 @@ _ARROW = {
     "timestamp without time zone": pa.timestamp("us"),
     "timestamp with time zone": pa.timestamp("us", "UTC"),
 }
+_DECIMAL = re.compile(r"numeric\((\d+),(\d+)\)")
+# Digits of the longest decimal that every store of typed columns holds.
+_MOST_DIGITS = 38
 # A backslash before the u would make it no escape.
 _NUL_IN_JSON = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BINARY = {"smallint": "int2", "integer": "int4", "bigint": "int8", "boolean": "bool", "real": "float4",
@@ -49,7 +52,27 @@ def field(name: str, kind: str) -> pa.Field:
         return json_field(name).with_metadata({**json_field(name).metadata, MARK: kind.encode()})
     if kind in _ARROW:
         return pa.field(name, _ARROW[kind])
-    return pa.field(name, pa.string(), metadata={MARK: kind.encode()})
+    return pa.field(name, typed(kind) or pa.string(), metadata={MARK: kind.encode()})
+
+
+def typed(kind: str) -> pa.DataType | None:
+    """Return the Arrow type that holds every value of a type, ``None`` where only text does.
+
+    Arrays are taken to have one dimension and decimals to be finite, which types of PostgreSQL do not say.
+    """
+    if kind.endswith("[]"):
+        item = pa.string() if kind.startswith("character varying") else typed(kind.removesuffix("[]"))
+        return None if item is None else pa.list_(item)
+    digits = _DECIMAL.fullmatch(kind)
+    if digits is None:
+        return _ARROW.get(kind)
+    precision, scale = int(digits[1]), int(digits[2])
+    return pa.decimal128(precision, scale) if scale <= precision <= _MOST_DIGITS else None
+
+
+def needs_check(kind: str) -> bool:
+    """Return whether `typed` holds for a type only if its values have one dimension and are finite."""
+    return kind not in _ARROW and typed(kind) is not None
 
 
 def id_field(name: str, kind: str, *, whole: bool) -> pa.Field:
@@ -75,9 +98,10 @@ def composite_key(metadata: Mapping[bytes, bytes] | None, schema: pa.Schema | No
     return tuple(names) if whole else ()
 
 
-def shown(sql: Any, name: str, kind: str) -> Any:
-    """Return the expression that selects a column: itself, or as text."""
-    return sql.SQL("{}" if kind in _ARROW else "{}::text").format(sql.Identifier(name))
+def shown(sql: Any, field: pa.Field) -> Any:
+    """Return the expression that selects a column: itself, or as text if it is read as text."""
+    as_text = pa.types.is_string(field.type) and MARK in (field.metadata or {})
+    return sql.SQL("{}::text" if as_text else "{}").format(sql.Identifier(field.name))
 
 
 def staged(kind: str) -> str:
@@ -90,6 +114,8 @@ def column_type(field: pa.Field) -> str:
     kind = field.type
     if is_json(field) or pa.types.is_nested(kind):
         return "jsonb"
+    if pa.types.is_decimal(kind):
+        return f"numeric({kind.precision},{kind.scale})" if 0 <= kind.scale <= kind.precision else "numeric"
     if pa.types.is_integer(kind):
         width = kind.bit_width if pa.types.is_signed_integer(kind) else 2 * kind.bit_width
         return {8: "smallint", 16: "smallint", 32: "integer", 64: "bigint"}.get(width, "numeric")
@@ -102,14 +128,15 @@ def column_type(field: pa.Field) -> str:
     return next((name for name, arrow in _ARROW.items() if arrow == kind), "text")
 
 
-def python_values(column: pa.ChunkedArray, field: pa.Field) -> list[Any]:
-    """Return the values of a payload column as the client takes them."""
+def python_values(column: pa.ChunkedArray, field: pa.Field, kind: str) -> list[Any]:
+    """Return the values of a payload column as the client takes them for a column of type ``kind``."""
     if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
         column = column.cast(pa.timestamp("us", field.type.tz))
     values: list[Any] = column.to_pylist()
+    if kind.endswith("[]") and is_list(field.type):
+        return [None if value is None else _array_literal(value) for value in values]
     if pa.types.is_nested(field.type):
         return [None if value is None else json.dumps(value, default=_json_value) for value in values]
-    kind = column_type(field)
     if staged(kind) == "text" and not pa.types.is_string(field.type):
         return [None if value is None else str(value) for value in values]
     return values
@@ -153,6 +180,10 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
         elif pa.types.is_timestamp(kind) and kind.unit == "ns":
             finer = np.asarray(column.cast(pa.int64()).fill_null(0)) % 1000 != 0
             wrong = (int(finer.argmax()), "has nanoseconds, and PostgreSQL keeps microseconds") if finer.any() else None
+        elif is_list(kind) and (field.metadata or {}).get(MARK, b"").endswith(b"[]"):
+            lengths = column.combine_chunks().value_lengths().fill_null(0)
+            rows = pa.array(np.repeat(np.arange(len(column)), lengths))
+            _check_text(pc.list_flatten(column), ids.take(rows), f"column {name!r}", where)
         elif pa.types.is_nested(kind) or is_json(field):
             row = next((row for row, value in enumerate(column) if not _is_jsonb(value, field)), None)
             wrong = None if row is None else (row, "holds a NUL, NaN, infinity or bytes, which jsonb does not take")
@@ -167,7 +198,7 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
 
 def _is_jsonb(value: pa.Scalar, field: pa.Field) -> bool:
     try:
-        text = python_values(pa.chunked_array([[value.as_py()]], field.type), field)[0]
+        text = python_values(pa.chunked_array([[value.as_py()]], field.type), field, "jsonb")[0]
     except TypeError:
         return False
     return text is None or (not _NUL_IN_JSON.search(text) and _is_strict(text))
@@ -199,6 +230,16 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
+def _array_literal(values: Sequence[Any]) -> str:
+    """Return a list as PostgreSQL writes an array."""
+    parts = []
+    for value in values:
+        text = f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        parts.append("NULL" if value is None else f'"{escaped}"')
+    return f"{{{','.join(parts)}}}"
+
+
 def _json_value(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
@@ -215,7 +256,9 @@ def encode(vectors: FloatArray) -> Iterator[bytes]:
         yield head + row.tobytes()
 
 
-def decode(sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str, where: str) -> FloatArray:
+def decode(
+    sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str, where: str, *, bad_as_nan: bool = False
+) -> FloatArray:
     """Return what the server sent as vectors [n, d].
 
     Args:
@@ -224,12 +267,22 @@ def decode(sent: Sequence[bytes | None], d: int, ids: Sequence[Any], holds: str,
         ids: of the rows, for refusals.
         holds: as in `Column`.
         where: the address, for refusals.
+        bad_as_nan: return rows of NaN instead of refusing them.
 
     Raises:
         InputError: a null vector, one of another width, or an array that holds nulls or several dimensions.
     """
     number = np.dtype({"vector": ">f4", "halfvec": ">f2", "real": ">f4", "double precision": ">f8"}[holds])
     head, cell = (4, number.itemsize) if holds in {"vector", "halfvec"} else (20, 4 + number.itemsize)
+    if bad_as_nan:
+        nan = bytes(head) + (bytes(cell - number.itemsize) + np.array(np.nan, number).tobytes()) * d
+        one_dimension = b"\0\0\0\1"
+        sent = [
+            value
+            if value and len(value) == head + d * cell and (head != 20 or value.startswith(one_dimension))
+            else (one_dimension + nan[4:] if head == 20 else nan)
+            for value in sent
+        ]
     for value, row in zip(sent, ids, strict=True):
         if value is None or len(value) != head + d * cell:
             wrong = "is null" if value is None else f"has another width than {d}, or holds null values"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ class PointStore(SharedClientStore):
             )
 
     def _records(self, points: list[Any], mixed: bool) -> Records:
-        return records_of(points, self._vector, str(self.url), mixed=mixed)
+        d = self._parameters().d if self._bad_as_nan else None
+        return records_of(points, self._vector, str(self.url), mixed=mixed, nan_width=d)
 
     def _scroll(self, size: int, condition: Any, after: Cursor, *, with_data: bool = True) -> Iterator[list[Any]]:
         offset, last_id = after, after
@@ -214,7 +216,7 @@ def metric_of(distance: str) -> Metric | None:
     return next((metric for metric, name in DISTANCES.items() if name == distance), None)
 
 
-def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool) -> Records:
+def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool, nan_width: int | None = None) -> Records:
     """Return points as rows.
 
     Args:
@@ -222,6 +224,7 @@ def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool) -
         vector: name of the vectors, empty for those without a name.
         where: the address, for the message.
         mixed: as for `plain_id`.
+        nan_width: width of the vectors of NaN that points without this vector get; ``None`` refuses them.
 
     Raises:
         InputError: points without this vector, or UUIDs among numbers that are not ``mixed``.
@@ -231,7 +234,9 @@ def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool) -
         for point in points
     ]
     missing = [point.id for point, values in zip(points, vectors, strict=True) if values is None]
-    if missing:
+    if missing and nan_width is not None:
+        vectors = [[math.nan] * nan_width if values is None else values for values in vectors]
+    elif missing:
         raise InputError(f"{where}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
     documents = [point.payload or {} for point in points]
     return Records(id_array(points, where, mixed=mixed), np.asarray(vectors, np.float32), from_documents(documents))

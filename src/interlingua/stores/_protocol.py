@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Metric = Literal["cosine", "dot", "l2"]
 # Position from which a scan can continue: a value that JSON can hold, or None for the first row.
 Cursor = Any
+# Size and time of the last change, in nanoseconds, of some files.
+FileFacts = dict[Path, tuple[int, int]]
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "l2")
 
 
@@ -41,6 +43,9 @@ class Capabilities:
         selects: what `Store.restrict` can do: rows for which a condition ``"where"`` holds, or ``"skip_null"``.
         has_triggers: whether writing a new vector of existing rows can fire triggers of the database.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
+        refuses: kinds of payload that are refused before anything is made; the names are those of the contract test.
+        changes: kinds of payload that are read back as another type, as the plan says.
+        limits: other limits, as a phrase for the documentation.
     """
 
     payload: Literal["typed", "documents", "none"]
@@ -53,6 +58,9 @@ class Capabilities:
     selects: tuple[Literal["where", "skip_null"], ...] = ()
     has_triggers: bool = False
     rows_per_second: int = 5_000
+    refuses: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+    limits: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +156,15 @@ class Store(ABC):
     def __init__(self, url: StoreURL) -> None:
         self.url = url
         self._copy: TemporaryDirectory[str] | None = None
+        # Facts of the files that were copied, if the store is read from a copy of them.
+        self.copied_files: FileFacts | None = None
         self._where: str | None = None
-        self._skip_null = False
+        self._skip_null = self._bad_as_nan = False
+
+    @property
+    def reads_bad_as_nan(self) -> bool:
+        """Whether vectors that cannot be used are read as they are or as NaN, as `restrict` chose."""
+        return self._bad_as_nan
 
     @property
     def title(self) -> str:
@@ -161,16 +176,18 @@ class Store(ABC):
         """Return the file or folder of this machine in which the collection of an address is kept."""
         return Path(url.path)
 
-    def read_from_copy(self, url: StoreURL, copy: TemporaryDirectory[str]) -> None:
+    def read_from_copy(self, url: StoreURL, copy: TemporaryDirectory[str], files: FileFacts) -> None:
         """Name the store by the address that it is a copy of, and remove the copy when it is closed."""
-        self.url, self._copy = url, copy
+        self.url, self._copy, self.copied_files = url, copy, files
 
-    def restrict(self, *, where: str | None = None, skip_null: bool = False) -> None:
+    def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:
         """Read only some rows from now on.
 
         Args:
             where: a condition in the store's own language.
             skip_null: leave out rows without a vector; `skipped` gives their ids.
+            bad_as_nan: read vectors that are null, or have null values or another width, as NaN instead of refusing
+                them. A file leaves out lines that it cannot read, which `skipped` names.
 
         Raises:
             InputError: this store cannot select rows.
@@ -179,10 +196,18 @@ class Store(ABC):
             raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {where=...} out.")
         if skip_null and "skip_null" not in self.capabilities.selects:
             raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {skip_null} out.")
-        self._where, self._skip_null = where, skip_null
+        self._where, self._skip_null, self._bad_as_nan = where, skip_null, bad_as_nan
+
+    def since(self, column: str, value: str) -> str:
+        """Return the condition, in the store's own language, that a column is at least a value.
+
+        Raises:
+            InputError: this store cannot select rows, or there is no such column.
+        """
+        raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {since=...} out.")
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
-        """Yield the ids of the rows without a vector, at most ``size`` at a time."""
+        """Yield the ids of the rows that `restrict` leaves out, at most ``size`` at a time."""
         return iter(())
 
     @abstractmethod
@@ -262,6 +287,14 @@ class Store(ABC):
     def notes(self, spec: Spec) -> tuple[str, ...]:
         """Return sentences for the plan: the costs of the new collection to others, and the limits of its index."""
         return ()
+
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as it would be read from this store again: another type is named in the plan."""
+        from interlingua.stores._documents import document_field, is_json
+
+        if self.capabilities.payload == "documents":
+            return document_field(field)
+        return field if is_json(field) else field.remove_metadata()
 
     def triggers(self, spec: Spec) -> tuple[str, ...]:
         """Return the names of the triggers in the source's collection that writing would fire."""

@@ -15,7 +15,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.records import Records
 from interlingua.stores._base import require_folder
 from interlingua.stores._clients import SharedClientStore
-from interlingua.stores._documents import from_documents
+from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -32,7 +32,18 @@ _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 class ChromaStore(SharedClientStore):
     """One collection. Embeddings are handed over as they are: nothing is ever embedded anew."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("documents", ("text",), reads_only=False, rows_per_second=1_000)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "documents",
+        ("text",),
+        reads_only=False,
+        rows_per_second=1_000,
+        refuses=(
+            "uint64", "not_finite", "bytes", "duration", "empty_list", "list_with_null", "nested_lists", "struct",
+            "struct_of_dates", "map", "json",
+        ),
+        changes=tuple(kind for kind in CHANGED_IN_DOCUMENTS if kind != "struct_of_dates"),
+        limits="metadata is flat: scalars, and lists of scalars of one type",
+    )  # fmt: skip
     _name_counts = (1, 1)
 
     def __init__(self, url: StoreURL) -> None:

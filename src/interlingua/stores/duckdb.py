@@ -41,12 +41,15 @@ class DuckStore(SharedClientStore, TableAdapter):
         adds_vectors=True,
         selects=("where", "skip_null"),
         rows_per_second=10_000,
+        refuses=("duration", "long_decimal"),
+        changes=("float16", "category", "timestamp_zone", "json"),
+        limits="search is exact and reads every row",
     )
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
         duckdb = require("duckdb", "duckdb")
-        self._client_errors = (duckdb.Error,)
+        self._duckdb, self._client_errors = duckdb, (duckdb.Error,)
         self._path = Path(url.path)
         self._table = ".".join(map(quoted, self._table_names))
         self._key = ("duckdb", str(self._path.resolve()))
@@ -137,6 +140,27 @@ class DuckStore(SharedClientStore, TableAdapter):
         require_folder(self._path)
         if len(self.url.names) == 3 and self.url.names[0].lower() not in self._schemas():
             raise InputError(f"{self.url}: there is no schema {self.url.names[0]!r}; create it first.")
+        for field in () if spec.as_new_vector else spec.schema or ():
+            try:
+                self.kept(field)
+            except self._client_errors as error:
+                raise InputError(
+                    f"{self.url}: column {field.name!r} is {field.type}, which DuckDB does not take. Convert it,",
+                    "or leave the payload out with {drop_payload}.",
+                ) from error
+
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as it is read from a new table, which DuckDB decides."""
+        cursor = self._duckdb.connect()
+        try:
+            cursor.execute("set timezone = 'UTC'")
+            cursor.register("interlingua_rows", pa.schema([widened(field)]).empty_table())
+            cursor.execute(f"create table kept as select {column_of(field)} from interlingua_rows")
+            kind = cursor.execute("select data_type from duckdb_columns() where table_name = 'kept'").fetchall()[0][0]
+            stored = cursor.sql("from kept").to_arrow_table().schema.field(0)
+        finally:
+            cursor.close()
+        return payload_field(field.name, kind) or stored
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse durations, which DuckDB holds as intervals of months, days and microseconds."""
@@ -242,7 +266,9 @@ class DuckStore(SharedClientStore, TableAdapter):
                 field or page.field(i).with_name(name) for i, (name, field) in enumerate(layout.payload.items(), 2)
             ]
             payload = pa.table(page.columns[2:], schema=pa.schema(fields)) if fields else None
-            vectors = to_matrix(page.column(1), layout.vector, str(self.url), d=layout.d, ids=ids)
+            vectors = to_matrix(
+                page.column(1), layout.vector, str(self.url), d=layout.d, ids=ids, bad_as_nan=self._bad_as_nan
+            )
             yield Records(ids, vectors, payload)
 
     def _tables(self, query: str, size: int) -> Iterator[pa.Table]:

@@ -12,6 +12,7 @@ from interlingua.core.atomic import atomic_folder, remove_folder
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores._base import require_folder
+from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._url import StoreURL
@@ -34,6 +35,9 @@ class EdgeStore(PointStore):
         reads_only=False,
         selects=("skip_null",),
         rows_per_second=1_000,
+        refuses=("not_finite", "bytes", "duration"),
+        changes=CHANGED_IN_DOCUMENTS,
+        limits="ids are whole numbers from 0 or UUIDs",
     )
     _collection_noun = "shard"
     _limits = Limits("Qdrant Edge", most=2**64 - 1)

@@ -56,7 +56,9 @@ class _Opened:
 class FaissStore(Adapter):
     """One index file. Until the index is built, rows are written to a second file, which survives a crash."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("none", ("int",), appends=True, rows_per_second=20_000)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "none", ("int",), appends=True, rows_per_second=20_000, limits="the metric cosine needs unit vectors"
+    )
     _name_counts = (0, 0)
     _client_errors = (RuntimeError,)
 

@@ -13,23 +13,35 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arrays import BLOCK_ROWS, FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids, require_folder
+from interlingua.stores._documents import document_field
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
+from interlingua.stores._values import Limits, documents_of
 from interlingua.stores.memory import exact_search
 
 __all__ = ["FileStore"]
+
+# JSON has whole numbers of any length.
+_JSON_LIMITS = Limits("JSON", least=-(2**256), most=2**256)
 
 
 class FileStore(Adapter):
     """One embedding file; rows without ids are identified by their number."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("typed", ("int", "text"), appends=True, rows_per_second=50_000)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "typed",
+        ("int", "text"),
+        appends=True,
+        rows_per_second=50_000,
+        limits="JSON Lines refuses NaN, infinity, dates, times, bytes and maps, and keeps decimals as text; .npy, "
+        ".fvecs and .fbin hold vectors only; search reads every row",
+    )
     _name_counts = (0, 1)
     _collection_noun = "column"
 
@@ -46,19 +58,31 @@ class FileStore(Adapter):
     def info(self) -> StoreInfo:
         """Return facts about the file; all ids are read once, to refuse repeated ones."""
         file = self._file
-        first = self._with_ids(next(file.batches(256)))
-        return self._describe(first, file.n, vector_name=file.vector_name, dtype=str(file.dtype))
+        first = next(self._rows(256))
+        return self._describe(first, file.n, len(file.skipped), vector_name=file.vector_name, dtype=str(file.dtype))
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:
+        """Open the file anew, with or without the rows that cannot be used."""
+        if bad_as_nan != self._bad_as_nan:
+            for name in ("_file", "_ids"):
+                self.__dict__.pop(name, None)
+        super().restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan)
+
+    def skipped(self, size: int) -> Iterator[pa.Array]:
+        """Yield the ids of the lines that cannot be read, or their numbers as text."""
+        for value in self._file.skipped:
+            yield pa.array([value])
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages; the cursor counts rows."""
-        for records in map(self._with_ids, self._file.batches(size, start=after or 0)):
+        for records in self._rows(size, after or 0):
             yield records, records.start + len(records)
 
     def fetch(self, ids: pa.Array) -> Records:
         """Read the file once and pick the rows of these ids."""
         rows = ids if self._ids is None else pc.index_in(ids, self._ids)
         positions = np.sort(np.array([row for row in rows.to_pylist() if row is not None], np.int64))
-        parts = list(select_rows(map(self._with_ids, self._file.batches()), positions))
+        parts = list(select_rows(self._rows(BLOCK_ROWS), positions))
         if not parts:
             return self._in_order(None, ids)
         payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
@@ -83,9 +107,23 @@ class FileStore(Adapter):
             raise InputError(
                 f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."
             )
-        lossy = [f.name for f in spec.schema or () if pa.types.is_temporal(f.type) or pa.types.is_binary(f.type)]
+        fields = spec.schema or ()
+        lossy = [
+            field.name for field in fields if pa.types.is_temporal(field.type) or not sink.holds(field, is_id=False)
+        ]
         if lossy and sink.columns == "json":
             raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
+
+    def check_records(self, records: Records, spec: Spec) -> None:
+        """Refuse NaN and infinity in the payload of a file of JSON."""
+        sink = self._sink()
+        if sink is not None and sink.columns == "json":
+            documents_of(records, str(self.url), _JSON_LIMITS)
+
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as the format keeps it."""
+        sink = self._sink()
+        return document_field(field) if sink is not None and sink.columns == "json" else super().kept(field)
 
     def _create(self, spec: Spec) -> None:
         """Do nothing: the file appears when it is finished."""
@@ -156,7 +194,8 @@ class FileStore(Adapter):
     @cached_property
     def _file(self) -> VectorFile:
         column = self.url.names[0] if self.url.names else None
-        return open_vectors(self._path, column=column, id_column=self.url.options.get("id"))
+        id_column = self.url.options.get("id")
+        return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
 
     @cached_property
     def _ids(self) -> pa.Array | None:
@@ -173,6 +212,12 @@ class FileStore(Adapter):
                 "so rows would be lost. Make them distinct or choose another column with ?id=."
             )
         return ids
+
+    def _rows(self, size: int, start: int = 0) -> Iterator[Records]:
+        try:
+            yield from map(self._with_ids, self._file.batches(size, start=start))
+        except InputError as error:
+            raise InputError(str(error), "Rows that cannot be used can be left out with {skip_bad}.") from error
 
     def _with_ids(self, records: Records) -> Records:
         """Return rows of the file with row numbers as ids where it has none."""

@@ -29,7 +29,12 @@ class LanceStore(Adapter):
     """One table of a LanceDB folder."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "typed", ("int", "text"), selects=("where", "skip_null"), rows_per_second=10_000
+        "typed",
+        ("int", "text"),
+        selects=("where", "skip_null"),
+        rows_per_second=10_000,
+        refuses=("map",),
+        limits=f"an index is built from {_INDEXED_ROWS:,} rows on",
     )
     _collection_noun = "table"
     # The client raises these, with the cause only in the text.
@@ -69,6 +74,22 @@ class LanceStore(Adapter):
             query = table.search().where(self._conditions(f"{_quoted(name)} is null")).select([key])
             for page in pages(query.to_batches(batch_size=size), size):
                 yield page[key].combine_chunks()
+
+    def since(self, column: str, value: str) -> str:
+        """Return the condition that a column is at least a value, with the value in the column's type."""
+        schema = self._table().schema
+        if column not in schema.names:
+            raise InputError(f"{self.url}: there is no column {column!r}; the table has {', '.join(schema.names)}.")
+        kind = schema.field(column).type
+        try:
+            pa.scalar(value).cast(kind)
+        except pa.ArrowException as error:
+            raise InputError(f"{self.url}: column {column!r} is {kind}, which {value!r} is not ({error}).") from error
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if pa.types.is_decimal(kind):
+            return f"{_quoted(column)} >= cast({sql_literal(value)} as decimal({kind.precision}, {kind.scale}))"
+        prefix = "timestamp " if pa.types.is_timestamp(kind) else "date " if pa.types.is_date(kind) else ""
+        return f"{_quoted(column)} >= {value.strip() if is_number else prefix + sql_literal(value)}"
 
     def scan(self, size: int, after: Cursor = None) -> Iterator[tuple[Records, Cursor]]:
         """Yield pages of one version; the cursor holds it and the row."""
@@ -111,6 +132,16 @@ class LanceStore(Adapter):
             scores = -np.sqrt(distances) if metric == "l2" else 1 - distances
             hits.append(Hits(rows[key].to_pylist(), scores))
         return hits
+
+    def check(self, spec: Spec) -> None:
+        """Refuse columns of maps, which the client cannot write."""
+        super().check(spec)
+        maps = [field.name for field in spec.schema or () if _has_map(field.type)]
+        if maps:
+            raise InputError(
+                f"{self.url}: column {maps[0]!r} holds maps, which LanceDB cannot write.",
+                "Convert it to a list of structs, choose another target, or leave the payload out with {drop_payload}.",
+            )
 
     def _create(self, spec: Spec) -> None:
         name = self.url.names[1] if len(self.url.names) > 1 else "vector"
@@ -192,7 +223,14 @@ class LanceStore(Adapter):
         key = self._layout(page.schema)[0]
         ids = plain_ids(page[key], key, str(self.url))
         payload = None if schema is None else page.select(schema.names)
-        return Records(ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids), payload)
+        return Records(
+            ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids, bad_as_nan=self._bad_as_nan), payload
+        )
+
+
+def _has_map(kind: pa.DataType) -> bool:
+    """Return whether a type is a map, or contains one."""
+    return pa.types.is_map(kind) or any(_has_map(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _quoted(name: str) -> str:

@@ -33,7 +33,7 @@ class _Collection:
     id_type: pa.DataType
     schema: pa.Schema | None
     vectors: dict[str, _Vectors] = field(default_factory=dict)
-    payload: dict[Any, dict[str, Any]] = field(default_factory=dict)
+    payload: dict[Any, pa.Table] = field(default_factory=dict)
 
 
 _DATABASES: dict[str, dict[str, _Collection]] = {}
@@ -95,7 +95,8 @@ class MemoryStore(Adapter):
         ids = records.ids.to_pylist()
         vectors.rows.update(zip(ids, np.array(records.vectors), strict=True))
         if len(collection.vectors) == 1 and records.payload is not None:
-            collection.payload.update(zip(ids, records.payload.to_pylist(), strict=True))
+            # Rows of Arrow, because Python has no value for some of them.
+            collection.payload.update((key, records.payload.slice(row, 1)) for row, key in enumerate(ids))
 
     def finish(self) -> None:
         """Do nothing: search is exact."""
@@ -118,7 +119,8 @@ class MemoryStore(Adapter):
         stacked = np.stack([vectors.rows[value] for value in ids]) if ids else np.empty((0, vectors.d), np.float32)
         payload = None
         if collection.schema is not None:
-            payload = pa.Table.from_pylist([collection.payload[value] for value in ids], collection.schema)
+            rows = [collection.payload[value] for value in ids]
+            payload = pa.concat_tables(rows).combine_chunks() if rows else collection.schema.empty_table()
         return Records(pa.array(ids, collection.id_type), stacked, payload)
 
 

@@ -17,7 +17,7 @@ from interlingua.core.records import Records
 from interlingua.stores._base import first_line, require_folder
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._distinct import check_int64
-from interlingua.stores._documents import from_documents
+from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -33,7 +33,14 @@ _REQUEST_ROWS = 1_000
 class MilvusStore(SharedClientStore):
     """One vector field of a collection; payload goes into dynamic fields."""
 
-    capabilities: ClassVar[Capabilities] = Capabilities("documents", ("int", "text"), rows_per_second=700)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        "documents",
+        ("int", "text"),
+        rows_per_second=700,
+        refuses=("uint64", "not_finite", "bytes", "duration"),
+        changes=CHANGED_IN_DOCUMENTS,
+        limits=f"ids of text have up to {_TEXT_BYTES:,} bytes; names of fields are letters, digits and _",
+    )
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

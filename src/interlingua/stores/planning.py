@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from interlingua.core.arguments import check_settings
-from interlingua.core.arrays import check_matrix
+from interlingua.core.arrays import LARGEST, SMALLEST, FloatArray, check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
@@ -21,7 +22,10 @@ from interlingua.io._checks import ID_NAMES
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
-__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec", "usable_rows"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
@@ -42,6 +46,8 @@ class Options:
         page_rows: rows that are read, translated and written together.
         where: read only the rows for which this condition holds, in the language of the source.
         skip_null: leave out rows without a vector; otherwise they are refused.
+        skip_bad: leave out every row whose vector cannot be translated: it is missing, has another width, is all zeros,
+            or holds null values, NaN or infinity. Lines of a file that cannot be read are left out as well.
         triggers: whether triggers of the source's table ``"fire"`` or are ``"skip"``-ped while a new column of the same
             table is filled. Without it a table that has triggers is refused; any other target refuses the choice.
     """
@@ -53,11 +59,31 @@ class Options:
     page_rows: int = PAGE_ROWS
     where: str | None = None
     skip_null: bool = False
+    skip_bad: bool = False
     triggers: Literal["fire", "skip"] | None = None
 
     def __post_init__(self) -> None:
         """Check types; whether a store can do what is chosen is checked in the plan."""
         check_settings(self)
+
+    def restrict(
+        self, source: Store, condition: str | None = None, *, skip_null: bool = False, bad_as_nan: bool = False
+    ) -> None:
+        """Let a source give only the rows that these options choose.
+
+        Args:
+            source: the source.
+            condition: another condition that holds for the rows.
+            skip_null: leave out rows without a vector in any case.
+            bad_as_nan: read vectors that cannot be used as NaN in any case.
+
+        Raises:
+            InputError: the source cannot select rows.
+        """
+        conditions = [text for text in (self.where, condition) if text is not None]
+        where = conditions[0] if len(conditions) == 1 else " and ".join(f"({text}\n)" for text in conditions) or None
+        skip_null = skip_null or self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
+        source.restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan or self.skip_bad)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +105,9 @@ class Plan:
             of the target.
         nulls: rows without a vector, which are not counted in ``rows``.
         first_null: id of one of them.
+        bad: rows with a vector that cannot be translated, which are left out and not counted in ``rows``.
+        types: payload columns that the target keeps in another type, each as column, type in the source and type in the
+            target.
         triggers: triggers and rules of the source's table that fire when a new column of the same table is filled.
         notes: sentences about costs to others, and about the limits of the target's index.
     """
@@ -96,13 +125,16 @@ class Plan:
     seconds: float
     nulls: int = 0
     first_null: str | None = None
+    bad: int = 0
+    types: tuple[tuple[str, str, str], ...] = ()
     triggers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Plan:
         """Return a plan from its fields as JSON holds them."""
-        return cls(**{**facts, **{name: tuple(facts[name]) for name in ("dropped", "triggers", "notes")}})
+        lists = {name: tuple(facts[name]) for name in ("dropped", "triggers", "notes")}
+        return cls(**{**facts, **lists, "types": tuple(tuple(row) for row in facts["types"])})
 
 
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
@@ -113,7 +145,7 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
         OutputExistsError: the target exists already.
     """
     options = options or Options()
-    source.restrict(where=options.where, skip_null=options.skip_null)
+    options.restrict(source)
     info = source.info()
     spec = target_spec(translator, source, target, info, options)
     return make_plan(translator, source, target, info, spec, options)
@@ -176,8 +208,9 @@ def make_plan(
     target.check(spec)
     if target.exists():
         raise OutputExistsError(f"{target.url} exists; choose another name or drop it first.")
-    payload_bytes, seconds = _measure(translator, source, info, spec, target, options)
-    needed = int(info.count * (_OVERHEAD * 4 * spec.d + payload_bytes))
+    payload_bytes, seconds, bad = _measure(translator, source, info, spec, target, options)
+    spec = replace(spec, count=info.count - bad)
+    needed = int(spec.count * (_OVERHEAD * 4 * spec.d + payload_bytes))
     free = _free(target.url)
     if free is not None and free < needed:
         raise InputError(
@@ -187,7 +220,7 @@ def make_plan(
     return Plan(
         source=str(source.url),
         target=str(target.url),
-        rows=info.count,
+        rows=spec.count,
         d_in=info.d,
         d_out=spec.d,
         metric=spec.metric,
@@ -198,9 +231,20 @@ def make_plan(
         seconds=seconds,
         nulls=info.nulls,
         first_null=info.first_null,
+        bad=bad,
+        types=() if spec.as_new_vector else tuple(_changed_types(spec.schema or (), target)),
         triggers=target.triggers(spec),
         notes=(*info.notes, *target.notes(spec)),
     )
+
+
+def _changed_types(fields: Iterable[pa.Field], target: Store) -> Iterator[tuple[str, str, str]]:
+    from interlingua.stores._documents import type_name
+
+    for field in fields:
+        before, after = type_name(field), type_name(target.kept(field))
+        if before != after:
+            yield field.name, before, after
 
 
 def check_vectors(records: Records, url: StoreURL, width: int) -> None:
@@ -213,46 +257,70 @@ def check_vectors(records: Records, url: StoreURL, width: int) -> None:
         check_matrix(records.vectors, f"{url}", width=width)
     except InputError as error:
         bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
-        first = f"That row has the id {records.ids[int(bad.argmax())].as_py()!r}." if bad.any() else ""
-        raise InputError(f"{error} {first}".strip()) from error
+        if not bad.any():
+            raise
+        raise InputError(
+            f"{error} That row has the id {records.ids[int(bad.argmax())].as_py()!r}.",
+            "Such rows can be left out with {skip_bad}.",
+        ) from error
+
+
+def usable_rows(vectors: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which rows of [n, d] can be translated: neither zero nor of a magnitude that float32 cannot square."""
+    if not len(vectors):
+        return np.zeros(0, bool)
+    peak = np.abs(np.asarray(vectors, np.float64)).max(axis=1)
+    with np.errstate(invalid="ignore"):  # NaN fails both comparisons
+        return np.asarray((peak >= SMALLEST) & (peak <= LARGEST))
 
 
 def _measure(
     translator: Translator, source: Store, info: StoreInfo, spec: Spec, target: Store, options: Options
-) -> tuple[float, float]:
-    """Return the payload bytes of a row and the estimated seconds of the whole migration."""
+) -> tuple[float, float, int]:
+    """Return the payload bytes of a row, the estimated seconds of the whole migration, and the number of bad rows.
+
+    Bad rows are counted only if they are left out, because the whole source must be read for it.
+    """
     convert = translator.invert if options.inverse else translator.translate
-    start, first_page, rows, payload_bytes = time.perf_counter(), 0.0, 0, 0
+    start, first_page, rows, payload_bytes, bad, reading = time.perf_counter(), 0.0, 0, 0, 0, 0.0
     with (
         _without_nulls(source, info, options),
         closing(source.scan(min(options.page_rows, _ESTIMATE_PAGE_ROWS))) as pages,  # type: ignore[type-var]
     ):
         for records, _ in pages:
             first_page = first_page or time.perf_counter()
-            check_vectors(records, source.url, info.d)
-            convert(np.asarray(records.vectors, np.float32))
-            rows += len(records)
-            payload_bytes += 0 if records.payload is None else records.payload.nbytes
-            if rows >= _ESTIMATE_ROWS:
+            if options.skip_bad:
+                usable = usable_rows(records.vectors)
+                bad += len(records) - int(usable.sum())
+                records = records.take(np.flatnonzero(usable)) if not usable.all() else records
+            if rows < _ESTIMATE_ROWS and len(records):
+                check_vectors(records, source.url, info.d)
+                convert(np.asarray(records.vectors, np.float32))
+                rows += len(records)
+                payload_bytes += 0 if records.payload is None else records.payload.nbytes
+                reading = (time.perf_counter() - first_page) / rows
+            if rows >= _ESTIMATE_ROWS and not options.skip_bad:
                 break
-    opening, reading = first_page - start, (time.perf_counter() - first_page) / max(rows, 1)
+    if not rows:
+        raise InputError(f"{source.url}: none of its {info.count} vectors can be translated; all would be left out.")
+    opening = first_page - start
     writing = max(1.0, spec.d / 384) / target.capabilities.rows_per_second
-    # Every row is read twice: surveyed, then copied.
-    seconds = 2 * (opening + info.count * reading) + info.count * writing
-    return payload_bytes / max(rows, 1), round(seconds, 1)
+    # Every row is read three times: surveyed, copied, and compared at the end.
+    seconds = 3 * (opening + info.count * reading) + info.count * writing
+    return payload_bytes / rows, round(seconds, 1), bad
 
 
 @contextmanager
 def _without_nulls(source: Store, info: StoreInfo, options: Options) -> Iterator[None]:
     """Leave out rows without a vector: a scan stops at the first one, and the plan counts them all."""
-    if not info.nulls or options.skip_null:
+    if not info.nulls or options.skip_null or options.skip_bad:
         yield
         return
-    source.restrict(where=options.where, skip_null=True)
+    options.restrict(source, skip_null=True)
     try:
         yield
     finally:
-        source.restrict(where=options.where)
+        options.restrict(source)
 
 
 def require_choices(plan: Plan, options: Options) -> None:
@@ -261,7 +329,7 @@ def require_choices(plan: Plan, options: Options) -> None:
     Raises:
         InputError: there are rows without a vector, or triggers that would fire.
     """
-    if plan.nulls and not options.skip_null:
+    if plan.nulls and not (options.skip_null or options.skip_bad):
         raise InputError(
             f"{plan.source}: the vector of id {plan.first_null} is null; {plan.nulls:,} rows have no vector and "
             f"{plan.rows:,} have one.",

@@ -22,6 +22,7 @@ __all__ = ["PostgresStore"]
 
 # HNSW on vector stops at the first width; beyond, the index holds half-precision copies, up to the second.
 _INDEXED, _INDEXED_HALF = 2_000, 4_000
+_MOST_COLUMNS = 16_000
 # The most that hnsw.ef_search can be; for more neighbors every row is read.
 _MOST_FROM_INDEX = 1_000
 _NAME_BYTES = 63
@@ -37,7 +38,14 @@ class PostgresStore(PostgresTable):
         selects=("where", "skip_null"),
         has_triggers=True,
         rows_per_second=1_000,
-    )
+        refuses=("nul", "nanoseconds", "duration"),
+        changes=(
+            "int8", "uint8", "uint32", "uint64", "float16", "category", "time", "timestamp_zone", "long_decimal",
+            "texts", "numbers", "empty_list", "list_with_null", "nested_lists", "struct", "struct_of_dates", "map",
+            "nulls",
+        ),
+        limits=f"{_MOST_COLUMNS:,} columns; an index up to {_INDEXED:,}, in half precision up to {_INDEXED_HALF:,}",
+    )  # fmt: skip
 
     def exists(self) -> bool:
         """Return whether the column exists."""
@@ -133,8 +141,10 @@ class PostgresStore(PostgresTable):
     def check(self, spec: Spec) -> None:
         """Refuse what the server would not make; a new table is made in a transaction that is rolled back."""
         super().check(spec)
-        if spec.d > 16_000:
-            raise InputError(f"{self.url}: pgvector holds up to 16,000 values per vector and {spec.d} are needed.")
+        if spec.d > _MOST_COLUMNS:
+            raise InputError(
+                f"{self.url}: pgvector holds up to {_MOST_COLUMNS:,} values per vector and {spec.d} are needed."
+            )
         names = [*self.url.names, *(() if spec.schema is None or spec.as_new_vector else spec.schema.names)]
         long = next((name for name in names if len(name.encode()) > _NAME_BYTES), None)
         if long is not None:
@@ -182,6 +192,10 @@ class PostgresStore(PostgresTable):
             )
         return tuple(notes)
 
+    def kept(self, field: pa.Field) -> pa.Field:
+        """Return a payload column as it is read from a new table."""
+        return pgtypes.field(field.name, self._type_of(field, is_id=False))
+
     def triggers(self, spec: Spec) -> tuple[str, ...]:
         """Return the triggers and rules that fire when the new column is filled."""
         return tuple(name for name, _ in self._run(catalog.TRIGGERS)) if spec.as_new_vector else ()
@@ -206,7 +220,10 @@ class PostgresStore(PostgresTable):
             *(pgtypes.staged(columns[name].kind) for name in payload_names),
             "bytea",
         ]
-        values = [pgtypes.python_values(column, field) for column, field in pgtypes.columns_of(payload)]
+        values = [
+            pgtypes.python_values(column, field, columns[field.name].kind)
+            for column, field in pgtypes.columns_of(payload)
+        ]
         ids = records.ids.to_pylist()
         staged = [sql.Identifier(f"c{number}") for number in range(len(kinds))]
         types = [sql.SQL(kind) for kind in kinds[:-1]] + [self._of_pgvector("vector")]

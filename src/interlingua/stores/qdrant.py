@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._url import StoreURL
@@ -24,7 +25,15 @@ class QdrantStore(PointStore):
     """One vector of the points of a collection. The embedded kind keeps its points as pickles: open only your own."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "documents", ("int", "text"), adds_vectors=True, normalizes=True, selects=("skip_null",), rows_per_second=500
+        "documents",
+        ("int", "text"),
+        adds_vectors=True,
+        normalizes=True,
+        selects=("skip_null",),
+        rows_per_second=500,
+        refuses=("bytes", "duration"),
+        changes=CHANGED_IN_DOCUMENTS,
+        limits="ids are whole numbers from 0 or UUIDs; a server refuses NaN and infinity in the payload",
     )
 
     def __init__(self, url: StoreURL) -> None:

@@ -182,7 +182,8 @@ def available_stores() -> Mapping[str, StoreKind]:
     """Return every kind of store by its scheme: those of interlingua, and those that installed packages add.
 
     Raises:
-        InputError: a package declares a scheme that is taken or cannot be used, or something other than a `StoreKind`.
+        InputError: a package declares a scheme that is taken or cannot be used, or something that cannot be imported or
+            is no `StoreKind`.
     """
     kinds = dict(STORES)
     for point in entry_points(group=ENTRY_POINTS):
@@ -191,7 +192,13 @@ def available_stores() -> Mapping[str, StoreKind]:
                 f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} has the scheme of another store. "
                 "Rename it, or uninstall its package."
             )
-        kind = point.load()
+        try:
+            kind = point.load()
+        except Exception as error:
+            raise InputError(
+                f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} cannot be imported "
+                f"({type(error).__name__}: {error}). Correct its package, or uninstall it."
+            ) from error
         if not isinstance(kind, StoreKind) or kind.scheme != point.name or not _SCHEME.fullmatch(kind.scheme):
             raise InputError(
                 f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} is not a StoreKind with the scheme "
@@ -213,10 +220,19 @@ def find_kind(scheme: str) -> StoreKind | None:
 
 def address_forms() -> str:
     """Return the addresses that a command takes, as a phrase for its help."""
-    *first, last = [f"{kind.scheme}://" for kind in _KINDS if kind.embedded or kind.server if kind.scheme != "file"]
+    kinds = [kind for kind in _shown_stores() if kind.scheme not in {"file", "memory"}]
+    *first, last = [f"{kind.scheme}://" for kind in kinds]
     return f"a file, or {', '.join(first)} or {last}"
 
 
 def secret_sources() -> str:
     """Return where passwords and keys are read from, as a phrase for the help of a command."""
-    return ", ".join(kind.secret for kind in _KINDS if kind.secret)
+    return ", ".join(kind.secret for kind in _shown_stores() if kind.secret)
+
+
+def _shown_stores() -> list[StoreKind]:
+    """Return every kind of store for a help text, which is shown even if a package declares one that is refused."""
+    try:
+        return list(available_stores().values())
+    except InputError:
+        return list(STORES.values())

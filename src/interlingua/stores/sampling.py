@@ -10,6 +10,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import sample_vectors
 from interlingua.stores._protocol import Store
+from interlingua.stores.planning import usable_rows
 
 __all__ = ["sample_rows"]
 
@@ -20,7 +21,7 @@ def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) 
     """Return vectors [m, d] in float32, drawn at random without replacement, in random order.
 
     Args:
-        store: read once, up to the last row drawn.
+        store: read once, up to the last row drawn; vectors that cannot be used are left out if it does not refuse them.
         rows: number of rows, or all rows if there are fewer.
         seed: of the random generator.
         pool: draw only from this many rows at the beginning, which limits how much is read.
@@ -32,6 +33,8 @@ def sample_rows(store: Store, rows: int, seed: int, *, pool: int | None = None) 
     count = store.info().count if pool is None else min(pool, store.info().count)
     with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
         drawn = np.asarray(sample_vectors((records for records, _ in pages), count, rows, rng), np.float32)
+    if store.reads_bad_as_nan:
+        drawn = drawn[usable_rows(drawn)]
     if not np.isfinite(drawn).all():
         raise InputError(f"{store.url} holds NaN or infinity; remove such rows and try again.")
     return np.asarray(drawn[rng.permutation(len(drawn))])

@@ -1,0 +1,96 @@
+"""What a migration does to the rows of its source before they are written, and what is compared afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InterlinguaError
+from interlingua.core.records import Records
+from interlingua.core.translator import Translator
+from interlingua.stores._documents import same_payload
+from interlingua.stores._protocol import Spec, Store, to_text
+from interlingua.stores.planning import Options, check_vectors, usable_rows
+
+# Largest difference between a value that was read back and its translation.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """Conversion of the rows of ``source`` into rows of ``target``."""
+
+    translator: Translator
+    source: Store
+    target: Store
+    spec: Spec
+    options: Options
+
+    def usable(self, records: Records) -> tuple[Records, Records | None]:
+        """Return the rows that can be translated, and those that are left out.
+
+        Raises:
+            InputError: a vector cannot be translated, and such rows are not to be left out.
+        """
+        width = self.translator.d_target if self.options.inverse else self.translator.d_source
+        if not self.options.skip_bad:
+            check_vectors(records, self.source.url, width)
+            return records, None
+        usable = usable_rows(records.vectors)
+        if usable.all():
+            return records, None
+        return records.take(np.flatnonzero(usable)), records.take(np.flatnonzero(~usable))
+
+    def copied(self, records: Records) -> Records:
+        """Return what is copied: a new column of the same table may make triggers change the payload."""
+        with_payload = not (self.spec.as_new_vector or self.options.drop_payload)
+        return records if with_payload else Records(records.ids, records.vectors)
+
+    def as_written(self, records: Records) -> Records:
+        """Return ids and payload as the target gets them, with the vectors of the source."""
+        ids = to_text(records.ids) if self.options.ids_as_text else records.ids
+        return Records(ids, records.vectors, None if self.options.drop_payload else records.payload)
+
+    def translated(self, records: Records) -> Records:
+        """Return rows as the target gets them."""
+        convert = self.translator.invert if self.options.inverse else self.translator.translate
+        written = self.as_written(records)
+        return replace(written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32))))
+
+    def compare(self, records: Records) -> tuple[Records, float]:
+        """Read the rows of the target that were made of rows of the source, and compare them.
+
+        Returns:
+            the rows of the target, and the largest difference between a value and its translation.
+
+        Raises:
+            InterlinguaError: a vector or a payload differs; the message gives the first id.
+            InputError: a row does not exist.
+        """
+        expected = self.translated(records)
+        stored = self.target.fetch(expected.ids)
+        differences = np.abs(self._as_stored(expected.vectors) - self._as_stored(stored.vectors)).max(axis=1)
+        wrong = np.flatnonzero(~(differences <= _TOLERANCE))
+        if len(wrong):
+            raise InterlinguaError(
+                f"{self.target.url}: vectors read back differ from their translations by up to "
+                f"{differences.max():.2g} in {len(wrong)} of {len(records)} rows, the first is id "
+                f"{expected.ids[int(wrong[0])].as_py()!r}. Something else changed them. Roll back."
+            )
+        if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
+            raise InterlinguaError(
+                f"{self.target.url}: payload read back differs from the source's; the first such row has the id "
+                f"{self._first_other_payload(expected, stored)!r}. Roll back."
+            )
+        return stored, float(differences.max())
+
+    @staticmethod
+    def _first_other_payload(expected: Records, stored: Records) -> object:
+        pairs = ((expected.rows(row, row + 1), stored.rows(row, row + 1)) for row in range(len(expected)))
+        return next((a.ids[0].as_py() for a, b in pairs if not same_payload(a.payload, b.payload)), None)
+
+    def _as_stored(self, vectors: FloatArray) -> FloatArray:
+        rows = np.asarray(vectors, np.float32)
+        return unit_rows(rows) if self.target.capabilities.normalizes and self.spec.metric == "cosine" else rows

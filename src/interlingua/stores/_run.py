@@ -1,0 +1,237 @@
+"""One run of a migration: survey, copy, index and check, each recorded in the journal."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.records import Records, id_digests
+from interlingua.stores._conversion import Conversion
+from interlingua.stores._distinct import DistinctIds
+from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._open import reopen_source
+from interlingua.stores._protocol import Spec, Store, StoreInfo
+from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
+from interlingua.stores.planning import Options
+
+_SAMPLE = 256
+
+
+class Watch:
+    """Seconds of each phase of a run."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Record that a phase has ended."""
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._last, 3)
+        self._last = now
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run over the phases; a phase that an earlier run completed returns at once."""
+
+    conversion: Conversion
+    info: StoreInfo
+    log: MigrationJournal
+    on_rows: Progress
+    resumed: bool
+
+    @property
+    def source(self) -> Store:
+        """The store that is read."""
+        return self.conversion.source
+
+    @property
+    def target(self) -> Store:
+        """The store that is written."""
+        return self.conversion.target
+
+    @property
+    def spec(self) -> Spec:
+        """What is made in the target."""
+        return self.conversion.spec
+
+    @property
+    def options(self) -> Options:
+        """How to migrate."""
+        return self.conversion.options
+
+    def survey(self, watch: Watch) -> None:
+        """Read every row once: refuse what cannot be translated, and record digests of rows and pages."""
+        if self.log.phase != "surveying":
+            return
+        self.log.restart()
+        total, rows, number, left_out = self.spec.count, 0, 0, list[Any]()
+        every = max(1, total // _SAMPLE)
+        distinct = DistinctIds(self.info.id_type, str(self.source.url))
+        with closing(self.source.scan(self.options.page_rows)) as pages:  # type: ignore[type-var]
+            for page, after in pages:
+                records, bad = self.conversion.usable(page)
+                left_out += [] if bad is None else bad.ids.to_pylist()
+                distinct.add(page.ids, number)
+                self.target.check_records(self.conversion.as_written(records), self.spec)
+                picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
+                digests = self.conversion.copied(records).row_digests()
+                self.log.add_page(number, after, len(records), self._digest(page), picked, digests)
+                rows, number = rows + len(records), number + 1
+                self.on_rows("surveying", rows, total)
+        if rows != total:
+            raise InputError(
+                f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
+                "Migrate a snapshot, or stop the writes."
+            )
+        distinct.refuse_repeated(self.source, self.options.page_rows)
+        self._write_skipped(left_out)
+        self.log.note(phase="creating", as_new_vector=self.spec.as_new_vector)
+        watch.lap("survey")
+
+    def _digest(self, page: Records) -> str:
+        return self.conversion.copied(page).digest()
+
+    def _write_skipped(self, bad: list[Any]) -> None:
+        """List the ids of rows that are left out in a file next to the journal, one JSON value per line."""
+        if not (bad or self.info.nulls):
+            return
+        with private_file(skipped_path(self.log.path)) as file:
+            for ids in (*self.source.skipped(self.options.page_rows), bad):
+                values = ids if isinstance(ids, list) else ids.to_pylist()
+                file.writelines(f"{json.dumps(value)}\n" for value in values)
+
+    def create(self) -> None:
+        """Make the target; an empty target that a crash of this step left behind is made again."""
+        if self.log.phase == "creating":
+            if self.target.exists():
+                if not self.log.facts.get("target_begun") or self._holds_rows():
+                    raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
+                self.target.drop(vector_only=self.spec.as_new_vector)
+            self.log.note(target_begun=True)
+            self.target.create(self.spec)
+            self.log.note(phase="copying")
+        if self.log.phase in {"copying", "indexing"}:
+            self.target.prepare(self.spec, self.log.rows(done=True))
+
+    def _holds_rows(self) -> bool:
+        try:
+            return self.target.info().count > 0
+        except InputError:
+            return False
+
+    def copy(self, watch: Watch) -> None:
+        """Read, translate, write and record page after page."""
+        if self.log.phase != "copying":
+            return
+        last = self.log.last_written()
+        number, rows = (last.number + 1, self.log.rows(done=True)) if last else (0, 0)
+        if last is not None:
+            self._compare_one_written(last.number)
+        with closing(self.source.scan(self.options.page_rows, last.after if last else None)) as pages:  # type: ignore[type-var]
+            for read, _ in pages:
+                page = self.log.page(number)
+                if page is None or page.digest != self._digest(read):
+                    raise InputError(
+                        f"{self.source.url} changed while it was migrated: page {number} is not what the survey read. "
+                        "Roll back, and migrate a snapshot."
+                    )
+                records = self.conversion.usable(read)[0]
+                if len(records):
+                    self.target.upsert(self.conversion.translated(records))
+                self.log.mark_written(number)
+                rows, number = rows + len(records), number + 1
+                self.on_rows("copying", rows, self.spec.count)
+        if rows != self.spec.count:
+            raise InputError(f"{self.source.url} lost rows while it was migrated. Roll back, and migrate a snapshot.")
+        self.log.note(phase="indexing")
+        watch.lap("copy")
+
+    def _compare_one_written(self, number: int) -> None:
+        """Refuse to resume if a page that was written before the crash reads differently now."""
+        before = self.log.page(number - 1) if number else None
+        with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
+            records = next(pages, (None, None))[0]
+        page = self.log.page(number)
+        if records is None or page is None or page.digest != self._digest(records):
+            raise InputError(
+                f"{self.source.url} is not what it was when the migration began. Roll back and start again."
+            )
+
+    def index(self, watch: Watch) -> None:
+        """Build the index, after all rows are in."""
+        if self.log.phase != "indexing":
+            return
+        self.on_rows("indexing", 0, self.spec.count)
+        self.target.finish()
+        self.log.note(phase="checking")
+        watch.lap("index")
+
+    def check(self, watch: Watch) -> tuple[int, float, Changes]:
+        """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
+        changes = self._look_again()
+        # A deleted row of the same collection has lost its new vector, too.
+        expected = self.spec.count - (changes.deleted if self.spec.as_new_vector else 0)
+        count = self.target.info().count
+        if count != expected:
+            raise InterlinguaError(f"{self.target.url} holds {count} rows and {expected} were written. Roll back.")
+        ids = pa.array(self.log.sample(), self.info.id_type)
+        if changes:
+            ids = ids.filter(pa.array(np.isin(id_digests(ids), changes.unchanged)))
+        error = 0.0
+        if len(ids):
+            stored, error = self.conversion.compare(self.source.fetch(ids))
+            self._search_first(stored)
+        self.on_rows("checking", self.spec.count, self.spec.count)
+        watch.lap("check")
+        return len(ids), error, changes
+
+    def _look_again(self) -> Changes:
+        """Compare every row of the source as it is now with its digest.
+
+        A run that was resumed also compares every row of the target with its translation, unless it is a file: rows
+        that were written before the interruption may have been edited since.
+        """
+        done = 0
+
+        def on_page(records: Records, same: npt.NDArray[np.bool_]) -> None:
+            nonlocal done
+            if self.resumed and not self.target.capabilities.appends:
+                unchanged = records.take(np.flatnonzero(same))
+                for start in range(0, len(unchanged), FETCHED_ROWS):
+                    self.conversion.compare(unchanged.rows(start, min(start + FETCHED_ROWS, len(unchanged))))
+            done += len(records)
+            self.on_rows("checking", min(done, self.spec.count), self.spec.count)
+
+        source = reopen_source(self.source)
+        try:
+            self.options.restrict(source, bad_as_nan=True)
+            return find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)
+        finally:
+            if source is not self.source:
+                source.close()
+
+    def _search_first(self, stored: Records) -> None:
+        """Refuse an index that does not find the first of some rows by its own vector."""
+        first_id = stored.ids[0].as_py()
+        nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids
+        are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
+        if first_id not in nearest and are_distinct:
+            raise InterlinguaError(
+                f"{self.target.url}: the index does not find id {first_id!r} by its own vector. Roll back."
+            )
+
+
+def skipped_path(journal: Path) -> Path:
+    """Return the file in which a migration lists the ids that it left out."""
+    return journal.with_name(f"{journal.name}.skipped.jsonl")

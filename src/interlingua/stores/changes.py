@@ -1,0 +1,254 @@
+"""Rows of a source that changed after a migration copied them: found by digests in the journal, listed, and copied."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from interlingua.core.arguments import check_instance, check_path
+from interlingua.core.errors import InputError
+from interlingua.core.records import Records, id_digests
+from interlingua.core.translator import Translator
+from interlingua.stores._conversion import Conversion
+from interlingua.stores._distinct import DistinctIds
+from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._protocol import Store
+from interlingua.stores.planning import Options, target_spec
+
+__all__ = ["FETCHED_ROWS", "CatchUp", "Changes", "catch_up", "changes_path", "find_changes", "private_file"]
+
+# Rows that are read by their ids at a time; stores limit how many ids a request has.
+FETCHED_ROWS = 1_024
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """Rows of a source that are not as they were copied.
+
+    Attributes:
+        updated: ids of rows with another vector or payload.
+        added: ids of rows that were not copied.
+        deleted: number of copied rows that do not exist any more, 0 where only some rows were read.
+        unchanged: digests of the ids of all other rows.
+    """
+
+    updated: list[Any]
+    added: list[Any]
+    deleted: int
+    unchanged: npt.NDArray[np.int64]
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self.updated or self.added or self.deleted)
+
+    def write(self, path: Path, target: Store, id_type: pa.DataType) -> None:
+        """List the rows in a file that only its owner can read, one JSON object a line.
+
+        Args:
+            path: the file, which is replaced.
+            target: names the deleted rows, which it still holds.
+            id_type: of the source.
+        """
+        seen = [id_digests(pa.array(ids, id_type)) for ids in (self.updated, self.added)]
+        remaining = np.concatenate([self.unchanged, *seen])
+        with private_file(path) as file:
+            for change, ids in (("updated", self.updated), ("added", self.added)):
+                file.writelines(json.dumps({"change": change, "id": value}) + "\n" for value in ids)
+            if not self.deleted:
+                return
+            for records, _ in target.scan(4_096):
+                gone = np.flatnonzero(~np.isin(id_digests(records.ids), remaining))
+                rows = records.ids.take(pa.array(gone, pa.int64())).to_pylist()
+                file.writelines(json.dumps({"change": "deleted", "id": value}) + "\n" for value in rows)
+
+
+def find_changes(
+    source: Store,
+    log: MigrationJournal,
+    conversion: Conversion,
+    id_type: pa.DataType,
+    *,
+    on_page: Callable[[Records, npt.NDArray[np.bool_]], None],
+    partial: bool = False,
+) -> Changes:
+    """Read a source once and compare its rows with those that were copied.
+
+    Args:
+        source: restricted to the rows to read.
+        log: journal of the migration.
+        conversion: of the migration.
+        id_type: of the ids that were copied.
+        on_page: called with the rows of each page, and which of them are as they were copied.
+        partial: whether only some rows are read, so that no row can be said to be deleted.
+
+    Raises:
+        InputError: ids are null, repeated, or of another type.
+    """
+    updated, added, unchanged = [], [], [np.empty(0, np.int64)]
+    distinct = DistinctIds(id_type, str(source.url))
+    with closing(source.scan(conversion.options.page_rows)) as pages:  # type: ignore[type-var]
+        for number, (page, _) in enumerate(pages):
+            distinct.add(page.ids, number)
+            records = conversion.usable(page)[0] if conversion.options.skip_bad else page
+            digests = conversion.copied(records).row_digests()
+            known, same = log.compare(digests)
+            ids = records.ids.to_pylist()
+            updated += [ids[row] for row in np.flatnonzero(known & ~same)]
+            added += [ids[row] for row in np.flatnonzero(~known)]
+            unchanged.append(digests[same, 0])
+            on_page(records, same)
+    distinct.refuse_repeated(source, conversion.options.page_rows)
+    whole = np.concatenate(unchanged)
+    deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
+    return Changes(updated, added, deleted, whole)
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """What a catch-up did.
+
+    Attributes:
+        read: rows that were read from the source.
+        updated: rows that were written again, because their vector or payload had changed.
+        added: rows that were new.
+        deleted: rows of the target that the source no longer has; they were not deleted. ``None`` if only some rows
+            were read.
+        listed: file with the ids of all of them, ``None`` if there are none.
+    """
+
+    read: int
+    updated: int
+    added: int
+    deleted: int | None
+    listed: str | None
+
+
+def catch_up(
+    translator: Translator,
+    source: Store,
+    target: Store,
+    *,
+    journal: str | Path,
+    options: Options | None = None,
+    since: tuple[str, str] | None = None,
+    dry_run: bool = False,
+    on_rows: Progress | None = None,
+) -> CatchUp:
+    """Copy the rows of a source that are new or have changed since a finished migration or its last catch-up.
+
+    Every row is read and compared with its digest in the journal; only those that differ are translated and written.
+
+    Args:
+        translator: that of the migration.
+        source: that of the migration.
+        target: that of the migration; it must write rows by id.
+        journal: of the migration.
+        options: of the migration; by default as the journal records them.
+        since: a column and a value; only rows in which the column is at least the value are read. Deleted rows are not
+            noticed then.
+        dry_run: only find the rows.
+        on_rows: called with the phase, the rows done and the number of rows.
+
+    Raises:
+        InputError: the journal is not that of a finished migration from ``source`` to ``target`` by ``translator``;
+            the target only appends rows; or a row cannot be translated or written.
+    """
+    check_instance(translator, "translator", Translator, "a Translator")
+    for store, name in ((source, "source"), (target, "target")):
+        check_instance(store, name, Store, "a store, as open_store returns it,")
+    report = on_rows or (lambda phase, done, rows: None)
+    path = check_path(journal, "journal")
+    with closing(MigrationJournal(path, create=False)) as log:
+        recorded = _check_finished(log, translator, source, target)
+        if options not in (None, recorded):
+            raise InputError(f"{path}: the options of this migration were {recorded}, not {options}. Use the same.")
+        options = recorded
+        options.restrict(source)
+        info = source.info()
+        if since is not None:
+            options.restrict(source, source.since(*since))
+        _check_same_columns(log, source, info.identity())
+        spec = target_spec(translator, source, target, info, options)
+        spec = replace(spec, job=str(log.facts["job"]))
+        conversion = Conversion(translator, source, target, spec, options)
+        read = 0
+
+        def check(records: Records, same: npt.NDArray[np.bool_]) -> None:
+            nonlocal read
+            read += len(records)
+            report("comparing", read, info.count)
+            changed = records.take(np.flatnonzero(~same))
+            if len(changed):
+                conversion.usable(changed)
+                target.check_records(conversion.as_written(changed), spec)
+
+        changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
+        ids = [*changes.updated, *changes.added]
+        if ids and not dry_run:
+            target.prepare(spec, log.row_count())
+            for start in range(0, len(ids), FETCHED_ROWS):
+                part = ids[start : start + FETCHED_ROWS]
+                records = source.fetch(pa.array(part, info.id_type))
+                target.upsert(conversion.translated(records))
+                log.record_rows(conversion.copied(records).row_digests())
+                report("copying", start + len(part), len(ids))
+            target.finish()
+        listed = changes_path(path) if changes and not dry_run else None
+        if listed is not None:
+            changes.write(listed, target, info.id_type)
+        return CatchUp(
+            read,
+            len(changes.updated),
+            len(changes.added),
+            None if since else changes.deleted,
+            None if listed is None else str(listed),
+        )
+
+
+def changes_path(journal: Path) -> Path:
+    """Return the file in which the changed rows of a source are listed."""
+    return journal.with_name(f"{journal.name}.changes.jsonl")
+
+
+def private_file(path: Path) -> Any:
+    """Make a text file that only its owner can read, in place of an earlier one."""
+    path.unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8")
+
+
+def _check_finished(log: MigrationJournal, translator: Translator, source: Store, target: Store) -> Options:
+    """Return the options of the finished migration between these stores."""
+    facts = log.facts
+    if log.phase != "done":
+        raise InputError(
+            f"{log.path} shows no finished migration: its phase is {log.phase!r}. Finish it with resume first."
+        )
+    given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
+    for name, value in given.items():
+        if facts[name] != value:
+            raise InputError(f"{log.path}: the {name} of this migration was {facts[name]}, not {value}. Use the same.")
+    if target.capabilities.appends:
+        raise InputError(
+            f"{target.url}: {target.title} only appends rows, so none can be replaced. Migrate to a new target instead."
+        )
+    return Options(**facts["options"])
+
+
+def _check_same_columns(log: MigrationJournal, source: Store, identity: dict[str, Any]) -> None:
+    """Refuse a source whose columns have changed."""
+    before = log.facts["source_facts"]
+    for name in ("d", "ids", "payload"):
+        if before[name] != identity[name]:
+            raise InputError(
+                f"{source.url}: its {name} were {before[name]} and are {identity[name]}. Migrate to a new target."
+            )
