@@ -12,6 +12,7 @@ import numpy as np
 
 from interlingua.aligners.base import Problem, StepLog, insufficient_data_reason
 from interlingua.aligners.linear.finish import finish
+from interlingua.aligners.linear.guided import merged_labels
 from interlingua.aligners.linear.islands import search_islands
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.search import SearchResult
@@ -119,7 +120,5 @@ def without_copies(problem: Problem, on_step: StepLog) -> Problem:
     rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
     reason = insufficient_data_reason(rows[0], rows[1])
     if reason:
-        raise InputError(
-            f"Without copies of other rows, {reason} Give vectors of more texts."
-        )
-    return replace(problem, rows=(rows[0], rows[1]))
+        raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
+    return replace(problem, rows=(rows[0], rows[1]), labels=merged_labels(problem, sides))
