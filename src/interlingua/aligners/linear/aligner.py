@@ -22,9 +22,9 @@ from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
-from interlingua.aligners.linear.known_search import search_with_known, settled_rotation
+from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
 from interlingua.aligners.linear.pairs import centered_pairs
-from interlingua.aligners.linear.search import check_ranks, is_accepted, search
+from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
     INTERRUPTED,
     UNCALIBRATED,
@@ -129,13 +129,15 @@ class Linear:
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed)
         context = SearchContext(a, b, null, starts, pairs)
-        guided, result = None, None
+        guided: KnownResult | None = None
+        result: SearchResult | None
         if pairs is None and problem.labels is None:
             result = search(context, rounds=self.rounds, on_step=log)
+            coarse = [candidate.matrix for candidate in result.candidates[:_WIDENED]]
         else:
             labels = None if problem.labels is None else (problem.labels[0][orders[0]], problem.labels[1][orders[1]])
             guided = search_with_known(context, labels, rounds=self.rounds, rng=known, on_step=log)
-            spaces, pairs, result = guided.spaces, guided.pairs, guided.plain
+            spaces, pairs, result, coarse = guided.spaces, guided.pairs, guided.plain, list(guided.matrices)
         second = None
         if self.budget and result is not None and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
@@ -143,7 +145,6 @@ class Linear:
             rotation, start_agreement = second.rotation, second.agreement
         else:
             # Stages that correct groups of rows or directions of the coarse map belong between search and `widen`.
-            coarse = [c.matrix for c in result.candidates[:_WIDENED]] if guided is None else guided.matrices
             matrices = [spaces.lift(matrix) for matrix in coarse]
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             start_agreement = None if result is None else result.start_agreement

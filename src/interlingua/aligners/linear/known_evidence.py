@@ -1,8 +1,8 @@
 """Evidence from known pairs and categories that a map does not know, and what it changes in a verdict.
 
-Ten held-out pairs or more can refute a map, and thirty or more can confirm one that the evidence without pairs cannot.
-Categories never confirm a map, for a wrong one may put the right topics together. Beside a transport excess that passes,
-they can make a failed map doubtful.
+Ten held-out pairs or more can refute a map, and thirty or more can confirm one that evidence without pairs cannot.
+Categories never confirm a map, for a wrong one may put the right topics together. Beside a transport excess that
+passes, they can make a failed map doubtful.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from interlingua.aligners.linear.guided import HeldOut
+from interlingua.aligners.linear.guide import HeldOut
 from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
@@ -21,6 +21,8 @@ __all__ = ["NO_HELD_OUT", "category_evidence", "confirmed", "judge_known", "pair
 NO_HELD_OUT = "1 pair is known, and none can be held out: only measurements without pairs judge this map."
 # A held-out pair disagrees where more than this share of the target rows are nearer to the translation than it.
 _NEAR_SHARE, _MAX_DISAGREEING = 0.1, 0.5
+# Maps that retrieve the right row for half of the texts have a mean share of 0.005 to 0.01 (pairs-curve.jsonl).
+_MAX_NEARER = 0.02
 _PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
 # Fewer pairs say little; at least so many confirm a map on their own.
 _FEW, _CONFIRMING = 10, 30
@@ -30,8 +32,8 @@ _REFITS = ("refit_agreement", "cycle")
 _OF_ALL_MAPS = ("sliced_wasserstein", "hubness", "effective_rank")
 
 
-def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> tuple[Evidence, Evidence]:
-    """Return how well translations fit known pairs: the mean cosine, and how many pairs disagree.
+def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> tuple[Evidence, Evidence, Evidence]:
+    """Return how well translations fit known pairs: the mean cosine, the mean rank, and how many pairs disagree.
 
     Args:
         pairs: translated and true rows [p, w] of pairs that the map does not know, unit norm.
@@ -55,7 +57,18 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
         "at_least",
         "mismatched pairs",
     )
-    disagreeing = int(((translated @ target.T > own[:, None]).mean(axis=1) > _NEAR_SHARE).sum())
+    nearer = (translated @ target.T > own[:, None]).mean(axis=1)
+    rank = Evidence(
+        "rank_of_pairs",
+        float(nearer.mean()),
+        0.5,
+        _MAX_NEARER,
+        bool(nearer.mean() <= _MAX_NEARER),
+        "Mean share of target rows that are nearer to a translation than the true row, for pairs held out likewise.",
+        "at_most",
+        "unrelated maps",
+    )
+    disagreeing = int((nearer > _NEAR_SHARE).sum())
     share = Evidence(
         "disagreeing_pairs",
         disagreeing / count,
@@ -67,7 +80,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
         "at_most",
         "unrelated maps",
     )
-    return mean, share
+    return mean, rank, share
 
 
 def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...]) -> Evidence:
@@ -97,7 +110,8 @@ def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntA
 def confirmed(held: HeldOut, target: FloatArray) -> bool:
     """Return whether held-out pairs or categories confirm the guide so well that no search without it is needed."""
     if held.pairs is not None and len(held.pairs[0]) >= _FEW:
-        return all(evidence.passed for evidence in pair_evidence(held.pairs, target))
+        mean, _, share = pair_evidence(held.pairs, target)
+        return mean.passed and share.passed
     return held.pairs is None and bool(held.rows) and category_evidence(held.rows).passed
 
 
@@ -120,18 +134,21 @@ def judge_known(verdict: Verdict, held: HeldOut, target: FloatArray) -> Verdict:
     if held.pairs is None:
         return verdict
     count = len(held.pairs[0])
-    mean, share = pair_evidence(held.pairs, target)
-    verdict = replace(verdict, evidence=(*verdict.evidence, mean, share))
+    mean, rank, share = pair_evidence(held.pairs, target)
+    verdict = replace(verdict, evidence=(*verdict.evidence, mean, rank, share))
     if not share.passed or (count >= _FEW and not mean.passed):
         missed = share if not share.passed else mean
-        return _with_reason(at_most_doubtful(verdict, share.meaning), str(missed))
-    if verdict.status == Status.ALIGNED or count < _FEW or not mean.passed:
+        return _with_reason(at_most_doubtful(verdict, str(missed)), share.meaning)
+    if count < _FEW:
         return verdict
+    if verdict.status == Status.ALIGNED:
+        return verdict if rank.passed else at_most_doubtful(verdict, str(rank))
     refuted = [e for e in verdict.evidence if e.name in _OF_ALL_MAPS and not e.passed]
-    if count >= _CONFIRMING and not refuted:
+    if count >= _CONFIRMING and rank.passed and not refuted:
         score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
         return replace(verdict, status=Status.ALIGNED, score=score, reasons=(str(mean), str(share)))
-    reason = f"{count} held-out pairs support the map; {_CONFIRMING} are needed to confirm it alone."
+    few = f"{count} held-out pairs support the map; at least {_CONFIRMING} can confirm it alone."
+    reason = few if rank.passed else str(rank)
     return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
 
 

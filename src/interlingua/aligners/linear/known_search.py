@@ -14,12 +14,12 @@ import numpy as np
 
 from interlingua.aligners.base import OnStep
 from interlingua.aligners.coarse import CoarseSpaces, settle
-from interlingua.aligners.linear.guided import Guide, HeldOut, Labels, held_out
+from interlingua.aligners.linear.guide import Guide, HeldOut, Labels, held_out
 from interlingua.aligners.linear.known_evidence import category_evidence, confirmed, pair_evidence
 from interlingua.aligners.linear.pairs import Pairs, coarse_pairs
 from interlingua.aligners.linear.search import SearchResult, is_accepted, search
 from interlingua.aligners.linear.starts import SearchContext
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import to_numpy
 
 __all__ = ["KnownResult", "search_with_known", "settled_rotation"]
@@ -96,7 +96,8 @@ def settled_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.
 
 def _tested_by(spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, labels: Labels | None) -> HeldOut:
     """Return translations of all pairs and labeled rows by a map that was found without them."""
-    tested, compared = None, ()
+    tested = None
+    compared: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...] = ()
     if pairs is not None:
         first, second = coarse_pairs(spaces, pairs)
         tested = unit_rows(first @ matrix), second
@@ -110,15 +111,15 @@ def _tested_by(spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, la
 def _supports(held: HeldOut, target: FloatArray) -> bool:
     """Return whether held-out pairs, or categories where there are no pairs, do not contradict the map."""
     if held.pairs is not None:
-        return pair_evidence(held.pairs, target)[1].passed
+        return pair_evidence(held.pairs, target)[-1].passed
     return not held.rows or category_evidence(held.rows).passed
 
 
 def _step(found: str, held: HeldOut, target: FloatArray, *, used: bool) -> dict[str, object]:
     step: dict[str, object] = {"step": "known", "search": found, "used": used}
     if held.pairs is not None:
-        mean, share = pair_evidence(held.pairs, target)
-        step |= {"pairs": len(held.pairs[0]), "held_out_cosine": mean.value, "disagreeing_share": share.value}
+        step["pairs"] = len(held.pairs[0])
+        step |= {evidence.name: evidence.value for evidence in pair_evidence(held.pairs, target)}
     if held.rows:
         step["category_agreement"] = category_evidence(held.rows).value
     return step

@@ -12,7 +12,7 @@ import numpy as np
 
 from interlingua.aligners.base import Problem, StepLog, insufficient_data_reason
 from interlingua.aligners.linear.finish import finish
-from interlingua.aligners.linear.guided import merged_labels
+from interlingua.aligners.linear.guide import merged_labels
 from interlingua.aligners.linear.islands import search_islands
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.search import SearchResult
