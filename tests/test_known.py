@@ -123,6 +123,7 @@ def test_categories_solve_what_the_search_without_them_cannot(hard: Any) -> None
     assert evidence(helped)["category_agreement"].passed
 
 
+@pytest.mark.slow
 def test_names_and_order_of_categories_change_nothing_that_matters(hard: Any) -> None:
     p, _, labels = hard
     named = tuple([f"topic {i}" for i in side] for side in labels)
@@ -140,6 +141,7 @@ def test_wrong_categories_confirm_nothing(hard: Any, change: str) -> None:
     assert not evidence(alignment)["category_agreement"].passed
 
 
+@pytest.mark.slow
 def test_random_categories_make_a_map_that_is_right_without_them_doubtful(easy: Problem) -> None:
     rng = np.random.default_rng(6)
     alignment = il.align(

@@ -208,8 +208,9 @@ def refuse_pairs(problem: Problem, method: str) -> None:
         InputError: the problem has known pairs.
     """
     if problem.known is not None:
+        given = next((step["given"] for step in problem.counts if step["step"] == "pairs"), len(problem.known[0]))
         raise InputError(
-            f"{len(problem.known[0])} pairs were given and {method} uses none. Leave pairs out, or choose a method "
+            f"{given} pairs were given and {method} uses none. Leave pairs out, or choose a method "
             "that uses them, such as procrustes."
         )
 

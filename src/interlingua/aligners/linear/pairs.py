@@ -13,9 +13,9 @@ __all__ = ["Pairs", "centered_pairs", "coarse_pairs", "coarse_prior", "pair_cova
 # Centered unit rows [p, d_source] and [p, d_target] of the same texts.
 Pairs = tuple[FloatArray, FloatArray]
 
-# A known pair has the weight of this many rows of a batch of 400, and all pairs together at most that of half a batch.
-# A larger weight binds the map to the few directions of the pairs; measured in benchmarks/pairs_curve.py.
-_PAIR_WEIGHT, _BATCH, _MAX_SHARE = 2, 400, 0.5
+# A known pair has the weight of this share of a batch, and all pairs together a weight between these limits. A larger
+# weight binds the map to the few directions of the pairs; with a smaller one few pairs do not lead the refinement.
+_PAIR_SHARE, _MIN_SHARE, _MAX_SHARE = 0.005, 0.1, 0.5
 
 
 def centered_pairs(problem: Problem) -> Pairs | None:
@@ -29,7 +29,7 @@ def centered_pairs(problem: Problem) -> Pairs | None:
 def pair_covariance(pairs: Pairs) -> FloatArray:
     """Return the weighted cross-covariance ``w X^T Y / p`` [d_source, d_target] of p pairs."""
     x, y = pairs
-    weight = min(_MAX_SHARE, _PAIR_WEIGHT * len(x) / _BATCH)
+    weight = float(np.clip(_PAIR_SHARE * len(x), _MIN_SHARE, _MAX_SHARE))
     return np.asarray(weight * (x.T @ y) / len(x), np.float32)
 
 
