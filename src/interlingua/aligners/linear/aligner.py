@@ -46,6 +46,8 @@ __all__ = ["Linear", "LinearFit"]
 
 # How many of the best candidates are refined in more coordinates.
 _WIDENED = 2
+# Keeps the draws of a search with pairs or categories apart from all others with the same seed.
+_KNOWN_STREAM = 17
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,7 +123,8 @@ class Linear:
         problem = without_copies(problem, log)
         x, y = problem.frames
         pairs = centered_pairs(problem)
-        order, starts, width, halves, known = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(5))
+        order, starts, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
+        known = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
         orders = [order.permutation(len(frame.rows)) for frame in (x, y)]
         a, b = x.rows[orders[0]], y.rows[orders[1]]
