@@ -208,7 +208,7 @@ def test_a_handful_of_pairs_cannot_confirm_a_map(rng: np.random.Generator) -> No
 
 @pytest.mark.parametrize(("known", "method"), [(None, "linear"), (10, "linear"), (47, "linear"), (48, "ridge")])
 def test_auto_means_ridge_from_twice_the_larger_width_on(known: int | None, method: str) -> None:
-    pairs = None if known is None else np.zeros((known, 2), np.int64)
+    pairs = None if known is None else np.arange(known)[:, None].repeat(2, axis=1)
     assert choose_method(base.Problem.of(gaussian(60, 24, 0), gaussian(60, 16, 0), pairs=pairs)) == method
 
 

@@ -20,6 +20,7 @@ from interlingua.aligners.base import (
     Problem,
     check_fit,
     ignore_step,
+    refuse_labels,
     refuse_pairs,
     require_pairs,
     shortage,
@@ -46,10 +47,12 @@ def choose_method(problem: Problem) -> str:
     | known pairs | method |
     |---|---|
     | none, or fewer than twice the larger width | ``linear``, which uses the pairs as help |
+    | any, beside labels | ``linear``, which alone uses labels |
     | at least twice the larger width | ``ridge`` on the pairs |
     """
     enough = 2 * max(problem.source.d, problem.target.d)
-    return "ridge" if problem.known is not None and len(problem.known[0]) >= enough else "linear"
+    many = problem.known is not None and len(problem.known[0]) >= enough
+    return "ridge" if many and problem.labels is None else "linear"
 
 
 def align(
@@ -57,6 +60,7 @@ def align(
     target: Any,
     *,
     pairs: npt.ArrayLike | None = None,
+    labels: tuple[Any, Any] | None = None,
     method: str | Aligner = "auto",
     seed: int = 0,
     max_rows: int | None = MAX_ROWS,
@@ -69,7 +73,11 @@ def align(
     Args:
         source: [n_source, d_source] array, memory map, torch tensor, or an :class:`EmbeddingSpace`.
         target: [n_target, d_target]; another encoder, other texts, any width.
-        pairs: [p, 2] row numbers (source, target) of the same text, if any are known.
+        pairs: [p, 2] row numbers (source, target) of the same text, if any are known. A repeated pair counts once, and
+            pairs that share a row become one pair of the means of their rows; the trace counts both.
+        labels: categories of the source rows [n_source] and of the target rows [n_target], if any are known: strings or
+            whole numbers with the same meaning on both sides, None or NaN where one is missing. Categories of one side
+            only are ignored and counted in the trace. Only ``"linear"`` uses them.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed
@@ -102,7 +110,7 @@ def align(
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
     own = check_criteria(criteria)
-    problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
+    problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
     refuse_unknown(chosen, settings, _keywords(align))
     aligner = create_aligner(chosen, **settings)
@@ -110,12 +118,16 @@ def align(
         refuse_pairs(problem, method_name(aligner))
     elif pair_use(aligner) == "required":
         require_pairs(problem, method_name(aligner), at_least=1)
+    if getattr(aligner, "labels", "unused") == "unused":
+        refuse_labels(problem, method_name(aligner))
     report = on_step or ignore_step
     fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
     fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
-    alignment = _assemble(aligner, problem, replace(fit, trace=(sampled, *fit.trace)), seed, max_rows, started)
+    alignment = _assemble(
+        aligner, problem, replace(fit, trace=(sampled, *problem.counts, *fit.trace)), seed, max_rows, started
+    )
     report({"step": "verdict", "status": str(alignment.verdict.status), "score": alignment.verdict.score})
     return alignment
 

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners.frames import Frame
+from interlingua.aligners.side_information import check_pairs, distinct_pairs, shared_categories
 from interlingua.core.alignment import Verdict
-from interlingua.core.arrays import FloatArray, IntArray, as_array
+from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -22,6 +23,7 @@ __all__ = [
     "MIN_WIDTH",
     "Aligner",
     "Fit",
+    "LabelUse",
     "OnStep",
     "PairUse",
     "Problem",
@@ -29,6 +31,7 @@ __all__ = [
     "check_fit",
     "ignore_step",
     "insufficient_data_reason",
+    "refuse_labels",
     "refuse_pairs",
     "require_pairs",
     "shortage",
@@ -38,6 +41,7 @@ __all__ = [
 # Called with one dict of numbers and short words after each step of a fit.
 OnStep = Callable[[dict[str, Any]], None]
 PairUse = Literal["unused", "optional", "required"]
+LabelUse = Literal["unused", "optional"]
 
 # Below these sizes label-free evidence has no power to separate a right map from a wrong one.
 MIN_ROWS, MIN_WIDTH = 100, 8
@@ -57,41 +61,54 @@ class Problem:
         source: all source vectors, [n_source, d_source]; a memory map stays one.
         target: all target vectors, [n_target, d_target].
         rows: float32 samples of both sides that linear methods read, at most ``max_rows`` rows each.
-        known: rows [p, d_source] and [p, d_target] of known pairs in float32, or None.
+        known: rows [p, d_source] and [p, d_target] of known pairs in float32, or None. No two pairs share a row.
+        labels: the category of each of the `rows`, [n_source] and [n_target], as numbers from 0 that both sides share,
+            -1 for none; or None.
+        counts: what became of pairs and labels, as steps for the trace.
     """
 
     source: EmbeddingSpace
     target: EmbeddingSpace
     rows: tuple[FloatArray, FloatArray]
     known: tuple[FloatArray, FloatArray] | None = None
+    labels: tuple[IntArray, IntArray] | None = None
+    counts: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(
-        cls, source: Any, target: Any, *, pairs: npt.ArrayLike | None = None, max_rows: int | None = None, seed: int = 0
+        cls,
+        source: Any,
+        target: Any,
+        *,
+        pairs: npt.ArrayLike | None = None,
+        labels: Any = None,
+        max_rows: int | None = None,
+        seed: int = 0,
     ) -> Problem:
         """Build a problem from arrays or :class:`EmbeddingSpace` objects.
 
         Args:
             source: [n_source, d_source].
             target: [n_target, d_target]; any width.
-            pairs: [p, 2] row numbers (source, target) of the same text, or None.
+            pairs: [p, 2] row numbers (source, target) of the same text, or None. Pairs that share a row, or a copy of
+                one, become one pair of the means of their rows.
+            labels: categories of the source rows [n_source] and of the target rows [n_target]: strings or whole
+                numbers, None or NaN where one is missing. None for no labels.
             max_rows: most rows per side in `rows`, drawn at random; None for all.
             seed: decides which rows are drawn.
 
         Raises:
-            InputError: vectors or pairs that cannot be used.
+            InputError: vectors, pairs or labels that cannot be used.
         """
         source, target = as_space(source, "source"), as_space(target, "target")
-        index = _check_pairs(pairs, source, target)
+        index = check_pairs(pairs, source, target)
+        codes, counted = (None, []) if labels is None else shared_categories(labels, source, target)
         rng = np.random.default_rng(seed)
-        rows = source.rows(max_rows, rng), target.rows(max_rows, rng)
-        known = None
-        if index is not None:
-            known = (
-                np.asarray(source.vectors[index[:, 0]], np.float32),
-                np.asarray(target.vectors[index[:, 1]], np.float32),
-            )
-        return cls(source, target, rows, known)
+        picked = source.sample(max_rows, rng), target.sample(max_rows, rng)
+        rows = source.take(picked[0]), target.take(picked[1])
+        known, merged = (None, []) if index is None else distinct_pairs(index, source, target)
+        sampled = None if codes is None else (codes[0][picked[0]], codes[1][picked[1]])
+        return cls(source, target, rows, known, sampled, (*merged, *counted))
 
     @cached_property
     def frames(self) -> tuple[Frame, Frame]:
@@ -127,6 +144,7 @@ class Aligner(Protocol):
 
     * ``name``: the method's name in cards and reports; the class name by default.
     * ``pairs``: ``"unused"`` (the default: known pairs are refused), ``"optional"`` or ``"required"``.
+    * ``labels``: ``"unused"`` (the default: labels are refused) or ``"optional"``.
     * ``bounds``: limits of number settings by name, such as ``{"alpha": {"above": 0}}``, which
       :func:`interlingua.core.arguments.check_settings` enforces and :func:`interlingua.describe_settings` shows.
 
@@ -190,8 +208,9 @@ def refuse_pairs(problem: Problem, method: str) -> None:
         InputError: the problem has known pairs.
     """
     if problem.known is not None:
+        given = next((step["given"] for step in problem.counts if step["step"] == "pairs"), len(problem.known[0]))
         raise InputError(
-            f"{len(problem.known[0])} pairs were given and {method} uses none. Leave pairs out, or choose a method "
+            f"{given} pairs were given and {method} uses none. Leave pairs out, or choose a method "
             "that uses them, such as procrustes."
         )
 
@@ -213,27 +232,14 @@ def require_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[
     return problem.known
 
 
-def _check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
-    """Return pairs as int64 [p, 2], or None where there are none."""
-    if pairs is None:
-        return None
-    array = as_array(pairs, "pairs")
-    if array.size == 0:
-        return None
-    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
-        raise InputError(
-            f"pairs has shape {array.shape} and dtype {array.dtype}; whole numbers of shape [p, 2] are needed, "
-            "each a source row and the target row with the same text."
-        )
-    limits = np.array([source.n, target.n])
-    outside = ((array < 0) | (array >= limits)).any(axis=1)
-    if outside.any():
-        first = int(outside.argmax())
-        raise InputError(
-            f"pairs: {int(outside.sum())} of {len(array)} name rows that do not exist, the first is pair {first}: "
-            f"{array[first].tolist()}. The source has {source.n} rows and the target {target.n}, counted from 0."
-        )
-    return np.asarray(array, np.int64)
+def refuse_labels(problem: Problem, method: str) -> None:
+    """Refuse labels that a method would silently ignore.
+
+    Raises:
+        InputError: the problem has labels.
+    """
+    if problem.labels is not None:
+        raise InputError(f"labels were given and {method} uses none. Leave labels out, or choose method='linear'.")
 
 
 def insufficient_data_reason(source: FloatArray, target: FloatArray) -> str | None:

@@ -33,12 +33,14 @@ class CoarseSpaces:
         rows: [n, w_source] and [n, w_target], unit rows on the device.
         ranks: how many directions each side varies in.
         device: of the rows; ``"cpu"`` for numpy.
+        labels: codes [n, c] of the categories of the rows on the device, which refinements read; None without labels.
     """
 
     principal: tuple[FloatArray, FloatArray]
     rows: tuple[Array, Array]
     ranks: tuple[int, int]
     device: str = "cpu"
+    labels: tuple[Array, Array] | None = None
 
     @classmethod
     def of(cls, x: FloatArray, y: FloatArray, *, width: int = COARSE_WIDTH, device: str = "cpu") -> CoarseSpaces:
@@ -103,6 +105,7 @@ def orthogonal_steps(
         batch=batch,
         rng=rng,
         prior=None if prior is None else to_device(prior, spaces.device),
+        labels=spaces.labels,
     )
     return np.asarray(to_numpy(moved))
 
@@ -134,7 +137,7 @@ def refit(spaces: CoarseSpaces, maps: FloatArray, rows: tuple[Array, Array], rng
         rows: [n_in, w_in] and [n_out, w_out], a sample of each side; in either direction.
         rng: draws the batches.
     """
-    sample = replace(spaces, rows=rows)
+    sample = replace(spaces, rows=rows, labels=None)
     moved = orthogonal_steps(sample, maps, [0.06] * 50, batch=min(300, sample.n // 2), rng=rng)
     return orthogonal_steps(sample, moved, [0.04] * 15, batch=min(800, sample.n), rng=rng)
 

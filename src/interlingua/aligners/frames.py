@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, row_blocks, unit_rows
 from interlingua.core.maps import AffineMap
 
-__all__ = ["Frame", "affine_map", "affine_maps", "polar", "principal_axes", "skewness_signs"]
+__all__ = ["Frame", "affine_map", "affine_maps", "near_copies", "polar", "principal_axes", "skewness_signs"]
+
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,14 @@ def skewness_signs(rows: FloatArray, axes: FloatArray) -> FloatArray:
     Axes have no sign of their own; skewness gives the same one to rows of the same distribution.
     """
     return np.where(((rows @ axes) ** 3).mean(axis=0) < 0, -1, 1).astype(np.float32)
+
+
+def near_copies(rows: FloatArray, others: FloatArray, *, cosine: float = 0.9) -> npt.NDArray[np.bool_]:
+    """Return which of centered unit rows [n, d] have a cosine of at least ``cosine`` with one of ``others`` [m, d]."""
+    if not len(others):
+        return np.zeros(len(rows), np.bool_)
+    blocks = [(rows[block] @ others.T).max(axis=1) >= cosine for block in row_blocks(len(rows), _BLOCK)]
+    return np.concatenate(blocks)
 
 
 def affine_map(

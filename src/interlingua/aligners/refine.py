@@ -68,6 +68,7 @@ def wasserstein_procrustes(
     batch: int,
     rng: np.random.Generator,
     prior: Array | None = None,
+    labels: tuple[Array, Array] | None = None,
 ) -> Array:
     """Refine many maps on the same random batches by entropic Wasserstein-Procrustes.
 
@@ -83,6 +84,8 @@ def wasserstein_procrustes(
         batch: rows per side and step. Small batches escape poor optima, large ones settle closer to a good one.
         rng: draws the batches.
         prior: [d_source, d_target], cross-covariance per row that is known from pairs, added in each step.
+        labels: codes [n_source, c] and [n_target, c] of the categories of rows. Their inner product is added to the
+            similarity of two rows in the kernel, so rows of the same category are coupled rather than others.
 
     Returns:
         [r, d_source, d_target].
@@ -97,7 +100,15 @@ def wasserstein_procrustes(
     def refine(maps: Array, apply: Callable[..., list[Any]]) -> Array:
         for temperature, rows_x, rows_y in steps:
             a, b = row_parts(take(x, rows_x)), take(y, rows_y)
-            kernels = apply(lambda rows, m=maps, b=b, t=temperature: _kernel((rows @ m) @ b.T, t), a)
+            if labels is None:
+                kernels = apply(lambda rows, m=maps, b=b, t=temperature: _kernel((rows @ m) @ b.T, t), a)
+            else:
+                codes, others = row_parts(take(labels[0], rows_x)), take(labels[1], rows_y)
+                kernels = apply(
+                    lambda rows, code, m=maps, b=b, o=others, t=temperature: _kernel((rows @ m) @ b.T + code @ o.T, t),
+                    a,
+                    codes,
+                )
             us, v = _sinkhorn(kernels, apply)
             weighted = v * b
             covariance = sum(apply(lambda r, k, u, w=weighted: r.T @ (u * (k @ w)), a, kernels, us))

@@ -17,7 +17,7 @@ import numpy as np
 from interlingua.aligners import pair_use
 from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.coarse import CoarseSpaces, refit
-from interlingua.aligners.frames import Frame, polar
+from interlingua.aligners.frames import Frame, near_copies, polar
 from interlingua.aligners.null import NullMaps
 from interlingua.core import criteria
 from interlingua.core.alignment import Evidence, Status, Verdict
@@ -51,6 +51,7 @@ _MIN_RANK = 0.3
 _PAIR_MARGIN = 0.2
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
+_MAX_HELD_OUT = 1000
 _DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
 _RANDOM_STARTS, _SHUFFLED_ROWS = "random starts", "shuffled rows"
 # A map far from the rotation that was refitted is not judged by it. Nonlinear maps and maps between unequal widths stay
@@ -195,7 +196,12 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
         reason = f"{len(known[0])} pairs are known, too few to hold any out; at least {_MIN_PAIRS} can confirm a map."
         return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
-    held, fitted = np.split(order, [max(1, len(order) // 5)])
+    held, fitted = np.split(order, [min(_MAX_HELD_OUT, max(1, len(order) // 5))])
+    centered = [unit_rows(frame.around(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
+    fitted = fitted[~np.logical_or(*(near_copies(z[fitted], z[held]) for z in centered))]
+    if len(fitted) < _MIN_PAIRS // 2:
+        reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
+        return Verdict(Status.FAILED, 0.0, (reason,))
     second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
     mean = unit_rows(known[1][fitted]).mean(axis=0)
     translated, true = unit_rows(second.forward(known[0][held])) - mean, unit_rows(known[1][held]) - mean

@@ -47,6 +47,15 @@ def fit(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="The column of both files that holds a category of each row, such as a topic or a source. Rows may "
+            "lack it. Give it twice when the columns have different names. Only --method linear uses categories.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     rows: Annotated[
         int | None,
         typer.Option(
@@ -112,6 +121,7 @@ def fit(
     methods.check_method(method)
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
     known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
+    label_columns = inputs.label_columns(labels)
     chosen = _method_settings(
         method,
         known,
@@ -123,6 +133,14 @@ def fit(
     )
     with open_log(log, (source, target, pairs)) as record:
         with console.working("Reading"):
+            categories = (
+                None
+                if label_columns is None
+                else [
+                    inputs.read_categories(file, column, rows=rows, seed=seed)
+                    for file, column in zip(files, label_columns, strict=True)
+                ]
+            )
             spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
         used = {
             side: {"rows": space.n, "of": file.n} for side, space, file in zip(inputs.SIDES, spaces, files, strict=True)
@@ -131,7 +149,8 @@ def fit(
         _note_samples(used)
         # The limit of `align` itself would cut what --rows asks for.
         limit = {} if rows is None else {"max_rows": rows}
-        alignment = _align(spaces, known, method, seed, record, {**chosen, **limit})
+        given = {"pairs": known, "labels": categories, **chosen, **limit}
+        alignment = _align(spaces, method, seed, record, given)
         failed = alignment.verdict.status == "failed" and not allow_failed
         written = _write(alignment, spaces, None if failed else out, report, force=force)
         record("done", **written)
@@ -146,7 +165,7 @@ def fit(
     if failed:
         what = "No translator was written" if written else "Nothing was written"
         console.note(
-            f"{what}. Give more rows (thousands per side), rows of more similar texts, or a few known --pairs."
+            f"{what}. Give more rows (thousands per side), rows of more similar texts, known --pairs, or --labels."
         )
         raise typer.Exit(1)
 
@@ -181,7 +200,6 @@ def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
 
 def _align(
     spaces: Sequence[EmbeddingSpace],
-    pairs: IntArray | None,
     method: str,
     seed: int,
     record: EventLog,
@@ -196,7 +214,7 @@ def _align(
             record("progress", **step)
             show(step)
 
-        alignment = interlingua.align(source, target, pairs=pairs, method=method, seed=seed, on_step=on_step, **options)
+        alignment = interlingua.align(source, target, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:
         record("step", **step)
     verdict = alignment.verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
     from interlingua.io import VectorFile
 
-__all__ = ["check_widths", "fit_title", "open_sides", "read_pairs", "read_space"]
+__all__ = [
+    "check_widths",
+    "fit_title",
+    "label_columns",
+    "open_sides",
+    "read_categories",
+    "read_pairs",
+    "read_space",
+]
 
 SIDES = ("source", "target")
 
@@ -79,11 +87,45 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with
 
     name = Path(file.path.name.removesuffix(".gz")).stem
     ids = file.ids() if with_ids else None
-    if rows is None or rows >= file.n:
+    drawn = _drawn(file, rows, seed)
+    if drawn is None:
         return EmbeddingSpace(file.vectors(), ids=None if ids is None else ids.to_pylist(), name=name)
-    drawn = np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
     sample = np.concatenate([page.vectors for page in select_rows(file.batches(), drawn)])
     return EmbeddingSpace(sample, ids=None if ids is None else ids.take(drawn).to_pylist(), name=name)
+
+
+def read_categories(file: VectorFile, column: str, *, rows: int | None = None, seed: int = 0) -> list[Any]:
+    """Read the categories of the rows that `read_space` reads with the same arguments; None where one is missing.
+
+    Args:
+        file: the file.
+        column: the column that holds the categories.
+        rows: number of rows to draw; None for all.
+        seed: random seed of the draw.
+
+    Raises:
+        InputError: the file has no such column.
+    """
+    from interlingua.core.records import select_rows
+
+    if column not in file.names:
+        raise InputError(
+            f"--labels: {file.path} has no column {column!r}; its columns are {', '.join(file.names) or 'none'}. Give "
+            "the option twice where the two files use different names."
+        )
+    drawn = _drawn(file, rows, seed)
+    pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)
+    return [value for page in pages if page.payload is not None for value in page.payload.column(column).to_pylist()]
+
+
+def label_columns(given: Sequence[str] | None) -> tuple[str, str] | None:
+    """Return the column of each side that ``--labels`` names, or None where the option was not given.
+
+    Raises:
+        InputError: the option was given more than twice.
+    """
+    first, second = _for_both("--labels", given)
+    return None if first is None or second is None else (first, second)
 
 
 def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
@@ -137,6 +179,13 @@ def _read_table(path: Path, delimiter: str) -> IntArray:
             raise InputError(f"--pairs {path}: pair {number} reads {line}; two row numbers are needed.") from error
         pairs.append((source, target))
     return np.asarray(pairs, np.int64).reshape(-1, 2)
+
+
+def _drawn(file: VectorFile, rows: int | None, seed: int) -> IntArray | None:
+    """Return the sorted numbers of the rows to read, or None for all."""
+    if rows is None or rows >= file.n:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(file.n, rows, replace=False))
 
 
 def _number(scale: str | None) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_text, shown
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 
 __all__ = ["EmbeddingSpace", "SpaceProfile", "as_space"]
@@ -75,11 +75,17 @@ class EmbeddingSpace:
 
     def rows(self, limit: int | None, rng: np.random.Generator) -> FloatArray:
         """Return rows [min(n, limit), d] in float32, drawn without replacement when there are more; read-only."""
+        return self.take(self.sample(limit, rng))
+
+    def sample(self, limit: int | None, rng: np.random.Generator) -> IntArray | slice:
+        """Return the sorted numbers [limit] of rows drawn without replacement, or a slice of all if no more exist."""
         if limit is None or self.n <= limit:
-            picked = self.vectors
-        else:
-            picked = self.vectors[np.sort(rng.choice(self.n, limit, replace=False))]
-        rows = np.asarray(picked, np.float32).view()
+            return slice(None)
+        return np.sort(rng.choice(self.n, limit, replace=False))
+
+    def take(self, index: IntArray | slice) -> FloatArray:
+        """Return some rows [n, d] in float32; read-only."""
+        rows = np.asarray(self.vectors[index], np.float32).view()
         rows.flags.writeable = False
         return rows
 

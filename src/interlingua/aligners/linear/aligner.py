@@ -7,14 +7,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, StepLog, ignore_step, insufficient_data_reason
+from interlingua.aligners.base import (
+    Fit,
+    LabelUse,
+    OnStep,
+    PairUse,
+    Problem,
+    StepLog,
+    ignore_step,
+    insufficient_data_reason,
+)
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_sided_reason
 from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.full_width import widen
+from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
+from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
 from interlingua.aligners.linear.pairs import centered_pairs, coarse_prior
-from interlingua.aligners.linear.search import check_ranks, is_accepted, search
+from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
     INTERRUPTED,
     UNCALIBRATED,
@@ -28,7 +39,7 @@ from interlingua.aligners.verdict import at_most_doubtful, verify
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray
-from interlingua.core.backend import resolve_device, single_threaded_blas
+from interlingua.core.backend import resolve_device, single_threaded_blas, to_numpy
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
@@ -36,6 +47,8 @@ __all__ = ["Linear", "LinearFit"]
 
 # How many of the best candidates are refined in more coordinates.
 _WIDENED = 2
+# Keeps the draws of a search with pairs or categories apart from all others with the same seed.
+_KNOWN_STREAM = 17
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,7 +71,7 @@ class LinearFit(Fit):
 
 @dataclass(frozen=True)
 class Linear:
-    """The unpaired linear solver. Known pairs are optional.
+    """The unpaired linear solver. Known pairs and categories of rows are optional help.
 
     Attributes:
         rounds: most rounds of component starts. More rounds solve harder problems and take longer to give up.
@@ -79,6 +92,7 @@ class Linear:
 
     name: ClassVar[str] = "linear"
     pairs: ClassVar[PairUse] = "optional"
+    labels: ClassVar[LabelUse] = "optional"
     bounds: ClassVar[Bounds] = {"budget": {"minimum": 0}}
 
     def __post_init__(self) -> None:
@@ -112,20 +126,30 @@ class Linear:
         pairs = centered_pairs(problem)
         seeds = np.random.SeedSequence(seed).spawn(5)
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
+        known = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in (x, y))
+        orders = [order.permutation(len(frame.rows)) for frame in (x, y)]
+        a, b = x.rows[orders[0]], y.rows[orders[1]]
         spaces = CoarseSpaces.of(a, b, device=self.device)
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed)
         context = SearchContext(a, b, null, starts, pairs)
-        result = search(context, rounds=self.rounds, on_step=log)
+        guided: KnownResult | None = None
+        result: SearchResult | None
+        if pairs is None and problem.labels is None:
+            result = search(context, rounds=self.rounds, on_step=log)
+            coarse = [candidate.matrix for candidate in result.candidates[:_WIDENED]]
+        else:
+            labels = None if problem.labels is None else (problem.labels[0][orders[0]], problem.labels[1][orders[1]])
+            guided = search_with_known(context, labels, rounds=self.rounds, rng=known, on_step=log)
+            spaces, pairs, result, coarse = guided.spaces, guided.pairs, guided.plain, list(guided.matrices)
         second, ambiguity = None, None
-        if self.budget and not is_accepted(context, result):
+        if self.budget and result is not None and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
         if second is not None and second.rotation is not None:
             rotation, start_agreement = second.rotation, second.agreement
         else:
-            matrices = [spaces.lift(candidate.matrix) for candidate in result.candidates[:_WIDENED]]
+            matrices = [spaces.lift(matrix) for matrix in coarse]
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             # Only a map refined in many coordinates is good enough elsewhere for exchanges to be told apart.
             prior = coarse_prior(spaces, pairs)
@@ -134,7 +158,7 @@ class Linear:
                 corrected = [spaces.lift(exchanged.matrix)]
                 rotation = widen(a, b, corrected, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             ambiguity = AMBIGUOUS if exchanged.ambiguous else two_sided_reason(spaces, exchanged.matrix, groups)
-            start_agreement = result.start_agreement
+            start_agreement = None if result is None else result.start_agreement
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         forward_offset: dict[str, Any] = {}
         backward_offset: dict[str, Any] = {}
@@ -144,8 +168,13 @@ class Linear:
             log(step)
         forward_map = affine_map(x, y, forward, **forward_offset)
         translated = y.around(forward_map(problem.rows[0]))
-        verdict = verify(null, rotation, translated, y.rows, seed=seed, start_agreement=start_agreement)
-        if ambiguity is not None and pairs is None:
+        judged = rotation if guided is None else settled_rotation(null.spaces, rotation, known)
+        verdict = verify(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
+        if guided is not None:
+            verdict = judge_known(verdict, guided.held, to_numpy(null.spaces.rows[1]))
+            if guided.held.pairs is None and problem.known is not None:
+                verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
+        if ambiguity is not None and guided is None:
             verdict = at_most_doubtful(verdict, ambiguity)
         return LinearFit(
             forward=forward_map,

@@ -15,7 +15,6 @@ import numpy as np
 
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import anneal, settle
-from interlingua.aligners.linear.pairs import coarse_prior
 from interlingua.aligners.linear.starts import (
     MIN_RANK,
     STARTS,
@@ -138,7 +137,7 @@ def _refined_starts(context: SearchContext, starts: Mapping[str, list[FloatArray
     spaces = context.null.spaces
     origins = [origin for origin, matrices in starts.items() for _ in matrices]
     initial = np.stack([spaces.reduce(matrix) for matrices in starts.values() for matrix in matrices])
-    maps = anneal(spaces, initial, context.rng, coarse_prior(spaces, context.pairs))
+    maps = anneal(spaces, initial, context.rng)
     return [Candidate(*values) for values in zip(maps, origins, spaces.similarity(maps), initial, strict=True)]
 
 
@@ -148,7 +147,7 @@ def _settled(context: SearchContext, pool: list[Candidate]) -> tuple[SearchResul
     waiting = sorted((c for c in pool if not c.settled), key=lambda c: -c.score)
     done = [c for c in pool if c.settled]
     matrices = np.stack([c.matrix for c in waiting[:_FINALISTS]])
-    maps = settle(spaces, matrices, context.rng, coarse_prior(spaces, context.pairs))
+    maps = settle(spaces, matrices, context.rng)
     done += [
         replace(candidate, matrix=matrix, score=float(score), settled=True)
         for candidate, matrix, score in zip(waiting, maps, spaces.similarity(maps), strict=False)

@@ -12,6 +12,7 @@ import numpy as np
 
 from interlingua.aligners.base import Problem, StepLog, insufficient_data_reason
 from interlingua.aligners.linear.finish import finish
+from interlingua.aligners.linear.guide import merged_labels
 from interlingua.aligners.linear.islands import search_islands
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.search import SearchResult
@@ -123,4 +124,4 @@ def without_copies(problem: Problem, on_step: StepLog) -> Problem:
     reason = insufficient_data_reason(rows[0], rows[1])
     if reason:
         raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
-    return replace(problem, rows=(rows[0], rows[1]))
+    return replace(problem, rows=(rows[0], rows[1]), labels=merged_labels(problem, sides))

@@ -16,7 +16,7 @@ import numpy as np
 from interlingua.aligners.coarse import COARSE_WIDTH
 from interlingua.aligners.frames import principal_axes, skewness_signs
 from interlingua.aligners.linear.components import Components, find_components, match_components, quiet_ica
-from interlingua.aligners.linear.pairs import Pairs, pair_covariance
+from interlingua.aligners.linear.pairs import Pairs
 from interlingua.aligners.null import NullMaps
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
@@ -29,7 +29,6 @@ __all__ = [
     "Start",
     "find_round",
     "identity",
-    "known_pairs",
     "match_last_round",
     "skewed_principal_axes",
 ]
@@ -51,7 +50,7 @@ class SearchContext:
         y: [n_target, d_target], likewise.
         null: what random starts reach on the same rows; holds the coarse coordinates too.
         rng: draws everything random of the search.
-        pairs: rows of known pairs, if any.
+        pairs: rows of known pairs, if any, for the second search; the first search has to do without.
     """
 
     x: FloatArray
@@ -93,25 +92,11 @@ def identity(context: SearchContext) -> list[FloatArray]:
     return [np.eye(d, dtype=np.float32)] if d == context.y.shape[1] else []
 
 
-def known_pairs(part: slice) -> Start:
-    """Return the start from some of the known pairs."""
-
-    def start(context: SearchContext) -> list[FloatArray]:
-        if context.pairs is None or not len(context.pairs[0][part]):
-            return []
-        return [pair_covariance((context.pairs[0][part], context.pairs[1][part]))]
-
-    return start
-
-
 STARTS: Mapping[str, Start] = MappingProxyType(
     {
         "principal axes of even rows": skewed_principal_axes(0),
         "principal axes of odd rows": skewed_principal_axes(1),
         "identity": identity,
-        "known pairs": known_pairs(slice(None)),
-        "even known pairs": known_pairs(slice(0, None, 2)),
-        "odd known pairs": known_pairs(slice(1, None, 2)),
     }
 )
 

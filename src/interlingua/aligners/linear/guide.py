@@ -1,0 +1,188 @@
+"""The search for a coarse map from known pairs and from categories of rows.
+
+Pairs and categories enter in three places. The start is the cross-covariance of the pairs and of the means of each
+category. The same cross-covariance is added in every step of the refinement. And rows of the same category are coupled
+rather than rows of different ones. Few pairs determine few directions only, so the start is a partial isometry: the
+first coupling reads the directions that are known, and the refinement adds the others.
+
+What pairs and categories say is tested on pairs and rows that a map does not know: each fold of the pairs, or half of
+the labeled rows, is left out of a search of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interlingua.aligners.base import Problem
+from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
+from interlingua.aligners.frames import near_copies, polar
+from interlingua.aligners.linear.pairs import Pairs, coarse_pairs, pair_covariance
+from interlingua.aligners.linear.repeats import DistinctRows
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.backend import take, to_device, to_numpy
+
+__all__ = ["Guide", "HeldOut", "Labels", "category_covariance", "held_out", "merged_labels", "partial_isometry"]
+
+# Numbers of the categories of the rows [n_source] and [n_target], -1 for none.
+Labels = tuple[IntArray, IntArray]
+
+_REPEATS, _FOLDS = 4, 5
+# Smallest singular value of a start, as a share of the largest, that still is a direction.
+_KNOWN_DIRECTION = 1e-3
+# Weight of the means of categories beside a coupling, and how much equal categories add to a cosine.
+_CATEGORY_WEIGHT, _BONUS = 0.3, 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What pairs and categories say about coarse maps.
+
+    Attributes:
+        spaces: the rows, with codes of their categories.
+        prior: [w_source, w_target], the weighted cross-covariance.
+    """
+
+    spaces: CoarseSpaces
+    prior: FloatArray
+
+    @classmethod
+    def of(cls, spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None) -> Guide:
+        """Collect what pairs, in full width, and categories of the rows say.
+
+        Args:
+            spaces: the rows in coarse coordinates.
+            pairs: centered unit rows [p, d_source] and [p, d_target].
+            labels: numbers of the categories of the rows.
+        """
+        prior = np.zeros(tuple(axes.shape[1] for axes in spaces.axes), np.float32)
+        if pairs is not None and len(pairs[0]):
+            prior += pair_covariance(coarse_pairs(spaces, pairs))
+        if labels is not None:
+            rows = to_numpy(spaces.rows[0]), to_numpy(spaces.rows[1])
+            prior += np.float32(_CATEGORY_WEIGHT) * category_covariance(rows, labels)
+            spaces = replace(spaces, labels=_codes(labels, spaces.device))
+        return cls(spaces, prior)
+
+    def search(self, rng: np.random.Generator, *, repeats: int = _REPEATS) -> FloatArray:
+        """Return the coarse map that refinements of the guide's start arrive at.
+
+        Each refinement reads batches of its own, and the errors of several cancel in their sum.
+        """
+        return self.refine(partial_isometry(self.prior), rng, repeats=repeats)
+
+    def refine(self, start: FloatArray, rng: np.random.Generator, *, repeats: int = _REPEATS) -> FloatArray:
+        """Return the coarse map that refinements of ``start`` [w_source, w_target] arrive at, led by the guide."""
+        total = np.zeros_like(start)
+        for _ in range(repeats):
+            annealed = anneal(self.spaces, start[None], rng, self.prior)
+            total += settle(self.spaces, annealed, rng, self.prior)[0]
+        return polar(total)
+
+    def objective(self, matrix: FloatArray) -> float:
+        """Return the transport similarity of a coarse map, plus the agreement with pairs and categories."""
+        return float(self.spaces.similarity(matrix[None])[0]) + float((self.prior * matrix).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Translations of pairs and rows by maps that do not know them, in coarse coordinates.
+
+    Attributes:
+        pairs: translated rows and true rows [p, w_target] of known pairs, or None.
+        rows: translated source rows and target rows, with their categories, or None: two of each, for the halves.
+    """
+
+    pairs: tuple[FloatArray, FloatArray] | None = None
+    rows: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...] = ()
+
+
+def partial_isometry(matrix: FloatArray) -> FloatArray:
+    """Return the polar factor of a matrix on the directions that it determines, and zero on all others."""
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    known = values > _KNOWN_DIRECTION * values[0]
+    return np.asarray(left[:, known] @ right[known], np.float32)
+
+
+def category_covariance(rows: tuple[FloatArray, FloatArray], labels: Labels) -> FloatArray:
+    """Return the cross-covariance [d_source, d_target] of the means of categories.
+
+    A category has the weight of its rows on the side that has fewer of them.
+
+    Args:
+        rows: [n_source, d_source] and [n_target, d_target].
+        labels: numbers of their categories.
+    """
+    count = 1 + max(int(side.max()) for side in labels)
+    totals, sizes = [], []
+    for z, side in zip(rows, labels, strict=True):
+        total = np.zeros((count, z.shape[1]), np.float32)
+        np.add.at(total, side[side >= 0], z[side >= 0])
+        totals.append(total)
+        sizes.append(np.bincount(side[side >= 0], minlength=count).astype(np.float32))
+    weight = np.minimum(*sizes)
+    weight /= max(float(weight.sum()), 1.0)
+    first, second = (total / np.maximum(size, 1)[:, None] for total, size in zip(totals, sizes, strict=True))
+    return np.asarray((first * weight[:, None]).T @ second, np.float32)
+
+
+def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, rng: np.random.Generator) -> HeldOut:
+    """Translate pairs and labeled rows by maps of searches without them.
+
+    Pairs are left out in five folds, or one at a time where there are fewer, and so are their near-copies. A single
+    pair cannot be left out. Labels are left out in two halves. Each search reads all other pairs and labels.
+
+    Args:
+        spaces: the rows in coarse coordinates.
+        pairs: centered unit rows [p, d_source] and [p, d_target].
+        labels: numbers of the categories of the rows.
+        rng: draws folds and batches.
+    """
+    tested, compared = None, []
+    if pairs is not None and len(pairs[0]) > 1:
+        coarse = coarse_pairs(spaces, pairs)
+        fold = rng.permutation(len(pairs[0])) % min(_FOLDS, len(pairs[0]))
+        translated = np.zeros_like(coarse[1])
+        for number in range(int(fold.max()) + 1):
+            out = fold == number
+            near = np.logical_or(*(near_copies(side, side[out]) for side in pairs))
+            matrix = Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels).search(rng, repeats=1)
+            translated[out] = unit_rows(coarse[0][out] @ matrix)
+        tested = translated, coarse[1]
+    if labels is not None:
+        halves = [rng.permutation(len(side)) % 2 for side in labels]
+        for number in (0, 1):
+            first, second = (np.where(half == number, -1, side) for side, half in zip(labels, halves, strict=True))
+            matrix = Guide.of(spaces, pairs, (first, second)).search(rng, repeats=1)
+            picked = [np.flatnonzero((half == number) & (side >= 0)) for side, half in zip(labels, halves, strict=True)]
+            x, y = (to_numpy(take(z, index)) for z, index in zip(spaces.rows, picked, strict=True))
+            compared.append((unit_rows(x @ matrix), labels[0][picked[0]], y, labels[1][picked[1]]))
+    return HeldOut(tested, tuple(compared))
+
+
+def merged_labels(problem: Problem, sides: list[DistinctRows]) -> Labels | None:
+    """Return the categories of merged rows: that of their rows, or -1 where these have none or several."""
+    if problem.labels is None:
+        return None
+    merged = []
+    for labels, side in zip(problem.labels, sides, strict=True):
+        known = labels >= 0
+        least = np.full(len(side.rows), np.iinfo(np.int64).max)
+        most = np.full(len(side.rows), -1)
+        np.minimum.at(least, side.group[known], labels[known])
+        np.maximum.at(most, side.group[known], labels[known])
+        merged.append(np.where(least == most, most, -1))
+    return merged[0], merged[1]
+
+
+def _codes(labels: Labels, device: str) -> tuple[FloatArray, FloatArray]:
+    """Return codes [n, c] of categories: their inner product is positive for the same one, negative for different ones.
+
+    A row without a category has the code 0, so nothing is added to its similarities.
+    """
+    count = 1 + max(int(side.max()) for side in labels)
+    table = np.sqrt(np.float32(_BONUS)) * (np.eye(count, dtype=np.float32) - np.float32(1 / count))
+    table = np.concatenate([table, np.zeros((1, count), np.float32)])
+    first, second = (to_device(np.ascontiguousarray(table[side]), device) for side in labels)
+    return first, second

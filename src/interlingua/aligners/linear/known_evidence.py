@@ -1,0 +1,178 @@
+"""Evidence from known pairs and categories that a map does not know, and what it changes in a verdict.
+
+Ten held-out pairs or more can refute a map, and thirty or more can confirm one that evidence without pairs cannot.
+Categories never confirm a map, for a wrong one may put the right topics together. Beside a transport excess that
+passes, they can make a failed map doubtful.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from interlingua.aligners.linear.guide import HeldOut
+from interlingua.aligners.verdict import at_most_doubtful
+from interlingua.core.alignment import Evidence, Status, Verdict
+from interlingua.core.arrays import FloatArray, IntArray
+
+__all__ = ["NO_HELD_OUT", "category_evidence", "confirmed", "judge_known", "pair_evidence"]
+
+NO_HELD_OUT = "1 pair is known, and none can be held out: only measurements without pairs judge this map."
+# A held-out pair disagrees where more than this share of the target rows are nearer to the translation than it.
+_NEAR_SHARE, _MAX_DISAGREEING = 0.1, 0.5
+# Maps with a top-1 of a half have a mean share under 0.01, those with a fifth exceed it (pairs-curve.jsonl).
+_MAX_NEARER = 0.01
+_PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
+# Fewer pairs say little; at least so many confirm a map on their own.
+_FEW, _CONFIRMING = 10, 30
+# Maps that put categories in each other's place reach 0.6 of what one side reaches, right ones 1 (labels.jsonl).
+_NEIGHBORS, _MIN_GAIN, _SHARE_OF_GAIN = 10, 0.05, 0.8
+_REFITS = ("refit_agreement", "cycle")
+_OF_ALL_MAPS = ("sliced_wasserstein", "hubness", "effective_rank")
+
+
+def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> tuple[Evidence, Evidence, Evidence]:
+    """Return how well translations fit known pairs: the mean cosine, the mean rank, and how many pairs disagree.
+
+    Args:
+        pairs: translated and true rows [p, w] of pairs that the map does not know, unit norm.
+        target: [m, w], unit rows of the target.
+    """
+    translated, true = pairs
+    count = len(true)
+    cosines = translated @ true.T
+    own = np.diag(cosines)
+    others = cosines[~np.eye(count, dtype=bool)] if count > 1 else (translated @ target.T).ravel()
+    null = float(others.mean())
+    limit = null + max(_PAIR_MARGIN, _STANDARD_ERRORS * float(others.std()) / np.sqrt(count))
+    few = f" So few as {count} say little." if count < _FEW else ""
+    mean = Evidence(
+        "held_out_pairs",
+        float(own.mean()),
+        null,
+        limit,
+        bool(own.mean() >= limit),
+        f"Mean cosine between translated and true rows of known pairs, each by a map found without that pair.{few}",
+        "at_least",
+        "mismatched pairs",
+    )
+    nearer = (translated @ target.T > own[:, None]).mean(axis=1)
+    rank = Evidence(
+        "rank_of_pairs",
+        float(nearer.mean()),
+        0.5,
+        _MAX_NEARER,
+        bool(nearer.mean() <= _MAX_NEARER),
+        "Mean share of target rows that are nearer to a translation than the true row, for pairs held out likewise.",
+        "at_most",
+        "unrelated maps",
+    )
+    disagreeing = int((nearer > _NEAR_SHARE).sum())
+    share = Evidence(
+        "disagreeing_pairs",
+        disagreeing / count,
+        1 - _NEAR_SHARE,
+        _MAX_DISAGREEING,
+        disagreeing <= _MAX_DISAGREEING * count,
+        f"{disagreeing} of {count} known pairs disagree with the map found without them: the partner is not among the "
+        "nearest tenth of the target rows.",
+        "at_most",
+        "unrelated maps",
+    )
+    return mean, rank, share
+
+
+def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...]) -> Evidence:
+    """Return how often the nearest target rows of a translation have its category, on rows whose category was unknown.
+
+    The threshold lies between the share of chance and the share among the rows of one side, which no map can exceed.
+
+    Args:
+        halves: translated source rows [n, w], their categories [n], target rows [m, w] and their categories [m].
+    """
+    values, nulls, reachable = [], [], []
+    for x, first, y, second in halves:
+        values.append(_same_category(x @ y.T, first, second))
+        nulls.append(float((first[:, None] == second[None]).mean()))
+        reachable.append(min(_same_category(_without_self(z), own, own) for z, own in ((x, first), (y, second))))
+    value, null, most = (float(np.mean(numbers)) for numbers in (values, nulls, reachable))
+    limit = null + max(_MIN_GAIN, _SHARE_OF_GAIN * (most - null))
+    meaning = (
+        f"Share of the {_NEIGHBORS} nearest target rows of a translation that have its category, on rows whose "
+        f"category the map does not know; {most:.2f} among the rows of one side."
+    )
+    return Evidence(
+        "category_agreement", value, null, limit, value >= limit, meaning, "at_least", "shuffled categories"
+    )
+
+
+def confirmed(held: HeldOut, target: FloatArray) -> bool:
+    """Return whether held-out pairs or categories confirm the guide so well that no search without it is needed."""
+    if held.pairs is not None and len(held.pairs[0]) >= _FEW:
+        mean, _, share = pair_evidence(held.pairs, target)
+        return mean.passed and share.passed
+    return held.pairs is None and bool(held.rows) and category_evidence(held.rows).passed
+
+
+def judge_known(verdict: Verdict, held: HeldOut, target: FloatArray) -> Verdict:
+    """Return a verdict that also counts evidence from known pairs and categories.
+
+    Args:
+        verdict: from measurements without pairs.
+        held: translations by maps that do not know the pair or the category.
+        target: [m, w], unit rows of the target in the same coordinates.
+    """
+    if held.rows:
+        evidence = category_evidence(held.rows)
+        verdict = replace(verdict, evidence=(*verdict.evidence, evidence))
+        if not evidence.passed:
+            verdict = _with_reason(at_most_doubtful(verdict, str(evidence)), str(evidence))
+        elif verdict.status == Status.FAILED and _only_refits_failed(verdict):
+            reason = "The categories support the map, and its refits do not; check some translations."
+            verdict = replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
+    if held.pairs is None:
+        return verdict
+    count = len(held.pairs[0])
+    mean, rank, share = pair_evidence(held.pairs, target)
+    verdict = replace(verdict, evidence=(*verdict.evidence, mean, rank, share))
+    if not share.passed or (count >= _FEW and not mean.passed):
+        missed = share if not share.passed else mean
+        return _with_reason(at_most_doubtful(verdict, str(missed)), share.meaning)
+    if count < _FEW:
+        return verdict
+    if verdict.status == Status.ALIGNED:
+        return verdict if rank.passed else at_most_doubtful(verdict, str(rank))
+    refuted = [e for e in verdict.evidence if e.name in _OF_ALL_MAPS and not e.passed]
+    if count >= _CONFIRMING and rank.passed and not refuted:
+        score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
+        return replace(verdict, status=Status.ALIGNED, score=score, reasons=(str(mean), str(share)))
+    few = f"{count} held-out pairs support the map; at least {_CONFIRMING} can confirm it alone."
+    reason = few if rank.passed else str(rank)
+    return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
+
+
+def _only_refits_failed(verdict: Verdict) -> bool:
+    """Return whether all measurements but those of refits passed, the transport excess among them."""
+    passed = {evidence.name for evidence in verdict.evidence if evidence.passed}
+    missed = {evidence.name for evidence in verdict.evidence} - passed
+    return "transport_excess" in passed and missed <= set(_REFITS)
+
+
+def _with_reason(verdict: Verdict, reason: str) -> Verdict:
+    return verdict if reason in verdict.reasons else replace(verdict, reasons=(reason, *verdict.reasons))
+
+
+def _same_category(cosines: FloatArray, first: IntArray, second: IntArray) -> float:
+    """Return the share of the nearest columns of each row [n, m] that have the row's category."""
+    if not cosines.size:
+        return 0.0
+    k = min(_NEIGHBORS, cosines.shape[1])
+    nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+    return float((second[nearest] == first[:, None]).mean())
+
+
+def _without_self(rows: FloatArray) -> FloatArray:
+    cosines = rows @ rows.T
+    np.fill_diagonal(cosines, -np.inf)
+    return cosines

@@ -1,0 +1,125 @@
+"""The first search where pairs or categories are known: guided by them, and without them where that decides more.
+
+A guided map that held-out pairs or categories confirm needs no other search. Otherwise the search without them runs
+too. Where it finds a map that its own evidence accepts, every pair is held out of that map and tests it; pairs and
+categories that contradict it are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interlingua.aligners.base import OnStep
+from interlingua.aligners.coarse import CoarseSpaces, settle
+from interlingua.aligners.linear.guide import Guide, HeldOut, Labels, held_out
+from interlingua.aligners.linear.known_evidence import category_evidence, confirmed, pair_evidence
+from interlingua.aligners.linear.pairs import Pairs, coarse_pairs
+from interlingua.aligners.linear.search import SearchResult, is_accepted, search
+from interlingua.aligners.linear.starts import SearchContext
+from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.backend import to_numpy
+
+__all__ = ["KnownResult", "search_with_known", "settled_rotation"]
+
+# As many pairs can show that they mislead; fewer are used unless they contradict a map found without them.
+_TELLING = 10
+
+
+@dataclass(frozen=True, eq=False)
+class KnownResult:
+    """What a search with known pairs or categories ends with.
+
+    Attributes:
+        matrices: coarse maps [w_source, w_target] for the full width, best first.
+        spaces: the coarse rows, with codes of categories where these are used.
+        pairs: the known pairs if they are used, otherwise None.
+        held: translations that test pairs and categories.
+        plain: the search without them, or None where it was not needed.
+    """
+
+    matrices: Sequence[FloatArray]
+    spaces: CoarseSpaces
+    pairs: Pairs | None
+    held: HeldOut
+    plain: SearchResult | None
+
+
+def search_with_known(
+    context: SearchContext, labels: Labels | None, *, rounds: int, rng: np.random.Generator, on_step: OnStep
+) -> KnownResult:
+    """Search for a coarse map with known pairs or categories.
+
+    Args:
+        context: rows, null and known pairs.
+        labels: numbers of the categories of the rows, or None.
+        rounds: most rounds of component starts of the search without them.
+        rng: draws folds and batches of the guided searches.
+        on_step: called with a dict of numbers and short words after each step.
+    """
+    spaces, pairs = context.null.spaces, context.pairs
+    target = to_numpy(spaces.rows[1])
+    guide = Guide.of(spaces, pairs, labels)
+    held = held_out(spaces, pairs, labels, rng)
+    guided = guide.search(rng)
+    if confirmed(held, target):
+        on_step(_step("guided", held, target, used=True))
+        return KnownResult([guided], guide.spaces, pairs, held, None)
+    plain = search(replace(context, pairs=None), rounds=rounds, on_step=on_step)
+    if is_accepted(context, plain):
+        held = _tested_by(spaces, plain.best.matrix, pairs, labels)
+        used = _supports(held, target)
+        found, matrices = "without", [candidate.matrix for candidate in plain.candidates[:2]]
+    else:
+        used = held.pairs is None or len(held.pairs[0]) < _TELLING or _supports(held, target)
+        candidates = {"guided": guided, "both": guide.refine(plain.best.matrix, rng)}
+        found = max(candidates, key=lambda name: guide.objective(candidates[name]))
+        matrices = [candidates[found]]
+        if not used:
+            found, matrices = "without", [plain.best.matrix]
+    on_step(_step(found, held, target, used=used))
+    if not used:
+        return KnownResult(matrices, spaces, None, held, plain)
+    return KnownResult(matrices, guide.spaces, pairs, held, plain)
+
+
+def settled_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return the rotation [d_source, d_target] that refinement without pairs or categories makes of a rotation.
+
+    Maps from random starts are optima of the transport similarity, and a map that holds on to known pairs is none.
+    After this refinement both are, and can be compared.
+    """
+    return spaces.lift(settle(spaces, spaces.reduce(rotation)[None], rng)[0])
+
+
+def _tested_by(spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, labels: Labels | None) -> HeldOut:
+    """Return translations of all pairs and labeled rows by a map that was found without them."""
+    tested = None
+    compared: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...] = ()
+    if pairs is not None:
+        first, second = coarse_pairs(spaces, pairs)
+        tested = unit_rows(first @ matrix), second
+    if labels is not None:
+        picked = [np.flatnonzero(side >= 0) for side in labels]
+        x, y = (to_numpy(z)[index] for z, index in zip(spaces.rows, picked, strict=True))
+        compared = ((unit_rows(x @ matrix), labels[0][picked[0]], y, labels[1][picked[1]]),)
+    return HeldOut(tested, compared)
+
+
+def _supports(held: HeldOut, target: FloatArray) -> bool:
+    """Return whether held-out pairs, or categories where there are no pairs, do not contradict the map."""
+    if held.pairs is not None:
+        return pair_evidence(held.pairs, target)[-1].passed
+    return not held.rows or category_evidence(held.rows).passed
+
+
+def _step(found: str, held: HeldOut, target: FloatArray, *, used: bool) -> dict[str, object]:
+    step: dict[str, object] = {"step": "known", "search": found, "used": used}
+    if held.pairs is not None:
+        step["pairs"] = len(held.pairs[0])
+        step |= {evidence.name: evidence.value for evidence in pair_evidence(held.pairs, target)}
+    if held.rows:
+        step["category_agreement"] = category_evidence(held.rows).value
+    return step

@@ -1,0 +1,158 @@
+"""Known pairs and categories of rows as users give them: checked, counted, and without repetitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from interlingua.core.arrays import FloatArray, IntArray, as_array
+from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace
+
+__all__ = ["check_pairs", "distinct_pairs", "shared_categories"]
+
+# Pairs that are connected by shared rows are copies of one text, unless they are this many and most of all pairs.
+_MAX_PARTNERS = 10
+_MIN_CATEGORIES = 2
+
+
+def check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
+    """Return pairs as int64 [p, 2], or None where there are none.
+
+    Raises:
+        InputError: another shape or type, or rows that do not exist.
+    """
+    if pairs is None:
+        return None
+    array = as_array(pairs, "pairs")
+    if array.size == 0:
+        return None
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise InputError(
+            f"pairs has shape {array.shape} and dtype {array.dtype}; whole numbers of shape [p, 2] are needed, "
+            "each a source row and the target row with the same text."
+        )
+    limits = np.array([source.n, target.n])
+    outside = ((array < 0) | (array >= limits)).any(axis=1)
+    if outside.any():
+        first = int(outside.argmax())
+        raise InputError(
+            f"pairs: {int(outside.sum())} of {len(array)} name rows that do not exist, the first is pair {first}: "
+            f"{array[first].tolist()}. The source has {source.n} rows and the target {target.n}, counted from 0."
+        )
+    return np.asarray(array, np.int64)
+
+
+def distinct_pairs(
+    index: IntArray, source: EmbeddingSpace, target: EmbeddingSpace
+) -> tuple[tuple[FloatArray, FloatArray], list[dict[str, Any]]]:
+    """Return the vectors of pairs [p, 2] without repetitions, and a step that counts what was merged.
+
+    A pair that is given twice counts once. Pairs that share a row, or an exact copy of it, are one pair of the means of
+    their rows, so a row with several partners has the weight of one pair.
+
+    Raises:
+        InputError: a row has more than ten partners, and they are more than half of all pairs.
+    """
+    sides = [
+        np.asarray(space.vectors[column], np.float32) for space, column in zip((source, target), index.T, strict=True)
+    ]
+    rows = [np.unique(side, axis=0, return_inverse=True)[1].ravel() for side in sides]
+    once = np.sort(np.unique(np.stack(rows), axis=1, return_index=True)[1])
+    for name, own, column in zip(("source", "target"), rows, index.T, strict=True):
+        partners = np.bincount(own[once])
+        most = int(partners.max())
+        if most > max(_MAX_PARTNERS, len(once) / 2):
+            row = column[once][np.argmax(own[once] == partners.argmax())]
+            raise InputError(
+                f"pairs: {name} row {row} has {most} different partners among {len(once)} pairs. A pair is two rows of "
+                "the same text; are the columns of pairs right?"
+            )
+    first_rows, second_rows = rows[0][once], rows[1][once]
+    size = int(first_rows.max()) + 1
+    nodes = size + int(second_rows.max()) + 1
+    edges = coo_array((np.ones(len(once)), (first_rows, size + second_rows)), shape=(nodes, nodes))
+    components = connected_components(edges, directed=False)[1][first_rows]
+    _, first, group = np.unique(components, return_index=True, return_inverse=True)
+    counts = np.bincount(group)
+    order = np.argsort(first)
+    merged = []
+    for side in sides:
+        total = np.zeros((len(first), side.shape[1]), np.float32)
+        np.add.at(total, group, side[once])
+        # Division by 1 keeps the rows of a pair that shares none to the last bit.
+        merged.append(np.asarray(total / counts[:, None], np.float32)[order])
+    step = {
+        "step": "pairs",
+        "given": len(index),
+        "repeated": len(index) - len(once),
+        "sharing_rows": len(once) - len(first),
+        "used": len(first),
+    }
+    return (merged[0], merged[1]), [step]
+
+
+def shared_categories(
+    labels: Any, source: EmbeddingSpace, target: EmbeddingSpace
+) -> tuple[tuple[IntArray, IntArray], list[dict[str, Any]]]:
+    """Return the categories of all rows as numbers, and a step that counts them.
+
+    The number is -1 where a label is missing or names a category that the other side lacks.
+
+    Raises:
+        InputError: not two sequences of strings or whole numbers, one a row, or fewer than two shared categories.
+    """
+    if not isinstance(labels, tuple | list) or len(labels) != 2:
+        raise InputError("labels must be two sequences: the categories of the source rows and of the target rows.")
+    sides = [
+        _read_labels(values, name, space.n)
+        for values, name, space in zip(labels, ("source", "target"), (source, target), strict=True)
+    ]
+    names = [{value for value in side if value is not None} for side in sides]
+    shared = sorted(names[0] & names[1], key=lambda value: (isinstance(value, str), value))
+    if len(shared) < _MIN_CATEGORIES:
+        raise InputError(
+            f"labels: source has {len(names[0])} categories, target has {len(names[1])}, and {len(shared)} are on both "
+            f"sides; at least {_MIN_CATEGORIES} must be. Give the same names to the categories of both sides."
+        )
+    number = {value: i for i, value in enumerate(shared)}
+    codes = [np.array([-1 if value is None else number.get(value, -1) for value in side], np.int64) for side in sides]
+    step: dict[str, Any] = {"step": "labels", "categories": len(shared)}
+    for name, side, own, code in zip(("source", "target"), sides, names, codes, strict=True):
+        step[f"{name}_labeled"] = int((code >= 0).sum())
+        step[f"{name}_missing"] = sum(value is None for value in side)
+        step[f"categories_of_{name}_only"] = len(own) - len(shared)
+    return (codes[0], codes[1]), [step]
+
+
+def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
+    """Return labels as strings and integers, None where one is missing.
+
+    Raises:
+        InputError: another length than n, or a value of another type.
+    """
+    if isinstance(values, str) or not hasattr(values, "__len__"):
+        raise InputError(f"labels of the {name} are {type(values).__name__}; a sequence of {n} categories is needed.")
+    if len(values) != n:
+        raise InputError(
+            f"labels of the {name} have {len(values)} entries and the {name} has {n} rows; give one a row."
+        )
+    read: list[str | int | None] = []
+    for i, value in enumerate(values.tolist() if hasattr(values, "tolist") else values):
+        if value is None or (isinstance(value, float) and np.isnan(value)) or type(value).__name__ == "NAType":
+            read.append(None)
+        elif isinstance(value, str):
+            read.append(value)
+        elif isinstance(value, int | np.integer) or (isinstance(value, float) and value.is_integer()):
+            # Integers with missing values among them arrive as floats.
+            read.append(int(value))
+        else:
+            raise InputError(
+                f"labels of the {name}: entry {i} is {value!r}; a string, a whole number, or None where a "
+                "label is missing is needed."
+            )
+    return read
