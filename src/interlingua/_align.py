@@ -68,7 +68,10 @@ def align(
 
     Args:
         source: [n_source, d_source] array, memory map, torch tensor, or an :class:`EmbeddingSpace`.
-        target: [n_target, d_target]; another encoder, other texts, any width.
+        target: [n_target, d_target]; another encoder, other texts, any width. Or several candidates, corpora that one
+            target model embedded: a mapping of names to vectors, or a list or tuple of matrices. Each is fitted, and
+            the one with the strongest label-free evidence serves, alone or with others added. A list of rows is one
+            matrix; :func:`interlingua.aligners.candidates.read_candidates` has the exact rule.
         pairs: [p, 2] row numbers (source, target) of the same text, if any are known.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
@@ -96,22 +99,27 @@ def align(
         >>> str(a.verdict.status)
         'aligned'
     """
+    from interlingua.aligners.candidates import fit_candidates, linear_for_candidates, read_candidates
     from interlingua.aligners.criterion import apply_criteria, check_criteria
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    own = check_criteria(criteria)
-    problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
-    chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
-    refuse_unknown(chosen, settings, _keywords(align))
-    aligner = create_aligner(chosen, **settings)
-    if pair_use(aligner) == "unused":
-        refuse_pairs(problem, method_name(aligner))
-    elif pair_use(aligner) == "required":
-        require_pairs(problem, method_name(aligner), at_least=1)
-    report = on_step or ignore_step
-    fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
+    own, report = check_criteria(criteria), on_step or ignore_step
+    candidates = read_candidates(target)
+    if candidates is not None:
+        aligner = linear_for_candidates(method, pairs, settings, _keywords(align))
+        problem, fit = fit_candidates(aligner, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
+    else:
+        problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
+        chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
+        refuse_unknown(chosen, settings, _keywords(align))
+        aligner = create_aligner(chosen, **settings)
+        if pair_use(aligner) == "unused":
+            refuse_pairs(problem, method_name(aligner))
+        elif pair_use(aligner) == "required":
+            require_pairs(problem, method_name(aligner), at_least=1)
+        fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
     fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
@@ -210,6 +218,7 @@ def _assemble(
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
+        candidates=tuple(step for step in fit.trace if step["step"] == "candidate"),
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),

@@ -136,6 +136,9 @@ class Alignment:
         source: name, shape and fingerprint of the source space.
         target: the same of the target space.
         profiles: how rows of source and target look, to notice foreign vectors later.
+        candidates: of a fit with several candidate targets, a record of each: its name and rows, the status and
+            evidence of its own fit, the agreement of its map with that of the kept candidate, and its use (``kept``,
+            ``added`` or ``left out``).
         trace: what the fit did, step by step; numbers only.
         versions: versions of the packages that computed it.
         machine: cores, threads and BLAS libraries that computed it.
@@ -151,6 +154,7 @@ class Alignment:
     source: Mapping[str, Any]
     target: Mapping[str, Any]
     profiles: tuple[SpaceProfile, SpaceProfile]
+    candidates: tuple[Mapping[str, Any], ...] = ()
     trace: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
@@ -198,6 +202,7 @@ class Alignment:
             "method": self.method,
             "seed": self.seed,
             "settings": dict(self.settings),
+            **({"candidates": [dict(each) for each in self.candidates]} if self.candidates else {}),
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "seconds": round(self.seconds, 3),

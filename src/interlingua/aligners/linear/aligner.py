@@ -42,6 +42,7 @@ class LinearFit(Fit):
     """A fit of the linear method, with what later verdicts and the consensus of refits read.
 
     Attributes:
+        verdict: from label-free evidence.
         rotation: [d_source, d_target], the rotation between the frames, before the non-orthogonal stage.
         null: maps from random starts on the same rows.
         start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1; of a map of the
@@ -50,6 +51,7 @@ class LinearFit(Fit):
 
     forward: AffineMap
     backward: AffineMap
+    verdict: Verdict
     rotation: FloatArray
     null: NullMaps
     start_agreement: float | None
@@ -105,13 +107,33 @@ class Linear:
         with single_threaded_blas():
             return resolved._fit(problem, seed, StepLog(on_step))
 
+    def refine(
+        self, problem: Problem, rotation: FloatArray, *, seed: int, on_step: OnStep = ignore_step
+    ) -> LinearFit:
+        """Refine and judge a given rotation on the rows of a problem, without a search.
+
+        Args:
+            problem: the rows; none of them needs to have taken part in the rotation.
+            rotation: [d_source, d_target] between the frames of both sides.
+            seed: decides every random draw.
+            on_step: called with a dict of numbers after each step.
+        """
+        with single_threaded_blas():
+            log = StepLog(on_step)
+            problem = without_copies(problem, log)
+            order, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+            a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in problem.frames)
+            spaces = CoarseSpaces.of(a, b, device=resolve_device(self.device))
+            pairs = centered_pairs(problem)
+            widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log)
+            return self._judged(problem, (a, b), widened, NullMaps.sample(spaces, seed=seed), halves, log, seed)
+
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         problem = without_copies(problem, log)
-        x, y = problem.frames
         pairs = centered_pairs(problem)
         order, starts, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in (x, y))
+        a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in problem.frames)
         spaces = CoarseSpaces.of(a, b, device=self.device)
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed)
@@ -127,11 +149,30 @@ class Linear:
             matrices = [spaces.lift(candidate.matrix) for candidate in result.candidates[:_WIDENED]]
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             start_agreement = result.start_agreement
+        fit = self._judged(problem, (a, b), rotation, null, halves, log, seed, start_agreement)
+        return fit if second is None else replace(fit, verdict=_limit_verdict(fit.verdict, second))
+
+    def _judged(
+        self,
+        problem: Problem,
+        rows: tuple[FloatArray, FloatArray],
+        rotation: FloatArray,
+        null: NullMaps,
+        halves: np.random.Generator,
+        log: StepLog,
+        seed: int,
+        start_agreement: float | None = None,
+    ) -> LinearFit:
+        """Return the maps of both directions for a rotation, with their verdict; ``rows`` are in random order."""
+        x, y = problem.frames
+        a, b = rows
+        pairs = centered_pairs(problem)
+        device = resolve_device(self.device)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         forward_offset: dict[str, Any] = {}
         backward_offset: dict[str, Any] = {}
         if self.fidelity:
-            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=self.device)
+            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=device)
             forward_offset, backward_offset = _placement(x, y), _placement(y, x)
             log(step)
         forward_map = affine_map(x, y, forward, **forward_offset)
@@ -141,7 +182,7 @@ class Linear:
             forward=forward_map,
             backward=affine_map(y, x, backward, **backward_offset),
             trace=tuple(log.steps),
-            verdict=verdict if second is None else _limit_verdict(verdict, second),
+            verdict=verdict,
             rotation=rotation,
             null=null,
             start_agreement=start_agreement,
