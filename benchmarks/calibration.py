@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 import interlingua as il
-from interlingua.leakage.audit import GroundTruth, PublicCorpus, audit
+from interlingua.leakage.audit import audit
+from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 
 CORPORA = ("nq-open", "opentriviaqa", "clickbait", "ag_news_test", "wiki-split", "medquad", "clinc150")
 # (victim, known, stand-in)

@@ -16,10 +16,11 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
 from interlingua.identification import Candidate
-from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus, audit
+from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit
+from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
 

@@ -128,7 +128,7 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
 
     monkeypatch.setattr(interlingua, "align", refuse)
     with monkeypatch.context() as patch:
-        patch.setattr("interlingua.leakage.audit.PublicCorpus.fit_decoder", refuse)
+        patch.setattr("interlingua.leakage.inputs.PublicCorpus.fit_decoder", refuse)
         patch.setattr("interlingua.leakage.inversion.KeywordDecoder.fit", refuse)
         assert run(*with_vectors(case, *keep, "--fail-above", "0")).code == 1
     again = run(*with_vectors(case, *keep, "--label-column", "label", "--show-words"))
@@ -159,7 +159,7 @@ def test_people_read_a_paragraph_and_a_table(run: Run, case: Path) -> None:
     for part in (
         "Fits: aligned",
         "10 vectors" if N == 10 else f"these {N} vectors",
-        "documents with a word",
+        "Documents with a word",
         "secret rotation: ",
     ):
         assert part in ran.out
@@ -201,7 +201,7 @@ def test_an_encoder_makes_the_vectors_of_texts_and_labels(
     assert asked["trust_remote_code"] is False
     refused = run(*options(case, "--encoder", "missing", "--force", "--json"))
     assert refused.code == 2
-    assert "--encoder missing cannot be loaded (missing is no folder)" in refused.json["error"]
+    assert "The encoder missing cannot be loaded (missing is no folder)" in refused.json["error"]
 
 
 def test_a_missing_encoder_package_names_its_extra(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_a_model_that_says_nothing_leaves_no_text(encoder: Encoder) -> None:
 
 
 def test_guided_decoding_refuses(encoder: Encoder) -> None:
-    with pytest.raises(InputError, match="beams is 0; at least 1"):
+    with pytest.raises(InputError, match="beams is 0; an integer >= 1"):
         guided(encoder, beams=0)
     with pytest.raises(InputError, match=f"{D}"):
         guided(encoder).invert(np.ones((2, D + 1)))

@@ -148,7 +148,7 @@ def test_a_defense_of_a_foreign_space_is_read_through_a_translation(store: Any) 
 
 
 def test_refusals(store: Any) -> None:
-    with pytest.raises(InputError, match="There are 3 true rows for a store of 400"):
+    with pytest.raises(InputError, match="There are 3 true rows for 400 rows of the store"):
         evaluate_defense(NoDefense(), store, store, truth=store[:3])
     with pytest.raises(InputError, match="4 bits is not supported; 8 or 1"):
         Quantization(4)

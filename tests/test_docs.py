@@ -42,6 +42,7 @@ PUBLIC = (
     "interlingua.leakage.adaptation",
     "interlingua.leakage.attributes",
     "interlingua.leakage.audit",
+    "interlingua.leakage.inputs",
     "interlingua.leakage.calibration",
     "interlingua.leakage.centering",
     "interlingua.leakage.defense_scores",

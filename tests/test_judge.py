@@ -162,6 +162,12 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str, send: bo
     assert "hunter2" not in str(caught.value)
 
 
+def test_an_address_that_is_no_text_is_not_repeated() -> None:
+    with pytest.raises(InputError, match="url is of type bytes; a text is needed") as caught:
+        endpoint(b"http://user:hunter2@127.0.0.1/v1", "m", send=True)  # type: ignore[arg-type]
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("host", ["judge.example", "192.168.1.5:8000", "[2001:db8::1]", "127.0.0.1.example"])
 def test_plain_http_is_for_this_machine_only(host: str) -> None:
     with pytest.raises(InputError, match="would receive the documents and the key in plain text. Use https"):

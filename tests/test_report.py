@@ -18,7 +18,7 @@ from interlingua.core.wording import comparison
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.metrics import match_ranks
 from interlingua.report import _figures, _rows, write_report
-from interlingua.report._evidence import bar_length
+from interlingua.report._facts import bar_length
 from reported import N, Page, planted_spaces
 
 
@@ -114,7 +114,7 @@ def test_ids_are_unique_and_every_reference_is_answered(
     ids = Counter(attributes["id"] for _, attributes in page.elements if "id" in attributes)
     assert max(ids.values()) == 1
     asked = set(re.findall(r'(?:url\(#|href="#)([^")]+)', page.source))
-    asked |= {str(attributes["aria-labeledby"]) for _, attributes in page.elements if "aria-labeledby" in attributes}
+    asked |= {str(attributes["aria-labelledby"]) for _, attributes in page.elements if "aria-labelledby" in attributes}
     assert asked <= set(ids)
 
 
@@ -246,13 +246,14 @@ def test_the_drawn_ranks_are_those_of_the_metrics(drawn: _rows.PicturedRows, ali
 
 
 def test_the_heat_map_keeps_labels_together_and_shows_the_diagonal(drawn: _rows.PicturedRows) -> None:
-    similarities = _rows.heat(drawn)
+    similarities = _rows.similarities(drawn)
     assert drawn.source_labels is not None
     labels = [drawn.source_labels[row] for row in similarities.rows]
     assert len(labels) == len(set(similarities.rows.tolist())) == _rows.HEAT_ROWS
     assert sum(a != b for a, b in zip(labels, labels[1:], strict=False)) == _rows.HEAT_LABELS - 1
-    np.testing.assert_allclose(np.diag(similarities.across), 1, atol=1e-5)
-    np.testing.assert_allclose(similarities.within_target, similarities.across, atol=1e-4)
+    np.testing.assert_allclose(np.diag(similarities.matrices["across"]), 1, atol=1e-5)
+    within, across = (similarities.matrices[name] for name in ("within_target", "across"))
+    np.testing.assert_allclose(within, across, atol=1e-4)
 
 
 def test_neighbors_leave_the_text_out_before_and_find_it_after(drawn: _rows.PicturedRows) -> None:

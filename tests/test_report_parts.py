@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+import interlingua
 from interlingua.core.alignment import Alignment
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
@@ -17,6 +18,8 @@ from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 from interlingua.report import _curves, _figures, _graphs, _rows, write_report
 from reported import N, Page
+
+PACKAGE = Path(interlingua.__file__).parent
 
 
 def traced() -> tuple[dict[str, Any], ...]:
@@ -114,6 +117,18 @@ def test_without_pairs_neighbors_are_rows_of_the_target_and_none_is_called_the_t
         assert found.after[0] == (f"row {int(found.name.removeprefix('text-')):,}", False)
 
 
+def test_labels_of_rows_without_pairs_may_first_occur_anywhere(
+    alignment: Alignment, spaces: tuple[EmbeddingSpace, EmbeddingSpace], rng: np.random.Generator
+) -> None:
+    """The rarer label is on rows of which most are not among the first 60 that are drawn without labels."""
+    marks = {side: ["rare" if row % 9 == 0 else "common" for row in range(N)] for side in ("source", "target")}
+    unpaired = _rows.draw_unpaired(alignment.translator(), *spaces, marks, rng)
+    drawn = _rows.similarities(unpaired)
+    labels = [(unpaired.source_labels or ())[row] for row in drawn.rows]
+    assert labels == ["common"] * 30 + ["rare"] * 30
+    assert set(drawn.matrices) == {"before", "after"}
+
+
 def tick_labels(svg: str) -> dict[str, list[str]]:
     """Return what is written at the ticks of both axes: matplotlib ends those of the y axis at the axis."""
     texts = [node for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")]
@@ -172,3 +187,11 @@ def test_shortening_coordinates_keeps_names_and_the_scale_of_images() -> None:
     scale = float(re.findall(r"[\d.]+", image.get("transform") or "")[0])
     box = [float(part) for part in (heat.get("viewBox") or "").split()]
     assert 61 * scale == pytest.approx(box[2] - 6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "template", sorted(Path(interlingua.__file__).parent.rglob("*.jinja")), ids=lambda path: path.name
+)
+def test_pages_use_only_attributes_that_screen_readers_know(template: Path) -> None:
+    known = {"controls", "describedby", "hidden", "label", "labelledby", "live"}
+    assert set(re.findall(r"\baria-(\w+)=", template.read_text("utf-8"))) <= known

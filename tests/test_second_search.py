@@ -220,7 +220,9 @@ def test_too_few_distinct_rows_are_refused() -> None:
     rng = np.random.default_rng(4)
     rows = encode(rng.standard_normal((60, 12)).astype(np.float32), 16, rng)
     target = rng.standard_normal((300, 16)).astype(np.float32)
-    with pytest.raises(InputError, match="Without copies of other rows, source has 60 rows; .*Give vectors of more texts"):
+    with pytest.raises(
+        InputError, match="Without copies of other rows, source has 60 rows; .*Give vectors of more texts"
+    ):
         il.align(np.repeat(rows, 3, axis=0), target, method="linear", budget=10.0)
 
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from interlingua.bench.folder import Vectors, label_names
-from interlingua.core.arrays import FloatArray, require, unit_rows
+from interlingua.core.arguments import check_flag, check_instance, check_settings
+from interlingua.core.arrays import require, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
+from interlingua.leakage.encoders import sentence_encoder
 
 __all__ = ["Dataset", "VectorBuilder"]
 
@@ -40,11 +42,11 @@ class Dataset:
     """A corpus on the hub.
 
     Attributes:
-        name: of the data set.
-        split: its split.
-        config: its configuration, if there are several.
-        text: the field of the text.
-        label: the field of the labels, if there are any.
+        name: name of the data set.
+        split: name of the split.
+        config: name of the configuration, if the data set has several.
+        text: field that holds the text.
+        label: field that holds the labels, if there is one.
     """
 
     name: str
@@ -52,6 +54,10 @@ class Dataset:
     config: str | None = None
     text: str = "text"
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self)
 
 
 # MIMIC-III requires a signed data use agreement: the user provides its notes as a file.
@@ -72,7 +78,7 @@ class VectorBuilder:
         files: further corpora by name: a file of texts, with labels in the column ``label``.
         limit: most texts of a corpus.
         batch: texts encoded at a time.
-        device: of the encoders; their own choice by default.
+        device: device of the encoders; by default sentence-transformers chooses it.
     """
 
     vectors: Vectors
@@ -81,6 +87,13 @@ class VectorBuilder:
     limit: int = 100_000
     batch: int = 256
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum={"limit": 1, "batch": 1})
+        check_instance(self.vectors, "vectors", Vectors, "a folder as Vectors(path)")
+        for name in ("models", "files"):
+            check_instance(getattr(self, name), name, Mapping, "a mapping")
 
     def make(self, corpus: str, encoder: str, *, labels: bool = False) -> None:
         """Write the texts, vectors and label vectors of a corpus that do not exist yet.
@@ -92,7 +105,7 @@ class VectorBuilder:
             MissingExtraError: sentence-transformers or datasets is not installed.
         """
         missing = [self.vectors.vectors_path(corpus, encoder)]
-        missing += [self.vectors.labels_path(corpus, encoder)] if labels else []
+        missing += [self.vectors.labels_path(corpus, encoder)] if check_flag(labels, "labels") else []
         if all(path.exists() for path in missing):
             return
         require("sentence_transformers", "bench")
@@ -150,20 +163,9 @@ class VectorBuilder:
                 f"There is no encoder {name!r}; known are {', '.join(MODELS)}. Define it with --model {name}=MODEL."
             )
         model, _, revision = model.partition("@")
-        module = require("sentence_transformers", "bench")
-        try:
-            loaded = module.SentenceTransformer(
-                model, revision=revision or None, device=self.device, trust_remote_code=False
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(f"The encoder {name} ({model}) cannot be loaded: {reason}") from error
-        loaded.max_seq_length = min(MAX_TOKENS, loaded.max_seq_length or MAX_TOKENS)
-
-        def encode(texts: list[str]) -> FloatArray:
-            return np.asarray(loaded.encode(texts, batch_size=self.batch, show_progress_bar=False))
-
-        return encode
+        return sentence_encoder(
+            model, revision=revision or None, device=self.device, max_tokens=MAX_TOKENS, batch=self.batch
+        )
 
 
 def _save(path: Path, rows: Any) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from interlingua.core.arguments import check_instance, check_path, check_text
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.io import open_vectors, read_labels, read_texts
+from interlingua.leakage._checks import check_label_rows, check_members
 
 __all__ = ["Vectors", "label_names", "plain"]
 
@@ -32,8 +34,13 @@ class Vectors:
     # By path, size and time of change: files are read once, unless they change.
     _digests: dict[tuple[Path, int, int], str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        # Not by assignment, which a frozen dataclass refuses.
+        object.__setattr__(self, "path", check_path(self.path))
+
     def encoders(self, corpus: str) -> tuple[str, ...]:
         """Return the encoders that a corpus has vectors of, in alphabetical order."""
+        corpus = plain(corpus)
         names = (p.name.removeprefix(f"{corpus}.").removesuffix(".npy") for p in self.path.glob(f"{corpus}.*.npy"))
         return tuple(sorted(name for name in names if not name.startswith("labels.")))
 
@@ -76,7 +83,9 @@ class Vectors:
         Raises:
             InputError: a file is missing.
         """
-        parts = {path.name: self._digest(self._need(path)) for path in paths}
+        check_instance(paths, "paths", Iterable, "a sequence of paths")
+        files = check_members(list(paths), "paths", Path, "paths")
+        parts = {path.name: self._digest(self._need(path)) for path in files}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _digest(self, path: Path) -> str:
@@ -111,7 +120,7 @@ class Vectors:
 
 def label_names(labels: Sequence[Sequence[str]]) -> list[str]:
     """Return all labels that occur, in order."""
-    return sorted(set().union(*labels))
+    return sorted(set().union(*check_label_rows(labels)))
 
 
 def plain(name: str) -> str:
@@ -120,6 +129,6 @@ def plain(name: str) -> str:
     Raises:
         InputError: it is not.
     """
-    if not _NAME.fullmatch(name) or name.startswith("labels."):
+    if not _NAME.fullmatch(check_text(name, "name")) or name.startswith("labels."):
         raise InputError(f"{name!r} names no corpus or encoder; use letters, digits, '.', '_' and '-'.")
     return name

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from interlingua.bench.paper import PAPER, cell, span
-from interlingua.bench.plan import TABLES, Table
+from interlingua.bench.plan import Table, table_of
+from interlingua.leakage._checks import check_members
 
 __all__ = ["header", "lines", "notes", "page"]
 
@@ -23,17 +24,18 @@ _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
 
 def header(name: str) -> list[str]:
     """Return the headings of a table; the paper's come last."""
-    table = TABLES[name]
+    table = table_of(name)
     ours = [heading for heading, *_ in table.columns]
     return ["pair", "on", "seeds", "verdicts", *ours, *(f"paper: {heading}" for heading, _ in table.paper_columns)]
 
 
 def lines(name: str, records: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return a line for every pair and column, in the order in which they were measured."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    table, groups = table_of(name), dict[tuple[str, str], list[Mapping[str, Any]]]()
+    records = check_members(records, "records", Mapping, "records, as run returns them,")
     for record in records:
         groups.setdefault((record["pair"], record["column"]), []).append(record)
-    return [_line(name, TABLES[name], *key, same) for key, same in groups.items()]
+    return [_line(name, table, *key, same) for key, same in groups.items()]
 
 
 def _line(name: str, table: Table, pair: str, column: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -56,7 +58,7 @@ def _number(figure: str, value: float) -> str:
 
 def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     """Return the table as Markdown, with the range of the paper's own pairs below it."""
-    table = TABLES[name]
+    table = table_of(name)
     heads = header(name)
     body = [f"| {' | '.join(cells)} |" for cells in lines(name, records)]
     rule = "|".join("---" if i in (0, 1, 3) else "--:" for i in range(len(heads)))
@@ -66,7 +68,7 @@ def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
 
 def notes(name: str) -> Iterable[str]:
     """Yield notes on the paper's figures: their source and the range over its own pairs."""
-    table = TABLES[name]
+    table = table_of(name)
     yield f"Paper: {PAPER[name]['note']} (arXiv 2505.12540, version 4)."
     for column in table.paper:
         spans = [(heading, figure, span(name, column, figure)) for heading, figure in table.paper_columns]

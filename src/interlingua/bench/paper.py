@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
+from interlingua.core.arguments import check_choice, check_text
+
 __all__ = ["cell", "span"]
 
 PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper.json").read_text("utf-8"))
@@ -14,12 +16,14 @@ PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper
 
 def cell(table: str, pair: str, column: str) -> Mapping[str, float] | None:
     """Return the paper's figures for its own method; ``None`` where it has no such pair or column."""
-    figures = PAPER[table]["pairs"].get(pair, {}).get(column, {}).get("vec2vec")
+    pairs = PAPER[check_choice(table, "table", tuple(PAPER))]["pairs"]
+    figures = pairs.get(check_text(pair, "pair"), {}).get(check_text(column, "column"), {}).get("vec2vec")
     return {"top": figures} if isinstance(figures, float) else figures
 
 
 def span(table: str, column: str, figure: str) -> tuple[float, float] | None:
     """Return the lowest and the highest of a figure over the paper's pairs."""
-    cells = (cell(table, pair, column) for pair in PAPER[table]["pairs"])
+    figure = check_text(figure, "figure")
+    cells = [cell(table, pair, column) for pair in PAPER[check_choice(table, "table", tuple(PAPER))]["pairs"]]
     values = [figures[figure] for figures in cells if figures and figure in figures]
     return (min(values), max(values)) if values else None

@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from interlingua.bench.folder import Vectors, plain
+from interlingua.core.arguments import (
+    check_choice,
+    check_count,
+    check_instance,
+    check_path,
+    check_settings,
+    check_texts,
+)
 from interlingua.core.errors import InputError
 
-__all__ = ["Case", "Plan", "Table"]
+__all__ = ["Case", "Plan", "Table", "table_of"]
 
 CLIP = "clip"
 # The ablations of Table 6 as settings of `interlingua.neural`.
@@ -29,7 +37,7 @@ class Table:
     """A table of the paper.
 
     Attributes:
-        title: its title.
+        title: heading of the table.
         paper: the corpora in its columns in the paper; ours are compared with them one by one.
         columns: heading, figure and how the seeds are aggregated (``median``, ``min``, ``max`` or ``mean``).
         paper_columns: the paper's figures to print, heading and name.
@@ -88,6 +96,17 @@ TABLES: Mapping[str, Table] = {
         (("judged leaking", "leak_rate"),),
     ),
 }
+
+
+def table_of(name: str) -> Table:
+    """Return a table by its name.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    return TABLES[check_choice(name, "table", tuple(TABLES))]
+
+
 # Tables measured on other corpora, which are scored whole. The others use held-out texts of the fit's corpus.
 ELSEWHERE = ("out-of-distribution", "attributes", "inversion")
 
@@ -101,6 +120,10 @@ class Case:
     column: str
     seed: int
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self)
+
     @property
     def key(self) -> str:
         """Return a key that is unique within the plan."""
@@ -112,18 +135,18 @@ class Plan:
     """One table over encoders and seeds.
 
     Attributes:
-        table: its name.
+        table: name of the table.
         vectors: the folder of vectors.
         out: the folder of records, fits and pages.
         corpus: the corpus of the fits.
         on: other corpora to measure on.
         encoders: all pairs of them are fitted.
-        seeds: of row split and solver.
+        seeds: random seeds; each decides a split of the rows and a fit.
         rows: most rows per side; for ``data-efficiency`` the numbers of source rows.
         pool: candidates in retrieval.
-        k: of the top-k in ``attributes``.
-        method: of the fits.
-        settings: of the method.
+        k: the k of the top-k figure in ``attributes``.
+        method: method of the fits.
+        settings: settings of the method.
         oracle_rows: rows for the oracle couplings; 0 runs none.
     """
 
@@ -143,10 +166,17 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuse a plan that has no cell."""
-        if self.table not in TABLES:
-            raise InputError(f"There is no table {self.table!r}; choose from {', '.join(TABLES)}.")
-        for name in (self.corpus, *self.on, *self.encoders):
+        check_settings(self, minimum={"pool": 2, "k": 1})
+        table_of(self.table)
+        check_instance(self.vectors, "vectors", Vectors, "a folder as Vectors(path)")
+        check_instance(self.settings, "settings", Mapping, "a mapping")
+        check_path(self.out, "out")
+        for name in (self.corpus, *check_texts(self.on, "on"), *check_texts(self.encoders, "encoders")):
             plain(name)
+        for name in ("seeds", "rows"):
+            check_instance(getattr(self, name), name, tuple, "a tuple of numbers")
+            for number in getattr(self, name):
+                check_count(number, name)
         if len(set(self.encoders)) < 2:
             raise InputError(
                 f"The corpus {self.corpus} has vectors under {', '.join(self.encoders) or 'no encoder'} in "

@@ -12,9 +12,11 @@ import numpy as np
 
 from interlingua.bench.folder import label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
+from interlingua.core.arguments import check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
+from interlingua.leakage._checks import check_callable
 
 __all__ = ["run"]
 
@@ -33,6 +35,8 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
         InputError: vectors, texts or labels are missing or cannot be used.
         MissingExtraError: ``oracle_rows`` is set and the extra ``ot`` is not installed.
     """
+    check_instance(plan, "plan", Plan, "a Plan")
+    check_callable(on_case, "on_case", "a function of the case")
     if plan.oracle_rows:
         require("ot", "ot")
     plan.out.mkdir(parents=True, exist_ok=True)
@@ -175,17 +179,17 @@ def _attributes(plan: Plan, case: Case, translator: Translator) -> dict[tuple[st
 
     corpus = case.column
     labels = plan.vectors.labels(corpus)
-    kept = np.array([bool(own) for own in labels])
+    kept = np.array([bool(row) for row in labels])
     names = label_names(labels)
-    truth = truth_matrix([own for own in labels if own], names)
+    truth = truth_matrix([row for row in labels if row], names)
     x, y = (plan.vectors.rows(corpus, encoder)[kept] for encoder in (case.source, case.target))
     figures = {}
-    for a, b, victim, known, carried in (
+    for a, b, victim, known, translated in (
         (case.source, case.target, x, y, translator.translate(x)),
         (case.target, case.source, y, x, translator.invert(y)),
     ):
         scores = infer_attributes(
-            carried,
+            translated,
             plan.vectors.label_rows(corpus, b),
             truth,
             names,
@@ -211,7 +215,7 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
         documents = [documents[i] for i in held]
     x, y = (_documents(plan, case, case.column, encoder) for encoder in (case.source, case.target))
     figures = {}
-    for a, b, known, carried in (
+    for a, b, known, translated in (
         (case.source, case.target, y, translator.translate(x)),
         (case.target, case.source, x, translator.invert(y)),
     ):
@@ -221,7 +225,7 @@ def _inversion(plan: Plan, case: Case, translator: Translator) -> dict[tuple[str
         decoder = KeywordDecoder.fit(rows, [texts[i] for i in public], stand_in=stand_in, seed=case.seed)
         ours, ideal = (
             score_keywords(decoder.invert(z, mean=collection_mean(z)), documents, decoder.vocabulary, seed=case.seed)
-            for z in (carried, known)
+            for z in (translated, known)
         )
         figures[a, b] = {
             "leak_rate": ours.leak_rate.value,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +29,11 @@ __all__ = ["DefenseSuite", "audit"]
 _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _FITS = 2
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
+# Options that name inputs. The demo has inputs of its own.
+_INPUTS = (
+    "--corpus", "--column", "--corpus-vectors", "--encoder", "--stand-in", "--labels", "--label-vectors",
+    "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
+)  # fmt: skip
 
 
 class DefenseSuite(StrEnum):
@@ -39,108 +44,60 @@ class DefenseSuite(StrEnum):
     FULL = "full"
 
 
+def _file(meaning: str, panel: str | None = None) -> Any:
+    return typer.Option(metavar="FILE", help=meaning, rich_help_panel=panel)
+
+
+def _name(meaning: str, panel: str | None = None) -> Any:
+    return typer.Option(metavar="NAME", help=meaning, rich_help_panel=panel)
+
+
+_REPORT = "The report, readable by you only (extra: report). FILE.json is always written next to it."
+_ENCODER = "Your encoder: a sentence-transformers model that embeds --corpus and --labels (extra: encoder)."
+_FAIL_ABOVE = "Exit with code 1 if the headline figure is above this, or if the attack failed and there is none."
+_KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
+_TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
+_SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
+_DEMO = "Audit the demo's data, which comes with the repository and whose truth is known."
+_COUNT = "Number of fits, from different seeds."
+_AUTHORIZED = "Who authorized this audit; written into the report."
+
+
 def audit(
     context: typer.Context,
     vectors: Annotated[Path | None, typer.Argument(metavar="VECTORS", help=f"The vectors to audit: {FORMATS}.")] = None,
-    authorized_by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Who authorized this audit; written into the report.")
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE.html",
-            help="The report, readable by you only (extra: report). FILE.json is always written next to it.",
-        ),
-    ] = Path("audit.html"),
-    corpus: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help=f"Public texts of a similar kind: {_TEXTS}.", rich_help_panel=_CORPUS),
-    ] = None,
+    authorized_by: Annotated[str | None, typer.Option(metavar="WHO", help=_AUTHORIZED)] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help=_REPORT)] = Path("audit.html"),
+    corpus: Annotated[Path | None, _file(f"Public texts of a similar kind: {_TEXTS}.", _CORPUS)] = None,
     corpus_vectors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Vectors of --corpus under your encoder, in the same order.", rich_help_panel=_CORPUS
-        ),
+        Path | None, _file("Vectors of --corpus under your encoder, in the same order.", _CORPUS)
     ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Your encoder: a sentence-transformers model that embeds --corpus and --labels (extra: encoder).",
-            rich_help_panel=_CORPUS,
-        ),
-    ] = None,
+    encoder: Annotated[str | None, _name(_ENCODER, _CORPUS)] = None,
     stand_in: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Vectors of --corpus under any other encoder, for the calibration of the estimates.",
-            rich_help_panel=_CORPUS,
-        ),
+        _file("Vectors of --corpus under any other encoder, to calibrate the estimates.", _CORPUS),
     ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=f"Labels to infer: {_TEXTS}.", rich_help_panel=_LABELS)
-    ] = None,
+    labels: Annotated[Path | None, _file(f"Labels to infer: {_TEXTS}.", _LABELS)] = None,
     label_vectors: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Vectors of --labels under your encoder, in the same order.", rich_help_panel=_LABELS
-        ),
+        Path | None, _file("Vectors of --labels under your encoder, in the same order.", _LABELS)
     ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="A column of --corpus that holds the labels instead.", rich_help_panel=_LABELS
-        ),
-    ] = None,
-    text_column: Annotated[
-        str, typer.Option(metavar="NAME", help="The column or field that holds texts.", rich_help_panel=_CORPUS)
-    ] = "text",
-    truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The true texts of VECTORS.", rich_help_panel=_TRUTH)
-    ] = None,
-    truth_labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The true labels of VECTORS.", rich_help_panel=_TRUTH)
-    ] = None,
-    truth_vectors: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Vectors of --truth under your encoder.", rich_help_panel=_TRUTH)
-    ] = None,
+    label_column: Annotated[str | None, _name("A column of --corpus that holds the labels instead.", _LABELS)] = None,
+    text_column: Annotated[str, _name("The column or field that holds texts.", _CORPUS)] = "text",
+    truth: Annotated[Path | None, _file("The true texts of VECTORS.", _TRUTH)] = None,
+    truth_labels: Annotated[Path | None, _file("The true labels of VECTORS.", _TRUTH)] = None,
+    truth_vectors: Annotated[Path | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
     defenses: Annotated[
         DefenseSuite, typer.Option(help="Defenses to evaluate; full needs a dozen more fits.")
     ] = DefenseSuite.NONE,
-    fits: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Number of fits, from different seeds.", show_default=str(_FITS)),
-    ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Keep fits and decoder in this folder, and reuse those of the same inputs."),
-    ] = None,
-    translator: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", help="Use this translator, from interlingua fit, and fit nothing. Repeatable."),
-    ] = None,
+    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT, show_default=str(_FITS))] = None,
+    keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP)] = None,
+    translator: Annotated[list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR)] = None,
     documents: Annotated[int, typer.Option(metavar="N", min=50, help="Largest number of documents to attack.")] = 2_000,
-    fail_above: Annotated[
-        float | None,
-        typer.Option(
-            metavar="LEAK",
-            min=0,
-            max=1,
-            help="Exit with code 1 if the headline figure is above this, or if the attack failed and there is none.",
-        ),
-    ] = None,
-    show_words: Annotated[
-        bool, typer.Option("--show-words", help="Write recovered words and public texts into the report and the JSON.")
-    ] = False,
-    demo_data: Annotated[
-        bool,
-        typer.Option("--demo", help="Audit the demo's data, which comes with the repository and whose truth is known."),
-    ] = False,
+    fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
+    show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
+    demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
-    column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column or field of VECTORS, in .parquet and .jsonl.")
-    ] = None,
+    column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     seed: Seed = 0,
     log: Log = None,
@@ -154,6 +111,7 @@ def audit(
     """
     from interlingua.io import open_vectors, read_labels
     from interlingua.leakage.audit import audit as measure
+    from interlingua.leakage.encoders import sentence_encoder
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not authorized_by and not demo_data:
@@ -162,23 +120,9 @@ def audit(
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
     if translator:
         refuse_without_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
+    given = _given(context)
     audit_inputs.refuse_unused(
-        demo=demo_data,
-        options={
-            "VECTORS": vectors,
-            "--corpus": corpus,
-            "--column": column,
-            "--corpus-vectors": corpus_vectors,
-            "--encoder": encoder,
-            "--stand-in": stand_in,
-            "--labels": labels,
-            "--label-vectors": label_vectors,
-            "--label-column": label_column,
-            "--text-column": None if text_column == "text" else text_column,
-            "--truth": truth,
-            "--truth-labels": truth_labels,
-            "--truth-vectors": truth_vectors,
-        },
+        demo=demo_data, options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}}
     )
     if demo_data:
         # Missing data are reported before any extra is needed.
@@ -197,7 +141,7 @@ def audit(
         raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
     else:
         rows = open_vectors(vectors, column=column).vectors()
-        encode = None if encoder is None else audit_inputs.sentence_encoder(encoder)
+        encode = None if encoder is None else sentence_encoder(encoder)
         public_texts = audit_inputs.read_corpus(corpus, text_column, corpus_vectors, encode, stand_in)
         of_corpus = None if label_column is None else read_labels(corpus, label_column)
         inputs = audit_inputs.AuditInputs(
@@ -264,20 +208,22 @@ def audit(
         raise typer.Exit(1)
 
 
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Return the values that differ from their defaults, by option; arguments by their names."""
+    values = {
+        parameter.opts[0]: (context.params.get(parameter.name or ""), parameter.default)
+        for parameter in context.command.params
+    }
+    return {option: value for option, (value, default) in values.items() if value not in (None, default, ())}
+
+
 def _command_line(context: typer.Context) -> str:
     """Return the command with all options that differ from their defaults."""
-    parts = [*context.command_path.split()]
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if value is None or value == parameter.default or value == ():
-            continue
-        option = parameter.opts[0]
+    parts = context.command_path.split()
+    for option, value in _given(context).items():
         for item in value if isinstance(value, list | tuple) else [value]:
-            text = str(item.value if isinstance(item, StrEnum) else item)
-            if parameter.param_type_name == "argument":
-                parts.append(text)
-            else:
-                parts += [option] if item is True else [option, text]
+            named = [option] if option.startswith("-") else []
+            parts += named if item is True else [*named, str(item.value if isinstance(item, StrEnum) else item)]
     return shlex.join(parts)
 
 
@@ -300,7 +246,7 @@ def _sha256(path: Path) -> str:
 
 
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
-    from interlingua.report.audit import conclusion, model_statement
+    from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {', '.join(result.verdicts)}")
     out.print(conclusion(result), soft_wrap=True, markup=False)
@@ -309,8 +255,9 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     table.add_column("figure")
     for heading in ("estimated", "measured", "control"):
         table.add_column(heading, justify="right")
-    for name, *values in _rows(result):
-        table.add_row(name, *("" if value is None else f"{float(value):.3f}" for value in values))
+    for row in figure_rows(result):
+        values = (row.estimated, row.measured, row.control)
+        table.add_row(row.name, *("" if value is None else f"{value.value:.3f}" for value in values))
     out.print(table)
     for score in result.defenses:
         read = "" if score.readout is None else f"{score.readout.words.value:.0%} with a word named, "
@@ -322,19 +269,3 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
     if fail_above is not None and result.leak.basis != "attack failed":
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")
-
-
-def _rows(result: Audit) -> Iterator[tuple[str, Any, Any, Any]]:
-    words, worked = result.words, result.worked
-    for name, estimate, figure in (
-        ("documents with a word named", words.leak_rate, words.measured and words.measured.leak_rate),
-        ("precision of the words", words.precision, words.measured and words.measured.precision),
-    ):
-        control = figure.control if figure else estimate.control
-        yield name, estimate.value if worked else None, figure and figure.value, control
-    if result.topics and result.topics.measured:
-        scores = result.topics.measured
-        yield "first label right", None, scores.translated.top1, scores.majority.top1
-    if result.reidentified:
-        top1 = result.reidentified.top1
-        yield "re-identified documents", None, top1.value, top1.control

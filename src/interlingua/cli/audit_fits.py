@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from interlingua.cli.eventlog import EventLog
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
-    from interlingua.leakage.audit import PublicCorpus
+    from interlingua.leakage.inputs import PublicCorpus
     from interlingua.leakage.inversion import KeywordDecoder
 
 __all__ = ["alignment_of", "make_decoder", "make_fits", "read_fits"]

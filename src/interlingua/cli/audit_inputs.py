@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.cli.options import refuse_without_effect
-from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
-    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
+    from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 
 __all__ = [
     "AuditInputs",
@@ -25,7 +24,6 @@ __all__ = [
     "read_labels",
     "read_truth",
     "refuse_unused",
-    "sentence_encoder",
 ]
 
 Encode = Callable[[list[str]], Any]
@@ -82,25 +80,6 @@ def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
         refuse("--text-column", "has no effect: a .txt file has no columns.")
 
 
-def sentence_encoder(name: str) -> Encode:
-    """Return the encoder of a sentence-transformers model, a folder or a name on the Hub; no code in it is run.
-
-    Raises:
-        InputError: it cannot be loaded.
-        MissingExtraError: the extra ``encoder`` is not installed.
-    """
-    module = require("sentence_transformers", "encoder")
-    try:
-        model = module.SentenceTransformer(name, device="cpu", trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--encoder {name} cannot be loaded ({str(error).splitlines()[0][:200]}).") from error
-
-    def encode(texts: list[str]) -> Any:
-        return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
-
-    return encode
-
-
 def read_corpus(
     texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None
 ) -> PublicCorpus:
@@ -110,7 +89,7 @@ def read_corpus(
         InputError: neither vectors nor an encoder, or not one vector per text.
     """
     from interlingua.io import read_texts
-    from interlingua.leakage.audit import PublicCorpus
+    from interlingua.leakage.inputs import PublicCorpus
 
     public = read_texts(texts, column)
     if vectors is not None:
@@ -141,7 +120,7 @@ def read_labels(
     """
     from interlingua.io import read_texts
     from interlingua.leakage.attributes import embed_labels
-    from interlingua.leakage.audit import Labels
+    from interlingua.leakage.inputs import Labels
 
     if names is None:
         return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
@@ -165,7 +144,7 @@ def read_truth(
         InputError: a file that cannot be used.
     """
     from interlingua.io import read_labels, read_texts
-    from interlingua.leakage.audit import GroundTruth
+    from interlingua.leakage.inputs import GroundTruth
 
     return GroundTruth(
         None if texts is None else read_texts(texts, column),
@@ -180,7 +159,7 @@ def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:
     Raises:
         InputError: the folder has no names of rows.
     """
-    from interlingua.leakage.audit import GroundTruth, Labels, PublicCorpus
+    from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
     from interlingua.leakage.inversion.words import Vocabulary
 
     missing = [name for name in ("names.json", "sections.json") if not (folder / name).is_file()]

@@ -44,63 +44,44 @@ class Triggers(StrEnum):
     SKIP = "skip"
 
 
+def _flag(option: str, meaning: str) -> Any:
+    return typer.Option(option, help=meaning)
+
+
+_SOURCE = f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}."
+_FIT = "First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR."
+_JOURNAL = "Record of progress; by default migration-*.sqlite in the working directory."
+_TRIGGERS = "Fire or skip the triggers of SOURCE's table while a column of it is filled."
+_WHERE = "Read only the rows of SOURCE that meet this SQL condition."
+_ROWS = "Rows of each store that --fit reads."
+
+
 def migrate(
     directory: TranslatorFolder,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help=f"The vectors: {address_forms()}. Passwords and keys are read from: {secret_sources()}.",
-        ),
-    ],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=_SOURCE)],
     target: Annotated[
         str, typer.Argument(metavar="TARGET", help="Address of the translated vectors; it must not exist yet.")
     ],
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of the same command.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and its costs; write nothing, no log either.")
-    ] = False,
-    undo: Annotated[
-        bool, typer.Option("--rollback", help="Delete what this command wrote to TARGET, and nothing else.")
-    ] = False,
-    fit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="First fit a translator on samples of SOURCE and of this store of the new model, and save it as DIR.",
-        ),
-    ] = None,
-    journal: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Record of progress; by default migration-*.sqlite in the working directory."
-        ),
-    ] = None,
+    resume: Annotated[bool, _flag("--resume", "Continue an interrupted run of the same command.")] = False,
+    dry_run: Annotated[bool, _flag("--dry-run", "Print the plan and its costs; write nothing, no log either.")] = False,
+    undo: Annotated[bool, _flag("--rollback", "Delete what this command wrote to TARGET, and nothing else.")] = False,
+    fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT)] = None,
+    journal: Annotated[Path | None, typer.Option(metavar="FILE", help=_JOURNAL)] = None,
     inverse: Inverse = False,
     metric: Annotated[
         Metric | None, typer.Option(help="The metric of the new vectors; by default that of the source.")
     ] = None,
-    ids_as_text: Annotated[bool, typer.Option("--ids-as-text", help="Write whole-number ids as text.")] = False,
-    drop_payload: Annotated[bool, typer.Option("--drop-payload", help="Copy ids and vectors only.")] = False,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="CONDITION", help="Read only the rows of SOURCE that meet this SQL condition."),
-    ] = None,
+    ids_as_text: Annotated[bool, _flag("--ids-as-text", "Write whole-number ids as text.")] = False,
+    drop_payload: Annotated[bool, _flag("--drop-payload", "Copy ids and vectors only.")] = False,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help=_WHERE)] = None,
     skip_null: Annotated[
-        bool,
-        typer.Option("--skip-null", help="Leave out rows without a vector and list their ids in a file."),
+        bool, _flag("--skip-null", "Leave out rows without a vector and list their ids in a file.")
     ] = False,
-    triggers: Annotated[
-        Triggers | None,
-        typer.Option(help="Fire or skip the triggers of SOURCE's table while a column of it is filled."),
-    ] = None,
+    triggers: Annotated[Triggers | None, typer.Option(help=_TRIGGERS)] = None,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
-    rows: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=2, help="Rows of each store that --fit reads.", show_default=str(MAX_ROWS)),
-    ] = None,
+    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS, show_default=str(MAX_ROWS))] = None,
     report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     seed: Seed = 0,
@@ -279,10 +260,6 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
 
 
 def _time(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

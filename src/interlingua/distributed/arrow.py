@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from interlingua.core.arguments import check_flag, check_instance, check_text
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.records import is_list, to_column, to_matrix
@@ -35,7 +36,7 @@ _BLOCK_ROWS = 1_024
 def translate_batches(
     batches: Iterable[pa.RecordBatch], translator: Translator, *, column: str | None = None, inverse: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Yield each batch with its vectors translated and every other column as it is.
+    """Return each batch with its vectors translated and every other column as it is.
 
     Computed in float64 and rounded to the type of the vectors; equal to `Translator.translate` up to rounding.
 
@@ -46,10 +47,21 @@ def translate_batches(
         inverse: translate from the target space back to the source space.
 
     Raises:
-        InputError: no such column, null or ragged vectors, another width, NaN, infinity or zero rows.
+        InputError: no such column, null or ragged vectors, another width, NaN, infinity or zero rows. Arguments of
+            other types are refused at the call, and batches when they are reached.
     """
+    check_instance(batches, "batches", Iterable, "a sequence of Arrow record batches")
+    check_instance(translator, "translator", Translator, "a translator, as interlingua.load returns it,")
+    column = None if column is None else check_text(column, "column")
+    return _translated(batches, translator, column, inverse=check_flag(inverse, "inverse"))
+
+
+def _translated(
+    batches: Iterable[pa.RecordBatch], translator: Translator, column: str | None, *, inverse: bool
+) -> Iterator[pa.RecordBatch]:
     convert = translator.invert if inverse else translator.translate
     for batch in batches:
+        check_instance(batch, "a batch", pa.RecordBatch, "an Arrow record batch")
         name = _vector_column(batch.schema, column)
         index = batch.schema.get_field_index(name)
         rows = to_matrix(batch.column(index), name, "The batch")

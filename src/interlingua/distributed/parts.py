@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from interlingua.core.arguments import check_count, check_instance, check_path
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
 
@@ -37,7 +38,7 @@ class Part:
         unit: a Parquet fragment of some row groups, or the folder, version and number of a Lance fragment.
         start: first row of the unit.
         stop: index after the last row of the unit.
-        schema: of the whole dataset, whose files may differ; ``None`` for Lance.
+        schema: Arrow schema of the whole dataset, whose files may differ; ``None`` for Lance.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Part:
 
     def batches(self, size: int) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, at most ``size`` at a time."""
+        size = check_count(size, "size", minimum=1)
         if self.schema is None:
             folder, version, number = self.unit
             fragment = require("lance", "ray").dataset(folder, version=version).get_fragment(number)
@@ -75,7 +77,7 @@ class WrittenPart:
     """Result of writing a part.
 
     Attributes:
-        number: of the part.
+        number: index of the part.
         rows: number of rows written.
         fragments: Lance's description of them, as JSON; empty for Parquet.
         schema: Arrow schema, serialized.
@@ -89,7 +91,7 @@ class WrittenPart:
 
 def is_lance(path: Path) -> bool:
     """Return whether a path is, or is to be, a Lance dataset."""
-    return path.suffix.lower() == ".lance"
+    return check_path(path).suffix.lower() == ".lance"
 
 
 def parts_of(source: Path, workers: int) -> list[Part]:
@@ -103,6 +105,7 @@ def parts_of(source: Path, workers: int) -> list[Part]:
         InputError: it does not exist, has another format, is damaged or empty, or its files disagree on a column.
         MissingExtraError: it is Lance and pylance is not installed.
     """
+    source, workers = check_path(source, "source"), check_count(workers, "workers", minimum=1)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder. Check the path.")
     if source.is_file() and source.suffix.lower() != ".parquet":
@@ -160,15 +163,18 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
     """Write a part into a folder; a part that is written twice is kept once.
 
     Args:
-        batches: its rows, at least one batch.
-        number: of the part.
-        folder: of the new dataset; Lance if its name ends in ``.lance``, else Parquet files.
+        batches: rows of the part, at least one batch.
+        number: index of the part.
+        folder: folder of the new dataset; Lance if its name ends in ``.lance``, otherwise Parquet files.
 
     Raises:
         MissingExtraError: it is Lance and pylance is not installed.
     """
+    check_instance(batches, "batches", Iterable, "a sequence of Arrow record batches")
+    number, folder = check_count(number, "number"), check_path(folder, "folder")
     stream = iter(batches)
     first = next(stream)
+    check_instance(first, "a batch", pa.RecordBatch, "an Arrow record batch")
     schema, counted = first.schema, [0]
 
     def rows() -> Iterator[pa.RecordBatch]:
@@ -198,6 +204,10 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
 
 def finish(folder: Path, written: Sequence[WrittenPart]) -> None:
     """Combine the parts, in order, into one dataset and remove files of workers that died."""
+    folder = check_path(folder, "folder")
+    check_instance(written, "written", Sequence, "a sequence of written parts")
+    for part in written:
+        check_instance(part, "a part", WrittenPart, "a WrittenPart, as write_part returns it,")
     if not is_lance(folder):
         for path in folder.glob(".*"):
             path.unlink()

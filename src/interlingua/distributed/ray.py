@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from interlingua.core.arguments import check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import require
 from interlingua.core.atomic import atomic_folder
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
@@ -79,9 +80,15 @@ def translate_with_ray(
     from interlingua.core.translator import load
     from interlingua.distributed.parts import WrittenPart, finish, is_lance, parts_of
 
-    ray, source, out = require("ray", "ray"), Path(source).resolve(), Path(out).resolve()
+    folder, source, out = (
+        check_path(path, name).resolve() for path, name in ((directory, "directory"), (source, "source"), (out, "out"))
+    )
+    column = None if column is None else check_text(column, "column")
+    workers = None if workers is None else check_count(workers, "workers", minimum=1)
+    inverse, batch_rows = check_flag(inverse, "inverse"), check_count(batch_rows, "batch_rows", minimum=1)
+    ray = require("ray", "ray")
     data = require("ray.data", "ray")
-    load(directory)  # refuse a bad folder once instead of in every worker
+    load(folder)  # refuse a bad folder once instead of in every worker
     if out.suffix and not is_lance(out):
         raise InputError(
             f"{out}: the engine ray writes a folder of .parquet files, or a dataset whose name ends in .lance; "
@@ -100,7 +107,7 @@ def translate_with_ray(
     parts = parts_of(source, workers or int(ray.cluster_resources().get("CPU", 1)))
     try:
         with atomic_folder(out) as fresh:
-            settings = {"directory": str(Path(directory).resolve()), "column": column, "inverse": inverse}
+            settings = {"directory": str(folder), "column": column, "inverse": inverse}
             done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
                 _translate_parts,
                 batch_size=None,

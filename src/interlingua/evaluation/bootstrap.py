@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import row_blocks
+from interlingua.core.arguments import check_settings
+from interlingua.core.arrays import as_array, row_blocks
+from interlingua.core.errors import InputError
 
-__all__ = ["Interval", "Resamples", "interval"]
+__all__ = ["Interval", "JsonRecord", "Resamples", "interval"]
 
 DRAWS = 400
 # Entries of one block of resample counts (64 MiB of float32).
@@ -38,6 +40,24 @@ class Interval:
         return [self.value, self.low, self.high]
 
 
+class JsonRecord:
+    """A dataclass that can be written as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON by the names of the fields; an interval is [value, low, high]."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Interval):
+        return value.to_list()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(member) for member in value]
+    return value.to_dict() if hasattr(value, "to_dict") else value
+
+
 @dataclass(frozen=True)
 class Resamples:
     """Resamples of n rows with replacement.
@@ -56,6 +76,10 @@ class Resamples:
     seed: int
     draws: int = DRAWS
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self, minimum={"n": 1})
+
     def counts(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield how often each row is in each resample, in blocks [b, n]; the first row of the first block is ones."""
         block = max(1, _BLOCK_ENTRIES // self.n)
@@ -69,16 +93,17 @@ class Resamples:
 
     def sums(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the sums [1 + draws, ...] of values [n, ...] over each resample."""
-        given = np.asarray(values, np.float64)
+        given = self._values(values, "values")
         return np.concatenate([block.astype(np.float64) @ given for block in self.counts()])
 
     def mean(self, values: npt.ArrayLike) -> Interval:
         """Return the mean of one value per row [n]; rows with NaN are left out."""
-        return self.ratio(values, np.ones(self.n))
+        return self.ratio(self._values(values, "values", rank=1), np.ones(self.n))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
         """Return sum(numerator) / sum(denominator) of values a row [n]; rows with NaN in either are left out."""
-        pair = np.stack([np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)], axis=1)
+        parts = {"numerator": numerator, "denominator": denominator}
+        pair = np.stack([self._values(values, name, rank=1) for name, values in parts.items()], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0
         sums = self.sums(pair)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -89,6 +114,7 @@ class Resamples:
 
         Ties count half. NaN where a resample lacks positive or negative rows.
         """
+        scores, positive = self._values(scores, "scores", rank=1), self._values(positive, "positive", rank=1) > 0
         order = np.argsort(scores, kind="stable")
         starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
         areas = []
@@ -101,6 +127,13 @@ class Resamples:
                 areas.append((hits * below).sum(axis=1) / (hits.sum(axis=1) * misses.sum(axis=1)))
         return np.concatenate(areas)
 
+    def _values(self, values: Any, name: str, rank: int | None = None) -> npt.NDArray[np.float64]:
+        """Return values a row as an array [n, ...]."""
+        array = as_array(values, name)
+        if array.dtype.kind not in "bfiu" or array.shape[:1] != (self.n,) or rank not in (None, array.ndim):
+            raise InputError(f"{name} has shape {array.shape}; numbers for each of {self.n} rows are needed.")
+        return array.astype(np.float64)
+
     @cached_property
     def _all_counts(self) -> npt.NDArray[np.float32]:
         drawn = self._draw(np.random.default_rng(self.seed), self.draws)
@@ -112,7 +145,14 @@ class Resamples:
 
 
 def interval(values: npt.NDArray[np.float64]) -> Interval:
-    """Return the first value with the 2.5 % and 97.5 % quantiles of the other values; NaN among them are ignored."""
+    """Return the first value with the 2.5 % and 97.5 % quantiles of the other values; NaN among them are ignored.
+
+    Raises:
+        InputError: not a vector of at least one number.
+    """
+    values = as_array(values, "values")
+    if values.dtype.kind not in "fiu" or values.ndim != 1 or not len(values):
+        raise InputError(f"values has shape {values.shape}; one number or more are needed.")
     drawn = values[1:][np.isfinite(values[1:])]
     if not len(drawn):
         return Interval(float(values[0]))

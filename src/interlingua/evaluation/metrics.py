@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_flag
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import mean_nearest_cosines
 
@@ -43,6 +43,7 @@ def paired_cosine(a: npt.ArrayLike, b: npt.ArrayLike, *, mean: FloatArray | None
     """
     left, right = _unit_pair(a, b)
     if mean is not None:
+        mean = check_matrix(as_array(mean, "mean")[None], "mean", width=left.shape[1], allow_zero_rows=True)[0]
         left, right = unit_rows(left - mean), unit_rows(right - mean)
     return np.asarray(np.einsum("ij,ij->i", left, right, dtype=np.float64))
 

@@ -8,7 +8,7 @@ translator: a new vector needs a new coupling. Couplings are computed by POT.
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,7 @@ from interlingua.core.arguments import check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.memory import check_memory
+from interlingua.evaluation.bootstrap import JsonRecord
 from interlingua.evaluation.metrics import paired_cosine
 
 __all__ = ["ACROSS_WIDTHS", "Oracle", "OracleScores", "couple", "match"]
@@ -49,13 +50,13 @@ ACROSS_WIDTHS = (Oracle.GROMOV, Oracle.ENTROPIC_GROMOV)
 
 
 @dataclass(frozen=True)
-class OracleScores:
+class OracleScores(JsonRecord):
     """Accuracy of a coupling in matching the two encodings of every text.
 
     Attributes:
         top1: share of texts matched, by the largest entry of a row or by the best one-to-one assignment, whichever is
             higher.
-        mean_rank: of the true text among a row's entries, 1 to n; ties share their mean rank.
+        mean_rank: mean rank of the true text among a row's entries, 1 to n; ties share their mean rank.
         cosine: mean cosine between the barycenter of the coupled rows and the true row. Averaging raises it for any
             coupling (to 0.7 and more at chance in the paper's tables), so it is not evidence on its own.
         n: rows per side.
@@ -65,10 +66,6 @@ class OracleScores:
     mean_rank: float
     cosine: float
     n: int
-
-    def to_dict(self) -> dict[str, float]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def couple(source: npt.ArrayLike, target: npt.ArrayLike, oracle: Oracle | str) -> FloatArray:

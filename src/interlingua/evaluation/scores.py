@@ -20,9 +20,9 @@ __all__ = [
     "RETRIEVALS",
     "DirectionScores",
     "Evaluation",
-    "Interval",
     "RetrievalScores",
     "SupportsTranslation",
+    "check_translator",
     "evaluate",
     "mean_unit_row",
 ]
@@ -106,21 +106,12 @@ class DirectionScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON object with at least ``cosine``, ``top1``, ``mean_rank``, ``pool`` and ``n``."""
+        means = {name: getattr(self, name) for name in ("cosine", "cosine_centered", "top1", "mean_rank")}
         return {
             "n": self.n,
             "pool": self.pool,
-            "cosine": self.cosine.value,
-            "cosine_centered": self.cosine_centered.value,
-            "top1": self.top1.value,
-            "mean_rank": self.mean_rank.value,
-            "intervals": _bounds(
-                {
-                    "cosine": self.cosine,
-                    "cosine_centered": self.cosine_centered,
-                    "top1": self.top1,
-                    "mean_rank": self.mean_rank,
-                }
-            ),
+            **{name: mean.value for name, mean in means.items()},
+            "intervals": _bounds(means),
             "retrieval": {kind: scores.to_dict() for kind, scores in self.retrieval.items()},
             "reference": {kind: scores.to_dict() for kind, scores in self.reference.items()},
         }
@@ -206,12 +197,7 @@ def evaluate(
     Raises:
         InputError: the sides differ in rows, an argument is out of range, or a matrix cannot be used.
     """
-    for method in ("translate", "invert"):
-        if not callable(getattr(translator, method, None)):
-            raise InputError(
-                f"translator is {shown(translator)}, which has no method {method}(); pass alignment.translator() or "
-                "another object with translate() and invert()."
-            )
+    check_translator(translator)
     source, target = getattr(source, "vectors", source), getattr(target, "vectors", target)
     source, target = check_matrix(source, "source", min_rows=2), check_matrix(target, "target", min_rows=2)
     n = len(source)
@@ -223,24 +209,37 @@ def evaluate(
     pool, ks, retrieval, bootstrap = _check_settings(pool, ks, retrieval, bootstrap)
     seed = check_count(seed, "seed")
 
-    rng = np.random.default_rng(seed)
-    pools = np.array_split(rng.permutation(n), -(-n // pool))
-    means = {"forward": mean_unit_row(target), "backward": mean_unit_row(source)}
-    parts: dict[tuple[str, ...], list[FloatArray]] = {}
+    pools = np.array_split(np.random.default_rng(seed).permutation(n), -(-n // pool))
+    mean_source, mean_target = mean_unit_row(source), mean_unit_row(target)
+    forward, backward = [], []
     for rows in pools:
         x, y = source[rows], target[rows]
-        sides = {
-            "forward": (check_matrix(translator.translate(x), "the translation of source"), y),
-            "backward": (check_matrix(translator.invert(y), "the inversion of target"), x),
-        }
-        for direction, (translated, real) in sides.items():
-            for name, values in _row_scores(translated, real, means[direction], ks, retrieval).items():
-                parts.setdefault((direction, *name), []).append(values)
+        translated = check_matrix(translator.translate(x), "the translation of source")
+        inverted = check_matrix(translator.invert(y), "the inversion of target")
+        forward.append(_row_scores(translated, y, mean_target, ks, retrieval))
+        backward.append(_row_scores(inverted, x, mean_source, ks, retrieval))
+    used, resamples = max(map(len, pools)), Resamples(n, seed, bootstrap)
+    return Evaluation(
+        forward=_direction(np.concatenate(forward), resamples, ks, retrieval, used),
+        backward=_direction(np.concatenate(backward), resamples, ks, retrieval, used),
+        pool=used,
+        n=n,
+        seed=seed,
+    )
 
-    intervals = _intervals({name: np.concatenate(values) for name, values in parts.items()}, bootstrap, seed)
-    used = max(map(len, pools))
-    forward, backward = (_direction(intervals, direction, ks, retrieval, used, n) for direction in means)
-    return Evaluation(forward=forward, backward=backward, pool=used, n=n, seed=seed)
+
+def check_translator(translator: object) -> None:
+    """Refuse an object that cannot translate in both directions.
+
+    Raises:
+        InputError: a method is missing.
+    """
+    for method in ("translate", "invert"):
+        if isinstance(translator, type) or not callable(getattr(translator, method, None)):
+            raise InputError(
+                f"translator is {shown(translator)}, which has no method {method}(); pass alignment.translator() or "
+                "another object with translate() and invert()."
+            )
 
 
 def _check_settings(
@@ -265,7 +264,12 @@ def _check_settings(
 
 
 def mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
-    """Return the mean [d] of the rows of a matrix [n, d], scaled to unit norm, in float32."""
+    """Return the mean [d] of the rows of a matrix [n, d], scaled to unit norm, in float32.
+
+    Raises:
+        InputError: the matrix cannot be used.
+    """
+    matrix = check_matrix(matrix, "the matrix")
     total = sum(
         unit_rows(matrix[rows].astype(np.float32)).sum(axis=0, dtype=np.float64) for rows in row_blocks(len(matrix))
     )
@@ -274,58 +278,33 @@ def mean_unit_row(matrix: npt.NDArray[Any]) -> FloatArray:
 
 def _row_scores(
     translated: FloatArray, real: FloatArray, mean: FloatArray, ks: tuple[int, ...], retrieval: tuple[str, ...]
-) -> dict[tuple[str, ...], FloatArray]:
-    """Return one value per row and score for one pool of one direction."""
-    scores: dict[tuple[str, ...], FloatArray] = {
-        ("cosine",): paired_cosine(translated, real),
-        ("cosine_centered",): paired_cosine(translated, real, mean=mean),
-    }
-    others = max(len(real) - 1, 1)
-    for kind in retrieval:
-        by_translation, by_real = match_ranks(translated, real, csls=kind == "csls")
-        for convention, ranks in (("retrieval", by_translation), ("reference", by_real)):
-            scores |= {(convention, kind, f"top{k}"): (ranks <= k).astype(np.float64) for k in ks}
-            scores[convention, kind, "mean_rank"] = ranks
-            scores[convention, kind, "mrr"] = 1 / ranks
-            scores[convention, kind, "foscttm"] = (ranks - 1) / others
-    return scores
+) -> FloatArray:
+    """Return the scores of every row of a pool [n, s], in the order in which `_direction` reads them."""
+    cosines = [paired_cosine(translated, real), paired_cosine(translated, real, mean=mean)]
+    ranks = [match_ranks(translated, real, csls=kind == "csls") for kind in retrieval]
+    # First all kinds by the translation as the query, then all by the real row.
+    views = [ranks_of_kind for view in zip(*ranks, strict=True) for ranks_of_kind in view]
+    return np.stack([*cosines, *(column for ranks_of_kind in views for column in _of_ranks(ranks_of_kind, ks))], axis=1)
 
 
-def _intervals(
-    scores: Mapping[tuple[str, ...], FloatArray], bootstrap: int, seed: int
-) -> dict[tuple[str, ...], Interval]:
-    rows = np.stack(list(scores.values()), axis=1)
-    means = Resamples(len(rows), seed, bootstrap).sums(rows) / len(rows)
-    return {name: interval(column) for name, column in zip(scores, means.T, strict=True)}
+def _of_ranks(ranks: FloatArray, ks: tuple[int, ...]) -> list[FloatArray]:
+    """Return the columns of `RetrievalScores` for the ranks [n] of the true matches in a pool."""
+    return [*((ranks <= k).astype(np.float64) for k in ks), ranks, 1 / ranks, (ranks - 1) / max(len(ranks) - 1, 1)]
 
 
 def _direction(
-    intervals: Mapping[tuple[str, ...], Interval],
-    direction: str,
-    ks: tuple[int, ...],
-    retrieval: tuple[str, ...],
-    pool: int,
-    n: int,
+    scores: FloatArray, resamples: Resamples, ks: tuple[int, ...], retrieval: tuple[str, ...], pool: int
 ) -> DirectionScores:
-    def ranked(convention: str) -> dict[str, RetrievalScores]:
+    """Return the means of the scores of all rows [n, s] with their intervals."""
+    means = iter([interval(column) for column in (resamples.sums(scores) / len(scores)).T])
+
+    def ranked() -> dict[str, RetrievalScores]:
         return {
-            kind: RetrievalScores(
-                top_k={k: intervals[direction, convention, kind, f"top{k}"] for k in ks},
-                mean_rank=intervals[direction, convention, kind, "mean_rank"],
-                mrr=intervals[direction, convention, kind, "mrr"],
-                foscttm=intervals[direction, convention, kind, "foscttm"],
-            )
+            kind: RetrievalScores({k: next(means) for k in ks}, next(means), next(means), next(means))
             for kind in retrieval
         }
 
-    return DirectionScores(
-        cosine=intervals[direction, "cosine"],
-        cosine_centered=intervals[direction, "cosine_centered"],
-        retrieval=ranked("retrieval"),
-        reference=ranked("reference"),
-        pool=pool,
-        n=n,
-    )
+    return DirectionScores(next(means), next(means), ranked(), ranked(), pool, len(scores))
 
 
 def _bounds(means: Mapping[str, Interval]) -> dict[str, list[float]]:

@@ -36,7 +36,7 @@ def to_sentence_transformers(
         translator: a linear one.
         path: the folder to write; it must not exist.
         encoder: a sentence-transformers folder of the model that made the vectors; it is copied, never changed.
-        inverse: from target to source.
+        inverse: export the direction from target to source.
 
     Returns:
         The path.
@@ -73,8 +73,8 @@ def to_query_bridge(
     Args:
         translator: a linear one, from the space of the query encoder to that of the documents'.
         path: the folder to write; it must not exist.
-        queries: a sentence-transformers folder, copied.
-        documents: another, copied.
+        queries: sentence-transformers folder of the query encoder; it is copied.
+        documents: sentence-transformers folder of the document encoder; it is copied.
         inverse: the translator's target is the query encoder.
 
     Returns:

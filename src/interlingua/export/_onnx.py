@@ -31,7 +31,7 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
     Args:
         translator: what to export.
         path: the file to write; it must not exist.
-        inverse: from target to source.
+        inverse: export the direction from target to source.
 
     Returns:
         The path.

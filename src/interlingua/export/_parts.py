@@ -25,7 +25,7 @@ class Folded:
         bias: [d_out], float32; holds both means, summed in float64.
         unit_in: whether rows are brought to unit norm first.
         unit_out: whether rows are brought to length ``norm_out`` at the end.
-        norm_out: that length.
+        norm_out: length of the rows at the end.
     """
 
     weight: FloatArray

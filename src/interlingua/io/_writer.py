@@ -24,7 +24,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_path
+from interlingua.core.arguments import (
+    check_count,
+    check_flag,
+    check_instance,
+    check_number,
+    check_path,
+    check_text,
+    shown,
+)
 from interlingua.core.atomic import sync_folder
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
@@ -300,7 +308,12 @@ def create_writer(
             that is ``like`` itself.
         OutputExistsError: the output, or an interrupted one, exists, and neither ``force`` nor ``resume`` is set.
     """
-    path = check_path(path)
+    path, d = check_path(path), check_count(d, "d", minimum=1)
+    n = None if n is None else check_count(n, "n")
+    force, resume, id_name = check_flag(force, "force"), check_flag(resume, "resume"), check_text(id_name, "id_name")
+    checkpoint_seconds = check_number(checkpoint_seconds, "checkpoint_seconds", minimum=0)
+    check_instance(like, "like", (VectorFile, type(None)), "a file, as open_vectors returns it,")
+    check_instance(settings, "settings", (Mapping, type(None)), "a mapping of JSON values")
     sink, extension = find_sink(path)
     if path.is_dir() or not path.parent.is_dir():
         wrong = f"{path} is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
@@ -309,12 +322,20 @@ def create_writer(
         _refuse_existing(path)
     if like is not None:
         check_output(path, [like.path])
-    output = _output(path, sink, extension, d, np.dtype(dtype), scale, like)
+    output = _output(path, sink, extension, d, _dtype(dtype), scale, like)
     own_settings = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
     fresh = Checkpoint({**facts, **own_settings}, settings is not None, 0, {})
     checkpoint = prepare_folder(path, fresh, force=force, resume=resume)
     return VectorWriter(path, sink, output, checkpoint, n, like, force, checkpoint_seconds, id_name)
+
+
+def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    try:
+        # NumPy reads None as float64.
+        return np.dtype(dtype or "")
+    except TypeError as error:
+        raise InputError(f"dtype is {shown(dtype)}; float16, float32, float64 or int8 is needed.") from error
 
 
 def _output(

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners.frames import Frame
+from interlingua.core.arguments import check_count
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import mutual_neighbors
+from interlingua.leakage._checks import check_one_each
 
 __all__ = ["adapt"]
 
@@ -43,8 +45,8 @@ def adapt(vectors: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLi
     rows = check_matrix(vectors, "the documents").astype(np.float32)
     mapped = check_matrix(translated, "the translations").astype(np.float32)
     candidates = check_matrix(public, "the public texts", width=mapped.shape[1])
-    if len(mapped) != len(rows):
-        raise InputError(f"There are {len(mapped)} translations for {len(rows)} documents; one each is needed.")
+    seed = check_count(seed, "seed")
+    check_one_each(len(mapped), "translations", len(rows), "documents")
     for name, side in (("documents", rows), ("public texts", candidates)):
         if len(side) < _MIN_ROWS:
             raise InputError(f"There are {len(side)} {name}; at least {_MIN_ROWS} are needed, better thousands.")

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_flag, check_texts, shown
+from interlingua.core.arguments import check_count, check_flag, check_texts
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples, interval
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples, interval
+from interlingua.leakage._checks import check_callable, check_label_rows, check_members, check_one_each
 from interlingua.leakage.centering import collection_mean, subtract_mean
 
 __all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]
@@ -23,14 +24,14 @@ _SHUFFLES = 10
 
 
 @dataclass(frozen=True)
-class AttributeScores:
+class AttributeScores(JsonRecord):
     """How well labels are inferred from one set of vectors.
 
     Attributes:
         top_k: share of documents with a true label among the first k (arXiv 2505.12540, section 5.4), by k.
         recall: share of a document's true labels that are among the first k, mean over documents, by k.
         macro_auc: mean over labels of the area under the ROC curve; 0.5 is chance, for any frequency of the labels.
-        auc: the same by label.
+        auc: area under the ROC curve by label.
     """
 
     top_k: Mapping[int, Interval]
@@ -42,14 +43,6 @@ class AttributeScores:
     def top1(self) -> Interval:
         """Share of documents whose first label is true."""
         return self.top_k[1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; an interval is [value, low, high]."""
-        parts: dict[str, Mapping[Any, Interval]] = {"top_k": self.top_k, "recall": self.recall, "auc": self.auc}
-        return {
-            "macro_auc": self.macro_auc.to_list(),
-            **{name: {str(k): v.to_list() for k, v in part.items()} for name, part in parts.items()},
-        }
 
 
 @dataclass(frozen=True)
@@ -107,8 +100,7 @@ def embed_labels(
         InputError: no labels, or a template without the placeholder.
     """
     labels, templates = check_texts(labels, "labels"), check_texts(templates, "templates")
-    if not callable(encode):
-        raise InputError(f"encode is {shown(encode)}; a function from texts to vectors is needed.")
+    check_callable(encode, "encode", "a function from texts to vectors")
     if not labels or not templates:
         raise InputError("Attribute inference needs at least one label and one template; give them.")
     for template in templates:
@@ -182,11 +174,11 @@ def infer_attributes(
     Raises:
         InputError: shapes that do not match, or a document without a true label.
     """
+    centered, seed = check_flag(centered, "centered"), check_count(seed, "seed")
+    truth, names = as_array(truth, "truth"), check_texts(names, "names")
     if centered and mean is None:
         mean = collection_mean(vectors)
     scores = label_scores(vectors, label_vectors, mean=mean if centered else None)
-    truth, names = as_array(truth, "truth"), check_texts(names, "names")
-    centered, seed = check_flag(centered, "centered"), check_count(seed, "seed")
     if truth.shape != scores.shape or truth.dtype != bool or len(names) != scores.shape[1]:
         raise InputError(
             f"truth is {truth.dtype} {truth.shape} and there are {len(names)} names; for {scores.shape[0]} documents "
@@ -194,7 +186,8 @@ def infer_attributes(
         )
     if not truth.any(axis=1).all():
         raise InputError(f"Document {int((~truth.any(axis=1)).argmax())} has no true label; remove such documents.")
-    ks = tuple(k for k in sorted({1, *ks}) if k <= len(names))
+    counts = {check_count(k, "a k of ks", minimum=1) for k in check_members(ks, "ks", object, "integers")}
+    ks = tuple(k for k in sorted({1, *counts}) if k <= len(names))
     rng = np.random.default_rng(seed)
     resamples = Resamples(len(truth), seed)
     shuffles = [scores[_derangement(len(scores), rng)] for _ in range(_SHUFFLES)]
@@ -206,10 +199,7 @@ def infer_attributes(
     for name, rows in (("naive", naive), ("ideal", ideal)):
         if rows is not None:
             matrix = check_matrix(rows, f"the {name} vectors")
-            if len(matrix) != len(truth):
-                raise InputError(
-                    f"There are {len(matrix)} {name} vectors for {len(truth)} documents; one each is needed."
-                )
+            check_one_each(len(matrix), f"{name} vectors", len(truth), "documents")
             fitted = _fit_width(matrix, np.shape(label_vectors)[-1])
             own_mean = collection_mean(fitted) if centered else None
             candidates[name] = [label_scores(fitted, label_vectors, mean=own_mean)]
@@ -235,9 +225,10 @@ def truth_matrix(labels: Sequence[Sequence[str] | str], names: Sequence[str]) ->
         InputError: a document has a label that is not among the names.
     """
     columns = {name: column for column, name in enumerate(check_texts(names, "names"))}
-    matrix = np.zeros((len(labels), len(names)), bool)
-    for row, own in enumerate(labels):
-        for label in [own] if isinstance(own, str) else own:
+    rows = check_label_rows(labels)
+    matrix = np.zeros((len(rows), len(columns)), bool)
+    for row, row_labels in enumerate(rows):
+        for label in row_labels:
             if label not in columns:
                 raise InputError(f"Document {row} has the label {label!r}, which is not among the {len(names)} names.")
             matrix[row, columns[label]] = True

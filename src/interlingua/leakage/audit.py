@@ -16,17 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_count
+from interlingua.core.arguments import check_choice, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.identification import MIN_ROWS, identify
+from interlingua.leakage._checks import check_members
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defense_scores import DefenseScore, Readout, evaluate_defense
-from interlingua.leakage.defenses import Rotation, suite
+from interlingua.leakage.defenses import SUITES, Rotation, suite
 from interlingua.leakage.findings import (
     Audit,
     DocumentFindings,
@@ -36,93 +37,16 @@ from interlingua.leakage.findings import (
     RetrievalFindings,
     WordFindings,
 )
+from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
-from interlingua.leakage.inversion.words import Vocabulary
 
-__all__ = ["GroundTruth", "Labels", "PublicCorpus", "audit"]
+__all__ = ["audit"]
 
 DOCUMENTS = 2_000
 _BLOCK = 512
 _EXAMPLES = 8
-
-
-@dataclass(frozen=True, eq=False)
-class PublicCorpus:
-    """The auditor's public texts and their vectors under the auditor's encoder.
-
-    Attributes:
-        vectors: [m, d].
-        texts: m texts.
-        stand_in: the same texts under any other encoder [m, e], for the calibration; see :meth:`KeywordDecoder.fit`.
-        vocabulary: words to predict; by default the frequent content words of the texts.
-    """
-
-    vectors: FloatArray
-    texts: Sequence[str]
-    stand_in: FloatArray | None = None
-    vocabulary: Vocabulary | None = None
-
-    def fit_decoder(self, seed: int = 0) -> KeywordDecoder:
-        """Fit the keyword decoder of an audit.
-
-        Raises:
-            InputError: as :meth:`KeywordDecoder.fit`.
-        """
-        return KeywordDecoder.fit(
-            self.vectors, self.texts, stand_in=self.stand_in, vocabulary=self.vocabulary, seed=seed
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """Labels to infer: their names, and their vectors [l, d] or [t, l, d] in the auditor's space."""
-
-    names: tuple[str, ...]
-    vectors: FloatArray
-
-    @classmethod
-    def of_corpus(cls, vectors: npt.ArrayLike, labels: Sequence[Sequence[str]], *, min_documents: int = 5) -> Labels:
-        """Return labels of a labeled corpus; the vector of a label is the mean of its rows.
-
-        Args:
-            vectors: the corpus [m, d].
-            labels: labels of each row.
-            min_documents: smallest number of rows of a label.
-
-        Raises:
-            InputError: not one set of labels a row, or no label with enough rows.
-        """
-        rows = check_matrix(vectors, "the corpus").astype(np.float32)
-        if len(labels) != len(rows):
-            raise InputError(
-                f"The corpus has {len(rows)} vectors and {len(labels)} rows of labels; one each is needed."
-            )
-        counts = Counter(name for own in labels for name in set(own))
-        names = tuple(sorted(name for name, count in counts.items() if count >= min_documents))
-        if not names:
-            raise InputError(
-                f"No label is on {min_documents} rows of the corpus; give a corpus with more rows for each label."
-            )
-        kept = [tuple(name for name in own if name in set(names)) for own in labels]
-        members = truth_matrix(kept, names).astype(np.float32)
-        return cls(names, np.asarray(members.T @ rows / members.sum(axis=0)[:, None], np.float32))
-
-
-@dataclass(frozen=True, eq=False)
-class GroundTruth:
-    """True contents of the audited rows, where known. They are used to measure and never by the attack.
-
-    Attributes:
-        texts: n texts, or None.
-        labels: labels of each of n rows, or None.
-        vectors: the same rows in the auditor's space [n, d], or None.
-    """
-
-    texts: Sequence[str] | None = None
-    labels: Sequence[Sequence[str]] | None = None
-    vectors: FloatArray | None = None
 
 
 def audit(
@@ -154,41 +78,40 @@ def audit(
     Raises:
         InputError: no fit, or shapes that do not match.
     """
+    alignments = check_members(alignments, "alignments", Alignment, "fits, as interlingua.align returns them,")
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
+    check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
+    optional = {"decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth)}
+    for name, (value, kind) in optional.items():
+        check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
+    defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
+    rows = check_matrix(vectors, "the audited vectors")
+    truth = truth or GroundTruth()
+    truth.check_rows(len(rows))
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, worked = (usable or ranked)[0], bool(usable)
-    rows = check_matrix(vectors, "the audited vectors")
-    truth = truth or GroundTruth()
-    for name, given in (("texts", truth.texts), ("labels", truth.labels), ("vectors", truth.vectors)):
-        if given is not None and len(given) != len(rows):
-            raise InputError(f"There are {len(given)} true {name} for {len(rows)} vectors; one each is needed.")
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
-    fits = usable or ranked
-    sides = [unit_rows(_translate(fit, rows[picked])) for fit in fits]
+    known = truth.take(picked)
+    sides = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(sides, axis=0), np.float32)
-    mean = collection_mean(translated)
-    resamples = Resamples(len(picked), seed)
     # Rotated about its mean, a translation keeps every distance and loses all meaning.
     center = translated.mean(axis=0)
     rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
-    texts = None if truth.texts is None else [truth.texts[i] for i in picked]
+    resamples = Resamples(len(picked), seed)
     decoder = decoder or corpus.fit_decoder(seed)
     predictions = _predict(decoder, sides)
-    words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), texts, resamples, seed)
+    words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), known.texts, resamples, seed)
     retrieval, near = _retrieval(corpus, translated, rotated, resamples, seed)
     topics, order = None, None
     if labels is not None:
-        own = None if truth.labels is None else [truth.labels[i] for i in picked]
-        topics, order = _topics(labels, translated, mean, own, seed)
-    known = None if truth.vectors is None else np.asarray(truth.vectors[picked], np.float32)
-    reidentified = None if known is None else reidentification(translated, known, seed=seed)
+        topics, order = _topics(labels, translated, known.labels, seed)
+    reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
     if defenses and worked:
-        reader = _Reader(decoder, labels, truth, seed)
-        scores = _defenses(alignment, rows, corpus, truth, reader, defenses, seed)
+        scores = _defenses(alignment, rows, corpus, truth, _Reader(decoder, labels, truth, seed), defenses, seed)
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
@@ -215,8 +138,8 @@ def _words(
     seed: int,
 ) -> WordFindings:
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
-    asserted = [[keyword for keyword in own.keywords if keyword.p >= LEVEL] for own in predictions]
-    counts = [len(own) for own in asserted]
+    asserted = [[keyword for keyword in document.keywords if keyword.p >= LEVEL] for document in predictions]
+    counts = [len(keywords) for keywords in asserted]
     calibration = "the vectors of the public text itself, which makes probabilities too high for translations"
     with_stand_in = corpus.stand_in is not None
     if with_stand_in:
@@ -228,11 +151,11 @@ def _words(
             LEAK_RATE if with_stand_in else None,
         ),
         precision=Estimate(
-            resamples.ratio([sum(keyword.p for keyword in own) for own in asserted], counts),
-            resamples.ratio([sum(shares[keyword.word] for keyword in own) for own in asserted], counts),
+            resamples.ratio([sum(keyword.p for keyword in keywords) for keywords in asserted], counts),
+            resamples.ratio([sum(shares[keyword.word] for keyword in keywords) for keywords in asserted], counts),
             PRECISION if with_stand_in else None,
         ),
-        asserted=resamples.mean([bool(own) for own in asserted]),
+        asserted=resamples.mean([bool(keywords) for keywords in asserted]),
         vocabulary=len(decoder.vocabulary.words),
         calibration=calibration,
         measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
@@ -252,7 +175,7 @@ def _predict(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extra
 
 def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
     """Return the expected share of documents whose most probable asserted word is right."""
-    probabilities = (own.keywords[0].p if own.asserted(LEVEL) else 0.0 for own in predictions)
+    probabilities = (document.keywords[0].p if document.asserted(LEVEL) else 0.0 for document in predictions)
     return resamples.mean(list(probabilities))
 
 
@@ -268,18 +191,18 @@ class _Reader:
     def __call__(self, recovered: FloatArray, picked: IntArray) -> Readout:
         mean = collection_mean(recovered)
         predictions = _predict(self.decoder, [unit_rows(recovered)])
-        if self.truth.texts is None:
+        truth = self.truth.take(picked)
+        if truth.texts is None:
             words, basis = _expected_leak_rate(predictions, Resamples(len(picked), self.seed)), "estimated"
         else:
-            texts = [self.truth.texts[i] for i in picked]
-            figures = score_keywords(predictions, texts, self.decoder.vocabulary, seed=self.seed)
+            figures = score_keywords(predictions, truth.texts, self.decoder.vocabulary, seed=self.seed)
             words, basis = figures.leak_rate.interval, "measured"
         right = None
-        if self.labels is not None and self.truth.labels is not None:
+        if self.labels is not None and truth.labels is not None:
             first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
             names, known = self.labels.names, set(self.labels.names)
-            own = [known.intersection(self.truth.labels[i]) for i in picked]
-            hits = [names[i] in carried if carried else np.nan for i, carried in zip(first, own, strict=True)]
+            true_names = [known.intersection(row) for row in truth.labels]
+            hits = [names[i] in true if true else np.nan for i, true in zip(first, true_names, strict=True)]
             right = Resamples(len(picked), self.seed).mean(hits)
         return Readout(words, basis, right)
 
@@ -290,26 +213,27 @@ def _retrieval(
     method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=2)
     sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
     near, null = (method.invert(side, mean=collection_mean(side)) for side in (translated, rotated))
-    own = method.invert(corpus.vectors[sample])
+    among_public = method.invert(corpus.vectors[sample])
     findings = RetrievalFindings(
         nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
         # The first neighbor of a public text is the text itself.
-        public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in own]),
+        public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in among_public]),
     )
     return findings, near
 
 
 def _topics(
-    labels: Labels, translated: FloatArray, mean: FloatArray, own: Sequence[Sequence[str]] | None, seed: int
+    labels: Labels, translated: FloatArray, true_labels: Sequence[Sequence[str]] | None, seed: int
 ) -> tuple[LabelFindings, npt.NDArray[np.int64]]:
+    mean = collection_mean(translated)
     order = np.argsort(-label_scores(translated, labels.vectors, mean=mean), axis=1, kind="stable")
     counts = Counter(order[:, 0].tolist())
     shares = {labels.names[i]: count / len(order) for i, count in counts.most_common()}
     measured = None
-    if own is not None:
+    if true_labels is not None:
         known = set(labels.names)
-        kept = [[name for name in row if name in known] for row in own]
+        kept = [[name for name in row if name in known] for row in true_labels]
         with_label = np.array([bool(row) for row in kept])
         if with_label.sum() > 1:
             truth = truth_matrix([row for row in kept if row], labels.names)

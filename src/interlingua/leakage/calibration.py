@@ -9,19 +9,22 @@ in this module come from the records of ``benchmarks/calibration.py`` and of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from interlingua.evaluation.bootstrap import Interval
+from interlingua.core.arguments import check_choice, check_number, check_settings
+from interlingua.core.errors import InputError
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.leakage._checks import check_members
 from interlingua.leakage.inversion.scores import LEVEL
 
 __all__ = ["CalibrationError"]
 
 
 @dataclass(frozen=True)
-class CalibrationError:
+class CalibrationError(JsonRecord):
     """Measured value minus estimate, over cases: a corpus, a pair of encoders, a seed and a number of fits.
 
     Attributes:
@@ -40,6 +43,10 @@ class CalibrationError:
     corpora: int
     pairs: int
 
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_settings(self)
+
     @classmethod
     def from_records(cls, records: Sequence[dict[str, Any]], figure: str) -> CalibrationError:
         """Return the errors of ``leak_rate`` or ``precision`` in benchmark records.
@@ -47,25 +54,25 @@ class CalibrationError:
         Cases whose fits all failed are left out: an audit makes no estimate for them. Records of the suite ``keywords``
         of ``benchmarks/leakage.py`` hold the precision only, as reliability bins.
         """
+        check_choice(figure, "figure", ("leak_rate", "precision"))
         errors, corpora, pairs = [], set(), set()
-        for record in records:
+        for record in check_members(records, "records", dict, "records of these benchmarks"):
             verdicts = record["verdicts"] if "verdicts" in record else [record["fit"]["verdict"]]
             values = _estimated_and_measured(record, figure)
             if values is not None and any(verdict != "failed" for verdict in verdicts):
                 errors.append(values[1] - values[0])
                 corpora.add(record["corpus"])
                 pairs.add((record["victim"], record["known"]))
+        if not errors:
+            raise InputError("No record holds an estimate and a measured value; run benchmarks/calibration.py.")
         lowest, median, highest = (round(float(np.quantile(errors, q)), 3) for q in (0, 0.5, 1))
         return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""
+        estimate = check_number(estimate, "estimate", minimum=0, maximum=1)
         low, high = estimate + min(0.0, self.lowest), estimate + max(0.0, self.highest)
         return Interval(estimate, max(0.0, low), min(1.0, high))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def _estimated_and_measured(record: dict[str, Any], figure: str) -> tuple[float, float] | None:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
-from interlingua.core.errors import InputError
 from interlingua.evaluation.scores import mean_unit_row
+from interlingua.leakage._checks import check_vector
 
 __all__ = ["collection_mean", "subtract_mean"]
 
@@ -35,13 +35,6 @@ def subtract_mean(vectors: npt.ArrayLike, mean: npt.ArrayLike | None, default: F
     Raises:
         InputError: another width than ``default`` has, or a mean that is not one finite vector of that width.
     """
+    default = check_vector(default, "default")
     rows = unit_rows(check_matrix(vectors, "vectors", width=len(default)).astype(np.float32))
-    if mean is None:
-        return rows - default
-    center = np.asarray(mean, np.float32)
-    if center.shape != default.shape or not np.isfinite(center).all():
-        raise InputError(
-            f"mean has shape {center.shape}; a finite vector of shape {default.shape} is needed, as collection_mean "
-            "returns it."
-        )
-    return rows - center
+    return rows - (default if mean is None else check_vector(mean, "mean", len(default)))

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment
+from interlingua.core.arguments import check_count
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.errors import InputError
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples
+from interlingua.leakage._checks import check_callable, check_one_each
 from interlingua.leakage.defenses import Defense, NoDefense, float_rows
 from interlingua.leakage.inversion.scores import reidentification
 
@@ -35,7 +36,7 @@ _ABOVE_CHANCE = 10
 
 
 @dataclass(frozen=True)
-class Readout:
+class Readout(JsonRecord):
     """What an attacker reads from the recovered vectors.
 
     Attributes:
@@ -47,11 +48,6 @@ class Readout:
     words: Interval
     basis: str
     labels: Interval | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; an interval is [value, low, high]."""
-        labels = None if self.labels is None else self.labels.to_list()
-        return {"words": self.words.to_list(), "basis": self.basis, "labels": labels}
 
 
 @dataclass(frozen=True)
@@ -142,10 +138,15 @@ def evaluate_defense(
     Raises:
         InputError: ``truth`` does not have one row for each row of the store.
     """
-    rows = float_rows(store)
+    check_callable(defense, "defense", "a defense such as Rotation()", "apply")
+    functions = {"translate": translate, "fit": fit, "read": read}
+    for name, function in functions.items():
+        if function is not None or name == "fit":
+            check_callable(function, name, "a function")
+    pool, seed = check_count(pool, "pool", minimum=2), check_count(seed, "seed")
+    rows, public = float_rows(store), float_rows(attacker)
     whole = goal = rows if truth is None else float_rows(truth)
-    if len(goal) != len(rows):
-        raise InputError(f"There are {len(goal)} true rows for a store of {len(rows)}; one each is needed.")
+    check_one_each(len(goal), "true rows", len(rows), "rows of the store")
     rng = np.random.default_rng(seed)
     picked = np.sort(rng.permutation(len(rows))[:pool])
     protected = defense.apply(rows, seed)
@@ -153,7 +154,7 @@ def evaluate_defense(
     verdict = None
     if defense.keyed:
         attack = "unpaired fit of the protected vectors, without the key"
-        alignment = fit(protected, attacker, seed=seed)
+        alignment = fit(protected, public, seed=seed)
         verdict = str(alignment.verdict.status)
         recovered = alignment.translator(force=True).translate(protected[picked])
     else:
@@ -196,7 +197,8 @@ def retained_neighbors(
     Raises:
         InputError: the sides differ in rows, or have no more than k.
     """
-    sides = float_rows(before), float_rows(after)
+    k, queries = (check_count(value, name, minimum=1) for value, name in ((k, "k"), (queries, "queries")))
+    sides, seed = (float_rows(before), float_rows(after)), check_count(seed, "seed")
     picked = np.random.default_rng(seed).permutation(len(sides[0]))[:queries]
     return Resamples(len(picked), seed).mean(neighbor_overlap(*sides, k, queries=picked))
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_choice, check_count, check_settings
+from interlingua.core.arguments import check_choice, check_count, check_settings, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_callable
 
 __all__ = [
+    "SUITES",
     "Chain",
     "Defense",
     "DistancePreserving",
@@ -25,6 +28,9 @@ __all__ = [
     "float_rows",
     "suite",
 ]
+
+
+SUITES = ("quick", "full")
 
 
 class Defense(Protocol):
@@ -46,58 +52,70 @@ class Defense(Protocol):
         """
 
 
+class _Checked(ABC):
+    """A defense without a key whose vectors and seed are checked before it is applied."""
+
+    keyed: ClassVar[bool] = False
+
+    def apply(self, vectors: npt.ArrayLike, seed: int, /) -> FloatArray:
+        """Return the protected vectors [n, k] of vectors [n, d].
+
+        Raises:
+            InputError: the vectors cannot be used, or the seed is not an integer from 0 on.
+        """
+        return np.asarray(self._protect(float_rows(vectors), check_count(seed, "seed")), np.float32)
+
+    @abstractmethod
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
+        """Return the protected rows."""
+
+
 @dataclass(frozen=True)
-class NoDefense:
+class NoDefense(_Checked):
     """No defense: the baseline."""
 
-    name: str = "no defense"
-    keyed: bool = False
+    name: ClassVar[str] = "no defense"
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the vectors."""
-        return float_rows(vectors)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
+        return rows
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(_Checked):
     """A secret orthogonal matrix; it preserves every cosine."""
 
-    name: str = "secret rotation"
-    keyed: bool = True
+    name: ClassVar[str] = "secret rotation"
+    keyed: ClassVar[bool] = True
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the rotated vectors."""
-        rows = float_rows(vectors)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
         d = rows.shape[1]
         q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))
         # With these signs the matrix is Haar distributed (Mezzadri 2007, section 5).
-        return np.asarray(rows @ (q * np.sign(np.diag(r))), np.float32)
+        return np.asarray(rows @ (q * np.sign(np.diag(r))))
 
 
 @dataclass(frozen=True)
-class SignedPermutation:
+class SignedPermutation(_Checked):
     """A secret permutation of the coordinates with secret signs; it preserves every cosine."""
 
-    name: str = "secret signed permutation"
-    keyed: bool = True
+    name: ClassVar[str] = "secret signed permutation"
+    keyed: ClassVar[bool] = True
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the permuted vectors."""
-        rows, rng = float_rows(vectors), np.random.default_rng(seed)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
+        rng = np.random.default_rng(seed)
         order = rng.permutation(rows.shape[1])
-        return np.asarray(rows[:, order] * rng.choice((-1, 1), rows.shape[1]), np.float32)
+        return np.asarray(rows[:, order] * rng.choice((-1, 1), rows.shape[1]))
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Gaussian noise on unit rows.
+class Noise(_Checked):
+    """Gaussian noise on unit rows, drawn independently for every row.
 
     Attributes:
         level: standard deviation in each coordinate.
     """
 
     level: float
-    keyed: bool = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -108,22 +126,19 @@ class Noise:
         """The name with the level."""
         return f"noise {self.level:g}"
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the vectors with independent noise."""
-        rows = float_rows(vectors)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
         return rows + np.float32(self.level) * np.random.default_rng(seed).standard_normal(rows.shape, np.float32)
 
 
 @dataclass(frozen=True)
-class Quantization:
-    """Fewer bits for each coordinate: 8, with one scale for all rows, or 1, the sign.
+class Quantization(_Checked):
+    """Fewer bits for each coordinate: 8, with one scale for all rows, or 1, the sign. Vectors are dequantized again.
 
     Raises:
         InputError: another number of bits.
     """
 
     bits: int
-    keyed: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -135,17 +150,15 @@ class Quantization:
         """The name with the bits."""
         return "int8" if self.bits == 8 else "1 bit"
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the dequantized vectors."""
-        rows = float_rows(vectors)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
         if self.bits == 1:
             return np.where(rows < 0, -1, 1).astype(np.float32)
         scale = np.abs(rows).max() / 127
-        return np.asarray(np.rint(rows / scale) * scale, np.float32)
+        return np.asarray(np.rint(rows / scale) * scale)
 
 
 @dataclass(frozen=True)
-class Truncation:
+class Truncation(_Checked):
     """The first coordinates.
 
     Attributes:
@@ -153,7 +166,6 @@ class Truncation:
     """
 
     width: int
-    keyed: bool = False
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -164,13 +176,12 @@ class Truncation:
         """The name with the width."""
         return f"first {self.width} coordinates"
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the truncated vectors [n, width]."""
-        return float_rows(vectors)[:, : self.width]
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
+        return rows[:, : self.width]
 
 
 @dataclass(frozen=True)
-class DistancePreserving:
+class DistancePreserving(_Checked):
     """Scale and perturb (Fuchsbauer et al., SCN 2022, section 4) after a secret signed permutation, as in products.
 
     A ciphertext is ``s x + e`` with a secret scale s and e uniform in the ball of radius ``s beta / 4``. Distances that
@@ -181,7 +192,7 @@ class DistancePreserving:
     """
 
     beta: float
-    keyed: bool = True
+    keyed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -192,21 +203,27 @@ class DistancePreserving:
         """The name with the factor."""
         return f"distance-preserving encryption, beta {self.beta:g}"
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the ciphertexts."""
-        rows = SignedPermutation().apply(vectors, seed)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
+        rows = SignedPermutation().apply(rows, seed)
         rng = np.random.default_rng((seed, 1))
         scale = np.float32(rng.uniform(1, 1_000))
         directions = unit_rows(rng.standard_normal(rows.shape, np.float32))
         radii = rng.random((len(rows), 1)) ** (1 / rows.shape[1])
-        return np.asarray(scale * (rows + self.beta / 4 * radii * directions), np.float32)
+        return np.asarray(scale * (rows + self.beta / 4 * radii * directions))
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Several defenses, applied one after the other."""
+class Chain(_Checked):
+    """Several defenses, applied one after the other; they draw independently."""
 
     parts: tuple[Defense, ...]
+
+    def __post_init__(self) -> None:
+        """Check the parts."""
+        if not isinstance(self.parts, tuple):
+            raise InputError(f"parts is {shown(self.parts)}; a tuple of defenses is needed.")
+        for part in self.parts:
+            check_callable(part, "a part", "a defense such as Rotation()", "apply")
 
     @property
     def name(self) -> str:
@@ -214,13 +231,11 @@ class Chain:
         return " + ".join(part.name for part in self.parts)
 
     @property
-    def keyed(self) -> bool:
+    def keyed(self) -> bool:  # type: ignore[override]
         """Whether any part has a key."""
         return any(part.keyed for part in self.parts)
 
-    def apply(self, vectors: npt.ArrayLike, seed: int) -> FloatArray:
-        """Return the output of the last part; parts draw independently."""
-        rows = float_rows(vectors)
+    def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
         for index, part in enumerate(self.parts):
             rows = part.apply(rows, seed + 1_000 * index)
         return rows
@@ -232,27 +247,12 @@ def suite(name: str, width: int) -> tuple[Defense, ...]:
     Raises:
         InputError: there is no suite of that name.
     """
-    name, width = check_choice(name, "suite", ("quick", "full")), check_count(width, "width", minimum=4)
-    halves = [width // 2, width // 4]
-    truncations = [Truncation(part) for part in halves]
-    keyless: tuple[Defense, ...] = (
-        NoDefense(),
-        Quantization(8),
-        Quantization(1),
-        Noise(0.02),
-        Noise(0.05),
-        *truncations,
-    )
+    name, width = check_choice(name, "suite", SUITES), check_count(width, "width", minimum=4)
+    lossy = (Quantization(8), Quantization(1), Noise(0.02), Noise(0.05), Truncation(width // 2))
+    keyless: tuple[Defense, ...] = (NoDefense(), *lossy, Truncation(width // 4))
     if name == "quick":
         return (*keyless, Rotation())
-    after_rotation: tuple[Defense, ...] = (
-        Quantization(8),
-        Quantization(1),
-        Noise(0.01),
-        Noise(0.02),
-        Noise(0.05),
-        truncations[0],
-    )
+    after_rotation = (*lossy[:2], Noise(0.01), *lossy[2:])
     return (
         *keyless,
         Rotation(),

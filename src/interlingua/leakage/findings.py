@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from interlingua.core.alignment import Alignment, Status
-from interlingua.evaluation import Interval
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import UNKNOWN, Identification
 from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.calibration import CalibrationError
@@ -23,7 +23,7 @@ class Estimate:
 
     Attributes:
         interval: the estimate with its bootstrap interval, which covers the sample of documents only.
-        control: the same figure where there is nothing to find.
+        control: the same figure where there is nothing to recover.
         error: measured errors of such estimates; None where they were not measured, as without a stand-in.
     """
 
@@ -52,7 +52,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class WordFindings:
+class WordFindings(JsonRecord):
     """Words predicted by the calibrated decoder.
 
     Attributes:
@@ -74,20 +74,9 @@ class WordFindings:
     calibration: str
     measured: WordFigures | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "leak_rate": self.leak_rate.to_dict(),
-            "precision": self.precision.to_dict(),
-            "asserted": self.asserted.to_list(),
-            "vocabulary": self.vocabulary,
-            "calibration": self.calibration,
-            "measured": self.measured and self.measured.to_dict(),
-        }
-
 
 @dataclass(frozen=True)
-class LabelFindings:
+class LabelFindings(JsonRecord):
     """Inferred labels.
 
     Attributes:
@@ -100,13 +89,13 @@ class LabelFindings:
 
 
 @dataclass(frozen=True)
-class RetrievalFindings:
-    """Mean cosine with the nearest public text, rows centered.
+class RetrievalFindings(JsonRecord):
+    """Mean cosines with the nearest public text, rows centered.
 
     Attributes:
-        nearest: of a translation.
-        public: of a public text with the nearest other one, an upper limit for good translations.
-        control: of a translation rotated at random.
+        nearest: mean cosine of translations.
+        public: mean cosine of public texts with the nearest other one, an upper limit for good translations.
+        control: mean cosine of translations that were rotated at random.
     """
 
     nearest: Interval
@@ -126,7 +115,7 @@ class DocumentFindings:
 
 
 @dataclass(frozen=True)
-class Leak:
+class Leak(JsonRecord):
     """The headline figure, which a pipeline can gate on.
 
     Attributes:
@@ -184,9 +173,8 @@ class Audit:
 
     def to_dict(self, *, show: bool = False) -> dict[str, Any]:
         """Return plain values for JSON; recovered words and public texts only with ``show``."""
-        topics = self.topics
         values: dict[str, Any] = {
-            "leak": asdict(self.leak),
+            "leak": self.leak.to_dict(),
             "worked": self.worked,
             "fit": self.alignment.card(),
             "verdicts": list(self.verdicts),
@@ -194,9 +182,8 @@ class Audit:
             "model": self.model and {"name": self.model.model, "reason": self.model.reason},
             "rows": self.rows,
             "words": self.words.to_dict(),
-            "retrieval": {name: getattr(self.retrieval, name).to_list() for name in ("nearest", "public", "control")},
-            "labels": topics
-            and {"shares": dict(topics.shares), "measured": topics.measured and topics.measured.to_dict()},
+            "retrieval": self.retrieval.to_dict(),
+            "labels": self.topics and self.topics.to_dict(),
             "reidentified": self.reidentified and self.reidentified.to_dict(),
             "defenses": [score.to_dict() for score in self.defenses],
         }

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
+from interlingua.core.errors import InputError
 from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.core.wording import comparison
+from interlingua.evaluation import Evaluation
+from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
-from interlingua.report._evidence import bar_length
-from interlingua.report._facts import facts_of
+from interlingua.report._facts import bar_length, facts_of
+from interlingua.report._page import render
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
-    from interlingua.evaluation import DirectionScores, Evaluation, Interval, SupportsTranslation
+    from interlingua.evaluation import DirectionScores, Interval, SupportsTranslation
 
 __all__ = ["write_report"]
 
@@ -70,26 +72,30 @@ def write_report(
         InputError: held-out sides with different numbers of rows, not one label per row, or an unreadable card.
         MissingExtraError: the extra ``report`` is not installed.
     """
-    path = Path(path)
-    jinja2 = require("jinja2", "report")
-    require("matplotlib", "report")
-    facts = facts_of(fit)
+    path, facts = check_path(path), facts_of(fit)
+    check_instance(evaluation, "evaluation", (Evaluation, type(None)), "an Evaluation, as evaluate returns it,")
+    if (source_eval is None) != (target_eval is None) or (source is None and target is not None):
+        raise InputError(
+            "source_eval and target_eval are drawn together, and target only beside source; give both or neither."
+        )
+    if translator is not None:
+        check_translator(translator)
+    for name, value in (("labels", labels), ("migration", migration)):
+        check_instance(value, name, (Mapping, type(None)), "a mapping")
+    for module in ("jinja2", "matplotlib"):
+        require(module, "report")
     rng = np.random.default_rng(facts.seed)
     translator = translator or (fit if isinstance(fit, Translator) else fit.translator(force=True))
     rows = None
-    if source_eval is not None and target_eval is not None:
+    if source_eval is not None:
         rows = _rows.draw_paired(translator, source_eval, target_eval, labels or {}, rng)
     elif source is not None:
         rows = _rows.draw_unpaired(translator, source, target, labels or {}, rng)
 
     curves = _curves.curves_of(facts.trace)
-    templates = files("interlingua.report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": _number, "count": _count}
-    page = environment.from_string((templates / "page.html.jinja").read_text("utf-8")).render(
-        style=(templates / "style.css").read_text("utf-8"),
+    page = render(
+        "page.html.jinja",
+        ("style.css",),
         source=facts.source,
         target=facts.target,
         verdict=facts.verdict,
@@ -131,33 +137,26 @@ def _pictures(rows: _rows.PicturedRows, translator: SupportsTranslation) -> dict
         "graph": graph,
         "graph_of": {"near": near, "rows": compared, "chance": chance},
     }
+    drawn = _rows.similarities(rows)
+    strip = [colors[0][row] for row in drawn.rows] if labels else None
+    key = "heat" if rows.paired else "kept"
+    pictures[f"{key}_rows"] = len(drawn.rows)
+    pictures[key] = {
+        name: _figures.heat_map(f"{key}-{name}", _HEAT_ALTS[name], matrix, strip)
+        for name, matrix in drawn.matrices.items()
+    }
     if rows.paired:
-        heat = _rows.heat(rows)
-        strip = [colors[0][row] for row in heat.rows] if labels else None
         ranks = _rows.ranks(rows)
-        pictures["heat"] = _figures.heat_maps(heat, strip, _HEAT_ALTS)
-        pictures["heat_rows"] = len(heat.rows)
-        if isinstance(translator, NeuralTranslator):
-            latent = _rows.latent(rows, translator, heat.rows)
-            pictures["latent"] = {
-                "picture": _figures.heat_map("heat-latent", _LATENT_ALT, latent.across, strip),
-                "same": latent.same,
-                "other": latent.other,
-            }
         pictures["ranks"] = {
             direction: _figures.rank_histogram(
                 f"ranks-{direction}", _rank_alt(ranks[direction]), ranks[direction], side
             )
             for direction, side in (("forward", "source"), ("backward", "target"))
         }
-    else:
-        similarities = _graphs.kept(rows)
-        strip = [colors[0][row] for row in similarities.rows] if labels else None
-        pictures["kept_rows"] = len(similarities.rows)
-        pictures["kept"] = {
-            when: _figures.heat_map(f"kept-{when}", _KEPT_ALTS[when], matrix, strip)
-            for when, matrix in (("before", similarities.before), ("after", similarities.after))
-        }
+        if isinstance(translator, NeuralTranslator):
+            latent = _rows.latent(rows, translator, drawn.rows)
+            picture = _figures.heat_map("heat-latent", _LATENT_ALT, latent.across, strip)
+            pictures["latent"] = {"picture": picture, "same": latent.same, "other": latent.other}
     return pictures
 
 
@@ -168,11 +167,9 @@ _SCATTER_ALTS = {
 _LATENT_ALT = (
     "Heat map of the latents of held-out source rows against those of target rows; equal texts are on the diagonal."
 )
-_KEPT_ALTS = {
+_HEAT_ALTS = {
     "before": "Heat map of the similarity of some source rows among themselves, before translation.",
     "after": "Heat map of the similarity of the same rows among themselves, after translation.",
-}
-_HEAT_ALTS = {
     "within_source": "Heat map of the similarity of held-out source rows among themselves.",
     "within_target": "Heat map of the similarity of the same rows of the target among themselves.",
     "across": "Heat map of translated source rows against target rows; a correct translation shows as a diagonal.",
@@ -220,19 +217,3 @@ def _top(kind: str, k: int) -> Any:
 
 def _line(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "needed": comparison(item), "bar": bar_length(item)}
-
-
-def _number(value: float | None) -> str:
-    """Format a measurement with about three significant digits."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    if value and abs(value) < 0.001:
-        return f"{value:.1g}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _count(value: Any) -> str:
-    """Format a whole number with separators; anything else, such as a missing value of a card, as text."""
-    return f"{value:,}" if isinstance(value, int) else str(value)

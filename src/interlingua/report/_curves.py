@@ -20,8 +20,8 @@ class Curves:
     """The training curves of a network.
 
     Attributes:
-        seed: of the run that was kept.
-        best: the step whose snapshot was kept.
+        seed: seed of the run that was kept.
+        best: step of the snapshot that was kept.
         losses: steps and values of each term.
         scores: steps and values of the label-free score that chooses between snapshots, by the seed of the run.
     """

@@ -1,14 +1,17 @@
-"""The facts in a report about a fit, from the fit itself or from the card of a saved translator."""
+"""The facts in a report about a fit, from the fit itself or from the card of a saved translator, and their bars."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from interlingua.core.alignment import Alignment, Verdict
+from interlingua.core.arguments import check_instance
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator
+from interlingua.core.wording import comparison
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ def facts_of(fit: Alignment | Translator) -> Facts:
     Raises:
         InputError: the translator's card is not as `fit` writes it.
     """
+    check_instance(fit, "fit", (Alignment, Translator), "an alignment or a translator")
     trace = fit.trace if isinstance(fit, Alignment) else ()
     card = fit.card() if isinstance(fit, Alignment) else fit.card
     try:
@@ -56,3 +60,18 @@ def facts_of(fit: Alignment | Translator) -> Facts:
 def _side(card: Mapping[str, Any], side: str) -> dict[str, Any]:
     space = dict(card.get(side, {}))
     return {**space, "name": space.get("name") or side}
+
+
+def bar_length(evidence: Mapping[str, Any]) -> float:
+    """Return the length of a bar from 0 to 2 that reaches 1 exactly where the measurement passes.
+
+    The null has length 0 where the value has to move away from it, and length 2 where it must not.
+    """
+    null = float(evidence["null"])
+    value, limit = float(evidence["value"]) - null, float(evidence["threshold"]) - null
+    if not math.isfinite(value) or not math.isfinite(limit) or limit == 0:
+        return 1.0 if evidence["passed"] else 0.0
+    length = value / limit
+    if (comparison(evidence) == "≥") != (limit > 0):
+        length = 2 - length
+    return min(2.0, max(0.0, length))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.report._rows import Heat, PicturedRows
+from interlingua.report._rows import PicturedRows
 from interlingua.report._svg import svg_element
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def scatter(
         ends = np.stack([side[:_JOINED] for side in points])
         axes.plot(ends[..., 0], ends[..., 1], color=COLORS["muted"], linewidth=0.5, alpha=0.55, zorder=4)
     for side, names, marker in zip(points, colors, ("o", "^"), strict=True):
-        held = np.array(names[: len(side)])
-        for name in dict.fromkeys(held.tolist()):
-            at = side[held == name]
+        drawn = np.array(names[: len(side)])
+        for name in dict.fromkeys(drawn.tolist()):
+            group = side[drawn == name]
             paint = COLORS[name]
             look: dict[str, Any] = (
                 {"s": 12, "color": paint, "linewidths": 0}
@@ -80,20 +80,10 @@ def scatter(
                 else {"s": 14, "facecolors": "none", "edgecolors": paint, "linewidths": 0.7}
             )
             alpha, height = (0.5, 1) if name == "rest" else (0.8, 2)
-            axes.scatter(at[:, 0], at[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
+            axes.scatter(group[:, 0], group[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
     axes.set_xlabel("first axis")
     axes.set_ylabel("second axis")
     return _svg(figure, key, alt)
-
-
-def heat_maps(similarities: Heat, colors: Sequence[str] | None, alts: Mapping[str, str]) -> dict[str, str]:
-    """Draw the similarities within each side and across; ``colors`` gives each row the name of its label's color."""
-    matrices = {
-        "within_source": similarities.within_source,
-        "within_target": similarities.within_target,
-        "across": similarities.across,
-    }
-    return {part: heat_map(f"heat-{part}", alts[part], matrix, colors) for part, matrix in matrices.items()}
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:

@@ -57,20 +57,16 @@ class PicturedRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Heat:
-    """Similarities of a few held-out rows: cosines after subtracting the mean of all rows of their side.
+class Similarities:
+    """Cosines between a few rows after subtracting the mean of all rows of their side.
 
     Attributes:
         rows: [h], which rows, in the order drawn.
-        within_source: [h, h], the source rows among themselves.
-        within_target: [h, h], the target rows among themselves.
-        across: [h, h], translated source rows against target rows.
+        matrices: [h, h] by the name of the picture.
     """
 
     rows: IntArray
-    within_source: FloatArray
-    within_target: FloatArray
-    across: FloatArray
+    matrices: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +76,7 @@ class Latent:
     Attributes:
         across: [h, h], latents of source rows against latents of target rows.
         same: mean over all rows of the cosine between the latents of the same text.
-        other: the same of other texts.
+        other: mean cosine between latents of different texts.
     """
 
     across: FloatArray
@@ -93,8 +89,8 @@ class Neighbors:
     """The nearest neighbors of a text.
 
     Attributes:
-        name: the row.
-        before: its nearest rows in the source space.
+        name: name of the row.
+        before: nearest rows in the source space.
         after: the rows nearest to its translation, each with whether it is known to be the text itself.
     """
 
@@ -125,7 +121,7 @@ def draw_paired(
     marks = _pick(labels.get("eval"), rows, source.n, "labels['eval']")
     names = _names(source, rows, "source_eval")
     x, y = (_drawn(space, rows) for space in (source, target))
-    return _pictured(translator, (x, y), (marks, marks), (names, names), paired=True)
+    return _pictured(translator, x, y, (marks, marks), (names, names), paired=True)
 
 
 def draw_unpaired(
@@ -150,21 +146,10 @@ def draw_unpaired(
         names.append(_names(space, rows, side))
         vectors.append(_drawn(space, rows))
     if target is None:
-        translated = unit_rows(np.asarray(translator.translate(vectors[0]), np.float32))
-        nothing = (np.empty((0, side.shape[1]), np.float32) for side in (translated, vectors[0]))
-        empty_target, empty_inverted = nothing
-        return PicturedRows(
-            unit_rows(vectors[0]),
-            empty_target,
-            translated,
-            empty_inverted,
-            marks[0],
-            None if marks[0] is None else (),
-            paired=False,
-            names=names[0],
-            target_names=(),
-        )
-    return _pictured(translator, (vectors[0], vectors[1]), (marks[0], marks[1]), (names[0], names[1]), paired=False)
+        marks.append(None if marks[0] is None else ())
+        names.append(())
+    y = None if target is None else vectors[1]
+    return _pictured(translator, vectors[0], y, (marks[0], marks[1]), (names[0], names[1]), paired=False)
 
 
 def frequent(labels: Sequence[str], count: int) -> list[str]:
@@ -186,13 +171,21 @@ def planes(rows: PicturedRows) -> dict[str, tuple[FloatArray, FloatArray]]:
     return {"before": (alone[0][shown], alone[1][shown]), "after": (together[0][shown], together[1][shown])}
 
 
-def heat(rows: PicturedRows) -> Heat:
-    """Return the similarities of some paired rows, grouped by label and ordered by similarity."""
-    target, source = (unit_rows(side - side.mean(axis=0)) for side in (rows.target, rows.source))
-    translated = unit_rows(rows.translated - rows.target.mean(axis=0))
+def similarities(rows: PicturedRows) -> Similarities:
+    """Return the similarities of some rows, grouped by label and ordered by similarity.
+
+    Of paired rows within each side, ``within_source`` and ``within_target``, and of translated source rows with target
+    rows, ``across``. Of others among the source rows, ``before`` and ``after`` translation.
+    """
+    source = _centered(rows.source)
     order = order_of(source, rows.source_labels)
-    x, y, xy = source[order], target[order], translated[order]
-    return Heat(order, x @ x.T, y @ y.T, xy @ y.T)
+    x = source[order]
+    if not rows.paired:
+        y = _centered(rows.translated)[order]
+        return Similarities(order, {"before": x @ x.T, "after": y @ y.T})
+    y = _centered(rows.target)[order]
+    translated = unit_rows(rows.translated - rows.target.mean(axis=0))[order]
+    return Similarities(order, {"within_source": x @ x.T, "within_target": y @ y.T, "across": translated @ y.T})
 
 
 def order_of(source: FloatArray, labels: tuple[str, ...] | None) -> IntArray:
@@ -209,7 +202,7 @@ def latent(rows: PicturedRows, translator: NeuralTranslator, shown: IntArray) ->
     """Compare the latents of both sides; ``shown`` [h] are the rows of the picture."""
     ends = zip(translator.ends, (rows.source, rows.target), strict=True)
     latents = [translator.network.encode(side, space) for space, side in ends]
-    source, target = (unit_rows(z - z.mean(axis=0)) for z in latents)
+    source, target = map(_centered, latents)
     same, other = agreement(source, target), agreement(source, np.roll(target, 1, axis=0))
     return Latent(source[shown] @ target[shown].T, same, other)
 
@@ -248,27 +241,27 @@ def neighbors(rows: PicturedRows) -> tuple[Neighbors, ...]:
 
 def _pictured(
     translator: SupportsTranslation,
-    vectors: tuple[FloatArray, FloatArray],
+    x: FloatArray,
+    y: FloatArray | None,
     labels: tuple[tuple[str, ...] | None, tuple[str, ...] | None],
     names: tuple[tuple[str, ...], tuple[str, ...]],
     *,
     paired: bool,
 ) -> PicturedRows:
-    x, y = vectors
-    unit = [unit_rows(side) for side in (x, y, translator.translate(x), translator.invert(y))]
+    translated = translator.translate(x)
+    if y is None:
+        y, inverted = (np.empty((0, side.shape[1]), np.float32) for side in (translated, x))
+    else:
+        inverted = translator.invert(y)
+    sides = (x, y, translated, inverted)
+    source, target, translated, inverted = (unit_rows(np.asarray(side, np.float32)) for side in sides)
     # Labels of one side only would color half of the points.
-    source_labels, target_labels = labels if None not in labels else (None, None)
-    return PicturedRows(
-        unit[0],
-        unit[1],
-        unit[2],
-        unit[3],
-        source_labels,
-        target_labels,
-        paired=paired,
-        names=names[0],
-        target_names=names[1],
-    )
+    known = labels if None not in labels else (None, None)
+    return PicturedRows(source, target, translated, inverted, *known, paired, *names)
+
+
+def _centered(rows: FloatArray) -> FloatArray:
+    return unit_rows(rows - rows.mean(axis=0))
 
 
 def _drawn(space: EmbeddingSpace, rows: IntArray) -> FloatArray:

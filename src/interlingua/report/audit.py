@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from importlib.resources import files
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from interlingua.core.arrays import require
+from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
-from interlingua.evaluation import Interval
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage.findings import Audit, Estimate
-from interlingua.report import _count, _number
+from interlingua.leakage.inversion.scores import Figure
+from interlingua.report._page import clean, render
 
-__all__ = ["Provenance", "conclusion", "model_statement", "write_audit", "write_audit_json"]
+__all__ = ["FigureRow", "Provenance", "conclusion", "figure_rows", "model_statement", "write_audit", "write_audit_json"]
 
 # Headline figures from which the page is amber and red.
 _SOME, _MUCH = 0.02, 0.2
 _SHARES = 12
-_SNIPPET = 120
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Provenance(JsonRecord):
     """Who authorized an audit, and what is needed to repeat it.
 
     Attributes:
@@ -48,9 +46,13 @@ class Provenance:
     inputs: Mapping[str, str] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
+    def __post_init__(self) -> None:
+        """Check the facts."""
+        check_settings(self)
+        check_instance(self.inputs, "inputs", Mapping, "a mapping from names of files to their SHA-256")
+        check_instance(self.seeds, "seeds", tuple, "a tuple of integers")
+        for seed in self.seeds:
+            check_count(seed, "a seed")
 
 
 # Risks named by LLM08:2025 of the OWASP Top 10 for LLM applications.
@@ -73,6 +75,7 @@ _LIMITS = (
 
 def conclusion(audit: Audit) -> str:
     """Return the result in one paragraph for readers who do not know embeddings."""
+    check_instance(audit, "audit", Audit, "the findings of an audit")
     rows = f"{audit.alignment.source.get('n', 0):,}"
     if not audit.worked and audit.leak.basis == "attack failed":
         return (
@@ -115,6 +118,7 @@ def _estimated(audit: Audit) -> str:
 
 def model_statement(audit: Audit) -> str:
     """Return which model probably made the vectors, and what that means for an attacker."""
+    check_instance(audit, "audit", Audit, "the findings of an audit")
     if audit.model is None:
         return "The model was not identified: there are too few rows."
     if not audit.identified:
@@ -147,22 +151,21 @@ def write_audit(
     Raises:
         MissingExtraError: the extra ``report`` is not installed.
     """
-    path = Path(path)
-    jinja2 = require("jinja2", "report")
-    resources = files("interlingua.report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(number=_number, count=_count, percent=_percent, clean=_clean)
+    path, show = check_path(path), check_flag(show, "show")
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    check_instance(provenance, "provenance", Provenance, "a Provenance")
+    if fail_above is not None:
+        fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     shares = audit.topics.shares if audit.topics else {}
-    page = environment.from_string((resources / "audit.html.jinja").read_text("utf-8")).render(
-        style=(resources / "style.css").read_text("utf-8") + (resources / "audit.css").read_text("utf-8"),
+    page = render(
+        "audit.html.jinja",
+        ("style.css", "audit.css"),
         audit=audit,
         provenance=_printable(provenance),
         severity=_severity(audit),
         summary=conclusion(audit),
         model=model_statement(audit),
-        figures=_figure_rows(audit),
+        figures=figure_rows(audit),
         shares=list(shares.items())[:_SHARES],
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
@@ -176,21 +179,17 @@ def write_audit(
 
 def write_audit_json(path: str | Path, result: Mapping[str, Any]) -> Path:
     """Write the result as JSON, readable by its owner only; numbers that JSON cannot hold become null."""
+    path = check_path(path)
+    check_instance(result, "result", Mapping, "a mapping of plain values")
     finite = json.loads(json.dumps(result), parse_constant=lambda name: None)
     return write_text(path, json.dumps(finite, indent=2) + "\n", mode=0o600)
 
 
 def _printable(provenance: Provenance) -> Provenance:
-    return Provenance(
-        _clean(provenance.authorized_by),
-        _clean(provenance.date),
-        _clean(provenance.vectors),
-        _clean(provenance.corpus),
-        _clean(provenance.encoder),
-        command=_clean(provenance.command, 4_000),
-        inputs={_clean(name): digest for name, digest in provenance.inputs.items()},
-        seeds=provenance.seeds,
-    )
+    names = ("authorized_by", "date", "vectors", "corpus", "encoder")
+    cleaned: dict[str, Any] = {name: clean(getattr(provenance, name)) for name in names}
+    inputs = {clean(name): digest for name, digest in provenance.inputs.items()}
+    return replace(provenance, **cleaned, command=clean(provenance.command, 4_000), inputs=inputs)
 
 
 def _severity(audit: Audit) -> str:
@@ -200,15 +199,24 @@ def _severity(audit: Audit) -> str:
 
 
 @dataclass(frozen=True)
-class _FigureRow:
-    """One row of the table of figures."""
+class FigureRow:
+    """One row of the table of figures.
+
+    Attributes:
+        name: the figure.
+        meaning: what it and its control are.
+        estimated: the estimate, if there is one.
+        plausible: the estimate with the range that measured errors of such estimates allow.
+        measured: the figure against the true contents, where they are known.
+        control: the same figure where there is nothing to recover.
+    """
 
     name: str
     meaning: str
-    estimated: Interval | None
-    plausible: Interval | None
-    measured: Interval | None
-    control: Interval | None
+    estimated: Interval | None = None
+    plausible: Interval | None = None
+    measured: Interval | None = None
+    control: Interval | None = None
 
     @property
     def bar(self) -> float:
@@ -217,75 +225,42 @@ class _FigureRow:
         return min(1.0, max(0.0, best.value)) if best else 0.0
 
 
-def _figure_rows(audit: Audit) -> list[_FigureRow]:
-    """Return the rows of the table of figures: estimated, measured, and the control."""
-    words, near = audit.words, audit.retrieval
-    measured = words.measured
+def figure_rows(audit: Audit) -> list[FigureRow]:
+    """Return the rows of the table of figures: estimated, measured, and the control.
 
-    def row(
-        name: str, meaning: str, estimate: Estimate | None, figure: Interval | None, control: Interval | None
-    ) -> _FigureRow:
+    Raises:
+        InputError: not the findings of an audit.
+    """
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    near, words, found = audit.retrieval, audit.words, audit.words.measured
+
+    def of_words(name: str, meaning: str, estimate: Estimate, figure: Figure | None) -> FigureRow:
         # Estimates assume that a fit worked.
-        if estimate is None or not audit.worked:
-            return _FigureRow(name, meaning, None, None, figure, control)
-        return _FigureRow(name, meaning, estimate.interval, estimate.plausible, figure, control)
+        value, plausible = (estimate.interval, estimate.plausible) if audit.worked else (None, None)
+        control = figure.control if figure else estimate.control
+        return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
+    named = "share with at least one correct word at p ≥ 0.5"
+    other = "another document" if found else "a random public text"
+    right = f"share of the asserted words that are right; the control is {other}"
     rows = [
-        row(
-            "Documents with a word named",
-            "share with at least one correct word at p ≥ 0.5",
-            words.leak_rate,
-            measured.leak_rate.interval if measured else None,
-            measured.leak_rate.control if measured else words.leak_rate.control,
-        ),
-        row(
-            "Precision of the words",
-            "share of the asserted words that are right; the control is "
-            + ("another document" if measured else "a random public text"),
-            words.precision,
-            measured.precision.interval if measured else None,
-            measured.precision.control if measured else words.precision.control,
-        ),
+        of_words("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
+        of_words("Precision of the words", right, words.precision, found.precision if found else None),
     ]
+
+    def measured(name: str, meaning: str, value: Interval, control: Interval | None) -> None:
+        rows.append(FigureRow(name, meaning, measured=value, control=control))
+
     if audit.topics and audit.topics.measured:
-        scores = audit.topics.measured
-        rows += [
-            row(
-                "First label right",
-                "the control always chooses the most frequent label",
-                None,
-                scores.translated.top1,
-                scores.majority.top1,
-            ),
-            row(
-                "Separation of labels",
-                "mean area under the ROC curve; the control shuffles the documents",
-                None,
-                scores.translated.macro_auc,
-                scores.shuffled.macro_auc,
-            ),
-        ]
+        first, most_frequent, shuffled = (
+            getattr(audit.topics.measured, name) for name in ("translated", "majority", "shuffled")
+        )
+        meaning = "the control always chooses the most frequent label"
+        measured("First label right", meaning, first.top1, most_frequent.top1)
+        meaning = "mean area under the ROC curve; the control shuffles the documents"
+        measured("Separation of labels", meaning, first.macro_auc, shuffled.macro_auc)
     if audit.reidentified:
         top1 = audit.reidentified.top1
-        rows.append(
-            row(
-                "Re-identified documents",
-                "among all attacked; the control is chance",
-                None,
-                top1.interval,
-                top1.control,
-            )
-        )
+        measured("Re-identified documents", "among all attacked; the control is chance", top1.interval, top1.control)
     meaning = f"cosine with the nearest one; {near.public.value:.2f} among public texts; the control has no meaning"
-    rows.append(_FigureRow("Similarity to public texts", meaning, near.nearest, None, None, near.control))
-    return rows
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.1%}" if 0 < value < 0.1 else f"{value:.0%}"
-
-
-def _clean(text: str, limit: int = _SNIPPET) -> str:
-    """Return a text without control characters and direction marks, truncated to a number of characters."""
-    kept = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: limit + 1])
-    return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+    return [*rows, FigureRow("Similarity to public texts", meaning, near.nearest, control=near.control)]

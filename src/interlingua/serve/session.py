@@ -249,12 +249,12 @@ class Session:
         other = SIDES[1 - SIDES.index(side)]
         with self._lock:
             self._card()
-            translator, own, others = self._loaded(), self._uploads[side], self._uploads[other]
-        if not 0 <= row < own.rows:
-            raise InputError(f"{side} has the rows 0 to {own.rows - 1}; {row} is not among them.")
-        vector = own.vectors[row : row + 1]
+            translator, searched, others = self._loaded(), self._uploads[side], self._uploads[other]
+        if not 0 <= row < searched.rows:
+            raise InputError(f"{side} has the rows 0 to {searched.rows - 1}; {row} is not among them.")
+        vector = searched.vectors[row : row + 1]
         query = unit_rows(translator.translate(vector) if side == "source" else translator.invert(vector))
-        near = _nearest(own, own.unit[row], k + 1)
+        near = _nearest(searched, searched.unit[row], k + 1)
         return {side: [hit for hit in near if hit["row"] != row][:k], other: _nearest(others, query[0], k)}
 
     def _loaded(self) -> Translator:

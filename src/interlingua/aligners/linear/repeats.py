@@ -18,8 +18,8 @@ __all__ = ["DistinctRows", "distinct_rows"]
 # Cosine of two centered rows from which on they count as copies of each other. Noise of a third of a row's length
 # leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
 _NEAR = 0.9
-# Near-copies are rows of their own kind only where more pairs lie beyond `_NEAR` than just below it. Otherwise such pairs
-# are the tail of a continuous distribution, as among the many rows of a narrow space.
+# Near-copies stand out where more pairs lie beyond `_NEAR` than just below it. Otherwise such pairs are the tail of a
+# continuous distribution, as among the many rows of a narrow space.
 _BELOW, _SAMPLED_ROWS = 0.8, 4000
 _COARSE = 64
 _BLOCK = 1024
@@ -55,20 +55,20 @@ class DistinctRows:
         }
 
 
-def distinct_rows(vectors: FloatArray, *, near: float = _NEAR, max_rows: int = _MAX_ROWS) -> DistinctRows:
+def distinct_rows(vectors: FloatArray, *, near: float | None = _NEAR, max_rows: int = _MAX_ROWS) -> DistinctRows:
     """Merge copies and near-copies among ``vectors`` [n, d]; the order of first appearance stays.
 
     Args:
         vectors: [n, d], finite, no zero row. Rows that differ by a positive factor count as near-copies.
         near: cosine of centered unit rows from which on two rows are near-copies. They are merged only where more pairs
-            of rows lie beyond this cosine than between 0.8 and it.
+            of rows lie beyond this cosine than between 0.8 and it. None merges exact copies only.
         max_rows: with more distinct rows than this, only exact copies are merged.
     """
     rows = np.ascontiguousarray(vectors, np.float32)
     first, group = _exact_groups(rows)
     unit = unit_rows(rows[first])
     exact = len(rows) - len(first)
-    if len(first) > max_rows:
+    if near is None or len(first) > max_rows:
         return DistinctRows(unit, group, exact, 0)
     centered = unit_rows(unit - unit.mean(axis=0))
     if not _stand_out(centered, near):

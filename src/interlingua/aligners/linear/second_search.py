@@ -106,6 +106,9 @@ def without_copies(problem: Problem, on_step: StepLog) -> Problem:
         InputError: too few distinct rows on a side.
     """
     sides = [distinct_rows(rows) for rows in problem.rows]
+    if insufficient_data_reason(sides[0].rows, sides[1].rows):
+        # Rows this close are then the few groups that all the data has, and no copies.
+        sides = [distinct_rows(rows, near=None) for rows in problem.rows]
     counts = {
         f"{name}_{key}": value
         for name, side in zip(("source", "target"), sides, strict=True)
@@ -119,7 +122,5 @@ def without_copies(problem: Problem, on_step: StepLog) -> Problem:
     rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
     reason = insufficient_data_reason(rows[0], rows[1])
     if reason:
-        raise InputError(
-            f"Without copies of other rows, {reason} Give vectors of more texts."
-        )
+        raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
     return replace(problem, rows=(rows[0], rows[1]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
 from interlingua.core.storage import read_tensors
@@ -21,9 +22,10 @@ def write_decoder(
     """Write the tensors and values of a decoder of the format ``kind``, and return the path."""
     from safetensors.numpy import save_file
 
+    path = check_path(path)
     with atomic_file(path) as fresh:
         save_file(dict(tensors), fresh, metadata={"format": kind, **values})
-    return Path(path)
+    return path
 
 
 def read_decoder(
@@ -43,6 +45,7 @@ def read_decoder(
     """
     from safetensors import SafetensorError
 
+    path = check_path(path)
     try:
         values, tensors = read_tensors(path)
     except (OSError, SafetensorError) as error:

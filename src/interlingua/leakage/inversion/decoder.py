@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
-from interlingua.core.errors import InputError
+from interlingua.core.arguments import check_count, check_number, check_text
+from interlingua.core.arrays import FloatArray, require, unit_rows
+from interlingua.core.backend import resolve_device
+from interlingua.leakage._checks import check_callable, check_corpus
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
@@ -36,7 +38,7 @@ class TextDecoder:
 
     Attributes:
         words: the vocabulary; the first three tokens are begin, end and unknown word.
-        mean: of the known space [d].
+        mean: mean of the unit rows of the corpus [d].
         weights: weights of the network, by name.
         length: largest number of words in a text.
         keywords: the decoder that predicts the keywords of an extraction; without one there are none.
@@ -73,8 +75,8 @@ class TextDecoder:
 
         Args:
             vectors: the corpus in the known space [n, d].
-            texts: its n texts.
-            keywords: as the attribute.
+            texts: the n texts of the corpus.
+            keywords: decoder that predicts the keywords of an extraction.
             translation_cosine: expected cosine between translations and true vectors. Gaussian noise is added to the
                 training vectors so that they have this cosine with the originals.
             size: size of the vocabulary.
@@ -91,22 +93,25 @@ class TextDecoder:
             InputError: not one text per vector, too few of them, or a translation_cosine outside (0, 1].
             MissingExtraError: torch is not installed.
         """
-        rows = unit_rows(check_matrix(vectors, "the corpus", min_rows=50).astype(np.float32))
-        if len(texts) != len(rows):
-            raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
-        if not 0 < translation_cosine <= 1:
-            raise InputError(f"translation_cosine is {translation_cosine}; a cosine above 0 and up to 1 is needed.")
+        rows, texts = check_corpus(vectors, texts, min_rows=50)
+        translation_cosine = check_number(translation_cosine, "translation_cosine", above=0, maximum=1)
+        lr, seed = check_number(lr, "lr", above=0), check_count(seed, "seed")
+        sizes = {"size": size, "hidden": hidden, "length": length, "epochs": epochs, "batch": batch}
+        size, hidden, length, epochs, batch = (check_count(value, name, minimum=1) for name, value in sizes.items())
+        _check_keywords(keywords)
+        check_callable(report, "report", "a function of the losses of an epoch")
         require("torch", "neural")
+        device = resolve_device(check_text(device, "device"))
         from interlingua.leakage.inversion._decoder_net import train
 
         pieces = [tokenize(text)[:length] for text in texts]
-        counts = Counter(piece for own in pieces for piece in own)
+        counts = Counter(piece for text in pieces for piece in text)
         words = (*_SPECIAL, *(word for word, _ in counts.most_common(size)))
-        at = {word: i for i, word in enumerate(words)}
+        index = {word: i for i, word in enumerate(words)}
         tokens = np.full((len(pieces), length + 2), _END, np.int64)
         tokens[:, 0] = _BEGIN
-        for row, own in zip(tokens, pieces, strict=True):
-            row[1 : 1 + len(own)] = [at.get(piece, _OTHER) for piece in own]
+        for row, text in zip(tokens, pieces, strict=True):
+            row[1 : 1 + len(text)] = [index.get(piece, _OTHER) for piece in text]
         mean = rows.mean(axis=0)
         centered = unit_rows(rows - mean)
         # Noise of this standard deviation leaves unit vectors at that mean cosine.
@@ -132,7 +137,7 @@ class TextDecoder:
         predicted = (
             [Extraction()] * len(centered) if self.keywords is None else self.keywords.invert(vectors, mean=mean)
         )
-        texts = (" ".join(self.words[i] for i in own) for own in written)
+        texts = (" ".join(self.words[i] for i in text) for text in written)
         return [replace(extraction, text=text) for extraction, text in zip(predicted, texts, strict=True)]
 
     def save(self, path: str | Path) -> Path:
@@ -147,6 +152,7 @@ class TextDecoder:
         Raises:
             InputError: the file is not a decoder.
         """
+        _check_keywords(keywords)
         values, weights = read_decoder(path, _FORMAT, {"mean"}, title="text decoder", writer="TextDecoder.save")
         mean = weights.pop("mean")
         return cls(tuple(json.loads(values["words"])), mean, weights, int(values["length"]), keywords)
@@ -154,4 +160,9 @@ class TextDecoder:
 
 def tokenize(text: str) -> list[str]:
     """Return the words and punctuation marks of a text, in lower case."""
-    return _PIECE.findall(text.lower())
+    return _PIECE.findall(check_text(text, "text").lower())
+
+
+def _check_keywords(keywords: object) -> None:
+    if keywords is not None:
+        check_callable(keywords, "keywords", "a decoder such as a KeywordDecoder", "invert")

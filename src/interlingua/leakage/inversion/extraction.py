@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy.typing as npt
 
-__all__ = ["Extraction", "Inverter", "Keyword", "Neighbor"]
+from interlingua.core.arguments import check_count, check_number, check_texts
+from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_members, check_one_each
+
+__all__ = ["Extraction", "Inverter", "Keyword", "Neighbor", "check_extractions"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Extraction:
 
     def asserted(self, level: float = 0.5) -> tuple[str, ...]:
         """Return the words predicted with at least this probability; without any the method abstains."""
+        level = check_number(level, "level")
         return tuple(keyword.word for keyword in self.keywords if keyword.p >= level)
 
 
@@ -67,3 +73,19 @@ class Inverter(Protocol):
         Raises:
             InputError: another width than the method was fitted on.
         """
+
+
+def check_extractions(
+    extractions: Sequence[Extraction], texts: Sequence[str], minimum: int = 1
+) -> tuple[list[Extraction], list[str]]:
+    """Return extractions and texts as lists, after checking that there is one of each for every document.
+
+    Raises:
+        InputError: not one extraction a text, or fewer than ``minimum`` texts.
+    """
+    extractions = check_members(extractions, "extractions", Extraction, "extractions, as invert returns them,")
+    texts = check_texts(texts, "texts")
+    check_one_each(len(extractions), "extractions", len(texts), "texts")
+    if len(texts) < check_count(minimum, "minimum"):
+        raise InputError(f"There are {len(texts)} texts; at least {minimum} are needed.")
+    return extractions, texts

@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_path, check_settings, check_text
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
+from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_callable, check_vector
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
@@ -59,19 +62,20 @@ class GuidedDecoder:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        for name in ("beams", "branch", "steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed.")
+        check_settings(self, minimum={"beams": 1, "branch": 1, "steps": 1})
+        check_callable(self.propose, "propose", "a function from a text and a number to continuations")
+        check_callable(self.encode, "encode", "a function from texts to vectors")
+        check_vector(self.mean, "mean")
+        if self.words is not None:
+            check_callable(self.words, "words", "a decoder such as a KeywordDecoder", "invert")
 
     def invert(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> list[Extraction]:
         """Return a text for every vector, with its cosine and the predicted keywords.
 
         Args:
             vectors: [n, d].
-            mean: mean of the unit rows of the collection the vectors belong to [d], from
-                :func:`~interlingua.leakage.centering.collection_mean`. By default the mean of the known space, which is
-                right for vectors of the known space and wrong for translations.
-                Encodings of texts that were written are always centered by the mean of the known space.
+            mean: as :class:`Inverter` takes it. Encodings of texts that were written are always centered by the mean of
+                the known space.
 
         Raises:
             InputError: another width than the known space's, or an encoder that gives one.
@@ -116,12 +120,14 @@ def causal_lm(name: str | Path, *, revision: str | None = None, device: str = "c
         InputError: a name on the Hub without a commit, or a model that cannot be loaded.
         MissingExtraError: transformers or torch is not installed.
     """
-    if not Path(name).is_dir() and not _COMMIT.fullmatch(revision or ""):
+    revision = None if revision is None else check_text(revision, "revision")
+    if not check_path(name, "name").is_dir() and not _COMMIT.fullmatch(revision or ""):
         raise InputError(
             f"{name} is not a folder, and revision is {revision!r}; a model on the Hub needs its commit, 40 "
             "hexadecimal digits."
         )
     transformers, torch = require("transformers", "encoder"), require("torch", "neural")
+    device = resolve_device(check_text(device, "device"))
     safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(name), **safe)

@@ -22,10 +22,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from interlingua.core.arguments import check_count, check_flag, check_number, check_path, check_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage.inversion.extraction import Extraction
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples
+from interlingua.leakage._checks import check_callable
+from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.scores import wrong_documents
 from interlingua.stores._secrets import may_hold_secret
 
@@ -47,13 +49,13 @@ Ask = Callable[[str], str]
 
 
 @dataclass(frozen=True)
-class Judgment:
+class Judgment(JsonRecord):
     """Answers of a judge.
 
     Attributes:
         yes: share of reconstructions that leak, according to the judge.
-        false_yes: the same for reconstructions of other documents.
-        empty_yes: the same for the empty text.
+        false_yes: share of yes for reconstructions of other documents.
+        empty_yes: share of yes for the empty text.
         leak: (yes - false_yes) / (1 - false_yes), the share corrected for false answers.
         unanswered: answers that were neither yes nor no, or quoted words that the reconstruction lacks; counted as no.
         n: documents.
@@ -65,11 +67,6 @@ class Judgment:
     leak: Interval
     unanswered: int
     n: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {name: getattr(self, name).to_list() for name in ("yes", "false_yes", "leak")}
-        return {**parts, "empty_yes": self.empty_yes, "unanswered": self.unanswered, "n": self.n}
 
 
 def endpoint(
@@ -88,8 +85,10 @@ def endpoint(
         InputError: the address is not of a kind that documents may be sent to, ``send`` is not True, or (from the
             returned function) the endpoint gave no usable answer.
     """
+    model, key_variable = check_text(model, "model"), check_text(key_variable, "key_variable")
     _check_address(url, key_variable)
-    if not send:
+    timeout = check_number(timeout, "timeout", above=0)
+    if not check_flag(send, "send"):
         raise InputError(
             f"A judge at {url} would be sent original documents and their reconstructions.",
             "Pass {send} if their owner allows that.",
@@ -113,12 +112,15 @@ def endpoint(
     return ask
 
 
-def _check_address(url: str, key_variable: str) -> None:
+def _check_address(url: Any, key_variable: str) -> None:
     """Refuse an address that holds a secret, or from which other machines of the network could read along.
 
     Raises:
         InputError: the message repeats the address only if it holds no secret.
     """
+    if not isinstance(url, str):
+        # The value is not repeated: it may hold a password.
+        raise InputError(f"url is of type {type(url).__name__}; a text is needed.")
     if may_hold_secret(url):
         raise InputError(
             "The address of the judge holds a password or a key and is not repeated.",
@@ -160,6 +162,8 @@ def cached(ask: Ask, path: Path, identity: str) -> Ask:
         path: the file; questions whose answers it holds are not sent again.
         identity: what determines the answer besides the question, such as model and version.
     """
+    check_callable(ask, "ask", "a function from a question to an answer")
+    path, identity = check_path(path), check_text(identity, "identity")
     answers = (
         {line["question"]: line["answer"] for line in map(json.loads, path.read_text("utf-8").splitlines())}
         if path.exists()
@@ -192,12 +196,9 @@ def judge(
     Raises:
         InputError: not one extraction per text, or a template without both placeholders.
     """
-    if len(extractions) != len(texts) or len(texts) < 2:
-        raise InputError(
-            f"There are {len(extractions)} extractions for {len(texts)} texts; one per text is needed, and two texts "
-            "or more."
-        )
-    template = PROMPTS.get(prompt, prompt)
+    extractions, texts = check_extractions(extractions, texts, minimum=2)
+    check_callable(ask, "ask", "a function from a question to an answer")
+    template, seed = PROMPTS.get(check_text(prompt, "prompt"), prompt), check_count(seed, "seed")
     if "{original}" not in template or "{reconstruction}" not in template:
         raise InputError(
             f"The prompt {prompt!r} is neither one of {', '.join(PROMPTS)} nor a text with {{original}} and "

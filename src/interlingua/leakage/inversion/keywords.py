@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
@@ -69,7 +71,7 @@ class KeywordDecoder:
 
         Args:
             vectors: the corpus in the known space [n, d].
-            texts: its n texts.
+            texts: the n texts of the corpus.
             stand_in: the same n texts under any other encoder [n, e]. Translations deviate from the true vectors, so
                 probabilities calibrated on true vectors are too high for them. By how much cannot be known without
                 pairs of the victim's encoder. A stand-in replaces it: the held-out fifth is translated from the
@@ -82,9 +84,9 @@ class KeywordDecoder:
         Raises:
             InputError: not one text per vector, or too few of them.
         """
-        rows = unit_rows(check_matrix(vectors, "the corpus", min_rows=50).astype(np.float32))
-        if len(texts) != len(rows):
-            raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
+        rows, texts = check_corpus(vectors, texts, min_rows=50)
+        epochs, seed = check_count(epochs, "epochs", minimum=1), check_count(seed, "seed")
+        check_instance(vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
         rng = np.random.default_rng(seed)
         held_out, train = np.split(rng.permutation(len(rows)), [int(_HELD_OUT * len(rows))])
         # The held-out texts must not select the words, or their frequencies would be biased.
@@ -133,7 +135,9 @@ class KeywordDecoder:
 
 def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
     """Return the ``limit`` most probable words of every row [n, v]."""
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :limit]
+    words = check_texts(words, "words")
+    probabilities = check_matrix(probabilities, "probabilities", width=len(words), allow_zero_rows=True)
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, : check_count(limit, "limit")]
     return [
         Extraction(tuple(Keyword(words[i], float(p[i])) for i in columns))
         for p, columns in zip(probabilities, best, strict=True)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, check_texts
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
-from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_one_each
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 
@@ -42,10 +43,10 @@ class WordProbe:
         Raises:
             InputError: not one vector a word, or fewer than two words.
         """
-        given = vectors(list(words)) if callable(vectors) else vectors
+        words = check_texts(words, "words")
+        given = vectors(words) if callable(vectors) else vectors
         rows = unit_rows(check_matrix(given, "the words", min_rows=2).astype(np.float32))
-        if len(rows) != len(words):
-            raise InputError(f"There are {len(words)} words and {len(rows)} vectors; one each is needed.")
+        check_one_each(len(words), "words", len(rows), "vectors")
         mean = rows.mean(axis=0)
         return cls(tuple(words), unit_rows(rows - mean), mean)
 
@@ -71,5 +72,6 @@ class WordProbe:
             mean: as :meth:`scores` takes it.
             limit: words returned.
         """
+        limit = check_count(limit, "limit")
         best = np.argsort(-self.scores(vectors, mean=mean), axis=1, kind="stable")[:, :limit]
         return [Extraction(tuple(Keyword(self.words[i], float("nan")) for i in row)) for row in best]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.arguments import check_count
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
+from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Neighbor
 
@@ -41,12 +42,10 @@ class CorpusRetrieval:
         Raises:
             InputError: not one text per vector, or k outside 1 to n.
         """
-        rows = unit_rows(check_matrix(vectors, "the corpus").astype(np.float32))
-        if len(texts) != len(rows) or not 1 <= k <= len(rows):
-            raise InputError(
-                f"The corpus has {len(rows)} vectors, {len(texts)} texts, and k is {k}; one text per vector and k from "
-                f"1 to {len(rows)} are needed."
-            )
+        rows, texts = check_corpus(vectors, texts)
+        k = check_count(k, "k", minimum=1)
+        if k > len(rows):
+            raise InputError(f"k is {k} and the corpus has {len(rows)} rows; a k of at most {len(rows)} is needed.")
         mean = rows.mean(axis=0)
         return cls(unit_rows(rows - mean), mean, texts, k)
 

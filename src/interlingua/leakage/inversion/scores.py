@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
-from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.evaluation.bootstrap import Resamples
+from interlingua.evaluation.bootstrap import JsonRecord, Resamples
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.leakage.inversion.extraction import Extraction
+from interlingua.leakage._checks import check_callable, check_one_each
+from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
 __all__ = [
     "Figure",
-    "Figures",
     "Reidentification",
     "Reliability",
     "TextFigures",
@@ -40,7 +40,7 @@ LEVEL = 0.5
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(JsonRecord):
     """A figure with its interval, and what it has to be compared with.
 
     Attributes:
@@ -62,22 +62,12 @@ class Figure:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
-        parts = {"value": self.interval, "control": self.control, "floor": self.floor}
-        return {name: None if part is None else part.to_list() for name, part in parts.items()} | {
-            "meaning": self.meaning
-        }
-
-
-class Figures:
-    """A dataclass whose fields are figures."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, by the name of the figure."""
-        return {field.name: getattr(self, field.name).to_dict() for field in fields(self)}  # type: ignore[arg-type]
+        values = super().to_dict()
+        return {"value": values.pop("interval"), **values}
 
 
 @dataclass(frozen=True)
-class WordFigures(Figures):
+class WordFigures(JsonRecord):
     """Predicted words against the true texts.
 
     A word is asserted where its probability is at least the level (0.5 unless chosen otherwise).
@@ -87,7 +77,7 @@ class WordFigures(Figures):
         leak_rate_2: share of documents with two of them.
         precision: share of the asserted words that are right.
         recall: share of a document's words among the k most probable.
-        idf_recall: the same, words weighted by their information.
+        idf_recall: recall with words weighted by their information.
         asserted: asserted words a document.
         bits: information in the correct asserted words of a document, in bits.
     """
@@ -102,7 +92,7 @@ class WordFigures(Figures):
 
 
 @dataclass(frozen=True)
-class TextFigures(Figures):
+class TextFigures(JsonRecord):
     """Reconstructed texts against the true ones.
 
     Attributes:
@@ -118,7 +108,7 @@ class TextFigures(Figures):
 
 
 @dataclass(frozen=True)
-class Reidentification(Figures):
+class Reidentification(JsonRecord):
     """How well each vector identifies its own document among all of them.
 
     Attributes:
@@ -172,7 +162,9 @@ def score_keywords(
     Raises:
         InputError: not one extraction a text.
     """
-    _check_counts(extractions, texts)
+    extractions, texts = check_extractions(extractions, texts)
+    check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
+    level, k = check_number(level, "level"), check_count(k, "k", minimum=1)
     other = wrong_documents(texts, seed)
     resamples = Resamples(len(texts), seed)
     truth = _word_sets(texts, vocabulary)
@@ -186,20 +178,20 @@ def score_keywords(
     same = range(len(texts))
 
     def correct(words: Sequence[Sequence[str]], rows: Sequence[int]) -> list[list[str]]:
-        return [[w for w in own if w in truth[r]] for own, r in zip(words, rows, strict=True)]
+        return [[w for w in guess if w in truth[r]] for guess, r in zip(words, rows, strict=True)]
 
     def leak(words: Sequence[Sequence[str]], rows: Sequence[int], fewest: int) -> Interval:
-        return resamples.mean([len(own) >= fewest for own in correct(words, rows)])
+        return resamples.mean([len(hits) >= fewest for hits in correct(words, rows)])
 
     def precision(words: Sequence[Sequence[str]], rows: Sequence[int]) -> Interval:
-        return resamples.ratio([len(own) for own in correct(words, rows)], [len(own) for own in words])
+        return resamples.ratio([len(hits) for hits in correct(words, rows)], [len(guess) for guess in words])
 
     def recall(words: Sequence[Sequence[str]], rows: Sequence[int], weights: Mapping[str, float] | None) -> Interval:
-        def size(own: Iterable[str]) -> float:
-            return float(sum(1 if weights is None else weights[w] for w in own))
+        def size(names: Iterable[str]) -> float:
+            return float(sum(1 if weights is None else weights[w] for w in names))
 
         hits = zip(correct(words, rows), rows, strict=True)
-        return resamples.mean([size(own) / size(truth[r]) if truth[r] else np.nan for own, r in hits])
+        return resamples.mean([size(found) / size(truth[r]) if truth[r] else np.nan for found, r in hits])
 
     def figure(measure: Callable[..., Interval], words: Any, floor: Any, meaning: str, *parameters: Any) -> Figure:
         return Figure(
@@ -217,8 +209,8 @@ def score_keywords(
         idf_recall=figure(recall, probable, frequent_k, "the same, words weighted by how rare they are", bits),
         asserted=Figure(resamples.mean([len(words) for words in asserted]), None, None, "words asserted a document"),
         bits=Figure(
-            resamples.mean([sum(bits[w] for w in own) for own in correct(asserted, same)]),
-            resamples.mean([sum(bits[w] for w in own) for own in correct(asserted, other)]),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, same)]),
+            resamples.mean([sum(bits[w] for w in hits) for hits in correct(asserted, other)]),
             None,
             "information in the correct words of a document, bits",
         ),
@@ -239,7 +231,8 @@ def score_texts(
     Raises:
         InputError: not one extraction a text.
     """
-    _check_counts(extractions, texts)
+    extractions, texts = check_extractions(extractions, texts)
+    floor = None if floor is None else check_texts(floor, "floor")
     written = [e.text or "" for e in extractions]
     same, other = range(len(texts)), wrong_documents(texts, seed)
     resamples = Resamples(len(texts), seed)
@@ -283,10 +276,10 @@ def reencoded_cosine(
     Raises:
         InputError: not one extraction and vector a text.
     """
-    _check_counts(extractions, texts)
+    extractions, texts = check_extractions(extractions, texts)
+    check_callable(encode, "encode", "a function from texts to vectors")
     rows = unit_rows(check_matrix(vectors, "vectors").astype(np.float32))
-    if len(rows) != len(texts):
-        raise InputError(f"There are {len(rows)} vectors for {len(texts)} documents; one each is needed.")
+    check_one_each(len(rows), "vectors", len(texts), "documents")
     written = [e.text or "" for e in extractions]
     encoded = check_matrix(encode([text or " " for text in written]), "what the encoder returned", width=rows.shape[1])
     mean = rows.mean(axis=0)
@@ -330,20 +323,25 @@ def reliability(
     probabilities: npt.NDArray[Any], texts: Sequence[str], vocabulary: Vocabulary, *, bins: int = 10
 ) -> list[Reliability]:
     """Return how often words predicted with probabilities [n, v] were right, in bins of equal width."""
+    check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
+    probabilities = check_matrix(probabilities, "probabilities", width=len(vocabulary.words), allow_zero_rows=True)
     truth = vocabulary.matrix(texts).toarray() > 0
-    edges = np.linspace(0, 1, bins + 1)
+    check_one_each(len(probabilities), "rows of probabilities", len(truth), "texts")
+    edges = np.linspace(0, 1, check_count(bins, "bins", minimum=1) + 1)
     rows: list[Reliability] = []
     for low, high in zip(edges[:-1], edges[1:], strict=True):
-        at = np.nonzero((probabilities > low) & (probabilities <= high))
-        if len(at[0]):
-            right = float(truth[at].mean())
-            rows.append(Reliability(float(low), float(high), float(probabilities[at].mean()), right, len(at[0])))
+        in_bin = np.nonzero((probabilities > low) & (probabilities <= high))
+        if len(in_bin[0]):
+            right = float(truth[in_bin].mean())
+            rows.append(
+                Reliability(float(low), float(high), float(probabilities[in_bin].mean()), right, len(in_bin[0]))
+            )
     return rows
 
 
 def wrong_documents(texts: Sequence[str], seed: int) -> list[int]:
     """Return another document of about the same length for each one; equal texts are never each other's control."""
-    rng = np.random.default_rng(seed)
+    texts, rng = check_texts(texts, "texts"), np.random.default_rng(check_count(seed, "seed"))
     lengths = np.array([len(tokens(text)) for text in texts])
     order = np.lexsort((rng.random(len(texts)), lengths))
     wrong = np.empty(len(texts), int)
@@ -374,8 +372,8 @@ def rouge_l(guess: str, text: str) -> float:
 def entity_recall(guess: str, text: str) -> float:
     """Return the share of a text's entities that occur in the guess, whatever their case; NaN without entities."""
     wanted = entities(text)
-    held = f" {' '.join(tokens(guess))} "
-    return sum(f" {' '.join(tokens(e))} " in held for e in wanted) / len(wanted) if wanted else float("nan")
+    words = f" {' '.join(tokens(guess))} "
+    return sum(f" {' '.join(tokens(e))} " in words for e in wanted) / len(wanted) if wanted else float("nan")
 
 
 def _word_sets(texts: Sequence[str], vocabulary: Vocabulary) -> list[set[str]]:
@@ -385,8 +383,3 @@ def _word_sets(texts: Sequence[str], vocabulary: Vocabulary) -> list[set[str]]:
         set(words[matrix.indices[start:stop]])
         for start, stop in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
     ]
-
-
-def _check_counts(extractions: Sequence[Extraction], texts: Sequence[str]) -> None:
-    if len(extractions) != len(texts) or not texts:
-        raise InputError(f"There are {len(extractions)} extractions for {len(texts)} texts; one each is needed.")

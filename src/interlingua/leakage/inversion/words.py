@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_count, check_number, check_text, check_texts
 from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_one_each, check_vector
 
 __all__ = ["Vocabulary", "entities", "tokens"]
 
@@ -42,6 +44,11 @@ class Vocabulary:
     words: tuple[str, ...]
     shares: npt.NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        """Check that there is one share for each word."""
+        words = check_texts(self.words, "words")
+        check_one_each(len(check_vector(self.shares, "shares")), "shares", len(words), "words")
+
     @classmethod
     def of(
         cls, texts: Sequence[str], *, size: int = 8_000, min_documents: int = 5, max_share: float = 0.03
@@ -59,6 +66,9 @@ class Vocabulary:
         """
         from sklearn.feature_extraction.text import CountVectorizer
 
+        texts, size = check_texts(texts, "texts"), check_count(size, "size", minimum=1)
+        min_documents = check_count(min_documents, "min_documents", minimum=1)
+        max_share = check_number(max_share, "max_share", above=0, maximum=1)
         counter = CountVectorizer(token_pattern=_WORD, stop_words="english", binary=True, min_df=min_documents)
         # max_df is at least min_df, also in a small corpus.
         counter.set_params(max_df=max(min_documents, int(max_share * len(texts))))
@@ -84,12 +94,12 @@ class Vocabulary:
         from sklearn.feature_extraction.text import CountVectorizer
 
         counter = CountVectorizer(token_pattern=_WORD, vocabulary=list(self.words), binary=True, dtype=np.float32)
-        return counter.fit_transform(texts)
+        return counter.fit_transform(check_texts(texts, "texts"))
 
 
 def tokens(text: str) -> list[str]:
     """Return all words and numbers of a text, in order and in lower case."""
-    return _TOKEN.findall(text.lower())
+    return _TOKEN.findall(check_text(text, "text").lower())
 
 
 def entities(text: str) -> set[str]:
@@ -97,4 +107,4 @@ def entities(text: str) -> set[str]:
 
     Entities are found by their form: a capital inside a sentence marks a name, so a text without capitals has none.
     """
-    return {match.group().lower() for match in _ENTITY.finditer(text.strip())}
+    return {match.group().lower() for match in _ENTITY.finditer(check_text(text, "text").strip())}

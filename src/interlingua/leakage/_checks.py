@@ -1,0 +1,68 @@
+"""Checks of arguments that several modules of this package share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from interlingua.core.arguments import check_texts, shown
+from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
+from interlingua.core.errors import InputError
+
+__all__ = ["check_callable", "check_corpus", "check_label_rows", "check_members", "check_one_each", "check_vector"]
+
+
+def check_one_each(count: int, what: str, needed: int, of: str) -> None:
+    """Refuse ``count`` things where there has to be one for each of ``needed`` others."""
+    if count != needed:
+        raise InputError(f"There are {count} {what} for {needed} {of}; one each is needed.")
+
+
+def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatArray, list[str]]:
+    """Return the unit rows of a corpus [n, d] in float32, and its n texts."""
+    rows = check_matrix(vectors, "the corpus", min_rows=min_rows).astype(np.float32)
+    texts = check_texts(texts, "texts")
+    if len(texts) != len(rows):
+        raise InputError(f"The corpus has {len(rows)} vectors and {len(texts)} texts; one each is needed.")
+    return unit_rows(rows), texts
+
+
+def check_label_rows(labels: Any, name: str = "labels") -> list[list[str]]:
+    """Return the labels of each row; a row with one label may be a text."""
+    if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | np.ndarray):
+        raise InputError(f"{name} is {shown(labels)}; a sequence with the labels of each row is needed.")
+    return [
+        [member] if isinstance(member, str) else check_texts(member, f"{name}[{row}]")
+        for row, member in enumerate(labels)
+    ]
+
+
+def check_members(values: Any, name: str, kind: type, needed: str) -> list[Any]:
+    """Return a sequence whose members are all of one class as a list; messages name types and never show a value."""
+    if not isinstance(values, Sequence):
+        raise InputError(f"{name} is of type {type(values).__name__}; a sequence of {needed} is needed.")
+    for number, value in enumerate(values):
+        if not isinstance(value, kind):
+            raise InputError(f"{name}[{number}] is of type {type(value).__name__}; a sequence of {needed} is needed.")
+    return list(values)
+
+
+def check_callable(value: Any, name: str, needed: str, method: str = "__call__") -> None:
+    """Refuse an object without a method; by default anything that is not a function."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
+
+
+def check_vector(value: Any, name: str, width: int | None = None) -> FloatArray:
+    """Return one finite vector [d] in float32."""
+    vector = as_array(value, name)
+    is_numeric = vector.dtype.kind in "fiu" and bool(np.isfinite(vector).all())
+    if not is_numeric or vector.ndim != 1 or width not in (None, len(vector)):
+        form = "[d]" if width is None else f"({width},)"
+        raise InputError(
+            f"{name} has shape {vector.shape}; a finite vector of shape {form} is needed, as "
+            "collection_mean returns it."
+        )
+    return vector.astype(np.float32)

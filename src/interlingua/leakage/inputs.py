@@ -1,0 +1,155 @@
+"""Inputs of an audit: public texts, labels, and the true contents of the audited rows where they are known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arguments import check_count, check_instance, check_texts
+from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix
+from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_corpus, check_label_rows, check_one_each
+from interlingua.leakage.attributes import truth_matrix
+from interlingua.leakage.inversion import KeywordDecoder
+from interlingua.leakage.inversion.words import Vocabulary
+
+__all__ = ["GroundTruth", "Labels", "PublicCorpus"]
+
+
+@dataclass(frozen=True, eq=False)
+class PublicCorpus:
+    """The auditor's public texts and their vectors under the auditor's encoder.
+
+    Attributes:
+        vectors: [m, d].
+        texts: m texts.
+        stand_in: the same texts under any other encoder [m, e], for the calibration; see :meth:`KeywordDecoder.fit`.
+        vocabulary: words to predict; by default the frequent content words of the texts.
+
+    Raises:
+        InputError: not one text per vector, or a value of another type.
+    """
+
+    vectors: FloatArray
+    texts: Sequence[str]
+    stand_in: FloatArray | None = None
+    vocabulary: Vocabulary | None = None
+
+    def __post_init__(self) -> None:
+        check_corpus(self.vectors, self.texts)
+        if self.stand_in is not None:
+            check_one_each(len(check_matrix(self.stand_in, "stand_in")), "rows of stand_in", len(self.texts), "texts")
+        check_instance(self.vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
+
+    def fit_decoder(self, seed: int = 0) -> KeywordDecoder:
+        """Fit the keyword decoder of an audit.
+
+        Raises:
+            InputError: as :meth:`KeywordDecoder.fit`.
+        """
+        return KeywordDecoder.fit(
+            self.vectors, self.texts, stand_in=self.stand_in, vocabulary=self.vocabulary, seed=seed
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels to infer: their names, and their vectors [l, d] or [t, l, d] in the auditor's space.
+
+    Raises:
+        InputError: not one vector per name.
+    """
+
+    names: tuple[str, ...]
+    vectors: FloatArray
+
+    def __post_init__(self) -> None:
+        names, layers = check_texts(self.names, "names"), as_array(self.vectors, "the labels")
+        if layers.dtype.kind not in "fiu" or layers.ndim not in (2, 3):
+            raise InputError(f"the labels have shape {layers.shape}; numbers [l, d] or [t, l, d] are needed.")
+        check_one_each(layers.shape[-2], "label vectors", len(names), "names")
+
+    @classmethod
+    def of_corpus(cls, vectors: npt.ArrayLike, labels: Sequence[Sequence[str]], *, min_documents: int = 5) -> Labels:
+        """Return labels of a labeled corpus; the vector of a label is the mean of its rows.
+
+        Args:
+            vectors: the corpus [m, d].
+            labels: labels of each row.
+            min_documents: smallest number of rows of a label.
+
+        Raises:
+            InputError: not one set of labels a row, or no label with enough rows.
+        """
+        rows, label_rows = check_matrix(vectors, "the corpus").astype(np.float32), check_label_rows(labels)
+        min_documents = check_count(min_documents, "min_documents", minimum=1)
+        if len(label_rows) != len(rows):
+            raise InputError(
+                f"The corpus has {len(rows)} vectors and {len(label_rows)} rows of labels; one each is needed."
+            )
+        counts = Counter(name for row in label_rows for name in set(row))
+        names = tuple(sorted(name for name, count in counts.items() if count >= min_documents))
+        if not names:
+            raise InputError(
+                f"No label is on {min_documents} rows of the corpus; give a corpus with more rows for each label."
+            )
+        members = truth_matrix([sorted(set(row) & set(names)) for row in label_rows], names).astype(np.float32)
+        return cls(names, np.asarray(members.T @ rows / members.sum(axis=0)[:, None], np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """True contents of the audited rows, where known. They are used to measure and never by the attack.
+
+    Attributes:
+        texts: n texts, or None.
+        labels: labels of each of n rows, or None.
+        vectors: the same rows in the auditor's space [n, d], or None.
+
+    Raises:
+        InputError: a value of another type.
+    """
+
+    texts: Sequence[str] | None = None
+    labels: Sequence[Sequence[str]] | None = None
+    vectors: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.texts is not None:
+            check_texts(self.texts, "texts")
+        if self.labels is not None:
+            # Not by assignment, which a frozen dataclass refuses.
+            object.__setattr__(self, "labels", check_label_rows(self.labels))
+        if self.vectors is not None:
+            check_matrix(self.vectors, "the true vectors")
+
+    def check_rows(self, n: int) -> None:
+        """Refuse contents of another number of rows.
+
+        Raises:
+            InputError: not one text, set of labels or vector for each of ``n`` rows.
+        """
+        n = check_count(n, "n")
+        for name in ("texts", "labels", "vectors"):
+            contents = getattr(self, name)
+            if contents is not None:
+                check_one_each(len(contents), f"true {name}", n, "vectors")
+
+    def take(self, rows: IntArray) -> GroundTruth:
+        """Return the contents of the rows with these indices.
+
+        Raises:
+            InputError: not a vector of integers.
+        """
+        rows = as_array(rows, "rows")
+        if rows.dtype.kind not in "iu" or rows.ndim != 1:
+            raise InputError(f"rows has shape {rows.shape} and dtype {rows.dtype}; a vector of integers is needed.")
+        return GroundTruth(
+            None if self.texts is None else [self.texts[i] for i in rows],
+            None if self.labels is None else [self.labels[i] for i in rows],
+            None if self.vectors is None else np.asarray(self.vectors[rows], np.float32),
+        )
