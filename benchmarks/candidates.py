@@ -3,8 +3,8 @@
     python benchmarks/candidates.py --vectors DIR --seeds 0:3
 
 The source is nq-open (search questions) under the Universal Sentence Encoder. The candidates are corpora under
-WordLlama: other texts of nq-open and four more in ``with``, only the four in ``without``, and in ``alone`` nq-open as a
-single target, which the choice has to match. Source, targets and held-out texts are disjoint; the fit sees no pair.
+WordLlama: other texts of nq-open and three more in ``with``, and only the three in ``without``. Source, targets and
+held-out texts are disjoint; the fit sees no pair.
 ``--vectors`` holds what ``encode.py use wordllama`` wrote.
 """
 
@@ -23,9 +23,11 @@ import interlingua
 from interlingua.core.arrays import FloatArray, unit_rows
 
 POOL = 2048
+# Fewer than the default of 10: a candidate that needs more rounds is not the one that resembles the source.
+ROUNDS = 3
 CORPUS, SOURCE, TARGET = "nq-open", "use", "wordllama"
-OTHERS = ("opentriviaqa", "wiki-split", "clickbait", "medquad")
-CASES = {"with": (CORPUS, *OTHERS), "without": OTHERS, "alone": (CORPUS,)}
+OTHERS = ("opentriviaqa", "clickbait", "medquad")
+CASES = {"with": (*OTHERS, CORPUS), "without": OTHERS}
 
 
 def load(folder: Path, corpus: str, encoder: str) -> FloatArray:
@@ -46,14 +48,14 @@ def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
         else (rows := load(folder, corpus, TARGET))[rng.permutation(len(rows))[: len(second)]]
         for corpus in CASES[case]
     }
-    target: Any = targets[CORPUS] if case == "alone" else targets
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(a[first], target, method="linear", seed=seed)
+    alignment = interlingua.align(a[first], targets, method="linear", rounds=ROUNDS, seed=seed)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     return {
         "key": f"{case}/{seed}",
         "case": case,
         "seed": seed,
+        "rounds": ROUNDS,
         "n_source": len(first),
         "n_target": {corpus: len(rows) for corpus, rows in targets.items()},
         "target": alignment.target["name"],

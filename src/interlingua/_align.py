@@ -37,6 +37,8 @@ __all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 
 # Rows a side that a fit reads at most; linear maps gain little from more.
 MAX_ROWS = 20_000
+# Methods whose unpaired fits fail for the causes that `diagnose` measures; a control fails by itself.
+_EXPLAINED = ("linear", "adversarial")
 _PACKAGES = ("interlingua", "numpy", "scipy", "scikit-learn")
 
 
@@ -206,8 +208,11 @@ def _assemble(
     aligner: Aligner, problem: Problem, fit: Fit, seed: int, max_rows: int | None, started: float
 ) -> Alignment:
     """Return the alignment of a judged fit."""
+    from interlingua.aligners.diagnosis import diagnose
+
     if fit.verdict is None:
         raise InputError(f"{method_name(aligner)} was not judged.")
+    is_explained = method_name(aligner) in _EXPLAINED and problem.known is None and fit.verdict.status != "aligned"
     return Alignment(
         forward=fit.forward,
         backward=fit.backward,
@@ -218,7 +223,8 @@ def _assemble(
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
-        candidates=tuple(step for step in fit.trace if step["step"] == "candidate"),
+        candidates=tuple(step for step in fit.trace if step.get("step") == "candidate"),
+        diagnoses=diagnose(problem, fit) if is_explained else None,
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),

@@ -1,7 +1,7 @@
 """Several candidate targets: corpora that one target model embedded, of which some resemble the source.
 
-Without pairs, texts of the same kind on both sides decide whether a fit succeeds. Each candidate is therefore fitted on
-its own, the fit with the strongest label-free evidence is kept, and the rows of the others are added where the refits of
+Without pairs, texts of the same kind on both sides decide whether a fit succeeds. Each candidate is therefore fitted
+alone, the fit with the strongest label-free evidence is kept, and the rows of the others are added where the refits of
 the enlarged target agree better. No pair and no row order takes part in the choice.
 """
 
@@ -130,9 +130,7 @@ def fit_candidates(
     Raises:
         InputError: a side with too few rows or directions.
     """
-    problems = {
-        name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()
-    }
+    problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
     for name, problem in problems.items():
         reason = insufficient_data_reason(problem.rows[0], problem.rows[0]) or shortage(name, problem.rows[1])
         if reason:
@@ -170,9 +168,7 @@ def fit_candidates(
     return served.problem, replace(served.fit, verdict=verdict, trace=(*served.fit.trace, *log.steps))
 
 
-def linear_for_candidates(
-    method: Any, pairs: Any, settings: Mapping[str, Any], keywords: Iterable[str]
-) -> Linear:
+def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], keywords: Iterable[str]) -> Linear:
     """Return the linear method for several candidate targets, or refuse what cannot be combined with them.
 
     Args:

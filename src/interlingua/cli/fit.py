@@ -47,6 +47,16 @@ def fit(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    targets: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--target",
+            metavar="FILE",
+            help="Another candidate for TARGET: vectors of other texts by the same encoder; may be repeated. Each is "
+            "tried, and the ones that the evidence supports are used.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     rows: Annotated[
         int | None,
         typer.Option(
@@ -108,10 +118,14 @@ def fit(
     verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
     ends with exit code 1. It still writes the file of --report.
     """
+    paths = [target, *(targets or [])]
     _check_outputs(out, report, force=force)
     methods.check_method(method)
-    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
-    known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
+    # Names of columns and keys that are given twice belong to the source and to all targets.
+    opened = [inputs.open_sides(source, path, columns=columns, keys=keys, scales=scales) for path in paths]
+    files = (opened[0][0], *(file for _, file in opened))
+    sides = inputs.side_names(files)
+    known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
     chosen = _method_settings(
         method,
         known,
@@ -121,33 +135,41 @@ def fit(
         folder=None if run is None else str(run),
         resume=resume or None,
     )
-    with open_log(log, (source, target, pairs)) as record:
+    with open_log(log, (source, *paths, pairs)) as record:
         with console.working("Reading"):
             spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
-        used = {
-            side: {"rows": space.n, "of": file.n} for side, space, file in zip(inputs.SIDES, spaces, files, strict=True)
-        }
+        used = {side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)}
         record("read", **used)
         _note_samples(used)
         # The limit of `align` itself would cut what --rows asks for.
         limit = {} if rows is None else {"max_rows": rows}
-        alignment = _align(spaces, known, method, seed, record, {**chosen, **limit})
+        candidates = dict(zip(sides[1:], spaces[1:], strict=True))
+        alignment = _align(spaces[0], candidates, known, method, seed, record, {**chosen, **limit})
         failed = alignment.verdict.status == "failed" and not allow_failed
-        written = _write(alignment, spaces, None if failed else out, report, force=force)
+        drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
+        written = _write(alignment, drawn, None if failed else out, report, force=force)
         record("done", **written)
-    result = {**alignment.verdict.to_dict(), "method": alignment.method, "seed": seed, "seconds": alignment.seconds}
+    card = alignment.card()
+    notes = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
+    result = {
+        **alignment.verdict.to_dict(),
+        **notes,
+        "method": alignment.method,
+        "seed": seed,
+        "seconds": alignment.seconds,
+    }
     if as_json:
         console.emit_json({**result, **used, "written": written})
     else:
         tables.print_verdict(console.stdout(), result)
+        tables.print_notes(console.stdout(), card)
         console.note(f"{alignment.method}, {alignment.seconds:.1f} s")
     for path in written.values():
         console.note(f"Wrote {path}")
     if failed:
         what = "No translator was written" if written else "Nothing was written"
-        console.note(
-            f"{what}. Give more rows (thousands per side), rows of more similar texts, or a few known --pairs."
-        )
+        advice = "" if alignment.diagnoses else " Give more rows, rows of more similar texts, or a few known --pairs."
+        console.note(f"{what}.{advice}")
         raise typer.Exit(1)
 
 
@@ -179,8 +201,14 @@ def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
             console.note(f"{side}: {counts['rows']:,} of {counts['of']:,} rows, drawn at random")
 
 
+def _kept(alignment: Alignment) -> str | None:
+    """Return the name of the candidate target that was kept, or None where there was one target only."""
+    return next((str(each["name"]) for each in alignment.candidates if each["use"] == "kept"), None)
+
+
 def _align(
-    spaces: Sequence[EmbeddingSpace],
+    source: EmbeddingSpace,
+    targets: Mapping[str, EmbeddingSpace],
     pairs: IntArray | None,
     method: str,
     seed: int,
@@ -189,13 +217,14 @@ def _align(
 ) -> Alignment:
     import interlingua
 
-    source, target = spaces
-    with console.fit_progress(inputs.fit_title(source, target)) as show:
+    first = next(iter(targets.values()))
+    with console.fit_progress(inputs.fit_title(source, first)) as show:
 
         def on_step(step: dict[str, Any]) -> None:
             record("progress", **step)
             show(step)
 
+        target = targets if len(targets) > 1 else first
         alignment = interlingua.align(source, target, pairs=pairs, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:
         record("step", **step)

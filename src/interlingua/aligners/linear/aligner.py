@@ -107,9 +107,7 @@ class Linear:
         with single_threaded_blas():
             return resolved._fit(problem, seed, StepLog(on_step))
 
-    def refine(
-        self, problem: Problem, rotation: FloatArray, *, seed: int, on_step: OnStep = ignore_step
-    ) -> LinearFit:
+    def refine(self, problem: Problem, rotation: FloatArray, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
         """Refine and judge a given rotation on the rows of a problem, without a search.
 
         Args:
