@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.aligners.diagnosis import measure_groups, profile_difference
+from interlingua.aligners.diagnosis import measure_groups, neighbor_profile
 from interlingua.aligners.frames import Frame, principal_axes
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.core.arrays import FloatArray, unit_rows
@@ -58,12 +58,16 @@ def records(folder: Path) -> Iterator[dict[str, Any]]:
             "crossing": crossing,
             "likeness": likeness,
         }
+    # Profiles need equally many rows.
+    count = min(len(rows) for pair in halves.values() for rows in pair)
+    profiles = {key: [neighbor_profile(rows[:count]) for rows in pair] for key, pair in halves.items()}
     for (first, a), (second, b) in itertools.permutations(spaces, 2):
         if a != b:
             yield {
                 "kind": "same" if first == second else "different",
                 "name": f"{first}.{a} | {second}.{b}",
-                "difference": profile_difference(halves[first, a][0], halves[second, b][1]),
+                "rows": count,
+                "difference": float(np.abs(profiles[first, a][0] - profiles[second, b][1]).mean()),
             }
     for corpus, share in itertools.product(names, SHARES):
         if (corpus, "wordllama") in spaces and (corpus, "use") in spaces:
@@ -96,8 +100,7 @@ def main() -> None:
     found = list(records(arguments.vectors))
     arguments.out.write_text("".join(json.dumps(record) + "\n" for record in found), "utf-8")
     same, different = (
-        np.array([r["difference"] for r in found if r["kind"] == kind and r["difference"] is not None])
-        for kind in ("same", "different")
+        np.array([r["difference"] for r in found if r["kind"] == kind]) for kind in ("same", "different")
     )
     sys.stderr.write(
         f"{len(same)} same: at most {same.max():.3f}; {len(different)} different: {np.mean(different >= 0.06):.0%} "

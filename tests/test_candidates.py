@@ -139,7 +139,7 @@ def test_the_candidate_of_the_same_content_serves(chosen: Alignment, held_out: t
     assert chosen.target["name"] == "same"
     assert chosen.target["n"] == N
     source, target = held_out
-    assert float(il.evaluate(chosen.translator(), source, target, bootstrap=0).forward.top1) > 0.9
+    assert float(il.evaluate(chosen.translator(), source, target, bootstrap=0).forward.top1) > 0.7
 
 
 @pytest.mark.slow

@@ -26,10 +26,13 @@ N = 2600
 
 def causes(x: Rows, y: Rows) -> tuple[Diagnosis, ...]:
     """The causes for two sides; maps take no part, so a fit without any training is enough."""
-    copies = {"step": "copies"}
+    copies: dict[str, Any] = {"step": "copies"}
     for name, rows in (("source", x), ("target", y)):
-        copies |= {f"{name}_distinct": len(distinct_rows(rows).rows)}  # type: ignore[dict-item]
-    nothing = AffineMap(*(np.zeros(shape, np.float32) for shape in (x.shape[1], (x.shape[1], y.shape[1]), y.shape[1])))
+        copies[f"{name}_distinct"] = len(distinct_rows(rows).rows)
+    width_in, width_out = x.shape[1], y.shape[1]
+    nothing = AffineMap(
+        np.zeros(width_in, np.float32), np.zeros((width_in, width_out), np.float32), np.zeros(width_out, np.float32)
+    )
     return diagnose(Problem.of(x, y), Fit(nothing, nothing, (copies,)))
 
 
@@ -70,7 +73,7 @@ def mixture(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
 def contents(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """A target whose texts come in groups of ten that are alike."""
     groups = np.repeat(topics(N // 10, 64, rng), 10, axis=0)
-    return x, encode(groups + 0.05 * rng.standard_normal(groups.shape), 80, rng)
+    return x, encode(np.asarray(groups + 0.05 * rng.standard_normal(groups.shape), np.float32), 80, rng)
 
 
 PLANTED: dict[str, Callable[..., tuple[Rows, Rows]]] = {
@@ -157,7 +160,7 @@ def test_no_aligned_fit_of_the_records_has_too_few_rows(name: str) -> None:
     sizes = []
     for record in records(name):
         if status(record) == "aligned":
-            copies = next((step for step in record.get("steps", ()) if step["step"] == "copies"), {})
+            copies: dict[str, int] = next((step for step in record.get("steps", ()) if step["step"] == "copies"), {})
             sizes += [copies.get(f"{side}_distinct", record[f"n_{side}"]) for side in ("source", "target")]
     assert sizes
     assert min(sizes) >= diagnosis._FEW_ROWS
@@ -171,7 +174,7 @@ def test_no_collection_or_pair_of_the_records_is_beyond_a_limit() -> None:
             assert record["crossing"] > diagnosis._CROSSING or record["likeness"] > diagnosis._LIKENESS
             assert record["effective_rank"] > diagnosis._FEW_DIRECTIONS
             ranks.setdefault(record["name"].split(".")[0], []).append(record["effective_rank"])
-        if record["kind"] == "same" and record["difference"] is not None:
+        if record["kind"] == "same":
             assert record["difference"] < diagnosis._PROFILE_DIFFERENCE
     assert max(max(each) / min(each) for each in ranks.values()) < diagnosis._RANK_QUOTIENT
 

@@ -109,9 +109,11 @@ def align(
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
     own, report = check_criteria(criteria), on_step or ignore_step
     candidates = read_candidates(target)
+    aligner: Aligner
+    fit: Fit
     if candidates is not None:
-        aligner = linear_for_candidates(method, pairs, settings, _keywords(align))
-        problem, fit = fit_candidates(aligner, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
+        aligner = linear = linear_for_candidates(method, pairs, settings, _keywords(align))
+        problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
     else:
         problem = Problem.of(source, target, pairs=pairs, max_rows=max_rows, seed=seed)
         chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method

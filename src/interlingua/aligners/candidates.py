@@ -141,7 +141,8 @@ def fit_candidates(
         fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
         trials.append(_Trial(name, problem, replace(fit, verdict=correct_for_tries(fit.verdict, len(problems)))))
     best = max(trials, key=lambda trial: trial.rank)
-    roles: dict[str, _Role] = {trial.name: "left out" for trial in trials} | {best.name: "kept"}
+    roles: dict[str, _Role] = dict.fromkeys(targets, "left out")
+    roles[best.name] = "kept"
     served, tries = best, len(trials)
     if best.fit.verdict.status == Status.FAILED:
         if linear.budget:

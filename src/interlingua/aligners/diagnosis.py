@@ -23,7 +23,7 @@ from interlingua.core.criteria import effective_rank
 from interlingua.core.neighbors import nearest
 from interlingua.identification import MIN_ROWS, Fingerprint
 
-__all__ = ["diagnose", "measure_groups", "profile_difference"]
+__all__ = ["diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
 
 _MOST = 3
 # The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 a side are
@@ -206,7 +206,7 @@ def profile_difference(x: FloatArray, y: FloatArray) -> float | None:
     count = min(len(x), len(y))
     if count < _PROFILE_ROWS:
         return None
-    first, second = (_neighbor_profile(rows[:count]) for rows in (x, y))
+    first, second = (neighbor_profile(rows[:count]) for rows in (x, y))
     return float(np.abs(first - second).mean())
 
 
@@ -229,7 +229,7 @@ def measure_groups(rows: FloatArray) -> tuple[float, float, float]:
     return smaller / len(rows), crossing, (max(alike["mean"], 0.0) + max(alike["spread"], 0.0)) / 2
 
 
-def _neighbor_profile(rows: FloatArray) -> FloatArray:
+def neighbor_profile(rows: FloatArray) -> FloatArray:
     """Return quantiles [19] of the distance of a row to its nearest neighbor relative to that to its 11th.
 
     It depends on how densely texts of a corpus cover their topics, and less on the encoder: a ratio of two distances

@@ -150,8 +150,8 @@ def fit(
         written = _write(alignment, drawn, None if failed else out, report, force=force)
         record("done", **written)
     card = alignment.card()
-    notes = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
-    result = {
+    notes: dict[str, Any] = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
+    result: dict[str, Any] = {
         **alignment.verdict.to_dict(),
         **notes,
         "method": alignment.method,
