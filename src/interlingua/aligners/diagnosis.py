@@ -23,7 +23,7 @@ from interlingua.core.criteria import effective_rank
 from interlingua.core.neighbors import nearest
 from interlingua.identification import MIN_ROWS, Fingerprint
 
-__all__ = ["diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
+__all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
 
 _MOST = 3
 # The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 a side are
@@ -43,12 +43,12 @@ _SPECTRUM_ROWS, _GROUP_ROWS = 4_000, 1_500
 _FEW_DIRECTIONS = 8.0
 # Largest quotient of the effective ranks of two encoders in the aligned fits is 1.5.
 _RANK_QUOTIENT = 2.0
-# Two groups: neighbors of a row in its graph, smallest share of the rows, largest share of links that cross the cut,
-# and largest likeness of fingerprints, as measured in benchmarks/results/diagnoses.jsonl.
-_GROUP_NEIGHBORS, _SMALLEST_GROUP = 10, 0.05
-_CROSSING, _LIKENESS = 0.03, 0.4
+# Two groups: neighbors of a row in its graph, smallest share of the rows, and largest share of links that cross the cut
+# where the fingerprints of the groups are as unlike as those of two models. The limit falls to 0 at a likeness of one
+# half. No single collection in benchmarks/results/diagnoses.jsonl is near it.
+_GROUP_NEIGHBORS, _SMALLEST_GROUP, _CROSSING = 10, 0.05, 0.06
 # Profiles of neighbors: the distance of the nearest row is divided by that of this neighbor. Fewer rows have profiles
-# that are too noisy. The same corpus under two encoders reaches a difference of 0.048 (diagnoses.jsonl).
+# that are too noisy. The same corpus under two encoders reaches a difference of 0.045 (diagnoses.jsonl).
 _PROFILE_NEIGHBOR, _PROFILE_ROWS, _PROFILE_DIFFERENCE = 11, 500, 0.06
 _PROFILE_LEVELS = np.linspace(0.05, 0.95, 19)
 
@@ -166,15 +166,16 @@ def _two_groups(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
     """Yield a side of two groups of rows that share almost no neighbors and have unlike fingerprints."""
     for side in sides:
         share, crossing, likeness = measure_groups(side.group_rows)
-        if share and crossing <= _CROSSING and likeness <= _LIKENESS:
+        limit = crossing_limit(likeness)
+        if share and crossing <= limit:
             yield Diagnosis(
                 "two groups of rows",
                 f"The rows of the {side.name} fall into two groups, {share:.0%} and {1 - share:.0%}: {crossing:.1%} of "
-                f"the links between nearest neighbors cross (collections of one model: over {_CROSSING:.0%}), and the "
-                f"likeness of their fingerprints is {likeness:.2f} (one model: over {_LIKENESS:g}). Vectors of two "
+                f"the links between nearest neighbors cross, and the likeness of their fingerprints is {likeness:.2f}. "
+                f"At this likeness, groups within one collection have more than {limit:.1%} of such links. Vectors of two "
                 "models look like this, and so do two unrelated collections of one model.",
                 f"Check which model made each row of the {side.name}, and align one group at a time.",
-                1 - crossing / (2 * _CROSSING),
+                1 - crossing / (2 * limit),
             )
 
 
@@ -185,7 +186,7 @@ def _different_contents(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "different contents",
             f"Distances to nearest neighbors are distributed differently on the two sides: the difference is "
-            f"{difference:.3f}, and at most 0.048 for one corpus under two encoders. The texts of the two sides are "
+            f"{difference:.3f}, and at most 0.045 for one corpus under two encoders. The texts of the two sides are "
             "probably of different kinds.",
             "Give texts of the same kind on both sides: the same sources, lengths and topics. Several candidate "
             "targets can be passed at once.",
@@ -208,6 +209,11 @@ def profile_difference(x: FloatArray, y: FloatArray) -> float | None:
         return None
     first, second = (neighbor_profile(rows[:count]) for rows in (x, y))
     return float(np.abs(first - second).mean())
+
+
+def crossing_limit(likeness: float) -> float:
+    """Return the largest conductance at which two groups with this likeness count as a mixture: ``0.06 (1 - 2 l)``."""
+    return max(0.0, _CROSSING * (1 - 2 * likeness))
 
 
 def measure_groups(rows: FloatArray) -> tuple[float, float, float]:
