@@ -69,6 +69,11 @@ class _Side:
     distinct: int
     other: int
 
+    @property
+    def copies(self) -> int:
+        """Number of rows that are copies or near-copies of others."""
+        return len(self.rows) - self.distinct
+
     @cached_property
     def directions(self) -> float:
         """Effective rank of the centered unit rows."""
@@ -109,28 +114,36 @@ def diagnose(problem: Problem, fit: Fit) -> tuple[Diagnosis, ...]:
 
 
 def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
-    """Yield a side with too few distinct rows; copies are the cause where there are many of them."""
-    for side in sides:
-        if side.distinct >= _FEW_ROWS:
-            continue
-        copies = len(side.rows) - side.distinct
-        weight = 1 - side.distinct / (2 * _FEW_ROWS)
-        if copies >= _COPIES * len(side.rows):
-            yield Diagnosis(
-                "repeated rows",
-                f"{copies:,} of the {len(side.rows):,} rows of the {side.name} are copies or near-copies of others, "
-                f"which leaves {side.distinct:,} distinct rows. {_RECORDED_SIZES}",
-                f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows or more; more copies do not help.",
-                weight,
-            )
-        else:
-            unequal = f" {_RECORDED_UNEQUAL}" if side.other >= _UNEQUAL * side.distinct else ""
-            yield Diagnosis(
-                "few rows",
-                f"The {side.name} has {side.distinct:,} distinct rows. {_RECORDED_SIZES}{unequal}",
-                f"Give {_ENOUGH_ROWS:,} distinct rows of the {side.name} or more, or a few known pairs.",
-                weight,
-            )
+    """Yield too few distinct rows on any side; copies are the cause where there are many of them."""
+    short = [side for side in sides if side.distinct < _FEW_ROWS]
+    repeated = [side for side in short if side.copies >= _COPIES * len(side.rows)]
+    few = [side for side in short if side not in repeated]
+    if repeated:
+        counts = " and ".join(
+            f"{side.copies:,} of the {len(side.rows):,} rows of the {side.name} are copies or near-copies of others, "
+            f"which leaves {side.distinct:,} distinct rows"
+            for side in repeated
+        )
+        yield Diagnosis(
+            "repeated rows",
+            f"{counts}. {_RECORDED_SIZES}",
+            f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows a side or more; more copies do not help.",
+            max(_shortage(side) for side in repeated),
+        )
+    if few:
+        counts = " and ".join(f"the {side.name} has {side.distinct:,} distinct rows" for side in few)
+        unequal = f" {_RECORDED_UNEQUAL}" if any(side.other >= _UNEQUAL * side.distinct for side in few) else ""
+        yield Diagnosis(
+            "few rows",
+            f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
+            f"Give {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)} or more, or a "
+            "few known pairs.",
+            max(_shortage(side) for side in few),
+        )
+
+
+def _shortage(side: _Side) -> float:
+    return 1 - side.distinct / (2 * _FEW_ROWS)
 
 
 def _few_directions(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
@@ -170,10 +183,10 @@ def _two_groups(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         if share and crossing <= limit:
             yield Diagnosis(
                 "two groups of rows",
-                f"The rows of the {side.name} fall into two groups, {share:.0%} and {1 - share:.0%}: {crossing:.1%} of "
+                f"The rows of the {side.name} fall into two groups, {share:.0%} and {1 - share:.0%}. {crossing:.1%} of "
                 f"the links between nearest neighbors cross, and the likeness of their fingerprints is {likeness:.2f}. "
-                f"At this likeness, groups within one collection have more than {limit:.1%} of such links. Vectors of two "
-                "models look like this, and so do two unrelated collections of one model.",
+                f"Groups this unlike in one collection have more than {limit:.1%} of such links. Vectors of two models "
+                "look like this, and so do two unrelated collections of one model.",
                 f"Check which model made each row of the {side.name}, and align one group at a time.",
                 1 - crossing / (2 * limit),
             )
