@@ -127,6 +127,12 @@ def test_a_candidate_with_too_few_rows_is_refused_before_any_fit() -> None:
     assert not seen
 
 
+def test_a_candidate_that_cannot_be_fitted_is_named(rng: np.random.Generator) -> None:
+    flat = np.asarray(rng.standard_normal((150, 3)) @ rng.standard_normal((3, 16)), np.float32)
+    with pytest.raises(InputError, match="Candidate target 'flat': target varies in 3 directions only"):
+        il.align(gaussian(150, 16, 0), {"flat": flat, "round": gaussian(150, 16, 1)})
+
+
 # --- the choice -------------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +157,7 @@ def test_rows_of_the_same_content_are_added_because_refits_agree_better(grown: A
     assert {"step": "rows", "source": N, "target": 2 * N} in grown.trace
     kept = next(each for each in candidates.values() if each["use"] == "kept")
     evidence = {item.name: item.value for item in grown.verdict.evidence}
+    assert evidence["start_agreement"] == kept["start_agreement"]
     assert evidence["refit_agreement"] > kept["refit_agreement"]
 
 

@@ -138,7 +138,10 @@ def fit_candidates(
     trials = []
     for number, (name, problem) in enumerate(problems.items(), 1):
         on_step({"step": "trial", "name": name, "at": number, "of": len(problems)})
-        fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
+        try:
+            fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
+        except InputError as error:
+            raise InputError(f"Candidate target {name!r}: {error}") from error
         trials.append(_Trial(name, problem, replace(fit, verdict=correct_for_tries(fit.verdict, len(problems)))))
     best = max(trials, key=lambda trial: trial.rank)
     roles: dict[str, _Role] = dict.fromkeys(targets, "left out")
@@ -154,7 +157,8 @@ def fit_candidates(
                 continue
             tries += 1
             on_step({"step": "union", "name": other.name})
-            fit = linear.refine(larger, served.fit.rotation, seed=seed, on_step=on_step)
+            start = served.fit.start_agreement
+            fit = linear.refine(larger, served.fit.rotation, seed=seed, start_agreement=start, on_step=on_step)
             fit = replace(fit, verdict=correct_for_tries(fit.verdict, tries))
             if _agrees_better(fit.verdict, served.fit.verdict):
                 served = _Trial(f"{served.name} + {other.name}", larger, fit)

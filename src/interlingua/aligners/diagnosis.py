@@ -136,8 +136,8 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "few rows",
             f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
-            f"Give {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)} or more, or a "
-            "few known pairs.",
+            f"Give {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)} or more, or "
+            "a few known pairs.",
             max(_shortage(side) for side in few),
         )
 

@@ -107,13 +107,22 @@ class Linear:
         with single_threaded_blas():
             return resolved._fit(problem, seed, StepLog(on_step))
 
-    def refine(self, problem: Problem, rotation: FloatArray, *, seed: int, on_step: OnStep = ignore_step) -> LinearFit:
+    def refine(
+        self,
+        problem: Problem,
+        rotation: FloatArray,
+        *,
+        seed: int,
+        start_agreement: float | None = None,
+        on_step: OnStep = ignore_step,
+    ) -> LinearFit:
         """Refine and judge a given rotation on the rows of a problem, without a search.
 
         Args:
             problem: the rows; none of them needs to have taken part in the rotation.
             rotation: [d_source, d_target] between the frames of both sides.
             seed: decides every random draw.
+            start_agreement: of the search that the rotation comes from; part of the evidence.
             on_step: called with a dict of numbers after each step.
         """
         with single_threaded_blas():
@@ -124,7 +133,8 @@ class Linear:
             spaces = CoarseSpaces.of(a, b, device=resolve_device(self.device))
             pairs = centered_pairs(problem)
             widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log)
-            return self._judged(problem, (a, b), widened, NullMaps.sample(spaces, seed=seed), halves, log, seed)
+            null = NullMaps.sample(spaces, seed=seed)
+            return self._judged(problem, (a, b), widened, null, halves, log, seed, start_agreement)
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         problem = without_copies(problem, log)
