@@ -38,6 +38,8 @@ __all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 
 # Rows a side that a fit reads at most; linear maps gain little from more.
 MAX_ROWS = 20_000
+# Methods whose unpaired fits fail for the causes that `diagnose` measures; a control fails by itself.
+_EXPLAINED = ("linear", "adversarial")
 _PACKAGES = ("interlingua", "numpy", "scipy", "scikit-learn")
 
 
@@ -72,12 +74,15 @@ def align(
 
     Args:
         source: [n_source, d_source] array, memory map, torch tensor, or an :class:`EmbeddingSpace`.
-        target: [n_target, d_target]; another encoder, other texts, any width.
+        target: [n_target, d_target]; another encoder, other texts, any width. Or several candidates, corpora that one
+            target model embedded: a mapping of names to vectors, or a list or tuple of matrices. Each is fitted, and
+            the one with the strongest label-free evidence serves, alone or with others added. A list of rows is one
+            matrix; :func:`interlingua.aligners.candidates.read_candidates` has the exact rule.
         pairs: [p, 2] row numbers (source, target) of the same text, if any are known. A repeated pair counts once, and
             pairs that share a row become one pair of the means of their rows; the trace counts both.
         labels: categories of the source rows [n_source] and of the target rows [n_target], if any are known: strings or
             whole numbers with the same meaning on both sides, None or NaN where one is missing. Categories of one side
-            only are ignored and counted in the trace. Only ``"linear"`` uses them.
+            only are ignored and counted in the trace. Only ``"linear"`` uses them, with one target.
         method: ``"auto"`` (``"linear"``, or ``"ridge"`` with many pairs), the name of a method, or an object with
             ``fit(problem, *, seed, on_step)`` as :class:`interlingua.aligners.base.Aligner` describes it.
         seed: decides every random draw. With ``method="linear"`` on the CPU and without ``budget``, equal inputs, seed
@@ -104,24 +109,33 @@ def align(
         >>> str(a.verdict.status)
         'aligned'
     """
+    from interlingua.aligners.candidates import fit_candidates, linear_for_candidates, read_candidates
     from interlingua.aligners.criterion import apply_criteria, check_criteria
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    own = check_criteria(criteria)
-    problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
-    chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
-    refuse_unknown(chosen, settings, _keywords(align))
-    aligner = create_aligner(chosen, **settings)
-    if pair_use(aligner) == "unused":
-        refuse_pairs(problem, method_name(aligner))
-    elif pair_use(aligner) == "required":
-        require_pairs(problem, method_name(aligner), at_least=1)
-    if getattr(aligner, "labels", "unused") == "unused":
-        refuse_labels(problem, method_name(aligner))
-    report = on_step or ignore_step
-    fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
+    own, report = check_criteria(criteria), on_step or ignore_step
+    candidates = read_candidates(target)
+    aligner: Aligner
+    fit: Fit
+    if candidates is not None:
+        if labels is not None:
+            raise InputError("labels cannot be used with several targets; give one target, or leave labels out.")
+        aligner = linear = linear_for_candidates(method, pairs, settings, _keywords(align))
+        problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
+    else:
+        problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
+        chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
+        refuse_unknown(chosen, settings, _keywords(align))
+        aligner = create_aligner(chosen, **settings)
+        if pair_use(aligner) == "unused":
+            refuse_pairs(problem, method_name(aligner))
+        elif pair_use(aligner) == "required":
+            require_pairs(problem, method_name(aligner), at_least=1)
+        if getattr(aligner, "labels", "unused") == "unused":
+            refuse_labels(problem, method_name(aligner))
+        fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
     fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
@@ -210,8 +224,11 @@ def _assemble(
     aligner: Aligner, problem: Problem, fit: Fit, seed: int, max_rows: int | None, started: float
 ) -> Alignment:
     """Return the alignment of a judged fit."""
+    from interlingua.aligners.diagnosis import diagnose
+
     if fit.verdict is None:
         raise InputError(f"{method_name(aligner)} was not judged.")
+    is_explained = method_name(aligner) in _EXPLAINED and problem.known is None and fit.verdict.status != "aligned"
     return Alignment(
         forward=fit.forward,
         backward=fit.backward,
@@ -222,6 +239,8 @@ def _assemble(
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
+        candidates=tuple(step for step in fit.trace if step.get("step") == "candidate"),
+        diagnoses=diagnose(problem, fit) if is_explained else None,
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),

@@ -108,7 +108,9 @@ def alignment_of(translator: Translator) -> Alignment:
         facts = {name: card[name] for name in ("method", "seed", "settings", "source", "target", "versions", "seconds")}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error
-    return Alignment(translator.forward, translator.backward, verdict, profiles=translator.profiles, **facts)
+    candidates = tuple(card.get("candidates", ()))
+    maps = translator.forward, translator.backward
+    return Alignment(*maps, verdict, profiles=translator.profiles, candidates=candidates, **facts)
 
 
 def _check_folder(folder: Path, digests: dict[str, str]) -> None:

@@ -56,6 +56,16 @@ def fit(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    targets: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--target",
+            metavar="FILE",
+            help="Another candidate for TARGET: vectors of other texts by the same encoder; may be repeated. Each is "
+            "tried, and the ones that the evidence supports are used.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     rows: Annotated[
         int | None,
         typer.Option(
@@ -117,11 +127,17 @@ def fit(
     verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
     ends with exit code 1. It still writes the file of --report.
     """
+    paths = [target, *(targets or [])]
     _check_outputs(out, report, force=force)
     methods.check_method(method)
-    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
-    known = inputs.read_pairs(pairs, files, rows=rows) if pairs else None
+    # Names of columns and keys that are given twice belong to the source and to all targets.
+    opened = [inputs.open_sides(source, path, columns=columns, keys=keys, scales=scales) for path in paths]
+    files = (opened[0][0], *(file for _, file in opened))
+    sides = inputs.side_names(files)
+    known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
     label_columns = inputs.label_columns(labels)
+    if label_columns is not None and len(paths) > 1:
+        raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
     chosen = _method_settings(
         method,
         known,
@@ -131,7 +147,7 @@ def fit(
         folder=None if run is None else str(run),
         resume=resume or None,
     )
-    with open_log(log, (source, target, pairs)) as record:
+    with open_log(log, (source, *paths, pairs)) as record:
         with console.working("Reading"):
             categories = (
                 None
@@ -142,31 +158,39 @@ def fit(
                 ]
             )
             spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
-        used = {
-            side: {"rows": space.n, "of": file.n} for side, space, file in zip(inputs.SIDES, spaces, files, strict=True)
-        }
+        used = {side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)}
         record("read", **used)
         _note_samples(used)
         # The limit of `align` itself would cut what --rows asks for.
         limit = {} if rows is None else {"max_rows": rows}
+        candidates = dict(zip(sides[1:], spaces[1:], strict=True))
         given = {"pairs": known, "labels": categories, **chosen, **limit}
-        alignment = _align(spaces, method, seed, record, given)
+        alignment = _align(spaces[0], candidates, method, seed, record, given)
         failed = alignment.verdict.status == "failed" and not allow_failed
-        written = _write(alignment, spaces, None if failed else out, report, force=force)
+        drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
+        written = _write(alignment, drawn, None if failed else out, report, force=force)
         record("done", **written)
-    result = {**alignment.verdict.to_dict(), "method": alignment.method, "seed": seed, "seconds": alignment.seconds}
+    card = alignment.card()
+    notes: dict[str, Any] = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
+    result: dict[str, Any] = {
+        **alignment.verdict.to_dict(),
+        **notes,
+        "method": alignment.method,
+        "seed": seed,
+        "seconds": alignment.seconds,
+    }
     if as_json:
         console.emit_json({**result, **used, "written": written})
     else:
         tables.print_verdict(console.stdout(), result)
+        tables.print_notes(console.stdout(), card)
         console.note(f"{alignment.method}, {alignment.seconds:.1f} s")
     for path in written.values():
         console.note(f"Wrote {path}")
     if failed:
         what = "No translator was written" if written else "Nothing was written"
-        console.note(
-            f"{what}. Give more rows (thousands per side), rows of more similar texts, known --pairs, or --labels."
-        )
+        advice = " Give more rows (thousands per side), rows of more similar texts, known --pairs, or --labels."
+        console.note(f"{what}.{'' if alignment.diagnoses else advice}")
         raise typer.Exit(1)
 
 
@@ -198,8 +222,14 @@ def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
             console.note(f"{side}: {counts['rows']:,} of {counts['of']:,} rows, drawn at random")
 
 
+def _kept(alignment: Alignment) -> str | None:
+    """Return the name of the candidate target that was kept, or None where there was one target only."""
+    return next((str(each["name"]) for each in alignment.candidates if each["use"] == "kept"), None)
+
+
 def _align(
-    spaces: Sequence[EmbeddingSpace],
+    source: EmbeddingSpace,
+    targets: Mapping[str, EmbeddingSpace],
     method: str,
     seed: int,
     record: EventLog,
@@ -207,13 +237,14 @@ def _align(
 ) -> Alignment:
     import interlingua
 
-    source, target = spaces
-    with console.fit_progress(inputs.fit_title(source, target)) as show:
+    first = next(iter(targets.values()))
+    with console.fit_progress(inputs.fit_title(source, first)) as show:
 
         def on_step(step: dict[str, Any]) -> None:
             record("progress", **step)
             show(step)
 
+        target = targets if len(targets) > 1 else first
         alignment = interlingua.align(source, target, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:
         record("step", **step)

@@ -25,6 +25,7 @@ __all__ = [
     "read_categories",
     "read_pairs",
     "read_space",
+    "side_names",
 ]
 
 SIDES = ("source", "target")
@@ -51,6 +52,26 @@ def open_sides(
         for path, (column, key, scale) in zip((source, target), names, strict=True)
     )
     return first, second
+
+
+def side_names(files: Sequence[VectorFile]) -> list[str]:
+    """Return ``source`` and ``target``; where several targets follow, the names of their files, which must differ.
+
+    Raises:
+        InputError: a file is named twice.
+    """
+    if len(files) == len(SIDES):
+        return list(SIDES)
+    paths = [str(file.path) for file in files[1:]]
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} is named more than once as a target; name each candidate once.")
+    stems = [_stem(file.path) for file in files[1:]]
+    return ["source", *(stem if stems.count(stem) == 1 else path for stem, path in zip(stems, paths, strict=True))]
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).stem
 
 
 def check_widths(files: Sequence[VectorFile], translator: Translator) -> None:
@@ -85,7 +106,7 @@ def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with
     from interlingua.core.records import select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    name = Path(file.path.name.removesuffix(".gz")).stem
+    name = _stem(file.path)
     ids = file.ids() if with_ids else None
     drawn = _drawn(file, rows, seed)
     if drawn is None:

@@ -39,6 +39,7 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     out.print(overview)
     if verdict:
         tables.print_verdict(out, verdict)
+        tables.print_notes(out, translator.card)
 
 
 def _overview(card: dict[str, Any]) -> Table:

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
-from interlingua.core.summaries import own_reasons
+from interlingua.core.summaries import card_notes, own_reasons
 from interlingua.core.wording import comparison
 
-__all__ = ["print_verdict", "scores"]
+__all__ = ["print_notes", "print_verdict", "scores"]
 
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
@@ -49,6 +49,14 @@ def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
     for item in evidence:
         if not any(item["meaning"] in reason for reason in reasons):
             out.print(Text(f"{item['name'].replace('_', ' ')}: {item['meaning']}"))
+
+
+def print_notes(out: Console, card: Mapping[str, Any]) -> None:
+    """Print the candidate targets and the causes of a failed fit, if the card has any."""
+    for title, lines in card_notes(card).items():
+        out.print(Text(f"{title}:"))
+        for line in lines:
+            out.print(Text(f"- {line}"))
 
 
 def scores(rows: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -> Table:

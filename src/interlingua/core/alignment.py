@@ -12,12 +12,12 @@ from interlingua.core.arguments import check_choice, check_flag, check_number
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import SpaceProfile
-from interlingua.core.wording import describe_evidence
+from interlingua.core.wording import describe_diagnosis, describe_evidence
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
+__all__ = ["Alignment", "AlignmentError", "Diagnosis", "Evidence", "Status", "Verdict"]
 
 
 class Status(StrEnum):
@@ -56,6 +56,31 @@ class Evidence:
     def __str__(self) -> str:
         """Return the measurement with its limit, its null and its meaning, in one line."""
         return describe_evidence(asdict(self))
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A cause of a fit that is not aligned, measured on the two sides alone.
+
+    Attributes:
+        name: of the cause, for example ``few rows``.
+        finding: one or two sentences with what was measured.
+        advice: a sentence that says what to do.
+        weight: from 0, at the limit from which the cause is named, to 1; causes are ordered by it.
+    """
+
+    name: str
+    finding: str
+    advice: str
+    weight: float
+
+    def __str__(self) -> str:
+        """Return the cause with its numbers and the advice, in one line."""
+        return describe_diagnosis(asdict(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -136,6 +161,11 @@ class Alignment:
         source: name, shape and fingerprint of the source space.
         target: the same of the target space.
         profiles: how rows of source and target look, to notice foreign vectors later.
+        candidates: of a fit with several candidate targets, a record of each: its name and rows, the status and
+            evidence of its own fit, the agreement of its map with that of the kept candidate, and its use (``kept``,
+            ``added`` or ``left out``).
+        diagnoses: causes of an unpaired fit that is not aligned, at most three, the most important first; empty where
+            no cause was identified, and None where none was looked for.
         trace: what the fit did, step by step; numbers only.
         versions: versions of the packages that computed it.
         machine: cores, threads and BLAS libraries that computed it.
@@ -151,6 +181,8 @@ class Alignment:
     source: Mapping[str, Any]
     target: Mapping[str, Any]
     profiles: tuple[SpaceProfile, SpaceProfile]
+    candidates: tuple[Mapping[str, Any], ...] = ()
+    diagnoses: tuple[Diagnosis, ...] | None = None
     trace: tuple[Mapping[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
@@ -198,6 +230,8 @@ class Alignment:
             "method": self.method,
             "seed": self.seed,
             "settings": dict(self.settings),
+            **({"candidates": [dict(each) for each in self.candidates]} if self.candidates else {}),
+            **({} if self.diagnoses is None else {"diagnoses": [each.to_dict() for each in self.diagnoses]}),
             "versions": dict(self.versions),
             "machine": dict(self.machine),
             "seconds": round(self.seconds, 3),

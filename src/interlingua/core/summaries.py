@@ -12,9 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from interlingua.core.wording import comparison, describe_evidence
+from interlingua.core.wording import comparison, describe_candidate, describe_diagnosis, describe_evidence
 
-__all__ = ["card_html", "card_text", "own_reasons", "table_html", "verdict_html", "verdict_line", "verdict_text"]
+__all__ = [
+    "card_html",
+    "card_notes",
+    "card_text",
+    "own_reasons",
+    "table_html",
+    "verdict_html",
+    "verdict_line",
+    "verdict_text",
+]
 
 # Columns of the text: a measurement takes two lines or three, so that a verdict with every criterion fits 24 lines.
 _WIDTH = 100
@@ -50,8 +59,24 @@ def verdict_text(verdict: Mapping[str, Any]) -> str:
 
 
 def card_text(card: Mapping[str, Any]) -> str:
-    """Return spaces, method and verdict of an alignment."""
-    return f"Alignment of {_spaces(card)}\n{_origin(card)}\n{verdict_text(card.get('verdict') or {})}"
+    """Return spaces, method, verdict, candidate targets and causes of a failed fit."""
+    lines = [f"Alignment of {_spaces(card)}", _origin(card), verdict_text(card.get("verdict") or {})]
+    for title, notes in card_notes(card).items():
+        lines.append(f"{title}:")
+        for note in notes:
+            lines += textwrap.wrap(note, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the candidate targets and the causes of a failed fit as sentences under their titles, if there are any."""
+    notes = {}
+    if card.get("candidates"):
+        notes["Candidate targets"] = [describe_candidate(each) for each in card["candidates"]]
+    if card.get("diagnoses") is not None:
+        found = [describe_diagnosis(each) for each in card["diagnoses"]]
+        notes["Why this fit is not aligned"] = found or ["No cause was identified."]
+    return notes
 
 
 def verdict_html(verdict: Mapping[str, Any]) -> str:
@@ -68,7 +93,11 @@ def verdict_html(verdict: Mapping[str, Any]) -> str:
 def card_html(kind: str, card: Mapping[str, Any]) -> str:
     """Return an alignment or a translator as a title, its origin and its verdict."""
     title, origin = escape(f"{kind} of {_spaces(card)}"), escape(_origin(card))
-    return f"<div><strong>{title}</strong><br>{origin}{verdict_html(card.get('verdict') or {})}</div>"
+    notes = "".join(
+        f"<p>{escape(heading)}:</p><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+        for heading, lines in card_notes(card).items()
+    )
+    return f"<div><strong>{title}</strong><br>{origin}{verdict_html(card.get('verdict') or {})}{notes}</div>"
 
 
 def table_html(heading: Iterable[str], rows: Sequence[Iterable[str]]) -> str:

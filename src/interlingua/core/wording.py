@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["comparison", "describe_evidence", "describe_step"]
+__all__ = ["comparison", "describe_candidate", "describe_diagnosis", "describe_evidence", "describe_step"]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
@@ -13,6 +13,9 @@ _STEPS = {
     "rows": "rows drawn",
     "round": "search round {round} finished",
     "fine": "search finished",
+    "trial": "fitting candidate {name}, {at} of {of}",
+    "union": "adding rows of candidate {name}",
+    "candidate": "candidate {name}: {use}, {status}",
     "polish": "refinement finished",
     "fidelity": "non-orthogonal stage finished",
     "mirror": "mirrored copy {copy} measured",
@@ -49,3 +52,27 @@ def describe_evidence(evidence: Mapping[str, Any]) -> str:
     null = f"{evidence.get('null_meaning', 'chance')} about {evidence['null']:.3g}"
     name = evidence["name"].replace("_", " ")
     return f"{name} {evidence['value']:.3g} ({limit}; {null}): {evidence['meaning']}"
+
+
+def describe_candidate(candidate: Mapping[str, Any]) -> str:
+    """Return one of several candidate targets with its use and its evidence, in one line.
+
+    Args:
+        candidate: a record of :attr:`interlingua.core.alignment.Alignment.candidates`.
+    """
+    measured = [
+        f"{name.replace('_', ' ')} {candidate[name]:.3g}"
+        for name in ("transport_excess", "refit_agreement", "cycle", "start_agreement")
+        if name in candidate
+    ]
+    head = f"{candidate['name']} ({candidate['rows']:,} rows): {candidate['use']}; alone {candidate['status']}"
+    return ", ".join([head, *measured])
+
+
+def describe_diagnosis(diagnosis: Mapping[str, Any]) -> str:
+    """Return a cause of a failed fit, what was measured and what would help, in one line.
+
+    Args:
+        diagnosis: as :meth:`interlingua.core.alignment.Diagnosis.to_dict` returns it.
+    """
+    return f"{diagnosis['name']}: {diagnosis['finding']} {diagnosis['advice']}"

@@ -74,7 +74,7 @@ class PairwiseAlignments:
             fit = fits[j, k] = aligner.fit(problem, seed=seed, on_step=on_step)
             maps[j, k], maps[k, j] = fit.forward, fit.backward
             trace += fit.trace
-            if fit.verdict is not None and fit.verdict.status is Status.FAILED:
+            if fit.verdict.status is Status.FAILED:
                 # Training is not held to a failed alignment, and it does not decide which space is the latent one.
                 step = {"step": "failed start", "from": j, "to": k, "score": fit.verdict.score}
                 trace.append(step)

@@ -10,6 +10,7 @@ from typing import Any
 from interlingua.core.alignment import Alignment, Verdict
 from interlingua.core.arguments import check_instance
 from interlingua.core.errors import InputError
+from interlingua.core.summaries import card_notes
 from interlingua.core.translator import Translator
 from interlingua.core.wording import comparison
 
@@ -26,6 +27,7 @@ class Facts:
     target: Mapping[str, Any]
     versions: Mapping[str, Any]
     seconds: float | None
+    notes: Mapping[str, list[str]]
     trace: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -49,6 +51,7 @@ def facts_of(fit: Alignment | Translator) -> Facts:
             target=_side(card, "target"),
             versions=dict(card.get("versions", {})),
             seconds=None if card.get("seconds") is None else float(card["seconds"]),
+            notes=card_notes(card),
             trace=trace,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -24,7 +24,7 @@ from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
 from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
-from interlingua.aligners.linear.pairs import centered_pairs, coarse_prior
+from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
     INTERRUPTED,
@@ -56,6 +56,7 @@ class LinearFit(Fit):
     """A fit of the linear method, with what later verdicts and the consensus of refits read.
 
     Attributes:
+        verdict: from label-free evidence.
         rotation: [d_source, d_target], the rotation between the frames, before the non-orthogonal stage.
         null: maps from random starts on the same rows.
         start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1; of a map of the
@@ -64,6 +65,7 @@ class LinearFit(Fit):
 
     forward: AffineMap
     backward: AffineMap
+    verdict: Verdict
     rotation: FloatArray
     null: NullMaps
     start_agreement: float | None
@@ -120,16 +122,44 @@ class Linear:
         with single_threaded_blas():
             return resolved._fit(problem, seed, StepLog(on_step))
 
+    def refine(
+        self,
+        problem: Problem,
+        rotation: FloatArray,
+        *,
+        seed: int,
+        start_agreement: float | None = None,
+        on_step: OnStep = ignore_step,
+    ) -> LinearFit:
+        """Refine and judge a given rotation on the rows of a problem, without a search.
+
+        Args:
+            problem: the rows; none of them needs to have taken part in the rotation.
+            rotation: [d_source, d_target] between the frames of both sides.
+            seed: decides every random draw.
+            start_agreement: of the search that the rotation comes from; part of the evidence.
+            on_step: called with a dict of numbers after each step.
+        """
+        with single_threaded_blas():
+            log = StepLog(on_step)
+            problem = without_copies(problem, log)
+            order, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+            a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in problem.frames)
+            spaces = CoarseSpaces.of(a, b, device=resolve_device(self.device))
+            pairs = centered_pairs(problem)
+            widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log)
+            null = NullMaps.sample(spaces, seed=seed)
+            return self._finished(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
+
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
         problem = without_copies(problem, log)
-        x, y = problem.frames
         pairs = centered_pairs(problem)
         seeds = np.random.SeedSequence(seed).spawn(5)
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
         known = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
-        orders = [order.permutation(len(frame.rows)) for frame in (x, y)]
-        a, b = x.rows[orders[0]], y.rows[orders[1]]
+        orders = [order.permutation(len(frame.rows)) for frame in problem.frames]
+        a, b = (frame.rows[drawn] for frame, drawn in zip(problem.frames, orders, strict=True))
         spaces = CoarseSpaces.of(a, b, device=self.device)
         check_ranks(spaces.ranks)
         null = NullMaps.sample(spaces, seed=seed)
@@ -159,28 +189,54 @@ class Linear:
                 rotation = widen(a, b, corrected, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             ambiguity = AMBIGUOUS if exchanged.ambiguous else two_sided_reason(spaces, exchanged.matrix, groups)
             start_agreement = None if result is None else result.start_agreement
-        forward, backward = rotation, np.ascontiguousarray(rotation.T)
-        forward_offset: dict[str, Any] = {}
-        backward_offset: dict[str, Any] = {}
-        if self.fidelity:
-            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=self.device)
-            forward_offset, backward_offset = _placement(x, y), _placement(y, x)
-            log(step)
-        forward_map = affine_map(x, y, forward, **forward_offset)
-        translated = y.around(forward_map(problem.rows[0]))
         judged = rotation if guided is None else settled_rotation(null.spaces, rotation, known)
-        verdict = verify(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
+        fit = self._finished(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
+        verdict = fit.verdict
         if guided is not None:
             verdict = judge_known(verdict, guided.held, to_numpy(null.spaces.rows[1]))
             if guided.held.pairs is None and problem.known is not None:
                 verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
-        if ambiguity is not None and guided is None:
+        elif ambiguity is not None:
             verdict = at_most_doubtful(verdict, ambiguity)
+        if second is not None:
+            verdict = _limit_verdict(verdict, second)
+        return replace(fit, verdict=verdict)
+
+    def _finished(
+        self,
+        problem: Problem,
+        rows: tuple[FloatArray, FloatArray],
+        rotation: FloatArray,
+        judged: FloatArray,
+        null: NullMaps,
+        pairs: Pairs | None,
+        halves: np.random.Generator,
+        log: StepLog,
+        seed: int,
+        start_agreement: float | None = None,
+    ) -> LinearFit:
+        """Return the maps of both directions for a rotation, with the verdict on the rotation ``judged``.
+
+        ``rows`` are those of the frames in random order.
+        """
+        x, y = problem.frames
+        a, b = rows
+        device = resolve_device(self.device)
+        forward, backward = rotation, np.ascontiguousarray(rotation.T)
+        forward_offset: dict[str, Any] = {}
+        backward_offset: dict[str, Any] = {}
+        if self.fidelity:
+            forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=device)
+            forward_offset, backward_offset = _placement(x, y), _placement(y, x)
+            log(step)
+        forward_map = affine_map(x, y, forward, **forward_offset)
+        translated = y.around(forward_map(problem.rows[0]))
+        verdict = verify(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
         return LinearFit(
             forward=forward_map,
             backward=affine_map(y, x, backward, **backward_offset),
             trace=tuple(log.steps),
-            verdict=verdict if second is None else _limit_verdict(verdict, second),
+            verdict=verdict,
             rotation=rotation,
             null=null,
             start_agreement=start_agreement,

@@ -1,0 +1,102 @@
+"""Choose among several candidate targets and measure the choice on held-out pairs; one JSON line a fit, resumed.
+
+    python benchmarks/candidates.py --vectors DIR --seeds 0:3
+
+The source is nq-open (search questions) under the Universal Sentence Encoder. The candidates are corpora under
+WordLlama: other texts of nq-open and three more in ``with``, and only the three in ``without``. Source, targets and
+held-out texts are disjoint; the fit sees no pair.
+``--vectors`` holds what ``encode.py use wordllama`` wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import interlingua
+from interlingua.core.arrays import FloatArray, unit_rows
+
+POOL = 2048
+# Fewer than the default of 10: a candidate that needs more rounds is not the one that resembles the source.
+ROUNDS = 3
+CORPUS, SOURCE, TARGET = "nq-open", "use", "wordllama"
+OTHERS = ("opentriviaqa", "clickbait", "medquad")
+CASES = {"with": (*OTHERS, CORPUS), "without": OTHERS}
+
+
+def load(folder: Path, corpus: str, encoder: str) -> FloatArray:
+    """Return the first 10,000 rows of a corpus in float32."""
+    return np.load(folder / f"{corpus}.{encoder}.npy")[:10_000].astype(np.float32)
+
+
+def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Fit one case and measure its translator."""
+    a, b = load(folder, CORPUS, SOURCE), load(folder, CORPUS, TARGET)
+    order = np.random.default_rng(seed).permutation(len(a))
+    held, rest = order[:POOL], order[POOL:]
+    first, second = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    rng = np.random.default_rng([seed, 1])
+    targets = {
+        corpus: b[second]
+        if corpus == CORPUS
+        else (rows := load(folder, corpus, TARGET))[rng.permutation(len(rows))[: len(second)]]
+        for corpus in CASES[case]
+    }
+    start, clock = time.process_time(), time.perf_counter()
+    alignment = interlingua.align(a[first], targets, method="linear", rounds=ROUNDS, seed=seed)
+    processor, wall = time.process_time() - start, time.perf_counter() - clock
+    return {
+        "key": f"{case}/{seed}",
+        "case": case,
+        "seed": seed,
+        "rounds": ROUNDS,
+        "n_source": len(first),
+        "n_target": {corpus: len(rows) for corpus, rows in targets.items()},
+        "target": alignment.target["name"],
+        "candidates": [dict(step) for step in alignment.candidates],
+        "verdict": alignment.verdict.to_dict(),
+        "forward": scores(alignment.forward(a[held]), b[held]),
+        "backward": scores(alignment.backward(b[held]), a[held]),
+        "processor_seconds": processor,
+        "seconds": wall,
+    }
+
+
+def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
+    """Return top-1 and mean rank of held-out rows [p, d] among all of them by cosine."""
+    similarity = unit_rows(translated) @ unit_rows(truth).T
+    rank = (similarity > np.diag(similarity)[:, None]).sum(axis=1) + 1
+    return {"top1": float((rank == 1).mean()), "mean_rank": float(rank.mean())}
+
+
+def main() -> None:
+    """Fit what is not in the output yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/candidates.jsonl"))
+    parser.add_argument("--seeds", default="0:3", help="first:last")
+    parser.add_argument("--only", default="", help="only cases whose key contains this")
+    arguments = parser.parse_args()
+    out = arguments.out
+    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    for seed in range(*map(int, arguments.seeds.split(":"))):
+        for case in CASES:
+            if (key := f"{case}/{seed}") in done or arguments.only not in key:
+                continue
+            record = fit(case, seed, arguments.vectors)
+            with out.open("a") as stream:
+                stream.write(json.dumps(record) + "\n")
+            sys.stderr.write(
+                f"{key}: {record['target']}, {record['forward']['top1']:.2f} {record['verdict']['status']}, "
+                f"{record['processor_seconds']:.0f} processor s\n"
+            )
+
+
+if __name__ == "__main__":
+    main()

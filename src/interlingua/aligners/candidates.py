@@ -1,0 +1,266 @@
+"""Several candidate targets: corpora that one target model embedded, of which some resemble the source.
+
+Without pairs, texts of the same kind on both sides decide whether a fit succeeds. Each candidate is therefore fitted
+alone, the fit with the strongest label-free evidence is kept, and the rows of the others are added where the refits of
+the enlarged target agree better. No pair and no row order takes part in the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from interlingua.aligners import create_aligner, refuse_unknown
+from interlingua.aligners.base import OnStep, Problem, StepLog, insufficient_data_reason, shortage
+from interlingua.aligners.linear.aligner import Linear, LinearFit
+from interlingua.aligners.verdict import MAP, at_most_doubtful, correct_for_tries, weakest_margin
+from interlingua.core.alignment import Status, Verdict
+from interlingua.core.arguments import check_text, shown
+from interlingua.core.criteria import agreement
+from interlingua.core.errors import InputError
+from interlingua.core.spaces import EmbeddingSpace, as_space
+
+__all__ = ["fit_candidates", "linear_for_candidates", "read_candidates"]
+
+_ORDER = (Status.FAILED, Status.DOUBTFUL, Status.ALIGNED)
+# Measurements of a candidate that its step of the trace holds.
+_REPORTED = ("transport_excess", "refit_agreement", "cycle", "start_agreement")
+# Between two maps of one source, as between the two maps of a verdict.
+_SAME_MAP = MAP[0]
+_Role = Literal["kept", "added", "left out"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """The fit of one candidate.
+
+    Attributes:
+        name: of the candidate.
+        problem: the source and this candidate.
+        fit: with a verdict that is corrected for the number of candidates.
+    """
+
+    name: str
+    problem: Problem
+    fit: LinearFit
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts trials: by status, then by the weakest of the decisive measurements."""
+        return _ORDER.index(self.fit.verdict.status), weakest_margin(self.fit.verdict.evidence)
+
+
+def read_candidates(target: Any) -> dict[str, EmbeddingSpace] | None:
+    """Return the candidate targets by name, or None where ``target`` is one matrix.
+
+    The rule: ``target`` has several candidates if it is a mapping of names to vectors, or a list or tuple that contains
+    a matrix. A matrix is an :class:`EmbeddingSpace` or an object with two dimensions (``ndim == 2``), such as an array,
+    a memory map, a tensor or a data frame. Everything else is one target: a list of lists of numbers, a list of
+    one-dimensional arrays, an array of any number of dimensions.
+
+    Candidates of a list have the names of their spaces; unnamed or equally named ones are ``target 1``, ``target 2``
+    and so on.
+
+    Args:
+        target: as :func:`interlingua.align` takes it.
+
+    Raises:
+        InputError: an empty mapping, a name that is not a text, an item that is not a matrix, a candidate that cannot
+            be used, or widths that differ.
+    """
+    if isinstance(target, Mapping):
+        named: Mapping[Any, Any] = target
+    elif isinstance(target, list | tuple) and any(_is_matrix(item) for item in target):
+        for number, item in enumerate(target, 1):
+            if not _is_matrix(item):
+                raise InputError(
+                    f"target is a {type(target).__name__} of candidates, and item {number} is {shown(item)}; every "
+                    "item must be a matrix of shape [n, d]. Stack single vectors to one array."
+                )
+        names = [item.name if isinstance(item, EmbeddingSpace) else None for item in target]
+        named = {
+            name if name and names.count(name) == 1 else f"target {number}": item
+            for number, (name, item) in enumerate(zip(names, target, strict=True), 1)
+        }
+    else:
+        return None
+    if not named:
+        raise InputError("target is an empty mapping; vectors of at least one candidate are needed.")
+    spaces = {check_text(name, "name of a target"): as_space(vectors, str(name)) for name, vectors in named.items()}
+    first, *others = spaces
+    for name in others:
+        if spaces[name].d != spaces[first].d:
+            raise InputError(
+                f"target {name!r} has width {spaces[name].d} and target {first!r} has width {spaces[first].d}. "
+                "Candidate targets must be vectors of one model; leave out those of another."
+            )
+    return spaces
+
+
+def fit_candidates(
+    linear: Linear,
+    source: Any,
+    targets: Mapping[str, EmbeddingSpace],
+    *,
+    max_rows: int | None,
+    seed: int,
+    on_step: OnStep,
+) -> tuple[Problem, LinearFit]:
+    """Fit every candidate, keep the one with the strongest evidence, and add others where refits agree better.
+
+    Candidates are compared by status, then by the weakest decisive measurement, and the limit of the transport excess
+    grows with the number of fits that were judged. A budget of the method goes to the second search for the best
+    candidate, and only if the fast search finds no evidence for any.
+
+    Args:
+        linear: the method.
+        source: [n_source, d_source].
+        targets: [n, d_target] by name, as `read_candidates` returns them.
+        max_rows: most rows a side, of the enlarged target too; None for all.
+        seed: decides every random draw.
+        on_step: called with a dict of numbers and short words after each step.
+
+    Returns:
+        The problem with the target that served, and its fit. The trace ends with a step ``candidate`` for each
+        candidate, in the order given.
+
+    Raises:
+        InputError: a side with too few rows or directions.
+    """
+    problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
+    for name, problem in problems.items():
+        reason = insufficient_data_reason(problem.rows[0], problem.rows[0]) or shortage(name, problem.rows[1])
+        if reason:
+            raise InputError(f"{reason} Give more of them, or leave this candidate out.")
+    trials = []
+    for number, (name, problem) in enumerate(problems.items(), 1):
+        on_step({"step": "trial", "name": name, "at": number, "of": len(problems)})
+        try:
+            fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
+        except InputError as error:
+            raise InputError(f"Candidate target {name!r}: {error}") from error
+        trials.append(_Trial(name, problem, replace(fit, verdict=correct_for_tries(fit.verdict, len(problems)))))
+    best = max(trials, key=lambda trial: trial.rank)
+    roles: dict[str, _Role] = dict.fromkeys(targets, "left out")
+    roles[best.name] = "kept"
+    served, tries = best, len(trials)
+    if best.fit.verdict.status == Status.FAILED:
+        if linear.budget:
+            served = replace(best, fit=linear.fit(best.problem, seed=seed, on_step=on_step))
+    else:
+        for other in sorted(trials, key=lambda trial: trial.rank, reverse=True):
+            larger = _with_rows_of(served, other, max_rows, seed) if other is not best else None
+            if larger is None:
+                continue
+            tries += 1
+            on_step({"step": "union", "name": other.name})
+            start = served.fit.start_agreement
+            fit = linear.refine(larger, served.fit.rotation, seed=seed, start_agreement=start, on_step=on_step)
+            fit = replace(fit, verdict=correct_for_tries(fit.verdict, tries))
+            if _agrees_better(fit.verdict, served.fit.verdict):
+                served = _Trial(f"{served.name} + {other.name}", larger, fit)
+                roles[other.name] = "added"
+    verdict = correct_for_tries(served.fit.verdict, tries)
+    log = StepLog(on_step)
+    for trial in trials:
+        same = _map_agreement(best, trial)
+        log(_step(trial, roles[trial.name], same))
+        if _contradicts(best, trial, same):
+            verdict = at_most_doubtful(verdict, _contradiction(best.name, trial.name, same))
+    return served.problem, replace(served.fit, verdict=verdict, trace=(*served.fit.trace, *log.steps))
+
+
+def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], keywords: Iterable[str]) -> Linear:
+    """Return the linear method for several candidate targets, or refuse what cannot be combined with them.
+
+    Args:
+        method: as :func:`interlingua.align` takes it; ``"auto"`` is the linear method.
+        pairs: must be None.
+        settings: of the method.
+        keywords: of `align`, which a misspelled setting may stand for.
+
+    Raises:
+        InputError: known pairs, another method, or an unknown setting.
+    """
+    if pairs is not None:
+        raise InputError(
+            "pairs were given with several candidate targets; the rows of a pair belong to one target. Pass that "
+            "target alone, or leave pairs out."
+        )
+    if not isinstance(method, Linear) and not (isinstance(method, str) and method in ("auto", "linear")):
+        raise InputError(
+            f"method is {shown(method)}; several candidate targets need the method linear. Pass one target to another "
+            "method."
+        )
+    chosen = method if isinstance(method, Linear) else "linear"
+    refuse_unknown(chosen, settings, keywords)
+    aligner = create_aligner(chosen, **settings)
+    if not isinstance(aligner, Linear):
+        raise InputError("several candidate targets need the method linear, and another one has this name.")
+    return aligner
+
+
+def _is_matrix(item: Any) -> bool:
+    return isinstance(item, EmbeddingSpace) or getattr(item, "ndim", None) == 2
+
+
+def _with_rows_of(trial: _Trial, other: _Trial, max_rows: int | None, seed: int) -> Problem | None:
+    """Return the problem of a trial with rows of another target added, or None where ``max_rows`` leaves no room."""
+    rows, more = trial.problem.rows[1], other.problem.rows[1]
+    room = len(more) if max_rows is None else max_rows - len(rows)
+    if room <= 0:
+        return None
+    more = more[np.sort(np.random.default_rng(seed).permutation(len(more))[:room])]
+    union = np.concatenate([rows, more])
+    name = f"{trial.name} + {other.name}"
+    return replace(trial.problem, target=EmbeddingSpace(union, name=name), rows=(trial.problem.rows[0], union))
+
+
+def _agrees_better(verdict: Verdict, before: Verdict) -> bool:
+    """Return whether refits agree better: both measurements of them, as a share of the distance from the null to 1."""
+    if _ORDER.index(verdict.status) < _ORDER.index(before.status):
+        return False
+    shares = [_refit_shares(each) for each in (verdict, before)]
+    return all(after > earlier for after, earlier in zip(*shares, strict=True))
+
+
+def _refit_shares(verdict: Verdict) -> list[float]:
+    items = {item.name: item for item in verdict.evidence}
+    return [(items[name].value - items[name].null) / (1 - items[name].null) for name in ("refit_agreement", "cycle")]
+
+
+def _map_agreement(first: _Trial, second: _Trial) -> float:
+    """Return the mean cosine between translations of the source rows by the rotations of two trials."""
+    rows = first.problem.frames[0].rows
+    return agreement(rows @ first.fit.rotation, rows @ second.fit.rotation)
+
+
+def _contradicts(best: _Trial, other: _Trial, same: float) -> bool:
+    """Return whether both have the same evidence, none of it refuted, and different maps."""
+    statuses = {trial.fit.verdict.status for trial in (best, other)}
+    return len(statuses) == 1 and Status.FAILED not in statuses and same < _SAME_MAP
+
+
+def _contradiction(first: str, second: str, same: float) -> str:
+    return (
+        f"The maps to {first} and to {second} both have evidence and disagree: mean cosine {same:.2f} between their "
+        f"translations of the source, at least {_SAME_MAP:g} is needed. At most one of them is right."
+    )
+
+
+def _step(trial: _Trial, role: _Role, same: float) -> dict[str, Any]:
+    """Return the step of the trace of one candidate."""
+    verdict = trial.fit.verdict
+    measured = {item.name: item.value for item in verdict.evidence if item.name in _REPORTED}
+    return {
+        "step": "candidate",
+        "name": trial.name,
+        "rows": len(trial.problem.rows[1]),
+        "status": str(verdict.status),
+        "use": role,
+        "agreement_with_kept": same,
+        **measured,
+    }

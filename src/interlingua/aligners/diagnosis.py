@@ -1,0 +1,311 @@
+"""Causes of an unpaired fit that is not aligned, measured on the rows of the two sides alone.
+
+A cause is named only where a statistic leaves the range of the fits that succeeded. It is a likely cause and no proof,
+and a fit may fail for a reason that is not measured here; then no cause is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags_array
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from interlingua.aligners.base import Fit, Problem
+from interlingua.aligners.frames import Frame
+from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.core.alignment import Diagnosis
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.criteria import effective_rank
+from interlingua.core.neighbors import nearest
+from interlingua.identification import MIN_ROWS, Fingerprint
+
+__all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
+
+_MOST = 3
+# The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 a side are
+# aligned with every seed (beir.jsonl).
+_FEW_ROWS, _ENOUGH_ROWS = 1_998, 4_398
+_RECORDED_SIZES = (
+    "In the recorded fits of BGE to MiniLM (benchmarks/results/beir.jsonl), all 20 with 1,000 rows a side failed, 6 of "
+    "20 with 2,000 were aligned and the others doubtful, and all 26 with 4,398 were aligned."
+)
+_RECORDED_UNEQUAL = "More rows on the other side do not replace them: 500 beside 8,000 failed in 3 of 3 (solver.jsonl)."
+_UNEQUAL = 4
+# Share of rows that are copies from which on the copies are named and not the size of the collection.
+_COPIES = 0.25
+# Samples on which spectra and groups are measured.
+_SPECTRUM_ROWS, _GROUP_ROWS = 4_000, 1_500
+# Planted problems (tests/planted.py) of 2,500 rows are aligned at an effective rank of 9.4 and fail at 6.1.
+_FEW_DIRECTIONS = 8.0
+# Largest quotient of the effective ranks of two encoders in the aligned fits is 1.5.
+_RANK_QUOTIENT = 2.0
+# Two groups: neighbors of a row in its graph, smallest share of the rows, and largest share of links that cross the cut
+# where the fingerprints of the groups are as unlike as those of two models. The limit falls to 0 at a likeness of one
+# half. No single collection in benchmarks/results/diagnoses.jsonl is near it.
+_GROUP_NEIGHBORS, _SMALLEST_GROUP, _CROSSING = 10, 0.05, 0.06
+# Profiles of neighbors: the distance of the nearest row is divided by that of this neighbor. Fewer rows have profiles
+# that are too noisy. The same corpus under two encoders reaches a difference of 0.045 (diagnoses.jsonl).
+_PROFILE_NEIGHBOR, _PROFILE_ROWS, _PROFILE_DIFFERENCE = 11, 500, 0.06
+_PROFILE_LEVELS = np.linspace(0.05, 0.95, 19)
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One side of a problem.
+
+    Attributes:
+        name: ``source`` or ``target``.
+        rows: [n, d], as they were drawn.
+        distinct: number of rows without copies and near-copies.
+        other: number of distinct rows of the other side.
+    """
+
+    name: str
+    rows: FloatArray
+    distinct: int
+    other: int
+
+    @property
+    def copies(self) -> int:
+        """Number of rows that are copies or near-copies of others."""
+        return len(self.rows) - self.distinct
+
+    @cached_property
+    def directions(self) -> float:
+        """Effective rank of the centered unit rows."""
+        return effective_rank(Frame.of(self.sample(_SPECTRUM_ROWS)).rows)
+
+    @cached_property
+    def group_rows(self) -> FloatArray:
+        """A sample of distinct unit rows, in random order."""
+        return distinct_rows(self.sample(_GROUP_ROWS)).rows
+
+    def sample(self, count: int) -> FloatArray:
+        """Return at most ``count`` rows, drawn with a fixed seed."""
+        order = np.random.default_rng(0).permutation(len(self.rows))
+        return np.asarray(self.rows[order[:count]])
+
+
+def diagnose(problem: Problem, fit: Fit) -> tuple[Diagnosis, ...]:
+    """Return causes of a fit that is not aligned, at most three, the most important first.
+
+    Args:
+        problem: what was aligned, without known pairs.
+        fit: its trace has the counts of copies.
+
+    Returns:
+        Nothing where no statistic is outside the range of the fits that succeeded.
+    """
+    copies = next((step for step in fit.trace if step.get("step") == "copies"), {})
+    counts = [
+        int(copies.get(f"{name}_distinct", len(rows)))
+        for name, rows in zip(("source", "target"), problem.rows, strict=True)
+    ]
+    sides = (
+        _Side("source", problem.rows[0], counts[0], counts[1]),
+        _Side("target", problem.rows[1], counts[1], counts[0]),
+    )
+    causes = [cause for find in _CAUSES for cause in find(sides)]
+    return tuple(sorted(causes, key=lambda cause: -cause.weight)[:_MOST])
+
+
+def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
+    """Yield too few distinct rows on any side; copies are the cause where there are many of them."""
+    short = [side for side in sides if side.distinct < _FEW_ROWS]
+    repeated = [side for side in short if side.copies >= _COPIES * len(side.rows)]
+    few = [side for side in short if side not in repeated]
+    if repeated:
+        counts = " and ".join(
+            f"{side.copies:,} of the {len(side.rows):,} rows of the {side.name} are copies or near-copies of others, "
+            f"which leaves {side.distinct:,} distinct rows"
+            for side in repeated
+        )
+        yield Diagnosis(
+            "repeated rows",
+            f"{counts}. {_RECORDED_SIZES}",
+            f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows a side or more; more copies do not help.",
+            max(_shortage(side) for side in repeated),
+        )
+    if few:
+        counts = " and ".join(f"the {side.name} has {side.distinct:,} distinct rows" for side in few)
+        unequal = f" {_RECORDED_UNEQUAL}" if any(side.other >= _UNEQUAL * side.distinct for side in few) else ""
+        yield Diagnosis(
+            "few rows",
+            f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
+            f"Give {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)} or more, or "
+            "a few known pairs.",
+            max(_shortage(side) for side in few),
+        )
+
+
+def _shortage(side: _Side) -> float:
+    return 1 - side.distinct / (2 * _FEW_ROWS)
+
+
+def _few_directions(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
+    """Yield a side whose rows vary in few directions, by the effective rank of their covariance."""
+    for side in sides:
+        if side.directions < _FEW_DIRECTIONS:
+            yield Diagnosis(
+                "few directions",
+                f"The rows of the {side.name} vary in about {side.directions:.1f} directions (effective rank of their "
+                f"covariance). Texts have 120 and more, and planted problems fail below {_FEW_DIRECTIONS:g}.",
+                "Give vectors of more varied texts, at their full width.",
+                1 - side.directions / (2 * _FEW_DIRECTIONS),
+            )
+
+
+def _different_spectra(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
+    """Yield sides whose variance is spread over very different numbers of directions."""
+    fewer, more = sorted(sides, key=lambda side: side.directions)
+    quotient = more.directions / fewer.directions
+    if quotient >= _RANK_QUOTIENT:
+        yield Diagnosis(
+            "different spectra",
+            f"The {more.name} varies in about {more.directions:.0f} directions and the {fewer.name} in "
+            f"{fewer.directions:.0f} (effective rank), a quotient of {quotient:.1f}; in aligned fits of two text "
+            "encoders it is at most 1.5.",
+            f"Check that the {fewer.name} has texts as varied as the {more.name}, and that both sides are dense "
+            "embeddings of texts at full width, neither reduced nor whitened.",
+            1 - _RANK_QUOTIENT / (2 * quotient),
+        )
+
+
+def _two_groups(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
+    """Yield a side of two groups of rows that share almost no neighbors and have unlike fingerprints."""
+    for side in sides:
+        share, crossing, likeness = measure_groups(side.group_rows)
+        limit = crossing_limit(likeness)
+        if share and crossing <= limit:
+            yield Diagnosis(
+                "two groups of rows",
+                f"The rows of the {side.name} fall into two groups, {share:.0%} and {1 - share:.0%}. {crossing:.1%} of "
+                f"the links between nearest neighbors cross, and the likeness of their fingerprints is {likeness:.2f}. "
+                f"Groups this unlike in one collection have more than {limit:.1%} of such links. Vectors of two models "
+                "look like this, and so do two unrelated collections of one model.",
+                f"Check which model made each row of the {side.name}, and align one group at a time.",
+                1 - crossing / (2 * limit),
+            )
+
+
+def _different_contents(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
+    """Yield sides whose texts are distributed differently, by the distances of rows to their nearest neighbors."""
+    difference = profile_difference(*(side.group_rows for side in sides))
+    if difference is not None and difference >= _PROFILE_DIFFERENCE:
+        yield Diagnosis(
+            "different contents",
+            f"Distances to nearest neighbors are distributed differently on the two sides: the difference is "
+            f"{difference:.3f}, and at most 0.045 for one corpus under two encoders. The texts of the two sides are "
+            "probably of different kinds.",
+            "Give texts of the same kind on both sides: the same sources, lengths and topics. Several candidate "
+            "targets can be passed at once.",
+            1 - _PROFILE_DIFFERENCE / (2 * difference),
+        )
+
+
+def profile_difference(x: FloatArray, y: FloatArray) -> float | None:
+    """Return the mean difference of the neighbor profiles of equally many rows of both sides, 0 where they are equal.
+
+    Args:
+        x: [n, d_source], distinct rows.
+        y: [m, d_target], distinct rows.
+
+    Returns:
+        None with fewer than 500 rows on a side, whose profiles are too noisy.
+    """
+    count = min(len(x), len(y))
+    if count < _PROFILE_ROWS:
+        return None
+    first, second = (neighbor_profile(rows[:count]) for rows in (x, y))
+    return float(np.abs(first - second).mean())
+
+
+def crossing_limit(likeness: float) -> float:
+    """Return the largest conductance at which two groups with this likeness count as a mixture: ``0.06 (1 - 2 l)``."""
+    return max(0.0, _CROSSING * (1 - 2 * likeness))
+
+
+def measure_groups(rows: FloatArray) -> tuple[float, float, float]:
+    """Return how clearly distinct rows [n, d] fall into two groups.
+
+    Returns:
+        The share of the smaller group, or 0 where the rows are too few to tell; the conductance of the cut between
+        both; and the likeness of their fingerprints, the mean of the likeness in mean direction and in spread as
+        :func:`interlingua.identification.identify` scores it.
+    """
+    if len(rows) < 2 * MIN_ROWS:
+        return 0.0, 1.0, 1.0
+    group, crossing = _sparsest_cut(Frame.of(rows).rows)
+    parts = rows[group], rows[~group]
+    smaller = min(len(part) for part in parts)
+    if smaller < MIN_ROWS:
+        return 0.0, crossing, 1.0
+    alike = Fingerprint.of(parts[0]).likeness(Fingerprint.of(parts[1]))
+    return smaller / len(rows), crossing, (max(alike["mean"], 0.0) + max(alike["spread"], 0.0)) / 2
+
+
+def neighbor_profile(rows: FloatArray) -> FloatArray:
+    """Return quantiles [19] of the distance of a row to its nearest neighbor relative to that to its 11th.
+
+    It depends on how densely texts of a corpus cover their topics, and less on the encoder: a ratio of two distances
+    within one space. Distances are one minus the cosine. Profiles are comparable for equal numbers of rows.
+    """
+    frame = Frame.of(rows).rows
+    found = nearest(frame, frame, _PROFILE_NEIGHBOR, exclude=np.arange(len(frame)))
+    distances = np.maximum(1 - found.scores, 1e-6)
+    return np.quantile(distances[:, 0] / distances[:, -1], _PROFILE_LEVELS)
+
+
+def _sparsest_cut(rows: FloatArray) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], float]:
+    """Return the two groups [n] of the sparsest cut of the graph of nearest neighbors, and its conductance.
+
+    Rows are ordered by the second eigenvector of the normalized adjacency matrix, and the cut is the position in this
+    order with the smallest conductance, the share of links that leave the smaller part (von Luxburg, Statistics and
+    Computing 2007).
+
+    Args:
+        rows: [n, d], centered unit rows.
+    """
+    n = len(rows)
+    found = nearest(rows, rows, _GROUP_NEIGHBORS, exclude=np.arange(n)).indices
+    starts = np.repeat(np.arange(n), found.shape[1])
+    directed = csr_matrix((np.ones(found.size), (starts, found.ravel())), shape=(n, n))
+    graph = directed.maximum(directed.T).tocsr()
+    degrees = np.asarray(graph.sum(axis=1)).ravel()
+    scale = diags_array(1 / np.sqrt(degrees))
+    adjacency = scale @ graph @ scale
+    # The first eigenvector is known. Without it one vector is left to find, also where the graph is not connected and
+    # the first eigenvalue is repeated.
+    trivial = np.sqrt(degrees / degrees.sum())
+    operator = LinearOperator((n, n), lambda v: adjacency @ v - trivial * (trivial @ v), dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(n)
+    vector = eigsh(operator, k=1, which="LA", v0=start, tol=1e-5)[1][:, 0]
+    order = np.argsort(vector / np.sqrt(degrees))
+    position = np.empty(n, np.int64)
+    position[order] = np.arange(n)
+    return _best_position(graph, degrees, order, position)
+
+
+def _best_position(
+    graph: csr_matrix, degrees: FloatArray, order: IntArray, position: IntArray
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], float]:
+    """Return the groups before and after the best cut of an order of the rows, and the conductance of the cut."""
+    n = len(order)
+    links = graph.tocoo()
+    ends = np.sort([position[links.row], position[links.col]], axis=0)
+    # A link crosses all cuts between its two ends; every link is in the graph twice.
+    change = np.bincount(ends[0] + 1, minlength=n + 1) - np.bincount(ends[1] + 1, minlength=n + 1)[: n + 1]
+    crossing = np.cumsum(change)[:n] / 2
+    before = np.concatenate([[0], np.cumsum(degrees[order])])[:n]
+    smallest = max(1, int(_SMALLEST_GROUP * n))
+    cuts = np.arange(smallest, n - smallest + 1)
+    conductance = crossing[cuts] / np.minimum(before[cuts], degrees.sum() - before[cuts])
+    best = int(conductance.argmin())
+    return position < cuts[best], float(conductance[best])
+
+
+_CAUSES = (_few_rows, _few_directions, _different_spectra, _two_groups, _different_contents)

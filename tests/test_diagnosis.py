@@ -1,0 +1,235 @@
+"""Causes of failed fits: each is named where it was planted, and none for a healthy problem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import interlingua as il
+from interlingua.aligners import diagnosis
+from interlingua.aligners.base import Fit, Problem
+from interlingua.aligners.diagnosis import diagnose
+from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.core.alignment import Alignment, Diagnosis
+from interlingua.core.maps import AffineMap
+from interlingua.report import write_report
+from planted import Rows, encode, topics
+
+RECORDS = Path(__file__).parent.parent / "benchmarks" / "results"
+N = 2600
+
+
+def causes(x: Rows, y: Rows) -> tuple[Diagnosis, ...]:
+    """The causes for two sides; maps take no part, so a fit without any training is enough."""
+    copies: dict[str, Any] = {"step": "copies"}
+    for name, rows in (("source", x), ("target", y)):
+        copies[f"{name}_distinct"] = len(distinct_rows(rows).rows)
+    width_in, width_out = x.shape[1], y.shape[1]
+    nothing = AffineMap(
+        np.zeros(width_in, np.float32), np.zeros((width_in, width_out), np.float32), np.zeros(width_out, np.float32)
+    )
+    return diagnose(Problem.of(x, y), Fit(nothing, nothing, (copies,)))
+
+
+def _measured(x: Rows, y: Rows) -> tuple[diagnosis._Side, diagnosis._Side]:
+    n, m = (len(distinct_rows(rows).rows) for rows in (x, y))
+    return diagnosis._Side("source", x, n, m), diagnosis._Side("target", y, m, n)
+
+
+def names(found: tuple[Diagnosis, ...]) -> list[str]:
+    return [each.name for each in found]
+
+
+@pytest.fixture(scope="module")
+def sides() -> tuple[Rows, Rows]:
+    """Two encoders of 64 topics, disjoint texts."""
+    rng = np.random.default_rng(0)
+    content = topics(2 * N, 64, rng)
+    return encode(content[:N], 96, rng), encode(content[N:], 80, rng)
+
+
+def few_rows(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    return x, y[:600]
+
+
+def repeated(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    return np.concatenate([x[:900], x[rng.integers(900, size=1700)]]), y
+
+
+def few_directions(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    flat = [rng.standard_normal((N, 5)) @ rng.standard_normal((5, side.shape[1])) for side in (x, y)]
+    return flat[0].astype(np.float32), flat[1].astype(np.float32)
+
+
+def spectra(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    return x, np.asarray(rng.standard_normal((N, 12)) @ rng.standard_normal((12, 80)), np.float32)
+
+
+def mixture(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    halves = [encode(topics(N // 2, 64, rng), 256, rng) for _ in range(2)]
+    return x, np.concatenate(halves)
+
+
+def contents(x: Rows, y: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """A target whose texts come in groups of ten that are alike."""
+    groups = np.repeat(topics(N // 10, 64, rng), 10, axis=0)
+    return x, encode(np.asarray(groups + 0.05 * rng.standard_normal(groups.shape), np.float32), 80, rng)
+
+
+PLANTED: dict[str, Callable[..., tuple[Rows, Rows]]] = {
+    "few rows": few_rows,
+    "repeated rows": repeated,
+    "few directions": few_directions,
+    "different spectra": spectra,
+    "two groups of rows": mixture,
+    "different contents": contents,
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_cause_is_named_with_its_side_and_numbers(name: str, sides: tuple[Rows, Rows]) -> None:
+    found = causes(*PLANTED[name](*sides, np.random.default_rng(1)))
+    assert name in names(found)
+    cause = found[names(found).index(name)]
+    assert any(character.isdigit() for character in cause.finding)
+    assert cause.advice.endswith(".")
+    assert 0 < cause.weight <= 1
+
+
+def test_a_healthy_problem_has_no_cause(sides: tuple[Rows, Rows]) -> None:
+    assert causes(*sides) == ()
+
+
+def test_every_test_of_a_cause_has_a_planted_cause() -> None:
+    assert len(diagnosis._CAUSES) == len(PLANTED) - 1  # rows that are few and rows that repeat are one test
+
+
+def test_few_rows_name_the_side_its_rows_and_a_number_that_was_enough(sides: tuple[Rows, Rows]) -> None:
+    x, y = sides
+    (cause,) = causes(x, y[:600])
+    assert cause.finding.startswith("The target has 600 distinct rows.")
+    assert "500 beside 8,000 failed in 3 of 3" in cause.finding
+    assert "Give 4,398 distinct rows of the target or more" in cause.advice
+
+
+def test_copies_are_named_and_not_the_number_of_rows(sides: tuple[Rows, Rows]) -> None:
+    found = causes(*repeated(*sides, np.random.default_rng(1)))
+    assert names(found)[0] == "repeated rows"
+    assert "1,700 of the 2,600 rows of the source are copies" in found[0].finding
+    assert "few rows" not in names(found)
+
+
+def test_at_most_three_causes_are_given_the_largest_weight_first(sides: tuple[Rows, Rows]) -> None:
+    flat, _ = few_directions(*sides, np.random.default_rng(1))
+    x, y = flat[:1400], np.repeat(sides[1][:600], 4, axis=0)
+    found = causes(x, y)
+    assert len(found) == 3
+    assert sum(len(list(find(_measured(x, y)))) for find in diagnosis._CAUSES) > 3
+    assert [each.weight for each in found] == sorted((each.weight for each in found), reverse=True)
+
+
+def test_neither_the_order_of_rows_nor_a_rotation_decides(sides: tuple[Rows, Rows], rng: np.random.Generator) -> None:
+    x, y = mixture(*sides, np.random.default_rng(1))
+    turn = np.linalg.qr(rng.standard_normal((256, 256)))[0].astype(np.float32)
+    assert names(causes(rng.permutation(x), rng.permutation(y) @ turn)) == names(causes(x, y))
+
+
+# --- the limits and the records ---------------------------------------------------------------------------------------
+
+
+def records(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (RECORDS / name).read_text("utf-8").splitlines()]
+
+
+def status(record: dict[str, Any]) -> str:
+    verdict = record["verdict"]
+    return str(verdict if isinstance(verdict, str) else verdict["status"])
+
+
+def test_the_numbers_of_rows_are_those_of_the_records() -> None:
+    by_size: dict[int, list[str]] = {}
+    for record in records("beir.jsonl"):
+        by_size.setdefault(record["n_source"], []).append(status(record))
+    assert by_size[1000] == ["failed"] * 20
+    assert sorted(by_size[2000]) == ["aligned"] * 6 + ["doubtful"] * 14
+    assert by_size[diagnosis._ENOUGH_ROWS] == ["aligned"] * 26
+    unequal = [status(record) for record in records("solver.jsonl") if record["key"].startswith("500x8000")]
+    assert unequal == ["failed"] * 3
+
+
+@pytest.mark.parametrize("name", ["beir.jsonl", "pairs.jsonl", "planted.jsonl", "solver.jsonl"])
+def test_no_aligned_fit_of_the_records_has_too_few_rows(name: str) -> None:
+    sizes = []
+    for record in records(name):
+        if status(record) == "aligned":
+            copies: dict[str, int] = next((step for step in record.get("steps", ()) if step["step"] == "copies"), {})
+            sizes += [copies.get(f"{side}_distinct", record[f"n_{side}"]) for side in ("source", "target")]
+    assert sizes
+    assert min(sizes) >= diagnosis._FEW_ROWS
+
+
+def test_no_collection_or_pair_of_the_records_is_beyond_a_limit() -> None:
+    found = records("diagnoses.jsonl")
+    ranks: dict[str, list[float]] = {}
+    for record in found:
+        if record["kind"] == "collection":
+            assert record["crossing"] > 1.5 * diagnosis.crossing_limit(record["likeness"])
+            assert record["effective_rank"] > diagnosis._FEW_DIRECTIONS
+            ranks.setdefault(record["name"].split(".")[0], []).append(record["effective_rank"])
+        if record["kind"] == "same":
+            assert record["difference"] < diagnosis._PROFILE_DIFFERENCE
+    assert max(max(each) / min(each) for each in ranks.values()) < diagnosis._RANK_QUOTIENT
+
+
+def test_causes_of_the_records_are_found_as_often_as_the_documentation_says() -> None:
+    found = records("diagnoses.jsonl")
+    different = [r["difference"] >= diagnosis._PROFILE_DIFFERENCE for r in found if r["kind"] == "different"]
+    assert np.mean(different) == pytest.approx(0.54, abs=0.005)
+    mixtures = [r for r in found if r["kind"] == "mixture"]
+    named = [r["name"] for r in mixtures if r["crossing"] <= diagnosis.crossing_limit(r["likeness"])]
+    counts = [sum(f"{share}% of" in name for name in named) for share in (50, 20, 10)]
+    assert len(mixtures) == 3 * 8
+    assert counts == [6, 3, 1]
+
+
+# --- where they are shown ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def failed() -> Alignment:
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((150, 10)).astype(np.float32) for _ in range(2))
+    return il.align(x, y, rounds=1)
+
+
+def test_a_failed_fit_says_why_in_its_summary_card_and_report(failed: Alignment, tmp_path: Path) -> None:
+    assert failed.diagnoses
+    assert names(failed.diagnoses)[0] == "few rows"
+    assert failed.card()["diagnoses"] == [each.to_dict() for each in failed.diagnoses]
+    assert "Why this fit is not aligned:" in failed.summary()
+    assert "few rows: The source has 150 distinct rows and the target has 150" in failed.summary()
+    assert "few rows: The source has 150 distinct rows and the target has 150" in failed._repr_html_()
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    page = write_report(tmp_path / "report.html", failed.translator(force=True)).read_text("utf-8")
+    assert "Why this fit is not aligned" in page
+    assert "few rows: The source has 150 distinct rows and the target has 150" in page
+
+
+def test_no_cause_is_said_to_be_identified_where_none_was(failed: Alignment) -> None:
+    from dataclasses import replace
+
+    assert "No cause was identified." in replace(failed, diagnoses=()).summary()
+    assert "Why" not in replace(failed, diagnoses=None).summary()
+
+
+def test_controls_and_fits_with_pairs_are_not_explained() -> None:
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((150, 10)).astype(np.float32) for _ in range(2))
+    assert il.align(x, y, method="random-rotation").diagnoses is None
+    assert il.align(x, y, method="procrustes", pairs=[[i, i] for i in range(100)]).diagnoses is None
