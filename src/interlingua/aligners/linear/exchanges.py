@@ -12,6 +12,7 @@ places, the vectors alone do not say which of the two is right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +47,9 @@ _ANOTHER, _LEAD = 0.8, 1e-3
 # Distance between the centers of two groups, in standard deviations within them, from which on rows form two groups.
 # One group that is cut in the middle shows about 2.7.
 _SEPARATION = 4.0
+# Two kinds of text in one collection lie at most 9.4 apart, and two prompts or languages 20 and more. Groups this far
+# apart differ by an attribute of two values.
+_ATTRIBUTE_SEPARATION = 12.0
 _FEWEST = 100
 
 
@@ -113,7 +117,7 @@ def reflections(rows: FloatArray, matrix: FloatArray, rng: np.random.Generator) 
         [r, w_source, w_target].
     """
     seed = int(rng.integers(2**31))
-    axes = [np.eye(rows.shape[1], dtype=np.float32)[:_LEADING_AXES]]
+    axes: list[FloatArray] = [np.eye(rows.shape[1], dtype=np.float32)[:_LEADING_AXES]]
     for groups in (2, max(2, min(_GROUPS, len(rows) // 8))):
         centers, _ = _cluster(rows, groups, seed)
         first, second = np.triu_indices(groups, 1)
@@ -126,9 +130,9 @@ def two_sided_reason(spaces: CoarseSpaces, matrix: FloatArray, rng: np.random.Ge
     """Return why a map is ambiguous where both sides consist of two separate groups, or None.
 
     An attribute of two values, such as language or prompt, divides both sides into two groups. If the groups have the
-    same contents, only their shares say which group belongs to which, and shares may differ between the sides. So both
-    assignments are compared on samples in which the groups have equal shares. Where neither leads, the map is
-    ambiguous.
+    same contents, only their shares say which group belongs to which, and shares may differ between the sides. A map is
+    ambiguous where both sides have two groups much farther apart than two kinds of text, or where both assignments of
+    the groups fit about equally well on samples in which the groups have equal shares.
 
     Args:
         spaces: the rows of both sides.
@@ -136,30 +140,18 @@ def two_sided_reason(spaces: CoarseSpaces, matrix: FloatArray, rng: np.random.Ge
         rng: draws the samples.
     """
     rows = [to_numpy(z) for z in spaces.rows]
-    groups = [_two_groups(z, rng) for z in rows]
-    if groups[0] is None or groups[1] is None:
+    labels, separations = zip(*(_two_groups(z, rng) for z in rows), strict=True)
+    size = min(int(np.bincount(each, minlength=2).min()) for each in labels)
+    if min(separations) < _SEPARATION or size < _FEWEST:
         return None
-    size = min(int(np.bincount(labels, minlength=2).min()) for labels in groups)
-    if size < _FEWEST:
-        return None
-    samples = []
-    for z, labels in zip(rows, groups, strict=True):
-        drawn = np.concatenate([rng.choice(np.flatnonzero(labels == k), size, replace=False) for k in (0, 1)])
-        sample = z[rng.permutation(drawn)]
-        samples.append(to_device(unit_rows(sample - sample.mean(axis=0)), spaces.device))
-    balanced = replace(spaces, rows=(samples[0], samples[1]))
-    centers = [rows[1][groups[1] == k].mean(axis=0) for k in (0, 1)]
-    axis = unit_rows((centers[0] - centers[1])[None])[0]
-    starts = np.stack([matrix, _reflect(matrix, axis)])
-    _, scores, agreements = _compare(balanced, starts, rng, None)
-    if agreements[0][1] > _ANOTHER or abs(scores[0] - scores[1]) >= _LEAD:
+    if min(separations) < _ATTRIBUTE_SEPARATION and not _are_interchangeable(spaces, matrix, labels, size, rng):
         return None
     shares = ", ".join(
         f"{max(share, 1 - share):.0%} and {min(share, 1 - share):.0%} of the {name}"
-        for name, share in zip(("source", "target"), (float(labels.mean()) for labels in groups), strict=True)
+        for name, share in zip(("source", "target"), (float(each.mean()) for each in labels), strict=True)
     )
     return (
-        f"Ambiguous: both sides consist of two groups with the same contents ({shares} rows), and nothing but these "
+        f"Ambiguous: both sides consist of two groups ({shares} rows), and nothing but these "
         "shares says which group belongs to which. Fit one group alone, or give a few known pairs."
     )
 
@@ -176,20 +168,36 @@ def _compare(
     return refined, spaces.similarity(refined, rows=_COMPARED_ROWS), agreements
 
 
-def _two_groups(rows: FloatArray, rng: np.random.Generator) -> IntArray | None:
-    """Return the group, 0 or 1, of each row [n], or None where the rows do not form two separate groups."""
+def _are_interchangeable(
+    spaces: CoarseSpaces, matrix: FloatArray, labels: Sequence[IntArray], size: int, rng: np.random.Generator
+) -> bool:
+    """Return whether the mirrored map fits about as well on samples with ``size`` rows of each group."""
+    samples = []
+    for rows, group in zip(map(to_numpy, spaces.rows), labels, strict=True):
+        drawn = np.concatenate([rng.choice(np.flatnonzero(group == k), size, replace=False) for k in (0, 1)])
+        sample = rows[rng.permutation(drawn)]
+        samples.append(to_device(unit_rows(sample - sample.mean(axis=0)), spaces.device))
+    balanced = replace(spaces, rows=(samples[0], samples[1]))
+    target = to_numpy(spaces.rows[1])
+    centers = [target[labels[1] == k].mean(axis=0) for k in (0, 1)]
+    mirrored = _reflect(matrix, unit_rows((centers[0] - centers[1])[None])[0])
+    _, scores, agreements = _compare(balanced, np.stack([matrix, mirrored]), rng, None)
+    return bool(agreements[0][1] < _ANOTHER and abs(scores[0] - scores[1]) < _LEAD)
+
+
+def _two_groups(rows: FloatArray, rng: np.random.Generator) -> tuple[IntArray, float]:
+    """Return the group, 0 or 1, of each row [n], and the distance of the groups in deviations within them."""
     centers, labels = _cluster(rows, 2, int(rng.integers(2**31)))
     along = rows @ unit_rows((centers[0] - centers[1])[None])[0]
     within = np.sqrt(np.mean([along[labels == k].var() for k in (0, 1)]))
-    distance = abs(along[labels == 0].mean() - along[labels == 1].mean())
-    return labels if distance > _SEPARATION * within else None
+    return labels, float(abs(along[labels == 0].mean() - along[labels == 1].mean()) / max(within, 1e-6))
 
 
 def _cluster(rows: FloatArray, groups: int, seed: int) -> tuple[FloatArray, IntArray]:
     from sklearn.cluster import MiniBatchKMeans
 
     fitted = MiniBatchKMeans(groups, random_state=seed, n_init=3).fit(rows)
-    return fitted.cluster_centers_.astype(np.float32), fitted.labels_.astype(np.int64)
+    return np.asarray(fitted.cluster_centers_, np.float32), np.asarray(fitted.labels_, np.int64)
 
 
 def _reflect(matrix: FloatArray, axis: FloatArray) -> FloatArray:
