@@ -1,4 +1,4 @@
-"""The result of a fit: maps of both directions, the verdict with its evidence, and where it all came from."""
+"""The result of a fit: maps of both directions, the verdict with its evidence, and its provenance."""
 
 from __future__ import annotations
 
@@ -64,8 +64,9 @@ class Verdict:
 
     Attributes:
         status: ``aligned``, ``doubtful`` or ``failed``.
-        score: smallest ``(value - null) / (threshold - null)`` of the decisive criteria, clipped to [0, 1].
-        reasons: sentences, the most important first.
+        score: smallest ``(value - null) / (threshold - null)`` of the decisive criteria, clipped to [0, 1]; at
+            most 0.5 for a failed fit.
+        reasons: one line of text each, the most important first.
         evidence: the measurements that the reasons are made from.
     """
 
@@ -129,14 +130,14 @@ class Alignment:
     Attributes:
         forward: map from source to target.
         backward: map from target to source.
-        verdict: whether to believe them.
+        verdict: the verdict on the fit.
         method: the aligner's name.
         seed: the seed it ran with.
         settings: the aligner's settings.
         source: name, shape and fingerprint of the source space.
         target: the same of the target space.
-        profiles: how rows of source and target look, to notice foreign vectors later.
-        trace: what the fit did, step by step; numbers only.
+        profiles: statistics of source and target rows, by which a translator recognizes vectors of other models.
+        trace: what the fit did, step by step; numbers and short words only.
         versions: versions of the packages that computed it.
         machine: cores, threads and BLAS libraries that computed it.
         seconds: wall time of the fit.

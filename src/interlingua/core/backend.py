@@ -1,4 +1,4 @@
-"""One code for numpy arrays on the CPU and torch tensors on any device, and how many threads compute.
+"""Operations on numpy arrays and torch tensors, and the number of threads.
 
 numpy 2 implements the array API; torch does through ``array-api-compat``. This module adds what the standard lacks.
 
