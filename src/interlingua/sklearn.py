@@ -19,10 +19,10 @@ from interlingua.aligners.base import insufficient_data_reason
 from interlingua.core.alignment import AlignmentError, Status
 from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.criteria import sliced_wasserstein
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.statistics import sliced_wasserstein
 
 __all__ = ["EmbeddingTranslator"]
 

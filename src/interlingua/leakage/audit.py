@@ -18,8 +18,8 @@ import numpy.typing as npt
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_choice, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
+from interlingua.core.statistics import agreement
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members

@@ -15,7 +15,7 @@ from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.verdict import judge_map
-from interlingua.core import criteria
+from interlingua.core import statistics
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
@@ -280,7 +280,7 @@ def verdict_of(
     if linear is None:
         return judge_map(frames, source, forward, backward, seed=seed)
     translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
-    start_agreement = criteria.agreement(translated, initial)
+    start_agreement = statistics.agreement(translated, initial)
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)
     return judge_map(frames, source, forward, backward, seed=seed, null=linear.null, start_agreement=start_agreement)
