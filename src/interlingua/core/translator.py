@@ -17,8 +17,9 @@ from interlingua.core import summaries
 from interlingua.core.arguments import check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
 from interlingua.core.errors import InputError, SpaceMismatchWarning
-from interlingua.core.hub import download, model_card, upload
+from interlingua.core.hub import download, upload
 from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.model_card import model_card
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.spaces import SpaceProfile
 from interlingua.core.storage import CARD, FORMAT, README, read_folder, short_digest, write_folder

@@ -13,6 +13,7 @@ from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
+from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.core.wording import comparison
 from interlingua.evaluation import Evaluation
@@ -99,6 +100,7 @@ def write_report(
         source=facts.source,
         target=facts.target,
         verdict=facts.verdict,
+        reasons=own_reasons(facts.verdict.to_dict()) if facts.verdict else [],
         summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
         evidence=[_line(asdict(item)) for item in facts.verdict.evidence] if facts.verdict else [],
         evaluation=evaluation,
