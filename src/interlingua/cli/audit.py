@@ -59,7 +59,7 @@ _KEEP = "Keep fits and decoder in this folder, and reuse those of the same input
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
 _DEMO = "Audit the demo's data, which comes with the repository and whose truth is known."
-_COUNT = "Number of fits, from different seeds."
+_COUNT = f"Number of fits, from different seeds; {_FITS} by default."
 _AUTHORIZED = "Who authorized this audit; written into the report."
 
 
@@ -89,7 +89,7 @@ def audit(
     defenses: Annotated[
         DefenseSuite, typer.Option(help="Defenses to evaluate; full needs a dozen more fits.")
     ] = DefenseSuite.NONE,
-    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT, show_default=str(_FITS))] = None,
+    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT)] = None,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP)] = None,
     translator: Annotated[list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR)] = None,
     documents: Annotated[int, typer.Option(metavar="N", min=50, help="Largest number of documents to attack.")] = 2_000,

@@ -12,6 +12,7 @@ from interlingua.aligners import METHODS
 from interlingua.cli import console, inputs, methods, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
+from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-_BASELINES = [name for name in METHODS if name not in ("auto", "ridge", "linear", "adversarial")]
+_BASELINES = [name for name in METHODS if name not in ("auto", "linear", "adversarial")]
 _INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversarial"
 
 
@@ -73,10 +74,11 @@ def fit(
         ),
     ] = "auto",
     device: Annotated[
-        methods.Device | None,
+        str | None,
         typer.Option(
-            help="Where linear and adversarial compute; cpu by default. auto is an NVIDIA GPU if torch finds one, "
-            "otherwise the CPU (extra: torch).",
+            metavar="DEVICE",
+            help="Where linear and adversarial compute: cpu|cuda|cuda:N|mps|auto; cpu by default. cuda:N is the NVIDIA "
+            "GPU with number N. auto is an NVIDIA GPU if torch finds one, otherwise the CPU (extra: torch).",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -116,7 +118,7 @@ def fit(
         method,
         known,
         assignments or (),
-        device=methods.resolve_device(device),
+        device=None if device is None else resolve_device(device),
         steps=steps,
         folder=None if run is None else str(run),
         resume=resume or None,

@@ -12,6 +12,8 @@ from interlingua.core.wording import comparison
 
 __all__ = ["escape_markdown", "model_card"]
 
+_EVIDENCE_HEADING = "| evidence | value | null | needed | passed | meaning |\n|---|--:|--:|--:|---|---|"
+
 
 def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
     """Return the README of a translator: what it translates, its verdict, an example, and its limits.
@@ -26,16 +28,8 @@ def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
     source, target = ({"name": side, **_filled(card.get(side))} for side in ("source", "target"))
     names = [escape_markdown(space["name"]) for space in (source, target)]
     reasons = "\n".join(f"- {escape_markdown(reason)}" for reason in own_reasons(verdict))
-    rows = "\n".join(
-        f"| {item['name'].replace('_', ' ')} | {item['value']:.3g} | {item['null']:.3g} | {comparison(item)} {item['threshold']:.3g} "
-        f"| {'yes' if item['passed'] else 'no'} | {escape_markdown(item['meaning'])} |"
-        for item in verdict.get("evidence", ())
-    )
-    evidence = (
-        f"\n| evidence | value | null | needed | passed | meaning |\n|---|--:|--:|--:|---|---|\n{rows}\n"
-        if rows
-        else ""
-    )
+    rows = "\n".join(map(_evidence_row, verdict.get("evidence", ())))
+    evidence = f"\n{_EVIDENCE_HEADING}\n{rows}\n" if rows else ""
     versions = ", ".join(f"{package} {version}" for package, version in sorted(card.get("versions", {}).items()))
     return f"""---
 library_name: interlingua
@@ -74,6 +68,18 @@ Source `{source.get("fingerprint")}`, target `{target.get("fingerprint")}`, kind
 def escape_markdown(text: Any) -> str:
     """Return a string on one line with the characters escaped that Markdown or HTML would interpret."""
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", " ".join(str(text).split()))
+
+
+def _evidence_row(item: Mapping[str, Any]) -> str:
+    cells = (
+        item["name"].replace("_", " "),
+        f"{item['value']:.3g}",
+        f"{item['null']:.3g}",
+        f"{comparison(item)} {item['threshold']:.3g}",
+        "yes" if item["passed"] else "no",
+        escape_markdown(item["meaning"]),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _filled(space: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
-from interlingua.neural.presets import preset
+from interlingua.neural.presets import NAMES, STARTS, preset
 from interlingua.neural.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,7 +126,13 @@ class Adversarial:
         """
         defaults = preset(*(inspect.signature(cls).parameters[name].default for name in ("preset", "start")))
         training = (replace(setting, default=getattr(defaults, setting.name)) for setting in Settings.describe())
-        return (*(s for s in constructor_settings(cls) if s.name != "overrides"), *training)
+        choices = {name: f"one of {', '.join(values)}" for name, values in (("preset", NAMES), ("start", STARTS))}
+        own = (
+            replace(setting, range=choices.get(setting.name, setting.range))
+            for setting in constructor_settings(cls)
+            if setting.name != "overrides"
+        )
+        return (*own, *training)
 
     def settings_for_card(self) -> dict[str, Any]:
         """Return the settings that decide the result, as plain values."""
