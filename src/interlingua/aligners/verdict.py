@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interlingua.aligners import pair_use
 from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.coarse import CoarseSpaces, refit
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.null import NullMaps
+from interlingua.aligners.registry import pair_use
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy

@@ -12,6 +12,7 @@ from interlingua.aligners import METHODS
 from interlingua.cli import console, inputs, methods, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
+from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 
@@ -147,9 +148,7 @@ def fit(
         console.note(f"Wrote {path}")
     if failed:
         what = "No translator was written" if written else "Nothing was written"
-        console.note(
-            f"{what}. Give more rows (thousands per side), rows of more similar texts, or a few known --pairs."
-        )
+        console.note(f"{what}. {FAILED_FIT_ADVICE} with --pairs.")
         raise typer.Exit(1)
 
 
@@ -165,14 +164,14 @@ def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
 def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[str], **options: Any) -> dict[str, Any]:
     """Return the settings of the method; without pairs, auto is the linear method."""
     given = [name for name, value in options.items() if value is not None] + ["set"] * bool(assignments)
-    if method != "auto" or not given:
-        return {} if method == "auto" else methods.method_settings(method, assignments, options)
-    if pairs is not None:
+    if method == "auto" and not given:
+        return {}
+    if method == "auto" and pairs is not None:
         raise InputError(
             f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
             "number of pairs, and their settings differ."
         )
-    return methods.method_settings("linear", assignments, options, named=method)
+    return methods.method_settings("linear" if method == "auto" else method, assignments, options, named=method)
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:

@@ -17,7 +17,9 @@ from interlingua.core.wording import describe_evidence
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
+__all__ = ["FAILED_FIT_ADVICE", "Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
+
+FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar content, or a few known pairs"
 
 
 class Status(StrEnum):
@@ -186,7 +188,7 @@ class Alignment:
                 "The fit failed: nothing confirms this map, and most such maps are no better than chance. "
                 + " ".join(self.verdict.reasons),
                 self,
-                "Give more rows, rows of more similar content, or a few known pairs; {force} makes it anyway.",
+                f"{FAILED_FIT_ADVICE}. {{force}} makes the translator nevertheless.",
             )
         return translator_of(self.forward, self.backward, self.profiles, self.card())
 
