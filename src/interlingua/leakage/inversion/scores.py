@@ -78,7 +78,7 @@ class WordFigures(JsonRecord):
         precision: share of the asserted words that are right.
         recall: share of a document's words among the k most probable.
         idf_recall: recall with words weighted by their information.
-        asserted: asserted words a document.
+        asserted: asserted words per document.
         bits: information in the correct asserted words of a document, in bits.
     """
 
