@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
@@ -132,9 +131,9 @@ def refuse_unknown(method: Any, settings: Iterable[str], own: Iterable[str] = ()
     for name in settings:
         if name in names:
             continue
-        close = difflib.get_close_matches(name, [*own, *names], n=1)
-        if close:
-            raise InputError(f"unknown keyword {name!r}: did you mean {close[0]!r}?")
+        question = did_you_mean(name, [*own, *names])
+        if question:
+            raise InputError(f"unknown keyword {name!r}. {question}")
         if is_named:
             raise InputError(
                 f"unknown keyword {name!r}: method {method!r} takes {', '.join(names) or 'no settings'}. "
