@@ -24,7 +24,7 @@ from interlingua.aligners.diagnosis import measure_groups, neighbor_profile
 from interlingua.aligners.frames import Frame, principal_axes
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.criteria import effective_rank
+from interlingua.core.statistics import effective_rank
 
 ENCODERS = ("use", "wordllama", "paraphrase")
 ROWS = 1500

@@ -191,7 +191,7 @@ def pictures(folder: Path) -> None:
     import peers as p
     import tables as t
 
-    from interlingua.aligners.verdict import EXCESS, LIFT
+    from interlingua.aligners.verdict import EXCESS_LIMITS, LIFT_LIMITS
 
     # Grey reads on light and on dark pages.
     gray = "#808080"
@@ -227,8 +227,8 @@ def pictures(folder: Path) -> None:
             ms=6,
             mew=0,
         )
-    axes.axvline(EXCESS[0], color=gray, lw=0.8, ls="--")
-    axes.axhline(LIFT[0], color=gray, lw=0.8, ls="--")
+    axes.axvline(EXCESS_LIMITS[0], color=gray, lw=0.8, ls="--")
+    axes.axhline(LIFT_LIMITS[0], color=gray, lw=0.8, ls="--")
     for kind, color in _COLORS.items():
         axes.plot(
             [], [], "o", color=color, label={"good": "right (top-1 at least 0.5)", "bad": "wrong"}.get(kind, kind)

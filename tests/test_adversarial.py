@@ -239,7 +239,7 @@ def test_the_report_pictures_the_latent_space(
     [
         ({"preset": "huge"}, "preset is 'huge' and start 'warm'; choose from paper, small"),
         ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
-        ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU; use device='cpu', or 'auto'"),
+        ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU. Use device='cpu' or device='auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
         ({"depth": 3}, r"unknown keyword 'depth': "),
         ({"start": "cold", "pairs": [[0, 0]]}, "pairs were given and a cold start uses none"),

@@ -295,7 +295,7 @@ def test_a_misspelled_keyword_is_refused_with_the_one_that_was_meant(
 ) -> None:
     x, y = gaussian(200, 9, 1), gaussian(200, 9, 2)
     sides = (x, y) if function is il.align else ({"x": x, "y": y},)
-    with pytest.raises(InputError, match=rf"^unknown keyword '{list(given)[-1]}': did you mean '{meant}'\?$"):
+    with pytest.raises(InputError, match=rf"^unknown keyword '{list(given)[-1]}'\. Did you mean {meant}\?$"):
         function(*sides, **given)
 
 

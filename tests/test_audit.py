@@ -88,10 +88,10 @@ def test_estimates_come_close_to_what_the_truth_measures(found: Audit) -> None:
 
 
 def test_labels_are_inferred_and_rows_re_identified(found: Audit) -> None:
-    assert found.topics is not None
-    assert found.topics.measured is not None
-    assert found.topics.measured.translated.top1.value > 0.9
-    assert sum(found.topics.shares.values()) == pytest.approx(1)
+    assert found.label_findings is not None
+    assert found.label_findings.measured is not None
+    assert found.label_findings.measured.translated.top1.value > 0.9
+    assert sum(found.label_findings.shares.values()) == pytest.approx(1)
     assert found.reidentified is not None
     assert found.reidentified.top1.value > 0.99
     assert found.leak.basis == "measured"
@@ -209,7 +209,7 @@ def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
     truth = GroundTruth(world.texts[:N], world.labels[:N])
     result = world.audit(labels=labels, truth=truth, defenses="quick")
-    by_name = {score.name: score.readout for score in result.defenses}
+    by_name = {score.name: score.decoded for score in result.defenses}
     assert result.defenses[0].finding == "baseline"
     baseline, noisy = by_name["no defense"], by_name["noise 2"]
     assert baseline is not None
@@ -251,13 +251,13 @@ def test_a_failed_fit_beside_one_that_worked_is_left_out(world: World) -> None:
     assert failed.verdict.status is Status.FAILED
     both = world.audit(failed, world.fit())
     assert both.verdicts == ("aligned", "failed")
-    assert both.worked
+    assert both.has_usable_fit
     assert both.leak == world.audit().leak
 
 
 def test_a_failed_attack_is_no_proof_of_safety(world: World, tmp_path: Path) -> None:
     result = world.audit(world.fit(right=False), defenses="quick")
-    assert not result.worked
+    assert not result.has_usable_fit
     assert (result.leak.value, result.leak.basis) == (0.0, "attack failed")
     assert result.defenses == ()
     assert "did not work" in conclusion(result)
@@ -279,7 +279,7 @@ def test_equal_inputs_give_equal_findings(world: World) -> None:
 
 def test_recovered_words_are_written_only_on_request(found: Audit, tmp_path: Path) -> None:
     # Labels are the auditor's own words; here they are the same as those recovered.
-    result = replace(found, topics=None)
+    result = replace(found, label_findings=None)
     hidden = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     shown = write_audit(tmp_path / "b.html", result, PROVENANCE, show=True).read_text("utf-8")
     assert not any(word in hidden or word in json.dumps(result.to_dict()) for word in WORDS)
@@ -290,10 +290,10 @@ def test_recovered_words_are_written_only_on_request(found: Audit, tmp_path: Pat
 def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>\u202e\x1b[31m"
     document = replace(found.documents[0], nearest=evil, words=((evil, 0.9),), labels=(evil,))
-    assert found.topics is not None
-    topics = replace(found.topics, shares={evil: 1.0})
+    assert found.label_findings is not None
+    topics = replace(found.label_findings, shares={evil: 1.0})
     provenance = replace(PROVENANCE, vectors=evil, corpus=evil, encoder=evil, authorized_by=evil)
-    result = replace(found, documents=(document,), topics=topics)
+    result = replace(found, documents=(document,), label_findings=topics)
     page = write_audit(tmp_path / "a.html", result, provenance, show=True).read_text("utf-8")
     assert "<script" not in page
     assert "\x1b" not in page
@@ -305,7 +305,7 @@ def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) 
 def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audit, tmp_path: Path) -> None:
     path = write_audit(tmp_path / "a.html", found, PROVENANCE, fail_above=0.2)
     page = path.read_text("utf-8")
-    for part in ("R. &lt;Owner&gt;", "2026-01-02", "LLM08:2025", "Gate at 20%: exceeded", "not tested"):
+    for part in ("R. &lt;Owner&gt;", "2026-01-02", "LLM08:2025", "Limit of 20%: exceeded", "not tested"):
         assert part in page
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]

@@ -11,7 +11,7 @@ import pytest
 
 import interlingua as il
 from interlingua.aligners.candidates import read_candidates
-from interlingua.aligners.verdict import EXCESS, correct_for_tries, weakest_margin
+from interlingua.aligners.verdict import EXCESS_LIMITS, correct_for_tries, weakest_margin
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
@@ -207,15 +207,15 @@ def test_one_candidate_gives_the_maps_of_a_single_target() -> None:
 
 
 def verdict(excess: float) -> Verdict:
-    item = Evidence("transport_excess", excess, 0.0, EXCESS[0], excess >= EXCESS[0], "How close.")
+    item = Evidence("transport_excess", excess, 0.0, EXCESS_LIMITS[0], excess >= EXCESS_LIMITS[0], "How close.")
     status = Status.ALIGNED if item.passed else Status.FAILED
-    return Verdict(status, min(1.0, excess / EXCESS[0]), (str(item),), (item,))
+    return Verdict(status, min(1.0, excess / EXCESS_LIMITS[0]), (str(item),), (item,))
 
 
 def test_the_limit_grows_with_the_number_of_tries_and_lowers_the_verdict() -> None:
     limits = [correct_for_tries(verdict(6.0), tries).evidence[0].threshold for tries in (1, 2, 3, 10)]
     assert limits == sorted(limits)
-    assert limits[0] == EXCESS[0]
+    assert limits[0] == EXCESS_LIMITS[0]
     assert limits[1] == pytest.approx(5.86, abs=0.01)
     assert correct_for_tries(verdict(6.0), 2).status is Status.ALIGNED
     corrected = correct_for_tries(verdict(6.0), 3)

@@ -17,6 +17,8 @@ import interlingua
 from command_line import N, Rows, Run
 from interlingua._align import align
 from interlingua.cli.audit import _digests
+from interlingua.leakage.audit import DOCUMENTS
+from interlingua.leakage.defenses import SUITES
 
 PAIRS = np.stack([np.arange(N)] * 2, axis=1)
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
@@ -57,29 +59,29 @@ def test_an_audit_measures_and_reports_who_authorized_it(run: Run, case: Path) -
     assert found["leak"]["basis"] == "measured"
     assert found["reidentified"]["top1"]["value"][0] > 0.9
     assert found["verdicts"] == ["aligned", "aligned"]
-    assert found["gate"] == {"fail_above": None, "exceeded": False}
+    assert found["limit"] == {"fail_above": None, "exceeded": False}
     assert set(found["labels"]["measured"]["scores"]) >= {"translated", "majority", "shuffled"}
     assert "The Owner" in (case / "audit.html").read_text("utf-8")
 
 
-def test_the_gate_decides_the_exit_code(run: Run, case: Path) -> None:
+def test_the_limit_decides_the_exit_code(run: Run, case: Path) -> None:
     known = ("--truth-vectors", case / "target.npy", "--fits", "1", "--force")
     above = run(*with_vectors(case, *known, "--fail-above", "0.5", "--json"))
     below = run(*with_vectors(case, *known, "--fail-above", "1"))
-    assert (above.code, above.json["gate"]["exceeded"]) == (1, True)
+    assert (above.code, above.json["limit"]["exceeded"]) == (1, True)
     assert below.code == 0
-    assert "not above the gate of 1" in below.out
+    assert "not above the limit of 1" in below.out
 
 
-def test_a_gate_does_not_pass_if_the_attack_failed(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interlingua, "align", functools.partial(align, method="random-rotation"))
     parts = with_vectors(case, "--fits", "1", "--fail-above", "1", "--force", "--json")
     ran = run(*parts)
     assert ran.json["verdicts"] == ["failed"]
     assert ran.json["leak"]["basis"] == "attack failed"
     assert ran.code == 1
-    assert "The gate of 1 cannot be decided: the attack failed, which is no proof of safety" in ran.err
-    assert "the gate does not pass" in (case / "audit.html").read_text("utf-8")
+    assert "The limit of 1 cannot be checked: the attack failed, which is no proof of safety" in ran.err
+    assert "the check does not pass" in (case / "audit.html").read_text("utf-8")
 
 
 def test_inputs_of_one_name_have_a_digest_each(tmp_path: Path) -> None:
@@ -270,3 +272,12 @@ def test_the_demo_without_its_data_says_so_before_it_asks_for_an_extra(
     ran = run("audit", "--demo", "--json")
     assert ran.code == 2
     assert "it comes with the repository and not with the package" in ran.json["error"]
+
+
+def test_suites_and_default_size_are_those_of_the_library(run: Run, case: Path) -> None:
+    words = " ".join(run("audit", "--help").out.split())
+    assert f"--defenses {'|'.join(('none', *SUITES))}" in words
+    assert f"Largest number of documents to attack. [default: {DOCUMENTS}" in words
+    ran = run(*with_vectors(case, "--defenses", "everything", "--json"))
+    assert ran.code == 2
+    assert "--defenses is 'everything'; choose from none, quick, full" in ran.json["error"]

@@ -63,6 +63,10 @@ def test_demo_shows_the_paired_ceiling_of_its_data_and_the_seconds(run: Run, dem
     assert re.search(r"^ paired ceiling +source to target +0\.965 *$", shown, re.MULTILINE)
     assert re.search(r"^ paired ceiling +target to source +0\.979 *$", shown, re.MULTILINE)
     assert "Paired ceiling: Procrustes on 50 pairs." in shown
+    page = (demo_data.parent / "report.html").read_text("utf-8")
+    row = page[page.index("Top-1, paired ceiling") :].partition("</tr>")[0]
+    for part in ("Procrustes on 50 pairs", "0.965", "0.979"):
+        assert part in row
     assert re.search(r"^\d+ seconds, \d+ of them for the alignment$", shown, re.MULTILINE)
     found = run("demo", "--data", demo_data, "--json").json["paired_ceiling"]
     assert found == {"what": ceiling["what"], "forward": {"top1": 0.9648}, "backward": {"top1": 0.9785}}

@@ -222,7 +222,7 @@ def test_help_groups_options(run: Run, name: str, panels: list[str]) -> None:
 
 def test_choices_are_in_the_help(run: Run) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"-\s+", "-", run("fit", "--help").out))
-    for choices in (*METHODS, "preset=small|paper|annealed", "start=warm|cold", "cpu|cuda|auto"):
+    for choices in (*METHODS, "preset=small|paper|annealed", "start=warm|cold", "cpu|cuda|cuda:N|mps|auto"):
         assert choices in text
 
 
@@ -291,13 +291,20 @@ def test_a_training_setting_reaches_the_card(run: Run, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("device", "available", "expected"),
-    [("cpu", False, "cpu"), ("auto", False, "cpu"), ("auto", True, "cuda"), ("cuda", True, "cuda")],
+    [
+        ("cpu", False, "cpu"),
+        ("auto", False, "cpu"),
+        ("auto", True, "cuda"),
+        ("cuda", True, "cuda"),
+        ("cuda:0", True, "cuda:0"),
+    ],
 )
 def test_the_device_reaches_the_default_method(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, device: str, available: bool, expected: str
 ) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     given: dict[str, Any] = {}
     whole = interlingua.align
 
@@ -316,7 +323,25 @@ def test_a_missing_gpu_is_refused(run: Run, place: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     ran = run(*FIT.split(), "--device", "cuda", "--json")
     assert ran.code == 2
-    assert "torch finds no GPU; use --device cpu, or auto" in ran.json["error"]
+    assert "torch finds no GPU. Use --device 'cpu' or --device 'auto'" in ran.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cdua", "There is no device 'cdua'; choose from cpu, cuda, cuda:N"),
+        ("cuda:7", "device is 'cuda:7' and torch finds 2 GPUs, numbered from 0. Use --device 'cuda'"),
+    ],
+)
+def test_a_device_that_does_not_exist_is_refused_with_the_reason_of_the_library(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, device: str, message: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    ran = run(*FIT.split(), "--device", device, "--json")
+    assert ran.code == 2
+    assert message in ran.json["error"]
 
 
 def test_rows_can_exceed_the_default_limit_of_the_solver(

@@ -48,6 +48,8 @@ def test_settings_of_the_paper_have_its_value_and_that_of_its_code(run: Run) -> 
     for name in ("mirrors", "check_every", "preset"):
         assert (found[name]["paper"], found[name]["code"]) == (None, None)
     words = " ".join(run("settings", "adversarial").out.split())
+    assert "preset = small str: one of paper, small, annealed" in words
+    assert "start = warm str: one of cold, warm" in words
     assert "norm = layer str: one of batch, layer layer in the paper, batch in its released code" in words
     assert "true or false false in the paper, true in its released code Stop the gradient" in words
     assert "lr = 0.0001 float: at least 0 2e-05 in the paper's released code Learning rate" in words

@@ -11,8 +11,8 @@ from interlingua.aligners import base
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.aligners.linear.consensus import consensus
 from interlingua.aligners.linear.full_width import polish_rotation
-from interlingua.core.criteria import agreement
 from interlingua.core.maps import AffineMap
+from interlingua.core.statistics import agreement
 from planted import Problem, encode, topics
 
 

@@ -11,7 +11,7 @@ from interlingua import align
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.leakage.defense_scores import Readout, evaluate_defense, retained_neighbors
+from interlingua.leakage.defense_scores import Decoded, evaluate_defense, retained_neighbors
 from interlingua.leakage.defenses import (
     Chain,
     Defense,
@@ -121,15 +121,15 @@ def test_a_key_is_broken_by_a_fit_that_works_and_not_by_one_that_fails(store: An
 def test_what_is_read_comes_from_the_recovered_rows(store: Any) -> None:
     seen: dict[str, Any] = {}
 
-    def read(recovered: Any, picked: Any) -> Readout:
+    def decode(recovered: Any, picked: Any) -> Decoded:
         seen.update(recovered=recovered, picked=picked)
-        return Readout(Interval(0.25), "measured")
+        return Decoded(Interval(0.25), "measured")
 
-    score = evaluate_defense(Rotation(), store, store, fit=FINDS, read=read, pool=50)
-    assert score.to_dict()["readout"] == {"words": [0.25, None, None], "basis": "measured", "labels": None}
+    score = evaluate_defense(Rotation(), store, store, fit=FINDS, decode=decode, pool=50)
+    assert score.to_dict()["decoded"] == {"words": [0.25, None, None], "basis": "measured", "labels": None}
     assert len(seen["picked"]) == 50
     assert (unit_rows(seen["recovered"]) * store[seen["picked"]]).sum(axis=1).min() > 0.9
-    assert evaluate_defense(NoDefense(), store, store).readout is None
+    assert evaluate_defense(NoDefense(), store, store).decoded is None
 
 
 def test_no_finding_says_safe(store: Any) -> None:

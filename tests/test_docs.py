@@ -29,7 +29,7 @@ PUBLIC = (
     "interlingua.aligners.base",
     "interlingua.aligners.criterion",
     "interlingua.aligners.verdict",
-    "interlingua.core.criteria",
+    "interlingua.core.statistics",
     "interlingua.core.errors",
     "interlingua.distributed.arrow",
     "interlingua.distributed.ray",

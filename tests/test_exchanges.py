@@ -9,7 +9,7 @@ from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear.exchanges import exchange_groups, reflections
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.criteria import agreement
+from interlingua.core.statistics import agreement
 from planted import problem
 
 

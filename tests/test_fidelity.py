@@ -10,7 +10,7 @@ import pytest
 
 from interlingua.aligners.frames import Frame, affine_map, polar
 from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_map, radius_factor
-from interlingua.core.criteria import agreement
+from interlingua.core.statistics import agreement
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]

@@ -17,8 +17,9 @@ import pytest
 
 from exported import D_SOURCE, linear, neural, rows
 from interlingua.cli import main
+from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError, MissingExtraError
-from interlingua.core.hub import model_card
+from interlingua.core.model_card import model_card
 from interlingua.core.translator import NeuralTranslator, Translator
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -180,6 +181,15 @@ def test_names_and_reasons_appear_in_the_card_as_they_were_written(name: str) ->
     assert not re.search(r"(?<!\\)[`*_\[\]<>|~$]", title)
     assert f"- {title.removeprefix('# ').removesuffix(' (3) to target (None)')}" in lines
     assert 'translator = il.Translator.from_pretrained("a\\"b")' in lines
+
+
+def test_a_failed_measurement_appears_once_in_the_card() -> None:
+    evidence = Evidence("round_trip", 0.125, 0.0, 0.3, False, "Mean cosine of a row and its round trip.")
+    verdict = Verdict(Status.FAILED, 0.1, ("Few rows.", str(evidence)), (evidence,))
+    card = model_card({"verdict": verdict.to_dict()})
+    assert card.count("0.125") == 1
+    assert "| round trip | 0.125 | 0 | ≥ 0.3 | no | Mean cosine of a row and its round trip. |" in card
+    assert "- Few rows." in card
 
 
 def test_a_card_without_a_verdict_says_so() -> None:

@@ -163,7 +163,7 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str, send: bo
 
 
 def test_an_address_that_is_no_text_is_not_repeated() -> None:
-    with pytest.raises(InputError, match="url is of type bytes; a text is needed") as caught:
+    with pytest.raises(InputError, match="url is of type bytes; a string is needed") as caught:
         endpoint(b"http://user:hunter2@127.0.0.1/v1", "m", send=True)  # type: ignore[arg-type]
     assert "hunter2" not in str(caught.value)
 
@@ -190,5 +190,5 @@ def test_an_address_without_a_host_is_refused(url: str) -> None:
 def test_what_cannot_be_judged_is_refused() -> None:
     with pytest.raises(InputError, match="There are 3 extractions for 40 texts"):
         judge(RIGHT[:3], TEXTS, honest)
-    with pytest.raises(InputError, match="The prompt 'mine' is neither one of paper, quoted nor a text with"):
+    with pytest.raises(InputError, match="The prompt 'mine' is neither one of paper, quoted nor a string with"):
         judge(RIGHT, TEXTS, honest, prompt="mine")

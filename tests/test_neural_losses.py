@@ -252,3 +252,16 @@ def test_three_spaces_have_all_their_adversarial_pairs(rng: np.random.Generator)
     loss = steps.weighted_sum(steps.generator_terms(generator, discriminators, outputs, s), s)
     torch.autograd.backward(loss)
     assert all(p.grad is not None for p in generator.parameters())
+
+
+@pytest.mark.parametrize("form", ["translated", "unpaired"])
+def test_preservation_of_translations_is_counted_once(form: str, rng: np.random.Generator) -> None:
+    s = SMALL.changed(vsp_form=form)
+    generator, discriminators, rows = game(rng, (5, 4), s)
+    outputs = steps.forward(generator, rows)
+    losses_by_weight = [
+        number(steps.weighted_sum(steps.generator_terms(generator, discriminators, outputs, changed), changed))
+        for changed in (s, s.changed(cycle_vsp=0.0))
+    ]
+    assert "cycle_vsp" not in steps.generator_terms(generator, discriminators, outputs, s)
+    assert losses_by_weight[0] == pytest.approx(losses_by_weight[1])

@@ -120,7 +120,7 @@ def test_every_training_setting_is_a_keyword_of_the_method() -> None:
     assert (settings.cycle, settings.lr, settings.vsp_form, settings.width) == (0, 1e-4, "squared", 256)
     assert aligner.settings_for_card()["cycle"] == 0
     x = np.random.default_rng(0).standard_normal((120, 9))
-    with pytest.raises(InputError, match=r"unknown keyword 'cycles': did you mean 'cycle'\?"):
+    with pytest.raises(InputError, match=r"unknown keyword 'cycles'\. Did you mean cycle\?"):
         il.align(x, x, method="adversarial", cycles=0)
     with pytest.raises(InputError, match="There is no setting 'cycles'. Did you mean cycle?"):
         Adversarial(cycles=0)

@@ -137,7 +137,7 @@ def test_a_criterion_of_wrong_types_is_refused(change: dict[str, Any], message: 
         ([criterion(1.0), criterion(2.0)], "two criteria have the name 'own'"),
     ],
 )
-def test_criteria_are_checked_before_the_fit(
+def test_statistics_are_checked_before_the_fit(
     spaces: tuple[np.ndarray, np.ndarray], criteria: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Problem, "of", lambda *_, **__: pytest.fail("the data was read"))

@@ -74,7 +74,7 @@ def test_a_method_of_another_package_is_reached_by_name_in_python(tmp_path: Path
 def test_its_unknown_settings_and_misspelled_name_are_refused(tmp_path: Path, installed: dict[str, str]) -> None:
     align = "import numpy as np, interlingua as il\nx = np.load('source.npy')\nil.align(x, x, "
     done = python(tmp_path, installed, "-c", align + "method='cut', scales=2)")
-    assert "unknown keyword 'scales': did you mean 'scale'?" in done.stderr
+    assert "unknown keyword 'scales'. Did you mean scale?" in done.stderr
     done = python(tmp_path, installed, "-c", align + "method='cuts')")
     assert "There is no method 'cuts'" in done.stderr
     assert "Did you mean cut?" in done.stderr

@@ -66,7 +66,7 @@ PACKAGES = ("bench", "distributed", "evaluation", "export", "leakage", "report")
 RESULTS = frozenset({
     "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DistributedResult",
     "DocumentFindings", "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
-    "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Readout", "Reidentification",
+    "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Decoded", "Reidentification",
     "Reliability", "RetrievalFindings", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
     "Part", "WrittenPart",
 })  # fmt: skip

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.components import find_components, match_components
 from interlingua.aligners.qap import best_swap
-from interlingua.core.criteria import agreement
+from interlingua.core.statistics import agreement
 from planted import rotation, topics
 
 Array = npt.NDArray[Any]

@@ -21,9 +21,9 @@ from interlingua.aligners.refine import (
     wasserstein_procrustes,
 )
 from interlingua.core.backend import largest, resolve_device, take, to_device, to_numpy
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import csls, mutual_neighbors
+from interlingua.core.statistics import agreement
 from planted import encode, rotation, topics
 
 Array = npt.NDArray[Any]

@@ -211,6 +211,24 @@ def test_held_out_sides_of_different_length_are_refused(
         write_report(tmp_path / "report.html", alignment, **everything)
 
 
+@pytest.mark.parametrize(
+    ("ceiling", "message"),
+    [
+        ({"what": "a fit"}, "paired_ceiling has the keys .'what'.; what, forward and backward are needed"),
+        ({"what": "a fit", "forward": 0.9, "backward": {"top1": 1}}, r"paired_ceiling\['forward'\] is .* a mapping"),
+        ({"what": "a fit", "forward": {"top1": 1}, "backward": {"top1": 2}}, r"paired_ceiling\['backward'\] is 2"),
+    ],
+)
+def test_a_paired_ceiling_that_cannot_be_shown_is_refused(
+    tmp_path: Path, alignment: Alignment, everything: dict[str, Any], ceiling: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_report(tmp_path / "report.html", alignment, **everything, paired_ceiling=ceiling)
+    with pytest.raises(InputError, match="shown beside the scores of an evaluation; give evaluation too"):
+        write_report(tmp_path / "report.html", alignment, paired_ceiling=ceiling)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("side", ["eval", "source", "target"])
 def test_labels_of_another_length_are_refused(
     tmp_path: Path, alignment: Alignment, everything: dict[str, Any], side: str

@@ -71,6 +71,14 @@ def test_the_report_of_a_saved_translator_equals_that_of_its_fit(
     assert first == second
 
 
+def test_a_failed_measurement_appears_once_on_the_page(tmp_path: Path, alignment: Alignment) -> None:
+    failed = alignment.verdict.evidence[1]
+    verdict = replace(alignment.verdict, reasons=("Few rows.", str(failed)))
+    page = write_report(tmp_path / "r.html", replace(alignment, verdict=verdict)).read_text("utf-8")
+    assert page.count(failed.meaning) == 1
+    assert "<li>Few rows.</li>" in page
+
+
 def test_a_translator_without_a_verdict_shows_none(tmp_path: Path, alignment: Alignment) -> None:
     made = Translator(alignment.forward, alignment.backward, alignment.profiles, {})
     assert "Verdict" not in Page(write_report(tmp_path / "report.html", made)).headings

@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 
 from browser import Tab, chromium
 from command_line import N, Rows, Run
+from interlingua.core.alignment import Evidence
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.translator import load
@@ -69,7 +71,7 @@ def wait(page: TestClient) -> dict[str, Any]:
     return dict(state)
 
 
-def ended(session: Session, status: str) -> None:
+def ended(session: Session, status: str, **verdict: Any) -> None:
     """Pretend that a fit of the two files ended so: a known translator, and the verdict that is asked for."""
     import subprocess
     import sys
@@ -82,7 +84,9 @@ def ended(session: Session, status: str) -> None:
     fit.mkdir()
     interlingua.align(source, target, pairs=pairs).translator(force=True).save(fit / "translator")
     (fit / "report.html").write_text("<p>report</p>")
-    (fit / "out.json").write_text(json.dumps({"status": status, "score": 0.5, "reasons": [], "evidence": []}))
+    (fit / "out.json").write_text(
+        json.dumps({"status": status, "score": 0.5, "reasons": [], "evidence": [], **verdict})
+    )
     session._process = subprocess.Popen([sys.executable, "-c", ""])
     session._process.wait()
 
@@ -138,6 +142,17 @@ def test_the_translator_of_a_failed_fit_needs_force(
         assert "not to be trusted" in answer.json()["error"]
         assert 'choose the box "Use the translator of a failed fit nevertheless" (force=1)' in answer.json()["error"]
     assert page.get("/translator.zip", params={"force": 1}).status_code == 200
+
+
+def test_a_failed_measurement_is_no_reason_as_well(
+    page: TestClient, session: Session, planted: tuple[Rows, Rows]
+) -> None:
+    measured = Evidence("round_trip", 0.1, 0.0, 0.3, False, "Mean cosine of a row and its round trip.")
+    give(page, planted)
+    ended(session, "failed", reasons=["Few rows.", str(measured)], evidence=[asdict(measured)])
+    verdict = page.get("/state").json()["verdict"]
+    assert verdict["reasons"] == ["Few rows."]
+    assert [item["name"] for item in verdict["evidence"]] == ["round_trip"]
 
 
 def test_a_running_fit_can_be_stopped_and_keeps_others_out(page: TestClient, planted: tuple[Rows, Rows]) -> None:

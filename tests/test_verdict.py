@@ -13,7 +13,7 @@ from interlingua.aligners.base import Problem
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.null import NullMaps
-from interlingua.aligners.verdict import judge_map, refit_limits, verify
+from interlingua.aligners.verdict import judge_map, judge_rotation, refit_limits
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError
 from planted import encode, topics
@@ -30,7 +30,7 @@ class Fitted:
 
     def verdict(self, seed: int = 0) -> Verdict:
         target = self.problem.frames[1].rows
-        return verify(self.null, self.rotation, self.translated, target, seed=seed, start_agreement=0.9)
+        return judge_rotation(self.null, self.rotation, self.translated, target, seed=seed, start_agreement=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_a_collapse_exceeds_an_upper_limit_and_the_reason_says_so(fitted: Fitted
     collapsed = np.repeat(fitted.translated[:1], len(fitted.translated), axis=0)
     collapsed = collapsed + 1e-4 * np.random.default_rng(0).standard_normal(collapsed.shape).astype(np.float32)
     target = fitted.problem.frames[1].rows
-    verdict = verify(fitted.null, fitted.rotation, collapsed, target, seed=0)
+    verdict = judge_rotation(fitted.null, fitted.rotation, collapsed, target, seed=0)
     assert verdict.status is Status.FAILED
     distance = next(e for e in verdict.evidence if e.name == "sliced_wasserstein")
     assert not distance.passed

@@ -248,9 +248,9 @@ def load_table(path: str | Path) -> list[Fingerprint]:
                 unit = bool(arrays[f"{number}.unit"])
                 table.append(Fingerprint(name, len(mean), unit, mean, spread, spectrum))
             return table
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path} is not a table of fingerprints ({error}).") from error
 
 

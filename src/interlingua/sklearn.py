@@ -16,13 +16,13 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
-from interlingua.core.alignment import AlignmentError, Status
+from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status
 from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.criteria import sliced_wasserstein
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import EmbeddingSpace
+from interlingua.core.statistics import sliced_wasserstein
 
 __all__ = ["EmbeddingTranslator"]
 
@@ -114,10 +114,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         try:
             translator = alignment.translator(force=self.on_failure != "raise")
         except AlignmentError as error:
-            error.remedy = (
-                "Give more rows, rows of more similar content, or a few known pairs, or keep the translator with "
-                "{on_failure='warn'}."
-            )
+            error.remedy = f"{FAILED_FIT_ADVICE}, or keep the translator with {{on_failure='warn'}}."
             raise
         if self.on_failure == "warn" and alignment.verdict.status is Status.FAILED:
             warnings.warn(

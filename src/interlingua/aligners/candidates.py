@@ -16,12 +16,12 @@ import numpy as np
 from interlingua.aligners import create_aligner, refuse_unknown
 from interlingua.aligners.base import OnStep, Problem, StepLog, insufficient_data_reason, shortage
 from interlingua.aligners.linear.aligner import Linear, LinearFit
-from interlingua.aligners.verdict import MAP, at_most_doubtful, correct_for_tries, weakest_margin
+from interlingua.aligners.verdict import MAP_LIMITS, at_most_doubtful, correct_for_tries, weakest_margin
 from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arguments import check_text, shown
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.statistics import agreement
 
 __all__ = ["fit_candidates", "linear_for_candidates", "read_candidates"]
 
@@ -29,7 +29,7 @@ _ORDER = (Status.FAILED, Status.DOUBTFUL, Status.ALIGNED)
 # Measurements of a candidate that its step of the trace holds.
 _REPORTED = ("transport_excess", "refit_agreement", "cycle", "start_agreement")
 # Between two maps of one source, as between the two maps of a verdict.
-_SAME_MAP = MAP[0]
+_SAME_MAP = MAP_LIMITS[0]
 _Role = Literal["kept", "added", "left out"]
 
 

@@ -1,8 +1,7 @@
 """Coarse maps: orthogonal maps between the leading principal coordinates of both sides.
 
 Rotations are searched for, refitted and judged in these coordinates: a step costs little, and the directions left out
-hold mostly noise. The schedules of the refinements are in this module, so that a search, its null and its verdict use
-the same ones.
+hold mostly noise. The schedules that a search, its null and its verdict share are in this module.
 """
 
 from __future__ import annotations

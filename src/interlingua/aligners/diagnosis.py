@@ -19,8 +19,8 @@ from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.core.alignment import Diagnosis
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.criteria import effective_rank
 from interlingua.core.neighbors import nearest
+from interlingua.core.statistics import effective_rank
 from interlingua.identification import MIN_ROWS, Fingerprint
 
 __all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "profile_difference"]

@@ -17,8 +17,8 @@ from interlingua.core.arrays import FloatArray
 __all__ = ["NullMaps"]
 
 _COUNT = 6
-# The median absolute deviation of a normal distribution times this is its standard deviation. A handful of null maps
-# may lie closer together by luck than the smallest spread.
+# 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. The lower bound:
+# six scores can be nearly equal by chance.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # Keeps the null's draws apart from those of a search with the same seed.
 _STREAM = 7

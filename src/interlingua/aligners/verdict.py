@@ -15,39 +15,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from interlingua.aligners import pair_use
 from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.coarse import CoarseSpaces, refit
 from interlingua.aligners.frames import Frame, near_copies, polar
 from interlingua.aligners.null import NullMaps
-from interlingua.core import criteria
+from interlingua.aligners.registry import pair_use
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy
 from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.statistics import agreement, effective_rank, hubness, sliced_wasserstein
 
 __all__ = [
-    "EXCESS",
-    "LIFT",
-    "MAP",
-    "ROUND_TRIP",
-    "START",
+    "EXCESS_LIMITS",
+    "LIFT_LIMITS",
+    "MAP_LIMITS",
+    "ROUND_TRIP_LIMITS",
+    "START_LIMITS",
     "at_most_doubtful",
     "correct_for_tries",
     "judge",
     "judge_map",
     "refit_limits",
-    "verify",
+    "judge_rotation",
     "weakest_margin",
 ]
 
 _ROWS = 1500
 # (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
-EXCESS = (5.0, 4.0)
+EXCESS_LIMITS = (5.0, 4.0)
 # Refits of wrong maps agree too, the more the fewer directions the rows have. The limit is the null plus this share of
 # the distance from the null to 1.
-LIFT = (0.18, 0.1)
-START = (0.6, 0.3)
+LIFT_LIMITS = (0.18, 0.1)
+START_LIMITS = (0.6, 0.3)
 _HUB_MARGIN = 3.0
 _CLOUD_MARGIN = 0.5
 _MIN_RANK = 0.3
@@ -56,10 +56,12 @@ _PAIR_MARGIN = 0.2
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
 _DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
+# Measurements that are the reasons of an aligned fit. They come first: transport and both agreements of refits.
+_CONFIRMING = 3
 _RANDOM_STARTS, _SHUFFLED_ROWS = "random starts", "shuffled rows"
 # A map far from the rotation that was refitted is not judged by it. Nonlinear maps and maps between unequal widths stay
 # above the first limit of the round trip; an unrelated backward map stays near 0.
-MAP, ROUND_TRIP = (0.7, 0.4), (0.3, 0.15)
+MAP_LIMITS, ROUND_TRIP_LIMITS = (0.7, 0.4), (0.3, 0.15)
 # Keeps these draws apart from those of a fit and of a null with the same seed.
 _STREAM = 11
 # Of Student's t: the spread of the null is estimated from six maps.
@@ -79,11 +81,11 @@ def refit_limits(null: float) -> tuple[float, float]:
 
     ``null + lift * (1 - null)``, a share of the distance from the null to perfect agreement.
     """
-    passing, failing = (null + lift * (1 - null) for lift in LIFT)
+    passing, failing = (null + lift * (1 - null) for lift in LIFT_LIMITS)
     return passing, failing
 
 
-def verify(
+def judge_rotation(
     null: NullMaps,
     rotation: FloatArray,
     translated: FloatArray,
@@ -134,7 +136,7 @@ def correct_for_tries(verdict: Verdict, tries: int) -> Verdict:
         verdict: of one fit.
         tries: how many fits were judged before this one was chosen.
     """
-    limit = float(-stdtrit(_NULL_DEGREES, stdtr(_NULL_DEGREES, -EXCESS[0]) / tries))
+    limit = float(-stdtrit(_NULL_DEGREES, stdtr(_NULL_DEGREES, -EXCESS_LIMITS[0]) / tries))
     before = next((item for item in verdict.evidence if item.name == "transport_excess"), None)
     if before is None or tries == 1:
         return verdict
@@ -197,7 +199,7 @@ def judge_map(
         backward: the map from target to source.
         seed: decides the random draws.
         null: maps from random starts on these rows; None samples them.
-        start_agreement: see `verify`.
+        start_agreement: see `judge_rotation`.
     """
     x, y = frames
     rng = np.random.default_rng([seed, _STREAM, 1])
@@ -211,19 +213,21 @@ def judge_map(
             # Some measurements read the first rows only.
             shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
             null = NullMaps.sample(CoarseSpaces.of(*shuffled), seed=seed)
-        return verify(null, rotation, translated, y.rows, seed=seed, start_agreement=start_agreement, checks=checks)
+        return judge_rotation(
+            null, rotation, translated, y.rows, seed=seed, start_agreement=start_agreement, checks=checks
+        )
 
 
 def _map_agreement(rotated: FloatArray, translated: FloatArray, rng: np.random.Generator) -> _Check:
     meaning = "Mean cosine between the map's translations and those of the rotation nearest to it."
-    null = criteria.agreement(rotated, translated[rng.permutation(len(translated))])
-    return _at_least("map_agreement", criteria.agreement(rotated, translated), null, MAP, meaning, _SHUFFLED_ROWS)
+    null = agreement(rotated, translated[rng.permutation(len(translated))])
+    return _at_least("map_agreement", agreement(rotated, translated), null, MAP_LIMITS, meaning, _SHUFFLED_ROWS)
 
 
 def _round_trip(x: Frame, returned: FloatArray, rng: np.random.Generator) -> _Check:
     meaning = "Mean cosine between a row and its round trip through the forward and the backward map."
-    null = criteria.agreement(x.rows, returned[rng.permutation(len(returned))])
-    return _at_least("round_trip", criteria.agreement(x.rows, returned), null, ROUND_TRIP, meaning, _SHUFFLED_ROWS)
+    null = agreement(x.rows, returned[rng.permutation(len(returned))])
+    return _at_least("round_trip", agreement(x.rows, returned), null, ROUND_TRIP_LIMITS, meaning, _SHUFFLED_ROWS)
 
 
 def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:
@@ -241,8 +245,8 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
     second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
     mean = unit_rows(known[1][fitted]).mean(axis=0)
     translated, true = unit_rows(second.forward(known[0][held])) - mean, unit_rows(known[1][held]) - mean
-    value = criteria.agreement(translated, true)
-    null = criteria.agreement(translated, np.roll(true, 1, axis=0)) if len(held) > 1 else 0.0
+    value = agreement(translated, true)
+    null = agreement(translated, np.roll(true, 1, axis=0)) if len(held) > 1 else 0.0
     meaning = "Mean cosine between translated and true rows of known pairs that were held out of a second fit."
     limits = (null + _PAIR_MARGIN, null + _PAIR_MARGIN / 2)
     return _conclude([_at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
@@ -254,7 +258,7 @@ def _transport(null: NullMaps, coarse: FloatArray) -> _Check:
         f"Translated rows lie {abs(excess):.0f} standard deviations {'closer to' if excess >= 0 else 'farther from'} "
         "real target rows than under maps refined from random starts."
     )
-    return _at_least("transport_excess", excess, null.excess_of_null(), EXCESS, meaning, _RANDOM_STARTS)
+    return _at_least("transport_excess", excess, null.excess_of_null(), EXCESS_LIMITS, meaning, _RANDOM_STARTS)
 
 
 def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> list[_Check]:
@@ -268,8 +272,8 @@ def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> lis
     first, second = (refit(spaces, maps, (half[0], half[1]), rng) for half in (first_half, second_half))
     back = refit(spaces, np.swapaxes(maps, 1, 2), (second_half[1], second_half[0]), rng)
     rows = to_numpy(spaces.rows[0][:_ROWS])
-    agreements = [criteria.agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
-    cycles = [criteria.agreement(rows, rows @ f @ b) for f, b in zip(first, back, strict=True)]
+    agreements = [agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
+    cycles = [agreement(rows, rows @ f @ b) for f, b in zip(first, back, strict=True)]
     measured = (
         ("refit_agreement", agreements, "Cosine between translations by two refits on disjoint halves of the rows."),
         (
@@ -290,9 +294,9 @@ def _start_agreement(null: NullMaps, value: float) -> _Check:
     rows = to_numpy(null.spaces.rows[0][:_ROWS])
     translations = [unit_rows(rows @ matrix) for matrix in null.maps]
     pairs = zip(translations, translations[1:], strict=False)
-    typical = float(np.median([criteria.agreement(first, second) for first, second in pairs]))
+    typical = float(np.median([agreement(first, second) for first, second in pairs]))
     meaning = "Cosine between translations by this map and by the best map that was found from an independent start."
-    return _at_least("start_agreement", value, typical, START, meaning, _RANDOM_STARTS)
+    return _at_least("start_agreement", value, typical, START_LIMITS, meaning, _RANDOM_STARTS)
 
 
 def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[_Check]:
@@ -302,10 +306,10 @@ def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generat
     sample = translated[rng.permutation(len(translated))[: len(first)]]
     spread = float(np.sqrt((second**2).sum(axis=1).mean() / second.shape[1]))
     distance, own_distance = (
-        criteria.sliced_wasserstein(rows, second, directions=200, rng=rng) / spread for rows in (sample, first)
+        sliced_wasserstein(rows, second, directions=200, rng=rng) / spread for rows in (sample, first)
     )
-    hubs, own_hubs = criteria.hubness(sample, second), criteria.hubness(first, second)
-    rank, own_rank = criteria.effective_rank(sample), criteria.effective_rank(first)
+    hubs, own_hubs = hubness(sample, second), hubness(first, second)
+    rank, own_rank = effective_rank(sample), effective_rank(first)
     return [
         _at_most(
             "sliced_wasserstein",
@@ -358,7 +362,7 @@ def _conclude(checks: list[_Check]) -> Verdict:
         return Verdict(Status.FAILED, min(score, 0.5), tuple(map(str, refuting + missed)), evidence)
     if missed:
         return Verdict(Status.DOUBTFUL, score, tuple(map(str, missed)), evidence)
-    return Verdict(Status.ALIGNED, score, tuple(map(str, evidence[:3])), evidence)
+    return Verdict(Status.ALIGNED, score, tuple(map(str, evidence[:_CONFIRMING])), evidence)
 
 
 def _score(evidence: Sequence[Evidence]) -> float:

@@ -1,4 +1,4 @@
-"""``interlingua audit``: what a collection of vectors reveals, with a report and a gate."""
+"""``interlingua audit``: what a collection of vectors reveals, with a report and a limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,29 +18,25 @@ from rich.table import Table
 from interlingua.cli import audit_fits, audit_inputs, console, demo, reports
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import FORMATS, AsJson, Log, Seed, refuse_without_effect
+from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.leakage.audit import DOCUMENTS
+from interlingua.leakage.defenses import SUITES
 
 if TYPE_CHECKING:
     from interlingua.leakage.findings import Audit
 
-__all__ = ["DefenseSuite", "audit"]
+__all__ = ["audit"]
 
 _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _FITS = 2
+_SUITES = ("none", *SUITES)
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
     "--corpus", "--column", "--corpus-vectors", "--encoder", "--stand-in", "--labels", "--label-vectors",
     "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
 )  # fmt: skip
-
-
-class DefenseSuite(StrEnum):
-    """Which defenses are evaluated."""
-
-    NONE = "none"
-    QUICK = "quick"
-    FULL = "full"
 
 
 def _file(meaning: str, panel: str | None = None) -> Any:
@@ -59,7 +54,9 @@ _KEEP = "Keep fits and decoder in this folder, and reuse those of the same input
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
 _DEMO = "Audit the demo's data, which comes with the repository and whose truth is known."
-_COUNT = "Number of fits, from different seeds."
+_DEFENSES = "Defenses to evaluate; full needs a dozen more fits."
+_COUNT = f"Number of fits, from different seeds; {_FITS} by default."
+_LARGEST = "Largest number of documents to attack."
 _AUTHORIZED = "Who authorized this audit; written into the report."
 
 
@@ -86,13 +83,11 @@ def audit(
     truth: Annotated[Path | None, _file("The true texts of VECTORS.", _TRUTH)] = None,
     truth_labels: Annotated[Path | None, _file("The true labels of VECTORS.", _TRUTH)] = None,
     truth_vectors: Annotated[Path | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
-    defenses: Annotated[
-        DefenseSuite, typer.Option(help="Defenses to evaluate; full needs a dozen more fits.")
-    ] = DefenseSuite.NONE,
-    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT, show_default=str(_FITS))] = None,
+    defenses: Annotated[str, typer.Option(metavar="|".join(_SUITES), help=_DEFENSES)] = _SUITES[0],
+    fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT)] = None,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP)] = None,
     translator: Annotated[list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR)] = None,
-    documents: Annotated[int, typer.Option(metavar="N", min=50, help="Largest number of documents to attack.")] = 2_000,
+    documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST)] = DOCUMENTS,
     fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
     show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
@@ -109,9 +104,7 @@ def audit(
     public texts are recovered. Without the true texts, figures are calibrated estimates. Audit only vectors that are
     yours or that you were asked to audit. A failed attack is no proof of safety.
     """
-    from interlingua.io import open_vectors, read_labels
     from interlingua.leakage.audit import audit as measure
-    from interlingua.leakage.encoders import sentence_encoder
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not authorized_by and not demo_data:
@@ -120,36 +113,37 @@ def audit(
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
     if translator:
         refuse_without_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
+    suite = check_choice(defenses, "--defenses", _SUITES)
     given = _given(context)
     audit_inputs.refuse_unused(
         demo=demo_data, options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}}
     )
-    if demo_data:
-        # Missing data are reported before any extra is needed.
-        demo.find_data(data)
-    else:
+    # Missing data are reported before any extra is needed.
+    demo_folder = demo.find_data(data) if demo_data else None
+    if not demo_data:
         refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
     reports.check_report(out, force=force)
     json_file = out.with_suffix(".json")
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
-    if demo_data:
-        folder = demo.find_data(data)
-        inputs = audit_inputs.demo_inputs(folder, demo.read_json(folder / "CARD.json"))
-    elif vectors is None or corpus is None:
-        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
+    if demo_folder is not None:
+        inputs = audit_inputs.demo_inputs(demo_folder, demo.read_json(demo_folder / "CARD.json"))
     else:
-        rows = open_vectors(vectors, column=column).vectors()
-        encode = None if encoder is None else sentence_encoder(encoder)
-        public_texts = audit_inputs.read_corpus(corpus, text_column, corpus_vectors, encode, stand_in)
-        of_corpus = None if label_column is None else read_labels(corpus, label_column)
-        inputs = audit_inputs.AuditInputs(
-            vectors=rows,
-            corpus=public_texts,
-            labels=audit_inputs.read_labels(labels, label_vectors, encode, public_texts, of_corpus),
-            truth=audit_inputs.read_truth(truth, text_column, truth_labels, label_column or "label", truth_vectors),
-            names=(vectors.name, corpus.name, encoder or "auditor's own encoder (vectors were given)"),
+        inputs = audit_inputs.read_inputs(
+            vectors,
+            corpus,
+            column=column,
+            text_column=text_column,
+            corpus_vectors=corpus_vectors,
+            encoder=encoder,
+            stand_in=stand_in,
+            labels=labels,
+            label_vectors=label_vectors,
+            label_column=label_column,
+            truth=truth,
+            truth_labels=truth_labels,
+            truth_vectors=truth_vectors,
         )
     public = inputs.corpus.vectors
     watch = console.Stopwatch()
@@ -161,9 +155,11 @@ def audit(
             seeds = [seed + number for number in range(fits or _FITS)]
             alignments = audit_fits.make_fits(inputs.vectors, public, seeds, keep, log_event)
         provenance = Provenance(
-            authorized_by or "not needed: demo data",
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            *inputs.names,
+            authorized_by=authorized_by or "not needed: demo data",
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            vectors=inputs.vectors_name,
+            corpus=inputs.corpus_name,
+            encoder=inputs.encoder_name,
             command=_command_line(context),
             inputs=_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
@@ -177,14 +173,14 @@ def audit(
                 decoder=decoder,
                 labels=inputs.labels,
                 truth=inputs.truth,
-                defenses=None if defenses is DefenseSuite.NONE else defenses.value,
+                defenses=None if suite == _SUITES[0] else suite,
                 documents=documents,
                 seed=seed,
             )
         exceeded = fail_above is not None and result.leak.value > fail_above
         record = {
             **result.to_dict(show=show_words),
-            "gate": {"fail_above": fail_above, "exceeded": exceeded},
+            "limit": {"fail_above": fail_above, "exceeded": exceeded},
             "conclusion": conclusion(result),
             "provenance": provenance.to_dict(),
             "report": str(out),
@@ -201,7 +197,7 @@ def audit(
     inconclusive = fail_above is not None and result.leak.basis == "attack failed"
     if inconclusive:
         console.note(
-            f"The gate of {fail_above:g} cannot be decided: the attack failed, which is no proof of safety. Give more "
+            f"The limit of {fail_above:g} cannot be checked: the attack failed, which is no proof of safety. Give more "
             "vectors or public texts of the same kind, or known contents with --truth or --truth-vectors."
         )
     if exceeded or inconclusive:
@@ -223,7 +219,7 @@ def _command_line(context: typer.Context) -> str:
     for option, value in _given(context).items():
         for item in value if isinstance(value, list | tuple) else [value]:
             named = [option] if option.startswith("-") else []
-            parts += named if item is True else [*named, str(item.value if isinstance(item, StrEnum) else item)]
+            parts += named if item is True else [*named, str(item)]
     return shlex.join(parts)
 
 
@@ -260,7 +256,7 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         table.add_row(row.name, *("" if value is None else f"{value.value:.3f}" for value in values))
     out.print(table)
     for score in result.defenses:
-        read = "" if score.readout is None else f"{score.readout.words.value:.0%} with a word named, "
+        read = "" if score.decoded is None else f"{score.decoded.words.value:.0%} with a word named, "
         out.print(
             f"{score.name}: {score.finding} ({read}{score.top1.value:.0%} re-identified, {score.overlap.value:.0%} of "
             "search quality kept)",
@@ -268,4 +264,4 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         )
     if fail_above is not None and result.leak.basis != "attack failed":
         word = "above" if result.leak.value > fail_above else "not above"
-        out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the gate of {fail_above:g}.")
+        out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditInputs",
     "demo_inputs",
-    "read_corpus",
-    "read_labels",
-    "read_truth",
+    "read_inputs",
     "refuse_unused",
 ]
 
@@ -40,14 +38,18 @@ class AuditInputs:
         corpus: public texts in the auditor's space.
         labels: labels to infer.
         truth: true contents of the audited rows.
-        names: names of the vectors, the corpus and the encoder in reports.
+        vectors_name: name of the vectors in reports.
+        corpus_name: name of the public texts in reports.
+        encoder_name: name of the auditor's encoder in reports.
     """
 
     vectors: FloatArray
     corpus: PublicCorpus
     labels: Labels | None
     truth: GroundTruth
-    names: tuple[str, str, str]
+    vectors_name: str
+    corpus_name: str
+    encoder_name: str
 
 
 def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
@@ -80,7 +82,49 @@ def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
         refuse("--text-column", "has no effect: a .txt file has no columns.")
 
 
-def read_corpus(
+def read_inputs(
+    vectors: Path | None,
+    corpus: Path | None,
+    *,
+    column: str | None,
+    text_column: str,
+    corpus_vectors: Path | None,
+    encoder: str | None,
+    stand_in: Path | None,
+    labels: Path | None,
+    label_vectors: Path | None,
+    label_column: str | None,
+    truth: Path | None,
+    truth_labels: Path | None,
+    truth_vectors: Path | None,
+) -> AuditInputs:
+    """Read the inputs that the options of the same names give; texts without vectors are embedded with the encoder.
+
+    Raises:
+        InputError: the vectors or the public texts were not given, or a file cannot be used.
+        MissingExtraError: an encoder was named and the extra ``encoder`` is not installed.
+    """
+    from interlingua import io
+    from interlingua.leakage.encoders import sentence_encoder
+
+    if vectors is None or corpus is None:
+        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
+    rows = io.open_vectors(vectors, column=column).vectors()
+    encode = None if encoder is None else sentence_encoder(encoder)
+    public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in)
+    of_corpus = None if label_column is None else io.read_labels(corpus, label_column)
+    return AuditInputs(
+        vectors=rows,
+        corpus=public,
+        labels=_read_labels(labels, label_vectors, encode, public, of_corpus),
+        truth=_read_truth(truth, text_column, truth_labels, label_column or "label", truth_vectors),
+        vectors_name=vectors.name,
+        corpus_name=corpus.name,
+        encoder_name=encoder or "auditor's own encoder (vectors were given)",
+    )
+
+
+def _read_corpus(
     texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None
 ) -> PublicCorpus:
     """Read the public texts, and read or compute their vectors.
@@ -103,7 +147,7 @@ def read_corpus(
     return PublicCorpus(rows, public, None if stand_in is None else _vectors(stand_in))
 
 
-def read_labels(
+def _read_labels(
     names: Path | None, vectors: Path | None, encode: Encode | None, corpus: PublicCorpus, of_corpus: Any
 ) -> Labels | None:
     """Return the labels to infer, from a file of names or from the labels of the public texts.
@@ -135,7 +179,7 @@ def read_labels(
     return Labels(labels, rows)
 
 
-def read_truth(
+def _read_truth(
     texts: Path | None, column: str, labels: Path | None, label_column: str, vectors: Path | None
 ) -> GroundTruth:
     """Read the true contents of the audited rows.
@@ -176,11 +220,9 @@ def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:
         corpus=corpus,
         labels=Labels.of_corpus(target, sections_of["target"]),
         truth=GroundTruth(texts["source"], sections_of["source"]),
-        names=(
-            "the demo's vectors",
-            "names of other Debian packages",
-            str(encoders.get("target", {}).get("title", "the demo's target encoder")),
-        ),
+        vectors_name="the demo's vectors",
+        corpus_name="names of other Debian packages",
+        encoder_name=str(encoders.get("target", {}).get("title", "the demo's target encoder")),
     )
 
 

@@ -50,7 +50,7 @@ STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "
 
 
 def visible(text: str) -> str:
-    """Return a text with control characters escaped, so that ids and names from files cannot control a terminal."""
+    """Return a string with control characters escaped, so that ids and names from files cannot control a terminal."""
     return text.translate(_VISIBLE)
 
 

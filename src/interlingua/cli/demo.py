@@ -77,6 +77,7 @@ def demo(
             source_eval=source_eval,
             target_eval=target_eval,
             labels=labels,
+            paired_ceiling=ceiling,
         )
     result = {
         "source": {"name": source.name, "rows": source.n, "d": source.d},

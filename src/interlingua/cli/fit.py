@@ -12,6 +12,8 @@ from interlingua.aligners import METHODS
 from interlingua.cli import console, inputs, methods, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
+from interlingua.core.alignment import FAILED_FIT_ADVICE
+from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fit"]
 
-_BASELINES = [name for name in METHODS if name not in ("auto", "ridge", "linear", "adversarial")]
+_BASELINES = [name for name in METHODS if name not in ("auto", "linear", "adversarial")]
 _INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversarial"
 
 
@@ -92,10 +94,11 @@ def fit(
         ),
     ] = "auto",
     device: Annotated[
-        methods.Device | None,
+        str | None,
         typer.Option(
-            help="Where linear and adversarial compute; cpu by default. auto is an NVIDIA GPU if torch finds one, "
-            "otherwise the CPU (extra: torch).",
+            metavar="DEVICE",
+            help="Where linear and adversarial compute: cpu|cuda|cuda:N|mps|auto; cpu by default. cuda:N is the NVIDIA "
+            "GPU with number N. auto is an NVIDIA GPU if torch finds one, otherwise the CPU (extra: torch).",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -142,7 +145,7 @@ def fit(
         method,
         known,
         assignments or (),
-        device=methods.resolve_device(device),
+        device=None if device is None else resolve_device(device),
         steps=steps,
         folder=None if run is None else str(run),
         resume=resume or None,
@@ -189,8 +192,7 @@ def fit(
         console.note(f"Wrote {path}")
     if failed:
         what = "No translator was written" if written else "Nothing was written"
-        advice = " Give more rows (thousands per side), rows of more similar texts, known --pairs, or --labels."
-        console.note(f"{what}.{'' if alignment.diagnoses else advice}")
+        console.note(f"{what}." if alignment.diagnoses else f"{what}. {FAILED_FIT_ADVICE} with --pairs.")
         raise typer.Exit(1)
 
 
@@ -206,14 +208,14 @@ def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
 def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[str], **options: Any) -> dict[str, Any]:
     """Return the settings of the method; without pairs, auto is the linear method."""
     given = [name for name, value in options.items() if value is not None] + ["set"] * bool(assignments)
-    if method != "auto" or not given:
-        return {} if method == "auto" else methods.method_settings(method, assignments, options)
-    if pairs is not None:
+    if method == "auto" and not given:
+        return {}
+    if method == "auto" and pairs is not None:
         raise InputError(
             f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
             "number of pairs, and their settings differ."
         )
-    return methods.method_settings("linear", assignments, options, named=method)
+    return methods.method_settings("linear" if method == "auto" else method, assignments, options, named=method)
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:

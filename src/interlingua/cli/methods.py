@@ -1,32 +1,22 @@
-"""The ``--method`` and ``--device`` options, and the settings of a method from ``--set NAME=VALUE``."""
+"""The ``--method`` option, and the settings of a method from ``--set NAME=VALUE``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from types import MappingProxyType, NoneType
 from typing import Any, get_args
 
-from interlingua.core import backend
 from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
 
-__all__ = ["TYPES", "Device", "check_method", "complete_method", "method_settings", "resolve_device"]
+__all__ = ["TYPES", "check_method", "complete_method", "method_settings"]
 
-# Types that a text can express, by the annotation of a setting.
+# Types that a string can express, by the annotation of a setting.
 TYPES: Mapping[str, Any] = MappingProxyType(
     {kind.__name__: kind for kind in (int, float, bool, str)}
     | {f"{kind.__name__} | None": kind | None for kind in (int, float, bool, str)}
 )
 _NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-
-class Device(StrEnum):
-    """Where a fit computes."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    AUTO = "auto"
 
 
 def check_method(name: str) -> None:
@@ -88,21 +78,6 @@ def method_settings(
     if hasattr(aligner, "resolve_settings"):
         aligner.resolve_settings()
     return values
-
-
-def resolve_device(device: Device | None) -> str | None:
-    """Return the torch device for an option; ``auto`` is an NVIDIA GPU if torch finds one, otherwise the CPU.
-
-    Raises:
-        InputError: the option is ``cuda`` and torch finds no GPU.
-        MissingExtraError: the option is ``cuda`` and torch is not installed.
-    """
-    if device is None:
-        return None
-    try:
-        return backend.resolve_device(device)
-    except InputError as error:
-        raise InputError("--device cuda was given and torch finds no GPU; use --device cpu, or auto.") from error
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

@@ -15,6 +15,7 @@ from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
+from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
 from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
@@ -287,10 +288,7 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
     if verdict.status == "failed":
         if as_json:
             console.emit_json({"verdict": verdict.to_dict(), "rows": 0})
-        console.note(
-            "Nothing was migrated. Give more rows (thousands per side) or rows of more similar texts, or run "
-            "`interlingua fit` with a few known --pairs."
-        )
+        console.note(f"Nothing was migrated. {FAILED_FIT_ADVICE} to `interlingua fit --pairs`.")
         raise typer.Exit(1)
     translator = alignment.translator()
     if save:

@@ -1,4 +1,4 @@
-"""``interlingua translate``: translate a file of any size, a batch at a time."""
+"""``interlingua translate``: translate a file of any size, batch by batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a fit: maps of both directions, the verdict with its evidence, and where it all came from."""
+"""The result of a fit: maps of both directions, the verdict with its evidence, and its provenance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from interlingua.core.wording import describe_diagnosis, describe_evidence
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["Alignment", "AlignmentError", "Diagnosis", "Evidence", "Status", "Verdict"]
+__all__ = ["FAILED_FIT_ADVICE", "Alignment", "AlignmentError", "Diagnosis", "Evidence", "Status", "Verdict"]
+
+FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar content, or a few known pairs"
 
 
 class Status(StrEnum):
@@ -89,8 +91,9 @@ class Verdict:
 
     Attributes:
         status: ``aligned``, ``doubtful`` or ``failed``.
-        score: smallest ``(value - null) / (threshold - null)`` of the decisive criteria, clipped to [0, 1].
-        reasons: sentences, the most important first.
+        score: smallest ``(value - null) / (threshold - null)`` of the decisive criteria, clipped to [0, 1]; at
+            most 0.5 for a failed fit.
+        reasons: one line of text each, the most important first.
         evidence: the measurements that the reasons are made from.
     """
 
@@ -154,19 +157,19 @@ class Alignment:
     Attributes:
         forward: map from source to target.
         backward: map from target to source.
-        verdict: whether to believe them.
+        verdict: the verdict on the fit.
         method: the aligner's name.
         seed: the seed it ran with.
         settings: the aligner's settings.
         source: name, shape and fingerprint of the source space.
         target: the same of the target space.
-        profiles: how rows of source and target look, to notice foreign vectors later.
+        profiles: statistics of source and target rows, by which a translator recognizes vectors of other models.
         candidates: of a fit with several candidate targets, a record of each: its name and rows, the status and
             evidence of its own fit, the agreement of its map with that of the kept candidate, and its use (``kept``,
             ``added`` or ``left out``).
         diagnoses: causes of an unpaired fit that is not aligned, at most three, the most important first; empty where
             no cause was identified, and None where none was looked for.
-        trace: what the fit did, step by step; numbers only.
+        trace: what the fit did, step by step; numbers and short words only.
         versions: versions of the packages that computed it.
         machine: cores, threads and BLAS libraries that computed it.
         seconds: wall time of the fit.
@@ -217,7 +220,7 @@ class Alignment:
                 "The fit failed: nothing confirms this map, and most such maps are no better than chance. "
                 + " ".join(self.verdict.reasons),
                 self,
-                "Give more rows, rows of more similar content, or a few known pairs; {force} makes it anyway.",
+                f"{FAILED_FIT_ADVICE}. {{force}} makes the translator nevertheless.",
             )
         return translator_of(self.forward, self.backward, self.profiles, self.card())
 

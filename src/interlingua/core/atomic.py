@@ -19,7 +19,7 @@ from pathlib import Path
 
 from interlingua.core.errors import InputError, OutputExistsError
 
-__all__ = ["atomic_file", "atomic_folder", "remove_folder", "sync_folder", "write_text"]
+__all__ = ["atomic_file", "atomic_folder", "check_parent", "remove_folder", "sync_folder", "write_text"]
 
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
 
@@ -108,6 +108,17 @@ def write_text(path: str | Path, text: str, *, mode: int | None = None) -> Path:
     return Path(path)
 
 
+def check_parent(path: str | Path) -> None:
+    """Refuse a path whose folder does not exist.
+
+    Raises:
+        InputError: it does not exist.
+    """
+    parent = Path(path).parent
+    if not parent.is_dir():
+        raise InputError(f"The folder {parent} does not exist; create it or choose another.")
+
+
 def remove_folder(path: str | Path) -> None:
     """Remove a folder; a crash leaves the whole of it or nothing under its name."""
     folder = Path(path)
@@ -128,8 +139,7 @@ def sync_folder(folder: Path) -> None:
 
 def _destination(path: str | Path) -> Path:
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise InputError(f"The folder {target.parent} does not exist; create it or choose another.")
+    check_parent(target)
     return target
 
 

@@ -1,4 +1,4 @@
-"""One code for numpy arrays on the CPU and torch tensors on any device, and how many threads compute.
+"""Operations on numpy arrays and torch tensors, and the number of threads.
 
 numpy 2 implements the array API; torch does through ``array-api-compat``. This module adds what the standard lacks.
 
@@ -201,10 +201,10 @@ def resolve_device(device: str) -> str:
     if kind not in ("cuda", "mps") or (device != kind and not (kind == "cuda" and number.isdecimal())):
         raise InputError(f"There is no device {device!r}; choose from cpu, cuda, cuda:N with a number N, mps, auto.")
     if not (has_cuda if kind == "cuda" else torch.backends.mps.is_available()):
-        raise InputError(f"device is {device!r} and torch finds no GPU; use device='cpu', or 'auto'.")
+        raise InputError(f"device is {device!r} and torch finds no GPU.", "Use {device='cpu'} or {device='auto'}.")
     if number and int(number) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise InputError(f"device is {device!r} and torch finds {count} GPUs, numbered from 0; use device='cuda'.")
+        raise InputError(f"device is {device!r} and torch finds {count} GPUs, numbered from 0.", "Use {device='cuda'}.")
     return device
 
 

@@ -1,20 +1,18 @@
-"""The Hugging Face Hub: download and upload of translators, and their model card."""
+"""The Hugging Face Hub: download and upload of translators."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from interlingua.core.arguments import check_text
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
+from interlingua.core.storage import CARD, README, WEIGHTS
 
-__all__ = ["download", "escape_markdown", "model_card", "upload"]
+__all__ = ["download", "upload"]
 
-FILES = ("card.json", "translator.safetensors", "README.md")
+FILES = (CARD, WEIGHTS, README)
 
 
 def download(name: str, **options: Any) -> Path:
@@ -89,66 +87,3 @@ def upload(
             raise
         raise OSError(f"The Hub cannot be reached ({error}); nothing was uploaded to {name}.") from error
     return str(done.commit_url)
-
-
-def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
-    """Return the README of a translator: what it translates, its verdict, an example, and its limits.
-
-    Names and reasons are escaped, so that they appear in Markdown as they were written.
-
-    Args:
-        card: the translator's, with ``kind`` and ``maps``.
-        name: the folder or repository that the example loads.
-    """
-    verdict = card.get("verdict") or {}
-    source, target = ({"name": side, **_filled(card.get(side))} for side in ("source", "target"))
-    names = [escape_markdown(space["name"]) for space in (source, target)]
-    reasons = "\n".join(f"- {escape_markdown(reason)}" for reason in verdict.get("reasons", ()))
-    rows = "\n".join(
-        f"| {item['name'].replace('_', ' ')} | {item['value']:.3g} | {item['null']:.3g} | {item['threshold']:.3g} "
-        f"| {'yes' if item['passed'] else 'no'} |"
-        for item in verdict.get("evidence", ())
-    )
-    evidence = f"\n| evidence | value | null | needed | passed |\n|---|--:|--:|--:|---|\n{rows}\n" if rows else ""
-    versions = ", ".join(f"{package} {version}" for package, version in sorted(card.get("versions", {}).items()))
-    return f"""---
-library_name: interlingua
-tags: [embedding-translation]
----
-# {names[0]} ({source.get("d")}) to {names[1]} ({target.get("d")})
-
-Translates text embeddings of one model into another's space, and back. Fitted by interlingua, method
-`{card.get("method")}`, seed {card.get("seed")}, on {source.get("n")} source and {target.get("n")} target rows.
-
-```python
-import interlingua as il
-translator = il.Translator.from_pretrained({json.dumps(name)})
-target_vectors = translator.translate(source_vectors)
-```
-
-## Verdict
-
-From label-free evidence: **{verdict.get("status", "none")}** (score {verdict.get("score", 0):.2f}).
-
-{reasons}
-{evidence}
-## Limits
-
-- A translated vector is an approximation: it keeps what both models share and loses the rest. It is not the same as
-  embedding the text with the target model.
-- Rankings carry over; thresholds tuned on the target model's cosines do not.
-- Vectors of any other model give meaningless results; for most of them a warning is given.
-
-## Provenance
-
-Source `{source.get("fingerprint")}`, target `{target.get("fingerprint")}`, kind `{card.get("kind")}`. {versions}
-"""
-
-
-def escape_markdown(text: Any) -> str:
-    """Return a text on one line with the characters escaped that Markdown or HTML would interpret."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", " ".join(str(text).split()))
-
-
-def _filled(space: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (space or {}).items() if value is not None}

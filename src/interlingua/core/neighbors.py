@@ -6,7 +6,7 @@ No function holds a similarity matrix [n, m], except `csls`, whose result is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -143,9 +143,8 @@ def mean_nearest_cosines(a: Array, b: Array, k: int = CSLS_NEIGHBORS) -> tuple[A
     k = min(k, a.shape[0], b.shape[0])
     of_a, best = [], None
     for block in row_blocks(a.shape[0], _tile_rows(b)):
-        similarity = a[block] @ b.T
-        of_a.append(xp.mean(largest(similarity, k, axis=1), axis=1))
-        top = _largest_of_columns(similarity, k)
+        means, top = _tile_means(a[block] @ b.T, k)
+        of_a.append(means)
         top = top if best is None else xp.concat([best, top], axis=1)
         best = top if top.shape[1] <= k else largest(top, k, axis=1)
     return xp.concat(of_a), xp.mean(best, axis=1)
@@ -164,10 +163,8 @@ def csls(a: Array, b: Array, *, k: int = CSLS_NEIGHBORS) -> Array:
     """
     xp = namespace(b)
     similarity = _directions(a) @ b.T
-    k = min(k, *similarity.shape)
-    of_a = xp.mean(largest(similarity, k, axis=1), axis=1)
-    of_b = xp.mean(largest(similarity, k, axis=0), axis=1)
-    return _corrected(similarity, of_a, of_b)
+    of_a, best = _tile_means(similarity, min(k, *similarity.shape))
+    return _corrected(similarity, of_a, xp.mean(best, axis=1))
 
 
 def csls_blocks(a: Array, b: Array, *, k: int = CSLS_NEIGHBORS) -> Iterator[tuple[slice, Array]]:
@@ -207,15 +204,21 @@ def mutual_neighbors(mapped: Array, y: Array, k: int, *, keep: int = _KEPT_SIMIL
     kept: list[Array | None] = [None] * len(rows)
     if n * m <= keep:
         kept = apply(lambda block: block @ y.T, rows)
-    hubs_source, hubs_target = _hubs(rows, y, kept, apply)
+    k_means = min(CSLS_NEIGHBORS, n, m)
 
-    def candidates(block: Array, similarity: Array | None, hubs: Array) -> tuple[Array, Array, Array, Array]:
-        similarity = _corrected(block @ y.T if similarity is None else similarity, hubs, hubs_target)
+    def tile_means(block: Array, similarity: Array | None) -> tuple[Array, Array]:
+        return _tile_means(block @ y.T if similarity is None else similarity, k_means)
+
+    means_of_rows, best = zip(*apply(tile_means, rows, kept), strict=True)
+    means_of_y = xp.mean(largest(xp.concat(list(best), axis=1), k_means, axis=1), axis=1)
+
+    def candidates(block: Array, similarity: Array | None, means: Array) -> tuple[Array, Array, Array, Array]:
+        similarity = _corrected(block @ y.T if similarity is None else similarity, means, means_of_y)
         limit = xp.min(largest(similarity, k, axis=1), axis=1)
         i, j = xp.nonzero(similarity >= limit[:, None])
         return i, j, similarity[i, j], _largest_of_columns(similarity, k)
 
-    parts = apply(candidates, rows, kept, hubs_source)
+    parts = apply(candidates, rows, kept, means_of_rows)
     column_limit = xp.min(largest(xp.concat([part[3] for part in parts], axis=1), k, axis=1), axis=1)
     first = np.cumsum([0, *(block.shape[0] for block in rows)])
     i = xp.concat([part[0] + int(start) for part, start in zip(parts, first[:-1], strict=True)])
@@ -224,20 +227,10 @@ def mutual_neighbors(mapped: Array, y: Array, k: int, *, keep: int = _KEPT_SIMIL
     return sparse_ones(i[mutual], j[mutual], (n, m), y)
 
 
-def _hubs(
-    rows: list[Array], y: Array, similarities: Sequence[Array | None], apply: Callable[..., list[Any]]
-) -> tuple[list[Array], Array]:
-    """Return the mean cosine with the nearest, of the rows of each block and of y [m]."""
-    xp, n = namespace(y), sum(block.shape[0] for block in rows)
-    k = min(CSLS_NEIGHBORS, n, y.shape[0])
-
-    def largest_of(block: Array, similarity: Array | None) -> tuple[Array, Array]:
-        similarity = block @ y.T if similarity is None else similarity
-        return xp.mean(largest(similarity, k, axis=1), axis=1), _largest_of_columns(similarity, k)
-
-    parts = apply(largest_of, rows, similarities)
-    columns = xp.concat([part[1] for part in parts], axis=1)
-    return [part[0] for part in parts], xp.mean(largest(columns, k, axis=1), axis=1)
+def _tile_means(similarity: Array, k: int) -> tuple[Array, Array]:
+    """Return the mean of the ``k`` largest cosines of each row [n], and the largest of each column [m, at most k]."""
+    means = namespace(similarity).mean(largest(similarity, k, axis=1), axis=1)
+    return means, _largest_of_columns(similarity, k)
 
 
 def _largest_of_columns(block: Array, k: int) -> Array:

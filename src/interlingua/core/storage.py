@@ -13,7 +13,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_path
 from interlingua.core.atomic import atomic_file, atomic_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.core.hub import model_card
+from interlingua.core.model_card import model_card
 
 __all__ = [
     "CARD",

@@ -17,8 +17,9 @@ from interlingua.core import summaries
 from interlingua.core.arguments import check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
 from interlingua.core.errors import InputError, SpaceMismatchWarning
-from interlingua.core.hub import download, model_card, upload
+from interlingua.core.hub import download, upload
 from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.model_card import model_card
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.spaces import SpaceProfile
 from interlingua.core.storage import CARD, FORMAT, README, read_folder, short_digest, write_folder
@@ -27,6 +28,7 @@ __all__ = ["NeuralTranslator", "Translator", "load", "translator_of"]
 
 _SIDES = ("source", "target")
 _PARTS = ("mean_in", "matrix", "mean_out")
+_PROFILE_PARTS = ("mean", "basis", "low", "high")
 # Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
 _CHECKED_ROWS = 256
 
@@ -115,13 +117,10 @@ class Translator:
             if not known or restore is None:
                 raise InputError(f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade.")
             forward, backward = restore(card.pop("maps"), tensors)
-            source, target = (
-                SpaceProfile(*(tensors[f"{side}.{part}"] for part in ("mean", "basis", "low", "high")))
-                for side in _SIDES
-            )
+            source, target = (SpaceProfile(*(tensors[f"{side}.{part}"] for part in _PROFILE_PARTS)) for side in _SIDES)
+        except InputError:
+            raise
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
         if not _fit_together(forward, backward, source, target):
             raise InputError(f"{folder} is damaged (the tensors disagree on the widths); fit again.")
@@ -175,7 +174,7 @@ class Translator:
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
         tensors = self._map_tensors()
         for side, profile in zip(_SIDES, self.profiles, strict=True):
-            for part in ("mean", "basis", "low", "high"):
+            for part in _PROFILE_PARTS:
                 tensors[f"{side}.{part}"] = np.ascontiguousarray(getattr(profile, part), np.float32)
         return tensors
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlingua.core.arguments import check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import require
-from interlingua.core.atomic import atomic_folder
+from interlingua.core.atomic import atomic_folder, check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def translate_with_ray(
         )
     if out.exists():
         raise OutputExistsError(f"{out} exists; choose another name or remove it first.")
-    if not out.parent.is_dir():
-        raise InputError(f"The folder {out.parent} does not exist; create it or choose another.")
+    check_parent(out)
     parts_of(source, 1)  # refuse a bad source before Ray takes its seconds to start
     start = time.perf_counter()
     if not ray.is_initialized():

@@ -101,7 +101,7 @@ class Resamples:
         return self.ratio(self._values(values, "values", rank=1), np.ones(self.n))
 
     def ratio(self, numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> Interval:
-        """Return sum(numerator) / sum(denominator) of values a row [n]; rows with NaN in either are left out."""
+        """Return sum(numerator) / sum(denominator) of values per row [n]; rows with NaN in either are left out."""
         parts = {"numerator": numerator, "denominator": denominator}
         pair = np.stack([self._values(values, name, rank=1) for name, values in parts.items()], axis=1)
         pair[~np.isfinite(pair).all(axis=1)] = 0
@@ -128,7 +128,7 @@ class Resamples:
         return np.concatenate(areas)
 
     def _values(self, values: Any, name: str, rank: int | None = None) -> npt.NDArray[np.float64]:
-        """Return values a row as an array [n, ...]."""
+        """Return one value per row as an array [n, ...]."""
         array = as_array(values, name)
         if array.dtype.kind not in "bfiu" or array.shape[:1] != (self.n,) or rank not in (None, array.ndim):
             raise InputError(f"{name} has shape {array.shape}; numbers for each of {self.n} rows are needed.")

@@ -13,8 +13,8 @@ import numpy as np
 from interlingua.core.arguments import check_path
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
-from interlingua.core.hub import escape_markdown
 from interlingua.core.maps import AffineMap
+from interlingua.core.model_card import escape_markdown
 from interlingua.core.translator import Translator
 from interlingua.export._parts import Folded, direction, fold, new_folder, provenance
 

@@ -30,7 +30,7 @@ def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatA
 
 
 def check_label_rows(labels: Any, name: str = "labels") -> list[list[str]]:
-    """Return the labels of each row; a row with one label may be a text."""
+    """Return the labels of each row; a row with one label may be a string."""
     if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | np.ndarray):
         raise InputError(f"{name} is {shown(labels)}; a sequence with the labels of each row is needed.")
     return [

@@ -18,15 +18,15 @@ import numpy.typing as npt
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_choice, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
+from interlingua.core.statistics import agreement
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION
 from interlingua.leakage.centering import collection_mean
-from interlingua.leakage.defense_scores import DefenseScore, Readout, evaluate_defense
+from interlingua.leakage.defense_scores import Decoded, DefenseScore, evaluate_defense
 from interlingua.leakage.defenses import SUITES, Rotation, suite
 from interlingua.leakage.findings import (
     Audit,
@@ -92,39 +92,39 @@ def audit(
     truth.check_rows(len(rows))
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
-    alignment, worked = (usable or ranked)[0], bool(usable)
+    alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
     known = truth.take(picked)
-    sides = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
-    translated = np.asarray(np.mean(sides, axis=0), np.float32)
+    translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
+    translated = np.asarray(np.mean(translations, axis=0), np.float32)
     # Rotated about its mean, a translation keeps every distance and loses all meaning.
     center = translated.mean(axis=0)
     rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
     resamples = Resamples(len(picked), seed)
     decoder = decoder or corpus.fit_decoder(seed)
-    predictions = _predict(decoder, sides)
+    predictions = _predict(decoder, translations)
     words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), known.texts, resamples, seed)
-    retrieval, near = _retrieval(corpus, translated, rotated, resamples, seed)
-    topics, order = None, None
+    retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
+    label_findings, order = None, None
     if labels is not None:
-        topics, order = _topics(labels, translated, known.labels, seed)
+        label_findings, order = _infer_labels(labels, translated, known.labels, seed)
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
-    if defenses and worked:
-        scores = _defenses(alignment, rows, corpus, truth, _Reader(decoder, labels, truth, seed), defenses, seed)
+    if defenses and has_usable_fit:
+        scores = _defenses(alignment, rows, corpus, truth, _Decoder(decoder, labels, truth, seed), defenses, seed)
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
-        agreement=_agreement(sides),
+        agreement=_agreement(translations),
         model=identify(rows) if len(rows) >= MIN_ROWS else None,
         rows=len(picked),
         words=words,
         retrieval=retrieval,
-        topics=topics,
+        label_findings=label_findings,
         reidentified=reidentified,
-        leak=_leak(worked, words, topics, reidentified),
+        leak=_leak(has_usable_fit, words, label_findings, reidentified),
         defenses=scores,
-        documents=_documents(picked, predictions, near, labels, order),
+        documents=_documents(picked, predictions, retrieved, labels, order),
     )
 
 
@@ -162,13 +162,15 @@ def _words(
     )
 
 
-def _predict(decoder: KeywordDecoder, sides: Sequence[FloatArray]) -> list[Extraction]:
+def _predict(decoder: KeywordDecoder, translations: Sequence[FloatArray]) -> list[Extraction]:
     """Return the most probable words of every row, by the mean of the probabilities of all fits."""
-    means = [collection_mean(side) for side in sides]
+    means = [collection_mean(rows) for rows in translations]
     extractions: list[Extraction] = []
-    for block in row_blocks(len(sides[0]), _BLOCK):
-        pairs = zip(sides, means, strict=True)
-        probabilities = np.mean([decoder.probabilities(side[block], mean=mean) for side, mean in pairs], axis=0)
+    for block in row_blocks(len(translations[0]), _BLOCK):
+        pairs = zip(translations, means, strict=True)
+        probabilities = np.mean(
+            [decoder.probabilities(translation[block], mean=mean) for translation, mean in pairs], axis=0
+        )
         extractions += most_probable(probabilities, decoder.vocabulary.words)
     return extractions
 
@@ -180,15 +182,15 @@ def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples)
 
 
 @dataclass(frozen=True, eq=False)
-class _Reader:
-    """Reads recovered vectors of a defense with the decoder and the labels of the audit."""
+class _Decoder:
+    """Recovers words and labels from the vectors that an attack on a defense recovered."""
 
     decoder: KeywordDecoder
     labels: Labels | None
     truth: GroundTruth
     seed: int
 
-    def __call__(self, recovered: FloatArray, picked: IntArray) -> Readout:
+    def __call__(self, recovered: FloatArray, picked: IntArray) -> Decoded:
         mean = collection_mean(recovered)
         predictions = _predict(self.decoder, [unit_rows(recovered)])
         truth = self.truth.take(picked)
@@ -200,11 +202,11 @@ class _Reader:
         right = None
         if self.labels is not None and truth.labels is not None:
             first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
-            names, known = self.labels.names, set(self.labels.names)
-            true_names = [known.intersection(row) for row in truth.labels]
-            hits = [names[i] in true if true else np.nan for i, true in zip(first, true_names, strict=True)]
+            names = self.labels.names
+            rows = zip(first, _offered(truth.labels, names), strict=True)
+            hits = [names[i] in true if true else np.nan for i, true in rows]
             right = Resamples(len(picked), self.seed).mean(hits)
-        return Readout(words, basis, right)
+        return Decoded(words, basis, right)
 
 
 def _retrieval(
@@ -212,18 +214,20 @@ def _retrieval(
 ) -> tuple[RetrievalFindings, list[Extraction]]:
     method = CorpusRetrieval.of(corpus.vectors, corpus.texts, k=2)
     sample = np.random.default_rng(seed).permutation(len(corpus.texts))[: len(translated)]
-    near, null = (method.invert(side, mean=collection_mean(side)) for side in (translated, rotated))
+    retrieved, null = (
+        method.invert(translation, mean=collection_mean(translation)) for translation in (translated, rotated)
+    )
     among_public = method.invert(corpus.vectors[sample])
     findings = RetrievalFindings(
-        nearest=resamples.mean([e.neighbors[0].cosine for e in near]),
+        nearest=resamples.mean([e.neighbors[0].cosine for e in retrieved]),
         control=resamples.mean([e.neighbors[0].cosine for e in null]),
         # The first neighbor of a public text is the text itself.
         public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in among_public]),
     )
-    return findings, near
+    return findings, retrieved
 
 
-def _topics(
+def _infer_labels(
     labels: Labels, translated: FloatArray, true_labels: Sequence[Sequence[str]] | None, seed: int
 ) -> tuple[LabelFindings, npt.NDArray[np.int64]]:
     mean = collection_mean(translated)
@@ -232,8 +236,7 @@ def _topics(
     shares = {labels.names[i]: count / len(order) for i, count in counts.most_common()}
     measured = None
     if true_labels is not None:
-        known = set(labels.names)
-        kept = [[name for name in row if name in known] for row in true_labels]
+        kept = _offered(true_labels, labels.names)
         with_label = np.array([bool(row) for row in kept])
         if with_label.sum() > 1:
             truth = truth_matrix([row for row in kept if row], labels.names)
@@ -243,22 +246,31 @@ def _topics(
     return LabelFindings(shares, measured), order
 
 
+def _offered(true_labels: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
+    """Return the true labels of each row that are among the labels to infer."""
+    inferred = set(names)
+    return [[name for name in row if name in inferred] for row in true_labels]
+
+
 def _leak(
-    worked: bool, words: WordFindings, topics: LabelFindings | None, reidentified: Reidentification | None
+    has_usable_fit: bool,
+    words: WordFindings,
+    label_findings: LabelFindings | None,
+    reidentified: Reidentification | None,
 ) -> Leak:
     measured: list[tuple[float, str]] = []
     if words.measured is not None:
         measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
     if reidentified is not None:
         measured.append((reidentified.top1.value, reidentified.top1.meaning))
-    if topics is not None and topics.measured is not None:
-        top, prior = topics.measured.translated.top1.value, topics.measured.majority.top1.value
+    if label_findings is not None and label_findings.measured is not None:
+        top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = "share of documents with the right first label, beyond always choosing the most frequent"
         measured.append((max(0.0, (top - prior) / (1 - prior)) if prior < 1 else 0.0, what))
     if measured:
         return Leak(*max(measured), "measured")
     what = f"share of documents with a correct word at p >= {LEVEL}"
-    return Leak(words.leak_rate.value, what, "estimated") if worked else Leak(0.0, what, "attack failed")
+    return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
 
 
 def _defenses(
@@ -266,20 +278,20 @@ def _defenses(
     rows: npt.NDArray[Any],
     corpus: PublicCorpus,
     truth: GroundTruth,
-    reader: _Reader,
+    decode: _Decoder,
     suite_name: str,
     seed: int,
 ) -> tuple[DefenseScore, ...]:
     # Without true vectors, re-identification compares with the attack on unprotected vectors.
-    goal = _translate(alignment, rows) if truth.vectors is None else truth.vectors
+    reference = _translate(alignment, rows) if truth.vectors is None else truth.vectors
     return tuple(
         evaluate_defense(
             defense,
             rows,
             corpus.vectors,
-            truth=goal,
+            truth=reference,
             translate=lambda x: _translate(alignment, x),
-            read=reader,
+            decode=decode,
             seed=seed,
         )
         for defense in suite(suite_name, rows.shape[1])
@@ -290,17 +302,17 @@ def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(alignment.forward(np.asarray(rows, np.float32)), np.float32)
 
 
-def _agreement(sides: Sequence[FloatArray]) -> float | None:
-    if len(sides) < 2:
+def _agreement(translations: Sequence[FloatArray]) -> float | None:
+    if len(translations) < 2:
         return None
-    first, second = (side - side.mean(axis=0) for side in sides[:2])
+    first, second = (rows - rows.mean(axis=0) for rows in translations[:2])
     return agreement(first, second)
 
 
 def _documents(
     picked: npt.NDArray[np.int64],
     predictions: Sequence[Extraction],
-    near: Sequence[Extraction],
+    retrieved: Sequence[Extraction],
     labels: Labels | None,
     order: npt.NDArray[np.int64] | None,
 ) -> tuple[DocumentFindings, ...]:
@@ -309,8 +321,8 @@ def _documents(
             row=int(picked[i]),
             words=tuple((k.word, k.p) for k in predictions[i].keywords[:6] if k.p >= LEVEL),
             labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
-            nearest=near[i].neighbors[0].text,
-            cosine=near[i].neighbors[0].cosine,
+            nearest=retrieved[i].neighbors[0].text,
+            cosine=retrieved[i].neighbors[0].cosine,
         )
         for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
     )

@@ -26,7 +26,7 @@ from interlingua.leakage._checks import check_callable, check_one_each
 from interlingua.leakage.defenses import Defense, NoDefense, float_rows
 from interlingua.leakage.inversion.scores import reidentification
 
-__all__ = ["DefenseScore", "Readout", "evaluate_defense", "retained_neighbors"]
+__all__ = ["DefenseScore", "Decoded", "evaluate_defense", "retained_neighbors"]
 
 # Largest number of rows for re-identification, and of rows whose neighbors are compared.
 POOL = 2_048
@@ -36,8 +36,8 @@ _ABOVE_CHANCE = 10
 
 
 @dataclass(frozen=True)
-class Readout(JsonRecord):
-    """What an attacker reads from the recovered vectors.
+class Decoded(JsonRecord):
+    """What an attacker decodes from the recovered vectors.
 
     Attributes:
         words: share of documents with a correct word asserted.
@@ -63,7 +63,7 @@ class DefenseScore:
         verdict: verdict of the unpaired fit; None if no fit was needed.
         top1: share of recovered rows whose own true vector is the nearest among `pool`.
         anonymity_set: the effective number of rows that one cannot be told apart from; 1 is none.
-        readout: what is read from the recovered rows; None if nothing reads them.
+        decoded: words and labels decoded from the recovered rows; None without ``decode``.
         pool: rows for re-identification.
         seconds: wall time of the attack.
     """
@@ -76,7 +76,7 @@ class DefenseScore:
     verdict: str | None
     top1: Interval
     anonymity_set: Interval
-    readout: Readout | None
+    decoded: Decoded | None
     pool: int
     seconds: float
 
@@ -101,7 +101,7 @@ class DefenseScore:
             "verdict": self.verdict,
             "reidentified": self.top1.to_list(),
             "anonymity_set": self.anonymity_set.to_list(),
-            "readout": self.readout and self.readout.to_dict(),
+            "decoded": self.decoded and self.decoded.to_dict(),
             "pool": self.pool,
             "finding": self.finding,
             "seconds": round(self.seconds, 1),
@@ -116,7 +116,7 @@ def evaluate_defense(
     truth: npt.ArrayLike | None = None,
     translate: Callable[[FloatArray], FloatArray] | None = None,
     fit: Callable[..., Alignment] = align,
-    read: Callable[[FloatArray, IntArray], Readout] | None = None,
+    decode: Callable[[FloatArray, IntArray], Decoded] | None = None,
     pool: int = POOL,
     seed: int = 0,
 ) -> DefenseScore:
@@ -131,7 +131,7 @@ def evaluate_defense(
         translate: a map from the space of the undefended store to the attacker's space, for defenses without a key if
             the spaces differ. It models an attacker who had unprotected vectors of the same model before.
         fit: aligns (protected, attacker) without pairs.
-        read: returns what is read from recovered rows [p, d_known] of the store's rows with these indices [p].
+        decode: returns what is decoded from recovered rows [p, d_known] of the store's rows with these indices [p].
         pool: largest number of rows for re-identification.
         seed: seed of key, noise, fit and samples.
 
@@ -139,14 +139,14 @@ def evaluate_defense(
         InputError: ``truth`` does not have one row for each row of the store.
     """
     check_callable(defense, "defense", "a defense such as Rotation()", "apply")
-    functions = {"translate": translate, "fit": fit, "read": read}
+    functions = {"translate": translate, "fit": fit, "decode": decode}
     for name, function in functions.items():
         if function is not None or name == "fit":
             check_callable(function, name, "a function")
     pool, seed = check_count(pool, "pool", minimum=2), check_count(seed, "seed")
     rows, public = float_rows(store), float_rows(attacker)
-    whole = goal = rows if truth is None else float_rows(truth)
-    check_one_each(len(goal), "true rows", len(rows), "rows of the store")
+    whole = reference = rows if truth is None else float_rows(truth)
+    check_one_each(len(reference), "true rows", len(rows), "rows of the store")
     rng = np.random.default_rng(seed)
     picked = np.sort(rng.permutation(len(rows))[:pool])
     protected = defense.apply(rows, seed)
@@ -160,13 +160,13 @@ def evaluate_defense(
     else:
         attack = "vectors used as they are, no key"
         # An attacker who knows of a truncation truncates the candidates, or pads vectors before the translation.
-        recovered, goal = protected[picked], goal[:, : protected.shape[1]]
+        recovered, reference = protected[picked], reference[:, : protected.shape[1]]
         if translate is not None:
             attack = "translated by a fit on unprotected vectors, no key"
-            recovered, goal = translate(_padded(recovered, rows.shape[1])), whole
+            recovered, reference = translate(_padded(recovered, rows.shape[1])), whole
     seconds = time.perf_counter() - started
     recovered = np.asarray(recovered, np.float32)
-    scores = reidentification(recovered, goal[picked], seed=seed)
+    scores = reidentification(recovered, reference[picked], seed=seed)
     return DefenseScore(
         name=defense.name,
         keyed=defense.keyed,
@@ -176,7 +176,7 @@ def evaluate_defense(
         verdict=verdict,
         top1=scores.top1.interval,
         anonymity_set=scores.anonymity_set.interval,
-        readout=None if read is None else read(recovered, picked),
+        decoded=None if decode is None else decode(recovered, picked),
         pool=len(picked),
         seconds=seconds,
     )

@@ -116,7 +116,7 @@ class DocumentFindings:
 
 @dataclass(frozen=True)
 class Leak(JsonRecord):
-    """The headline figure, which a pipeline can gate on.
+    """The headline figure, on which a pipeline can set a limit.
 
     Attributes:
         value: the worst figure, 0 to 1.
@@ -141,7 +141,7 @@ class Audit:
         rows: documents that were attacked.
         words: predicted words.
         retrieval: nearest public texts.
-        topics: inferred labels, if any were given.
+        label_findings: inferred labels, if any were given.
         reidentified: how well translations identify their true vectors, where these were given.
         defenses: scores of the defenses.
         documents: findings for a few rows.
@@ -155,14 +155,14 @@ class Audit:
     rows: int
     words: WordFindings
     retrieval: RetrievalFindings
-    topics: LabelFindings | None
+    label_findings: LabelFindings | None
     reidentified: Reidentification | None
     leak: Leak
     defenses: tuple[DefenseScore, ...] = ()
     documents: tuple[DocumentFindings, ...] = field(default=(), repr=False)
 
     @property
-    def worked(self) -> bool:
+    def has_usable_fit(self) -> bool:
         """Whether at least one fit has a verdict other than failed."""
         return self.alignment.verdict.status is not Status.FAILED
 
@@ -175,7 +175,7 @@ class Audit:
         """Return plain values for JSON; recovered words and public texts only with ``show``."""
         values: dict[str, Any] = {
             "leak": self.leak.to_dict(),
-            "worked": self.worked,
+            "has_usable_fit": self.has_usable_fit,
             "fit": self.alignment.card(),
             "verdicts": list(self.verdicts),
             "agreement": self.agreement,
@@ -183,7 +183,7 @@ class Audit:
             "rows": self.rows,
             "words": self.words.to_dict(),
             "retrieval": self.retrieval.to_dict(),
-            "labels": self.topics and self.topics.to_dict(),
+            "labels": self.label_findings and self.label_findings.to_dict(),
             "reidentified": self.reidentified and self.reidentified.to_dict(),
             "defenses": [score.to_dict() for score in self.defenses],
         }

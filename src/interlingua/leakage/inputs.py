@@ -83,7 +83,7 @@ class Labels:
             min_documents: smallest number of rows of a label.
 
         Raises:
-            InputError: not one set of labels a row, or no label with enough rows.
+            InputError: not one set of labels per row, or no label with enough rows.
         """
         rows, label_rows = check_matrix(vectors, "the corpus").astype(np.float32), check_label_rows(labels)
         min_documents = check_count(min_documents, "min_documents", minimum=1)

@@ -15,7 +15,7 @@ from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.verdict import judge_map
-from interlingua.core import criteria
+from interlingua.core import statistics
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, require
@@ -23,7 +23,7 @@ from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
-from interlingua.neural.presets import preset
+from interlingua.neural.presets import NAMES, STARTS, preset
 from interlingua.neural.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,7 +126,13 @@ class Adversarial:
         """
         defaults = preset(*(inspect.signature(cls).parameters[name].default for name in ("preset", "start")))
         training = (replace(setting, default=getattr(defaults, setting.name)) for setting in Settings.describe())
-        return (*(s for s in constructor_settings(cls) if s.name != "overrides"), *training)
+        choices = {name: f"one of {', '.join(values)}" for name, values in (("preset", NAMES), ("start", STARTS))}
+        own = (
+            replace(setting, range=choices.get(setting.name, setting.range))
+            for setting in constructor_settings(cls)
+            if setting.name != "overrides"
+        )
+        return (*own, *training)
 
     def settings_for_card(self) -> dict[str, Any]:
         """Return the settings that decide the result, as plain values."""
@@ -280,7 +286,7 @@ def verdict_of(
     if linear is None:
         return judge_map(frames, source, forward, backward, seed=seed)
     translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
-    start_agreement = criteria.agreement(translated, initial)
+    start_agreement = statistics.agreement(translated, initial)
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)
     return judge_map(frames, source, forward, backward, seed=seed, null=linear.null, start_agreement=start_agreement)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from interlingua.core.errors import InputError
 from interlingua.neural.settings import Settings
 
-__all__ = ["preset"]
+__all__ = ["NAMES", "STARTS", "preset"]
 
 PAPER = Settings()
 SMALL = Settings(
@@ -84,6 +84,7 @@ PRESETS: Mapping[tuple[str, str], Settings] = MappingProxyType(
         ("annealed", "cold"): ANNEALED,
     }
 )
+NAMES, STARTS = (tuple(dict.fromkeys(part)) for part in zip(*PRESETS, strict=True))
 
 
 def preset(name: str, start: str) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core import criteria
+from interlingua.core import statistics
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.networks import Network
 
@@ -54,7 +54,7 @@ class Selection:
         * ``cycle``: centered cosine between rows and their round trips.
         * ``distance``: sliced Wasserstein distance of translations to real rows, minus that among real rows, in
           standard deviations of the real rows.
-        * ``hubness`` and ``effective_rank``: as in :mod:`interlingua.core.criteria`, relative to real rows.
+        * ``hubness`` and ``effective_rank``: as in :mod:`interlingua.core.statistics`, relative to real rows.
         * ``consensus``: centered cosine to the teacher's translations, with teachers only.
         """
         directions = [self._measure(network, j, k) for j, k in permutations(network.names, 2)]
@@ -67,7 +67,7 @@ class Selection:
 
     def _agreement(self, network: Network, source: str, target: str) -> float:
         rows = self.rows[source]
-        return criteria.agreement(network.translate(rows, source, target), self._teachers[source, target](rows))
+        return statistics.agreement(network.translate(rows, source, target), self._teachers[source, target](rows))
 
     def _measure(self, network: Network, source: str, target: str) -> dict[str, float]:
         x, y, other = self.rows[source], self.rows[target], self._held_out[target]
@@ -78,15 +78,15 @@ class Selection:
         ours, real, held_out = (unit_rows(z - target_mean) for z in (translated, y, other))
         rng = np.random.default_rng(self._seed)
         spread = float(np.sqrt((real**2).sum(axis=1).mean() / real.shape[1]))
-        reference = criteria.sliced_wasserstein(held_out, real, directions=_DIRECTIONS, rng=rng)
-        distance = criteria.sliced_wasserstein(ours, real, directions=_DIRECTIONS, rng=rng)
+        reference = statistics.sliced_wasserstein(held_out, real, directions=_DIRECTIONS, rng=rng)
+        distance = statistics.sliced_wasserstein(ours, real, directions=_DIRECTIONS, rng=rng)
         return {
             "neighbors": _nearest_cosine(ours, real) - _nearest_cosine(held_out, real),
             "geometry": _similarity_correlation(unit_rows(x - source_mean), ours),
-            "cycle": criteria.agreement(x - source_mean, round_trips - source_mean),
+            "cycle": statistics.agreement(x - source_mean, round_trips - source_mean),
             "distance": (distance - reference) / spread,
-            "hubness": criteria.hubness(ours, real) - criteria.hubness(held_out, real),
-            "effective_rank": criteria.effective_rank(ours) / criteria.effective_rank(real),
+            "hubness": statistics.hubness(ours, real) - statistics.hubness(held_out, real),
+            "effective_rank": statistics.effective_rank(ours) / statistics.effective_rank(real),
         }
 
 

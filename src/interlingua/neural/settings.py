@@ -66,10 +66,12 @@ class Settings:
         cycle: weight of the cosine distance between a row and its round trip.
         cycle_detached: stop the gradient between the two translations of a round trip (the code); False sends it
             through both (the paper).
-        vsp: weight of vector-space preservation on reconstructions.
+        vsp: weight of vector-space preservation on reconstructions, or on translations if ``vsp_form`` is
+            ``"translated"`` or ``"unpaired"``.
         vsp_end: weight of ``vsp`` from two fifths of the steps on; None keeps it constant. A large weight at first
             holds the geometry together, a small one later lets the discriminators correct it. Not in the paper.
-        cycle_vsp: weight of vector-space preservation on round trips.
+        cycle_vsp: weight of vector-space preservation on round trips; without effect if ``vsp_form`` is
+            ``"translated"`` or ``"unpaired"``.
         vsp_form: ``"reflected"`` (the code: L1 between Gram matrices plus their cross part), ``"absolute"`` (without
             the cross part), ``"squared"`` (the paper's square on the code's pairs), ``"translated"`` (first versions
             of the paper: squared, rows against their translations), ``"unpaired"`` (version 4: squared, rows of one

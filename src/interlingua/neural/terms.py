@@ -27,6 +27,8 @@ __all__ = ["TERMS", "AdversarialPair", "Extra", "LossTerm", "StepOutputs", "chec
 # A discriminator with the real rows and the fake rows that it tells apart.
 AdversarialPair = tuple[nn.Module, Tensor, Tensor]
 Extra = Literal["round_trips", "teacher_targets"]
+# Values of ``vsp_form`` that preserve rows in translations; the others do so in reconstructions and in round trips.
+_ON_TRANSLATIONS = ("translated", "unpaired")
 # Keys of a logged step that no term may take.
 _RESERVED = frozenset({"loss", "step", "seed", "at", "of", "seconds", "seconds_left"})
 
@@ -163,6 +165,12 @@ def _consensus(step: StepOutputs) -> Tensor:
 
 
 def _vsp(step: StepOutputs) -> Tensor:
+    """Preserve rows in their reconstructions, or in translations where ``vsp_form`` says so."""
+    form = step.settings.vsp_form
+    if form == "translated":
+        return _preservation(step, [(step.rows[j], y) for (j, _), y in step.translations.items()])
+    if form == "unpaired":
+        return _preservation(step, [(step.rows[k], y) for (_, k), y in step.translations.items()])
     return _preservation(step, list(zip(step.rows, step.reconstructions, strict=True)))
 
 
@@ -171,14 +179,14 @@ def _cycle_vsp(step: StepOutputs) -> Tensor:
 
 
 def _preservation(step: StepOutputs, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Preserve rows in reconstructions or round trips, or in translations where ``vsp_form`` says so."""
     form = step.settings.vsp_form
-    if form == "translated":
-        pairs = [(step.rows[j], y) for (j, _), y in step.translations.items()]
-    elif form == "unpaired":
-        pairs = [(step.rows[k], y) for (_, k), y in step.translations.items()]
-    options = {"squared": form in ("squared", "translated", "unpaired"), "reflected": form == "reflected"}
+    options = {"squared": form in ("squared", *_ON_TRANSLATIONS), "reflected": form == "reflected"}
     return _mean(losses.preservation(step.gather(x), step.gather(y), **options) for x, y in pairs)
+
+
+def _cycle_vsp_weight(s: Settings) -> float:
+    # These forms have one preservation term, which `_vsp` computes.
+    return 0.0 if s.vsp_form in _ON_TRANSLATIONS else s.cycle_vsp
 
 
 def _against_spaces(step: StepOutputs) -> Tensor:
@@ -203,7 +211,7 @@ TERMS: tuple[LossTerm, ...] = (
     LossTerm("reconstruction", _reconstruction, lambda s: s.reconstruction),
     LossTerm("vsp", _vsp, lambda s: s.vsp),
     LossTerm("cycle", _cycle, lambda s: s.cycle, ("round_trips",)),
-    LossTerm("cycle_vsp", _cycle_vsp, lambda s: s.cycle_vsp, ("round_trips",)),
+    LossTerm("cycle_vsp", _cycle_vsp, _cycle_vsp_weight, ("round_trips",)),
     LossTerm("consensus", _consensus, lambda s: s.consensus, ("teacher_targets",)),
     LossTerm("adversarial", _against_spaces, lambda s: s.adversarial),
     LossTerm("latent_adversarial", _against_latents, lambda s: s.latent_adversarial),

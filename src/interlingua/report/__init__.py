@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_instance, check_path
+from interlingua.core.arguments import check_instance, check_number, check_path
 from interlingua.core.arrays import require
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
+from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import NeuralTranslator, Translator
 from interlingua.core.wording import comparison
-from interlingua.evaluation import Evaluation
+from interlingua.evaluation import Evaluation, Interval
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
 from interlingua.report._facts import bar_length, facts_of
-from interlingua.report._page import render
+from interlingua.report._page import clean, render
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
-    from interlingua.evaluation import DirectionScores, Interval, SupportsTranslation
+    from interlingua.evaluation import DirectionScores, SupportsTranslation
 
 __all__ = ["write_report"]
 
@@ -46,6 +47,7 @@ def write_report(
     target_eval: Any = None,
     labels: Mapping[str, Sequence[Any]] | None = None,
     migration: Mapping[str, Any] | None = None,
+    paired_ceiling: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one self-contained HTML file about a fit; a file of that name is replaced.
 
@@ -64,6 +66,8 @@ def write_report(
         target_eval: vectors [e, d_target] of the same texts in the same order.
         labels: one label per row for ``source``, ``target`` and ``eval``, each optional. They set colors and order.
         migration: what `interlingua.stores.migration.migrate` returned, as plain values.
+        paired_ceiling: scores of a fit on known pairs on the same held-out rows, shown beside ``evaluation``:
+            ``{"what": str, "forward": {"top1": float}, "backward": {"top1": float}}``.
 
     Returns:
         The path.
@@ -80,8 +84,10 @@ def write_report(
         )
     if translator is not None:
         check_translator(translator)
-    for name, value in (("labels", labels), ("migration", migration)):
+    for name, value in (("labels", labels), ("migration", migration), ("paired_ceiling", paired_ceiling)):
         check_instance(value, name, (Mapping, type(None)), "a mapping")
+    if paired_ceiling is not None:
+        _check_ceiling(paired_ceiling, evaluation)
     for module in ("jinja2", "matplotlib"):
         require(module, "report")
     rng = np.random.default_rng(facts.seed)
@@ -99,10 +105,11 @@ def write_report(
         source=facts.source,
         target=facts.target,
         verdict=facts.verdict,
+        reasons=own_reasons(facts.verdict.to_dict()) if facts.verdict else [],
         summary=_SUMMARIES[str(facts.verdict.status)] if facts.verdict else "",
         evidence=[_line(asdict(item)) for item in facts.verdict.evidence] if facts.verdict else [],
         evaluation=evaluation,
-        scores=_scores(evaluation) if evaluation else [],
+        scores=_scores(evaluation, paired_ceiling) if evaluation else [],
         pictures=_pictures(rows, translator) if rows else None,
         heat_limit=_figures.HEAT_LIMIT,
         curves=curves,
@@ -184,8 +191,8 @@ def _rank_alt(ranks: Any) -> str:
     )
 
 
-def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return the lines of the table of held-out scores: both directions and chance."""
+def _scores(evaluation: Evaluation, paired_ceiling: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the lines of the table of held-out scores: both directions and chance, the paired ceiling last."""
     pool = evaluation.pool
     lines: list[dict[str, Any]] = []
 
@@ -205,7 +212,22 @@ def _scores(evaluation: Evaluation) -> list[dict[str, Any]]:
     add("Cosine", "between a translation and the real vector of its text", None, lambda scores: scores.cosine)
     centered = "the same after subtracting the mean vector, which any translator gets right"
     add("Cosine, centered", centered, 0.0, lambda scores: scores.cosine_centered)
+    if paired_ceiling is not None:
+        values = [Interval(paired_ceiling[direction]["top1"]) for direction in ("forward", "backward")]
+        name, meaning = "Top-1, paired ceiling", clean(str(paired_ceiling["what"]))
+        lines.append({"name": name, "meaning": meaning, "chance": min(1.0, 1 / pool), "values": values})
     return lines
+
+
+def _check_ceiling(ceiling: Mapping[str, Any], evaluation: Evaluation | None) -> None:
+    """Refuse a paired ceiling that the page cannot show."""
+    if evaluation is None:
+        raise InputError("paired_ceiling is shown beside the scores of an evaluation; give evaluation too.")
+    if set(ceiling) != {"what", "forward", "backward"}:
+        raise InputError(f"paired_ceiling has the keys {sorted(ceiling)}; what, forward and backward are needed.")
+    for direction in ("forward", "backward"):
+        check_instance(ceiling[direction], f"paired_ceiling[{direction!r}]", Mapping, "a mapping with top1")
+        check_number(ceiling[direction].get("top1"), f"top1 of paired_ceiling[{direction!r}]", minimum=0, maximum=1)
 
 
 def _top(kind: str, k: int) -> Any:

@@ -31,7 +31,7 @@ def render(template: str, styles: Sequence[str], **values: Any) -> str:
 
 
 def clean(text: str, limit: int = _SNIPPET) -> str:
-    """Return a text without control characters and direction marks, truncated to a number of characters."""
+    """Return a string without control characters and direction marks, truncated to a number of characters."""
     kept = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: limit + 1])
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
 

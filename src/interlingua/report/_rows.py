@@ -12,10 +12,10 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.core.statistics import agreement
 from interlingua.core.translator import NeuralTranslator
 from interlingua.evaluation import SupportsTranslation
 from interlingua.evaluation.metrics import match_ranks

@@ -77,14 +77,14 @@ def conclusion(audit: Audit) -> str:
     """Return the result in one paragraph for readers who do not know embeddings."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
     rows = f"{audit.alignment.source.get('n', 0):,}"
-    if not audit.worked and audit.leak.basis == "attack failed":
+    if not audit.has_usable_fit and audit.leak.basis == "attack failed":
         return (
             f"The attack did not work on these {rows} vectors: no fit was better than chance. This is no proof of "
             "safety. More vectors, public texts of the same kind, a few known pairs of text and vector, or another "
             "method may succeed where these attacks failed."
         )
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
-    if not audit.worked:
+    if not audit.has_usable_fit:
         return f"By their own verdicts, all fits of these {rows} vectors failed. {claim} This is no proof of safety."
     start = f"An attacker with a copy of these {rows} vectors needs neither the texts nor the model that made them: "
     method = "with public texts of a similar kind and another encoder, the vectors can be translated and read. "
@@ -145,7 +145,7 @@ def write_audit(
         path: the file to write.
         audit: the findings.
         provenance: who authorized the audit, and how to repeat it.
-        fail_above: the gate, if there is one.
+        fail_above: the largest leak that is accepted, if there is a limit.
         show: write recovered words and public texts; otherwise only their number and probabilities.
 
     Raises:
@@ -156,7 +156,7 @@ def write_audit(
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
-    shares = audit.topics.shares if audit.topics else {}
+    shares = audit.label_findings.shares if audit.label_findings else {}
     page = render(
         "audit.html.jinja",
         ("style.css", "audit.css"),
@@ -236,7 +236,7 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
 
     def of_words(name: str, meaning: str, estimate: Estimate, figure: Figure | None) -> FigureRow:
         # Estimates assume that a fit worked.
-        value, plausible = (estimate.interval, estimate.plausible) if audit.worked else (None, None)
+        value, plausible = (estimate.interval, estimate.plausible) if audit.has_usable_fit else (None, None)
         control = figure.control if figure else estimate.control
         return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
 
@@ -251,9 +251,9 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
     def measured(name: str, meaning: str, value: Interval, control: Interval | None) -> None:
         rows.append(FigureRow(name, meaning, measured=value, control=control))
 
-    if audit.topics and audit.topics.measured:
+    if audit.label_findings and audit.label_findings.measured:
         first, most_frequent, shuffled = (
-            getattr(audit.topics.measured, name) for name in ("translated", "majority", "shuffled")
+            getattr(audit.label_findings.measured, name) for name in ("translated", "majority", "shuffled")
         )
         meaning = "the control always chooses the most frequent label"
         measured("First label right", meaning, first.top1, most_frequent.top1)

@@ -21,6 +21,7 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.atomic import remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
+from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import Translator, load
 from interlingua.core.wording import comparison, describe_step
 from interlingua.io import create_writer, open_vectors
@@ -189,6 +190,7 @@ class Session:
             result = json.loads((fit / "out.json").read_text("utf-8"))
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
             verdict = {name: result[name] for name in keep if name in result}
+            verdict["reasons"] = own_reasons(verdict)
             verdict["evidence"] = [{**item, "needed": comparison(item)} for item in verdict.get("evidence", ())]
             state |= {"phase": "done", "verdict": verdict}
         else:

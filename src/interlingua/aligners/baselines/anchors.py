@@ -104,7 +104,7 @@ def check_rows(source: FloatArray, target: FloatArray, clusters: int, method: st
         if len(rows) < clusters:
             raise InputError(
                 f"{side} has {len(rows)} rows; {method} needs at least {clusters}, one for each cluster, and thousands "
-                f"to be useful. Pass more rows, or a smaller clusters than {clusters}."
+                f"to be useful. Pass more rows, or set clusters below {clusters}."
             )
 
 

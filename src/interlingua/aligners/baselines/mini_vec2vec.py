@@ -93,7 +93,7 @@ class MiniVec2Vec:
     def _anchors(
         self, x: FloatArray, y: FloatArray, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray, list[float]]:
-        """Return the unit anchors of all runs, [runs * clusters, d] a side, and each run's CKA."""
+        """Return the unit anchors of all runs, [runs * clusters, d] per side, and each run's CKA."""
         qap = self.qap or two_opt(self.restarts)
         runs = [
             match_centroids(x, y, clusters=self.clusters, subsample=self.subsample, qap=qap, rng=rng)

@@ -35,7 +35,7 @@ from interlingua.aligners.linear.second_search import (
 )
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
-from interlingua.aligners.verdict import at_most_doubtful, verify
+from interlingua.aligners.verdict import at_most_doubtful, judge_rotation
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray
@@ -231,7 +231,7 @@ class Linear:
             log(step)
         forward_map = affine_map(x, y, forward, **forward_offset)
         translated = y.around(forward_map(problem.rows[0]))
-        verdict = verify(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
+        verdict = judge_rotation(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
         return LinearFit(
             forward=forward_map,
             backward=affine_map(y, x, backward, **backward_offset),

@@ -24,9 +24,9 @@ from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.pairs import centered_pairs
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas
-from interlingua.core.criteria import agreement
 from interlingua.core.maps import AffineMap
 from interlingua.core.neighbors import mutual_neighbors
+from interlingua.core.statistics import agreement
 
 __all__ = ["consensus"]
 

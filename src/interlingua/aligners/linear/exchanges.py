@@ -21,7 +21,7 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import to_device, to_numpy
-from interlingua.core.criteria import agreement
+from interlingua.core.statistics import agreement
 
 __all__ = ["AMBIGUOUS", "Exchanged", "exchange_groups", "reflections", "two_sided_reason"]
 

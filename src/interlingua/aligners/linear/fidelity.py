@@ -27,8 +27,8 @@ from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.pairs import Pairs
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import parallel_map
-from interlingua.core.criteria import agreement
 from interlingua.core.neighbors import nearest
+from interlingua.core.statistics import agreement
 
 __all__ = ["hub_leveled_mean", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
 

@@ -30,7 +30,7 @@ from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.tilts import Climber
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
-from interlingua.core.criteria import agreement
+from interlingua.core.statistics import agreement
 
 __all__ = ["Answer", "IslandsResult", "search_islands"]
 

@@ -25,8 +25,8 @@ from interlingua.aligners.linear.starts import (
 )
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
+from interlingua.core.statistics import agreement
 
 __all__ = ["Candidate", "SearchResult", "check_ranks", "is_accepted", "search"]
 

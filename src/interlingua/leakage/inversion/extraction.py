@@ -81,7 +81,7 @@ def check_extractions(
     """Return extractions and texts as lists, after checking that there is one of each for every document.
 
     Raises:
-        InputError: not one extraction a text, or fewer than ``minimum`` texts.
+        InputError: not one extraction per text, or fewer than ``minimum`` texts.
     """
     extractions = check_members(extractions, "extractions", Extraction, "extractions, as invert returns them,")
     texts = check_texts(texts, "texts")

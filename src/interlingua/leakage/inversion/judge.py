@@ -120,7 +120,7 @@ def _check_address(url: Any, key_variable: str) -> None:
     """
     if not isinstance(url, str):
         # The value is not repeated: it may hold a password.
-        raise InputError(f"url is of type {type(url).__name__}; a text is needed.")
+        raise InputError(f"url is of type {type(url).__name__}; a string is needed.")
     if may_hold_secret(url):
         raise InputError(
             "The address of the judge holds a password or a key and is not repeated.",
@@ -201,7 +201,7 @@ def judge(
     template, seed = PROMPTS.get(check_text(prompt, "prompt"), prompt), check_count(seed, "seed")
     if "{original}" not in template or "{reconstruction}" not in template:
         raise InputError(
-            f"The prompt {prompt!r} is neither one of {', '.join(PROMPTS)} nor a text with {{original}} and "
+            f"The prompt {prompt!r} is neither one of {', '.join(PROMPTS)} nor a string with {{original}} and "
             "{reconstruction} in it."
         )
     written = [e.text or "" for e in extractions]

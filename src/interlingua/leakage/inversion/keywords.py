@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
-from interlingua.core.criteria import agreement
 from interlingua.core.errors import InputError
+from interlingua.core.statistics import agreement
 from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder

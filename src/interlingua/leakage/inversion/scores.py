@@ -78,7 +78,7 @@ class WordFigures(JsonRecord):
         precision: share of the asserted words that are right.
         recall: share of a document's words among the k most probable.
         idf_recall: recall with words weighted by their information.
-        asserted: asserted words a document.
+        asserted: asserted words per document.
         bits: information in the correct asserted words of a document, in bits.
     """
 
@@ -160,7 +160,7 @@ def score_keywords(
         seed: seed of the control and the resamples.
 
     Raises:
-        InputError: not one extraction a text.
+        InputError: not one extraction per text.
     """
     extractions, texts = check_extractions(extractions, texts)
     check_instance(vocabulary, "vocabulary", Vocabulary, "a Vocabulary")
@@ -229,7 +229,7 @@ def score_texts(
         seed: seed of the control, the floor and the resamples.
 
     Raises:
-        InputError: not one extraction a text.
+        InputError: not one extraction per text.
     """
     extractions, texts = check_extractions(extractions, texts)
     floor = None if floor is None else check_texts(floor, "floor")
@@ -274,7 +274,7 @@ def reencoded_cosine(
         seed: seed of the control and the resamples.
 
     Raises:
-        InputError: not one extraction and vector a text.
+        InputError: not one extraction and vector per text.
     """
     extractions, texts = check_extractions(extractions, texts)
     check_callable(encode, "encode", "a function from texts to vectors")

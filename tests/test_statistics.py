@@ -1,4 +1,4 @@
-"""Label-free criteria: equal to independent references, and at their bounds where they must be."""
+"""Label-free statistics: equal to independent references, and at their bounds where they must be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import skew, wasserstein_distance
 
-from interlingua.core.criteria import agreement, effective_rank, hubness, sliced_wasserstein
+from interlingua.core.statistics import agreement, effective_rank, hubness, sliced_wasserstein
 from planted import rotation
 
 Array = npt.NDArray[Any]

@@ -1,4 +1,4 @@
-"""Label-free criteria of a fit: statistics that need no pairs.
+"""Statistics of a fit that need no pairs.
 
 Every function takes plain arrays; none compares a row of one side with the row of the same text on the other side,
 because those pairs are unknown. :mod:`interlingua.aligners.verdict` compares each with its value under a null.

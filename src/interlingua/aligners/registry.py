@@ -1,0 +1,277 @@
+"""The methods by name, with their settings; installed packages can add methods of their own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, get_args
+
+import numpy as np
+
+from interlingua.aligners.base import Aligner, PairUse
+from interlingua.core.arguments import Bounds, did_you_mean
+from interlingua.core.errors import InputError
+
+__all__ = [
+    "ENTRY_POINTS",
+    "METHODS",
+    "Setting",
+    "attribute_docs",
+    "available_methods",
+    "check_name",
+    "constructor_settings",
+    "create_aligner",
+    "describe_settings",
+    "method_name",
+    "pair_use",
+    "refuse_unknown",
+    "settings_of",
+]
+
+_PATHS = MappingProxyType(
+    {
+        "linear": "interlingua.aligners.linear.aligner:Linear",
+        "adversarial": "interlingua.neural.aligner:Adversarial",
+        "mini-vec2vec": "interlingua.aligners.baselines.mini_vec2vec:MiniVec2Vec",
+        "centroids": "interlingua.aligners.baselines.centroids:CentroidConsensus",
+        "self-learning": "interlingua.aligners.baselines.self_learning:SelfLearning",
+        "adversarial-rotation": "interlingua.aligners.baselines.adversarial_rotation:AdversarialRotation",
+        "gromov": "interlingua.aligners.baselines.gromov:Gromov",
+        "procrustes": "interlingua.aligners.paired:Procrustes",
+        "ridge": "interlingua.aligners.paired:Ridge",
+        "identity": "interlingua.aligners.baselines.controls:Identity",
+        "mean-shift": "interlingua.aligners.baselines.controls:MeanShift",
+        "random-rotation": "interlingua.aligners.baselines.controls:RandomRotation",
+        "principal-axes": "interlingua.aligners.baselines.controls:PrincipalAxes",
+    }
+)
+
+METHODS: tuple[str, ...] = ("auto", *_PATHS)
+# Packages add methods of their own under this group: name = "package.module:Class".
+ENTRY_POINTS = "interlingua.aligners"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a method.
+
+    Attributes:
+        name: the keyword of :func:`interlingua.align`.
+        type: its annotation, such as ``"int"`` or ``"float | None"``.
+        default: its default value.
+        meaning: one or two sentences.
+        range: the accepted values in words; empty where the type says it all.
+        paper: the value in the text of the method's paper; None where it does not apply.
+        code: the value in the paper's released code; None where it does not apply.
+    """
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+    range: str = ""
+    paper: Any = None
+    code: Any = None
+
+
+def available_methods() -> tuple[str, ...]:
+    """Return the names that ``method=`` accepts: ours, and those that installed packages add."""
+    return METHODS + tuple(name for name in sorted(entry_points(group=ENTRY_POINTS).names) if name not in METHODS)
+
+
+def check_name(name: str) -> None:
+    """Refuse a method that does not exist.
+
+    Raises:
+        InputError: there is no method of this name.
+    """
+    names = available_methods()
+    if name not in names:
+        raise InputError(
+            f"There is no method {name!r}; choose from {', '.join(names)}. {did_you_mean(name, names)}".rstrip()
+        )
+
+
+def create_aligner(method: Any, **settings: Any) -> Aligner:
+    """Return an aligner by name with its settings, or the aligner that was passed.
+
+    Args:
+        method: a name of :func:`available_methods` other than ``"auto"``, or an object with
+            ``fit(problem, *, seed, on_step)``.
+        settings: of the method; an object that was passed has its own.
+
+    Raises:
+        InputError: no such method, a setting that it does not have, or an object that is not an aligner.
+        MissingExtraError: an optional dependency of the method is not installed.
+    """
+    if not isinstance(method, str):
+        return _check_aligner(method, settings)
+    refuse_unknown(method, settings)
+    return _check_aligner(_load(method)(**settings), {})
+
+
+def refuse_unknown(method: Any, settings: Iterable[str], own: Iterable[str] = ()) -> None:
+    """Refuse keywords that are not settings of a method.
+
+    Args:
+        method: as `create_aligner` takes it.
+        settings: the names that were given.
+        own: keywords of the caller, which a misspelled name may stand for.
+
+    Raises:
+        InputError: no such method, or a name that is not a setting of it.
+        MissingExtraError: an optional dependency of the method is not installed.
+    """
+    is_named = isinstance(method, str)
+    names = _setting_names(_load(method)) if is_named else []
+    for name in settings:
+        if name in names:
+            continue
+        question = did_you_mean(name, [*own, *names])
+        if question:
+            raise InputError(f"unknown keyword {name!r}. {question}")
+        if is_named:
+            raise InputError(
+                f"unknown keyword {name!r}: method {method!r} takes {', '.join(names) or 'no settings'}. "
+                f"describe_settings({method!r}) explains them."
+            )
+
+
+def describe_settings(method: str) -> tuple[Setting, ...]:
+    """Return the settings of a method with their types, defaults, ranges and meanings.
+
+    Args:
+        method: a name of :func:`available_methods`; ``"auto"`` describes ``"linear"``.
+
+    Raises:
+        InputError: no such method.
+        MissingExtraError: an optional dependency of the method is not installed.
+    """
+    kind = _load("linear" if method == "auto" else method)
+    if hasattr(kind, "describe_settings"):
+        described: tuple[Setting, ...] = kind.describe_settings()
+        return described
+    return constructor_settings(kind)
+
+
+def constructor_settings(kind: type) -> tuple[Setting, ...]:
+    """Return the keywords of a constructor as settings.
+
+    The meanings are those in the ``Attributes`` of the docstring. The ranges are those of the class attribute
+    ``bounds``, by which `interlingua.core.arguments.check_settings` checks the values; a class without it has none.
+    """
+    meanings = attribute_docs(kind)
+    bounds: Bounds | None = getattr(kind, "bounds", None)
+    return tuple(
+        Setting(
+            name,
+            _annotation(parameter),
+            None if parameter.default is parameter.empty else parameter.default,
+            meanings.get(name, ""),
+            "" if bounds is None else _range(_annotation(parameter), bounds.get(name, {})),
+        )
+        for name, parameter in inspect.signature(kind).parameters.items()
+    )
+
+
+def _range(annotation: str, bounds: Mapping[str, float]) -> str:
+    """Return which numbers or flags a setting accepts, in words; empty for other types."""
+    kind, _, optional = annotation.partition(" | ")
+    if kind == "bool":
+        words = "True or False"
+    elif kind in ("int", "float"):
+        limits = {"minimum": 0.0, **bounds} if kind == "int" else bounds
+        terms = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
+        words = " and ".join(f"{term} {limits[key]:g}" for key, term in terms.items() if key in limits)
+    else:
+        return ""
+    return (words or "any finite number") + (", or None" if optional else "")
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    annotation = parameter.annotation
+    if annotation is parameter.empty:
+        return ""
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def attribute_docs(kind: type) -> dict[str, str]:
+    """Return the text of each attribute in the ``Attributes`` section of a class docstring."""
+    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")
+    texts: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if line and not line.startswith("    "):
+            break
+        head, colon, text = line.strip().partition(": ")
+        if colon and not line.startswith("     "):
+            name, line = head, text
+        if name:
+            texts[name] = f"{texts.get(name, '')} {line.strip()}".strip()
+    return texts
+
+
+def method_name(aligner: Aligner) -> str:
+    """Return the name of an aligner for cards and reports."""
+    return str(getattr(aligner, "name", type(aligner).__name__))
+
+
+def pair_use(aligner: Aligner) -> PairUse:
+    """Return whether an aligner refuses, accepts or requires known pairs."""
+    use: PairUse = getattr(aligner, "pairs", "unused")
+    return use
+
+
+def settings_of(aligner: Any) -> dict[str, Any]:
+    """Return the settings of an aligner for a card, without callables and without what belongs to one machine.
+
+    A field of the dataclass whose metadata holds ``local=True`` (a folder, for example) is left out. An aligner with
+    a method ``settings_for_card`` decides itself.
+    """
+    if hasattr(aligner, "settings_for_card"):
+        return dict(aligner.settings_for_card())
+    if not is_dataclass(aligner):
+        return {}
+    values = {f.name: getattr(aligner, f.name) for f in fields(aligner) if not f.metadata.get("local")}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return {name: value for name, value in plain.items() if not callable(value)}
+
+
+def _setting_names(kind: Any) -> list[str]:
+    """Return the names of the settings of a class: its own list, or the parameters of its constructor."""
+    return list(kind.setting_names()) if hasattr(kind, "setting_names") else list(inspect.signature(kind).parameters)
+
+
+def _load(name: str) -> Any:
+    if name in _PATHS:
+        module, _, attribute = _PATHS[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    check_name(name)
+    points = entry_points(group=ENTRY_POINTS, name=name)
+    if not points:
+        raise InputError(
+            "method 'auto' chooses among several methods; pass the name of the method that the settings belong to."
+        )
+    return next(iter(points)).load()
+
+
+def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:
+    if isinstance(aligner, type) or not callable(getattr(aligner, "fit", None)):
+        raise InputError(
+            f"method is {aligner!r}; a name such as 'linear' or an object with fit(problem, *, seed, on_step) is "
+            "needed. Pass an instance, not a class."
+        )
+    if settings:
+        raise InputError(
+            f"settings {', '.join(settings)} were given beside an aligner object. Set them in its constructor."
+        )
+    if str(pair_use(aligner)) not in get_args(PairUse):
+        raise InputError(
+            f"{method_name(aligner)}.pairs is {pair_use(aligner)!r}; choose from {', '.join(get_args(PairUse))}."
+        )
+    checked: Aligner = aligner
+    return checked
