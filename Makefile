@@ -21,7 +21,7 @@ help:
 	@echo 'make test-oldest, test-newest  the default tests with the oldest and the newest versions that pyproject.toml allows'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
-	@echo 'make bench   every published number again (hours)'
+	@echo 'make bench   most suites of fits.py and neural.py, and two timings (hours)'
 	@echo 'make docs    the documentation site in docs/_build'
 	@echo 'make venv    everything for development in $(VENV)'
 	@echo 'make clean   remove what the other targets wrote; $(VENV) stays'
