@@ -17,7 +17,15 @@ from interlingua.core.wording import describe_evidence
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
+__all__ = ["MEASUREMENTS", "Alignment", "AlignmentError", "Evidence", "Status", "Verdict"]
+
+# Every name that evidence of a verdict can have, except those of a user's criteria.
+MEASUREMENTS = frozenset(
+    {
+        "cycle", "effective_rank", "held_out_pairs", "hubness", "map_agreement", "refit_agreement", "round_trip",
+        "sliced_wasserstein", "start_agreement", "transport_excess",
+    }
+)  # fmt: skip
 
 
 class Status(StrEnum):

@@ -87,5 +87,11 @@ class AffineMap:
 
 
 def _inverse_norms(rows: FloatArray) -> FloatArray:
-    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+        norms = np.sqrt(squares)
+    # Rows whose squares leave the range in which float32 is exact are squared again in float64, each on its own.
+    odd = ~((squares > 1e-30) & (squares < 1e37))
+    if odd.any():
+        norms[odd] = np.sqrt(np.einsum("ij,ij->i", rows[odd], rows[odd], dtype=np.float64))
     return np.asarray(1 / np.where(norms == 0, 1, norms), rows.dtype)
