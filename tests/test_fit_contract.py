@@ -115,9 +115,7 @@ def test_a_map_that_goes_wrong_beyond_the_first_rows_is_refused(fault: str, mess
 
 def test_a_map_without_widths_is_refused() -> None:
     bare: Any = lambda rows: np.ones((len(rows), 10), np.float32)  # noqa: E731
-    with pytest.raises(
-        il.InputError, match="the forward map has d_in None and d_out None; the widths .*, 12 and 10"
-    ):
+    with pytest.raises(il.InputError, match="the forward map has d_in None and d_out None; the widths .*, 12 and 10"):
         il.align(X, Y, method=Method(Fit(bare, BACKWARD)))
 
 

@@ -389,6 +389,34 @@ def edit_weights(change: Callable[[dict[str, Any]], object]) -> Callable[[Path],
     return edit
 
 
+def deep_header() -> bytes:
+    header = b'{"__metadata__":' + b"[" * 100_000
+    return len(header).to_bytes(8, "little") + header
+
+
+def test_a_card_with_a_byte_order_mark_is_read(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "translator")
+    card = folder / "card.json"
+    card.write_bytes(b"\xef\xbb\xbf" + card.read_bytes())
+    assert il.load(folder).card == il.load(translator.save(tmp_path / "plain")).card
+    translator.save(folder, overwrite=True)
+
+
+def test_a_card_nested_too_deeply_is_not_a_translators(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "translator")
+    (folder / "card.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not a translator, so it is not replaced"):
+        translator.save(folder, overwrite=True)
+
+
+def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "translator")
+    weights = folder / "translator.safetensors"
+    save_file(load_file(weights), weights, {"card": "[" * 100_000})
+    with pytest.raises(InputError, match="is damaged .it is nested too deeply"):
+        il.load(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -410,6 +438,33 @@ def edit_weights(change: Callable[[dict[str, Any]], object]) -> Callable[[Path],
             "disagree on the widths",
         ),
         (edit_weights(lambda t: t.update({"forward.mean_out": np.ones(3, np.float32)})), "disagree on the widths"),
+        *(
+            (edit_card(lambda c, v=value: c["maps"]["backward"].update(norm_out=v)), "is damaged .norm_out is ")
+            for value in (0, -1.0, float("nan"), float("inf"), "1", None, True, 10**400, 1e39)
+        ),
+        *(
+            (
+                edit_card(lambda c, n=name: c["maps"]["forward"].update({n: "no"})),
+                f"is damaged .{name} is 'no'; True or",
+            )
+            for name in ("unit_in", "unit_out")
+        ),
+        (edit_card(lambda c: c.update(maps=[])), "is damaged"),
+        (edit_card(lambda c: c.update(kind=[])), "is damaged"),
+        *(
+            (
+                edit_weights(lambda t, n=name, v=value: t.update({n: np.full_like(t[n], v)})),
+                f"is damaged .the tensor {name} of dtype float32 does not hold finite real numbers",
+            )
+            for name in ("forward.matrix", "backward.mean_in", "source.basis", "target.high")
+            for value in (np.nan, np.inf)
+        ),
+        (
+            edit_weights(lambda t: t.update({"forward.matrix": t["forward.matrix"].astype(np.int64)})),
+            "is damaged .the tensor forward.matrix of dtype int64 does not hold finite real numbers",
+        ),
+        (lambda f: (f / "card.json").write_text("[" * 100_000), "is damaged .it is nested too deeply"),
+        (lambda f: (f / "translator.safetensors").write_bytes(deep_header()), "is damaged"),
         (edit_weights(lambda t: t.update({"backward.matrix": np.ones(3, np.float32)})), "disagree on the widths"),
         (edit_weights(lambda t: t.update({"source.basis": np.ones((3, 3), np.float32)})), "disagree on the widths"),
         (edit_weights(lambda t: t.update({"target.low": np.ones(3, np.float32)})), "disagree on the widths"),

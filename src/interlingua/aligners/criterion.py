@@ -123,9 +123,13 @@ def apply_criteria(
     measured, missed = list[Evidence](), list[str]()
     for item in criteria:
         # Each criterion has objects of its own, so that none can change what another one or the caller sees.
-        given, (own, random) = _read_only_problem(problem), (_read_only_fit(maps, verdict) for maps in (fit, null))
+        given, judged_fit, random = (
+            _read_only_problem(problem),
+            _read_only_fit(fit, verdict),
+            _read_only_fit(null, None),
+        )
         try:
-            evidence = item.measure(given, own, random)
+            evidence = item.measure(given, judged_fit, random)
         except InputError as error:
             missed.append(str(error))
             continue
@@ -156,7 +160,7 @@ def _read_only_space(space: EmbeddingSpace) -> EmbeddingSpace:
     return given
 
 
-def _read_only_fit(fit: Fit, verdict: Verdict) -> Fit:
+def _read_only_fit(fit: Fit, verdict: Verdict | None) -> Fit:
     """Return a fit with copies of the maps, the trace and the verdict."""
     trace = tuple(copy.deepcopy(dict(step)) for step in fit.trace)
     return Fit(_read_only_map(fit.forward), _read_only_map(fit.backward), trace, copy.deepcopy(verdict))

@@ -14,6 +14,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
     "BLOCK_ROWS",
+    "LARGEST_NORM",
     "FloatArray",
     "IntArray",
     "RowCheck",
@@ -32,6 +33,8 @@ IntArray = npt.NDArray[np.integer[Any]]
 BLOCK_ROWS = 16_384
 # Largest magnitudes of a row between which its squares neither vanish nor overflow in float32.
 _SMALLEST, _LARGEST = 1e-20, 1e18
+# More than the typical length of accepted rows of any width; far below the largest number of float32.
+LARGEST_NORM = 1e25
 _EXTREME = "have a largest magnitude under 1e-20 or over 1e18"
 
 

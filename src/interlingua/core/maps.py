@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -9,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arguments import check_flag, check_number
+from interlingua.core.arrays import LARGEST_NORM, FloatArray
 
 __all__ = ["AffineMap", "VectorMap"]
 
@@ -51,6 +53,19 @@ class AffineMap:
     unit_in: bool = True
     unit_out: bool = True
     norm_out: float = 1.0
+
+    @classmethod
+    def restore(cls, tensors: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> AffineMap:
+        """Return the map of saved tensors and settings.
+
+        Raises:
+            TypeError, ValueError: a setting that no map has.
+        """
+        restored = cls(**tensors, **settings)
+        for name in ("unit_in", "unit_out"):
+            check_flag(getattr(restored, name), name)
+        check_number(restored.norm_out, "norm_out", above=0, maximum=LARGEST_NORM)
+        return restored
 
     def __repr__(self) -> str:
         """Return the widths."""
