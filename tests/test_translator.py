@@ -445,7 +445,7 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
         *(
             (
                 edit_card(lambda c, n=name: c["maps"]["forward"].update({n: "no"})),
-                f"is damaged .{name} is 'no'; True or",
+                f"is damaged .{name} is 'no'; True",
             )
             for name in ("unit_in", "unit_out")
         ),
@@ -477,6 +477,32 @@ def test_a_damaged_folder_is_refused_on_loading(
     damage(folder)
     with pytest.raises(InputError, match=message):
         il.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file.npy/sub", "file.npy/sub cannot be written: .*file.npy is a file and not a folder. Choose another name"),
+        ("file.npy/sub/deeper", "cannot be written: .*file.npy is a file and not a folder"),
+        ("x" * 300, r"cannot be written \(the system reports: File name too long\). Choose another name or folder"),
+        ("é" * 200, r"cannot be written \(the system reports: File name too long\)"),
+        ("new/" + "x" * 300 + "/deeper", r"cannot be written \(the system reports: File name too long\)"),
+    ],
+)
+def test_a_place_where_no_folder_can_be_made_is_refused_before_anything_is_written(
+    translator: Translator, tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "file.npy").touch()
+    for call in (lambda: translator.save(tmp_path / name), lambda: check_destination(tmp_path / name, overwrite=True)):
+        with pytest.raises(InputError, match=message):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["file.npy"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has /proc")
+def test_a_file_system_without_new_folders_is_refused(translator: Translator) -> None:
+    with pytest.raises(InputError, match=r"/proc/x cannot be written \(the system reports: .*Choose another name"):
+        translator.save("/proc/x")
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -123,13 +123,9 @@ def apply_criteria(
     measured, missed = list[Evidence](), list[str]()
     for item in criteria:
         # Each criterion has objects of its own, so that none can change what another one or the caller sees.
-        given, judged_fit, random = (
-            _read_only_problem(problem),
-            _read_only_fit(fit, verdict),
-            _read_only_fit(null, None),
-        )
+        own, random = _read_only_fit(fit, verdict), _read_only_fit(null, None)
         try:
-            evidence = item.measure(given, judged_fit, random)
+            evidence = item.measure(_read_only_problem(problem), own, random)
         except InputError as error:
             missed.append(str(error))
             continue

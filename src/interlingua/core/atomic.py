@@ -138,7 +138,8 @@ def check_writable(path: str | Path) -> None:
         probe.rmdir()
     except OSError as error:
         raise InputError(
-            f"{_shortened(path)} cannot be written ({error.strerror}). Choose another name or folder."
+            f"{_shortened(path)} cannot be written (the system reports: {error.strerror}). Choose another name or "
+            "folder."
         ) from error
 
 
@@ -168,7 +169,12 @@ def sync_folder(folder: Path) -> None:
 
 def _destination(path: str | Path) -> Path:
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
+    try:
+        _exists(target)
+        has_parent = target.parent.is_dir()
+    except OSError as error:
+        raise InputError(f"{_shortened(path)} cannot be written (the system reports: {error.strerror}).") from error
+    if not has_parent:
         raise InputError(f"The folder {target.parent} does not exist; create it or choose another.")
     return target
 
