@@ -401,19 +401,25 @@ def test_bounds_are_included_unless_said_otherwise() -> None:
 def test_no_message_repeats_data() -> None:
     """Documents and addresses can be private: messages name their type and length."""
     secret = "my private document"
-    for value, described in (
+    given: list[tuple[Any, str]] = [
         (secret, "str of length 19"),
         (secret.encode(), "bytes of length 19"),
         ({secret: secret}, "dict of length 1"),
-    ):
+    ]
+    for value, described in given:
         with pytest.raises(InputError, match=rf"^texts is {described}; a sequence of texts is needed\.$"):
             check_texts(value, "texts")
         with pytest.raises(InputError, match=rf"^labels is {described}; a sequence with the labels"):
             check_label_rows(value)
-    for value, described in ((secret.encode(), "bytes of length 19"), ([secret], "list of length 1"), (None, "None")):
+    members: list[tuple[Any, str]] = [
+        (secret.encode(), "bytes of length 19"),
+        ([secret], "list of length 1"),
+        (None, "None"),
+    ]
+    for value, described in members:
         with pytest.raises(InputError, match=rf"^texts\[1\] is {described}; a text is needed\.$"):
             check_texts(["a", value], "texts")
-    address = b"postgresql://user:password@host/database"
+    address: Any = b"postgresql://user:password@host/database"
     for call in (lambda: check_path(address, "out"), lambda: open_store(address), lambda: check_text(address, "url")):
         with pytest.raises(InputError, match="bytes of length 40") as caught:
             call()

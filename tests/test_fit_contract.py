@@ -136,7 +136,11 @@ def test_an_object_that_is_no_aligner_is_refused_without_its_content() -> None:
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    for thing, described in ((Unprintable(), "an object of type Unprintable"), (X, r"ndarray of shape \(120, 12\)")):
+    things: list[tuple[Any, str]] = [
+        (Unprintable(), "an object of type Unprintable"),
+        (X, r"ndarray of shape \(120, 12\)"),
+    ]
+    for thing, described in things:
         with pytest.raises(il.InputError, match=f"method is {described}; a name such as 'linear'"):
             il.align(X, Y, method=thing)
 
@@ -189,6 +193,13 @@ def test_bounds_that_cannot_be_used_are_refused(bounds: Any, message: str, monke
         il.align(X, Y, method=Bounded())
     with pytest.raises(il.InputError, match=message):
         check_settings(Bounded())
+
+
+@pytest.mark.parametrize("options", [{"minimum": {"counts": 1}}, {"ranges": {"note": {"above": 0}}}])
+def test_bounds_of_what_is_no_number_field_are_refused(options: Any) -> None:
+    (name,) = next(iter(options.values()))
+    with pytest.raises(il.InputError, match=f"Bounded has bounds for '{name}', which is not a field of type int or fl"):
+        check_settings(Bounded(), **options)
 
 
 def test_every_limit_of_an_integer_field_holds() -> None:

@@ -389,6 +389,14 @@ def edit_weights(change: Callable[[dict[str, Any]], object]) -> Callable[[Path],
     return edit
 
 
+def set_map(direction: str, name: str, value: object) -> Callable[[Path], object]:
+    return edit_card(lambda card: card["maps"][direction].update({name: value}))
+
+
+def fill_tensor(name: str, value: float) -> Callable[[Path], object]:
+    return edit_weights(lambda tensors: tensors.update({name: np.full_like(tensors[name], value)}))
+
+
 def deep_header() -> bytes:
     header = b'{"__metadata__":' + b"[" * 100_000
     return len(header).to_bytes(8, "little") + header
@@ -439,12 +447,12 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
         ),
         (edit_weights(lambda t: t.update({"forward.mean_out": np.ones(3, np.float32)})), "disagree on the widths"),
         *(
-            (edit_card(lambda c, v=value: c["maps"]["backward"].update(norm_out=v)), "is damaged .norm_out is ")
+            (set_map("backward", "norm_out", value), "is damaged .norm_out is ")
             for value in (0, -1.0, float("nan"), float("inf"), "1", None, True, 10**400, 1e39)
         ),
         *(
             (
-                edit_card(lambda c, n=name: c["maps"]["forward"].update({n: "no"})),
+                set_map("forward", name, "no"),
                 f"is damaged .{name} is 'no'; True",
             )
             for name in ("unit_in", "unit_out")
@@ -453,7 +461,7 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
         (edit_card(lambda c: c.update(kind=[])), "is damaged"),
         *(
             (
-                edit_weights(lambda t, n=name, v=value: t.update({n: np.full_like(t[n], v)})),
+                fill_tensor(name, value),
                 f"is damaged .the tensor {name} of dtype float32 does not hold finite real numbers",
             )
             for name in ("forward.matrix", "backward.mean_in", "source.basis", "target.high")

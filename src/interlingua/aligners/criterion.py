@@ -164,7 +164,7 @@ def _read_only_fit(fit: Fit, verdict: Verdict | None) -> Fit:
 
 def _read_only_map(mapping: VectorMap) -> VectorMap:
     if isinstance(mapping, AffineMap):
-        parts = {name: _read_only(getattr(mapping, name)) for name in ("mean_in", "matrix", "mean_out")}
+        parts: dict[str, Any] = {name: _read_only(getattr(mapping, name)) for name in ("mean_in", "matrix", "mean_out")}
         return replace(mapping, **parts)
     if isinstance(mapping, NetworkMap):
         tensors = {name: _read_only(tensor) for name, tensor in mapping.network.tensors.items()}

@@ -204,6 +204,7 @@ def check_settings(
     """
     hints = get_type_hints(type(settings))
     bounds = {**class_bounds(type(settings)), **(ranges or {})}
+    _refuse_unused(type(settings), {**bounds, **(minimum or {})}, hints)
     for field in fields(settings):
         value = getattr(settings, field.name)
         kind, is_optional = _without_none(hints[field.name])
@@ -248,6 +249,13 @@ def class_bounds(kind: type) -> Bounds:
     return bounds
 
 
+def _refuse_unused(kind: type, bounded: Iterable[str], hints: Mapping[str, Any]) -> None:
+    """Refuse bounds of what is no number, which no check would read."""
+    for name in bounded:
+        if name not in hints or _without_none(hints[name])[0] not in (int, float):
+            raise InputError(f"{kind.__name__} has bounds for {name!r}, which is not a field of type int or float.")
+
+
 def check_bounds(settings: Any) -> None:
     """Check the attributes of an object against the ``bounds`` of its class; None is not checked.
 
@@ -275,13 +283,16 @@ def shown(value: Any) -> str:
 
 
 def described(value: Any) -> str:
-    """Return the type of a value with its shape or length, without any of its content."""
+    """Return a number as it is, and anything else by its type and shape or length, without any of its content."""
     kind = type(value).__name__
     if shape := getattr(value, "shape", ()):
         return f"{kind} of shape {tuple(shape)}"
     if isinstance(value, Sized):
         return f"{kind} of length {len(value)}"
-    return "None" if value is None else f"an object of type {kind}"
+    # Python refuses to write integers of thousands of digits.
+    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
+        return repr(value)
+    return f"an object of type {kind}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -55,13 +55,13 @@ class AffineMap:
     norm_out: float = 1.0
 
     @classmethod
-    def restore(cls, tensors: Mapping[str, npt.NDArray[Any]], settings: Mapping[str, Any]) -> AffineMap:
+    def restore(cls, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> AffineMap:
         """Return the map of saved tensors and settings.
 
         Raises:
             TypeError, ValueError: a setting that no map has.
         """
-        restored = cls(**tensors, **settings)
+        restored = cls(**{**tensors, **settings})
         for name in ("unit_in", "unit_out"):
             check_flag(getattr(restored, name), name)
         check_number(restored.norm_out, "norm_out", above=0, maximum=LARGEST_NORM)

@@ -107,7 +107,9 @@ class LossTerm:
             InputError: the function returned something other than one number, or uses an output that ``needs`` does
                 not declare.
         """
-        undeclared = {name: _Undeclared(self.name, name) for name in get_args(Extra) if name not in self.needs}
+        undeclared: dict[str, Any] = {
+            name: _Undeclared(self.name, name) for name in get_args(Extra) if name not in self.needs
+        }
         value: Any = self.compute(replace(step, **undeclared))
         if not isinstance(value, Tensor) or value.ndim:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
