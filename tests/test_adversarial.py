@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -176,6 +177,34 @@ def test_a_damaged_network_is_noticed(translator: NeuralTranslator, tmp_path: Pa
     save_file(tensors, file)
     with pytest.raises(InputError, match="is damaged"):
         il.load(tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"norms": [0.0, 1.0]},
+        {"norms": [float("nan"), 1.0]},
+        {"norms": [1.0, 1.0, 1.0]},
+        {"gated": "no"},
+        {"norm": "other"},
+        {"depths": [1]},
+        {"depths": [-1, 1]},
+        {"ends": ["source", "left"]},
+        {"ends": ["source"]},
+        {"spaces": [["source", "20"], ["target", 14]]},
+        {"spaces": [["source", 20], ["source", 20]]},
+    ],
+    ids=str,
+)
+def test_a_network_with_settings_that_no_network_has_is_damaged(
+    translator: NeuralTranslator, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    folder = translator.save(tmp_path / "t")
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    card["maps"].update(change)
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="is damaged"):
+        il.load(folder)
 
 
 def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, tmp_path: Path) -> None:

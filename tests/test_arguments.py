@@ -23,6 +23,7 @@ from interlingua.core.arguments import (
     check_path,
     check_settings,
     check_text,
+    check_texts,
     shown,
 )
 from interlingua.core.arrays import as_array
@@ -36,6 +37,7 @@ from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sent
 from interlingua.identification import Fingerprint, identify, load_table, save_table
 from interlingua.io import open_vectors, read_labels, read_texts
 from interlingua.leakage import attributes, defenses
+from interlingua.leakage._checks import check_label_rows
 from interlingua.stores import Store, open_source, open_store
 from interlingua.stores.joint import JointSearch
 from interlingua.stores.migration import migrate, rollback
@@ -396,11 +398,39 @@ def test_bounds_are_included_unless_said_otherwise() -> None:
         check_number("x", "share")
 
 
+def test_no_message_repeats_data() -> None:
+    """Documents and addresses can be private: messages name their type and length."""
+    secret = "my private document"
+    given: list[tuple[Any, str]] = [
+        (secret, "str of length 19"),
+        (secret.encode(), "bytes of length 19"),
+        ({secret: secret}, "dict of length 1"),
+    ]
+    for value, described in given:
+        with pytest.raises(InputError, match=rf"^texts is {described}; a sequence of texts is needed\.$"):
+            check_texts(value, "texts")
+        with pytest.raises(InputError, match=rf"^labels is {described}; a sequence with the labels"):
+            check_label_rows(value)
+    members: list[tuple[Any, str]] = [
+        (secret.encode(), "bytes of length 19"),
+        ([secret], "list of length 1"),
+        (None, "None"),
+    ]
+    for value, described in members:
+        with pytest.raises(InputError, match=rf"^texts\[1\] is {described}; a text is needed\.$"):
+            check_texts(["a", value], "texts")
+    address: Any = b"postgresql://user:password@host/database"
+    for call in (lambda: check_path(address, "out"), lambda: open_store(address), lambda: check_text(address, "url")):
+        with pytest.raises(InputError, match="bytes of length 40") as caught:
+            call()
+        assert "password" not in str(caught.value)
+
+
 def test_texts_choices_and_paths() -> None:
     assert check_choice("a", "kind", ("a", "b")) == "a"
     with pytest.raises(InputError, match="kind is 'c'; choose from a, b"):
         check_choice("c", "kind", ("a", "b"))
-    with pytest.raises(InputError, match=r"name is b'x'; a text is needed"):
+    with pytest.raises(InputError, match=r"name is bytes of length 1; a text is needed"):
         check_text(b"x", "name")
     assert check_path("a/b") == check_path(Path("a/b")) == Path("a/b")
     with pytest.raises(InputError, match=r"out is 5; a path is needed, as a text or a pathlib.Path"):

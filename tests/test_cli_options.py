@@ -370,7 +370,7 @@ def test_a_fit_without_a_terminal_prints_its_progress_at_intervals(
         slow_clock()
     lines = capsys.readouterr().err.splitlines()
     assert lines
-    assert all(re.fullmatch(r"Aligning: \d+ s, search round 3 finished", line) for line in lines)
+    assert all(re.fullmatch(r"Aligning: \d+ s, search round 5, or the map at full width", line) for line in lines)
 
 
 @pytest.fixture
@@ -398,3 +398,22 @@ def test_progress_on_a_terminal_has_the_step_and_the_time(monkeypatch: pytest.Mo
         on_step({"step": "train", "at": 5, "of": 50, "loss": 0.25, "seconds_left": 3})
     assert "training step 5 of 50  loss 0.250  3 s left" in stream.getvalue()
     assert re.search(r"0:00:0\d", stream.getvalue())
+
+
+@pytest.mark.parametrize("option", ["--out", "--report"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("source.npy/sub.html", "source.npy is a file and not a folder. Choose another name"),
+        ("x" * 300 + ".html", "cannot be written (the system reports: File name too long)"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_the_fit(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, option: str, name: str, message: str
+) -> None:
+    monkeypatch.setattr("interlingua.align", lambda *_, **__: pytest.fail("the fit was started"))
+    outputs = {"--out": folder / "t", option: folder / name}
+    words = [word for pair in outputs.items() for word in pair]
+    ran = run("fit", folder / "source.npy", folder / "target.npy", *words)
+    assert ran.code == 2
+    assert message in " ".join(ran.err.split())

@@ -104,3 +104,11 @@ def test_the_range_shown_is_the_range_enforced(method: str, name: str, words: st
 def test_every_training_setting_is_a_field_of_the_dataclass(run: Run) -> None:
     found = [item["name"] for item in run("settings", "adversarial", "--json").json["settings"]]
     assert found[-len(fields(Settings)) :] == [field.name for field in fields(Settings)]
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "3"])
+def test_settings_are_printed_on_terminals_of_any_width(
+    run: Run, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "rounds" in "".join(run("settings", "linear").out.split())

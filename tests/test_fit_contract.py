@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.aligners import Fit, Problem
+from interlingua.aligners import Fit, Problem, create_aligner
+from interlingua.core.arguments import check_settings
 from interlingua.core.maps import AffineMap
 
 X = np.random.default_rng(0).standard_normal((120, 12)).astype(np.float32)
@@ -77,3 +79,131 @@ def test_a_method_cannot_change_the_arrays_of_its_caller() -> None:
 def test_an_object_without_fit_is_no_method() -> None:
     with pytest.raises(il.InputError, match="an object with fit"):
         il.align(X, Y, method=SimpleNamespace())
+
+
+class Late:
+    """A map that is right for a few rows and wrong beyond them."""
+
+    def __init__(self, d_in: int, d_out: int, fault: str) -> None:
+        self.d_in, self.d_out, self.fault, self.rows = d_in, d_out, fault, 0
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        out = np.ones((len(x), self.d_out), np.float32)
+        if len(x) <= 64:
+            return out
+        if self.fault == "raise":
+            raise RuntimeError("too many rows")
+        if self.fault == "count":
+            return out[:-1]
+        out[-1, 0] = float(self.fault)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("nan", "Method.fit: the forward map returned NaN or infinity"),
+        ("inf", "Method.fit: the forward map returned NaN or infinity"),
+        ("count", r"the forward map returned shape \(119, 10\) .* for 120 rows"),
+        ("raise", r"the forward map cannot map rows of shape \(120, 12\) \(RuntimeError: too many rows\)"),
+    ],
+)
+def test_a_map_that_goes_wrong_beyond_the_first_rows_is_refused(fault: str, message: str) -> None:
+    with pytest.raises(il.InputError, match=message):
+        il.align(X, Y, method=Method(Fit(Late(12, 10, fault), BACKWARD)))
+
+
+def test_a_map_without_widths_is_refused() -> None:
+    bare: Any = lambda rows: np.ones((len(rows), 10), np.float32)  # noqa: E731
+    with pytest.raises(il.InputError, match="the forward map has d_in None and d_out None; the widths .*, 12 and 10"):
+        il.align(X, Y, method=Method(Fit(bare, BACKWARD)))
+
+
+@pytest.mark.parametrize(("card", "given"), [(5, "5"), (lambda: None, "None"), ("text", "'text'")])
+def test_settings_for_a_card_that_are_no_dict_are_refused_before_the_fit(card: Any, given: str) -> None:
+    class Own(Method):
+        settings_for_card = staticmethod(card) if callable(card) else card
+
+        def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Any:
+            pytest.fail("the fit was started")
+
+    with pytest.raises(il.InputError, match=f"Own.settings_for_card gives {given}; a method that returns a dict"):
+        il.align(X, Y, method=Own(None))
+
+
+def test_an_object_that_is_no_aligner_is_refused_without_its_content() -> None:
+    class Unprintable:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    things: list[tuple[Any, str]] = [
+        (Unprintable(), "an object of type Unprintable"),
+        (X, r"ndarray of shape \(120, 12\)"),
+    ]
+    for thing, described in things:
+        with pytest.raises(il.InputError, match=f"method is {described}; a name such as 'linear'"):
+            il.align(X, Y, method=thing)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Has bounds, and no check of its own."""
+
+    share: float = 0.5
+    count: int = 3
+    note: str | None = None
+    bounds = {"share": {"above": 0, "maximum": 1}, "count": {"minimum": 1, "below": 9}}
+
+    def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Any:
+        return Fit(FORWARD, BACKWARD)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"share": 0}, "share is 0; a finite number above 0 and at most 1 is needed"),
+        ({"share": 1.5}, "share is 1.5; a finite number above 0 and at most 1"),
+        ({"count": 0}, "count is 0; a finite number at least 1 and below 9"),
+        ({"count": 9}, "count is 9; a finite number at least 1 and below 9"),
+        ({"share": "much"}, "share is 'much'; a finite number"),
+    ],
+)
+def test_bounds_of_an_own_method_hold_without_a_check_of_its_own(settings: Any, message: str) -> None:
+    assert create_aligner(Bounded()).share == 0.5  # type: ignore[attr-defined]
+    with pytest.raises(il.InputError, match=message):
+        il.align(X, Y, method=Bounded(**settings))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        (
+            {"shares": {"above": 0}},
+            "Bounded.bounds names 'shares', which is no setting; choose from share, count",
+        ),
+        ({"share": {"min": 0}}, r"Bounded.bounds\['share'\] has the limit 'min'; choose from minimum, above, maximum"),
+        ({"share": {"above": "0"}}, r"Bounded.bounds\['share'\]\['above'\] is '0'; a finite number"),
+        ({"share": 3}, "Bounded.bounds is .*; {setting: {limit: number}} is needed"),
+        (3, "Bounded.bounds is 3; {setting: {limit: number}} is needed"),
+    ],
+)
+def test_bounds_that_cannot_be_used_are_refused(bounds: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bounded, "bounds", bounds)
+    with pytest.raises(il.InputError, match=message):
+        il.align(X, Y, method=Bounded())
+    with pytest.raises(il.InputError, match=message):
+        check_settings(Bounded())
+
+
+@pytest.mark.parametrize("options", [{"minimum": {"counts": 1}}, {"ranges": {"note": {"above": 0}}}])
+def test_bounds_of_what_is_no_number_field_are_refused(options: Any) -> None:
+    (name,) = next(iter(options.values()))
+    with pytest.raises(il.InputError, match=f"Bounded has bounds for '{name}', which is not a field of type int or fl"):
+        check_settings(Bounded(), **options)
+
+
+def test_every_limit_of_an_integer_field_holds() -> None:
+    for value in (0, 9, 10):
+        with pytest.raises(il.InputError, match=f"count is {value}; an integer >= 1 and < 9 is needed"):
+            check_settings(Bounded(count=value))
+    check_settings(Bounded(count=8))

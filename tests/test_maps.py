@@ -100,3 +100,12 @@ def test_the_input_is_left_as_it_was(rng: np.random.Generator) -> None:
 def test_a_zero_row_gives_no_nan() -> None:
     m = AffineMap(np.zeros(2, np.float32), np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
     assert np.array_equal(m(np.zeros((1, 2), np.float32)), np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("size", [9e17, 2e-20])
+def test_the_largest_and_smallest_accepted_rows_have_their_own_direction(size: float) -> None:
+    """The squares of such a row overflow in float32 when they are summed, or are too small to be exact."""
+    d = 768
+    rows = np.random.default_rng(0).uniform(0.5, 1, (3, d)).astype(np.float32)
+    mapping = AffineMap(np.zeros(d, "f4"), np.eye(d, dtype="f4"), np.zeros(d, "f4"))
+    assert mapping(rows * np.float32(size)) == pytest.approx(mapping(rows), rel=1e-4)

@@ -161,3 +161,13 @@ def test_settings_are_described_with_the_paper_s_and_the_code_s_values() -> None
     linear = {setting.name: setting for setting in describe_settings("linear")}
     assert (linear["rounds"].type, linear["rounds"].default) == ("int", 10)
     assert linear["rounds"].meaning.startswith("most rounds")
+
+
+@pytest.mark.parametrize("output", ["round_trips", "teacher_targets"])
+@pytest.mark.parametrize("use", [lambda made: made[0, 1].mean(), lambda made: sum(made.values()), len, list])
+def test_an_output_that_a_term_does_not_declare_is_refused_by_name(
+    vectors: dict[str, Rows], output: str, use: Any
+) -> None:
+    term = LossTerm("mine", lambda step: use(getattr(step, output)))
+    with pytest.raises(InputError, match=rf"loss term 'mine' uses {output}; declare it with needs=\('{output}',\)"):
+        trained(vectors, term)

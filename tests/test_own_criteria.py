@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 import interlingua as il
 from interlingua.aligners import Fit, Problem
 from interlingua.aligners.criterion import Criterion
-from interlingua.core.alignment import AlignmentError, Status
+from interlingua.aligners.frames import affine_maps
+from interlingua.core.alignment import MEASUREMENTS, AlignmentError, Status
 from interlingua.core.errors import InputError
 from planted import rotation
 
@@ -118,6 +121,9 @@ def test_every_two_spaces_are_judged_by_own_criteria(spaces: tuple[np.ndarray, n
     ("change", "message"),
     [
         ({"name": 3}, "name of a criterion is 3; a text is needed"),
+        ({"name": " "}, "name of a criterion is empty; a text is needed"),
+        ({"meaning": ""}, "meaning of a criterion is empty; a text is needed"),
+        ({"threshold": 10**400}, "threshold of a criterion is 1000.*; a finite number is needed"),
         ({"direction": "more"}, "direction of a criterion is 'more'; choose from at_least, at_most"),
         ({"threshold": float("nan")}, "threshold of a criterion is nan; a finite number is needed"),
         ({"function": 3}, r"function of a criterion is 3; a function\(problem, fit\) is needed"),
@@ -135,6 +141,11 @@ def test_a_criterion_of_wrong_types_is_refused(change: dict[str, Any], message: 
         (criterion(1.0), "criteria is Criterion.*; a list of interlingua.aligners.criterion.Criterion"),
         ([length_spread], "a list of interlingua.aligners.criterion.Criterion objects is needed"),
         ([criterion(1.0), criterion(2.0)], "two criteria have the name 'own'"),
+        ("", "criteria is ''; a list of interlingua.aligners.criterion.Criterion objects is needed"),
+        *(
+            ([criterion(1.0, name=name)], f"the criterion '{name}' has the name of a measurement of every verdict")
+            for name in sorted(MEASUREMENTS)
+        ),
     ],
 )
 def test_statistics_are_checked_before_the_fit(
@@ -145,7 +156,89 @@ def test_statistics_are_checked_before_the_fit(
         il.align(*spaces, criteria=criteria)
 
 
-@pytest.mark.parametrize("value", [float("nan"), None, "high"])
-def test_a_value_that_is_not_a_finite_number_is_refused(spaces: tuple[np.ndarray, np.ndarray], value: Any) -> None:
-    with pytest.raises(InputError, match="the value of the criterion own is .*; a finite number is needed"):
-        align(spaces, criterion(1.0, function=lambda problem, fit: value))
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), None, "high", True, np.ones(3), np.array(True), 10**400, [1.0]], ids=repr
+)
+def test_a_value_that_is_not_a_finite_number_is_a_missed_criterion(
+    spaces: tuple[np.ndarray, np.ndarray], value: Any
+) -> None:
+    odd = criterion(1.0, function=lambda problem, fit: value)
+    plain, made = align(spaces), align(spaces, odd, criterion(9, name="b"))
+    assert made.verdict.status is Status.FAILED
+    reason = made.verdict.reasons[0]
+    assert re.match(r"the value of the criterion own for the fit is .*; a finite number is needed", reason)
+    assert [item.name for item in made.verdict.evidence] == [item.name for item in plain.verdict.evidence] + ["b"]
+    assert (made.forward(spaces[0]) == plain.forward(spaces[0])).all()
+
+
+def test_an_exception_in_a_criterion_is_a_missed_criterion(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    def broken(problem: Problem, fit: Fit) -> float:
+        raise ZeroDivisionError("nothing to divide by")
+
+    verdict = align(spaces, criterion(1.0, function=broken)).verdict
+    assert verdict.status is Status.FAILED
+    expected = "the criterion own could not be measured for the fit: ZeroDivisionError: nothing to divide by"
+    assert verdict.reasons == (expected,)
+
+
+def overwrite_map(problem: Problem, fit: Fit) -> float:
+    fit.forward.matrix[:] = 0  # type: ignore[attr-defined]
+    return 0.0
+
+
+def overwrite_vectors(problem: Problem, fit: Fit) -> float:
+    problem.source.vectors[:] = 0
+    return 0.0
+
+
+def overwrite_rows(problem: Problem, fit: Fit) -> float:
+    problem.rows[0][:] = 0
+    return 0.0
+
+
+def overwrite_known(problem: Problem, fit: Fit) -> float:
+    assert problem.known is not None
+    problem.known[0][:] = 0
+    return 0.0
+
+
+def overwrite_frame(problem: Problem, fit: Fit) -> float:
+    problem.frames[0].rows[:] = 0
+    return 0.0
+
+
+@pytest.mark.parametrize("change", [overwrite_map, overwrite_vectors, overwrite_rows, overwrite_known, overwrite_frame])
+def test_a_criterion_cannot_change_the_arrays_it_receives(spaces: tuple[np.ndarray, np.ndarray], change: Any) -> None:
+    before, plain = [side.copy() for side in spaces], align(spaces)
+    made = align(spaces, criterion(1.0, function=change))
+    assert made.verdict.status is Status.FAILED
+    assert "ValueError: assignment destination is read-only" in made.verdict.reasons[0]
+    assert all((now == then).all() for now, then in zip(spaces, before, strict=True))
+    assert (made.forward(spaces[0]) == plain.forward(spaces[0])).all()
+
+
+def test_a_criterion_cannot_raise_the_verdict_it_receives(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    class Judged:
+        pairs = "optional"
+
+        def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Fit:
+            verdict = il.Verdict(Status.FAILED, 0.1, ("no",))
+            return Fit(*affine_maps(*problem.frames, np.eye(D, dtype="f4")), ({"step": "own"},), verdict)
+
+    def praise(problem: Problem, fit: Fit) -> float:
+        if fit.verdict is not None:  # the null has no verdict
+            object.__setattr__(fit.verdict, "status", Status.ALIGNED)
+            object.__setattr__(fit.verdict, "score", 1.0)
+            fit.trace[0]["step"] = "other"  # type: ignore[index]
+        return 0.0
+
+    made = align(spaces, criterion(1.0, function=praise), method=Judged())
+    assert (made.verdict.status, made.verdict.score, made.verdict.reasons) == (Status.FAILED, 0.1, ("no",))
+    assert made.trace[-1] == {"step": "own"}
+
+
+def test_every_measurement_of_a_verdict_has_a_reserved_name(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    source = (Path(il.__file__).parent / "aligners" / "verdict.py").read_text("utf-8")
+    named = set(re.findall(r'(?:_at_least|_at_most)\(\s*"(\w+)"', source))
+    assert {"map_agreement", "hubness", "held_out_pairs"} <= named <= MEASUREMENTS
+    assert {item.name for item in align(spaces, method="random-rotation", pairs=None).verdict.evidence} <= MEASUREMENTS

@@ -91,6 +91,92 @@ def test_a_method_of_another_package_is_reached_by_name_on_the_command_line(
     assert card["method"] == "cut"
 
 
+def declare(folder: Path, package: str, lines: str) -> None:
+    """Install another package with entry points beside the first one."""
+    info = folder / "site" / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(lines)
+
+
+BROKEN = {
+    "module": "absent_module:Thing",
+    "attribute": "own_methods:Absent",
+    "malformed": "not a reference!",
+}
+
+
+@pytest.mark.parametrize("target", BROKEN.values(), ids=BROKEN)
+def test_a_method_that_cannot_be_imported_is_named_and_disturbs_no_other(
+    tmp_path: Path, installed: dict[str, str], target: str
+) -> None:
+    declare(tmp_path, "broken-package", f"[interlingua.aligners]\nbroken = {target}\n")
+    align = "import numpy as np, interlingua as il\nx = np.load('source.npy')\nil.align(x, x, method='{}')"
+    done = python(tmp_path, installed, "-c", align.format("broken"))
+    message = f"The entry point broken = {target} of interlingua.aligners (package broken-package) cannot be imported"
+    assert f"InputError: {message}" in done.stderr
+    done = python(tmp_path, installed, "-c", align.format("brokem"))
+    assert "InputError: There is no method 'brokem'; choose from auto, " in done.stderr
+    done = python(tmp_path, installed, "-m", "interlingua", "settings", "cut", "--json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_package_with_a_malformed_table_disturbs_no_other(tmp_path: Path, installed: dict[str, str]) -> None:
+    declare(tmp_path, "broken-package", "[interlingua.aligners]\nno equals sign\n[interlingua.stores]\nneither\n")
+    done = python(tmp_path, installed, "-m", "interlingua", "settings", "cut", "--json")
+    assert done.returncode == 0, done.stderr
+    done = python(tmp_path, installed, "-c", "from interlingua.stores import open_store\nopen_store('qdrannt://a#c')")
+    assert "is no store interlingua knows; known are file, " in done.stderr
+
+
+def test_a_method_with_the_name_of_another_is_refused_where_it_is_listed_or_used(
+    tmp_path: Path, installed: dict[str, str]
+) -> None:
+    declare(tmp_path, "greedy-package", "[interlingua.aligners]\nridge = own_methods:Cut\n")
+    message = (
+        "InputError: The entry point ridge = own_methods:Cut of interlingua.aligners (package greedy-package) has the "
+        "name of another method. Rename it, or uninstall its package."
+    )
+    for code in ("aligners.available_methods()", "aligners.create_aligner('ridge')"):
+        done = python(tmp_path, installed, "-c", f"from interlingua import aligners\n{code}")
+        assert message in done.stderr
+    done = python(tmp_path, installed, "-c", "from interlingua import aligners\naligners.create_aligner('procrustes')")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("target", BROKEN.values(), ids=BROKEN)
+def test_a_store_that_cannot_be_imported_is_named_and_disturbs_no_other(
+    tmp_path: Path, installed: dict[str, str], target: str
+) -> None:
+    declare(tmp_path, "broken-package", f"[interlingua.stores]\nbroken = {target}\n")
+    use = "from interlingua.stores import available_stores, open_store\n"
+    message = f"The entry point broken = {target} of interlingua.stores (package broken-package) cannot be imported"
+    done = python(tmp_path, installed, "-c", use + "open_store('broken://a#c')")
+    assert f"InputError: {message}" in done.stderr
+    done = python(tmp_path, installed, "-c", use + "open_store('qdrannt://a#c')")
+    assert "is no store interlingua knows; known are file, " in done.stderr
+    done = python(tmp_path, installed, "-c", use + "print(sorted({'broken', 'file'} & available_stores().keys()))")
+    assert (done.returncode, done.stdout.split()) == (0, ["['file']"])
+    assert f"InputWarning: {message}" in done.stderr
+
+
+def test_the_contract_test_of_the_guide_runs_as_it_is_written(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "guides" / "research.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(# test_skewed_axes\.py.*?)```", text, re.DOTALL)
+    (tmp_path / "test_skewed_axes.py").write_text(block)
+    package = tmp_path / "skewed_axes"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    example = (ROOT / "docs" / "examples" / "own_aligner.py").read_text("utf-8")
+    (package / "methods.py").write_text(example)
+    assert "PYTHONPATH=/path/to/checkout/tests python -m pytest test_skewed_axes.py" in text
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
+    arguments = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_skewed_axes.py", "-k", "trace or widths")
+    done = python(tmp_path, {**os.environ, "PYTHONPATH": path}, *arguments)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
 def test_the_package_of_the_guide_is_installable_and_names_a_method(tmp_path: Path) -> None:
     """The pyproject.toml in the guide, read as TOML, with the class of the example at the place it names."""
     text = (ROOT / "docs" / "guides" / "research.md").read_text("utf-8")

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import interlingua as il
 from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 from interlingua.core.spaces import EmbeddingSpace, SpaceProfile, as_space
+from interlingua.core.translator import Translator
+from interlingua.identification import identify
+from interlingua.sklearn import EmbeddingTranslator
 from planted import encode, rotation, topics
 
 
@@ -41,13 +46,64 @@ def test_what_cannot_be_a_space_is_refused_by_name(vectors: Any, message: str) -
         EmbeddingSpace(vectors, name="mine")
 
 
-@pytest.mark.parametrize("size", [1e30, 1e-30])
-def test_rows_whose_squares_overflow_or_vanish_are_still_rows(size: float) -> None:
+@pytest.mark.parametrize("size", [9e17, 2e-20])
+def test_rows_whose_squares_float32_can_hold_are_rows(size: float) -> None:
     rows = np.eye(4, dtype=np.float32) * np.float32(size)
     assert EmbeddingSpace(rows).n == 4
     rows[2] = 0
     with pytest.raises(InputError, match="1 of 4 rows are all zeros, the first is row 2"):
         EmbeddingSpace(rows)
+
+
+EXTREME = "have a largest magnitude under 1e-20 or over 1e18, the first is row 1; float32 cannot square such values"
+
+
+@pytest.mark.parametrize("scale", [1e19, 1e-23, 1e30, 1e-30, 1e39, 1e200, -1e200])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_whose_squares_leave_float32_are_refused_by_every_function(scale: float, dtype: Any) -> None:
+    if dtype is np.float32 and abs(scale) > 1e38:
+        pytest.skip("infinity in float32")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 150, 12))
+    identity = AffineMap(np.zeros(12, "f4"), np.eye(12, dtype="f4"), np.full(12, 0.1, "f4"))
+    profile = SpaceProfile.of(np.asarray(x, "f4"))
+    translator = Translator(identity, identity, (profile, profile), {})
+    extreme = x.astype(dtype)
+    extreme[1:] *= dtype(scale)
+    for call in (
+        lambda: EmbeddingSpace(extreme),
+        lambda: translator.translate(extreme),
+        lambda: translator.invert(extreme),
+        lambda: il.align(extreme, y, method="procrustes", pairs=[[i, i] for i in range(50)]),
+        lambda: il.align(y, extreme),
+        lambda: il.evaluate(translator, extreme, y),
+        lambda: il.evaluate(translator, x, extreme),
+        lambda: identify(extreme),
+        lambda: il.align_spaces({"a": y, "b": extreme}),
+    ):
+        with pytest.raises(InputError, match=f"149 of 150 rows {EXTREME}"):
+            call()
+
+
+def test_the_estimator_refuses_rows_whose_squares_overflow_float32() -> None:
+    x, y = np.random.default_rng(0).standard_normal((2, 20, 12))
+    estimator = EmbeddingTranslator(on_failure="ignore").fit(x, y)
+    for call in (estimator.transform, estimator.inverse_transform, lambda rows: estimator.fit(rows, y)):
+        with pytest.raises(InputError, match="20 of 20 rows have a largest magnitude under 1e-20 or over 1e18"):
+            call(x * 1e39)
+
+
+def test_integers_and_half_precision_keep_the_same_rule() -> None:
+    assert EmbeddingSpace(np.eye(3, dtype=np.float16)).n == EmbeddingSpace(np.eye(3, dtype=np.uint8)).n == 3
+    with pytest.raises(InputError, match="1 of 3 rows have a largest magnitude .*, the first is row 2"):
+        EmbeddingSpace(np.array([[1, 2], [3, 1], [4 * 10**18, 1]]))
+
+
+def test_rows_that_are_almost_zero_are_accepted_where_zero_rows_are() -> None:
+    rows = np.eye(4) * [[1], [1e-30], [0], [1]]
+    assert EmbeddingSpace(rows, allow_zero_rows=True).n == 4
+    with pytest.raises(InputError, match="1 of 4 rows have a largest magnitude"):
+        EmbeddingSpace(rows * [[1e200], [1], [1], [1]], allow_zero_rows=True)
 
 
 def test_ids_must_be_one_a_row(rng: np.random.Generator) -> None:

@@ -389,6 +389,42 @@ def edit_weights(change: Callable[[dict[str, Any]], object]) -> Callable[[Path],
     return edit
 
 
+def set_map(direction: str, name: str, value: object) -> Callable[[Path], object]:
+    return edit_card(lambda card: card["maps"][direction].update({name: value}))
+
+
+def fill_tensor(name: str, value: float) -> Callable[[Path], object]:
+    return edit_weights(lambda tensors: tensors.update({name: np.full_like(tensors[name], value)}))
+
+
+def deep_header() -> bytes:
+    header = b'{"__metadata__":' + b"[" * 100_000
+    return len(header).to_bytes(8, "little") + header
+
+
+def test_a_card_with_a_byte_order_mark_is_read(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "translator")
+    card = folder / "card.json"
+    card.write_bytes(b"\xef\xbb\xbf" + card.read_bytes())
+    assert il.load(folder).card == il.load(translator.save(tmp_path / "plain")).card
+    translator.save(folder, overwrite=True)
+
+
+def test_a_card_nested_too_deeply_is_not_a_translators(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "translator")
+    (folder / "card.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not a translator, so it is not replaced"):
+        translator.save(folder, overwrite=True)
+
+
+def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_path: Path) -> None:
+    folder = translator.save(tmp_path / "translator")
+    weights = folder / "translator.safetensors"
+    save_file(load_file(weights), weights, {"card": "[" * 100_000})
+    with pytest.raises(InputError, match="is damaged .it is nested too deeply"):
+        il.load(folder)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -410,6 +446,33 @@ def edit_weights(change: Callable[[dict[str, Any]], object]) -> Callable[[Path],
             "disagree on the widths",
         ),
         (edit_weights(lambda t: t.update({"forward.mean_out": np.ones(3, np.float32)})), "disagree on the widths"),
+        *(
+            (set_map("backward", "norm_out", value), "is damaged .norm_out is ")
+            for value in (0, -1.0, float("nan"), float("inf"), "1", None, True, 10**400, 1e39)
+        ),
+        *(
+            (
+                set_map("forward", name, "no"),
+                f"is damaged .{name} is 'no'; True",
+            )
+            for name in ("unit_in", "unit_out")
+        ),
+        (edit_card(lambda c: c.update(maps=[])), "is damaged"),
+        (edit_card(lambda c: c.update(kind=[])), "is damaged"),
+        *(
+            (
+                fill_tensor(name, value),
+                f"is damaged .the tensor {name} of dtype float32 does not hold finite real numbers",
+            )
+            for name in ("forward.matrix", "backward.mean_in", "source.basis", "target.high")
+            for value in (np.nan, np.inf)
+        ),
+        (
+            edit_weights(lambda t: t.update({"forward.matrix": t["forward.matrix"].astype(np.int64)})),
+            "is damaged .the tensor forward.matrix of dtype int64 does not hold finite real numbers",
+        ),
+        (lambda f: (f / "card.json").write_text("[" * 100_000), "is damaged .it is nested too deeply"),
+        (lambda f: (f / "translator.safetensors").write_bytes(deep_header()), "is damaged"),
         (edit_weights(lambda t: t.update({"backward.matrix": np.ones(3, np.float32)})), "disagree on the widths"),
         (edit_weights(lambda t: t.update({"source.basis": np.ones((3, 3), np.float32)})), "disagree on the widths"),
         (edit_weights(lambda t: t.update({"target.low": np.ones(3, np.float32)})), "disagree on the widths"),
@@ -422,6 +485,32 @@ def test_a_damaged_folder_is_refused_on_loading(
     damage(folder)
     with pytest.raises(InputError, match=message):
         il.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file.npy/sub", "file.npy/sub cannot be written: .*file.npy is a file and not a folder. Choose another name"),
+        ("file.npy/sub/deeper", "cannot be written: .*file.npy is a file and not a folder"),
+        ("x" * 300, r"cannot be written \(the system reports: File name too long\). Choose another name or folder"),
+        ("é" * 200, r"cannot be written \(the system reports: File name too long\)"),
+        ("new/" + "x" * 300 + "/deeper", r"cannot be written \(the system reports: File name too long\)"),
+    ],
+)
+def test_a_place_where_no_folder_can_be_made_is_refused_before_anything_is_written(
+    translator: Translator, tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / "file.npy").touch()
+    for call in (lambda: translator.save(tmp_path / name), lambda: check_destination(tmp_path / name, overwrite=True)):
+        with pytest.raises(InputError, match=message):
+            call()
+    assert [path.name for path in tmp_path.iterdir()] == ["file.npy"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has /proc")
+def test_a_file_system_without_new_folders_is_refused(translator: Translator) -> None:
+    with pytest.raises(InputError, match=r"/proc/x cannot be written \(the system reports: .*Choose another name"):
+        translator.save("/proc/x")
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:

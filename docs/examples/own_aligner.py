@@ -9,6 +9,7 @@ import numpy as np
 import interlingua as il
 from interlingua.aligners import Fit, OnStep, Problem
 from interlingua.aligners.frames import affine_maps
+from interlingua.core.arguments import Bounds
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class SkewedAxes:
 
     axes: int = 8
     name: ClassVar[str] = "skewed-axes"
+    bounds: ClassVar[Bounds] = {"axes": {"minimum": 1}}  # also: above, maximum, below
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep) -> Fit:
         """Match the axes of both sides in the order of their variance."""

@@ -18,7 +18,7 @@ from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
 from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status
 from interlingua.core.arguments import check_choice, shown
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import EmbeddingSpace
@@ -187,7 +187,9 @@ def _apply(
 ) -> npt.NDArray[Any]:
     # Translators refuse zero rows, which have no direction; maps that do not normalize rows can take them.
     has_lengths = isinstance(mapping, AffineMap) and not mapping.unit_in
-    return mapping(rows).astype(rows.dtype, copy=False) if has_lengths else translate(rows)
+    if has_lengths:
+        return mapping(check_matrix(rows, "the vectors", allow_zero_rows=True)).astype(rows.dtype, copy=False)
+    return translate(rows)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def declare(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str, Any]) -> N
         monkeypatch.setitem(sys.modules, module, sys.modules.get(module) or ModuleType(module))
         setattr(sys.modules[module], name, thing)
     declared = EntryPoints(EntryPoint(name, value, registry.ENTRY_POINTS) for name, value, _ in points)
-    monkeypatch.setattr(registry, "entry_points", declared.select)
+    monkeypatch.setattr("interlingua.core.entrypoints.entry_points", declared.select)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.side_information import check_pairs, distinct_pairs, shared_categories
 from interlingua.core.alignment import Verdict
-from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.arguments import shown
+from interlingua.core.arrays import FloatArray, IntArray, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -259,7 +260,7 @@ def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
 def check_fit(fit: Any, problem: Problem, method: str) -> Fit:
     """Return what a method's ``fit`` returned, or refuse it before it is judged or saved.
 
-    Both maps are applied to a few rows of their side: they must return finite rows of the other side's width.
+    Both maps are applied to all sampled rows of their side: they must return finite rows of the other side's width.
 
     Args:
         fit: the return value.
@@ -278,11 +279,19 @@ def check_fit(fit: Any, problem: Problem, method: str) -> Fit:
     if fit.verdict is not None and not isinstance(fit.verdict, Verdict):
         raise InputError(f"{method}.fit returned {type(fit.verdict).__name__} as verdict; a Verdict or None is needed.")
     sides = (problem.source, problem.target)
-    for name, mapping, rows, width in (
-        ("forward", fit.forward, problem.rows[0], sides[1].d),
-        ("backward", fit.backward, problem.rows[1], sides[0].d),
+    for name, mapping, rows, widths in (
+        ("forward", fit.forward, problem.rows[0], (sides[0].d, sides[1].d)),
+        ("backward", fit.backward, problem.rows[1], (sides[1].d, sides[0].d)),
     ):
-        _check_map(mapping, rows[:_CHECKED_ROWS], width, f"{method}.fit: the {name} map")
+        # A few rows first, which show most faults at once.
+        for block in (slice(_CHECKED_ROWS), *row_blocks(len(rows))):
+            _check_map(mapping, rows[block], widths[1], f"{method}.fit: the {name} map")
+        stated = tuple(getattr(mapping, side, None) for side in ("d_in", "d_out"))
+        if stated != widths:
+            raise InputError(
+                f"{method}.fit: the {name} map has d_in {shown(stated[0])} and d_out {shown(stated[1])}; the widths of "
+                f"the spaces, {widths[0]} and {widths[1]}, are needed. Return AffineMap objects, or objects with both."
+            )
     return fit
 
 
@@ -291,8 +300,9 @@ def _check_map(mapping: Any, rows: FloatArray, width: int, name: str) -> None:
         raise InputError(f"{name} is {type(mapping).__name__}; a map such as AffineMap is needed.")
     try:
         mapped = np.asarray(mapping(rows.copy()))
-    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InputError(f"{name} cannot map rows of shape {rows.shape} ({error}).") from error
+    except Exception as error:  # the map may be a user's, and raise anything
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise InputError(f"{name} cannot map rows of shape {rows.shape} ({reason}).") from error
     if mapped.shape != (len(rows), width) or mapped.dtype.kind != "f":
         raise InputError(
             f"{name} returned shape {mapped.shape} and dtype {mapped.dtype} for {len(rows)} rows; "

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from interlingua.aligners.base import Fit, Problem
 from interlingua.aligners.frames import affine_maps, polar
-from interlingua.core.alignment import Evidence, Status, Verdict
+from interlingua.core.alignment import MEASUREMENTS, Evidence, Status, Verdict
 from interlingua.core.arguments import check_choice, check_number, check_text, shown
 from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.networks import NetworkMap
+from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["Criterion", "apply_criteria", "check_criteria"]
 
@@ -31,9 +36,11 @@ class Criterion:
         threshold: the limit; a fit that misses it has failed.
         function: returns a finite number for the problem and the fit. Its value for a random rotation of the same
             spaces is the null in the evidence. It must not compare rows by their order, because rows are unpaired.
+            It receives read-only arrays. An exception in it, or a value that is not a finite number, counts as a
+            missed criterion.
 
     Raises:
-        InputError: a field of another type.
+        InputError: a field of another type, or an empty name.
     """
 
     name: str
@@ -45,7 +52,8 @@ class Criterion:
     def __post_init__(self) -> None:
         """Check the fields."""
         for field in ("name", "meaning"):
-            check_text(getattr(self, field), f"{field} of a criterion")
+            if not check_text(getattr(self, field), f"{field} of a criterion").strip():
+                raise InputError(f"{field} of a criterion is empty; a text is needed.")
         check_choice(self.direction, "direction of a criterion", ("at_least", "at_most"))
         check_number(self.threshold, "threshold of a criterion")
         if not callable(self.function):
@@ -55,24 +63,33 @@ class Criterion:
         """Return the measurement of a fit beside that of a null.
 
         Raises:
-            InputError: the function returned something else than a finite number.
+            InputError: the function raised an exception, or returned something other than a finite number.
         """
-        value, typical = (
-            check_number(self.function(problem, maps), f"the value of the criterion {self.name}")
-            for maps in (fit, null)
-        )
+        value, typical = self._value(problem, fit, "the fit"), self._value(problem, null, "a random rotation")
         passed = value >= self.threshold if self.direction == "at_least" else value <= self.threshold
         limits = (self.name, value, typical, float(self.threshold), bool(passed))
         return Evidence(*limits, self.meaning, self.direction, "a random rotation")
+
+    def _value(self, problem: Problem, fit: Fit, what: str) -> float:
+        try:
+            value = self.function(problem, fit)
+        except Exception as error:  # any exception of the user's function is a missed criterion
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"the criterion {self.name} could not be measured for {what}: {type(error).__name__}: {reason}"
+            ) from error
+        return check_number(value, f"the value of the criterion {self.name} for {what}")
 
 
 def check_criteria(criteria: Any) -> tuple[Criterion, ...]:
     """Return criteria as a tuple.
 
     Raises:
-        InputError: not a sequence of `Criterion` objects, or two with one name.
+        InputError: not a sequence of `Criterion` objects, two with one name, or one with the name of a measurement that
+            every verdict has.
     """
-    if not isinstance(criteria, Sequence) or not all(isinstance(item, Criterion) for item in criteria):
+    is_sequence = isinstance(criteria, Sequence) and not isinstance(criteria, str | bytes)
+    if not is_sequence or not all(isinstance(item, Criterion) for item in criteria):
         raise InputError(
             f"criteria is {shown(criteria)}; a list of interlingua.aligners.criterion.Criterion objects is needed."
         )
@@ -80,6 +97,9 @@ def check_criteria(criteria: Any) -> tuple[Criterion, ...]:
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(f"two criteria have the name {twice[0]!r}; evidence is read by name. Rename one.")
+    taken = [name for name in names if name in MEASUREMENTS]
+    if taken:
+        raise InputError(f"the criterion {taken[0]!r} has the name of a measurement of every verdict. Rename it.")
     return tuple(criteria)
 
 
@@ -94,19 +114,68 @@ def apply_criteria(
         problem: what was aligned.
         fit: the result.
         seed: decides the random rotation of the null.
-
-    Raises:
-        InputError: as `Criterion.measure`.
     """
     if not criteria:
         return verdict
     x, y = problem.frames
     draw = np.random.default_rng([seed, _STREAM]).standard_normal((x.rows.shape[1], y.rows.shape[1]))
     null = Fit(*affine_maps(x, y, polar(draw.astype(np.float32))))
-    measured = tuple(item.measure(problem, fit, null) for item in criteria)
+    measured, missed = list[Evidence](), list[str]()
+    for item in criteria:
+        # Each criterion has objects of its own, so that none can change what another one or the caller sees.
+        own, random = _read_only_fit(fit, verdict), _read_only_fit(null, None)
+        try:
+            evidence = item.measure(_read_only_problem(problem), own, random)
+        except InputError as error:
+            missed.append(str(error))
+            continue
+        measured.append(evidence)
+        if not evidence.passed:
+            missed.append(str(evidence))
     judged = replace(verdict, evidence=(*verdict.evidence, *measured))
-    missed = tuple(str(item) for item in measured if not item.passed)
     if not missed:
         return judged
     others = () if verdict.status == Status.ALIGNED else verdict.reasons
     return replace(judged, status=Status.FAILED, score=min(verdict.score, 0.5), reasons=(*missed, *others))
+
+
+def _read_only_problem(problem: Problem) -> Problem:
+    """Return a problem over the same arrays, all of them read-only."""
+    source, target = (_read_only_space(space) for space in (problem.source, problem.target))
+    known = None if problem.known is None else (_read_only(problem.known[0]), _read_only(problem.known[1]))
+    given = Problem(source, target, (_read_only(problem.rows[0]), _read_only(problem.rows[1])), known)
+    frames = tuple(replace(f, rows=_read_only(f.rows), mean=_read_only(f.mean)) for f in problem.frames)
+    # The frames that exist are reused: a cached property is stored under its name.
+    given.__dict__["frames"] = frames
+    return given
+
+
+def _read_only_space(space: EmbeddingSpace) -> EmbeddingSpace:
+    given = copy.copy(space)
+    given.__dict__["_vectors"] = _read_only(space.vectors)
+    return given
+
+
+def _read_only_fit(fit: Fit, verdict: Verdict | None) -> Fit:
+    """Return a fit with copies of the maps, the trace and the verdict."""
+    trace = tuple(copy.deepcopy(dict(step)) for step in fit.trace)
+    return Fit(_read_only_map(fit.forward), _read_only_map(fit.backward), trace, copy.deepcopy(verdict))
+
+
+def _read_only_map(mapping: VectorMap) -> VectorMap:
+    if isinstance(mapping, AffineMap):
+        parts: dict[str, Any] = {name: _read_only(getattr(mapping, name)) for name in ("mean_in", "matrix", "mean_out")}
+        return replace(mapping, **parts)
+    if isinstance(mapping, NetworkMap):
+        tensors = {name: _read_only(tensor) for name, tensor in mapping.network.tensors.items()}
+        return replace(mapping, network=replace(mapping.network, tensors=tensors))
+    try:
+        return copy.deepcopy(mapping)
+    except Exception:  # noqa: BLE001 - an object of the user's that cannot be copied is passed as it is
+        return mapping
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -6,14 +6,14 @@ import importlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, get_args
 
 import numpy as np
 
 from interlingua.aligners.base import Aligner, PairUse
-from interlingua.core.arguments import Bounds, did_you_mean
+from interlingua.core.arguments import Bounds, check_bounds, class_bounds, did_you_mean, shown
+from interlingua.core.entrypoints import declared, load_entry_point, refuse_taken
 from interlingua.core.errors import InputError
 
 __all__ = [
@@ -79,21 +79,38 @@ class Setting:
 
 
 def available_methods() -> tuple[str, ...]:
-    """Return the names that ``method=`` accepts: ours, and those that installed packages add."""
-    return METHODS + tuple(name for name in sorted(entry_points(group=ENTRY_POINTS).names) if name not in METHODS)
+    """Return the names that ``method=`` accepts: ours, and those that installed packages add.
+
+    Raises:
+        InputError: a package declares a method with the name of another one.
+    """
+    names = _names()
+    _refuse_taken(*names)
+    return names
 
 
 def check_name(name: str) -> None:
     """Refuse a method that does not exist.
 
     Raises:
-        InputError: there is no method of this name.
+        InputError: there is no method of this name, or there are several, because of a package.
     """
-    names = available_methods()
+    names = _names()
     if name not in names:
         raise InputError(
             f"There is no method {name!r}; choose from {', '.join(names)}. {did_you_mean(name, names)}".rstrip()
         )
+    _refuse_taken(name)
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*METHODS, *(point.name for point in declared(ENTRY_POINTS))]))
+
+
+def _refuse_taken(*names: str) -> None:
+    """Refuse entry points with one of these names that have the name of another method."""
+    points = [point for point in declared(ENTRY_POINTS) if point.name in names]
+    refuse_taken(points, METHODS, "has the name of another method")
 
 
 def create_aligner(method: Any, **settings: Any) -> Aligner:
@@ -165,7 +182,7 @@ def constructor_settings(kind: type) -> tuple[Setting, ...]:
     ``bounds``, by which `interlingua.core.arguments.check_settings` checks the values; a class without it has none.
     """
     meanings = attribute_docs(kind)
-    bounds: Bounds | None = getattr(kind, "bounds", None)
+    bounds: Bounds | None = class_bounds(kind) if hasattr(kind, "bounds") else None
     return tuple(
         Setting(
             name,
@@ -231,9 +248,17 @@ def settings_of(aligner: Any) -> dict[str, Any]:
 
     A field of the dataclass whose metadata holds ``local=True`` (a folder, for example) is left out. An aligner with
     a method ``settings_for_card`` decides itself.
+
+    Raises:
+        InputError: ``settings_for_card`` is not a method, or returns something other than a mapping.
     """
     if hasattr(aligner, "settings_for_card"):
-        return dict(aligner.settings_for_card())
+        made = aligner.settings_for_card() if callable(aligner.settings_for_card) else aligner.settings_for_card
+        if not isinstance(made, Mapping):
+            raise InputError(
+                f"{method_name(aligner)}.settings_for_card gives {shown(made)}; a method that returns a dict is needed."
+            )
+        return dict(made)
     if not is_dataclass(aligner):
         return {}
     values = {f.name: getattr(aligner, f.name) for f in fields(aligner) if not f.metadata.get("local")}
@@ -247,22 +272,24 @@ def _setting_names(kind: Any) -> list[str]:
 
 
 def _load(name: str) -> Any:
+    check_name(name)
     if name in _PATHS:
         module, _, attribute = _PATHS[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
-    check_name(name)
-    points = entry_points(group=ENTRY_POINTS, name=name)
-    if not points:
+    if name == "auto":
         raise InputError(
             "method 'auto' chooses among several methods; pass the name of the method that the settings belong to."
         )
-    return next(iter(points)).load()
+    kind = load_entry_point(next(point for point in declared(ENTRY_POINTS) if point.name == name))
+    if not callable(kind):
+        raise InputError(f"method {name!r} is {shown(kind)}; a class of aligners is needed. Correct its package.")
+    return kind
 
 
 def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:
     if isinstance(aligner, type) or not callable(getattr(aligner, "fit", None)):
         raise InputError(
-            f"method is {aligner!r}; a name such as 'linear' or an object with fit(problem, *, seed, on_step) is "
+            f"method is {shown(aligner)}; a name such as 'linear' or an object with fit(problem, *, seed, on_step) is "
             "needed. Pass an instance, not a class."
         )
     if settings:
@@ -273,5 +300,7 @@ def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:
         raise InputError(
             f"{method_name(aligner)}.pairs is {pair_use(aligner)!r}; choose from {', '.join(get_args(PairUse))}."
         )
+    check_bounds(aligner)
+    settings_of(aligner)
     checked: Aligner = aligner
     return checked

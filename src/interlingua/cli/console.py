@@ -46,6 +46,7 @@ LINE_SECONDS = 10.0
 # Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
 _CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
+_NARROWEST, _USUAL_WIDTH = 20, 80
 STATUS_STYLES = {"aligned": "bold green", "doubtful": "bold yellow", "failed": "bold red"}
 
 
@@ -57,6 +58,12 @@ def visible(text: str) -> str:
 class _Screen(Console):
     """A console that prints text from files literally: control characters are escaped and markup is off."""
 
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        # Some terminals report a width of 0, and COLUMNS can hold any number; nothing can be printed in that width.
+        if self.width < _NARROWEST:
+            self.width = _USUAL_WIDTH
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
@@ -64,12 +71,12 @@ class _Screen(Console):
 
 def stdout() -> Console:
     """Return a console on standard output; created on each use, because tests and pipes replace the stream."""
-    return _Screen(highlight=False, markup=False, emoji=False)
+    return _Screen()
 
 
 def stderr() -> Console:
     """Return a console on standard error."""
-    return _Screen(stderr=True, highlight=False, markup=False, emoji=False)
+    return _Screen(stderr=True)
 
 
 def emit_json(result: Mapping[str, Any]) -> None:

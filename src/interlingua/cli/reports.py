@@ -9,7 +9,7 @@ import typer
 
 from interlingua.cli.options import refuse_without_effect
 from interlingua.core.arrays import require
-from interlingua.core.atomic import check_parent
+from interlingua.core.atomic import check_parent, check_writable
 from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ def check_report(path: Path, *, force: bool) -> None:
     """
     if path.suffix.lower() not in {".html", ".htm"}:
         raise InputError(f"The report {path} has extension '{path.suffix}'; reports are .html.")
+    check_writable(path)
     check_parent(path)
+    check_writable(path)
     if path.exists() and not force:
         raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")
     for module in ("matplotlib", "jinja2"):

@@ -17,9 +17,26 @@ from interlingua.core.wording import describe_diagnosis, describe_evidence
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
-__all__ = ["FAILED_FIT_ADVICE", "Alignment", "AlignmentError", "Diagnosis", "Evidence", "Status", "Verdict"]
+__all__ = [
+    "FAILED_FIT_ADVICE",
+    "MEASUREMENTS",
+    "Alignment",
+    "AlignmentError",
+    "Diagnosis",
+    "Evidence",
+    "Status",
+    "Verdict",
+]
 
 FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar content, or a few known pairs"
+
+# Every name that evidence of a verdict can have, except those of a user's criteria.
+MEASUREMENTS = frozenset(
+    {
+        "cycle", "effective_rank", "held_out_pairs", "hubness", "map_agreement", "refit_agreement", "round_trip",
+        "sliced_wasserstein", "start_agreement", "transport_excess",
+    }
+)  # fmt: skip
 
 
 class Status(StrEnum):

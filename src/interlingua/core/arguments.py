@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import operator
 import os
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -18,6 +19,7 @@ from interlingua.core.errors import InputError
 
 __all__ = [
     "Bounds",
+    "check_bounds",
     "check_choice",
     "check_count",
     "check_flag",
@@ -27,33 +29,49 @@ __all__ = [
     "check_settings",
     "check_text",
     "check_texts",
+    "class_bounds",
+    "described",
     "did_you_mean",
     "shown",
 ]
 
-# Bounds of number fields by name, as keywords of `check_number`; of an integer, the minimum only.
+# Bounds of number fields by name, as keywords of `check_number` and `check_count`.
 Bounds = Mapping[str, Mapping[str, float]]
+_LIMITS = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
 
 _SHOWN_CHARACTERS = 60
 
 
-def check_count(value: Any, name: str, *, minimum: int = 0) -> int:
+def check_count(
+    value: Any,
+    name: str,
+    *,
+    minimum: float = 0,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> int:
     """Return an integer.
 
     Args:
         value: an int, or anything that is one exactly, such as a NumPy integer; not a bool and not a float.
         name: the argument's name, for the message.
         minimum: the smallest number accepted.
+        maximum: the largest number accepted.
+        above: a bound that is itself refused.
+        below: a bound that is itself refused.
 
     Raises:
-        InputError: another type, or a smaller number.
+        InputError: another type, or a number outside the bounds.
     """
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: tensors with several elements
         number = None
-    if number is None or number < minimum:
-        raise InputError(f"{name} is {shown(value)}; an integer >= {minimum} is needed.")
+    if number is None or not (minimum <= number <= maximum and above < number < below):
+        signs = {">=": minimum, ">": above, "<=": maximum, "<": below}
+        limits = " and ".join(f"{sign} {bound}" for sign, bound in signs.items() if math.isfinite(bound))
+        raise InputError(f"{name} is {shown(value)}; an integer {limits} is needed.")
     return number
 
 
@@ -80,12 +98,13 @@ def check_number(
         InputError: another type, NaN or infinity, or a number outside the bounds.
     """
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if is_number and math.isfinite(value):
-        number = float(value)
-        if minimum <= number <= maximum and above < number < below:
-            return number
-    bounds = {"at least": minimum, "above": above, "at most": maximum, "below": below}
-    limits = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
+    number = _as_float(value) if is_number else math.nan
+    if math.isfinite(number) and minimum <= number <= maximum and above < number < below:
+        return number
+    bounds = (minimum, above, maximum, below)
+    limits = " and ".join(
+        f"{word} {bound:g}" for word, bound in zip(_LIMITS.values(), bounds, strict=True) if math.isfinite(bound)
+    )
     raise InputError(f"{name} is {shown(value)}; a finite number{limits and ' '}{limits} is needed.")
 
 
@@ -142,8 +161,11 @@ def check_texts(value: Any, name: str) -> list[str]:
         InputError: a single text, anything that is not a sequence, or a member that is not a text.
     """
     if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray):
-        raise InputError(f"{name} is {shown(value)}; a sequence of texts is needed.")
-    return [check_text(member, f"{name}[{number}]") for number, member in enumerate(value)]
+        raise InputError(f"{name} is {described(value)}; a sequence of texts is needed.")
+    for number, member in enumerate(value):
+        if not isinstance(member, str):
+            raise InputError(f"{name}[{number}] is {described(member)}; a text is needed.")
+    return [str(member) for member in value]
 
 
 def check_instance(value: Any, name: str, kind: type | tuple[type, ...], needed: str) -> None:
@@ -178,18 +200,19 @@ def check_settings(
         ranges: bounds of ``float`` fields by name, as keywords of `check_number`.
 
     Raises:
-        InputError: a field holds something else.
+        InputError: a field holds something else, or ``bounds`` cannot be used.
     """
     hints = get_type_hints(type(settings))
-    bounds: Bounds = {**getattr(type(settings), "bounds", {}), **(ranges or {})}
+    bounds = {**class_bounds(type(settings)), **(ranges or {})}
+    _refuse_unused(type(settings), {**bounds, **(minimum or {})}, hints)
     for field in fields(settings):
         value = getattr(settings, field.name)
         kind, is_optional = _without_none(hints[field.name])
         if value is None and is_optional:
             continue
         if kind is int:
-            least = int(bounds.get(field.name, {}).get("minimum", 0))
-            value = check_count(value, field.name, minimum=(minimum or {}).get(field.name, least))
+            least = {} if minimum is None or field.name not in minimum else {"minimum": minimum[field.name]}
+            value = check_count(value, field.name, **{**bounds.get(field.name, {}), **least})
         elif kind is float:
             value = check_number(value, field.name, **bounds.get(field.name, {}))
         elif kind is bool:
@@ -200,22 +223,89 @@ def check_settings(
         object.__setattr__(settings, field.name, value)
 
 
+def class_bounds(kind: type) -> Bounds:
+    """Return the class attribute ``bounds`` of a class of settings; empty where it has none.
+
+    Raises:
+        InputError: it names a setting that does not exist, or a limit other than ``minimum``, ``above``, ``maximum``
+            and ``below``, or a limit is not a number.
+    """
+    bounds: Any = getattr(kind, "bounds", {})
+    if not isinstance(bounds, Mapping) or not all(isinstance(limits, Mapping) for limits in bounds.values()):
+        raise InputError(f"{kind.__name__}.bounds is {shown(bounds)}; {{setting: {{limit: number}}}} is needed.")
+    own_names = getattr(kind, "setting_names", None)
+    known = list(own_names() if callable(own_names) else inspect.signature(kind).parameters) if bounds else []
+    for name, limits in bounds.items():
+        if name not in known:
+            raise InputError(
+                f"{kind.__name__}.bounds names {shown(name)}, which is no setting; choose from {', '.join(known)}."
+            )
+        for limit, number in limits.items():
+            if limit not in _LIMITS:
+                raise InputError(
+                    f"{kind.__name__}.bounds[{name!r}] has the limit {shown(limit)}; choose from {', '.join(_LIMITS)}."
+                )
+            check_number(number, f"{kind.__name__}.bounds[{name!r}][{limit!r}]")
+    return bounds
+
+
+def _refuse_unused(kind: type, bounded: Iterable[str], hints: Mapping[str, Any]) -> None:
+    """Refuse bounds of what is no number, which no check would read."""
+    for name in bounded:
+        if name not in hints or _without_none(hints[name])[0] not in (int, float):
+            raise InputError(f"{kind.__name__} has bounds for {name!r}, which is not a field of type int or float.")
+
+
+def check_bounds(settings: Any) -> None:
+    """Check the attributes of an object against the ``bounds`` of its class; None is not checked.
+
+    Raises:
+        InputError: a number is outside its bounds or is not a number, or ``bounds`` cannot be used.
+    """
+    for name, limits in class_bounds(type(settings)).items():
+        value = getattr(settings, name, None)
+        if value is not None:
+            check_number(value, name, **limits)
+
+
 def shown(value: Any) -> str:
-    """Return a short form of a value for a message: large values are named by type and shape, long ones cut."""
-    shape = getattr(value, "shape", ())
-    if shape:
-        return f"{type(value).__name__} of shape {tuple(shape)}"
+    """Return a short form of a value for a message: large values are named by type and shape, long ones cut.
+
+    Use `described` for data such as documents, which no message may repeat.
+    """
+    if getattr(value, "shape", ()) or isinstance(value, bytes | bytearray | memoryview):
+        return described(value)
     try:
         text = " ".join(repr(value).split())
     except Exception:  # noqa: BLE001 - a broken repr of the user's must not hide the message
-        text = f"an object of type {type(value).__name__}"
+        text = described(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
+
+
+def described(value: Any) -> str:
+    """Return a number as it is, and anything else by its type and shape or length, without any of its content."""
+    kind = type(value).__name__
+    if shape := getattr(value, "shape", ()):
+        return f"{kind} of shape {tuple(shape)}"
+    if isinstance(value, Sized):
+        return f"{kind} of length {len(value)}"
+    # Python refuses to write integers of thousands of digits.
+    if value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**18):
+        return repr(value)
+    return f"an object of type {kind}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the question whether the known name closest to ``name`` was meant; an empty text if none is close."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]}?" if close else ""
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the range of float
+        return math.inf
 
 
 def _without_none(hint: Any) -> tuple[Any, bool]:

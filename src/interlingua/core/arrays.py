@@ -14,6 +14,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
     "BLOCK_ROWS",
+    "LARGEST_NORM",
     "FloatArray",
     "IntArray",
     "RowCheck",
@@ -32,6 +33,9 @@ IntArray = npt.NDArray[np.integer[Any]]
 BLOCK_ROWS = 16_384
 # Largest magnitudes of a row between which its squares neither vanish nor overflow in float32.
 SMALLEST, LARGEST = 1e-20, 1e18
+# More than the typical length of accepted rows of any width; far below the largest number of float32.
+LARGEST_NORM = 1e25
+_EXTREME = "have a largest magnitude under 1e-20 or over 1e18"
 
 
 def row_blocks(n: int, size: int = BLOCK_ROWS) -> Iterator[slice]:
@@ -94,10 +98,11 @@ def check_matrix(
         min_rows: fewest rows accepted.
         width: required number of columns, if any.
         varied: also refuse constant or duplicate-only rows.
-        allow_zero_rows: accept rows of zeros, which have no direction.
+        allow_zero_rows: accept rows of zeros, which have no direction, and rows that are almost zero.
 
     Raises:
-        InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN or infinity.
+        InputError: not an array, wrong rank, width or dtype, too few rows, zero rows, NaN, infinity, or rows whose
+            largest magnitude is outside 1e-20 to 1e18.
     """
     array = as_array(x, name)
     if array.dtype == object or array.dtype.kind not in "fiu":
@@ -129,48 +134,48 @@ def check_matrix(
 class RowCheck:
     """Counts rows without a usable direction, over consecutive blocks.
 
-    These are rows with NaN or infinity and rows of zeros.
-
-    Args:
-        magnitudes: also count rows whose largest magnitude is outside 1e-20 to 1e18. Their squares vanish or overflow
-            in float32, so all of them could become the same vector.
+    These are rows with NaN or infinity, rows of zeros, and rows whose largest magnitude is outside 1e-20 to 1e18. The
+    squares of the last vanish or overflow in float32, so all of them could become the same vector.
     """
 
-    def __init__(self, *, magnitudes: bool = False) -> None:
+    def __init__(self) -> None:
         self._rows = 0
-        self._magnitudes = magnitudes
         # Number of such rows, and the first of them.
-        self._broken, self._zero, self._extreme = (0, -1), (0, -1), (0, -1)
+        self._broken, self._zero, self._tiny, self._huge = (0, -1), (0, -1), (0, -1), (0, -1)
 
     def add(self, block: npt.NDArray[Any]) -> bool:
         """Check the next rows [b, d] and return whether any row so far has no direction."""
         if not all_finite_nonzero(block):
-            self._broken = self._counted(self._broken, np.logical_not(np.isfinite(block).all(axis=1)))
-            self._zero = self._counted(self._zero, np.logical_not(block.any(axis=1)))
-            if self._magnitudes:
-                self._extreme = self._counted(self._extreme, _extreme_rows(block))
+            peaks = _peaks(block)
+            self._broken = self._counted(self._broken, np.logical_not(np.isfinite(peaks)))
+            self._zero = self._counted(self._zero, peaks == 0)
+            self._tiny = self._counted(self._tiny, (peaks > 0) & (peaks < SMALLEST))
+            self._huge = self._counted(self._huge, (peaks > LARGEST) & np.isfinite(peaks))
         self._rows += len(block)
-        return bool(self._broken[0] or self._zero[0] or self._extreme[0])
+        return any(count for count, _ in (self._broken, self._zero, self._tiny, self._huge))
 
     def refuse(self, name: object, *, allow_zero_rows: bool = False) -> None:
         """Refuse the rows checked so far if any has no direction.
 
         Args:
             name: of the argument or file, for the message.
-            allow_zero_rows: accept rows of zeros.
+            allow_zero_rows: accept rows of zeros and rows that are almost zero.
 
         Raises:
             InputError: how many rows of how many, which is the first, and why.
         """
-        for (count, first), fault, reason in (
-            (self._broken, "hold NaN or infinity", ""),
-            (self._zero, "are all zeros", "; a zero vector has no direction"),
-            (self._extreme, "have a largest magnitude under 1e-20 or over 1e18", "; float32 cannot square such values"),
+        accepted = (0, -1)
+        zero, tiny = (accepted, accepted) if allow_zero_rows else (self._zero, self._tiny)
+        extreme = tiny[0] + self._huge[0], min((first for _, first in (tiny, self._huge) if first >= 0), default=-1)
+        for (count, first), fault, reason, remedy in (
+            (self._broken, "hold NaN or infinity", "", "Remove"),
+            (zero, "are all zeros", "; a zero vector has no direction", "Remove"),
+            (extreme, _EXTREME, "; float32 cannot square such values", "Scale"),
         ):
-            if count and not (allow_zero_rows and fault == "are all zeros"):
+            if count:
                 raise InputError(
                     f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}. "
-                    f"{'Scale' if fault.startswith('have') else 'Remove'} them and try again."
+                    f"{remedy} them and try again."
                 )
 
     def _counted(self, tally: tuple[int, int], bad: npt.NDArray[np.bool_]) -> tuple[int, int]:
@@ -190,12 +195,12 @@ def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
     return bool(((squares > 1e-34) & (squares < 1e36)).all())
 
 
-def _extreme_rows(block: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    if block.dtype.kind != "f" or not block.shape[1]:
-        return np.zeros(len(block), np.bool_)
-    # NumPy's maximum is NaN for a row with NaN, which fails every comparison.
-    peak = np.maximum(block.max(axis=1), -block.min(axis=1)).astype(np.float64)
-    return np.asarray(((peak > 0) & (peak < SMALLEST)) | ((peak > LARGEST) & np.isfinite(peak)))
+def _peaks(block: npt.NDArray[Any]) -> npt.NDArray[np.floating[Any]]:
+    """Return the largest magnitude of each row [b, d]; NaN for a row with NaN."""
+    wide = np.longdouble if block.dtype == np.longdouble else np.float64
+    if not block.shape[1]:
+        return np.zeros(len(block))
+    return np.asarray(np.maximum(block.max(axis=1).astype(wide), -block.min(axis=1).astype(wide)))
 
 
 def _is_constant(array: npt.NDArray[Any]) -> bool:

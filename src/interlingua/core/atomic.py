@@ -19,7 +19,15 @@ from pathlib import Path
 
 from interlingua.core.errors import InputError, OutputExistsError
 
-__all__ = ["atomic_file", "atomic_folder", "check_parent", "remove_folder", "sync_folder", "write_text"]
+__all__ = [
+    "atomic_file",
+    "atomic_folder",
+    "check_parent",
+    "check_writable",
+    "remove_folder",
+    "sync_folder",
+    "write_text",
+]
 
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
 
@@ -127,6 +135,47 @@ def remove_folder(path: str | Path) -> None:
     shutil.rmtree(gone)
 
 
+def check_writable(path: str | Path) -> None:
+    """Refuse a path at which neither a file nor a folder can be made, before any work for it begins.
+
+    A temporary folder is made in the nearest folder that exists, and removed again.
+
+    Raises:
+        InputError: a parent is a file, a name is too long, or the file system does not allow writing there.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        parent = next(folder for folder in (target, *target.parents) if _exists(folder))
+        if parent == target and not target.is_dir():
+            return
+        if not parent.is_dir():
+            raise InputError(f"{path} cannot be written: {parent} is a file and not a folder. Choose another name.")
+        for name in target.relative_to(parent).parts:
+            _exists(parent / name)
+        probe = _temporary(parent / target.name)
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise InputError(
+            f"{_shortened(path)} cannot be written (the system reports: {error.strerror}). Choose another name or "
+            "folder."
+        ) from error
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a path exists; unlike `Path.exists` it does not hide that a name is too long."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _shortened(path: str | Path) -> str:
+    text = str(path)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to disk, on systems that can."""
     if sys.platform != "win32":
@@ -139,6 +188,11 @@ def sync_folder(folder: Path) -> None:
 
 def _destination(path: str | Path) -> Path:
     target = Path(os.path.realpath(path))
+    try:
+        _exists(target)
+        target.parent.is_dir()
+    except OSError as error:
+        raise InputError(f"{_shortened(path)} cannot be written (the system reports: {error.strerror}).") from error
     check_parent(target)
     return target
 

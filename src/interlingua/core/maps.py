@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -9,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arguments import check_flag, check_number
+from interlingua.core.arrays import LARGEST_NORM, FloatArray
 
 __all__ = ["AffineMap", "VectorMap"]
 
@@ -52,6 +54,19 @@ class AffineMap:
     unit_out: bool = True
     norm_out: float = 1.0
 
+    @classmethod
+    def restore(cls, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> AffineMap:
+        """Return the map of saved tensors and settings.
+
+        Raises:
+            TypeError, ValueError: a setting that no map has.
+        """
+        restored = cls(**{**tensors, **settings})
+        for name in ("unit_in", "unit_out"):
+            check_flag(getattr(restored, name), name)
+        check_number(restored.norm_out, "norm_out", above=0, maximum=LARGEST_NORM)
+        return restored
+
     def __repr__(self) -> str:
         """Return the widths."""
         return f"AffineMap({self.d_in} -> {self.d_out})"
@@ -87,5 +102,11 @@ class AffineMap:
 
 
 def _inverse_norms(rows: FloatArray) -> FloatArray:
-    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+        norms = np.sqrt(squares)
+    # Rows whose squares leave the range in which float32 is exact are squared again in float64, each on its own.
+    odd = ~((squares > 1e-30) & (squares < 1e37))
+    if odd.any():
+        norms[odd] = np.sqrt(np.einsum("ij,ij->i", rows[odd], rows[odd], dtype=np.float64))
     return np.asarray(1 / np.where(norms == 0, 1, norms), rows.dtype)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, check_text
+from interlingua.core.arrays import LARGEST_NORM, FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
 __all__ = ["NORM_EPSILON", "Network", "NetworkMap", "blocks"]
@@ -88,17 +89,27 @@ class Network:
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Network:
-        """Return the network that :meth:`settings` and its tensors describe, checked by one run through it."""
+        """Return the network that :meth:`settings` and its tensors describe, checked by one run through it.
+
+        Raises:
+            KeyError, TypeError, ValueError: settings or tensors that no network has.
+        """
+        adapter, backbone = settings["depths"]
         network = cls(
-            {str(name): int(width) for name, width in settings["spaces"]},
-            (int(settings["depths"][0]), int(settings["depths"][1])),
-            str(settings["norm"]),
-            bool(settings["gated"]),
+            {check_text(name, "space"): check_count(width, "width", minimum=1) for name, width in settings["spaces"]},
+            (check_count(adapter, "depth", minimum=1), check_count(backbone, "depth", minimum=1)),
+            check_choice(settings["norm"], "norm", ("batch", "layer")),
+            check_flag(settings["gated"], "gated"),
             dict(tensors),
-            tuple(float(value) for value in settings["norms"]),
+            tuple(check_number(value, "norms", above=0, maximum=LARGEST_NORM) for value in settings["norms"]),
         )
+        if len(network.widths) != len(settings["spaces"]) or len(network.norms) not in (0, len(network.widths)):
+            raise ValueError("its spaces or norms do not go together")
         for name, width in network.widths.items():
-            network.decode(network.encode(np.eye(2, width, dtype=np.float32), name), name)
+            with np.errstate(invalid="ignore", over="ignore"):
+                rows = network.decode(network.encode(np.eye(2, width, dtype=np.float32), name), name)
+            if not np.isfinite(rows).all():
+                raise ValueError(f"it returns NaN or infinity for the space {name}")
         return network
 
     def _number(self, space: str) -> int:

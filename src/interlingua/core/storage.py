@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_path
-from interlingua.core.atomic import atomic_file, atomic_folder, write_text
+from interlingua.core.atomic import atomic_file, atomic_folder, check_writable, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.model_card import model_card
 
@@ -38,9 +39,10 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputExistsError: it exists and ``overwrite`` is not set.
-        InputError: it exists, is not empty and does not hold a translator.
+        InputError: it exists, is not empty and does not hold a translator, or no folder can be made there.
     """
     folder = check_path(folder, "folder")
+    check_writable(folder)
     if not folder.exists():
         return
     if not overwrite:
@@ -101,15 +103,19 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
             "Fit a translator and save it to a folder.",
         )
     try:
-        card = json.loads((folder / CARD).read_text("utf-8"))
+        card = json.loads((folder / CARD).read_text("utf-8-sig"))
         header, tensors = read_tensors(folder / WEIGHTS)
         own = json.loads(header.get("card", "null"))
         if own is not None and own["save_id"] != card.get("save_id"):
             card = own
         card.pop("save_id", None)
+        for name, tensor in tensors.items():
+            if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
+                raise ValueError(f"the tensor {name} of dtype {tensor.dtype} does not hold finite real numbers")
         return dict(card), tensors
-    except (OSError, KeyError, TypeError, AttributeError, ValueError, SafetensorError) as error:
-        raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError, SafetensorError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(f"{folder} is damaged ({reason}); fit again or restore it from a copy.") from error
 
 
 def short_digest(text: str, tensors: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -153,8 +159,8 @@ def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Ma
 def _holds_translator(folder: Path) -> bool:
     """Return whether a folder has a card of ours beside weights; another program's card.json is not one."""
     try:
-        card = json.loads((folder / CARD).read_text("utf-8"))
-    except (OSError, ValueError):
+        card = json.loads((folder / CARD).read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
         return False
     is_ours = isinstance(card, dict) and {"format", "kind", "maps"} <= card.keys()
     return is_ours and (folder / WEIGHTS).is_file()

@@ -112,18 +112,18 @@ class Translator:
         folder = check_path(path)
         card, tensors = read_folder(folder)
         try:
-            known = card.pop("format") == FORMAT
-            restore = _RESTORERS.get(card.pop("kind"))
-            if not known or restore is None:
-                raise InputError(f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade.")
+            restore = _RESTORERS.get(card.pop("kind")) if card.pop("format") == FORMAT else None
+            if restore is None:
+                raise _OtherFormatError
             forward, backward = restore(card.pop("maps"), tensors)
             source, target = (SpaceProfile(*(tensors[f"{side}.{part}"] for part in _PROFILE_PARTS)) for side in _SIDES)
-        except InputError:
-            raise
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            if not _fit_together(forward, backward, source, target):
+                raise ValueError("the tensors disagree on the widths")  # noqa: TRY301
+        except _OtherFormatError as error:
+            message = f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade."
+            raise InputError(message) from error
+        except (ArithmeticError, LookupError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
-        if not _fit_together(forward, backward, source, target):
-            raise InputError(f"{folder} is damaged (the tensors disagree on the widths); fit again.")
         return translator_of(forward, backward, (source, target), card)
 
     def save_pretrained(self, path: str | Path) -> Path:
@@ -302,9 +302,13 @@ def load(path: str | Path) -> Translator:
     return Translator.load(path)
 
 
+class _OtherFormatError(Exception):
+    """A folder has a format or a kind of maps that this version does not read."""
+
+
 def _affine_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
     forward, backward = (
-        AffineMap(**{part: tensors[f"{direction}.{part}"] for part in _PARTS}, **settings[direction])
+        AffineMap.restore({part: tensors[f"{direction}.{part}"] for part in _PARTS}, settings[direction])
         for direction in ("forward", "backward")
     )
     if not all(m.mean_in.shape == (m.d_in,) and m.mean_out.shape == (m.d_out,) for m in (forward, backward)):

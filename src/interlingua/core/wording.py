@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["comparison", "describe_candidate", "describe_diagnosis", "describe_evidence", "describe_step"]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
-_STEPS = {
-    "rows": "rows drawn",
-    "round": "search round {round} finished",
-    "fine": "search finished",
-    "trial": "fitting candidate {name}, {at} of {of}",
-    "union": "adding rows of candidate {name}",
-    "candidate": "candidate {name}: {use}, {status}",
-    "polish": "refinement finished",
-    "fidelity": "non-orthogonal stage finished",
-    "mirror": "mirrored copy {copy} measured",
-    "check": "snapshot at step {at} measured",
-    "verdict": "verdict {status}",
+# A step is reported when it ends, so its text names the work that begins then. Rounds and copies are counted from 0.
+_STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "rows": lambda s: "looking for repeated rows",
+    "copies": lambda s: "search round 1",
+    "round": lambda s: f"search round {s['round'] + 2}, or the map at full width",
+    "pairs": lambda s: "reading the known pairs",
+    "labels": lambda s: "reading the categories",
+    "known": lambda s: "searching with the known pairs or categories",
+    "trial": lambda s: f"fitting candidate {s['name']}, {s['at']} of {s['of']}",
+    "union": lambda s: f"adding rows of candidate {s['name']}",
+    "candidate": lambda s: f"candidate {s['name']}: {s['use']}, {s['status']}",
+    "exchange": lambda s: "comparing exchanges of groups" if s["kept"] else "fitting the non-orthogonal map",
+    "islands": lambda s: f"second search: {s['climbs']} maps after {s['seconds']:.0f} s",
+    "second search": lambda s: "carrying the best map to full width",
+    "interrupted": lambda s: f"continuing with the map of the {s['kept']}",
+    "fine": lambda s: "refining the map",
+    "polish": lambda s: "fitting the non-orthogonal map",
+    "finish": lambda s: "fitting the non-orthogonal map",
+    "fidelity": lambda s: "measuring the evidence for the verdict",
+    "failed start": lambda s: f"continuing without the failed alignment of {s['from']} and {s['to']}",
+    "refit": lambda s: f"refit {s['at'] + 1} of {s['of']}" if s["at"] < s["of"] else "averaging the refits",
+    "mirror": lambda s: f"training after mirrored copy {s['copy'] + 1}",
+    "check": lambda s: f"training after the measurements at step {s['at']}",
+    "run": lambda s: f"comparing the run with seed {s['seed']}",
+    "train": lambda s: _training(s),
+    "verdict": lambda s: f"verdict {s['status']}",
 }
 
 
 def describe_step(step: Mapping[str, Any]) -> str:
-    """Return a step of a fit in words."""
+    """Return what a fit does after it reported a step, in words; the name of a step that interlingua does not know."""
     name = str(step.get("step", ""))
-    if name == "train":
-        terms = "  ".join(f"{term} {step[term]:.3f}" for term in _TERMS if term in step)
-        left = step.get("seconds_left")
-        return f"training step {step['at']} of {step['of']}  {terms}" + (f"  {left:.0f} s left" if left else "")
     try:
-        return _STEPS.get(name, name).format_map(step)
-    except KeyError:
+        return _STEPS[name](step)
+    except (KeyError, TypeError, ValueError):  # a step of a user's method
         return name
+
+
+def _training(step: Mapping[str, Any]) -> str:
+    terms = "  ".join(f"{term} {step[term]:.3f}" for term in _TERMS if term in step)
+    left = step.get("seconds_left")
+    return f"training step {step['at']} of {step['of']}  {terms}" + (f"  {left:.0f} s left" if left else "")
 
 
 def comparison(evidence: Mapping[str, Any]) -> str:

@@ -107,7 +107,7 @@ class VectorFile:
         """
         if self._checked:
             return
-        seen = RowCheck(magnitudes=True)
+        seen = RowCheck()
         for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
             seen.add(self._floating(stored))
         seen.refuse(self.path)
@@ -165,7 +165,7 @@ class VectorFile:
         row = start
         for stored, others in self._source.blocks(start, stop, size, others=True):
             vectors = self._floating(stored)
-            if not self._checked and RowCheck(magnitudes=True).add(vectors):
+            if not self._checked and RowCheck().add(vectors):
                 self.check()
             ids = payload = None
             if others is not None:

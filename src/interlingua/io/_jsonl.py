@@ -149,7 +149,7 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
 
 
 def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int, request: Request) -> _Scan:
-    scan, seen, block = _Scan(), RowCheck(magnitudes=True), list[AnyArray]()
+    scan, seen, block = _Scan(), RowCheck(), list[AnyArray]()
     with open_lines(path) as file:
         for line in numbered_lines(path, file, _MAX_LINE):
             number = line.number

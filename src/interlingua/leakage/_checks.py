@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_texts, shown
+from interlingua.core.arguments import check_texts, described, shown
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
@@ -32,7 +32,7 @@ def check_corpus(vectors: Any, texts: Any, *, min_rows: int = 1) -> tuple[FloatA
 def check_label_rows(labels: Any, name: str = "labels") -> list[list[str]]:
     """Return the labels of each row; a row with one label may be a string."""
     if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | np.ndarray):
-        raise InputError(f"{name} is {shown(labels)}; a sequence with the labels of each row is needed.")
+        raise InputError(f"{name} is {described(labels)}; a sequence with the labels of each row is needed.")
     return [
         [member] if isinstance(member, str) else check_texts(member, f"{name}[{row}]")
         for row, member in enumerate(labels)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -43,10 +43,10 @@ class StepOutputs:
         reconstructions: unit rows [n, d_k] of each space, decoded from its own latents.
         translations: rows of space j as unit rows [n, d_k] of space k, by (j, k).
         settings: of this step.
-        round_trips: rows of space j translated to space k and back, [n, d_j], by (j, k); empty unless a term needs
-            them.
-        teacher_targets: the teacher's translations [n, d_k] of rows of space j, by (j, k); empty unless a term needs
-            them.
+        round_trips: rows of space j translated to space k and back, [n, d_j], by (j, k); only for terms that
+            declare it in ``needs``.
+        teacher_targets: the teacher's translations [n, d_k] of rows of space j, by (j, k); only for terms that
+            declare it in ``needs``.
         adversarial_pairs: discriminators with their real and fake rows, by the name of the term.
         instance_noise: length of the noise on discriminator inputs.
         gather: joins a batch with those of the other processes, for terms that compare rows with each other.
@@ -106,9 +106,13 @@ class LossTerm:
         """Return the unweighted term.
 
         Raises:
-            InputError: the function returned something other than one number.
+            InputError: the function returned something other than one number, or uses an output that ``needs`` does
+                not declare.
         """
-        value: Any = self.compute(step)
+        undeclared: dict[str, Any] = {
+            name: _Undeclared(self.name, name) for name in get_args(Extra) if name not in self.needs
+        }
+        value: Any = self.compute(replace(step, **undeclared))
         if not isinstance(value, Tensor) or value.ndim:
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise InputError(
@@ -117,6 +121,19 @@ class LossTerm:
             )
         checked: Tensor = value
         return checked
+
+
+class _Undeclared(dict[tuple[int, int], Tensor]):
+    """An output that a term does not declare: it may not have been computed, so every use is refused."""
+
+    def __init__(self, term: str, output: str) -> None:
+        super().__init__()
+        self._message = f"loss term {term!r} uses {output}; declare it with needs=({output!r},)."
+
+    def _refuse(self, *_: Any) -> Any:
+        raise InputError(self._message)
+
+    __getitem__ = __iter__ = __len__ = __contains__ = get = keys = values = items = _refuse
 
 
 def discriminate(pair: AdversarialPair, instance_noise: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from interlingua.core.errors import InputError
 from interlingua.stores._secrets import may_hold_secret
-from interlingua.stores.registry import ALIASES, STORES, StoreKind, available_stores, find_kind
+from interlingua.stores.registry import ALIASES, STORES, StoreKind, find_kind, store_names
 
 # Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
 _NUMBER, _SWITCH, _DEMAND = r"\d{1,9}", "[01]", "disable|prefer|require"
@@ -244,7 +244,7 @@ def _refuse_unused_parts(url: StoreURL) -> StoreURL:
 
 def _unknown_scheme(scheme: str) -> InputError:
     shown = f"{scheme}://" if len(scheme) <= 20 else "The scheme of the address"
-    return InputError(f"{shown} is no store interlingua knows; known are {', '.join(available_stores())}.")
+    return InputError(f"{shown} is no store interlingua knows; known are {', '.join(store_names())}.")
 
 
 def _postgres(url: StoreURL) -> StoreURL:

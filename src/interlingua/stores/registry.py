@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any
 
-from interlingua.core.errors import InputError
+from interlingua.core.entrypoints import declared, describe_entry_point, load_entry_point, refuse_taken
+from interlingua.core.errors import InputError, InputWarning
 
-__all__ = ["ENTRY_POINTS", "STORES", "StoreKind", "address_forms", "available_stores", "find_kind", "secret_sources"]
+__all__ = [
+    "ENTRY_POINTS",
+    "STORES",
+    "StoreKind",
+    "address_forms",
+    "available_stores",
+    "find_kind",
+    "secret_sources",
+    "store_names",
+]
 
 # Packages add stores of their own under this group: scheme = "package.module:KIND".
 ENTRY_POINTS = "interlingua.stores"
@@ -182,40 +193,53 @@ def available_stores() -> Mapping[str, StoreKind]:
     """Return every kind of store by its scheme: those of interlingua, and those that installed packages add.
 
     Raises:
-        InputError: a package declares a scheme that is taken or cannot be used, or something that cannot be imported or
-            is no `StoreKind`.
+        InputError: a package declares a scheme that is taken or cannot be used, or something other than a `StoreKind`.
+
+    Warns:
+        InputWarning: a package declares a store that cannot be imported; it is left out.
     """
     kinds = dict(STORES)
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name in kinds or point.name in ALIASES:
-            raise InputError(
-                f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} has the scheme of another store. "
-                "Rename it, or uninstall its package."
-            )
+    for point in _points():
         try:
-            kind = point.load()
-        except Exception as error:
-            raise InputError(
-                f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} cannot be imported "
-                f"({type(error).__name__}: {error}). Correct its package, or uninstall it."
-            ) from error
-        if not isinstance(kind, StoreKind) or kind.scheme != point.name or not _SCHEME.fullmatch(kind.scheme):
-            raise InputError(
-                f"The entry point {point.name} = {point.value} of {ENTRY_POINTS} is not a StoreKind with the scheme "
-                f"{point.name!r} in lower case. Correct its package, or uninstall it."
-            )
-        kinds[point.name] = kind
+            thing = load_entry_point(point)
+        except InputError as error:
+            warnings.warn(str(error), InputWarning, stacklevel=2)
+        else:
+            kinds[point.name] = _checked_kind(point, thing)
     return kinds
+
+
+def store_names() -> list[str]:
+    """Return the scheme of every kind of store; nothing of another package is imported."""
+    return list(dict.fromkeys([*STORES, *(point.name for point in _points())]))
 
 
 def find_kind(scheme: str) -> StoreKind | None:
     """Return the kind of store of a scheme, ``None`` if there is none; packages are only searched for other schemes.
 
     Raises:
-        InputError: as in `available_stores`.
+        InputError: as in `available_stores`, or what a package declares under this scheme cannot be imported.
     """
     scheme = ALIASES.get(scheme, scheme)
-    return STORES.get(scheme) or available_stores().get(scheme)
+    if scheme in STORES:
+        return STORES[scheme]
+    point = next((point for point in _points() if point.name == scheme), None)
+    return None if point is None else _checked_kind(point, load_entry_point(point))
+
+
+def _points() -> tuple[EntryPoint, ...]:
+    points = declared(ENTRY_POINTS)
+    refuse_taken(points, (*STORES, *ALIASES), "has the scheme of another store")
+    return points
+
+
+def _checked_kind(point: EntryPoint, kind: Any) -> StoreKind:
+    if not isinstance(kind, StoreKind) or kind.scheme != point.name or not _SCHEME.fullmatch(kind.scheme):
+        raise InputError(
+            f"{describe_entry_point(point)} is not a StoreKind with the scheme {point.name!r} in lower case. Correct "
+            "its package, or uninstall it."
+        )
+    return kind
 
 
 def address_forms() -> str:

@@ -1,0 +1,68 @@
+"""What installed packages add to interlingua, declared as entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, distributions, entry_points
+from typing import Any
+
+from interlingua.core.errors import InputError
+
+__all__ = ["declared", "describe_entry_point", "load_entry_point", "refuse_taken"]
+
+
+def declared(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group in alphabetical order, without those of packages whose table is malformed."""
+    try:
+        points = list(entry_points(group=group))
+    except Exception:  # noqa: BLE001 - one package with a malformed table hides those of all others
+        readable = (point for package in distributions() for point in _readable(package) if point.group == group)
+        points = list({(point.name, point.value): point for point in readable}.values())
+    return tuple(sorted(points, key=lambda point: point.name))
+
+
+def describe_entry_point(point: EntryPoint) -> str:
+    """Return an entry point with its package, for a message."""
+    package = point.dist.name if point.dist is not None else "unknown"
+    return f"The entry point {point.name} = {point.value} of {point.group} (package {package})"
+
+
+def refuse_taken(points: Iterable[EntryPoint], own: Iterable[str], fault: str) -> None:
+    """Refuse entry points that have the name of something of interlingua, or of another entry point.
+
+    Args:
+        points: the entry points.
+        own: names that no package can take.
+        fault: of such an entry point, for the message.
+
+    Raises:
+        InputError: the message names the package.
+    """
+    taken = set(own)
+    for point in points:
+        if point.name in taken:
+            raise InputError(f"{describe_entry_point(point)} {fault}. Rename it, or uninstall its package.")
+        taken.add(point.name)
+
+
+def load_entry_point(point: EntryPoint) -> Any:
+    """Return the object that an entry point refers to.
+
+    Raises:
+        InputError: it cannot be imported; the message names the package.
+    """
+    try:
+        return point.load()
+    except Exception as error:  # importing runs code of the package, which can raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{describe_entry_point(point)} cannot be imported ({type(error).__name__}: {reason}). Repair or uninstall "
+            "its package."
+        ) from error
+
+
+def _readable(package: Any) -> tuple[EntryPoint, ...]:
+    try:
+        return tuple(package.entry_points)
+    except Exception:  # noqa: BLE001 - as in `declared`
+        return ()

@@ -1,0 +1,64 @@
+"""Progress names the work that begins when a step is reported."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import interlingua
+from interlingua.core import wording
+from interlingua.core.wording import describe_step
+
+SOURCE = Path(interlingua.__file__).parent
+
+
+def reported_steps() -> set[str]:
+    """Return every constant that is the value of ``"step"`` in a dict of the source."""
+    names = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "step" and isinstance(value, ast.Constant):
+                        names.add(str(value.value))
+    return names
+
+
+def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
+    assert {"copies", "islands", "second search", "finish", "interrupted", "refit", "failed start"} <= reported_steps()
+    assert reported_steps() == wording._STEPS.keys()
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        ({"step": "copies", "source_exact": 3}, "search round 1"),
+        ({"step": "round", "round": 1, "candidates": 4}, "search round 3, or the map at full width"),
+        ({"step": "islands", "climbs": 40, "seconds": 12.3}, "second search: 40 maps after 12 s"),
+        ({"step": "second search", "stopped": "budget"}, "carrying the best map to full width"),
+        (
+            {"step": "interrupted", "kept": "fast search"},
+            "continuing with the map of the fast search",
+        ),
+        ({"step": "fine", "similarity": 0.9}, "refining the map"),
+        ({"step": "polish"}, "fitting the non-orthogonal map"),
+        ({"step": "finish", "finish": "polish"}, "fitting the non-orthogonal map"),
+        ({"step": "fidelity"}, "measuring the evidence for the verdict"),
+        ({"step": "failed start", "from": "a", "to": "b"}, "continuing without the failed alignment of a and b"),
+        ({"step": "refit", "at": 3, "of": 40}, "refit 4 of 40"),
+        ({"step": "refit", "at": 40, "of": 40}, "averaging the refits"),
+        ({"step": "mirror", "copy": 0}, "training after mirrored copy 1"),
+        ({"step": "check", "at": 50}, "training after the measurements at step 50"),
+        ({"step": "run", "seed": 2}, "comparing the run with seed 2"),
+        ({"step": "verdict", "status": "aligned"}, "verdict aligned"),
+    ],
+)
+def test_a_text_names_the_work_that_begins(step: dict[str, object], text: str) -> None:
+    assert describe_step(step) == text
+
+
+@pytest.mark.parametrize("step", [{"step": "own"}, {"step": "round"}, {"step": "refit", "at": None, "of": 2}])
+def test_a_step_of_a_user_s_method_has_its_name(step: dict[str, object]) -> None:
+    assert describe_step(step) == step["step"]
