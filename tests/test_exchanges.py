@@ -7,7 +7,7 @@ import pytest
 
 from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
 from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear.exchanges import exchange_groups, reflections
+from interlingua.aligners.linear.exchanges import exchange_groups, reflections, two_sided_reason
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.statistics import agreement
 from planted import problem
@@ -67,3 +67,34 @@ def test_reflections_keep_maps_orthonormal() -> None:
     matrix = polar(rng.standard_normal((20, 32)).astype(np.float32))
     for moved in reflections(unit_rows(rng.standard_normal((300, 32)).astype(np.float32)), matrix, rng):
         np.testing.assert_allclose(moved @ moved.T, np.eye(20), atol=1e-5)
+
+
+def two_sided(
+    solved: tuple[CoarseSpaces, FloatArray], offset: float, shares: tuple[float, float]
+) -> tuple[CoarseSpaces, FloatArray]:
+    """Return the spaces with an offset on a share of the rows of each side, along an axis that the map keeps."""
+    spaces, truth = solved
+    rng = np.random.default_rng(11)
+    axis = unit_rows(rng.standard_normal((1, truth.shape[1])).astype(np.float32))
+    moved = []
+    for rows, along, share in zip(spaces.rows, (axis @ truth.T, axis), shares, strict=True):
+        signs = np.where(rng.random(len(rows)) < share, offset, -offset)[:, None]
+        moved.append(Frame.of(np.asarray(rows + signs * unit_rows(along), np.float32)).rows)
+    return CoarseSpaces.of(moved[0], moved[1]), truth
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.7, 0.3)])
+def test_two_groups_that_only_their_shares_tell_apart_are_ambiguous(
+    solved: tuple[CoarseSpaces, FloatArray], shares: tuple[float, float]
+) -> None:
+    spaces, _ = two_sided(solved, 4.0, shares)
+    identity = np.eye(*(axes.shape[1] for axes in spaces.axes), dtype=np.float32)
+    reason = two_sided_reason(spaces, identity, np.random.default_rng(0))
+    assert reason is not None
+    assert reason.startswith("Ambiguous: both sides consist of two groups")
+    assert "% of the source, " in reason
+
+
+def test_ordinary_texts_are_not_two_sided(solved: tuple[CoarseSpaces, FloatArray]) -> None:
+    spaces, truth = solved
+    assert two_sided_reason(spaces, truth, np.random.default_rng(0)) is None

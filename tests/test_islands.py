@@ -14,6 +14,7 @@ from interlingua.aligners.linear.effort import Effort
 from interlingua.aligners.linear.island_starts import perturbed, weighted_sum
 from interlingua.aligners.linear.islands import IslandsResult, search_islands
 from interlingua.aligners.linear.tilts import Climber
+from interlingua.aligners.refine import coupled_step
 from interlingua.core import backend
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import available_cores
@@ -200,12 +201,12 @@ def test_numpy_and_torch_take_the_same_step() -> None:
         for n in (40, 60)
     )
     maps = np.stack([polar(rng.standard_normal((16, 16)).astype(np.float32)) for _ in range(3)])
-    expected = tilts.coupled_step(a, b, maps, 0.05)
+    expected = coupled_step(a, b, maps, 0.05)
     tensors = [torch.as_tensor(z) for z in (a, b, maps)]
-    got = tilts.coupled_step(tensors[0], tensors[1], tensors[2], 0.05)
+    got = coupled_step(tensors[0], tensors[1], tensors[2], 0.05)
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-3)
     # Each map sees its own rows only.
-    np.testing.assert_allclose(tilts.coupled_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)
+    np.testing.assert_allclose(coupled_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)
 
 
 def test_islands_know_no_evaluation() -> None:

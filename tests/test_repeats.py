@@ -77,3 +77,17 @@ def test_above_the_limit_only_exact_copies_are_merged() -> None:
     found = distinct_rows(rows, max_rows=100)
     assert (found.exact, found.near) == (50, 0)
     assert len(found.rows) == 350
+
+
+@pytest.mark.parametrize("adjacent", [True, False])
+def test_copies_are_merged_whatever_the_order_of_many_rows(adjacent: bool) -> None:
+    rng = np.random.default_rng(4)
+    origin = np.repeat(texts(5000), 2, axis=0)
+    rows = unit_rows(origin + 0.002 * rng.standard_normal(origin.shape).astype(np.float32))
+    merged = distinct_rows(rows if adjacent else rows[rng.permutation(len(rows))])
+    assert merged.near == 5000
+
+
+def test_close_rows_of_a_narrow_space_are_no_copies() -> None:
+    rows = unit_rows(np.random.default_rng(5).standard_normal((4000, 6)).astype(np.float32))
+    assert distinct_rows(rows).near == 0

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 
-# Rows a side that a fit reads at most; linear maps gain little from more.
+# Rows per side that a fit reads at most; linear maps gain little from more.
 MAX_ROWS = 20_000
 # Methods whose unpaired fits fail for the causes that `diagnose` measures; a control fails by itself.
 _EXPLAINED = ("linear", "adversarial")

@@ -119,7 +119,7 @@ def fit_candidates(
         linear: the method.
         source: [n_source, d_source].
         targets: [n, d_target] by name, as `read_candidates` returns them.
-        max_rows: most rows a side, of the enlarged target too; None for all.
+        max_rows: most rows per side, of the enlarged target too; None for all.
         seed: decides every random draw.
         on_step: called with a dict of numbers and short words after each step.
 

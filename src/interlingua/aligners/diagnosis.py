@@ -26,12 +26,12 @@ from interlingua.identification import MIN_ROWS, Fingerprint
 __all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
 
 _MOST = 3
-# The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 a side are
+# The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 per side are
 # aligned with every seed (beir.jsonl).
 _FEW_ROWS, _ENOUGH_ROWS = 1_998, 4_398
 _RECORDED_SIZES = (
-    "In the recorded fits of BGE to MiniLM (benchmarks/results/beir.jsonl), all 20 with 1,000 rows a side failed, 6 of "
-    "20 with 2,000 were aligned and the others doubtful, and all 26 with 4,398 were aligned."
+    "In the recorded fits of BGE to MiniLM (benchmarks/results/beir.jsonl), all 20 with 1,000 rows per side failed, 6 "
+    "of 20 with 2,000 were aligned and the others doubtful, and all 26 with 4,398 were aligned."
 )
 _RECORDED_UNEQUAL = "More rows on the other side do not replace them: 500 beside 8,000 failed in 3 of 3 (solver.jsonl)."
 _UNEQUAL = 4
@@ -127,7 +127,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "repeated rows",
             f"{counts}. {_RECORDED_SIZES}",
-            f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows a side or more; more copies do not help.",
+            f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows per side or more; more copies do not help.",
             max(_shortage(side) for side in repeated),
         )
     if few:

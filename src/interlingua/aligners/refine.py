@@ -18,7 +18,7 @@ from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.backend import Array, namespace, parallel_map, row_parts, sequential_map, take
 from interlingua.core.neighbors import mutual_neighbors
 
-__all__ = ["orthogonal", "polish", "transport_similarity", "wasserstein_procrustes"]
+__all__ = ["coupled_step", "orthogonal", "polish", "transport_similarity", "wasserstein_procrustes"]
 
 _SINKHORN_STEPS = 3
 # Far below every entry in use; prevents a division by zero for a row without partners.
@@ -122,6 +122,26 @@ def wasserstein_procrustes(
     size = max(1, _COUPLING_ENTRIES // batch**2)
     parts = [maps[start : start + size] for start in range(0, len(maps), size)]
     return np.concatenate(parallel_map(lambda part: refine(part, sequential_map), parts))
+
+
+def coupled_step(a: Array, b: Array, maps: Array, temperature: float, prior: Array | None = None) -> Array:
+    """Return the rotations [r, w_source, w_target] that fit the couplings under ``maps`` best.
+
+    One step of entropic Wasserstein-Procrustes: Sinkhorn couplings of ``a @ maps`` with ``b``, then polar factors.
+
+    Args:
+        a: [r, n, w_source], unit rows; each map has rows of its own.
+        b: [r, m, w_target], likewise.
+        maps: [r, w_source, w_target].
+        temperature: couplings are ``exp(cosine / temperature)`` with uniform marginals.
+        prior: [w_source, w_target], cross-covariance per row that is known from pairs.
+    """
+    kernel = _kernel((a @ maps) @ namespace(maps).permute_dims(b, (0, 2, 1)), temperature)
+    (u,), v = _sinkhorn([kernel], sequential_map)
+    covariance = namespace(maps).permute_dims(a, (0, 2, 1)) @ (u * (kernel @ (v * b)))
+    if prior is not None:
+        covariance = covariance + b.shape[1] * prior
+    return orthogonal(covariance)
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:

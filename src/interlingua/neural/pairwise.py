@@ -15,6 +15,7 @@ from typing import Any
 from interlingua.aligners.base import OnStep, Problem
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.consensus import consensus
+from interlingua.aligners.linear.copies import merge_copies
 from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
@@ -84,7 +85,7 @@ class PairwiseAlignments:
                 dimensions[space] += min(spaces[j].d, spaces[k].d)
             if with_teachers:
                 teachers[j, k], teachers[k, j] = consensus(
-                    problem, fit.rotation, seed=seed, device=aligner.device, on_step=on_step
+                    merge_copies(problem), fit.rotation, seed=seed, device=aligner.device, on_step=on_step
                 )
         latent = max(reversed(list(spaces)), key=lambda name: (dimensions[name], -spaces[name].d))
         to_latent = {name: (maps[name, latent], maps[latent, name]) for name in spaces if name != latent}

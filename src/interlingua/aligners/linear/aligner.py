@@ -19,6 +19,7 @@ from interlingua.aligners.base import (
 )
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
+from interlingua.aligners.linear.copies import merge_copies
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_sided_reason
 from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.full_width import widen
@@ -31,7 +32,6 @@ from interlingua.aligners.linear.second_search import (
     UNCALIBRATED,
     SecondResult,
     search_further,
-    without_copies,
 )
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
@@ -53,7 +53,7 @@ _KNOWN_STREAM = 17
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LinearFit(Fit):
-    """A fit of the linear method, with what later verdicts and the consensus of refits read.
+    """A fit of the linear method, with what the adversarial method reads: rotation, null and start agreement.
 
     Attributes:
         verdict: from label-free evidence.
@@ -142,7 +142,7 @@ class Linear:
         """
         with single_threaded_blas():
             log = StepLog(on_step)
-            problem = without_copies(problem, log)
+            problem = merge_copies(problem, log)
             order, width, halves = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
             a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in problem.frames)
             spaces = CoarseSpaces.of(a, b, device=resolve_device(self.device))
@@ -152,7 +152,7 @@ class Linear:
             return self._finished(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
-        problem = without_copies(problem, log)
+        problem = merge_copies(problem, log)
         pairs = centered_pairs(problem)
         seeds = np.random.SeedSequence(seed).spawn(5)
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)

@@ -12,21 +12,21 @@ class Effort:
     """How much the search does before it gives up; counts, so that results are the same on every machine.
 
     Attributes:
-        width: principal coordinates a side. Fewer do not tell maps apart.
-        rounds: independent component analyses a side and island.
+        width: principal coordinates per side. With fewer, scores do not distinguish right from wrong maps.
+        rounds: independent component analyses per side and island.
         matchings: distinct matchings of components kept from each pair of rounds.
-        components: most independent components a side.
+        components: most independent components per side.
         random_starts: random rotations that climb beside the component starts of an island; they also give the scores
             that a search without any knowledge arrives at.
-        children: climbs a generation.
-        generations: generations an island.
+        children: climbs per generation.
+        generations: generations per island.
         merge_generations: generations of a merge.
-        islands: islands a group.
+        islands: islands per group.
         groups: most groups. Two are made at least, because only a second group can confirm the first.
         tilts: how strongly climbs of an island vary the proportions of topics, taken in turn; 0 leaves them as they
             are and climbs farther, 1 leaves more false optima.
         merge_tilts: likewise for the climbs of a merge.
-        repeated: mean cosine of rows under the maps of two groups from which on they count as the same answer.
+        repeated: mean cosine of rows under the maps of two groups above which they count as the same map.
         excess: standard deviations by which an answer must exceed random starts to end the search early.
     """
 

@@ -1,9 +1,9 @@
-"""From a coarse rotation to one of full width, by the finish that suits the rows.
+"""From a coarse rotation to one of full width, by the refinement that suits the rows.
 
-A coarse map rests on 64 principal coordinates. With many rows neighbors tell the rest (*polish*). With few rows every
-refinement follows the noise of its rows, and the mean of many refinements on random parts is better than each of them
-(*averaged*). Which one suits is decided without a pair: both run on disjoint halves of the rows, and the finish whose
-two results agree better on which row is which is taken.
+A coarse map uses 64 principal coordinates. With many rows, steps on mutual neighbors determine the others (*polished*).
+With few rows every refinement overfits, and the mean of refinements on random subsets is better than each (*averaged*).
+The choice needs no pairs: each variant is run on two disjoint halves of the rows, and the one whose results agree more
+is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.full_width import polish_rotation, widen
-from interlingua.aligners.linear.tilts import coupled_step
+from interlingua.aligners.refine import coupled_step
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import parallel_map, take, to_device, to_numpy
 
@@ -28,7 +28,8 @@ __all__ = ["FINISHES", "Finished", "averaged", "averaged_and_bagged", "finish", 
 _WIDTHS = (64, 96, 128)
 _REPEATS, _CLIMBS = 2, 8
 _TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
-# Source rows of a batch, as a share and at most; the larger side may give more, for near rows exist only among many.
+# Source rows of a batch, as a share and at most. The larger side may give more, because close neighbors need many
+# candidates.
 _PART, _BATCH, _LARGER_BATCH = 0.7, 800, 3000
 # Breaks the tie between directions that a coarse map says nothing about.
 _NOISE = 0.01

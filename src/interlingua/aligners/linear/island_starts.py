@@ -11,8 +11,8 @@ from interlingua.core.arrays import FloatArray
 
 __all__ = ["component_starts", "perturbed", "weighted_sum"]
 
-# Weights of summed maps fall by e for each step of this size below the best score. Errors cancel in a sum and the truth
-# adds up, so it should be soft; a sharp one follows the map that happens to score best into its false optimum.
+# Weights of summed maps fall by a factor of e per step of this size below the best score. Independent errors cancel in
+# a sum; with a smaller step one wrong map with a good score would dominate.
 _SOFTNESS = 3e-3
 _COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
 _MATCHING_STARTS = 200
@@ -38,9 +38,9 @@ def component_starts(
         y: [n_target, d_target], likewise.
         spaces: coarse coordinates of x and y.
         rng: decides every random draw.
-        rounds: independent component analyses a side.
+        rounds: independent component analyses per side.
         matchings: distinct matchings kept from each pair of rounds.
-        most: most components a side; few rows allow fewer.
+        most: most components per side; few rows allow fewer.
     """
     n = spaces.n
     k = int(np.clip(round(_COMPONENTS_PER_ROOT_ROW * np.sqrt(n)), 2 * _MIN_COMPONENTS, most))

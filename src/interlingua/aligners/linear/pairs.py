@@ -1,4 +1,4 @@
-"""Known pairs as help for the search: a cross-covariance that is added to what couplings say."""
+"""Known pairs as a prior of the search: their cross-covariance is added to that of the coupling."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Repeated rows: one representative for each group of copies and near-copies.
 
 A text that is stored many times outweighs all others: the mean moves toward it, and every coupling has to match it with
-something. The other side repeats other texts or none. So a solver sees each text once, whatever its share.
+something. The other side repeats other texts or none. So each text counts once, whatever its share.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class DistinctRows:
     """The rows of one side with copies merged.
 
     Attributes:
-        rows: [g, d], float32, one a group: the mean of its unit rows, of unit norm.
-        group: [n], the index in ``rows`` of every row that came.
+        rows: [g, d], float32, one per group: the mean of its unit rows, of unit norm.
+        group: [n], the index in ``rows`` of every input row.
         exact: how many rows are exact copies of an earlier row.
         near: how many further rows are near-copies of an earlier row.
     """
@@ -95,7 +95,8 @@ def _exact_groups(rows: FloatArray) -> tuple[IntArray, IntArray]:
 
 def _stand_out(centered: FloatArray, near: float) -> bool:
     """Return whether more pairs of rows [n, d] have a cosine of ``near`` or more than one between 0.8 and ``near``."""
-    rows = centered[:: -(-len(centered) // _SAMPLED_ROWS)]
+    # Drawn at random, because copies may lie beside each other.
+    rows = centered[np.random.default_rng(0).permutation(len(centered))[:_SAMPLED_ROWS]]
     beyond, below = -len(rows), 0  # every row is nearest to itself
     for block in row_blocks(len(rows), _BLOCK):
         cosines = rows[block] @ rows.T

@@ -6,24 +6,19 @@ this search may be better than doubtful; :data:`UNCALIBRATED` is the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from interlingua.aligners.base import Problem, StepLog, insufficient_data_reason
+from interlingua.aligners.base import StepLog
 from interlingua.aligners.linear.finish import finish
-from interlingua.aligners.linear.guide import merged_labels
 from interlingua.aligners.linear.islands import search_islands
-from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.search import SearchResult
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.core.arrays import FloatArray
-from interlingua.core.errors import InputError
 
-__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further", "without_copies"]
+__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further"]
 
 UNCALIBRATED = (
-    "found by the second search, whose evidence has not been calibrated yet; check some translations or known pairs"
+    "The map was found by the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
 
@@ -92,36 +87,3 @@ def search_further(
     if interrupted:
         on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})
     return SecondResult(rotation, agreement, interrupted)
-
-
-def without_copies(problem: Problem, on_step: StepLog) -> Problem:
-    """Return a problem in which copies and near-copies of a row are one row each, and report their counts.
-
-    A problem without copies is returned as it is.
-
-    Args:
-        problem: both sides.
-        on_step: called with the counts of each side.
-
-    Raises:
-        InputError: too few distinct rows on a side.
-    """
-    sides = [distinct_rows(rows) for rows in problem.rows]
-    if insufficient_data_reason(sides[0].rows, sides[1].rows):
-        # Rows this close are then the few groups that all the data has, and no copies.
-        sides = [distinct_rows(rows, near=None) for rows in problem.rows]
-    counts = {
-        f"{name}_{key}": value
-        for name, side in zip(("source", "target"), sides, strict=True)
-        for key, value in side.to_dict().items()
-    }
-    on_step({"step": "copies", **counts})
-    if not any(side.exact or side.near for side in sides):
-        return problem
-    # Distinct rows are unit rows; their frames should keep the length of the rows that came.
-    lengths = [np.float32(frame.norm) for frame in problem.frames]
-    rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
-    reason = insufficient_data_reason(rows[0], rows[1])
-    if reason:
-        raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
-    return replace(problem, rows=(rows[0], rows[1]), labels=merged_labels(problem, sides))

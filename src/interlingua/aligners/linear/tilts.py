@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
-from interlingua.aligners.refine import orthogonal
+from interlingua.aligners.refine import coupled_step
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.backend import Array, namespace, parallel_map, take, to_device, to_numpy
+from interlingua.core.backend import Array, parallel_map, take, to_device, to_numpy
 
-__all__ = ["Climber", "coupled_step"]
+__all__ = ["Climber"]
 
 _CLUSTERS = 24
 # A climb: tilted batches while the temperature falls, then steps on the true proportions to arrive at a comparable map.
@@ -21,9 +21,6 @@ _LEVEL = (0.04,) * 8
 _TILTED_BATCH, _LEVEL_BATCH = 600, 2000
 # Batches leave out this much of a small side, so that they differ from each other.
 _LEFT_OUT = 0.3
-_SINKHORN_STEPS = 3
-# Far below every kernel value in use; keeps a row without partners from dividing by zero.
-_TINY = 1e-30
 
 
 @dataclass(eq=False)
@@ -89,36 +86,6 @@ class Climber:
             a, b = take(self.spaces.rows[0], rows_x), take(self.spaces.rows[1], rows_y)
             maps = coupled_step(a, b, maps, temperature, self.prior)
         return maps
-
-
-def coupled_step(a: Array, b: Array, maps: Array, temperature: float, prior: Array | None = None) -> Array:
-    """Return the rotations [r, w_source, w_target] that fit the couplings under ``maps`` best.
-
-    One step of entropic Wasserstein-Procrustes: Sinkhorn couplings of ``a @ maps`` with ``b``, then polar factors.
-
-    Args:
-        a: [r, n, w_source], unit rows; each map has rows of its own.
-        b: [r, m, w_target], likewise.
-        maps: [r, w_source, w_target].
-        temperature: couplings are ``exp(cosine / temperature)`` with uniform marginals.
-        prior: [w_source, w_target], cross-covariance per row that is known from pairs.
-    """
-    xp = namespace(maps)
-    targets = xp.permute_dims(b, (0, 2, 1))
-    kernel = (a @ maps) @ targets
-    # In place, for this is by far the largest array. No cosine exceeds 1, so nothing overflows.
-    kernel -= 1
-    kernel /= temperature
-    kernel = xp.exp(kernel)
-    v = xp.ones_like(kernel[:, 0, :, None])
-    u = v
-    for _ in range(_SINKHORN_STEPS):
-        u = 1 / (kernel @ v + _TINY)
-        v = 1 / (xp.permute_dims(kernel, (0, 2, 1)) @ u + _TINY)
-    covariance = xp.permute_dims(a, (0, 2, 1)) @ (u * (kernel @ (v * b)))
-    if prior is not None:
-        covariance = covariance + b.shape[1] * prior
-    return orthogonal(covariance)
 
 
 def _weighted_sample(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:

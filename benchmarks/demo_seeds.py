@@ -1,0 +1,42 @@
+"""Run `interlingua demo` with several seeds; one JSON line per seed, appended, resumed where it stopped.
+
+    python benchmarks/demo_seeds.py --seeds 0:10 --out benchmarks/results/demo-seeds.jsonl
+
+The record has the verdict, the scores on held-out pairs with their paired ceiling, and the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the seeds that are not in the output yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0:10", help="first:last")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/demo-seeds.jsonl"))
+    arguments = parser.parse_args()
+    out = arguments.out
+    done = {json.loads(line)["seed"] for line in out.read_text().splitlines()} if out.exists() else set()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(*map(int, arguments.seeds.split(":"))):
+            if seed in done:
+                continue
+            report = str(Path(folder) / "report.html")
+            command = [sys.executable, "-m", "interlingua", "demo", "--seed", str(seed), "--report", report, "--json"]
+            finished = subprocess.run(command, check=True, capture_output=True, text=True)
+            result = json.loads(finished.stdout)
+            record = {"seed": seed, **{key: result[key] for key in ("verdict", "after", "paired_ceiling", "seconds")}}
+            with out.open("a") as stream:
+                stream.write(json.dumps(record) + "\n")
+            scores = {side: result["after"][side]["top1"] for side in ("forward", "backward")}
+            sys.stderr.write(f"seed {seed}: {scores} {result['verdict']['status']}\n")
+
+
+if __name__ == "__main__":
+    main()
