@@ -270,7 +270,7 @@ def test_the_report_pictures_the_latent_space(
         ({"restarts": 0}, "restarts is 0; an integer >= 1 is needed"),
         ({"device": "cuda"}, "device is 'cuda' and torch finds no GPU. Use device='cpu' or device='auto'"),
         ({"resume": True}, "resume and tensorboard need the folder of a run"),
-        ({"depth": 3}, r"unknown keyword 'depth': "),
+        ({"depth": 3}, r"unknown keyword 'depth'. Did you mean width"),
         ({"start": "cold", "pairs": [[0, 0]]}, "pairs were given and a cold start uses none"),
     ],
 )

@@ -110,7 +110,7 @@ def test_targets_that_cannot_be_candidates_are_refused_by_name(target: Any, mess
     [
         ({"pairs": [[0, 0]]}, "pairs were given with several candidate targets"),
         ({"method": "procrustes"}, "method is 'procrustes'; several candidate targets need the method linear"),
-        ({"round": 3}, "unknown keyword 'round': did you mean 'rounds'"),
+        ({"round": 3}, "unknown keyword 'round'. Did you mean rounds"),
     ],
 )
 def test_what_needs_one_target_is_refused(more: dict[str, Any], message: str) -> None:

@@ -115,7 +115,7 @@ REFUSED = [
 ]
 # Options that mean the same whatever the other options are.
 ALWAYS = {
-    "fit": "--out --report --force --allow-failed --seed --log --json --method",
+    "fit": "--target --out --report --force --allow-failed --seed --log --json --method",
     "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
     "evaluate": "--pool --seed --column --key --scale --report --json",
     "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
@@ -171,9 +171,11 @@ def options() -> Iterator[tuple[str, Any]]:
 
 def test_the_table_of_refusals_has_every_option_of_every_command() -> None:
     refused = {(typed.split()[0], option) for option, typed, _ in REFUSED}
-    # What --pairs needs is known to the method alone: test_pairs_are_refused_by_methods_without_them.
+    # What --pairs and --labels need is known to the method alone: test_pairs_are_refused_by_methods_without_them.
     listed = (
-        refused | {("fit", "--pairs")} | {(name, option) for name, text in ALWAYS.items() for option in text.split()}
+        refused
+        | {("fit", "--pairs"), ("fit", "--labels")}
+        | {(name, option) for name, text in ALWAYS.items() for option in text.split()}
     )
     assert listed == {(name, parameter.opts[0]) for name, parameter in options()}
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from interlingua.cli import main
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.stores import STORES, Spec, StoreKind, available_stores, open_store, registry
 from interlingua.stores._url import parse_url
 from interlingua.stores.memory import MemoryStore
@@ -114,12 +114,18 @@ def test_an_entry_point_that_is_no_kind_of_this_scheme_is_refused(
         open_store(f"{name}://a#c")
 
 
-def test_an_entry_point_that_cannot_be_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_that_cannot_be_imported_is_left_out_and_refused_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     declared = EntryPoints([EntryPoint("shelf", "no_such_module_of_shelves:KIND", registry.ENTRY_POINTS)])
-    monkeypatch.setattr(registry, "entry_points", declared.select)
-    with pytest.raises(InputError, match="no_such_module_of_shelves:KIND .* cannot be imported .ModuleNotFoundError"):
-        available_stores()
-    assert "qdrant://" in registry.address_forms()
+    monkeypatch.setattr("interlingua.core.entrypoints.entry_points", declared.select)
+    message = "no_such_module_of_shelves:KIND .*cannot be imported .ModuleNotFoundError"
+    with pytest.warns(InputWarning, match=message):
+        assert "shelf" not in available_stores()
+    with pytest.raises(InputError, match=message):
+        open_store("shelf://a#c")
+    with pytest.warns(InputWarning, match=message):
+        assert "qdrant://" in registry.address_forms()
 
 
 @pytest.mark.usefixtures("shelf")
