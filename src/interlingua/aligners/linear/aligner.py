@@ -181,7 +181,7 @@ class Linear:
         else:
             matrices = [spaces.lift(matrix) for matrix in coarse]
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
-            # Only a map refined in many coordinates is good enough elsewhere for exchanges to be told apart.
+            # Only in a map refined in many coordinates do the scores of exchanges differ enough.
             prior = coarse_prior(spaces, pairs)
             exchanged = exchange_groups(spaces, spaces.reduce(rotation), groups, prior=prior, on_step=log)
             if exchanged.rounds:
@@ -196,7 +196,7 @@ class Linear:
             verdict = judge_known(verdict, guided.held, to_numpy(null.spaces.rows[1]))
             if guided.held.pairs is None and problem.known is not None:
                 verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
-        elif ambiguity is not None:
+        if ambiguity is not None and problem.known is None:
             verdict = at_most_doubtful(verdict, ambiguity)
         if second is not None:
             verdict = _limit_verdict(verdict, second)

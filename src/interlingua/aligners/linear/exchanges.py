@@ -41,10 +41,10 @@ _BATCH = 1000
 # Maps that agree more than this are the same map, refined twice.
 _SAME = 0.95
 _AGREEMENT_ROWS = 1000
-# A map that agrees less than this with the best one and fits worse by less than so much similarity is another answer.
-# Right maps of real texts lead such maps by 0.006 and more, and of two equal mirror images one leads by 0.0003.
+# A map is ambiguous if another map agrees with it less than the first number and has a similarity less than the second
+# below it. Of two mirror images that fit equally well, one had 0.0003 more.
 _ANOTHER, _LEAD = 0.8, 1e-3
-# Distance between the centers of two groups, in standard deviations within them, from which on rows form two groups.
+# Distance between the centers of two groups, in standard deviations within them, above which rows form two groups.
 # One group that is cut in the middle shows about 2.7.
 _SEPARATION = 4.0
 # Two kinds of text in one collection lie at most 9.4 apart, and two prompts or languages 20 and more. Groups this far
