@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pairs_curve import POOL, SPACES, scores
+from pairs_curve import POOL, SPACES
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
+from solver import scores
 
 import interlingua as il
 from interlingua.core.arrays import IntArray

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from solver import scores
 
 import interlingua as il
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 
 POOL = 2048
 SPACES = ("bge-base-en-v1.5", "all-MiniLM-L6-v2")
@@ -104,15 +105,6 @@ def fit(case: Case, data: Path) -> dict[str, Any]:
         "seconds": wall,
         "load": os.getloadavg()[0],
     }
-
-
-def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
-    """Return top-1, mean rank among all rows, and mean cosine of held-out rows [p, d]."""
-    translated, truth = unit_rows(translated), unit_rows(truth)
-    similarity = translated @ truth.T
-    own = np.diag(similarity)
-    rank = (similarity > own[:, None]).sum(axis=1) + 1
-    return {"top1": float((rank == 1).mean()), "mean_rank": float(rank.mean()), "cosine": float(own.mean())}
 
 
 def main() -> None:

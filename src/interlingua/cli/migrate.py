@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
-from interlingua.cli.eventlog import open_log
+from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
@@ -46,6 +47,21 @@ class Triggers(StrEnum):
 
     FIRE = "fire"
     SKIP = "skip"
+
+
+@contextmanager
+def _phase_progress(record: EventLog) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each phase of a migration and log when it begins; yields the function to call after each page."""
+    with console.row_progress() as progress:
+        bars: dict[str, Any] = {}
+
+        def show(phase: str, done: int, of: int) -> None:
+            if phase not in bars:
+                bars[phase] = progress.add_task(phase.capitalize(), total=of)
+                record(phase, rows=of)
+            progress.update(bars[phase], completed=done)
+
+        yield show
 
 
 def _flag(option: str, meaning: str) -> Any:
@@ -168,15 +184,7 @@ def migrate(
             _show_plan(planning.plan(translator, old, new, options), options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with console.row_progress() as progress:
-            bars: dict[str, Any] = {}
-
-            def show(phase: str, done: int, of: int) -> None:
-                if phase not in bars:
-                    bars[phase] = progress.add_task(phase.capitalize(), total=of)
-                    record(phase, rows=of)
-                progress.update(bars[phase], completed=done)
-
+        with _phase_progress(record) as show:
             result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
@@ -226,15 +234,7 @@ def _catch_up(
     if since is not None and not (column and equals and value):
         raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
     with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
-        with console.row_progress() as progress:
-            bars: dict[str, Any] = {}
-
-            def show(phase: str, done: int, of: int) -> None:
-                if phase not in bars:
-                    bars[phase] = progress.add_task(phase.capitalize(), total=of)
-                    record(phase, rows=of)
-                progress.update(bars[phase], completed=done)
-
+        with _phase_progress(record) as show:
             done = changes.catch_up(
                 load(directory),
                 old,
