@@ -79,7 +79,7 @@ def test_shuffled_pairs_confirm_nothing_and_are_not_used(hard: Any) -> None:
     assert step["used"] is False
 
 
-@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("count", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_wrong_pairs_make_a_map_that_is_right_without_them_doubtful_and_leave_it_right(
     easy: Problem, alone: Alignment, count: int
 ) -> None:
