@@ -67,6 +67,7 @@ def test_the_result_is_an_alignment_like_any_other(warm: il.Alignment) -> None:
     assert [step["step"] for step in warm.trace][-1] == "run"
 
 
+@pytest.mark.slow
 def test_a_short_warm_run_stays_near_its_start(warm: il.Alignment, planted_problem: Problem) -> None:
     p = planted_problem
     start = il.align(p.source, p.target, method="linear", fidelity=False, max_rows=600)

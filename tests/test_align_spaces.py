@@ -39,6 +39,7 @@ def together(spaces: tuple[dict[str, Rows], dict[str, Rows]]) -> Together:
     return il.align_spaces(spaces[0], steps=20, **TINY)
 
 
+@pytest.mark.slow
 def test_there_is_an_alignment_for_every_two_spaces(together: Together) -> None:
     assert list(together) == [("wide", "narrow"), ("wide", "middle"), ("narrow", "middle")]
     for (a, b), alignment in together.items():
@@ -46,6 +47,7 @@ def test_there_is_an_alignment_for_every_two_spaces(together: Together) -> None:
         assert alignment.verdict.status == "aligned", alignment.verdict.reasons
 
 
+@pytest.mark.slow
 def test_every_direction_finds_its_texts(
     together: Together, spaces: tuple[dict[str, Rows], dict[str, Rows]], tmp_path: Path
 ) -> None:
