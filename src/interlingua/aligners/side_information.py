@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
@@ -58,6 +56,10 @@ def distinct_pairs(
     Raises:
         InputError: a row has more than ten partners, and they are more than half of all pairs.
     """
+    # Loaded here, because every command imports this module and few are given pairs.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     sides = [
         np.asarray(space.vectors[column], np.float32) for space, column in zip((source, target), index.T, strict=True)
     ]

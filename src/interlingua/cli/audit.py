@@ -20,7 +20,6 @@ from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import FORMATS, AsJson, Log, Seed, refuse_without_effect
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.leakage.audit import DOCUMENTS
 from interlingua.leakage.defenses import SUITES
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def audit(
     fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT)] = None,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP)] = None,
     translator: Annotated[list[Path] | None, typer.Option(metavar="DIR", help=_TRANSLATOR)] = None,
-    documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST)] = DOCUMENTS,
+    documents: Annotated[int, typer.Option(metavar="N", min=50, help=_LARGEST)] = 2_000,
     fail_above: Annotated[float | None, typer.Option(metavar="LEAK", min=0, max=1, help=_FAIL_ABOVE)] = None,
     show_words: Annotated[bool, typer.Option("--show-words", help=_SHOW_WORDS)] = False,
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
