@@ -217,6 +217,23 @@ def test_a_criterion_cannot_change_the_arrays_it_receives(spaces: tuple[np.ndarr
     assert (made.forward(spaces[0]) == plain.forward(spaces[0])).all()
 
 
+def test_a_criterion_sees_known_pairs_and_categories(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    seen: list[Problem] = []
+
+    def look(problem: Problem, fit: Fit) -> float:
+        seen.append(problem)
+        return 0.0
+
+    labels = ([i % 4 for i in range(N)], [i % 4 for i in range(N)])
+    pairs = np.repeat(np.arange(20)[:, None], 2, axis=1)
+    il.align(*spaces, method="linear", rounds=0, pairs=pairs, labels=labels, criteria=[criterion(1.0, function=look)])
+    for problem in seen:
+        assert problem.labels is not None
+        assert problem.known is not None
+        np.testing.assert_array_equal(problem.labels, labels)
+        assert len(problem.known[0]) == 20
+
+
 def test_a_criterion_cannot_raise_the_verdict_it_receives(spaces: tuple[np.ndarray, np.ndarray]) -> None:
     class Judged:
         pairs = "optional"

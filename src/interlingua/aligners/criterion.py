@@ -1,4 +1,4 @@
-"""Criteria from outside: measurements of one's own that a fit has to pass, beside those of every verdict."""
+"""User-defined criteria: measurements that a fit must pass in addition to those of every verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STREAM = 13
 
 @dataclass(frozen=True)
 class Criterion:
-    """A measurement of one's own that a fit has to pass, beside those of every verdict.
+    """A user-defined measurement that a fit must pass in addition to those of every verdict.
 
     Attributes:
         name: of the measurement in the evidence, such as ``norm_spread``.
@@ -143,7 +143,9 @@ def _read_only_problem(problem: Problem) -> Problem:
     """Return a problem over the same arrays, all of them read-only."""
     source, target = (_read_only_space(space) for space in (problem.source, problem.target))
     known = None if problem.known is None else (_read_only(problem.known[0]), _read_only(problem.known[1]))
-    given = Problem(source, target, (_read_only(problem.rows[0]), _read_only(problem.rows[1])), known)
+    labels = None if problem.labels is None else (_read_only(problem.labels[0]), _read_only(problem.labels[1]))
+    rows = _read_only(problem.rows[0]), _read_only(problem.rows[1])
+    given = replace(problem, source=source, target=target, rows=rows, known=known, labels=labels)
     frames = tuple(replace(f, rows=_read_only(f.rows), mean=_read_only(f.mean)) for f in problem.frames)
     # The frames that exist are reused: a cached property is stored under its name.
     given.__dict__["frames"] = frames
