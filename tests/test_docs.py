@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -65,14 +66,17 @@ QUICK = [path for path in EXAMPLES if path.stem != "align"]
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
+def generate() -> Iterator[ModuleType]:
     pytest.importorskip("matplotlib")
+    path = list(sys.path)
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    yield module
+    # The module puts benchmarks on the path, and a script there has the name of a folder of tests.
+    sys.path[:] = path
 
 
 def run(path: Path) -> str:
