@@ -10,17 +10,16 @@ held-out texts are disjoint; the fit sees no pair.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append_records, arguments_of, scores
 
 import interlingua
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 
 POOL = 2048
 # Fewer than the default of 10: a candidate that needs more rounds is not the one that resembles the source.
@@ -68,34 +67,15 @@ def fit(case: str, seed: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
-    """Return top-1 and mean rank of held-out rows [p, d] among all of them by cosine."""
-    similarity = unit_rows(translated) @ unit_rows(truth).T
-    rank = (similarity > np.diag(similarity)[:, None]).sum(axis=1) + 1
-    return {"top1": float((rank == 1).mean()), "mean_rank": float(rank.mean())}
-
-
 def main() -> None:
     """Fit what is not in the output yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments_of(__doc__, "candidates.jsonl", "0:3")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/candidates.jsonl"))
-    parser.add_argument("--seeds", default="0:3", help="first:last")
-    parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
-    out = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for seed in range(*map(int, arguments.seeds.split(":"))):
-        for case in CASES:
-            if (key := f"{case}/{seed}") in done or arguments.only not in key:
-                continue
-            record = fit(case, seed, arguments.vectors)
-            with out.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
-            sys.stderr.write(
-                f"{key}: {record['target']}, {record['forward']['top1']:.2f} {record['verdict']['status']}, "
-                f"{record['processor_seconds']:.0f} processor s\n"
-            )
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    append_records(
+        arguments, ((f"{case}/{seed}", partial(fit, case, seed, arguments.vectors)) for seed in seeds for case in CASES)
+    )
 
 
 if __name__ == "__main__":

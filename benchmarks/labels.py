@@ -10,25 +10,23 @@ labels among the rows of each side, and ``renamed`` gives the categories of the 
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pairs_curve import POOL, SPACES
+from records import append_records, arguments_of, scores
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
-from solver import scores
 
 import interlingua as il
 from interlingua.core.arrays import IntArray
@@ -131,22 +129,11 @@ def fit(case: Case, data: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Fit what is not in the output yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments_of(__doc__, "labels.jsonl", "0:2")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/labels.jsonl"))
-    parser.add_argument("--seeds", default="0:2", help="first:last")
-    parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
-    out = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for case in cases(range(*map(int, arguments.seeds.split(":")))):
-        if case.key in done or arguments.only not in case.key:
-            continue
-        record = fit(case, arguments.data)
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
-        top1 = record["forward"]["top1"], record["backward"]["top1"]
-        sys.stderr.write(f"{case.key}: {top1} {record['verdict']}, {record['processor_seconds']:.0f} processor s\n")
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    append_records(arguments, ((case.key, partial(fit, case, arguments.data)) for case in cases(seeds)))
 
 
 if __name__ == "__main__":

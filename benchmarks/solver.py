@@ -9,20 +9,19 @@ has N source and M target rows. ``copies-of-20`` replaces half of the rows of ea
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from records import append_records, arguments_of, scores
 
 import interlingua
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 
 POOL = 2048
 SPACES = ("bge-base-en-v1.5", "all-MiniLM-L6-v2")
@@ -98,32 +97,16 @@ def fit(case: Case, data: Path) -> dict[str, Any]:
     }
 
 
-def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
-    """Return top-1 and mean rank of held-out rows [p, d] among all of them by cosine."""
-    similarity = unit_rows(translated) @ unit_rows(truth).T
-    rank = (similarity > np.diag(similarity)[:, None]).sum(axis=1) + 1
-    return {"top1": float((rank == 1).mean()), "mean_rank": float(rank.mean())}
-
-
 def main() -> None:
     """Fit what is not in the output yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments_of(__doc__, "solver.jsonl", "10:13")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/solver.jsonl"))
-    parser.add_argument("--seeds", default="10:13", help="first:last, or first:last:step")
     parser.add_argument("--budget", type=float, default=300.0, help="seconds of the second search; 0 for none")
-    parser.add_argument("--only", default="", help="only cases whose key contains this")
     arguments = parser.parse_args()
-    out = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for case in cases(range(*map(int, arguments.seeds.split(":"))), arguments.budget):
-        if case.key in done or arguments.only not in case.key:
-            continue
-        record = fit(case, arguments.data)
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
-        top1 = record["forward"]["top1"], record["backward"]["top1"]
-        sys.stderr.write(f"{case.key}: {top1} {record['verdict']}, {record['processor_seconds']:.0f} processor s\n")
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    append_records(
+        arguments, ((case.key, partial(fit, case, arguments.data)) for case in cases(seeds, arguments.budget))
+    )
 
 
 if __name__ == "__main__":
