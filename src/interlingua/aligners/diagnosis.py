@@ -35,7 +35,7 @@ _RECORDED_SIZES = (
 )
 _RECORDED_UNEQUAL = "More rows on the other side do not replace them: 500 beside 8,000 failed in 3 of 3 (solver.jsonl)."
 _UNEQUAL = 4
-# Share of rows that are copies from which on the copies are named and not the size of the collection.
+# At this share of copies or more, the copies are named as the cause instead of the size of the collection.
 _COPIES = 0.25
 # Samples on which spectra and groups are measured.
 _SPECTRUM_ROWS, _GROUP_ROWS = 4_000, 1_500

@@ -14,7 +14,7 @@ from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import polar
 from interlingua.core.arrays import FloatArray
 
-__all__ = ["NullMaps"]
+__all__ = ["NullMaps", "robust_spread"]
 
 _COUNT = 6
 # 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. The lower bound:
@@ -71,12 +71,13 @@ class NullMaps:
     @property
     def spread(self) -> float:
         """Standard deviation of the scores, estimated from their median absolute deviation."""
-        return _spread(self.scores)
+        return robust_spread(self.scores)
 
 
-def _spread(scores: FloatArray) -> float:
+def robust_spread(scores: FloatArray) -> float:
+    """Return the standard deviation of scores [r] from their median absolute deviation; 0.0015 at least."""
     return max(_MAD * float(np.median(np.abs(scores - np.median(scores)))), _MIN_SPREAD)
 
 
 def _excess(score: float, scores: FloatArray) -> float:
-    return (float(score) - float(np.median(scores))) / _spread(scores)
+    return (float(score) - float(np.median(scores))) / robust_spread(scores)

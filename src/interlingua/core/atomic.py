@@ -24,6 +24,7 @@ __all__ = [
     "atomic_folder",
     "check_parent",
     "check_writable",
+    "is_empty_folder",
     "remove_folder",
     "sync_folder",
     "write_text",
@@ -85,7 +86,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         InputError: the parent folder does not exist.
     """
     target = _destination(path)
-    if not _is_empty_folder(target):
+    if not is_empty_folder(target):
         _refuse_existing(target, path)
     fresh = _temporary(target)
     fresh.mkdir()
@@ -96,7 +97,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 _sync(Path(folder, name))
             sync_folder(Path(folder))
         try:
-            if sys.platform == "win32" and _is_empty_folder(target):
+            if sys.platform == "win32" and is_empty_folder(target):
                 target.rmdir()
             os.rename(fresh, target)
         except OSError as error:
@@ -220,7 +221,8 @@ def _move_new(fresh: Path, target: Path, path: str | Path) -> None:
         os.replace(fresh, target)
 
 
-def _is_empty_folder(path: Path) -> bool:
+def is_empty_folder(path: Path) -> bool:
+    """Return whether a path is a folder that holds nothing."""
     return path.is_dir() and not any(path.iterdir())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
-__all__ = ["agreement", "effective_rank", "hubness", "sliced_wasserstein"]
+__all__ = ["agreement", "effective_rank", "hubness", "self_retrieval", "sliced_wasserstein"]
 
 _HUB_NEIGHBORS = 10
 
@@ -19,6 +19,12 @@ _HUB_NEIGHBORS = 10
 def agreement(first: FloatArray, second: FloatArray) -> float:
     """Return the mean cosine between two translations [n, d] of the same rows; 1 where two fits agree."""
     return float((unit_rows(first) * unit_rows(second)).sum(axis=1).mean(dtype=np.float64))
+
+
+def self_retrieval(first: FloatArray, second: FloatArray) -> float:
+    """Return how often each row of one translation [n, d] is nearest to itself in another translation of these rows."""
+    retrieved = nearest(unit_rows(first), unit_rows(second), 1, metric="dot").indices[:, 0]
+    return float((retrieved == np.arange(len(first))).mean())
 
 
 def sliced_wasserstein(a: FloatArray, b: FloatArray, *, directions: int, rng: np.random.Generator) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_path
-from interlingua.core.atomic import atomic_file, atomic_folder, check_writable, write_text
+from interlingua.core.atomic import atomic_file, atomic_folder, check_writable, is_empty_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.model_card import model_card
 
@@ -47,7 +47,7 @@ def check_destination(folder: str | Path, *, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputExistsError(f"{folder} exists.", "Choose another name, or replace it with {overwrite}.")
-    if not _is_empty(folder) and not _holds_translator(folder):
+    if not is_empty_folder(folder) and not _holds_translator(folder):
         raise InputError(f"{folder} exists and is not a translator, so it is not replaced; choose another name.")
 
 
@@ -77,7 +77,7 @@ def write_folder(
         raise InputError(f"The card cannot be saved ({error}); it may hold plain values only.") from error
     # Equal content has an equal id, so that equal translators are equal files.
     card = {**card, "save_id": short_digest(text, tensors)}
-    if not folder.exists() or _is_empty(folder):
+    if not folder.exists() or is_empty_folder(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with atomic_folder(folder) as fresh:
@@ -164,7 +164,3 @@ def _holds_translator(folder: Path) -> bool:
         return False
     is_ours = isinstance(card, dict) and {"format", "kind", "maps"} <= card.keys()
     return is_ours and (folder / WEIGHTS).is_file()
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -177,16 +176,6 @@ class TableAdapter(Adapter):
 def first_line(error: Exception | str) -> str:
     """Return the first line of a client's error; some clients append whole stack traces."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def require_folder(file: Path) -> None:
-    """Refuse a path whose folder does not exist.
-
-    Raises:
-        InputError: it does not.
-    """
-    if not file.parent.is_dir():
-        raise InputError(f"The folder {file.parent} does not exist; create it or choose another.")
 
 
 def plain_ids(ids: pa.Array | pa.ChunkedArray, name: str, where: str) -> pa.Array:

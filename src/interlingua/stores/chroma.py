@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import check_parent
 from interlingua.core.records import Records
-from interlingua.stores._base import require_folder
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
@@ -69,7 +69,7 @@ class ChromaStore(SharedClientStore):
             return chroma.HttpClient(url.host, port, ssl=url.uses_https, headers=headers, settings=settings, **chosen)
 
         if not url.host:
-            require_folder(Path(url.path))
+            check_parent(Path(url.path))
         self._connect = connect
 
     def exists(self) -> bool:

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.stores._base import TableAdapter, plain_ids, require_folder, sql_literal
+from interlingua.stores._base import TableAdapter, plain_ids, sql_literal
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -137,7 +138,7 @@ class DuckStore(SharedClientStore, TableAdapter):
     def check(self, spec: Spec) -> None:
         """Refuse a target without a column name, and a folder or schema that does not exist."""
         super().check(spec)
-        require_folder(self._path)
+        check_parent(self._path)
         if len(self.url.names) == 3 and self.url.names[0].lower() not in self._schemas():
             raise InputError(f"{self.url}: there is no schema {self.url.names[0]!r}; create it first.")
         for field in () if spec.as_new_vector else spec.schema or ():

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.atomic import atomic_folder, remove_folder
+from interlingua.core.atomic import atomic_folder, check_parent, remove_folder
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
-from interlingua.stores._base import require_folder
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
@@ -65,7 +64,7 @@ class EdgeStore(PointStore):
     def check(self, spec: Spec) -> None:
         """Refuse a second vector without a name of its own, and a folder that is missing or taken."""
         super().check(spec)
-        require_folder(self._folder)
+        check_parent(self._folder)
         if self._folder.exists() and not self._shard_exists():
             raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.atomic import atomic_file
+from interlingua.core.atomic import atomic_file, check_parent
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
-from interlingua.stores._base import Adapter, require_folder
+from interlingua.stores._base import Adapter
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -118,7 +118,7 @@ class FaissStore(Adapter):
     def check(self, spec: Spec) -> None:
         """Refuse a folder that does not exist."""
         super().check(spec)
-        require_folder(self._path)
+        check_parent(self._path)
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse whole numbers that 64 bits with sign do not hold."""

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray
+from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._formats import Sink, find_sink
-from interlingua.stores._base import Adapter, plain_ids, require_folder
+from interlingua.stores._base import Adapter, plain_ids
 from interlingua.stores._documents import document_field
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -102,7 +103,7 @@ class FileStore(Adapter):
         sink, written = self._sink(), _written_extensions()
         if sink is None:
             raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
-        require_folder(self._path)
+        check_parent(self._path)
         if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
             raise InputError(
                 f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."

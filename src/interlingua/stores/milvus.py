@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.stores._base import first_line, require_folder
+from interlingua.stores._base import first_line
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
@@ -51,7 +52,7 @@ class MilvusStore(SharedClientStore):
             address = f"{'https' if url.uses_https else 'http'}://{url.host}:{url.port or 19530}"
         else:
             address = url.path
-            require_folder(Path(address))
+            check_parent(Path(address))
             require("milvus_lite", "milvus")
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         database = url.path.strip("/") if url.host else ""

@@ -25,10 +25,9 @@ from sklearn.covariance import ledoit_wolf
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.pairs import Pairs
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
-from interlingua.core.neighbors import nearest
-from interlingua.core.statistics import agreement
+from interlingua.core.statistics import agreement, self_retrieval
 
 __all__ = ["hub_leveled_mean", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
 
@@ -128,9 +127,8 @@ def radius_factor(source: Frame, target: Frame) -> float:
 
 def _half_agreement(rows: FloatArray, maps: Sequence[FloatArray]) -> tuple[float, float]:
     """Return the mean cosine of two maps' translations of rows, and how often a row retrieves itself among them."""
-    first, second = (unit_rows(rows @ matrix) for matrix in maps)
-    retrieved = nearest(first, second, 1, metric="dot").indices[:, 0] == np.arange(len(rows))
-    return agreement(first, second), float(retrieved.mean())
+    first, second = (rows @ matrix for matrix in maps)
+    return agreement(first, second), self_retrieval(first, second)
 
 
 def _gaussian_transport(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -19,8 +19,9 @@ from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.full_width import polish_rotation, widen
 from interlingua.aligners.refine import coupled_step
-from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map, take, to_device, to_numpy
+from interlingua.core.statistics import self_retrieval
 
 __all__ = ["FINISHES", "Finished", "averaged", "averaged_and_bagged", "finish", "polished", "same_rows"]
 
@@ -140,11 +141,7 @@ def same_rows(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArra
     Rows of ``x`` [n, d_source] are compared in the target space and rows of ``y`` [m, d_target] in the source space.
     Nothing is compared across the two sides.
     """
-    shares = []
-    for rows, maps in ((x, (first, second)), (y, (first.T, second.T))):
-        a, b = (unit_rows(rows @ m) for m in maps)
-        shares.append(float(((a @ b.T).argmax(axis=1) == np.arange(len(rows))).mean()))
-    return float(np.mean(shares))
+    return (self_retrieval(x @ first, x @ second) + self_retrieval(y @ first.T, y @ second.T)) / 2
 
 
 def _sum_climbs(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]) -> FloatArray:

@@ -28,6 +28,7 @@ from interlingua.aligners.linear.exchanges import exchange_groups
 from interlingua.aligners.linear.island_starts import component_starts, perturbed, weighted_sum
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.tilts import Climber
+from interlingua.aligners.null import robust_spread
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
@@ -37,8 +38,6 @@ __all__ = ["Answer", "IslandsResult", "search_islands"]
 # Weights of the islands in a mixture fall by e for each step of this size below the best score.
 _PARENT_SOFTNESS = 4e-3
 _MIXTURE_EVERY = 2
-# Median absolute deviations to standard deviations, and the least spread a handful of random starts can show.
-_MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # A perturbed map agrees this much with the map it came from. Nearer ones return to it, farther ones lose it.
 _PERTURBATIONS = (0.6, 0.75)
 _MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
@@ -125,8 +124,7 @@ class _Run:
 
     @property
     def null(self) -> tuple[float, float]:
-        median = float(np.median(self.nulls))
-        return median, max(_MAD * float(np.median(np.abs(self.nulls - median))), _MIN_SPREAD)
+        return float(np.median(self.nulls)), robust_spread(self.nulls)
 
     def check(self) -> None:
         """End the search where the budget is spent and there is a map to return."""

@@ -24,8 +24,8 @@ from interlingua.core.backend import to_numpy
 
 __all__ = ["KnownResult", "search_with_known", "settled_rotation"]
 
-# As many pairs can show that they mislead; fewer are used unless they contradict a map found without them.
-_TELLING = 10
+# With fewer pairs, a held-out test of the guided search says too little to reject them.
+_MIN_TESTED = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +71,15 @@ def search_with_known(
     if is_accepted(context, plain):
         held = _tested_by(spaces, plain.best.matrix, pairs, labels)
         used = _supports(held, target)
-        found, matrices = "without", [candidate.matrix for candidate in plain.candidates[:2]]
+        chosen, matrices = "without", [candidate.matrix for candidate in plain.candidates[:2]]
     else:
-        used = held.pairs is None or len(held.pairs[0]) < _TELLING or _supports(held, target)
+        used = held.pairs is None or len(held.pairs[0]) < _MIN_TESTED or _supports(held, target)
         candidates = {"guided": guided, "both": guide.refine(plain.best.matrix, rng)}
-        found = max(candidates, key=lambda name: guide.objective(candidates[name]))
-        matrices = [candidates[found]]
+        chosen = max(candidates, key=lambda name: guide.objective(candidates[name]))
+        matrices = [candidates[chosen]]
         if not used:
-            found, matrices = "without", [plain.best.matrix]
-    on_step(_step(found, held, target, used=used))
+            chosen, matrices = "without", [plain.best.matrix]
+    on_step(_step(chosen, held, target, used=used))
     if not used:
         return KnownResult(matrices, spaces, None, held, plain)
     return KnownResult(matrices, guide.spaces, pairs, held, plain)
@@ -115,8 +115,8 @@ def _supports(held: HeldOut, target: FloatArray) -> bool:
     return not held.rows or category_evidence(held.rows).passed
 
 
-def _step(found: str, held: HeldOut, target: FloatArray, *, used: bool) -> dict[str, object]:
-    step: dict[str, object] = {"step": "known", "search": found, "used": used}
+def _step(chosen: str, held: HeldOut, target: FloatArray, *, used: bool) -> dict[str, object]:
+    step: dict[str, object] = {"step": "known", "search": chosen, "used": used}
     if held.pairs is not None:
         step["pairs"] = len(held.pairs[0])
         step |= {evidence.name: evidence.value for evidence in pair_evidence(held.pairs, target)}

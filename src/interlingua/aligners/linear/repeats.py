@@ -15,7 +15,7 @@ from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 
 __all__ = ["DistinctRows", "distinct_rows"]
 
-# Cosine of two centered rows from which on they count as copies of each other. Noise of a third of a row's length
+# Two centered rows of at least this cosine count as copies of each other. Noise of a third of a row's length
 # leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
 _NEAR = 0.9
 # Near-copies stand out where many more pairs lie beyond `_NEAR` than just below it: 13 times as many for copies with
@@ -60,7 +60,7 @@ def distinct_rows(vectors: FloatArray, *, near: float | None = _NEAR, max_rows: 
 
     Args:
         vectors: [n, d], finite, no zero row. Rows that differ by a positive factor count as near-copies.
-        near: cosine of centered unit rows from which on two rows are near-copies. They are merged only where four
+        near: smallest cosine of centered unit rows that are near-copies. They are merged only where four
             times as many pairs of rows lie beyond this cosine as between 0.8 and it. None merges exact copies only.
         max_rows: with more distinct rows than this, only exact copies are merged.
     """
