@@ -1,0 +1,119 @@
+"""Fit every pair of encoders on four corpora, on the same and on different corpora; one JSON line a fit, resumed.
+
+    python benchmarks/grid.py same --vectors DIR
+    python benchmarks/grid.py different --vectors DIR
+
+``same``: source and target are disjoint texts of one corpus. ``different``: the target's texts come from another
+corpus. Held-out pairs are texts of the source's corpus. A record also has what refinement makes of the rotation that is
+fitted on the held-out pairs (``fixed_point``: more than a search without pairs can reach is not to be had from this
+method), and the share of rows in the largest group of texts that the fit misplaces. ``--vectors`` holds what
+``encode.py`` wrote with all encoders; cells whose vectors are missing are left out until they are there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import cache, partial
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from records import append_records, arguments_of, scores
+
+import interlingua
+from interlingua.aligners.base import Problem
+from interlingua.aligners.frames import polar
+from interlingua.aligners.linear.aligner import Linear
+from interlingua.core.arrays import FloatArray, unit_rows
+
+POOL, ROWS = 2048, 5000
+ENCODERS = ("minilm", "use", "paraphrase", "e5-small", "wordllama", "model2vec")
+CORPORA = ("nq-open", "opentriviaqa", "wiki-split", "clickbait")
+GROUPS, GROUP_SHARE = 20, 0.05
+
+
+@cache
+def load(folder: Path, corpus: str, encoder: str) -> FloatArray:
+    """Return all rows of a corpus in float32."""
+    return np.load(folder / f"{corpus}.{encoder}.npy").astype(np.float32)
+
+
+def misplaced_share(translated: FloatArray, truth: FloatArray) -> float:
+    """Return the share of rows [p, d] in the largest group of texts of which most are translated to another group."""
+    from sklearn.cluster import KMeans
+
+    truth = unit_rows(truth - truth.mean(axis=0))
+    translated = unit_rows(translated - translated.mean(axis=0))
+    fitted = KMeans(GROUPS, random_state=0, n_init=3).fit(truth)
+    placed = (translated @ unit_rows(fitted.cluster_centers_).T).argmax(axis=1)
+    own = (truth @ unit_rows(fitted.cluster_centers_).T).argmax(axis=1)
+    wrong = [np.mean(own == k) for k in range(GROUPS) if (own == k).any() and (placed[own == k] == k).mean() < 0.5]
+    return float(max(wrong, default=0.0))
+
+
+def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: Path) -> dict[str, Any]:
+    """Fit one cell of the grid and measure its translator."""
+    a, b = load(folder, corpora[0], encoders[0]), load(folder, corpora[0], encoders[1])
+    order = np.random.default_rng(seed).permutation(len(a))
+    held, rest = order[:POOL], order[POOL:]
+    size = min(ROWS, len(rest) // 2)
+    x, y = a[rest[:size]], b[rest[size : 2 * size]]
+    if corpora[1] != corpora[0]:
+        other = load(folder, corpora[1], encoders[1])
+        y = other[np.random.default_rng([seed, 1]).permutation(len(other))[:size]]
+    start, clock = time.process_time(), time.perf_counter()
+    alignment = interlingua.align(x, y, method="linear", seed=seed)
+    processor, wall = time.process_time() - start, time.perf_counter() - clock
+    translated = alignment.forward(a[held])
+    true = polar(unit_rows(a[held] - a[held].mean(axis=0)).T @ unit_rows(b[held] - b[held].mean(axis=0)))
+    refined = Linear().refine(Problem.of(x, y), true, seed=seed)
+    return {
+        "key": f"{corpora[0]} | {corpora[1]}: {encoders[0]} -> {encoders[1]}/{seed}",
+        "corpora": list(corpora),
+        "encoders": list(encoders),
+        "seed": seed,
+        "n_source": len(x),
+        "n_target": len(y),
+        "verdict": alignment.verdict.to_dict(),
+        "forward": scores(translated, b[held]),
+        "backward": scores(alignment.backward(b[held]), a[held]),
+        "misplaced_share": misplaced_share(translated, b[held]),
+        "fixed_point": scores(refined.forward(a[held]), b[held]),
+        "processor_seconds": processor,
+        "seconds": wall,
+    }
+
+
+def cells(suite: str, seeds: range) -> Iterator[tuple[tuple[str, str], tuple[str, str], int]]:
+    """Yield corpora, encoders and seed of each fit: each pair of encoders in one direction first, in random order."""
+    next_corpus = dict(zip(CORPORA, CORPORA[1:] + CORPORA[:1], strict=True))
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        pairs = list(combinations(ENCODERS, 2))
+        for direction in (pairs, [pair[::-1] for pair in pairs]):
+            drawn = list(product(CORPORA, direction))
+            for i in rng.permutation(len(drawn)):
+                corpus, encoders = drawn[i]
+                yield (corpus, corpus if suite == "same" else next_corpus[corpus]), encoders, seed
+
+
+def main() -> None:
+    """Fit what is not in the output yet."""
+    parser = arguments_of(__doc__, "grid.jsonl", "0:1")
+    parser.add_argument("suite", choices=("same", "different"))
+    parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    arguments = parser.parse_args()
+    append_records(
+        arguments,
+        (
+            (f"{c[0]} | {c[1]}: {e[0]} -> {e[1]}/{seed}", partial(fit, c, e, seed, arguments.vectors))
+            for c, e, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":"))))
+            if all((arguments.vectors / f"{corpus}.{encoder}.npy").exists() for corpus, encoder in product(c, e))
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()
