@@ -183,7 +183,7 @@ def together(run: Run, folder: Path) -> dict[str, Any]:
     pairs = {}
     for (a, b), alignment in alignments.items():
         held = encoded[a][order[:POOL]], encoded[b][order[:POOL]]
-        rotation = il.align(own[a], own[b], seed=run.seed, fidelity=False)
+        rotation = il.align(own[a], own[b], seed=run.seed, nonorthogonal=False)
         pairs[f"{a} -> {b}"] = {
             "status": str(alignment.verdict.status),
             "network": scores(alignment.forward, alignment.backward, held),

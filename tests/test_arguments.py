@@ -455,7 +455,7 @@ def test_values_are_shown_short() -> None:
 class Settings:
     rounds: int = 10
     share: float = 0.5
-    fidelity: bool = True
+    nonorthogonal: bool = True
     device: str = "cpu"
     steps: int | None = None
     kind: Literal["a", "b"] = "a"
@@ -470,7 +470,7 @@ class Settings:
     [
         ("rounds", ("ten", 2.5, None, True, -3, 0), "rounds is .*; an integer >= 1"),
         ("share", ("ten", None, True, math.nan), "share is .*; a finite number"),
-        ("fidelity", ("no", 1, None), "fidelity is .*; True or False"),
+        ("nonorthogonal", ("no", 1, None), "nonorthogonal is .*; True or False"),
         ("device", (5, None, True), "device is .*; a text"),
         ("steps", ("ten", 2.5, True, -1), "steps is .*; an integer >= 0"),
     ],

@@ -11,9 +11,9 @@ from interlingua.core.arrays import FloatArray
 
 __all__ = ["component_starts", "perturbed", "weighted_sum"]
 
-# Weights of summed maps fall by a factor of e per step of this size below the best score. Independent errors cancel in
-# a sum; with a smaller step one wrong map with a good score would dominate.
-_SOFTNESS = 3e-3
+# Temperature of the softmax over scores that weights the maps of a sum. Independent errors cancel in a sum; at a lower
+# temperature one wrong map with a good score would dominate.
+_SOFTMAX_TEMPERATURE = 3e-3
 _COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
 _MATCHING_STARTS = 200
 
@@ -58,8 +58,8 @@ def component_starts(
 
 
 def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
-    """Return the polar factor of the sum of ``maps`` [r, w_source, w_target], weighted by ``scores`` [r]."""
-    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTNESS), maps, axes=1))
+    """Return the polar factor of the sum of maps [r, w_source, w_target], weighted by the softmax of scores [r]."""
+    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTMAX_TEMPERATURE), maps, axes=1))
 
 
 def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:

@@ -76,7 +76,7 @@ def nonorthogonal_maps(
         after = _half_agreement(rows, staged[:2])
         used.append(after[0] > before[0] and after[1] >= before[1] - _RETRIEVAL_LOSS)
         chosen.append(staged[2] if used[-1] else problems[2][0])
-    return chosen[0], chosen[1], {"step": "fidelity", "forward": used[0], "backward": used[1]}
+    return chosen[0], chosen[1], {"step": "nonorthogonal", "forward": used[0], "backward": used[1]}
 
 
 def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
