@@ -16,10 +16,12 @@ from threading import Lock
 
 import numpy as np
 
+from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import parallel_map
 
-__all__ = ["Components", "find_components", "match_components", "quiet_ica"]
+__all__ = ["ComponentRound", "Components", "component_count", "find_components", "find_round", "match_components"]
 
 # Weight of the node term against the edge matrices, each of which has unit norm.
 _NODE_WEIGHT = 0.003
@@ -44,6 +46,38 @@ class Components:
     quantiles: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class ComponentRound:
+    """Independent components of both sides, found with one number of components and one pair of seeds."""
+
+    source: Components
+    target: Components
+
+    @property
+    def k(self) -> int:
+        """The number of components of either side."""
+        return self.source.directions.shape[1]
+
+
+def component_count(spaces: CoarseSpaces, per_root_row: float, *, least: int, most: int) -> int:
+    """Return how many components to look for: in proportion to the square root of the rows of the smaller side.
+
+    Args:
+        spaces: both sides; no more components than directions are looked for.
+        per_root_row: components per square root of a row.
+        least: fewest components, where the directions allow it.
+        most: most components.
+    """
+    return int(np.clip(round(per_root_row * np.sqrt(spaces.n)), least, min(most, *spaces.ranks)))
+
+
+def find_round(x: FloatArray, y: FloatArray, k: int, rng: np.random.Generator) -> ComponentRound:
+    """Find ``k`` independent components of the rows [n_source, d_source] and [n_target, d_target] of both sides."""
+    seeds = rng.integers(2**31, size=2)
+    with _quiet_ica():
+        return ComponentRound(*parallel_map(lambda z, seed: find_components(z, k, seed=int(seed)), (x, y), seeds))
+
+
 def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
     """Run FastICA (Hyvärinen, 1999) on the leading ``k`` principal coordinates of centered rows [n, d].
 
@@ -61,7 +95,7 @@ def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
 
 
 @contextmanager
-def quiet_ica() -> Iterator[None]:
+def _quiet_ica() -> Iterator[None]:
     """Silence FastICA's warning that it has not converged.
 
     Components that have not converged are noise in either space, and no matching of them scores well. Warning filters
