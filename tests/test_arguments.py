@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
 from interlingua.aligners import METHODS, create_aligner, describe_settings, settings_of
 from interlingua.core.arguments import (
+    Bounds,
     check_choice,
     check_count,
     check_flag,
@@ -461,8 +462,10 @@ class Settings:
     kind: Literal["a", "b"] = "a"
     solver: Callable[[], int] | None = None
 
+    bounds: ClassVar[Bounds] = {"rounds": {"minimum": 1}}
+
     def __post_init__(self) -> None:
-        check_settings(self, minimum={"rounds": 1})
+        check_settings(self)
 
 
 @pytest.mark.parametrize(
