@@ -32,9 +32,9 @@ __all__ = [
     "check_fit",
     "ignore_step",
     "insufficient_data_reason",
-    "refuse_labels",
-    "refuse_pairs",
-    "require_pairs",
+    "check_no_labels",
+    "check_no_pairs",
+    "check_known_pairs",
     "shortage",
     "single_step",
 ]
@@ -202,7 +202,7 @@ def single_step(
     return Fit(*maps, trace=(step,))
 
 
-def refuse_pairs(problem: Problem, method: str) -> None:
+def check_no_pairs(problem: Problem, method: str) -> None:
     """Refuse known pairs that a method would silently ignore.
 
     Raises:
@@ -216,7 +216,7 @@ def refuse_pairs(problem: Problem, method: str) -> None:
         )
 
 
-def require_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[FloatArray, FloatArray]:
+def check_known_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[FloatArray, FloatArray]:
     """Return the known pairs of a problem as rows [p, d_source] and [p, d_target].
 
     Raises:
@@ -233,7 +233,7 @@ def require_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[
     return problem.known
 
 
-def refuse_labels(problem: Problem, method: str) -> None:
+def check_no_labels(problem: Problem, method: str) -> None:
     """Refuse labels that a method would silently ignore.
 
     Raises:

@@ -123,7 +123,7 @@ def check_matrix(
     check = RowCheck()
     for block in row_blocks(len(array)):
         check.add(array[block])
-    check.refuse(name, allow_zero_rows=allow_zero_rows)
+    check.check_directions(name, allow_zero_rows=allow_zero_rows)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
@@ -154,7 +154,7 @@ class RowCheck:
         self._rows += len(block)
         return any(count for count, _ in (self._broken, self._zero, self._tiny, self._huge))
 
-    def refuse(self, name: object, *, allow_zero_rows: bool = False) -> None:
+    def check_directions(self, name: object, *, allow_zero_rows: bool = False) -> None:
         """Refuse the rows checked so far if any has no direction.
 
         Args:

@@ -110,7 +110,7 @@ class VectorFile:
         seen = RowCheck()
         for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
             seen.add(self._floating(stored))
-        seen.refuse(self.path)
+        seen.check_directions(self.path)
         self._checked = True
 
     def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Records]:

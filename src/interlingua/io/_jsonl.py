@@ -90,7 +90,7 @@ def open_source(path: Path, request: Request) -> JsonlSource:
     id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
     columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
     if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
-        _refuse_equal_as_text(path, id_name, scan.skipped)
+        _check_distinct_as_text(path, id_name, scan.skipped)
         columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
     schema = pa.schema(columns) if columns else None
     labels = [_label(number, row.get(id_name or "")) for number, row in scan.skipped.items()]
@@ -104,11 +104,11 @@ def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
         lines = numbered_lines(path, file, _MAX_LINE)
         if skip_bad:
             readable = (_parse_or_empty(path, line) for line in lines)
-            return next((row for row in readable if find_paths(row)), {}) or _refuse_empty(path), 0
+            return next((row for row in readable if find_paths(row)), {}) or _raise_empty(path), 0
         line = next(lines, None)
         first = _parse(path, line) if line else {}
         if not first:
-            _refuse_empty(path)
+            _raise_empty(path)
         header = 0
         if line and not find_paths(first):
             later = next(lines, None)
@@ -123,7 +123,7 @@ def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
     return first, header
 
 
-def _refuse_empty(path: Path) -> NoReturn:
+def _raise_empty(path: Path) -> NoReturn:
     raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
 
 
@@ -190,11 +190,11 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
         return scan
     if scan.bad:
         raise InputError(f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first.")
-    seen.refuse(path)
+    seen.check_directions(path)
     return scan
 
 
-def _refuse_equal_as_text(path: Path, name: str, skipped: Collection[int]) -> None:
+def _check_distinct_as_text(path: Path, name: str, skipped: Collection[int]) -> None:
     """Refuse ids of mixed type if a number and a text become the same id when all are written as text."""
     numbers, texts = set[str](), set[str]()
     for _, row in json_lines(path, skipped):

@@ -107,7 +107,7 @@ def find_changes(
             added += [ids[row] for row in np.flatnonzero(~known)]
             unchanged.append(digests[same, 0])
             on_page(records, same)
-    distinct.refuse_repeated(source, conversion.options.page_rows)
+    distinct.check_distinct(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
     return Changes(updated, added, deleted, whole)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, require
@@ -76,7 +76,7 @@ class AdversarialRotation:
             InputError: pairs were given.
             MissingExtraError: torch is not installed.
         """
-        refuse_pairs(problem, self.name)
+        check_no_pairs(problem, self.name)
         frames = problem.frames
         x, y = (frame.rows for frame in frames)
         matrix, scores = self._train(x, y, seed)

@@ -56,7 +56,7 @@ class ComponentRound:
     @property
     def k(self) -> int:
         """The number of components of either side."""
-        return self.source.directions.shape[1]
+        return int(self.source.directions.shape[1])
 
 
 def component_count(spaces: CoarseSpaces, per_root_row: float, *, least: int, most: int) -> int:
