@@ -168,9 +168,8 @@ def _check_options(table: PaperTable, others: tuple[str, ...], **options: Any) -
         check_effect({f"--{name.replace('_', '-')}": options[name] for name in names}, reason)
 
     if table is PaperTable.ABLATIONS:
-        check_absent(
-            "has no effect in the table ablations, which always trains adversarial with a cold start.", "method"
-        )
+        reason = "has no effect in the table ablations, which always trains adversarial with a cold start."
+        check_absent(reason, "method")
     else:
         check_absent("belongs to the table ablations; leave it out.", "steps")
     if table is not PaperTable.ATTRIBUTES:
