@@ -15,7 +15,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.stores._clients import SharedClientStore
+from interlingua.stores._base import Adapter
 from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -53,7 +53,7 @@ class VectorParameters:
     dtype: str = "float32"
 
 
-class PointStore(SharedClientStore):
+class PointStore(Adapter):
     """One vector of the points of a collection; subclasses make the requests of their client.
 
     A subclass sets ``_models``, the module with the client's models, and ``_limits``, what a payload can hold.
