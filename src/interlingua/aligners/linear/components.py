@@ -25,9 +25,15 @@ __all__ = ["ComponentRound", "Components", "component_count", "find_components",
 
 # Weight of the node term against the edge matrices, each of which has unit norm.
 _NODE_WEIGHT = 0.003
-_TAILS = (1.5, 2.5)
-_ICA_STEPS = 200
-_ICA_TOLERANCE = 1e-3
+# Standard deviations beyond which a component counts as active. The longer tail is positive, so activity on the other
+# side begins nearer to the mean.
+_TAILS, _POSITIVE_TAIL, _NEGATIVE_TAIL = (1.5, 2.5), 2, -1
+# Squares of activations are cut at 5 standard deviations, or single rows would decide their products.
+_MOST_SQUARE = 25
+# The marginal distribution: this many quantiles, without the outermost hundredths, which few rows determine.
+_QUANTILES = np.linspace(0.01, 0.99, 50)
+# scikit-learn's defaults are 200 steps and a tolerance of 1e-4; the larger tolerance saves steps.
+_ICA_STEPS, _ICA_TOLERANCE = 200, 1e-3
 _WARNING_FILTERS = Lock()
 
 
@@ -91,7 +97,7 @@ def find_components(x: FloatArray, k: int, *, seed: int) -> Components:
     _, _, s = fastica(whitened, whiten=False, w_init=start.astype(x.dtype), max_iter=_ICA_STEPS, tol=_ICA_TOLERANCE)
     s = (s - s.mean(axis=0)) / s.std(axis=0)
     s = np.asarray(s * np.sign((s**3).mean(axis=0)), np.float32)
-    return Components(x.T @ s / np.float32(len(x)), _edges(s), np.quantile(s, np.linspace(0.01, 0.99, 50), axis=0).T)
+    return Components(x.T @ s / np.float32(len(x)), _edges(s), np.quantile(s, _QUANTILES, axis=0).T)
 
 
 @contextmanager
@@ -131,9 +137,9 @@ def _edges(s: FloatArray) -> FloatArray:
     squares = s**2
     co_skewness = squares.T @ s / n
     edges.append(co_skewness + co_skewness.T)
-    clipped = np.clip(squares, None, 25)
+    clipped = np.clip(squares, None, _MOST_SQUARE)
     edges.append(clipped.T @ clipped / n)
-    mixed = (s > 2).astype(np.float32).T @ (s < -1).astype(np.float32) / n
+    mixed = (s > _POSITIVE_TAIL).astype(np.float32).T @ (s < _NEGATIVE_TAIL).astype(np.float32) / n
     edges.append(mixed + mixed.T)
     edges.append(np.corrcoef(np.abs(s).T))
     return np.stack([_off_diagonal(edge) for edge in edges]).astype(np.float32)
