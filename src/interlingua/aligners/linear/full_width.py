@@ -29,8 +29,8 @@ _POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
 # At most one row in this many is a neighbor, so that neighbors are near with few rows too.
 _ROWS_PER_NEIGHBOR = 40
 _POLISH_ROWS = 6_000
-# Where batches leave rows out, the last steps use all of them, and with more rows fewer neighbors suffice. Measured with
-# 10,976 rows per side: 0.01 to 0.07 more top-1 in eight of eight fits (benchmarks/notes.md, suite `pairs`).
+# Where batches leave rows out, the last steps use all of them, and with more rows fewer neighbors suffice. With 10,976
+# rows per side, that gave 0.01 to 0.07 more top-1 in eight of eight fits (benchmarks/notes.md, suite `pairs`).
 _CLOSING_NEIGHBORS = (30, 20, 10)
 _CLOSING_ROWS = 12_000
 

@@ -31,7 +31,7 @@ from interlingua.core.statistics import agreement, self_retrieval
 
 __all__ = ["hub_leveled_mean", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
 
-# The full optimal transport, power 1, would trust the variances of noise as much as those of content.
+# Half of the transport: with all of it, directions of noise would become as long as those of content.
 _TRANSPORT_POWER = 0.5
 # Ridge penalties as shares of the mean variance of the directions reached, into a narrower and into a wider space.
 # Smaller penalties raise the cosine little, larger ones lower retrieval.

@@ -16,8 +16,8 @@ from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 
 __all__ = ["DistinctRows", "distinct_rows"]
 
-# Near-copies stand out where many more pairs lie beyond `NEAR_COPY` than just below it: 13 times as many for copies with
-# noise of 0.3 of their length, but at most 1.2 times as many in a continuous distribution, as in a narrow space.
+# Near-copies stand out where many more pairs lie beyond `NEAR_COPY` than just below it: 13 times as many for copies
+# with noise of 0.3 of their length, but at most 1.2 times as many in a continuous distribution, as in a narrow space.
 _BELOW, _STAND_OUT, _SAMPLED_ROWS = 0.8, 4, 4000
 _COARSE = 64
 _BLOCK = 1024
