@@ -13,7 +13,7 @@ The suites:
 * ``cold``: BGE to MiniLM from random networks, on the same budget.
 * ``spaces``: three encoders in one network, beside a rotation for each two.
 * ``selection``: label-free scores beside true top-1, from starts of every quality.
-* ``throughput``: steps a second beside the bare matrix products.
+* ``throughput``: steps per second beside the bare matrix products.
 * ``ddp``: two processes beside one with the doubled batch.
 """
 

@@ -1,4 +1,4 @@
-"""Fit hard unpaired cases with a budget and measure them on held-out pairs; one JSON line a fit, resumed.
+"""Fit hard unpaired cases with a budget and measure them on held-out pairs; one JSON line per fit, resumed.
 
     python benchmarks/solver.py --data ../shared/data --seeds 10:13 --only 500x8000 --budget 300
 
@@ -33,7 +33,7 @@ STEPS = ("copies", "second search", "full width", "interrupted")
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows a side, how rows repeat, the seed of split and fit, and the budget in seconds."""
+    """One fit: rows per side, how rows repeat, the seed of split and fit, and the budget in seconds."""
 
     source: int
     target: int

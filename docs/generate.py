@@ -109,7 +109,7 @@ all cases, seeds and both directions of a row.
 {t.overview(records)}
 
 ```{{image}} sizes.svg
-:alt: Top-1 against rows a side, BGE to MiniLM, a dot for each seed
+:alt: Top-1 against rows per side, BGE to MiniLM, a dot for each seed
 ```
 
 A group of texts of one kind can be mapped to the wrong place while everything else is correct, and the verdict does not
@@ -134,7 +134,7 @@ The same for the fits that were made after the limits had been chosen:
 One run with one thread for each fit. Seconds are processor time; top-1 and mean rank are medians over seeds.
 
 ```{{image}} peers.svg
-:alt: Top-1 of every method against rows a side
+:alt: Top-1 of every method against rows per side
 ```
 
 Every fit is a dot; the worst seed of a case has a ring:
@@ -154,7 +154,7 @@ optimal transport, which is given the same texts on both sides. A mean rank of 2
 
 # The paper's tables
 
-Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by `interlingua bench`.
+Package descriptions, 8,000 rows per side, under encoders that run on a laptop, by `interlingua bench`.
 
 {paper}
 """
@@ -204,7 +204,7 @@ def pictures(folder: Path) -> None:
     for r in fits:
         if r["case"] == "bge -> minilm":
             axes.plot(r["n_source"], r["forward"]["top1"], "o", color=_COLORS["good"], alpha=0.35, ms=6)
-    axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
+    axes.set(xscale="log", xlabel="rows per side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
     sizes = (250, 500, 1000, 2000, 4398)
     axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
     axes.minorticks_off()

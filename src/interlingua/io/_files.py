@@ -257,7 +257,7 @@ def _resolve_scale(
     if scale is None:
         raise InputError(
             f"{path}: {dtype} vectors need a scale and the file holds none.",
-            "Pass {scale=...}, a number or one a column; 1.0 takes the integers as they are.",
+            "Pass {scale=...}, a number or one per column; 1.0 takes the integers as they are.",
         )
     return check_scale(scale, d, str(path))
 

@@ -1,4 +1,4 @@
-"""`.jsonl` and `.jsonl.gz`: one JSON object a line, streamed; every line is read once on opening to count and check.
+"""`.jsonl` and `.jsonl.gz`: one JSON object per line, streamed; every line is read once on opening to count and check.
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
 become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
@@ -234,11 +234,11 @@ def _parse(path: Path, line: Line) -> dict[str, Any]:
                 "line feeds, for example with tr '\\r' '\\n'."
             ) from error
         raise InputError(
-            f"{path}: line {number} is not valid JSON ({error}). One object a line is needed; "
+            f"{path}: line {number} is not valid JSON ({error}). One object per line is needed; "
             "a last line like this means the file is truncated."
         ) from error
     if not isinstance(row, dict):
-        raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object a line is needed.")
+        raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object per line is needed.")
     return row
 
 
@@ -277,7 +277,7 @@ class Sink(BaseSink):
         return _is_json_type(field.type) or _as_text(field.type)
 
     def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
-        """Return one line a row, the vector last, every number in its shortest exact form."""
+        """Return one line per row, the vector last, every number in its shortest exact form."""
         wide = vectors.astype(np.float32) if vectors.dtype == np.float16 else vectors
         numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
         ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)

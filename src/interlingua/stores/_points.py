@@ -71,7 +71,7 @@ class PointStore(Adapter):
         """Return facts about the collection."""
         parameters = self._parameters()
         if parameters.multiple:
-            raise InputError(f"{self.url} holds several vectors a point; one is needed.")
+            raise InputError(f"{self.url} holds several vectors per point; one is needed.")
         points = self._count(None)
         count = self._count(self._with_vector()) if points else 0
         self._check_filled(count, points - count, "points")
@@ -131,7 +131,7 @@ class PointStore(Adapter):
             documents_of(records, str(self.url), self._limits)
 
     def upsert(self, records: Records) -> None:
-        """Write points, 256 a request, and wait until they are stored."""
+        """Write points, 256 per request, and wait until they are stored."""
         ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
         documents = documents_of(records, str(self.url), self._limits)
         with self._errors("did not take the rows"):

@@ -52,7 +52,7 @@ class Changes:
         return bool(self.updated or self.added or self.deleted)
 
     def write(self, path: Path, target: Store, id_type: pa.DataType) -> None:
-        """List the rows in a file that only its owner can read, one JSON object a line.
+        """List the rows in a file that only its owner can read, one JSON object per line.
 
         Args:
             path: the file, which is replaced.

@@ -140,7 +140,7 @@ class MilvusStore(CollectionStore):
         self._client.create_collection(self._name, schema=schema)
 
     def upsert(self, records: Records) -> None:
-        """Write rows, a thousand a request, and flush them."""
+        """Write rows, a thousand per request, and flush them."""
         key, name, _ = self._layout()
         documents = documents_of(records, str(self.url), _LIMITS)
         taken = {key, name}.intersection(*[set().union(*documents)]) if documents else set()
