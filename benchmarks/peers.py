@@ -143,7 +143,7 @@ def _fits(records: list[dict[str, Any]], method: str) -> list[dict[str, Any]]:
 
 
 def costs(records: list[dict[str, Any]], path: Path) -> None:
-    """Draw top-1, seconds and peak memory of every fit by method, one dot per seed; a ring marks the worst of a case."""
+    """Draw top-1, seconds and peak memory of every fit by method, one dot per seed; a ring marks the worst."""
     import matplotlib
 
     matplotlib.use("svg")
