@@ -14,7 +14,7 @@ from interlingua.aligners.frames import Frame
 from interlingua.aligners.side_information import check_pairs, distinct_pairs, shared_categories
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import shown
-from interlingua.core.arrays import FloatArray, IntArray, row_blocks
+from interlingua.core.arrays import FloatArray, IntArray, read_only, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -56,7 +56,7 @@ def ignore_step(step: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Two spaces to align, validated once.
+    """Two spaces to align, validated once. All arrays are read-only, so no method can change those of the caller.
 
     Attributes:
         source: all source vectors, [n_source, d_source]; a memory map stays one.
@@ -74,6 +74,12 @@ class Problem:
     known: tuple[FloatArray, FloatArray] | None = None
     labels: tuple[IntArray, IntArray] | None = None
     counts: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make all arrays read-only."""
+        for name in ("rows", "known", "labels"):
+            if (sides := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(read_only, sides)))
 
     @classmethod
     def of(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, read_only, row_blocks, unit_rows
 from interlingua.core.maps import AffineMap
 
 __all__ = [
@@ -32,8 +32,8 @@ class Frame:
     """Unit rows of one space, centered by their mean and normalized again.
 
     Attributes:
-        rows: [n, d], float32, unit norm.
-        mean: [d], mean of the unit rows before centering.
+        rows: [n, d], float32, unit norm; read-only.
+        mean: [d], read-only, mean of the unit rows before centering.
         radius: root mean square length of the centered rows; 1 for a space around the origin, 0.3 for a narrow cone.
         norm: root mean square length of the rows before normalization; 1 for unit vectors.
     """
@@ -50,7 +50,7 @@ class Frame:
         unit = unit_rows(vectors)
         mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
         centered = unit - mean
-        return cls(unit_rows(centered), mean, _rms_length(centered), _rms_length(vectors))
+        return cls(read_only(unit_rows(centered)), read_only(mean), _rms_length(centered), _rms_length(vectors))
 
     def around(self, vectors: FloatArray) -> FloatArray:
         """Return ``vectors`` [n, d] normalized and then centered by the frame's mean."""

@@ -22,6 +22,7 @@ __all__ = [
     "as_array",
     "check_matrix",
     "require",
+    "read_only",
     "row_blocks",
     "unit_rows",
 ]
@@ -129,6 +130,13 @@ def check_matrix(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
         )
     return array
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view of an array that cannot be written to; the array itself stays as it is."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class RowCheck:

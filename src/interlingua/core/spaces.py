@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_text, shown
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 
 __all__ = ["EmbeddingSpace", "SpaceProfile", "as_space"]
@@ -46,11 +46,11 @@ class EmbeddingSpace:
             raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id per row is needed.")
         if ids is not None and len(ids) != len(array):
             raise InputError(f"{label}: {len(ids)} ids for {len(array)} rows; one id per row is needed.")
-        self._vectors, self._ids, self._name = array, ids, name
+        self._vectors, self._ids, self._name = read_only(array), ids, name
 
     @property
     def vectors(self) -> npt.NDArray[Any]:
-        """The vectors [n, d], as they were checked."""
+        """The vectors [n, d], as they were checked; read-only."""
         return self._vectors
 
     @property
@@ -85,9 +85,7 @@ class EmbeddingSpace:
 
     def take(self, index: IntArray | slice) -> FloatArray:
         """Return some rows [n, d] in float32; read-only."""
-        rows = np.asarray(self.vectors[index], np.float32).view()
-        rows.flags.writeable = False
-        return rows
+        return read_only(np.asarray(self.vectors[index], np.float32))
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""
