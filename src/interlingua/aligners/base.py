@@ -77,6 +77,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         """Make all arrays read-only."""
+        for name in ("source", "target"):
+            object.__setattr__(self, name, getattr(self, name).read_only())
         for name in ("rows", "known", "labels"):
             if (sides := getattr(self, name)) is not None:
                 object.__setattr__(self, name, tuple(map(read_only, sides)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
@@ -46,11 +47,11 @@ class EmbeddingSpace:
             raise InputError(f"{label}: ids is {shown(ids)}; a sequence with one id per row is needed.")
         if ids is not None and len(ids) != len(array):
             raise InputError(f"{label}: {len(ids)} ids for {len(array)} rows; one id per row is needed.")
-        self._vectors, self._ids, self._name = read_only(array), ids, name
+        self._vectors, self._ids, self._name = array, ids, name
 
     @property
     def vectors(self) -> npt.NDArray[Any]:
-        """The vectors [n, d], as they were checked; read-only."""
+        """The vectors [n, d], as they were checked."""
         return self._vectors
 
     @property
@@ -86,6 +87,12 @@ class EmbeddingSpace:
     def take(self, index: IntArray | slice) -> FloatArray:
         """Return some rows [n, d] in float32; read-only."""
         return read_only(np.asarray(self.vectors[index], np.float32))
+
+    def read_only(self) -> EmbeddingSpace:
+        """Return the same space over a read-only view of its vectors."""
+        space = copy.copy(self)
+        space._vectors = read_only(self._vectors)
+        return space
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""
