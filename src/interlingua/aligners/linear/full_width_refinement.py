@@ -18,9 +18,9 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.full_width import polish_rotation, widen
-from interlingua.aligners.refine import coupled_step
+from interlingua.aligners.refine import coupled_steps
 from interlingua.core.arrays import FloatArray
-from interlingua.core.backend import parallel_map, take, to_device, to_numpy
+from interlingua.core.backend import parallel_map, sequential_map, to_device, to_numpy
 from interlingua.core.statistics import self_retrieval
 
 __all__ = [
@@ -39,7 +39,7 @@ _REPEATS, _SUMMED = 2, 8
 _TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
 # Source rows of a batch, as a share and at most. The larger side may give more, because close neighbors need many
 # candidates.
-_PART, _BATCH, _LARGER_BATCH = 0.7, 800, 3000
+_PART, _BATCHES = 0.7, (800, 3000)
 # Breaks the tie between directions that a coarse map says nothing about.
 _NOISE = 0.01
 _BAG_ROWS = 6000
@@ -158,15 +158,10 @@ def _sum_refinements(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]
     def refine(number: int) -> FloatArray:
         rng = np.random.default_rng([*key, number])
         maps = to_device(np.asarray(start, np.float32)[None], spaces.device)
-        for temperature in _TEMPERATURES:
-            rows = []
-            for z, most in zip(spaces.rows, (_BATCH, _LARGER_BATCH), strict=True):
-                size = min(most, int(_PART * z.shape[0]))
-                rows.append(take(z, rng.choice(z.shape[0], size, replace=False)[None]))
-            maps = coupled_step(rows[0], rows[1], maps, temperature)
-        return np.asarray(to_numpy(maps)[0])
+        limits = [(len(z), min(most, int(_PART * len(z)))) for z, most in zip(spaces.rows, _BATCHES, strict=True)]
+        batches = [[rng.choice(n, size, replace=False)[None] for n, size in limits] for _ in _TEMPERATURES]
+        return np.asarray(to_numpy(coupled_steps(spaces.rows, maps, _TEMPERATURES, batches))[0])
 
-    if spaces.device != "cpu":
-        # A device computes the work of one refinement in parallel.
-        return polar(np.sum([refine(number) for number in range(_SUMMED)], axis=0))
-    return polar(np.sum(parallel_map(refine, range(_SUMMED)), axis=0))
+    # On a device, the work of one refinement is already parallel.
+    run = parallel_map if spaces.device == "cpu" else sequential_map
+    return polar(np.sum(run(refine, range(_SUMMED)), axis=0))

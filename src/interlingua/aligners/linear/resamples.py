@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
-from interlingua.aligners.refine import coupled_step
+from interlingua.aligners.refine import coupled_steps
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.backend import Array, parallel_map, take, to_device, to_numpy
+from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
 
 __all__ = ["RefinementOnResamples"]
 
@@ -61,20 +61,19 @@ class RefinementOnResamples:
         """
         temperatures = _REWEIGHTED + _UNIFORM
 
-        def draw(i: int) -> tuple[list[IntArray], list[IntArray]]:
-            return self._draw(np.random.default_rng([*key, i]), reweighting[i % len(reweighting)])
+        def refine(numbers: Sequence[int]) -> FloatArray:
+            drawn = [self._draw(np.random.default_rng([*key, i]), reweighting[i % len(reweighting)]) for i in numbers]
+            # Of each step, the rows [r, b] of every map on either side.
+            batches = [[np.stack(rows) for rows in zip(*step, strict=True)] for step in zip(*drawn, strict=True)]
+            maps = to_device(starts[np.asarray(numbers)], self.spaces.device)
+            return np.asarray(to_numpy(coupled_steps(self.spaces.rows, maps, temperatures, batches, self.prior)))
 
-        def refine_one(i: int) -> FloatArray:
-            rows = [[index[None] for index in side] for side in draw(i)]
-            return np.asarray(self._refine(starts[i : i + 1], rows, temperatures))
+        numbers = range(len(starts))
+        if self.spaces.device != "cpu":
+            return refine(numbers)
+        return np.concatenate(parallel_map(lambda i: refine([i]), numbers))
 
-        if self.spaces.device == "cpu":
-            return np.concatenate(parallel_map(refine_one, range(len(starts))))
-        sides = zip(*map(draw, range(len(starts))), strict=True)
-        stacked = [[np.stack(step) for step in zip(*side, strict=True)] for side in sides]
-        return np.asarray(to_numpy(self._refine(to_device(starts, self.spaces.device), stacked, temperatures)))
-
-    def _draw(self, rng: np.random.Generator, strength: float) -> tuple[list[IntArray], list[IntArray]]:
+    def _draw(self, rng: np.random.Generator, strength: float) -> list[tuple[IntArray, IntArray]]:
         """Return the row indices of each step of one refinement, on the source and on the target side."""
         batches: tuple[list[IntArray], list[IntArray]] = ([], [])
         for side, labels in zip(batches, self._labels, strict=True):
@@ -85,13 +84,7 @@ class RefinementOnResamples:
                 side.append(_weighted_sample(weights, min(_REWEIGHTED_BATCH, most), rng))
             for _ in _UNIFORM:
                 side.append(rng.choice(n, min(_UNIFORM_BATCH, most), replace=False))
-        return batches
-
-    def _refine(self, maps: Array, rows: Sequence[list[IntArray]], temperatures: Sequence[float]) -> Array:
-        for temperature, rows_x, rows_y in zip(temperatures, *rows, strict=True):
-            a, b = take(self.spaces.rows[0], rows_x), take(self.spaces.rows[1], rows_y)
-            maps = coupled_step(a, b, maps, temperature, self.prior)
-        return maps
+        return list(zip(*batches, strict=True))
 
 
 def _weighted_sample(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:
