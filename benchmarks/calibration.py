@@ -1,4 +1,4 @@
-"""How far an audit's calibrated estimates are from the truth; one JSON line a case, appended, resumed where it stopped.
+"""How far an audit's calibrated estimates are from the truth; one JSON line per case, appended and resumed.
 
     python benchmarks/calibration.py --vectors DIR --fits 2
 

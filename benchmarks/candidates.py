@@ -1,4 +1,4 @@
-"""Choose among several candidate targets and measure the choice on held-out pairs; one JSON line a fit, resumed.
+"""Choose among several candidate targets and measure the choice on held-out pairs; one JSON line per fit, resumed.
 
     python benchmarks/candidates.py --vectors DIR --seeds 0:3
 

@@ -1,4 +1,4 @@
-"""Defenses of a store: loss of search quality and remaining leakage under an unpaired attack; one JSON line a case.
+"""Defenses of a store: loss of search quality and remaining leakage under an unpaired attack; one JSON line per case.
 
     python benchmarks/defenses.py --data ../shared/data --vectors DIR --seeds 2
 

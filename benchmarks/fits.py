@@ -1,4 +1,4 @@
-"""Fit many unpaired cases and measure them on held-out pairs; one JSON line a fit, appended, resumed where it stopped.
+"""Fit many unpaired cases and measure them on held-out pairs; one JSON line per fit, appended and resumed.
 
     python benchmarks/fits.py SUITE --data ../shared/data --vectors DIR --out benchmarks/results/SUITE.jsonl
 

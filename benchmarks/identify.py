@@ -3,7 +3,7 @@
     python benchmarks/identify.py table --vectors DIR --data ../shared/data
     python benchmarks/identify.py measure --vectors DIR --data ../shared/data
 
-DIR holds CORPUS.ENCODER.npy as `benchmarks/encode.py` writes them. The table has one entry a model, the average of all
+DIR holds CORPUS.ENCODER.npy as `benchmarks/encode.py` writes them. The table has one entry per model, the mean of all
 corpora. `measure` leaves one corpus out at a time, identifies its vectors with a table of the others, and asks again
 with the model taken out of the table, where the right answer is "unknown"; then for rotated and for float16 vectors.
 """

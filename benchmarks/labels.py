@@ -1,4 +1,4 @@
-"""Fit BGE -> MiniLM on BEIR queries with categories of the rows; one JSON line a fit, appended, resumed.
+"""Fit BGE -> MiniLM on BEIR queries with categories of the rows; one JSON line per fit, appended, resumed.
 
     OMP_NUM_THREADS=1 nice python benchmarks/labels.py --data ../shared/data --seeds 0:2
 
@@ -47,7 +47,7 @@ _TFIDF_DIMENSIONS = 100
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows a side, categories, and the seed of split and fit."""
+    """One fit: rows per side, categories, and the seed of split and fit."""
 
     n: int
     kind: str

@@ -1,4 +1,4 @@
-"""Leakage through an unpaired translation; one JSON line a case. Finished cases in the output are skipped.
+"""Leakage through an unpaired translation; one JSON line per case. Finished cases in the output are skipped.
 
     python benchmarks/leakage.py SUITE --vectors DIR --translators DIR --out benchmarks/results/leakage-SUITE.jsonl
 

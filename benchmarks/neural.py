@@ -13,7 +13,7 @@ The suites:
 * ``cold``: BGE to MiniLM from random networks, on the same budget.
 * ``spaces``: three encoders in one network, beside a rotation for each two.
 * ``selection``: label-free scores beside true top-1, from starts of every quality.
-* ``throughput``: steps a second beside the bare matrix products.
+* ``throughput``: steps per second beside the bare matrix products.
 * ``ddp``: two processes beside one with the doubled batch.
 """
 
@@ -183,7 +183,7 @@ def together(run: Run, folder: Path) -> dict[str, Any]:
     pairs = {}
     for (a, b), alignment in alignments.items():
         held = encoded[a][order[:POOL]], encoded[b][order[:POOL]]
-        rotation = il.align(own[a], own[b], seed=run.seed, fidelity=False)
+        rotation = il.align(own[a], own[b], seed=run.seed, nonorthogonal=False)
         pairs[f"{a} -> {b}"] = {
             "status": str(alignment.verdict.status),
             "network": scores(alignment.forward, alignment.backward, held),

@@ -1,4 +1,4 @@
-"""The unpaired map beside optimal transport that knows both sides hold the same texts; one JSON line a case and seed.
+"""The unpaired map beside optimal transport that knows both sides hold the same texts; one JSON line per case and seed.
 
     python benchmarks/oracles.py --data ../shared/data --vectors DIR
 

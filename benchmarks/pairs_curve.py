@@ -1,4 +1,4 @@
-"""Fit BGE -> MiniLM on BEIR queries with 0 to 1,000 known pairs; one JSON line a fit, appended, resumed.
+"""Fit BGE -> MiniLM on BEIR queries with 0 to 1,000 known pairs; one JSON line per fit, appended, resumed.
 
     OMP_NUM_THREADS=1 nice python benchmarks/pairs_curve.py --data ../shared/data --seeds 0:2
 
@@ -34,7 +34,7 @@ PAIRED = ("procrustes", "ridge")
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows a side, known pairs, method, and the seed of split and fit."""
+    """One fit: rows per side, known pairs, method, and the seed of split and fit."""
 
     n: int
     pairs: int

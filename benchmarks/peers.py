@@ -1,4 +1,4 @@
-"""Every unpaired method on the same rows in one run; one JSON line a fit, each in a process of its own.
+"""Every unpaired method on the same rows in one run; one JSON line per fit, each in a process of its own.
 
     python benchmarks/peers.py --data ../shared/data --vectors DIR --seeds 0:3
 
@@ -143,7 +143,7 @@ def _fits(records: list[dict[str, Any]], method: str) -> list[dict[str, Any]]:
 
 
 def costs(records: list[dict[str, Any]], path: Path) -> None:
-    """Draw top-1, seconds and peak memory of every fit by method, a dot a seed; the worst top-1 of a case is ringed."""
+    """Draw top-1, seconds and peak memory of every fit by method, one dot per seed; a ring marks the worst."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -174,7 +174,7 @@ def costs(records: list[dict[str, Any]], path: Path) -> None:
 
 
 def picture(records: list[dict[str, Any]], path: Path) -> None:
-    """Draw top-1 against rows for every method on queries, a dot a seed."""
+    """Draw top-1 against rows for every method on queries, a dot per seed."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -188,7 +188,7 @@ def picture(records: list[dict[str, Any]], path: Path) -> None:
             (line,) = axes.plot(sizes, [np.median([t for n, t in dots if n == size]) for size in sizes],
                                 label="interlingua" if method == "linear" else method)  # fmt: skip
             axes.plot(*zip(*dots, strict=True), "o", color=line.get_color(), alpha=0.5)
-    axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
+    axes.set(xscale="log", xlabel="rows per side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
     axes.set_xticks([1000, 2000, 4398], ["1,000", "2,000", "4,398"])
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8)
@@ -208,7 +208,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", default="0:3")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
-    parser.add_argument("--limit", type=float, default=1200, help="seconds a fit may take")
+    parser.add_argument("--limit", type=float, default=1200, help="seconds per fit may take")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     wanted = {f"{c.name}/{method}/{c.n}/{c.seed}": (c, method)

@@ -1,4 +1,4 @@
-"""Fit hard unpaired cases with a budget and measure them on held-out pairs; one JSON line a fit, resumed.
+"""Fit hard unpaired cases with a budget and measure them on held-out pairs; one JSON line per fit, resumed.
 
     python benchmarks/solver.py --data ../shared/data --seeds 10:13 --only 500x8000 --budget 300
 
@@ -28,12 +28,12 @@ SPACES = ("bge-base-en-v1.5", "all-MiniLM-L6-v2")
 SIZES = ((500, 8000), (8000, 500), (2000, 2000), (1000, 7000), (7000, 1000), (1000, 1000), (500, 2000))
 REPEATED = ("copies-of-20", "four-times", "boilerplate")
 # Steps of the trace that say what both searches did.
-STEPS = ("copies", "second search", "finish", "interrupted")
+STEPS = ("copies", "second search", "full width", "interrupted")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows a side, how rows repeat, the seed of split and fit, and the budget in seconds."""
+    """One fit: rows per side, how rows repeat, the seed of split and fit, and the budget in seconds."""
 
     source: int
     target: int

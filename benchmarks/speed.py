@@ -74,7 +74,7 @@ def fit_large_part(data: Path, folder: Path, seed: int) -> dict[str, Any]:
 
 
 def make_sides(folder: Path, n: int, data: Path, seed: int) -> None:
-    """Write n rows a side: queries of disjoint halves, each many times with noise of half its length."""
+    """Write n rows per side: queries of disjoint halves, each many times with noise of half its length."""
     x, y, *_ = rows(Case("bge -> minilm", seed, None), data, data)
     rng = np.random.default_rng(seed)
     for side, z in (("source", x), ("target", y)):

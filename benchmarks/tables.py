@@ -26,12 +26,12 @@ def load() -> list[dict[str, Any]]:
 
 
 def summary(records: list[dict[str, Any]]) -> str:
-    """Return Markdown rows, one a case, method and size, worst seed beside the median; verdicts by today's limits."""
+    """Return Markdown rows, one per case, method and size, worst seed beside the median; verdicts by today's limits."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for r in records:
         groups[r["case"], r["method"], r["n_source"]].append(r)
     lines = [
-        "| case | method | rows a side | seeds | top-1 forward (worst) | top-1 backward (worst) "
+        "| case | method | rows per side | seeds | top-1 forward (worst) | top-1 backward (worst) "
         "| mean rank f / b (worst) | centered cosine f / b | seconds | verdicts |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
@@ -55,7 +55,7 @@ def summary(records: list[dict[str, Any]]) -> str:
 
 def overview(records: list[dict[str, Any]]) -> str:
     """Return a short table of the linear method: the range of top-1 over the cases, seeds and directions of a row."""
-    lines = ["| case | rows a side | fits | top-1, lowest to highest | verdicts |", "|---|--:|--:|--:|---|"]
+    lines = ["| case | rows per side | fits | top-1, lowest to highest | verdicts |", "|---|--:|--:|--:|---|"]
     for name, belongs in _OVERVIEW.items():
         group = [r for r in records if r["method"] == "linear" and belongs(r)]
         top1 = [r[direction]["top1"] for r in group for direction in ("forward", "backward")]

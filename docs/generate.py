@@ -1,7 +1,13 @@
-"""Pages and pictures made from the code and the raw benchmark records at every build, so that they stay current."""
+"""Pages made from the code and the raw benchmark records at every build, and pictures made from the same records.
+
+    python docs/generate.py
+
+draws the pictures in `docs/pictures` again, which is needed after their records have changed; a test says so.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -17,12 +23,16 @@ _COLORS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
 
 
 def write(folder: Path) -> None:
-    """Write the command reference, the table of stores, the benchmark tables and the pictures."""
+    """Write the command reference, the table of stores, and the benchmark tables with the pictures of other methods."""
     folder.mkdir(exist_ok=True)
     (folder / "cli.md").write_text(commands(), "utf-8")
     (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "benchmarks.md").write_text(tables(), "utf-8")
-    pictures(folder)
+    _style()
+    import peers as p
+
+    p.picture(_records(RESULTS / "peers.jsonl"), folder / "peers.svg")
+    p.costs(_records(RESULTS / "peers.jsonl"), folder / "peers-costs.svg")
 
 
 def commands() -> str:
@@ -108,8 +118,8 @@ all cases, seeds and both directions of a row.
 
 {t.overview(records)}
 
-```{{image}} sizes.svg
-:alt: Top-1 against rows a side, BGE to MiniLM, a dot for each seed
+```{{image}} ../pictures/sizes.svg
+:alt: Top-1 against rows per side, BGE to MiniLM, a dot for each seed
 ```
 
 A group of texts of one kind can be mapped to the wrong place while everything else is correct, and the verdict does not
@@ -134,7 +144,7 @@ The same for the fits that were made after the limits had been chosen:
 One run with one thread for each fit. Seconds are processor time; top-1 and mean rank are medians over seeds.
 
 ```{{image}} peers.svg
-:alt: Top-1 of every method against rows a side
+:alt: Top-1 of every method against rows per side
 ```
 
 Every fit is a dot; the worst seed of a case has a ring:
@@ -154,7 +164,7 @@ optimal transport, which is given the same texts on both sides. A mean rank of 2
 
 # The paper's tables
 
-Package descriptions, 8,000 rows a side, under encoders that run on a laptop, by `interlingua bench`.
+Package descriptions, 8,000 rows per side, under encoders that run on a laptop, by `interlingua bench`.
 
 {paper}
 """
@@ -183,61 +193,87 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def pictures(folder: Path) -> None:
-    """Draw top-1 against rows, the evidence of right and wrong fits, and the keyword decoder's calibration."""
+    """Draw the pictures of the committed pages: top-1 against rows, evidence of fits, calibration of keywords.
+
+    They are committed, so that the pages show them in a fresh clone. Each holds the digest of the points that it shows.
+    """
+    gray, plt = _style()
+    from interlingua.aligners.verdict import EXCESS_LIMITS, LIFT_LIMITS
+
+    folder.mkdir(exist_ok=True)
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    points = size_points()
+    axes.plot(*zip(*points, strict=True), "o", color=_COLORS["good"], alpha=0.35, ms=6)
+    axes.set(xscale="log", xlabel="rows per side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
+    sizes = (250, 500, 1000, 2000, 4398)
+    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+    axes.minorticks_off()
+    _save(figure, folder / "sizes.svg", points)
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.9))
+    evidence = evidence_points()
+    labels = {"good": "right (top-1 at least 0.5)", "bad": "wrong"}
+    for kind, color in _COLORS.items():
+        shown = [point[1:] for point in evidence if point[0] == kind]
+        axes.plot(*zip(*shown, strict=True), "o", color=color, alpha=0.6, ms=6, mew=0, label=labels.get(kind, kind))
+    axes.axvline(EXCESS_LIMITS[0], color=gray, lw=0.8, ls="--")
+    axes.axhline(LIFT_LIMITS[0], color=gray, lw=0.8, ls="--")
+    axes.set(xlabel="transport excess over random starts (under -10 drawn at -10)", ylabel="refits, above their null")
+    axes.legend(frameon=False)
+    _save(figure, folder / "evidence.svg", evidence)
+
+    curves = calibration(_records(RESULTS / "leakage-keywords.jsonl"))
+    figure, axes = plt.subplots(figsize=(6.4, 4.6))
+    axes.plot([0, 1], [0, 1], "--", color=gray, lw=0.8)
+    for (name, curve), marker in zip(curves.items(), "osD^v<>PXph*" * 3, strict=False):
+        axes.plot([p[0] for p in curve], [p[1] for p in curve], f"{marker}-", ms=4, lw=0.8, alpha=0.8, label=name)
+    axes.set(xlabel="probability claimed", ylabel="share of claims that are right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize=7)
+    _save(figure, folder / "calibration.svg", curves)
+
+
+def size_points() -> list[tuple[int, float]]:
+    """Return rows per side and top-1 of every fit of BGE to MiniLM with the linear method."""
+    fits = [r for r in _linear_fits() if r["case"] == "bge -> minilm"]
+    return [(r["n_source"], r["forward"]["top1"]) for r in fits]
+
+
+def evidence_points() -> list[tuple[str, float, float]]:
+    """Return the kind, transport excess and smaller agreement of refits above its null of every linear fit."""
+    import tables as t
+
+    points = []
+    for r in _linear_fits():
+        evidence = {e["name"]: e for e in r["verdict"]["evidence"]}
+        lifts = [(e["value"] - e["null"]) / (1 - e["null"]) for e in (evidence["refit_agreement"], evidence["cycle"])]
+        points.append((t._kind(r).split()[0], max(evidence["transport_excess"]["value"], -10), min(lifts)))
+    return points
+
+
+def digest(points: Any) -> str:
+    """Return 16 hex digits of the points of a picture, rounded to what can be seen."""
+    rounded = json.loads(json.dumps(points), parse_float=lambda text: round(float(text), 4))
+    return hashlib.sha256(json.dumps(rounded, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _linear_fits() -> list[dict[str, Any]]:
+    import tables as t
+
+    return [r for r in t.load() if r["method"] == "linear"]
+
+
+def _style() -> tuple[str, Any]:
+    """Set the style of all pictures; return the gray that reads on light and on dark pages, and pyplot."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
-    import peers as p
-    import tables as t
 
-    from interlingua.aligners.verdict import EXCESS_LIMITS, LIFT_LIMITS
-
-    # Grey reads on light and on dark pages.
     gray = "#808080"
-    plt.rcParams |= {"svg.hashsalt": "interlingua", "font.size": 10, "axes.edgecolor": gray, "axes.labelcolor": gray,
-                     "xtick.color": gray, "ytick.color": gray, "text.color": gray, "axes.spines.top": False,
-                     "axes.spines.right": False}  # fmt: skip
-    fits = [r for r in t.load() if r["method"] == "linear"]
-
-    figure, axes = plt.subplots(figsize=(6.4, 3.6))
-    for r in fits:
-        if r["case"] == "bge -> minilm":
-            axes.plot(r["n_source"], r["forward"]["top1"], "o", color=_COLORS["good"], alpha=0.35, ms=6)
-    axes.set(xscale="log", xlabel="rows a side", ylabel="top-1 of 2,048 held-out texts", ylim=(-0.03, 1.03))
-    sizes = (250, 500, 1000, 2000, 4398)
-    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
-    axes.minorticks_off()
-    _save(figure, folder / "sizes.svg")
-
-    p.picture(_records(RESULTS / "peers.jsonl"), folder / "peers.svg")
-    p.costs(_records(RESULTS / "peers.jsonl"), folder / "peers-costs.svg")
-
-    figure, axes = plt.subplots(figsize=(6.4, 3.9))
-    for r in fits:
-        evidence = {e["name"]: e for e in r["verdict"]["evidence"]}
-        lifts = [(e["value"] - e["null"]) / (1 - e["null"]) for e in (evidence["refit_agreement"], evidence["cycle"])]
-        kind = t._kind(r).split()[0]
-        axes.plot(
-            max(evidence["transport_excess"]["value"], -10),
-            min(lifts),
-            "o",
-            color=_COLORS[kind],
-            alpha=0.6,
-            ms=6,
-            mew=0,
-        )
-    axes.axvline(EXCESS_LIMITS[0], color=gray, lw=0.8, ls="--")
-    axes.axhline(LIFT_LIMITS[0], color=gray, lw=0.8, ls="--")
-    for kind, color in _COLORS.items():
-        axes.plot(
-            [], [], "o", color=color, label={"good": "right (top-1 at least 0.5)", "bad": "wrong"}.get(kind, kind)
-        )
-    axes.set(xlabel="transport excess over random starts (under -10 drawn at -10)", ylabel="refits, above their null")
-    axes.legend(frameon=False)
-    _save(figure, folder / "evidence.svg")
-
-    _calibration(_records(RESULTS / "leakage-keywords.jsonl"), folder / "calibration.svg", gray)
+    plt.rcParams |= {"svg.hashsalt": "interlingua", "svg.fonttype": "none", "font.size": 10, "axes.edgecolor": gray,
+                     "axes.labelcolor": gray, "xtick.color": gray, "ytick.color": gray, "text.color": gray,
+                     "axes.spines.top": False, "axes.spines.right": False}  # fmt: skip
+    return gray, plt
 
 
 def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, float, int]]]:
@@ -258,26 +294,13 @@ def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, fl
     }
 
 
-def _calibration(records: list[dict[str, Any]], path: Path, gray: str) -> None:
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 4.6))
-    axes.plot([0, 1], [0, 1], "--", color=gray, lw=0.8)
-    for (name, points), marker in zip(calibration(records).items(), "osD^v<>PXph*" * 3, strict=False):
-        axes.plot([p[0] for p in points], [p[1] for p in points], f"{marker}-", ms=4, lw=0.8, alpha=0.8, label=name)
-    axes.set(xlabel="probability claimed", ylabel="share of claims that are right", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(frameon=False, fontsize=7)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Any, path: Path, points: Any) -> None:
     import matplotlib.pyplot as plt
 
     figure.tight_layout()
-    figure.savefig(path, transparent=True, metadata={"Date": None})
+    figure.savefig(path, transparent=True, metadata={"Date": None, "Description": f"points {digest(points)}"})
     plt.close(figure)
 
 
 if __name__ == "__main__":
-    write(Path(__file__).parent / "_generated")
-    sys.stdout.write(json.dumps(sorted(p.name for p in (Path(__file__).parent / "_generated").iterdir())) + "\n")
+    pictures(Path(__file__).parent / "pictures")

@@ -70,7 +70,7 @@ def test_the_result_is_an_alignment_like_any_other(warm: il.Alignment) -> None:
 @pytest.mark.slow
 def test_a_short_warm_run_stays_near_its_start(warm: il.Alignment, planted_problem: Problem) -> None:
     p = planted_problem
-    start = il.align(p.source, p.target, method="linear", fidelity=False, max_rows=600)
+    start = il.align(p.source, p.target, method="linear", nonorthogonal=False, max_rows=600)
     scores = [
         il.evaluate(a.translator(force=True), p.source_eval, p.target_eval, bootstrap=0).forward.top1.value
         for a in (start, warm)
@@ -95,7 +95,7 @@ def test_the_verdict_of_a_warm_start_is_on_the_network_and_not_on_its_start(
     forward, rows = warm.forward, {"source": planted_problem.source, "target": planted_problem.target}
     assert isinstance(forward, NetworkMap)
     starts = PairwiseAlignments.fit(
-        rows, aligner=Linear(fidelity=False), known=None, seed=0, on_step=ignore_step, with_teachers=False
+        rows, aligner=Linear(nonorthogonal=False), known=None, seed=0, on_step=ignore_step, with_teachers=False
     )
     intact = verdict_of(forward, rows, starts, 0)
     spoiled = verdict_of(Reflected(forward.network, "source", "target"), rows, starts, 0)

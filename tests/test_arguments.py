@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, neural, rows
 from interlingua.aligners import METHODS, create_aligner, describe_settings, settings_of
 from interlingua.core.arguments import (
+    Bounds,
     check_choice,
     check_count,
     check_flag,
@@ -455,14 +456,16 @@ def test_values_are_shown_short() -> None:
 class Settings:
     rounds: int = 10
     share: float = 0.5
-    fidelity: bool = True
+    nonorthogonal: bool = True
     device: str = "cpu"
     steps: int | None = None
     kind: Literal["a", "b"] = "a"
     solver: Callable[[], int] | None = None
 
+    bounds: ClassVar[Bounds] = {"rounds": {"minimum": 1}}
+
     def __post_init__(self) -> None:
-        check_settings(self, minimum={"rounds": 1})
+        check_settings(self)
 
 
 @pytest.mark.parametrize(
@@ -470,7 +473,7 @@ class Settings:
     [
         ("rounds", ("ten", 2.5, None, True, -3, 0), "rounds is .*; an integer >= 1"),
         ("share", ("ten", None, True, math.nan), "share is .*; a finite number"),
-        ("fidelity", ("no", 1, None), "fidelity is .*; True or False"),
+        ("nonorthogonal", ("no", 1, None), "nonorthogonal is .*; True or False"),
         ("device", (5, None, True), "device is .*; a text"),
         ("steps", ("ten", 2.5, True, -1), "steps is .*; an integer >= 0"),
     ],

@@ -231,8 +231,8 @@ def test_choices_are_in_the_help(run: Run) -> None:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["rounds=3", "fidelity=false"], {"rounds": 3, "fidelity": False}),
-        (["fidelity=TRUE"], {"fidelity": True}),
+        (["rounds=3", "nonorthogonal=false"], {"rounds": 3, "nonorthogonal": False}),
+        (["nonorthogonal=TRUE"], {"nonorthogonal": True}),
         ([], {}),
     ],
 )
@@ -251,7 +251,7 @@ def test_settings_arrive_in_the_card_with_their_types(
     files = folder / "source.npy", folder / "target.npy"
     ran = run("fit", *files, "--out", folder / "t", "--allow-failed", *arguments)
     assert ran.code == 0, ran.err
-    assert {name: given[name] for name in given if name in ("rounds", "fidelity", "device")} == expected
+    assert {name: given[name] for name in given if name in ("rounds", "nonorthogonal", "device")} == expected
     assert all(type(given[name]) is type(value) for name, value in expected.items())
 
 
@@ -261,8 +261,8 @@ def test_settings_arrive_in_the_card_with_their_types(
         ("--set rounds", "'rounds' is not an assignment; write NAME=VALUE"),
         ("--set =3", "is not an assignment"),
         ("--set rounds=ten", "--set rounds is 'ten'; a whole number is needed"),
-        ("--set fidelity=maybe", "--set fidelity is 'maybe'; true or false is needed"),
-        ("--set round=3", "no such setting. Did you mean rounds\\? It has budget, device, fidelity, rounds"),
+        ("--set nonorthogonal=maybe", "--set nonorthogonal is 'maybe'; true or false is needed"),
+        ("--set round=3", "no such setting. Did you mean rounds\\? It has budget, device, nonorthogonal, rounds"),
         ("--set rounds=1 --set rounds=2", "rounds was given more than once"),
         ("--device cpu --set device=cpu", "device was given more than once"),
         ("--method mini-vec2vac", "choose from .* Did you mean mini-vec2vec\\?"),

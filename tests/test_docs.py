@@ -254,6 +254,22 @@ def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) 
     assert made in (ROOT / "README.md").read_text("utf-8")
 
 
+def test_pictures_of_the_pages_show_the_current_records(generate: ModuleType) -> None:
+    curves = generate.calibration(generate._records(generate.RESULTS / "leakage-keywords.jsonl"))
+    points = {"sizes": generate.size_points(), "evidence": generate.evidence_points(), "calibration": curves}
+    for name, shown in points.items():
+        picture = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text("utf-8")
+        assert f"points {generate.digest(shown)}" in picture, "draw it again: python docs/generate.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_shows_no_picture_that_a_fresh_clone_lacks(page: Path) -> None:
+    for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)|```\{(?:image|figure)\} (\S+)", page.read_text("utf-8")):
+        path = next(filter(None, target))
+        assert "_generated" not in path
+        assert path.startswith("https:") or (page.parent / path).is_file(), path
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_python_on_pages_parses_and_linked_files_exist(page: Path) -> None:
     text = page.read_text("utf-8")

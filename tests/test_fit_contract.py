@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -195,11 +196,10 @@ def test_bounds_that_cannot_be_used_are_refused(bounds: Any, message: str, monke
         check_settings(Bounded())
 
 
-@pytest.mark.parametrize("options", [{"minimum": {"counts": 1}}, {"ranges": {"note": {"above": 0}}}])
-def test_bounds_of_what_is_no_number_field_are_refused(options: Any) -> None:
-    (name,) = next(iter(options.values()))
-    with pytest.raises(il.InputError, match=f"Bounded has bounds for '{name}', which is not a field of type int or fl"):
-        check_settings(Bounded(), **options)
+def test_bounds_of_what_is_no_number_field_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bounded, "bounds", {"note": {"above": 0}})
+    with pytest.raises(il.InputError, match="Bounded has bounds for 'note', which is not a field of type int or float"):
+        check_settings(Bounded())
 
 
 def test_every_limit_of_an_integer_field_holds() -> None:
@@ -207,3 +207,50 @@ def test_every_limit_of_an_integer_field_holds() -> None:
         with pytest.raises(il.InputError, match=f"count is {value}; an integer >= 1 and < 9 is needed"):
             check_settings(Bounded(count=value))
     check_settings(Bounded(count=8))
+
+
+def overwrite_vectors(problem: Problem) -> None:
+    problem.source.vectors[:] = 0
+
+
+def overwrite_rows(problem: Problem) -> None:
+    problem.rows[1][:] = 0
+
+
+def overwrite_known(problem: Problem) -> None:
+    assert problem.known is not None
+    problem.known[0][:] = 0
+
+
+def overwrite_labels(problem: Problem) -> None:
+    assert problem.labels is not None
+    problem.labels[0][:] = 0
+
+
+def overwrite_frame_rows(problem: Problem) -> None:
+    problem.frames[0].rows[:] = 0
+
+
+def overwrite_frame_mean(problem: Problem) -> None:
+    problem.frames[1].mean[:] = 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [overwrite_vectors, overwrite_rows, overwrite_known, overwrite_labels, overwrite_frame_rows, overwrite_frame_mean],
+)
+def test_an_own_method_cannot_change_the_arrays_it_receives(change: Callable[[Problem], None]) -> None:
+    class Overwriting:
+        name, pairs, labels = "overwriting", "optional", "optional"
+
+        def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Fit:
+            change(problem)
+            return Fit(FORWARD, BACKWARD)
+
+    source, target = X.copy(), Y.copy()
+    categories = [[i % 3 for i in range(len(side))] for side in (source, target)]
+    with pytest.raises(ValueError, match="assignment destination is read-only"):
+        il.align(source, target, method=Overwriting(), pairs=[[i, i] for i in range(40)], labels=tuple(categories))
+    np.testing.assert_array_equal(source, X)
+    np.testing.assert_array_equal(target, Y)
+    source[0] = 1  # arrays of the caller stay writable

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 
 from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear import islands, tilts
-from interlingua.aligners.linear.effort import Effort
+from interlingua.aligners.linear import islands, resamples
+from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.island_starts import perturbed, weighted_sum
 from interlingua.aligners.linear.islands import IslandsResult, search_islands
-from interlingua.aligners.linear.tilts import Climber
+from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.refine import coupled_step
 from interlingua.core import backend
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import available_cores
 from planted import Problem, problem
 
-SMALL = Effort(
+SMALL = IslandSettings(
     rounds=2,
     matchings=2,
     random_starts=4,
-    children=4,
+    offspring=4,
     generations=1,
     merge_generations=2,
     islands=2,
@@ -41,7 +41,7 @@ def sides() -> tuple[FloatArray, FloatArray, Problem]:
 
 @pytest.fixture(scope="module")
 def result(sides: tuple[FloatArray, FloatArray, Problem]) -> IslandsResult:
-    return search_islands(sides[0], sides[1], seed=1, effort=SMALL)
+    return search_islands(sides[0], sides[1], seed=1, settings=SMALL)
 
 
 def top1(planted: Problem, matrix: FloatArray) -> float:
@@ -67,7 +67,7 @@ def test_few_rows_against_many_find_the_planted_rotation(
 def test_swapped_sides_give_the_transposed_map(
     sides: tuple[FloatArray, FloatArray, Problem], result: IslandsResult
 ) -> None:
-    turned = search_islands(sides[1], sides[0], seed=1, effort=SMALL)
+    turned = search_islands(sides[1], sides[0], seed=1, settings=SMALL)
     np.testing.assert_array_equal(turned.matrix, result.matrix.T)
     for first, second in zip(turned.islands + turned.merges, result.islands + result.merges, strict=True):
         np.testing.assert_array_equal(first.matrix, second.matrix.T)
@@ -77,7 +77,7 @@ def test_threads_and_a_generous_budget_change_nothing(
     sides: tuple[FloatArray, FloatArray, Problem], result: IslandsResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backend, "available_cores", lambda: 3 if available_cores() == 1 else 1)
-    other = search_islands(sides[0], sides[1], seed=1, effort=SMALL, budget=1e6)
+    other = search_islands(sides[0], sides[1], seed=1, settings=SMALL, budget=1e6)
     np.testing.assert_array_equal(other.matrix, result.matrix)
     assert other.stopped == result.stopped
 
@@ -85,9 +85,9 @@ def test_threads_and_a_generous_budget_change_nothing(
 def test_a_search_without_time_returns_its_first_maps(
     sides: tuple[FloatArray, FloatArray, Problem],
 ) -> None:
-    cut = search_islands(sides[0], sides[1], seed=1, effort=SMALL, budget=0.0)
+    cut = search_islands(sides[0], sides[1], seed=1, settings=SMALL, budget=0.0)
     assert cut.stopped == "budget"
-    assert cut.climbs == SMALL.children
+    assert cut.refinements == SMALL.offspring
     assert cut.matrix.shape == (40, 32)
     np.testing.assert_allclose(np.linalg.svd(cut.matrix)[1], 1, atol=1e-2)
 
@@ -100,10 +100,10 @@ def test_an_interrupt_keeps_the_best_map_so_far(sides: tuple[FloatArray, FloatAr
         if len(steps) == 2:
             raise KeyboardInterrupt
 
-    cut = search_islands(sides[0], sides[1], seed=1, effort=SMALL, on_step=interrupt)
+    cut = search_islands(sides[0], sides[1], seed=1, settings=SMALL, on_step=interrupt)
     assert cut.stopped == "interrupted"
     assert len(cut.islands) == 1
-    assert cut.answer.score >= steps[0]["score"] - 0.1
+    assert cut.best.score >= steps[0]["score"] - 0.1
 
 
 def test_an_interrupt_before_the_first_map_is_passed_on(
@@ -112,47 +112,47 @@ def test_an_interrupt_before_the_first_map_is_passed_on(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Climber, "climb", interrupt)
+    monkeypatch.setattr(RefinementOnResamples, "refine", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        search_islands(sides[0], sides[1], effort=SMALL)
+        search_islands(sides[0], sides[1], settings=SMALL)
 
 
 def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
     steps: list[dict[str, Any]] = []
-    effort = Effort(
+    settings = IslandSettings(
         rounds=1,
         matchings=1,
         random_starts=3,
-        children=2,
+        offspring=2,
         generations=1,
         merge_generations=1,
         islands=1,
         groups=1,
     )
-    search_islands(sides[0], sides[1], effort=effort, budget=500.0, on_step=steps.append)
+    search_islands(sides[0], sides[1], settings=settings, budget=500.0, on_step=steps.append)
     islands = [step for step in steps if step["step"] == "islands"]
     assert {step["step"] for step in steps[len(islands) :]} == {"exchange"}
     assert [(s["stage"], s["number"], s["generation"]) for s in islands] == [("island", 0, 1), ("merge", 0, 1)]
     assert all(s["budget"] == 500.0 and s["seconds"] > 0 and np.isfinite(s["excess"]) for s in islands)
-    assert islands[1]["climbs"] > islands[0]["climbs"]
+    assert islands[1]["refinements"] > islands[0]["refinements"]
 
 
 def test_unrelated_sides_do_not_repeat_an_answer() -> None:
     rng = np.random.default_rng(0)
     x, y = (Frame.of(rng.standard_normal((n, 24)).astype(np.float32)).rows for n in (300, 600))
-    found = search_islands(x, y, effort=SMALL)
+    found = search_islands(x, y, settings=SMALL)
     assert found.stopped == "exhausted"
-    assert found.agreement < SMALL.repeated
+    assert found.agreement < SMALL.same_map
 
 
 def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
     """With pairs even random starts arrive; without them two random starts do not."""
     planted = sides[2]
-    effort = Effort(
+    settings = IslandSettings(
         rounds=1,
         matchings=1,
         random_starts=3,
-        children=4,
+        offspring=4,
         generations=1,
         merge_generations=1,
         islands=1,
@@ -160,7 +160,7 @@ def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Proble
     )
     means = planted.source[:400].mean(0), planted.target.mean(0)
     pairs = tuple(unit_rows(z[:60] - m) for z, m in zip((planted.source_eval, planted.target_eval), means, strict=True))
-    found = search_islands(sides[0], sides[1], effort=effort, pairs=(pairs[0], pairs[1]))
+    found = search_islands(sides[0], sides[1], settings=settings, pairs=(pairs[0], pairs[1]))
     assert top1(planted, found.matrix) > 0.8
 
 
@@ -189,7 +189,7 @@ def test_weighted_samples_are_distinct_and_follow_their_weights() -> None:
     weights = np.repeat([1.0, 4.0], 500)
     counts = np.zeros(1000)
     for _ in range(200):
-        sample = tilts._weighted_sample(weights, 50, rng)
+        sample = resamples._weighted_sample(weights, 50, rng)
         assert len(np.unique(sample)) == 50
         counts[sample] += 1
     assert 3.2 < counts[500:].sum() / counts[:500].sum() < 4.5
@@ -212,4 +212,4 @@ def test_numpy_and_torch_take_the_same_step() -> None:
 
 
 def test_islands_know_no_evaluation() -> None:
-    assert "evaluation" not in inspect.getsource(islands) + inspect.getsource(tilts)
+    assert "evaluation" not in inspect.getsource(islands) + inspect.getsource(resamples)

@@ -73,22 +73,22 @@ def test_directions_that_say_nothing_stay_short() -> None:
     assert orthogonal(np.diag([1.0, 0.5, 1e-9])) == pytest.approx(np.diag([1.0, 1.0, 0.0]), abs=1e-3)
 
 
-def test_maps_do_not_depend_on_who_climbs_beside_them(
+def test_maps_do_not_depend_on_which_maps_are_refined_with_them(
     sides: tuple[Array, Array, Array], rng: np.random.Generator
 ) -> None:
     x, y, truth = sides
     maps = np.stack([perturbed(truth, rng) for _ in range(3)])
 
-    def climbed(some: Array) -> Array:
+    def refined(some: Array) -> Array:
         return np.asarray(
             wasserstein_procrustes(x, y, some, temperatures=[0.06] * 5, batch=100, rng=np.random.default_rng(1))
         )
 
-    together, alone = climbed(maps), [climbed(one[None])[0] for one in maps]
+    together, alone = refined(maps), [refined(one[None])[0] for one in maps]
     assert together == pytest.approx(np.stack(alone), abs=1e-5)
 
 
-def test_a_climb_finds_the_way_back_from_a_perturbed_map(
+def test_refinement_returns_from_a_perturbed_map_to_the_optimum(
     sides: tuple[Array, Array, Array], rng: np.random.Generator
 ) -> None:
     x, y, truth = sides
@@ -109,7 +109,7 @@ def test_the_right_map_has_the_larger_transport_similarity(
     assert scores.max() <= 1
 
 
-def test_known_pairs_lead_a_climb_that_would_go_astray(
+def test_known_pairs_correct_a_refinement_that_would_fail(
     sides: tuple[Array, Array, Array], rng: np.random.Generator
 ) -> None:
     x, y, truth = sides
@@ -249,7 +249,7 @@ def test_every_method_refuses_a_misspelled_device_also_beside_a_gpu(
         align(x, y, method=method, device="cdua")
 
 
-def test_noise_between_the_encoders_does_not_stop_the_climb(rng: np.random.Generator) -> None:
+def test_noise_between_the_encoders_does_not_stop_the_refinement(rng: np.random.Generator) -> None:
     content = topics(800, 12, rng)
     x, y = (centered(encode(part, 16, rng, noise=0.2)) for part in (content, content))
     truth = polar(x.T @ y)

@@ -9,10 +9,10 @@ import pytest
 
 import interlingua as il
 from interlingua.aligners.linear import aligner, islands, second_search
-from interlingua.aligners.linear.finish import FINISHES
+from interlingua.aligners.linear.full_width_refinement import FULL_WIDTH_REFINEMENTS
 from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult
-from interlingua.aligners.linear.tilts import Climber
 from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
@@ -46,8 +46,8 @@ def easy() -> Problem:
 
 @pytest.fixture
 def few_islands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the second search stop after a few climbs, as tests of the islands do."""
-    monkeypatch.setattr(islands, "Effort", lambda: SMALL)
+    """Let the second search stop after a few refinements, as tests of the islands do."""
+    monkeypatch.setattr(islands, "IslandSettings", lambda: SMALL)
 
 
 def align(p: Problem, **settings: Any) -> Alignment:
@@ -94,7 +94,7 @@ def budgeted(hard: Problem) -> tuple[Alignment, list[dict[str, Any]]]:
     """The hard problem with a budget, and the progress reported."""
     reported: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(islands, "Effort", lambda: SMALL)
+        patch.setattr(islands, "IslandSettings", lambda: SMALL)
         return align(hard, budget=GENEROUS, on_step=reported.append), reported
 
 
@@ -138,9 +138,9 @@ def test_progress_and_trace_tell_what_the_second_search_did(budgeted: tuple[Alig
     generations = steps(alignment, "islands")
     assert {step["stage"] for step in generations} == {"island", "merge"}
     assert generations == [step for step in reported if step["step"] == "islands"]
-    (summary,), (finish,) = steps(alignment, "second search"), steps(alignment, "finish")
+    (summary,), (full_width,) = steps(alignment, "second search"), steps(alignment, "full width")
     assert summary["similarity"] > summary["similarity_of_fast_search"]
-    assert finish["finish"] in FINISHES
+    assert full_width["refinement"] in FULL_WIDTH_REFINEMENTS
     assert not steps(alignment, "polish")
 
 
@@ -170,7 +170,7 @@ def test_an_interrupt_of_the_islands_keeps_their_best_map(hard: Problem, few_isl
     alignment = align(hard, budget=GENEROUS, on_step=interrupt)
     assert steps(alignment, "second search")[0]["stopped"] == "interrupted"
     assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "second search"}]
-    assert not steps(alignment, "finish")
+    assert not steps(alignment, "full width")
     assert alignment.verdict.reasons[-1] == INTERRUPTED
     assert alignment.verdict.status != Status.ALIGNED
 
@@ -181,7 +181,7 @@ def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Climber, "climb", interrupt)
+    monkeypatch.setattr(RefinementOnResamples, "refine", interrupt)
     alignment = align(hard, budget=GENEROUS)
     assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "fast search"}]
     assert alignment.verdict.reasons == (*fast.verdict.reasons, INTERRUPTED)
@@ -189,13 +189,13 @@ def test_an_interrupt_before_the_first_map_keeps_that_of_the_fast_search(
         np.testing.assert_array_equal(getattr(alignment.forward, part), getattr(fast.forward, part))
 
 
-def test_an_interrupt_of_the_finish_keeps_the_map_of_the_islands(
+def test_an_interrupt_at_full_width_keeps_the_map_of_the_islands(
     hard: Problem, monkeypatch: pytest.MonkeyPatch, few_islands: None
 ) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(second_search, "finish", interrupt)
+    monkeypatch.setattr(second_search, "refine_to_full_width", interrupt)
     alignment = align(hard, budget=GENEROUS)
     assert steps(alignment, "interrupted") == [{"step": "interrupted", "kept": "second search"}]
     assert alignment.verdict.reasons[-1] == INTERRUPTED

@@ -27,7 +27,15 @@ def reported_steps() -> set[str]:
 
 
 def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
-    assert {"copies", "islands", "second search", "finish", "interrupted", "refit", "failed start"} <= reported_steps()
+    assert {
+        "copies",
+        "islands",
+        "second search",
+        "full width",
+        "interrupted",
+        "refit",
+        "failed start",
+    } <= reported_steps()
     assert reported_steps() == wording._STEPS.keys()
 
 
@@ -36,7 +44,7 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
     [
         ({"step": "copies", "source_exact": 3}, "search round 1"),
         ({"step": "round", "round": 1, "candidates": 4}, "search round 3, or the map at full width"),
-        ({"step": "islands", "climbs": 40, "seconds": 12.3}, "second search: 40 maps after 12 s"),
+        ({"step": "islands", "refinements": 40, "seconds": 12.3}, "second search: 40 maps after 12 s"),
         ({"step": "second search", "stopped": "budget"}, "carrying the best map to full width"),
         (
             {"step": "interrupted", "kept": "fast search"},
@@ -44,8 +52,8 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
         ),
         ({"step": "fine", "similarity": 0.9}, "refining the map"),
         ({"step": "polish"}, "fitting the non-orthogonal map"),
-        ({"step": "finish", "finish": "polish"}, "fitting the non-orthogonal map"),
-        ({"step": "fidelity"}, "measuring the evidence for the verdict"),
+        ({"step": "full width", "refinement": "polished"}, "fitting the non-orthogonal map"),
+        ({"step": "nonorthogonal"}, "measuring the evidence for the verdict"),
         ({"step": "failed start", "from": "a", "to": "b"}, "continuing without the failed alignment of a and b"),
         ({"step": "refit", "at": 3, "of": 40}, "refit 4 of 40"),
         ({"step": "refit", "at": 40, "of": 40}, "averaging the refits"),

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners import Aligner, create_aligner, method_name, pair_use, refuse_unknown, settings_of
+from interlingua.aligners import Aligner, check_known_settings, create_aligner, method_name, pair_use, settings_of
 from interlingua.aligners.base import (
     Fit,
     OnStep,
     Problem,
     check_fit,
+    check_known_pairs,
+    check_no_labels,
+    check_no_pairs,
     ignore_step,
-    refuse_labels,
-    refuse_pairs,
-    require_pairs,
     shortage,
 )
 from interlingua.core.alignment import Alignment
@@ -127,14 +127,14 @@ def align(
     else:
         problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
         chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
-        refuse_unknown(chosen, settings, _keywords(align))
+        check_known_settings(chosen, settings, _keywords(align))
         aligner = create_aligner(chosen, **settings)
         if pair_use(aligner) == "unused":
-            refuse_pairs(problem, method_name(aligner))
+            check_no_pairs(problem, method_name(aligner))
         elif pair_use(aligner) == "required":
-            require_pairs(problem, method_name(aligner), at_least=1)
+            check_known_pairs(problem, method_name(aligner), at_least=1)
         if getattr(aligner, "labels", "unused") == "unused":
-            refuse_labels(problem, method_name(aligner))
+            check_no_labels(problem, method_name(aligner))
         fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
     fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
@@ -187,7 +187,7 @@ def align_spaces(
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
         raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
-    refuse_unknown("adversarial", settings, _keywords(align_spaces))
+    check_known_settings("adversarial", settings, _keywords(align_spaces))
     aligner = create_aligner("adversarial", **settings)
     if not isinstance(aligner, Adversarial):
         raise InputError("align_spaces needs the adversarial method.")

@@ -515,7 +515,7 @@ def journal_of_an_earlier_run(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"journal": place.at("mine.sqlite")}
 
 
-@case("folder .* of the journal does not exist")
+@case("The folder .* does not exist; create it or choose another")
 def journal_in_no_folder(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"journal": place.at("none/j.sqlite")}
 

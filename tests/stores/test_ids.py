@@ -146,7 +146,7 @@ def test_equal_hashes_are_no_equal_ids(at: Callable[[str], Store], monkeypatch: 
     fill(at("memory://ids#old"), pa.array(["a", "b", "c"]), None)
     distinct = DistinctIds(pa.string(), "x")
     distinct.add(pa.array(["a", "b", "c"]), 0)
-    distinct.refuse_repeated(at("memory://ids#old"), 2)
+    distinct.check_distinct(at("memory://ids#old"), 2)
 
 
 @pytest.mark.parametrize("page", [3, 60])

@@ -7,13 +7,13 @@ from interlingua.aligners.registry import (
     Setting,
     attribute_docs,
     available_methods,
+    check_known_settings,
     check_name,
     constructor_settings,
     create_aligner,
     describe_settings,
     method_name,
     pair_use,
-    refuse_unknown,
     settings_of,
 )
 
@@ -34,6 +34,6 @@ __all__ = [
     "describe_settings",
     "method_name",
     "pair_use",
-    "refuse_unknown",
+    "check_known_settings",
     "settings_of",
 ]

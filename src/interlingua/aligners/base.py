@@ -14,7 +14,7 @@ from interlingua.aligners.frames import Frame
 from interlingua.aligners.side_information import check_pairs, distinct_pairs, shared_categories
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import shown
-from interlingua.core.arrays import FloatArray, IntArray, row_blocks
+from interlingua.core.arrays import FloatArray, IntArray, read_only, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -32,9 +32,9 @@ __all__ = [
     "check_fit",
     "ignore_step",
     "insufficient_data_reason",
-    "refuse_labels",
-    "refuse_pairs",
-    "require_pairs",
+    "check_no_labels",
+    "check_no_pairs",
+    "check_known_pairs",
     "shortage",
     "single_step",
 ]
@@ -56,7 +56,7 @@ def ignore_step(step: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Two spaces to align, validated once.
+    """Two spaces to align, validated once. All arrays are read-only, so no method can change those of the caller.
 
     Attributes:
         source: all source vectors, [n_source, d_source]; a memory map stays one.
@@ -74,6 +74,14 @@ class Problem:
     known: tuple[FloatArray, FloatArray] | None = None
     labels: tuple[IntArray, IntArray] | None = None
     counts: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Make all arrays read-only."""
+        for name in ("source", "target"):
+            object.__setattr__(self, name, getattr(self, name).read_only())
+        for name in ("rows", "known", "labels"):
+            if (sides := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(map(read_only, sides)))
 
     @classmethod
     def of(
@@ -202,7 +210,7 @@ def single_step(
     return Fit(*maps, trace=(step,))
 
 
-def refuse_pairs(problem: Problem, method: str) -> None:
+def check_no_pairs(problem: Problem, method: str) -> None:
     """Refuse known pairs that a method would silently ignore.
 
     Raises:
@@ -216,7 +224,7 @@ def refuse_pairs(problem: Problem, method: str) -> None:
         )
 
 
-def require_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[FloatArray, FloatArray]:
+def check_known_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[FloatArray, FloatArray]:
     """Return the known pairs of a problem as rows [p, d_source] and [p, d_target].
 
     Raises:
@@ -233,7 +241,7 @@ def require_pairs(problem: Problem, method: str, *, at_least: int = 2) -> tuple[
     return problem.known
 
 
-def refuse_labels(problem: Problem, method: str) -> None:
+def check_no_labels(problem: Problem, method: str) -> None:
     """Refuse labels that a method would silently ignore.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from interlingua.aligners import create_aligner, refuse_unknown
+from interlingua.aligners import check_known_settings, create_aligner
 from interlingua.aligners.base import OnStep, Problem, StepLog, insufficient_data_reason, shortage
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.verdict import MAP_LIMITS, at_most_doubtful, correct_for_tries, weakest_margin
@@ -196,7 +196,7 @@ def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], 
             "method."
         )
     chosen = method if isinstance(method, Linear) else "linear"
-    refuse_unknown(chosen, settings, keywords)
+    check_known_settings(chosen, settings, keywords)
     aligner = create_aligner(chosen, **settings)
     if not isinstance(aligner, Linear):
         raise InputError("several candidate targets need the method linear, and another one has this name.")

@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from interlingua.aligners.base import Fit, Problem
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.alignment import MEASUREMENTS, Evidence, Status, Verdict
 from interlingua.core.arguments import check_choice, check_number, check_text, shown
+from interlingua.core.arrays import read_only
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.networks import NetworkMap
-from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["Criterion", "apply_criteria", "check_criteria"]
 
@@ -122,10 +121,10 @@ def apply_criteria(
     null = Fit(*affine_maps(x, y, polar(draw.astype(np.float32))))
     measured, missed = list[Evidence](), list[str]()
     for item in criteria:
-        # Each criterion has objects of its own, so that none can change what another one or the caller sees.
+        # Each criterion has maps of its own, so that none can change what another one or the caller sees.
         own, random = _read_only_fit(fit, verdict), _read_only_fit(null, None)
         try:
-            evidence = item.measure(_read_only_problem(problem), own, random)
+            evidence = item.measure(problem, own, random)
         except InputError as error:
             missed.append(str(error))
             continue
@@ -139,25 +138,6 @@ def apply_criteria(
     return replace(judged, status=Status.FAILED, score=min(verdict.score, 0.5), reasons=(*missed, *others))
 
 
-def _read_only_problem(problem: Problem) -> Problem:
-    """Return a problem over the same arrays, all of them read-only."""
-    source, target = (_read_only_space(space) for space in (problem.source, problem.target))
-    known = None if problem.known is None else (_read_only(problem.known[0]), _read_only(problem.known[1]))
-    labels = None if problem.labels is None else (_read_only(problem.labels[0]), _read_only(problem.labels[1]))
-    rows = _read_only(problem.rows[0]), _read_only(problem.rows[1])
-    given = replace(problem, source=source, target=target, rows=rows, known=known, labels=labels)
-    frames = tuple(replace(f, rows=_read_only(f.rows), mean=_read_only(f.mean)) for f in problem.frames)
-    # The frames that exist are reused: a cached property is stored under its name.
-    given.__dict__["frames"] = frames
-    return given
-
-
-def _read_only_space(space: EmbeddingSpace) -> EmbeddingSpace:
-    given = copy.copy(space)
-    given.__dict__["_vectors"] = _read_only(space.vectors)
-    return given
-
-
 def _read_only_fit(fit: Fit, verdict: Verdict | None) -> Fit:
     """Return a fit with copies of the maps, the trace and the verdict."""
     trace = tuple(copy.deepcopy(dict(step)) for step in fit.trace)
@@ -166,18 +146,12 @@ def _read_only_fit(fit: Fit, verdict: Verdict | None) -> Fit:
 
 def _read_only_map(mapping: VectorMap) -> VectorMap:
     if isinstance(mapping, AffineMap):
-        parts: dict[str, Any] = {name: _read_only(getattr(mapping, name)) for name in ("mean_in", "matrix", "mean_out")}
+        parts: dict[str, Any] = {name: read_only(getattr(mapping, name)) for name in ("mean_in", "matrix", "mean_out")}
         return replace(mapping, **parts)
     if isinstance(mapping, NetworkMap):
-        tensors = {name: _read_only(tensor) for name, tensor in mapping.network.tensors.items()}
+        tensors = {name: read_only(tensor) for name, tensor in mapping.network.tensors.items()}
         return replace(mapping, network=replace(mapping.network, tensors=tensors))
     try:
         return copy.deepcopy(mapping)
     except Exception:  # noqa: BLE001 - an object of the user's that cannot be copied is passed as it is
         return mapping
-
-
-def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view

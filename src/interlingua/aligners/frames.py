@@ -7,11 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, read_only, row_blocks, unit_rows
 from interlingua.core.maps import AffineMap
 
-__all__ = ["Frame", "affine_map", "affine_maps", "near_copies", "polar", "principal_axes", "skewness_signs"]
+__all__ = [
+    "NEAR_COPY",
+    "Frame",
+    "affine_map",
+    "affine_maps",
+    "near_copies",
+    "polar",
+    "principal_axes",
+    "skewness_signs",
+]
 
+# Two centered rows of at least this cosine count as copies of each other. Noise of a third of a row's length
+# leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
+NEAR_COPY = 0.9
 _BLOCK = 1024
 
 
@@ -20,8 +32,8 @@ class Frame:
     """Unit rows of one space, centered by their mean and normalized again.
 
     Attributes:
-        rows: [n, d], float32, unit norm.
-        mean: [d], mean of the unit rows before centering.
+        rows: [n, d], float32, unit norm; read-only.
+        mean: [d], read-only, mean of the unit rows before centering.
         radius: root mean square length of the centered rows; 1 for a space around the origin, 0.3 for a narrow cone.
         norm: root mean square length of the rows before normalization; 1 for unit vectors.
     """
@@ -38,7 +50,7 @@ class Frame:
         unit = unit_rows(vectors)
         mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
         centered = unit - mean
-        return cls(unit_rows(centered), mean, _rms_length(centered), _rms_length(vectors))
+        return cls(read_only(unit_rows(centered)), read_only(mean), _rms_length(centered), _rms_length(vectors))
 
     def around(self, vectors: FloatArray) -> FloatArray:
         """Return ``vectors`` [n, d] normalized and then centered by the frame's mean."""
@@ -78,7 +90,7 @@ def skewness_signs(rows: FloatArray, axes: FloatArray) -> FloatArray:
     return np.where(((rows @ axes) ** 3).mean(axis=0) < 0, -1, 1).astype(np.float32)
 
 
-def near_copies(rows: FloatArray, others: FloatArray, *, cosine: float = 0.9) -> npt.NDArray[np.bool_]:
+def near_copies(rows: FloatArray, others: FloatArray, *, cosine: float = NEAR_COPY) -> npt.NDArray[np.bool_]:
     """Return which of centered unit rows [n, d] have a cosine of at least ``cosine`` with one of ``others`` [m, d]."""
     if not len(others):
         return np.zeros(len(rows), np.bool_)

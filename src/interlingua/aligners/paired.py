@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, require_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, check_known_pairs, ignore_step, single_step
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
@@ -35,7 +35,7 @@ class Procrustes:
         Raises:
             InputError: fewer than two pairs are known.
         """
-        x, y = (Frame.of(rows) for rows in require_pairs(problem, self.name))
+        x, y = (Frame.of(rows) for rows in check_known_pairs(problem, self.name))
         rotation = polar(x.rows.T @ y.rows)
         cosine = float(np.einsum("ij,ij->", x.rows @ rotation, y.rows) / len(x.rows))
         measured = {"pairs": len(x.rows), "fitted_cosine": cosine}
@@ -70,7 +70,7 @@ class Ridge:
         Raises:
             InputError: fewer than two pairs are known.
         """
-        x, y = (unit_rows(rows).astype(np.float64) for rows in require_pairs(problem, self.name))
+        x, y = (unit_rows(rows).astype(np.float64) for rows in check_known_pairs(problem, self.name))
         mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
         x, y = x - mean_x, y - mean_y
         cross = x.T @ y

@@ -16,6 +16,8 @@ __all__ = ["best_swap"]
 
 # Smaller gains are rounding errors.
 _MIN_GAIN = 1e-6
+# A start needs about k swaps; the bound only prevents cycles through rounding errors.
+_SWAPS_PER_NODE = 20
 
 
 def best_swap(
@@ -43,8 +45,7 @@ def best_swap(
     own = np.einsum("eij,erij->rij", a, permuted)
     del permuted
     active = np.arange(starts)
-    # A start needs about k swaps; the bound only prevents cycles through rounding errors.
-    for _ in range(20 * k):
+    for _ in range(_SWAPS_PER_NODE * k):
         stay = np.einsum("rii->ri", links)
         gains = links + links.transpose(0, 2, 1) - stay[:, :, None] - stay[:, None, :] + 4 * own
         gains = gains.reshape(len(active), -1)

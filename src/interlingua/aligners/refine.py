@@ -18,7 +18,7 @@ from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.backend import Array, namespace, parallel_map, row_parts, sequential_map, take
 from interlingua.core.neighbors import mutual_neighbors
 
-__all__ = ["coupled_step", "orthogonal", "polish", "transport_similarity", "wasserstein_procrustes"]
+__all__ = ["coupled_step", "coupled_steps", "orthogonal", "polish", "transport_similarity", "wasserstein_procrustes"]
 
 _SINKHORN_STEPS = 3
 # Far below every entry in use; prevents a division by zero for a row without partners.
@@ -142,6 +142,19 @@ def coupled_step(a: Array, b: Array, maps: Array, temperature: float, prior: Arr
     if prior is not None:
         covariance = covariance + b.shape[1] * prior
     return orthogonal(covariance)
+
+
+def coupled_steps(
+    rows: tuple[Array, Array],
+    maps: Array,
+    temperatures: Iterable[float],
+    batches: Iterable[Sequence[IntArray]],
+    prior: Array | None = None,
+) -> Array:
+    """Return maps after one `coupled_step` per temperature on the rows of that batch, [r, b] numbers on either side."""
+    for temperature, (rows_x, rows_y) in zip(temperatures, batches, strict=True):
+        maps = coupled_step(take(rows[0], rows_x), take(rows[1], rows_y), maps, temperature, prior)
+    return maps
 
 
 def transport_similarity(x: Array, y: Array, maps: Array, *, temperature: float, rows: int) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from interlingua.aligners.base import Aligner, PairUse
 from interlingua.core.arguments import Bounds, check_bounds, class_bounds, did_you_mean, shown
-from interlingua.core.entrypoints import declared, load_entry_point, refuse_taken
+from interlingua.core.entrypoints import check_not_taken, declared, load_entry_point
 from interlingua.core.errors import InputError
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "describe_settings",
     "method_name",
     "pair_use",
-    "refuse_unknown",
+    "check_known_settings",
     "settings_of",
 ]
 
@@ -85,7 +85,7 @@ def available_methods() -> tuple[str, ...]:
         InputError: a package declares a method with the name of another one.
     """
     names = _names()
-    _refuse_taken(*names)
+    _check_not_taken(*names)
     return names
 
 
@@ -100,17 +100,17 @@ def check_name(name: str) -> None:
         raise InputError(
             f"There is no method {name!r}; choose from {', '.join(names)}. {did_you_mean(name, names)}".rstrip()
         )
-    _refuse_taken(name)
+    _check_not_taken(name)
 
 
 def _names() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*METHODS, *(point.name for point in declared(ENTRY_POINTS))]))
 
 
-def _refuse_taken(*names: str) -> None:
+def _check_not_taken(*names: str) -> None:
     """Refuse entry points with one of these names that have the name of another method."""
     points = [point for point in declared(ENTRY_POINTS) if point.name in names]
-    refuse_taken(points, METHODS, "has the name of another method")
+    check_not_taken(points, METHODS, "has the name of another method")
 
 
 def create_aligner(method: Any, **settings: Any) -> Aligner:
@@ -127,11 +127,11 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
     """
     if not isinstance(method, str):
         return _check_aligner(method, settings)
-    refuse_unknown(method, settings)
+    check_known_settings(method, settings)
     return _check_aligner(_load(method)(**settings), {})
 
 
-def refuse_unknown(method: Any, settings: Iterable[str], own: Iterable[str] = ()) -> None:
+def check_known_settings(method: Any, settings: Iterable[str], own: Iterable[str] = ()) -> None:
     """Refuse keywords that are not settings of a method.
 
     Args:

@@ -106,7 +106,7 @@ def shared_categories(
     The number is -1 where a label is missing or names a category that the other side lacks.
 
     Raises:
-        InputError: not two sequences of strings or whole numbers, one a row, or fewer than two shared categories.
+        InputError: not two sequences of strings or whole numbers, one per row, or fewer than two shared categories.
     """
     if not isinstance(labels, tuple | list) or len(labels) != 2:
         raise InputError("labels must be two sequences: the categories of the source rows and of the target rows.")
@@ -141,7 +141,7 @@ def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
         raise InputError(f"labels of the {name} are {type(values).__name__}; a sequence of {n} categories is needed.")
     if len(values) != n:
         raise InputError(
-            f"labels of the {name} have {len(values)} entries and the {name} has {n} rows; give one a row."
+            f"labels of the {name} have {len(values)} entries and the {name} has {n} rows; give one per row."
         )
     read: list[str | int | None] = []
     for i, value in enumerate(values.tolist() if hasattr(values, "tolist") else values):

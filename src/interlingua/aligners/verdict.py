@@ -42,6 +42,8 @@ __all__ = [
 ]
 
 _ROWS = 1500
+# Random directions of the sliced Wasserstein distance.
+_DIRECTIONS = 200
 # (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
 EXCESS_LIMITS = (5.0, 4.0)
 # Refits of wrong maps agree too, the more the fewer directions the rows have. The limit is the null plus this share of
@@ -306,7 +308,7 @@ def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generat
     sample = translated[rng.permutation(len(translated))[: len(first)]]
     spread = float(np.sqrt((second**2).sum(axis=1).mean() / second.shape[1]))
     distance, own_distance = (
-        sliced_wasserstein(rows, second, directions=200, rng=rng) / spread for rows in (sample, first)
+        sliced_wasserstein(rows, second, directions=_DIRECTIONS, rng=rng) / spread for rows in (sample, first)
     )
     hubs, own_hubs = hubness(sample, second), hubness(first, second)
     rank, own_rank = effective_rank(sample), effective_rank(first)

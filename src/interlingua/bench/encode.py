@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from interlingua.bench.folder import Vectors, label_names
-from interlingua.core.arguments import check_flag, check_instance, check_settings
+from interlingua.core.arguments import Bounds, check_flag, check_instance, check_settings
 from interlingua.core.arrays import require, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
@@ -88,9 +88,11 @@ class VectorBuilder:
     batch: int = 256
     device: str | None = None
 
+    bounds: ClassVar[Bounds] = dict.fromkeys(("limit", "batch"), {"minimum": 1})
+
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"limit": 1, "batch": 1})
+        check_settings(self)
         check_instance(self.vectors, "vectors", Vectors, "a folder as Vectors(path)")
         for name in ("models", "files"):
             check_instance(getattr(self, name), name, Mapping, "a mapping")

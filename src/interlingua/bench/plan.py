@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from interlingua.bench.folder import Vectors, plain
 from interlingua.core.arguments import (
+    Bounds,
     check_choice,
     check_count,
     check_instance,
@@ -164,9 +165,11 @@ class Plan:
     settings: Mapping[str, Any] = field(default_factory=dict)
     oracle_rows: int = 0
 
+    bounds: ClassVar[Bounds] = {"pool": {"minimum": 2}, "k": {"minimum": 1}}
+
     def __post_init__(self) -> None:
         """Refuse a plan that has no cell."""
-        check_settings(self, minimum={"pool": 2, "k": 1})
+        check_settings(self)
         table_of(self.table)
         check_instance(self.vectors, "vectors", Vectors, "a folder as Vectors(path)")
         check_instance(self.settings, "settings", Mapping, "a mapping")

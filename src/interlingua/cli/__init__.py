@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = console.WarningPrinter()
         try:
-            _refuse_secrets(typed)
+            _check_no_secrets(typed)
             code = app(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
             error.show()
@@ -117,15 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _refuse_secrets(typed: Sequence[str]) -> None:
+def _check_no_secrets(typed: Sequence[str]) -> None:
     """Refuse addresses with a secret before any command or parser can repeat them in a message."""
     for previous, argument in zip(["", *typed], typed, strict=False):
         name, _, value = argument.partition("=") if argument.startswith("--") else (previous, "", argument)
         if name in _FREE_TEXT or not re.search("[:=@\uff1a\uff1d%]", value):
             continue
-        from interlingua.stores._url import refuse_secret
+        from interlingua.stores._url import check_no_secret
 
-        refuse_secret(value)
+        check_no_secret(value)
 
 
 def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from interlingua.cli import audit_fits, audit_inputs, console, demo, reports
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import FORMATS, AsJson, Log, Seed, refuse_without_effect
+from interlingua.cli.options import FORMATS, AsJson, Log, Seed, check_effect
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.leakage.defenses import SUITES
@@ -111,16 +111,16 @@ def audit(
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
     if translator:
-        refuse_without_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
+        check_effect({"--fits": fits}, "has no effect with --translator, which fits nothing; leave it out.")
     suite = check_choice(defenses, "--defenses", _SUITES)
     given = _given(context)
-    audit_inputs.refuse_unused(
+    audit_inputs.check_options(
         demo=demo_data, options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}}
     )
     # Missing data are reported before any extra is needed.
     demo_folder = demo.find_data(data) if demo_data else None
     if not demo_data:
-        refuse_without_effect({"--data": data}, "has no effect without --demo; leave it out.")
+        check_effect({"--data": data}, "has no effect without --demo; leave it out.")
     reports.check_report(out, force=force)
     json_file = out.with_suffix(".json")
     if json_file.exists() and not force:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.cli.options import refuse_without_effect
+from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = [
     "AuditInputs",
     "demo_inputs",
     "read_inputs",
-    "refuse_unused",
+    "check_options",
 ]
 
 Encode = Callable[[list[str]], Any]
@@ -52,7 +52,7 @@ class AuditInputs:
     encoder_name: str
 
 
-def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
+def check_options(*, demo: bool, options: Mapping[str, object]) -> None:
     """Refuse options that others make ignored.
 
     Args:
@@ -63,23 +63,23 @@ def refuse_unused(*, demo: bool, options: Mapping[str, object]) -> None:
         InputError: an option would have no effect.
     """
     if demo:
-        refuse_without_effect(options, "has no effect with --demo: --demo has its own vectors, texts and labels.")
+        check_effect(options, "has no effect with --demo: --demo has its own vectors, texts and labels.")
         return
 
-    def refuse(name: str, reason: str) -> None:
-        refuse_without_effect({name: options[name]}, reason)
+    def check_absent(name: str, reason: str) -> None:
+        check_effect({name: options[name]}, reason)
 
     if options["--labels"] is None:
-        refuse("--label-vectors", "has no effect without --labels.")
+        check_absent("--label-vectors", "has no effect without --labels.")
         if options["--label-column"] is None:
-            refuse("--truth-labels", "has no effect without --labels or --label-column.")
+            check_absent("--truth-labels", "has no effect without --labels or --label-column.")
     else:
-        refuse("--label-column", "and --labels exclude each other: both name the labels.")
+        check_absent("--label-column", "and --labels exclude each other: both name the labels.")
     if options["--corpus-vectors"] and (options["--labels"] is None or options["--label-vectors"]):
-        refuse("--encoder", "has no effect: the vectors of all texts and labels are given.")
+        check_absent("--encoder", "has no effect: the vectors of all texts and labels are given.")
     texts = [Path(str(options[name])) for name in ("--corpus", "--truth") if options[name] is not None]
     if texts and all(path.suffix == ".txt" for path in texts):
-        refuse("--text-column", "has no effect: a .txt file has no columns.")
+        check_absent("--text-column", "has no effect: a .txt file has no columns.")
 
 
 def read_inputs(

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interlingua.cli import console, methods
-from interlingua.cli.options import AsJson, refuse_without_effect
+from interlingua.cli.options import AsJson, check_effect
 from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 
@@ -126,12 +126,12 @@ def bench(
     folder = Vectors(vectors)
     others = tuple(on or (_DEFAULT_ON.get(table, [])))
     ablations = table is PaperTable.ABLATIONS
-    _refuse_unused(table, others, on=on, k=k, method=method, steps=steps, oracle_rows=oracle_rows)
+    _check_options(table, others, on=on, k=k, method=method, steps=steps, oracle_rows=oracle_rows)
     if encode:
         _encode(folder, table, (corpus, *others), tuple(encoder or ()), _named(model), _named(text), texts or 100_000)
     else:
         unused = {"--model": model, "--text": text, "--texts": texts}
-        refuse_without_effect(unused, "has no effect without --encode; leave it out.")
+        check_effect(unused, "has no effect without --encode; leave it out.")
     if method is not None:
         methods.check_method(method)
     plan = Plan(
@@ -160,24 +160,25 @@ def bench(
     console.note(f"Wrote this table to {written} and the record of every seed to {written.with_suffix('.jsonl')}.")
 
 
-def _refuse_unused(table: PaperTable, others: tuple[str, ...], **options: Any) -> None:
+def _check_options(table: PaperTable, others: tuple[str, ...], **options: Any) -> None:
     """Refuse options that the table would ignore."""
     from interlingua.bench.plan import ELSEWHERE
 
-    def refuse(reason: str, *names: str) -> None:
-        refuse_without_effect({f"--{name.replace('_', '-')}": options[name] for name in names}, reason)
+    def check_absent(reason: str, *names: str) -> None:
+        check_effect({f"--{name.replace('_', '-')}": options[name] for name in names}, reason)
 
     if table is PaperTable.ABLATIONS:
-        refuse("has no effect in the table ablations, which always trains adversarial with a cold start.", "method")
+        reason = "has no effect in the table ablations, which always trains adversarial with a cold start."
+        check_absent(reason, "method")
     else:
-        refuse("belongs to the table ablations; leave it out.", "steps")
+        check_absent("belongs to the table ablations; leave it out.", "steps")
     if table is not PaperTable.ATTRIBUTES:
-        refuse("belongs to the table attributes; leave it out.", "k")
+        check_absent("belongs to the table attributes; leave it out.", "k")
     if table not in ELSEWHERE:
-        refuse(f"has no effect in the table {table}, which is measured on the corpus of the fit.", "on")
+        check_absent(f"has no effect in the table {table}, which is measured on the corpus of the fit.", "on")
     if table in (PaperTable.ATTRIBUTES, PaperTable.INVERSION):
         options["oracle_rows"] = options["oracle_rows"] or None
-        refuse(f"has no effect in the table {table}, which has no retrieval.", "oracle_rows")
+        check_absent(f"has no effect in the table {table}, which has no retrieval.", "oracle_rows")
 
 
 def _encode(

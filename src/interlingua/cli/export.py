@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.options import AsJson, Inverse, TranslatorFolder, refuse_without_effect
+from interlingua.cli.options import AsJson, Inverse, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError
 
 __all__ = ["Form", "export"]
@@ -67,7 +67,7 @@ def export(
     if (encoder or documents) and to is not Form.SENTENCE_TRANSFORMERS:
         raise InputError(f"--encoder and --documents belong to --to {Form.SENTENCE_TRANSFORMERS}; leave them out.")
     if to is not Form.HUB:
-        refuse_without_effect({"--public": public}, f"belongs to --to {Form.HUB}; leave it out.")
+        check_effect({"--public": public}, f"belongs to --to {Form.HUB}; leave it out.")
     if documents and not encoder:
         raise InputError("--documents needs --encoder, the encoder of the queries.")
     if inverse and to in (Form.HUB_FOLDER, Form.HUB):

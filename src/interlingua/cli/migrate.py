@@ -15,7 +15,7 @@ import typer
 from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, refuse_without_effect
+from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, check_effect
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
 from interlingua.stores.planning import PAGE_ROWS
@@ -149,19 +149,19 @@ def migrate(
             check_output(output, input_files(source, fit or ""))
     reports.check_optional_report(report, force=force)
     if fit is None:
-        refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
+        check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
-        refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
+        check_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
     if not catch_up:
-        refuse_without_effect({"--since": since}, "has no effect without --catch-up; leave it out.")
+        check_effect({"--since": since}, "has no effect without --catch-up; leave it out.")
     else:
         unused = {"--resume": resume, "--rollback": undo, "--report": report, "--rows": rows}
-        refuse_without_effect(unused, "and --catch-up exclude each other.")
+        check_effect(unused, "and --catch-up exclude each other.")
         _catch_up(directory, source, target, path, options, since, log, dry_run=dry_run, as_json=as_json)
         return
     if dry_run:
         unused = {"--resume": resume, "--report": report}
-        refuse_without_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
+        check_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
         dropped = migration.rollback(path)
         if as_json:

@@ -10,7 +10,7 @@ import typer
 
 from interlingua.core.errors import InputError
 
-__all__ = ["refuse_without_effect"]
+__all__ = ["check_effect"]
 
 FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5 and more, see docs/formats.md"
 
@@ -61,7 +61,7 @@ Scales = Annotated[
 ]
 
 
-def refuse_without_effect(options: Mapping[str, object], reason: str) -> None:
+def check_effect(options: Mapping[str, object], reason: str) -> None:
     """Refuse the first option that was given although it would have no effect.
 
     Args:

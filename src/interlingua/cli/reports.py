@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interlingua.cli.options import refuse_without_effect
+from interlingua.cli.options import check_effect
 from interlingua.core.arrays import require
 from interlingua.core.atomic import check_parent, check_writable
 from interlingua.core.errors import InputError, OutputExistsError
@@ -33,7 +33,7 @@ def check_optional_report(path: Path | None, *, force: bool) -> None:
         MissingExtraError: as :func:`check_report`.
     """
     if path is None:
-        refuse_without_effect({"--force": force}, "replaces an existing report and needs --report.")
+        check_effect({"--force": force}, "replaces an existing report and needs --report.")
     else:
         check_report(path, force=force)
 

@@ -12,7 +12,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import FORMATS, AsJson, Inverse, Log, TranslatorFolder, refuse_without_effect
+from interlingua.cli.options import FORMATS, AsJson, Inverse, Log, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,12 +88,12 @@ def translate(
             "--scale": scale,
             "--log": log,
         }
-        refuse_without_effect(
+        check_effect(
             unused, "means nothing with --engine ray, which reads, writes and resumes in its own manner; leave it out."
         )
         _translate_with_ray(directory, source, out, column, workers, inverse=inverse, as_json=as_json)
         return
-    refuse_without_effect({"--workers": workers}, "has no effect without --engine ray; leave it out.")
+    check_effect({"--workers": workers}, "has no effect without --engine ray; leave it out.")
     if force and resume:
         raise InputError("--resume continues an interrupted run and --force starts over; use one of the two.")
     translator = load(directory)

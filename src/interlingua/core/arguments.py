@@ -184,35 +184,35 @@ def check_instance(value: Any, name: str, kind: type | tuple[type, ...], needed:
         raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
 
 
-def check_settings(
-    settings: Any, *, minimum: Mapping[str, int] | None = None, ranges: Mapping[str, Mapping[str, float]] | None = None
-) -> None:
+def check_settings(settings: Any) -> None:
     """Check all fields of a dataclass against their annotations, and store plain values.
 
     A NumPy number becomes the Python number that it equals, so that a card with the settings can be written as JSON.
     ``int`` fields take integers, ``float`` fields finite numbers, ``bool`` fields True or False, ``str`` fields
-    texts, each with or without ``| None``. Fields of any other type are left to the class. A class may declare its
-    bounds once, in the class attribute ``bounds``, where `interlingua.describe_settings` reads them too.
+    texts, each with or without ``| None``. Fields of any other type are left to the class. Bounds of number fields are
+    in the class attribute ``bounds``, where `interlingua.describe_settings` reads them too; without a bound, an ``int``
+    field is at least 0.
 
     Args:
         settings: an instance; called from ``__post_init__``.
-        minimum: the smallest number accepted of an ``int`` field, where it is not 0.
-        ranges: bounds of ``float`` fields by name, as keywords of `check_number`.
 
     Raises:
         InputError: a field holds something else, or ``bounds`` cannot be used.
     """
     hints = get_type_hints(type(settings))
-    bounds = {**class_bounds(type(settings)), **(ranges or {})}
-    _refuse_unused(type(settings), {**bounds, **(minimum or {})}, hints)
+    bounds = class_bounds(type(settings))
+    for name in bounds:
+        if name not in hints or _without_none(hints[name])[0] not in (int, float):
+            raise InputError(
+                f"{type(settings).__name__} has bounds for {name!r}, which is not a field of type int or float."
+            )
     for field in fields(settings):
         value = getattr(settings, field.name)
         kind, is_optional = _without_none(hints[field.name])
         if value is None and is_optional:
             continue
         if kind is int:
-            least = {} if minimum is None or field.name not in minimum else {"minimum": minimum[field.name]}
-            value = check_count(value, field.name, **{**bounds.get(field.name, {}), **least})
+            value = check_count(value, field.name, **bounds.get(field.name, {}))
         elif kind is float:
             value = check_number(value, field.name, **bounds.get(field.name, {}))
         elif kind is bool:
@@ -247,13 +247,6 @@ def class_bounds(kind: type) -> Bounds:
                 )
             check_number(number, f"{kind.__name__}.bounds[{name!r}][{limit!r}]")
     return bounds
-
-
-def _refuse_unused(kind: type, bounded: Iterable[str], hints: Mapping[str, Any]) -> None:
-    """Refuse bounds of what is no number, which no check would read."""
-    for name in bounded:
-        if name not in hints or _without_none(hints[name])[0] not in (int, float):
-            raise InputError(f"{kind.__name__} has bounds for {name!r}, which is not a field of type int or float.")
 
 
 def check_bounds(settings: Any) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "as_array",
     "check_matrix",
     "require",
+    "read_only",
     "row_blocks",
     "unit_rows",
 ]
@@ -123,12 +124,19 @@ def check_matrix(
     check = RowCheck()
     for block in row_blocks(len(array)):
         check.add(array[block])
-    check.refuse(name, allow_zero_rows=allow_zero_rows)
+    check.check_directions(name, allow_zero_rows=allow_zero_rows)
     if varied and n > 1 and _is_constant(array):
         raise InputError(
             f"{name} holds {n} copies of one row; there is no geometry to align. Pass the vectors of different texts."
         )
     return array
+
+
+def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view of an array that cannot be written to; the array itself stays as it is."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 class RowCheck:
@@ -154,7 +162,7 @@ class RowCheck:
         self._rows += len(block)
         return any(count for count, _ in (self._broken, self._zero, self._tiny, self._huge))
 
-    def refuse(self, name: object, *, allow_zero_rows: bool = False) -> None:
+    def check_directions(self, name: object, *, allow_zero_rows: bool = False) -> None:
         """Refuse the rows checked so far if any has no direction.
 
         Args:

@@ -53,7 +53,7 @@ def atomic_file(path: str | Path, *, overwrite: bool = True, mode: int | None = 
     if target.is_dir():
         raise OutputExistsError(f"{path} is a folder; a file name is needed.")
     if not overwrite:
-        _refuse_existing(target, path)
+        _check_new(target, path)
     elif mode is None and target.exists():
         mode = stat.S_IMODE(target.stat().st_mode)
     fresh = _temporary(target)
@@ -87,7 +87,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     target = _destination(path)
     if not is_empty_folder(target):
-        _refuse_existing(target, path)
+        _check_new(target, path)
     fresh = _temporary(target)
     fresh.mkdir()
     try:
@@ -103,7 +103,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         except OSError as error:
             if error.errno not in _EXISTS and not target.exists():
                 raise
-            _refuse_existing(target, path)
+            _check_new(target, path)
             raise
         sync_folder(target.parent)
     finally:
@@ -203,7 +203,7 @@ def _temporary(target: Path) -> Path:
     return target.with_name(f".tmp.{secrets.token_hex(8)}.{target.name[-50:]}")
 
 
-def _refuse_existing(target: Path, path: str | Path) -> None:
+def _check_new(target: Path, path: str | Path) -> None:
     if os.path.lexists(target):
         raise OutputExistsError(f"{path} exists; choose another name or remove it.")
 
@@ -213,11 +213,11 @@ def _move_new(fresh: Path, target: Path, path: str | Path) -> None:
     try:
         os.link(fresh, target)
     except FileExistsError:
-        _refuse_existing(target, path)
+        _check_new(target, path)
         raise
     except OSError:
         # A file system without hard links; between this check and the rename another writer can still come first.
-        _refuse_existing(target, path)
+        _check_new(target, path)
         os.replace(fresh, target)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from interlingua.core.errors import InputError
 
-__all__ = ["declared", "describe_entry_point", "load_entry_point", "refuse_taken"]
+__all__ = ["declared", "describe_entry_point", "load_entry_point", "check_not_taken"]
 
 
 def declared(group: str) -> tuple[EntryPoint, ...]:
@@ -27,7 +27,7 @@ def describe_entry_point(point: EntryPoint) -> str:
     return f"The entry point {point.name} = {point.value} of {point.group} (package {package})"
 
 
-def refuse_taken(points: Iterable[EntryPoint], own: Iterable[str], fault: str) -> None:
+def check_not_taken(points: Iterable[EntryPoint], own: Iterable[str], fault: str) -> None:
     """Refuse entry points that have the name of something of interlingua, or of another entry point.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, check_text
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_number, check_text, shown
 from interlingua.core.arrays import LARGEST_NORM, FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
@@ -58,17 +58,27 @@ class Network:
             ].shape[1]
         )
 
+    def check_space(self, space: Any) -> int:
+        """Return the position of a space.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        if not isinstance(space, str) or space not in self.widths:
+            raise InputError(f"There is no space {shown(space)} in this translator; it knows {', '.join(self.names)}.")
+        return self.names.index(space)
+
     def encode(self, x: npt.NDArray[Any], space: str) -> FloatArray:
         """Return latents [n, latent] of rows [n, d] of a space; latents have no fixed length."""
         dtype = np.float64 if x.dtype == np.float64 else np.float32
         rows: FloatArray = unit_rows(np.asarray(x, dtype))
-        z = self._adapter(f"input_adapters.{self._number(space)}", rows)
+        z = self._adapter(f"input_adapters.{self.check_space(space)}", rows)
         out = self._mlp("backbone", z, self.depths[1])
         return z + self._tensor("backbone_gate", z.dtype) * out if self.gated else out
 
     def decode(self, z: npt.NDArray[Any], space: str) -> FloatArray:
         """Return rows [n, d] of a space for latents [n, latent]; computed in float32, or float64 for float64."""
-        number = self._number(space)
+        number = self.check_space(space)
         dtype = np.float64 if z.dtype == np.float64 else np.float32
         rows = unit_rows(self._adapter(f"output_adapters.{number}", np.asarray(z, dtype)))
         return np.asarray(rows * np.asarray(self.norms[number], rows.dtype)) if self.norms else rows
@@ -111,11 +121,6 @@ class Network:
             if not np.isfinite(rows).all():
                 raise ValueError(f"it returns NaN or infinity for the space {name}")
         return network
-
-    def _number(self, space: str) -> int:
-        if space not in self.widths:
-            raise InputError(f"There is no space {space!r} in this translator; it knows {', '.join(self.names)}.")
-        return self.names.index(space)
 
     def _tensor(self, name: str, dtype: Any) -> FloatArray:
         return np.asarray(self.tensors[name], dtype)

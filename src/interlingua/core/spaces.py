@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_text, shown
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 
 __all__ = ["EmbeddingSpace", "SpaceProfile", "as_space"]
@@ -85,9 +86,13 @@ class EmbeddingSpace:
 
     def take(self, index: IntArray | slice) -> FloatArray:
         """Return some rows [n, d] in float32; read-only."""
-        rows = np.asarray(self.vectors[index], np.float32).view()
-        rows.flags.writeable = False
-        return rows
+        return read_only(np.asarray(self.vectors[index], np.float32))
+
+    def read_only(self) -> EmbeddingSpace:
+        """Return the same space over a read-only view of its vectors."""
+        space = copy.copy(self)
+        space._vectors = read_only(self._vectors)
+        return space
 
     def fingerprint(self) -> str:
         """Return 16 hex digits that depend on shape, dtype and evenly spaced rows."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core import summaries
-from interlingua.core.arguments import check_flag, check_path, check_text, shown
+from interlingua.core.arguments import check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
 from interlingua.core.errors import InputError, SpaceMismatchWarning
 from interlingua.core.hub import download, upload
@@ -273,9 +273,8 @@ class NeuralTranslator(Translator):
         widths = self.network.latent, self._width(space)
         return _apply(z, lambda rows: self.network.decode(rows, space), widths, "latent", None)
 
-    def _width(self, space: Any) -> int:
-        if not isinstance(space, str) or space not in self.spaces:
-            raise InputError(f"There is no space {shown(space)} in this translator; it knows {', '.join(self.spaces)}.")
+    def _width(self, space: str) -> int:
+        self.network.check_space(space)
         return self.network.widths[space]
 
     def _profile(self, space: str) -> SpaceProfile | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_settings
+from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import as_array, row_blocks
 from interlingua.core.errors import InputError
 
@@ -76,9 +76,11 @@ class Resamples:
     seed: int
     draws: int = DRAWS
 
+    bounds: ClassVar[Bounds] = {"n": {"minimum": 1}}
+
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"n": 1})
+        check_settings(self)
 
     def counts(self) -> Iterator[npt.NDArray[np.float32]]:
         """Yield how often each row is in each resample, in blocks [b, n]; the first row of the first block is ones."""

@@ -15,7 +15,7 @@ These are only read:
 |------------------------|------------------------------------|--------------------|------------------------------|
 | folder of .parquet     | list column, streamed              | columns, Hive keys | metadata `interlingua.scale` |
 | .arrow, .feather, .ipc | list column, streamed              | all other columns  | metadata `interlingua.scale` |
-| .csv, .csv.gz          | text or one column a dimension     | all others, as text| none                         |
+| .csv, .csv.gz          | text or one column per dimension   | all others, as text| none                         |
 | .h5, .hdf5             | 2-D dataset, streamed              | 1-D datasets of n  | dataset ``scale``, () or [d] |
 | .vec                   | the numbers of a line, streamed    | the words          | none                         |
 | .bvecs, .u8bin, .i8bin | integers, mapped                   | none               | 1, or the ``scale`` argument |

@@ -60,12 +60,12 @@ def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) 
     """
     folder = partial_folder(path)
     if folder.is_dir():
-        _refuse_foreign(folder)
+        _check_own_folder(folder)
         acquire_lock(folder).release()
         old = None if force and not resume else _load(folder)
         if old is not None and old.resumable and old.rows:
             if resume:
-                _refuse_changes(folder, old.settings, fresh.settings)
+                _check_unchanged(folder, old.settings, fresh.settings)
                 return old
             raise OutputExistsError(
                 f"{folder} holds {old.rows} rows of an interrupted run.",
@@ -101,7 +101,7 @@ def sync(file: IO[Any]) -> None:
     os.fsync(file.fileno())
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _check_own_folder(folder: Path) -> None:
     # A run that was killed before its first checkpoint leaves nothing but its lock.
     if not (folder / _CHECKPOINT).exists() and any(not _is_ours(entry.name) for entry in folder.iterdir()):
         raise OutputExistsError(
@@ -123,7 +123,7 @@ def _load(folder: Path) -> Checkpoint | None:
         raise InputError(f"{folder / _CHECKPOINT} cannot be read ({error}).", "Start over with {force}.") from error
 
 
-def _refuse_changes(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+def _check_unchanged(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     changed = [
         f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())

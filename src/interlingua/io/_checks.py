@@ -72,7 +72,7 @@ def check_shape(shape: Sequence[int], name: str, path: Path) -> tuple[int, int]:
     """
     if len(shape) != 2:
         raise InputError(
-            f"{path}: {name} has shape {tuple(shape)}; a matrix of shape [n, d] is needed, one row a vector."
+            f"{path}: {name} has shape {tuple(shape)}; a matrix of shape [n, d] is needed, one row per vector."
         )
     if min(shape) < 1:
         raise InputError(f"{path}: {name} has shape {tuple(shape)}; at least 1 row and 1 column are needed.")
@@ -167,7 +167,7 @@ def check_scale(
     try:
         values = np.asarray(value, np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: {argument} is {value!r}; a number or one a column is needed.") from error
+        raise InputError(f"{where}: {argument} is {value!r}; a number or one per column is needed.") from error
     if values.shape not in ((), (1,), (d,)):
         raise InputError(f"{where}: {argument} has shape {values.shape}; a number or shape ({d},) is needed.")
     if argument == "scale" and not (np.isfinite(values).all() and (values > 0).all()):

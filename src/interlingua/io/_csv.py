@@ -1,4 +1,4 @@
-"""`.csv` and `.csv.gz`: vectors as text in one column, or as one numeric column a dimension; streamed by pyarrow.
+"""`.csv` and `.csv.gz`: vectors as text in one column, or as one numeric column per dimension; streamed by pyarrow.
 
 CSV has no types, so ids and payload are text: an id ``007`` stays what it is.
 """

@@ -110,7 +110,7 @@ class VectorFile:
         seen = RowCheck()
         for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
             seen.add(self._floating(stored))
-        seen.refuse(self.path)
+        seen.check_directions(self.path)
         self._checked = True
 
     def batches(self, size: int = BLOCK_ROWS, start: int = 0, stop: int | None = None) -> Iterator[Records]:
@@ -257,7 +257,7 @@ def _resolve_scale(
     if scale is None:
         raise InputError(
             f"{path}: {dtype} vectors need a scale and the file holds none.",
-            "Pass {scale=...}, a number or one a column; 1.0 takes the integers as they are.",
+            "Pass {scale=...}, a number or one per column; 1.0 takes the integers as they are.",
         )
     return check_scale(scale, d, str(path))
 

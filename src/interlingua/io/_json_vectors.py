@@ -185,7 +185,7 @@ def _step(value: Any, part: str) -> tuple[bool, Any]:
     if isinstance(value, list) and part.isdigit() and int(part) < len(value):
         if part == "0" and len(value) > 1 and isinstance(value[0], dict | list):
             raise InputError(
-                f"holds {len(value)} vectors and only one a line is read. Write every vector in a line of its own."
+                f"holds {len(value)} vectors and only one per line is read. Write every vector in a line of its own."
             )
         return True, value[int(part)]
     return False, None

@@ -1,4 +1,4 @@
-"""`.jsonl` and `.jsonl.gz`: one JSON object a line, streamed; every line is read once on opening to count and check.
+"""`.jsonl` and `.jsonl.gz`: one JSON object per line, streamed; every line is read once on opening to count and check.
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
 become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
@@ -90,7 +90,7 @@ def open_source(path: Path, request: Request) -> JsonlSource:
     id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
     columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
     if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
-        _refuse_equal_as_text(path, id_name, scan.skipped)
+        _check_distinct_as_text(path, id_name, scan.skipped)
         columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
     schema = pa.schema(columns) if columns else None
     labels = [_label(number, row.get(id_name or "")) for number, row in scan.skipped.items()]
@@ -104,11 +104,11 @@ def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
         lines = numbered_lines(path, file, _MAX_LINE)
         if skip_bad:
             readable = (_parse_or_empty(path, line) for line in lines)
-            return next((row for row in readable if find_paths(row)), {}) or _refuse_empty(path), 0
+            return next((row for row in readable if find_paths(row)), {}) or _raise_empty(path), 0
         line = next(lines, None)
         first = _parse(path, line) if line else {}
         if not first:
-            _refuse_empty(path)
+            _raise_empty(path)
         header = 0
         if line and not find_paths(first):
             later = next(lines, None)
@@ -123,7 +123,7 @@ def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
     return first, header
 
 
-def _refuse_empty(path: Path) -> NoReturn:
+def _raise_empty(path: Path) -> NoReturn:
     raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
 
 
@@ -190,11 +190,11 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
         return scan
     if scan.bad:
         raise InputError(f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first.")
-    seen.refuse(path)
+    seen.check_directions(path)
     return scan
 
 
-def _refuse_equal_as_text(path: Path, name: str, skipped: Collection[int]) -> None:
+def _check_distinct_as_text(path: Path, name: str, skipped: Collection[int]) -> None:
     """Refuse ids of mixed type if a number and a text become the same id when all are written as text."""
     numbers, texts = set[str](), set[str]()
     for _, row in json_lines(path, skipped):
@@ -234,11 +234,11 @@ def _parse(path: Path, line: Line) -> dict[str, Any]:
                 "line feeds, for example with tr '\\r' '\\n'."
             ) from error
         raise InputError(
-            f"{path}: line {number} is not valid JSON ({error}). One object a line is needed; "
+            f"{path}: line {number} is not valid JSON ({error}). One object per line is needed; "
             "a last line like this means the file is truncated."
         ) from error
     if not isinstance(row, dict):
-        raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object a line is needed.")
+        raise InputError(f"{path}: line {number} holds a {type(row).__name__}; one JSON object per line is needed.")
     return row
 
 
@@ -277,7 +277,7 @@ class Sink(BaseSink):
         return _is_json_type(field.type) or _as_text(field.type)
 
     def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
-        """Return one line a row, the vector last, every number in its shortest exact form."""
+        """Return one line per row, the vector last, every number in its shortest exact form."""
         wide = vectors.astype(np.float32) if vectors.dtype == np.float16 else vectors
         numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
         ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)

@@ -159,7 +159,7 @@ class ArraySink(Sink):
             return rows
         from interlingua.io._spool import encode_table
 
-        refuse_nulls(others, self._output.extension)
+        check_no_nulls(others, self._output.extension)
         return {**rows, _SPOOL: [encode_table(others)]}
 
     def _arrays(self, folder: Path) -> dict[str, AnyArray]:
@@ -204,7 +204,7 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def refuse_nulls(others: pa.Table | None, extension: str) -> None:
+def check_no_nulls(others: pa.Table | None, extension: str) -> None:
     """Refuse columns whose values NumPy arrays cannot hold.
 
     Raises:

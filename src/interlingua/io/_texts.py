@@ -9,12 +9,12 @@ from typing import Any
 from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
 
-EXTENSIONS = ".txt (one a line), .jsonl, .jsonl.gz or .parquet"
+EXTENSIONS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _MAX_TEXT = 2**22
 
 
 def read_texts(path: str | Path, column: str = "text") -> list[str]:
-    """Read one text a row.
+    """Read one text per row.
 
     Args:
         path: `.txt`, `.jsonl`, `.jsonl.gz` or `.parquet`.

@@ -1,4 +1,4 @@
-"""`.vec`: a word and its values a line, separated by spaces, as word2vec, fastText and GloVe write them; streamed.
+"""`.vec`: a word and its values per line, separated by spaces, as word2vec, fastText and GloVe write them; streamed.
 
 A first line of two integers is the header of word2vec, rows and width. The words are the ids.
 """

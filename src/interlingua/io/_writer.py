@@ -135,7 +135,7 @@ class VectorWriter:
         with done.open("rb+") as file:
             sync(file)
         if not self._force:
-            _refuse_existing(self.path)
+            _check_new(self.path)
         done.replace(self.path)
         sync_folder(self.path.parent)
         self._discard()
@@ -319,7 +319,7 @@ def create_writer(
         wrong = f"{path} is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
         raise InputError(f"{wrong}; the path of a file in an existing folder is needed.")
     if not force:
-        _refuse_existing(path)
+        _check_new(path)
     if like is not None:
         check_output(path, [like.path])
     output = _output(path, sink, extension, d, _dtype(dtype), scale, like)
@@ -368,6 +368,6 @@ def _write(stream: FileIO, data: bytes | memoryview) -> None:
         view = view[stream.write(view) :]
 
 
-def _refuse_existing(path: Path) -> None:
+def _check_new(path: Path) -> None:
     if path.exists():
         raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")

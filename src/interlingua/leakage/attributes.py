@@ -161,7 +161,7 @@ def infer_attributes(
     Args:
         vectors: documents in the known space, such as translations [n, d].
         label_vectors: [l, d], or [t, l, d] with one layer for each template.
-        truth: true labels of each document, boolean [n, l]; one or more a document.
+        truth: true labels of each document, boolean [n, l]; one or more per document.
         names: the names of the labels.
         naive: the documents before translation [n, d_source]; truncated or padded with zeros to d.
         ideal: the true vectors of the documents in the known space [n, d].

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_choice, check_count, check_settings, shown
+from interlingua.core.arguments import Bounds, check_choice, check_count, check_settings, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.leakage._checks import check_callable
@@ -117,9 +117,11 @@ class Noise(_Checked):
 
     level: float
 
+    bounds: ClassVar[Bounds] = {"level": {"minimum": 0}}
+
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, ranges={"level": {"minimum": 0}})
+        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -167,9 +169,11 @@ class Truncation(_Checked):
 
     width: int
 
+    bounds: ClassVar[Bounds] = {"width": {"minimum": 1}}
+
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"width": 1})
+        check_settings(self)
 
     @property
     def name(self) -> str:
@@ -194,9 +198,11 @@ class DistancePreserving(_Checked):
     beta: float
     keyed: ClassVar[bool] = True
 
+    bounds: ClassVar[Bounds] = {"beta": {"minimum": 0}}
+
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, ranges={"beta": {"minimum": 0}})
+        check_settings(self)
 
     @property
     def name(self) -> str:

@@ -47,7 +47,7 @@ class Adversarial:
         preset: ``"small"`` for a CPU, ``"paper"``, or for cold starts ``"annealed"`` (ours, small too).
         start: ``"warm"``: equal to the linear method's alignment at step 0; ``"cold"``: random initial networks, as in
             the paper.
-        fidelity: start from the linear method's non-orthogonal map instead of from its rotation.
+        nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
         restarts: most runs, from seeds ``seed``, ``seed + 1``, ...; the one with the best label-free score is kept. No
             further run is started once one is beyond doubt: :func:`interlingua.neural.selection.convincing`.
         folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
@@ -64,7 +64,7 @@ class Adversarial:
 
     preset: str
     start: str
-    fidelity: bool
+    nonorthogonal: bool
     restarts: int
     folder: str | None
     resume: bool
@@ -82,7 +82,7 @@ class Adversarial:
         *,
         preset: str = "small",
         start: str = "warm",
-        fidelity: bool = False,
+        nonorthogonal: bool = False,
         restarts: int = 1,
         folder: str | None = None,
         resume: bool = False,
@@ -91,7 +91,7 @@ class Adversarial:
         extra_terms: Sequence[LossTerm] = (),
         **overrides: Any,
     ) -> None:
-        flags = {"fidelity": fidelity, "resume": resume, "tensorboard": tensorboard}
+        flags = {"nonorthogonal": nonorthogonal, "resume": resume, "tensorboard": tensorboard}
         flags = {name: check_flag(value, name) for name, value in flags.items()}
         texts = {"preset": preset, "start": start, "device": device}
         if folder is not None:
@@ -136,7 +136,7 @@ class Adversarial:
 
     def settings_for_card(self) -> dict[str, Any]:
         """Return the settings that decide the result, as plain values."""
-        names = ("preset", "start", "fidelity", "restarts", "device")
+        names = ("preset", "start", "nonorthogonal", "restarts", "device")
         terms = {term.name: "variable" if callable(term.weight) else float(term.weight) for term in self.extra_terms}
         own = {name: getattr(self, name) for name in names} | ({"extra_terms": terms} if terms else {})
         return {**own, **self.overrides}
@@ -211,7 +211,7 @@ class Adversarial:
         if self.start == "warm":
             starts = PairwiseAlignments.fit(
                 rows,
-                aligner=Linear(fidelity=self.fidelity, device=resolve_device(self.device)),
+                aligner=Linear(nonorthogonal=self.nonorthogonal, device=resolve_device(self.device)),
                 known=known,
                 seed=seed,
                 on_step=on_step,

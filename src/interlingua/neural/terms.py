@@ -130,10 +130,10 @@ class _Undeclared(dict[tuple[int, int], Tensor]):
         super().__init__()
         self._message = f"loss term {term!r} uses {output}; declare it with needs=({output!r},)."
 
-    def _refuse(self, *_: Any) -> Any:
+    def _raise(self, *_: Any) -> Any:
         raise InputError(self._message)
 
-    __getitem__ = __iter__ = __len__ = __contains__ = get = keys = values = items = _refuse
+    __getitem__ = __iter__ = __len__ = __contains__ = get = keys = values = items = _raise
 
 
 def discriminate(pair: AdversarialPair, instance_noise: float) -> tuple[Tensor, Tensor]:

@@ -172,7 +172,7 @@ class Trainer:
                     self._evaluate()
                 is_old = time.perf_counter() - saved > _SAVE_SECONDS
                 if self._folder is not None and (before // s.save_every < self._step // s.save_every or last or is_old):
-                    self._refuse_nan(terms)
+                    self._check_finite(terms)
                     self._save()
                     saved = time.perf_counter()
         return self._trained()
@@ -278,7 +278,7 @@ class Trainer:
 
     def _log(self, terms: Mapping[str, Tensor], *, seconds_left: float) -> None:
         """Write the terms of a step and report them."""
-        self._refuse_nan(terms)
+        self._check_finite(terms)
         means = self._processes.mean(torch.stack([t.float() for t in terms.values()])).tolist()
         line = {"at": self._step, **{name: round(value, 6) for name, value in zip(terms, means, strict=True)}}
         factor = schedule.lr_factor(self.settings, self._step - 1)
@@ -292,7 +292,7 @@ class Trainer:
         for step in sorted([*logged, *evaluated], key=lambda step: step["at"]):
             self._on_step(step)
 
-    def _refuse_nan(self, terms: Mapping[str, Tensor]) -> None:
+    def _check_finite(self, terms: Mapping[str, Tensor]) -> None:
         broken = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
         if broken:
             s, saved = self.settings, self._folder is not None and checkpoints.exists(self._folder)

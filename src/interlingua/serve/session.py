@@ -87,7 +87,7 @@ class Session:
         """
         if side not in SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
-        self._refuse_running()
+        self._check_idle()
         return self.temporary_path(name)
 
     def temporary_path(self, name: str) -> Path:
@@ -106,7 +106,7 @@ class Session:
             file = open_vectors(path)
             file.check()
             with self._lock:
-                self._refuse_running()
+                self._check_idle()
                 self.clear()
                 kept = self.folder / side
                 if kept.exists():
@@ -126,7 +126,7 @@ class Session:
             InputError: a file is missing, a fit is running, or the seed cannot be used.
         """
         with self._lock:
-            self._refuse_running()
+            self._check_idle()
             missing = [side for side in SIDES if side not in self._uploads]
             if missing:
                 raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
@@ -215,7 +215,7 @@ class Session:
         """
         path = self.folder / "fit" / "translator.zip"
         with self._lock:
-            self._refuse_failed(force)
+            self._check_not_failed(force)
             if not path.exists():
                 shutil.make_archive(str(path.with_suffix("")), "zip", self.folder / "fit" / "translator")
         return path
@@ -227,7 +227,7 @@ class Session:
             InputError: as :meth:`archive`, or the file cannot be used.
         """
         with self._lock:
-            self._refuse_failed(force)
+            self._check_not_failed(force)
             translator = self._loaded()
         file = open_vectors(path)
         file.check()
@@ -271,14 +271,14 @@ class Session:
             raise InputError("No fit has ended yet; fit two files first.")
         return dict(state["verdict"])
 
-    def _refuse_failed(self, force: bool) -> None:
+    def _check_not_failed(self, force: bool) -> None:
         if self._card()["status"] == "failed" and not force:
             raise InputError(
                 "The verdict is failed: this translator is not to be trusted.",
                 "To use it nevertheless, choose {force}.",
             )
 
-    def _refuse_running(self) -> None:
+    def _check_idle(self) -> None:
         if self.running:
             raise InputError("A fit is running; wait for it or cancel it first.")
 

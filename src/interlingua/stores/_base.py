@@ -127,6 +127,11 @@ class TableAdapter(Adapter):
         self._table_names = url.names[:2] if len(url.names) == 3 else url.names[:1]
         self._column_name = url.names[-1] if len(url.names) > 1 else None
 
+    def exists(self) -> bool:
+        """Return whether the column exists; a missing file is not made."""
+        columns = self._columns()
+        return bool(columns) and (self._column_name is None or self._column_name in columns)
+
     def check(self, spec: Spec) -> None:
         """Refuse a target without a column name, and one that the payload has."""
         super().check(spec)

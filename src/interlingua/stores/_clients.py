@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, ClassVar
 
-from interlingua.core.errors import InputError
 from interlingua.stores._base import Adapter
 
 _CLIENTS: dict[Any, tuple[Any, int]] = {}
@@ -43,7 +44,6 @@ class SharedClientStore(Adapter):
     _key: Any
     _connect: Callable[[], Any]
     _acquired: Any = None
-    _name: str
 
     def close(self) -> None:
         """Close the client, unless another store of this process uses it."""
@@ -61,13 +61,27 @@ class SharedClientStore(Adapter):
                     self._acquired = acquire(self._key, self._connect)
             return self._acquired
 
+
+class CollectionStore(SharedClientStore):
+    """One of the collections of a server or of an embedded database.
+
+    A subclass sets ``_name``, the collection, and ``_database_file``, a file that every embedded database has.
+    """
+
+    _name: str
+    _database_file: ClassVar[str] = ""
+
+    def exists(self) -> bool:
+        """Return whether the collection exists."""
+        return self._has_collection()
+
     def _has_database(self) -> bool:
         """Return False for a path without a database, where an embedded client would make one."""
-        return True
+        return bool(self.url.host) or Path(self.url.path, self._database_file).exists()
 
+    @abstractmethod
     def _collections(self) -> list[str]:
         """Return the names of the collections of the client."""
-        return []
 
     def _has_collection(self) -> bool:
         """Return whether the collection exists; nothing is made."""
@@ -80,10 +94,12 @@ class SharedClientStore(Adapter):
         """Return whether the client knows the collection."""
         return self._name in self._collections()
 
-    def _missing_collection(self) -> InputError:
-        """Return the error for a collection that does not exist, with the names of those that do."""
+    def _check_collection(self) -> None:
+        """Refuse a collection that does not exist, with the names of those that do."""
+        if self._has_collection():
+            return
         existing: list[str] = []
         if self._has_database():
             with self._errors("cannot be reached"):
                 existing = sorted(self._collections())
-        return self._missing(existing)
+        raise self._missing(existing)

@@ -58,7 +58,7 @@ class DistinctIds:
             )
         self._parts.append(_numbers(ids))
 
-    def refuse_repeated(self, source: Store, size: int) -> None:
+    def check_distinct(self, source: Store, size: int) -> None:
         """Refuse ids that several rows have; reads the source again only if two hashes are equal.
 
         Raises:

@@ -77,7 +77,7 @@ def _document_type(kind: pa.DataType) -> pa.DataType:
 
 
 def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list[dict[str, Any]]:
-    """Return one document a row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
+    """Return one document per row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
 
     Args:
         payload: table of the payload, or ``None``.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import IntArray
+from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, OutputExistsError
 
 FORMAT = 4
@@ -69,8 +70,7 @@ class MigrationJournal:
             )
         if not create and not path.is_file():
             raise InputError(f"{path}: no such journal. There is nothing to resume; start without resume.")
-        if not path.parent.is_dir():
-            raise InputError(f"The folder {path.parent} of the journal does not exist; create it or choose another.")
+        check_parent(path)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.1)
             self._db.execute("pragma locking_mode = exclusive")

@@ -220,13 +220,13 @@ def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, wh
 
 def _is_strict(text: str) -> bool:
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        json.loads(text, parse_constant=_raise_constant)
     except ValueError:
         return False
     return True
 
 
-def _refuse_constant(name: str) -> None:
+def _raise_constant(name: str) -> None:
     raise ValueError(name)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.stores._clients import SharedClientStore
+from interlingua.stores._base import Adapter
 from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -53,7 +53,7 @@ class VectorParameters:
     dtype: str = "float32"
 
 
-class PointStore(SharedClientStore):
+class PointStore(Adapter):
     """One vector of the points of a collection; subclasses make the requests of their client.
 
     A subclass sets ``_models``, the module with the client's models, and ``_limits``, what a payload can hold.
@@ -71,7 +71,7 @@ class PointStore(SharedClientStore):
         """Return facts about the collection."""
         parameters = self._parameters()
         if parameters.multiple:
-            raise InputError(f"{self.url} holds several vectors a point; one is needed.")
+            raise InputError(f"{self.url} holds several vectors per point; one is needed.")
         points = self._count(None)
         count = self._count(self._with_vector()) if points else 0
         self._check_filled(count, points - count, "points")
@@ -131,7 +131,7 @@ class PointStore(SharedClientStore):
             documents_of(records, str(self.url), self._limits)
 
     def upsert(self, records: Records) -> None:
-        """Write points, 256 a request, and wait until they are stored."""
+        """Write points, 256 per request, and wait until they are stored."""
         ids = point_ids(records.ids, str(self.url), mixed=is_mixed(self._spec))
         documents = documents_of(records, str(self.url), self._limits)
         with self._errors("did not take the rows"):

@@ -94,7 +94,7 @@ class Run:
                 f"{self.source.url}: {rows} rows were read and {total} were counted; it is being written to. "
                 "Migrate a snapshot, or stop the writes."
             )
-        distinct.refuse_repeated(self.source, self.options.page_rows)
+        distinct.check_distinct(self.source, self.options.page_rows)
         self._write_skipped(left_out)
         self.log.note(phase="creating", as_new_vector=self.spec.as_new_vector)
         watch.lap("survey")

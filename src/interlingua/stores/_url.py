@@ -102,7 +102,7 @@ class StoreURL:
         )
 
 
-def refuse_secret(argument: str) -> None:
+def check_no_secret(argument: str) -> None:
     """Refuse an argument of a command that has the form of an address, and cannot be one that is safe to print.
 
     Args:
@@ -185,7 +185,7 @@ def parse_url(text: str) -> StoreURL:
             raise InputError(f"The {scheme}:// address names a path and has a user or a port; leave them out.")
         path, host = unquote(parts.netloc) + path, None
     url = StoreURL(scheme, path, names, host, port, user, options)
-    return _postgres(url) if scheme == "postgresql" else _refuse_unused_parts(url)
+    return _postgres(url) if scheme == "postgresql" else _check_parts(url)
 
 
 def _options(query: str, kind: StoreKind) -> dict[str, str]:
@@ -223,7 +223,7 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
     return given
 
 
-def _refuse_unused_parts(url: StoreURL) -> StoreURL:
+def _check_parts(url: StoreURL) -> StoreURL:
     """Return the address of a store if its client uses every part of it."""
     kind = url.kind
     if url.host is None:

@@ -52,7 +52,7 @@ class Changes:
         return bool(self.updated or self.added or self.deleted)
 
     def write(self, path: Path, target: Store, id_type: pa.DataType) -> None:
-        """List the rows in a file that only its owner can read, one JSON object a line.
+        """List the rows in a file that only its owner can read, one JSON object per line.
 
         Args:
             path: the file, which is replaced.
@@ -107,7 +107,7 @@ def find_changes(
             added += [ids[row] for row in np.flatnonzero(~known)]
             unchanged.append(digests[same, 0])
             on_page(records, same)
-    distinct.refuse_repeated(source, conversion.options.page_rows)
+    distinct.check_distinct(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
     return Changes(updated, added, deleted, whole)

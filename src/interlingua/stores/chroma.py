@@ -14,7 +14,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.records import Records
-from interlingua.stores._clients import SharedClientStore
+from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -29,7 +29,7 @@ _LIMITS = Limits("Chroma", flat=True)
 _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 
 
-class ChromaStore(SharedClientStore):
+class ChromaStore(CollectionStore):
     """One collection. Embeddings are handed over as they are: nothing is ever embedded anew."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -45,6 +45,7 @@ class ChromaStore(SharedClientStore):
         limits="metadata is flat: scalars, and lists of scalars of one type",
     )  # fmt: skip
     _name_counts = (1, 1)
+    _database_file = "chroma.sqlite3"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -71,10 +72,6 @@ class ChromaStore(SharedClientStore):
         if not url.host:
             check_parent(Path(url.path))
         self._connect = connect
-
-    def exists(self) -> bool:
-        """Return whether the collection exists."""
-        return self._has_collection()
 
     def info(self) -> StoreInfo:
         """Return facts about the collection."""
@@ -149,15 +146,11 @@ class ChromaStore(SharedClientStore):
             with self._errors("cannot be dropped"):
                 self._client.delete_collection(self._name)
 
-    def _has_database(self) -> bool:
-        return bool(self.url.host) or (Path(self.url.path) / "chroma.sqlite3").is_file()
-
     def _collections(self) -> list[str]:
         return [collection.name for collection in self._client.list_collections()]
 
     def _open(self) -> Any:
-        if not self.exists():
-            raise self._missing_collection()
+        self._check_collection()
         with self._errors("cannot be read"):
             return self._client.get_collection(self._name, embedding_function=None)
 

@@ -62,11 +62,6 @@ class DuckStore(SharedClientStore, TableAdapter):
         )
         self._connect = lambda: Database(duckdb, self._path)
 
-    def exists(self) -> bool:
-        """Return whether the column exists; a missing file is not made."""
-        columns = self._columns()
-        return bool(columns) and (self._column_name is None or self._column_name in columns)
-
     def info(self) -> StoreInfo:
         """Return facts about the table."""
         layout = self._layout()

@@ -11,6 +11,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_folder, check_parent, remove_folder
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
@@ -23,7 +24,7 @@ __all__ = ["EdgeStore"]
 _NAME_BYTES = 200
 
 
-class EdgeStore(PointStore):
+class EdgeStore(SharedClientStore, PointStore):
     """One vector of the points of a shard: the folder ``folder/shard``, which one process at a time can open."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(

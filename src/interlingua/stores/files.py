@@ -209,7 +209,7 @@ class FileStore(Adapter):
         repeated = len(ids) - pc.count_distinct(ids).as_py()
         if repeated:
             raise InputError(
-                f"{self._path}: {repeated} of {len(ids)} ids in {name!r} are repeated; a store keeps one row an id, "
+                f"{self._path}: {repeated} of {len(ids)} ids in {name!r} are repeated; a store keeps one row per id, "
                 "so rows would be lost. Make them distinct or choose another column with ?id=."
             )
         return ids

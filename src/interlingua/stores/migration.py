@@ -24,7 +24,7 @@ from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores.changes import Progress, changes_path
-from interlingua.stores.planning import Options, Plan, make_plan, require_choices, target_spec
+from interlingua.stores.planning import Options, Plan, check_choices, make_plan, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
 
@@ -107,7 +107,7 @@ def migrate(
     plan = None
     if not resume:
         plan = make_plan(translator, source, target, info, spec, options)
-        require_choices(plan, options)
+        check_choices(plan, options)
     with closing(MigrationJournal(path, create=not resume)) as log:
         facts = {
             "source": str(source.url),
@@ -117,11 +117,11 @@ def migrate(
             "options": asdict(options),
         }
         if "job" in log.facts:
-            _refuse_changes(log, facts)
+            _check_unchanged(log, facts)
         else:
             if plan is None:
                 plan = make_plan(translator, source, target, info, spec, options)
-                require_choices(plan, options)
+                check_choices(plan, options)
             log.note(job=f"{facts['translator']}-{time.time_ns():x}", plan=asdict(plan), **facts)
         planned = Plan.from_dict(log.facts["plan"])
         spec = replace(spec, job=str(log.facts["job"]), count=planned.rows)
@@ -214,7 +214,7 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
         return dropped
 
 
-def _refuse_changes(log: MigrationJournal, facts: dict[str, Any]) -> None:
+def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
     if log.phase == "rolled back":
         raise InputError(f"{log.path}: this migration was rolled back. Start it again without resume.")
     before = log.facts

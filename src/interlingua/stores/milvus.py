@@ -16,7 +16,7 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._base import first_line
-from interlingua.stores._clients import SharedClientStore
+from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
@@ -31,7 +31,7 @@ _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
 
 
-class MilvusStore(SharedClientStore):
+class MilvusStore(CollectionStore):
     """One vector field of a collection; payload goes into dynamic fields."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -58,10 +58,6 @@ class MilvusStore(SharedClientStore):
         database = url.path.strip("/") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()), database)
         self._connect = lambda: self._milvus.MilvusClient(address, token=token, db_name=database)
-
-    def exists(self) -> bool:
-        """Return whether the collection exists."""
-        return self._has_collection()
 
     def info(self) -> StoreInfo:
         """Return facts about the collection."""
@@ -144,7 +140,7 @@ class MilvusStore(SharedClientStore):
         self._client.create_collection(self._name, schema=schema)
 
     def upsert(self, records: Records) -> None:
-        """Write rows, a thousand a request, and flush them."""
+        """Write rows, a thousand per request, and flush them."""
         key, name, _ = self._layout()
         documents = documents_of(records, str(self.url), _LIMITS)
         taken = {key, name}.intersection(*[set().union(*documents)]) if documents else set()
@@ -184,9 +180,6 @@ class MilvusStore(SharedClientStore):
             with self._errors("cannot be dropped"):
                 self._client.drop_collection(self._name)
 
-    def _has_database(self) -> bool:
-        return bool(self.url.host) or Path(self.url.path).exists()
-
     def _find_collection(self) -> bool:
         return bool(self._client.has_collection(self._name))  # also by an alias
 
@@ -201,8 +194,7 @@ class MilvusStore(SharedClientStore):
 
     def _layout(self) -> tuple[str, str, int]:
         """Return primary key, vector field and width."""
-        if not self.exists():
-            raise self._missing_collection()
+        self._check_collection()
         with self._errors("cannot be read"):
             fields = self._client.describe_collection(self._name)["fields"]
         kind = self._milvus.DataType.FLOAT_VECTOR

@@ -25,7 +25,7 @@ from interlingua.stores._url import StoreURL
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "require_choices", "target_spec", "usable_rows"]
+__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "check_choices", "target_spec", "usable_rows"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
@@ -160,7 +160,7 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
     """
     import pyarrow as pa
 
-    _refuse_same_vectors(source.url, target.url)
+    _check_other_vectors(source.url, target.url)
     if not (pa.types.is_integer(info.id_type) or pa.types.is_string(info.id_type)):
         raise InputError(
             f"{source.url}: the ids are {info.id_type}; whole numbers or text are needed. Name another column "
@@ -323,7 +323,7 @@ def _without_nulls(source: Store, info: StoreInfo, options: Options) -> Iterator
         options.restrict(source)
 
 
-def require_choices(plan: Plan, options: Options) -> None:
+def check_choices(plan: Plan, options: Options) -> None:
     """Raise if the plan needs a choice that the options do not make.
 
     Raises:
@@ -357,7 +357,7 @@ def _unused_id_name(source: StoreURL, info: StoreInfo, options: Options) -> str:
     return name
 
 
-def _refuse_same_vectors(source: StoreURL, target: StoreURL) -> None:
+def _check_other_vectors(source: StoreURL, target: StoreURL) -> None:
     """Refuse a target that is the source itself, or its collection without a vector of its own."""
     vectors = [url.names[-1] if len(url.names) > 1 else None for url in (source, target)]
     if source.collection_key == target.collection_key and (vectors[0] == vectors[1] or vectors[1] is None):

@@ -47,11 +47,6 @@ class PostgresStore(PostgresTable):
         limits=f"{_MOST_COLUMNS:,} columns; an index up to {_INDEXED:,}, in half precision up to {_INDEXED_HALF:,}",
     )  # fmt: skip
 
-    def exists(self) -> bool:
-        """Return whether the column exists."""
-        columns = self._columns()
-        return bool(columns) and (self._column_name is None or self._column_name in columns)
-
     def info(self) -> StoreInfo:
         """Return facts about the table; the metric is that of the column's index."""
         columns = self._columns()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from interlingua.core.arrays import FloatArray, require
+from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
@@ -21,7 +22,7 @@ from interlingua.stores._values import Limits
 __all__ = ["QdrantStore"]
 
 
-class QdrantStore(PointStore):
+class QdrantStore(CollectionStore, PointStore):
     """One vector of the points of a collection. The embedded kind keeps its points as pickles: open only your own."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -35,6 +36,8 @@ class QdrantStore(PointStore):
         changes=CHANGED_IN_DOCUMENTS,
         limits="ids are whole numbers from 0 or UUIDs; a server refuses NaN and infinity in the payload",
     )
+
+    _database_file = "meta.json"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -102,9 +105,6 @@ class QdrantStore(PointStore):
             elif self.exists():
                 self._client.delete_vector_name(self._name, self._vector)
 
-    def _has_database(self) -> bool:
-        return bool(self.url.host) or (Path(self.url.path) / "meta.json").is_file()
-
     def _find_collection(self) -> bool:
         return bool(self._client.collection_exists(self._name))  # also by an alias
 
@@ -112,8 +112,7 @@ class QdrantStore(PointStore):
         return [collection.name for collection in self._client.get_collections().collections]
 
     def _parameters(self) -> VectorParameters:
-        if not self._has_collection():
-            raise self._missing_collection()
+        self._check_collection()
         vectors = self._vectors()
         if self._vector not in vectors:
             raise self._missing(vectors, "its vectors are")

@@ -15,7 +15,7 @@ from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any
 
-from interlingua.core.entrypoints import declared, describe_entry_point, load_entry_point, refuse_taken
+from interlingua.core.entrypoints import check_not_taken, declared, describe_entry_point, load_entry_point
 from interlingua.core.errors import InputError, InputWarning
 
 __all__ = [
@@ -229,7 +229,7 @@ def find_kind(scheme: str) -> StoreKind | None:
 
 def _points() -> tuple[EntryPoint, ...]:
     points = declared(ENTRY_POINTS)
-    refuse_taken(points, (*STORES, *ALIASES), "has the scheme of another store")
+    check_not_taken(points, (*STORES, *ALIASES), "has the scheme of another store")
     return points
 
 

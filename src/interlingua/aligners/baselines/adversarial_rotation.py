@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, require
@@ -18,6 +18,8 @@ __all__ = ["AdversarialRotation"]
 
 # Rows of each side behind the selection score, and behind each refinement.
 _SCORED_ROWS, _REFINED_ROWS = 2_000, 20_000
+# Slope of the leaky ReLU for negative inputs, as in DCGAN (Radford, Metz and Chintala, ICLR 2016).
+_SLOPE = 0.2
 _COUNTS = ("epochs", "epoch_rows", "batch", "discriminator_steps", "discriminator_width")
 
 
@@ -76,7 +78,7 @@ class AdversarialRotation:
             InputError: pairs were given.
             MissingExtraError: torch is not installed.
         """
-        refuse_pairs(problem, self.name)
+        check_no_pairs(problem, self.name)
         frames = problem.frames
         x, y = (frame.rows for frame in frames)
         matrix, scores = self._train(x, y, seed)
@@ -99,8 +101,8 @@ class AdversarialRotation:
         draws = torch.Generator().manual_seed(seed)
         width = y.shape[1]
         discriminator = nn.Sequential(
-            *(nn.Linear(width, self.discriminator_width), nn.LeakyReLU(0.2)),
-            *(nn.Linear(self.discriminator_width, self.discriminator_width), nn.LeakyReLU(0.2)),
+            *(nn.Linear(width, self.discriminator_width), nn.LeakyReLU(_SLOPE)),
+            *(nn.Linear(self.discriminator_width, self.discriminator_width), nn.LeakyReLU(_SLOPE)),
             nn.Linear(self.discriminator_width, 1),
         )
         for parameter in discriminator.parameters():

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
 from interlingua.aligners.frames import affine_maps, polar, principal_axes, skewness_signs
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
@@ -23,7 +23,7 @@ class _Control(ABC):
 
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
-        refuse_pairs(problem, self.name)
+        check_no_pairs(problem, self.name)
         return single_step(self.name, self._maps(problem, seed), {}, on_step)
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import require
@@ -54,7 +54,7 @@ class Gromov:
             InputError: pairs were given, or ``rows`` needs more memory than is available.
             MissingExtraError: POT is not installed.
         """
-        refuse_pairs(problem, self.name)
+        check_no_pairs(problem, self.name)
         ot = require("ot", "ot")
         rng = np.random.default_rng(seed)
         frames = problem.frames

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
@@ -66,7 +66,7 @@ class MiniVec2Vec:
         Raises:
             InputError: pairs were given, or a side has fewer rows than clusters.
         """
-        refuse_pairs(problem, self.name)
+        check_no_pairs(problem, self.name)
         check_rows(*problem.rows, self.clusters, self.name)
         rng = np.random.default_rng(seed)
         frames = problem.frames

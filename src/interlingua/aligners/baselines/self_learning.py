@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from interlingua.aligners.base import Fit, OnStep, Problem, ignore_step, refuse_pairs, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
@@ -69,7 +69,7 @@ class SelfLearning:
         Raises:
             InputError: pairs were given, or ``start_rows`` needs more memory than is available.
         """
-        refuse_pairs(problem, self.name)
+        check_no_pairs(problem, self.name)
         rng = np.random.default_rng(seed)
         frames = problem.frames
         x, y = (f.rows[rng.permutation(len(f.rows))[: self.rows]] for f in frames)

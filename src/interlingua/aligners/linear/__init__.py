@@ -1,1 +1,1 @@
-"""``method="linear"``: the unpaired linear solver of this project, from starts to the fidelity stage."""
+"""``method="linear"``: the unpaired linear solver of this project, from starts to the non-orthogonal stage."""

@@ -21,10 +21,10 @@ from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.copies import merge_copies
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_sided_reason
-from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
 from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
+from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
@@ -77,7 +77,7 @@ class Linear:
 
     Attributes:
         rounds: most rounds of component starts. More rounds solve harder problems and take longer to give up.
-        fidelity: follow the rotation with a non-orthogonal stage where refits on halves agree more under it.
+        nonorthogonal: follow the rotation with a non-orthogonal stage where refits on halves agree more under it.
         device: ``"cpu"`` for numpy, ``"cuda"``, ``"cuda:N"`` or ``"mps"`` for torch, or ``"auto"``: an NVIDIA GPU if
             there is one, otherwise the CPU.
         budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. A map of the
@@ -88,7 +88,7 @@ class Linear:
     """
 
     rounds: int = 10
-    fidelity: bool = True
+    nonorthogonal: bool = True
     device: str = "cpu"
     budget: float = 0.0
 
@@ -225,7 +225,7 @@ class Linear:
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
         forward_offset: dict[str, Any] = {}
         backward_offset: dict[str, Any] = {}
-        if self.fidelity:
+        if self.nonorthogonal:
             forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=device)
             forward_offset, backward_offset = _placement(x, y), _placement(y, x)
             log(step)

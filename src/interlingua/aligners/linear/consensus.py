@@ -3,7 +3,7 @@
 A rotation fitted without pairs is wrong in directions that its rows determine poorly, and it keeps their full length.
 Refits on random halves of the rows are wrong there in different ways, so their mean M is short where they disagree: an
 estimate of the conditional mean, as in bagging (Breiman, Machine Learning 1996). With ``C`` the stage of
-:mod:`interlingua.aligners.linear.fidelity`, the consensus map is
+:mod:`interlingua.aligners.linear.nonorthogonal`, the consensus map is
 
 ``M C / l_1 + s (X^T D X + p I)^-1 X^T P Y / l_2``
 
@@ -19,8 +19,8 @@ import numpy as np
 
 from interlingua.aligners.base import OnStep, Problem, ignore_step
 from interlingua.aligners.frames import Frame, affine_map, polar
-from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_map, radius_factor
 from interlingua.aligners.linear.full_width import polish_rotation
+from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_map, radius_factor
 from interlingua.aligners.linear.pairs import centered_pairs
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas
@@ -77,7 +77,7 @@ def consensus(
 def _consensus_map(x: Frame, y: Frame, mean: FloatArray, a: FloatArray, b: FloatArray) -> AffineMap:
     weight = _REGRESSION_NARROWER if mean.shape[0] >= mean.shape[1] else _REGRESSION_WIDER
     offset, factor = _choose_offset(x, y)
-    matrix = _add_neighbor_regression(_with_fidelity(mean, a, b), a, b, weight)
+    matrix = _add_neighbor_regression(_with_nonorthogonal_stage(mean, a, b), a, b, weight)
     return affine_map(x, y, matrix, offset=offset, radius_factor=factor)
 
 
@@ -91,7 +91,7 @@ def _choose_offset(x: Frame, y: Frame) -> tuple[FloatArray, float]:
     return y.mean, 1.0
 
 
-def _with_fidelity(mean: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+def _with_nonorthogonal_stage(mean: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the mean of the refits followed by the non-orthogonal stage inside the target space."""
     d_source, d_target = mean.shape
     inside = np.eye(d_target, dtype=np.float32)

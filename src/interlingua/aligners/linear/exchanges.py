@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interlingua.aligners.base import OnStep, ignore_step
-from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
+from interlingua.aligners.coarse import CoarseSpaces, Schedule, orthogonal_steps
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
@@ -36,8 +36,10 @@ _LEADING_AXES = 8
 _ROUNDS = 6
 _SCORED_ROWS, _COMPARED_ROWS = 1000, 3000
 _FINALISTS = 4
-_TEMPERATURES = (0.045,) * 20
-_BATCH = 1000
+# Enough to compare a map with its exchange; the map itself takes the same steps.
+_SCHEDULE = Schedule((0.045,) * 20, batch=1000)
+# Runs of k-means, of which the best is used, and the fewest rows per group on average.
+_CLUSTERINGS, _ROWS_PER_GROUP = 3, 8
 # Maps that agree more than this are the same map, refined twice.
 _SAME = 0.95
 _AGREEMENT_ROWS = 1000
@@ -118,7 +120,7 @@ def reflections(rows: FloatArray, matrix: FloatArray, rng: np.random.Generator) 
     """
     seed = int(rng.integers(2**31))
     axes: list[FloatArray] = [np.eye(rows.shape[1], dtype=np.float32)[:_LEADING_AXES]]
-    for groups in (2, max(2, min(_GROUPS, len(rows) // 8))):
+    for groups in (2, max(2, min(_GROUPS, len(rows) // _ROWS_PER_GROUP))):
         centers, _ = _cluster(rows, groups, seed)
         first, second = np.triu_indices(groups, 1)
         axes.append(centers[first] - centers[second])
@@ -160,8 +162,7 @@ def _compare(
     spaces: CoarseSpaces, starts: FloatArray, rng: np.random.Generator, prior: FloatArray | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Refine maps [r, w_source, w_target] side by side; return them, their similarities and agreements [r, r]."""
-    batch = min(_BATCH, spaces.n)
-    refined = orthogonal_steps(spaces, starts, _TEMPERATURES, batch=batch, rng=rng, prior=prior)
+    refined = orthogonal_steps(spaces, starts, _SCHEDULE, rng=rng, prior=prior)
     rows = to_numpy(spaces.rows[0][:_AGREEMENT_ROWS])
     mapped = [rows @ matrix for matrix in refined]
     agreements = np.array([[agreement(first, second) for second in mapped] for first in mapped])
@@ -196,7 +197,7 @@ def _two_groups(rows: FloatArray, rng: np.random.Generator) -> tuple[IntArray, f
 def _cluster(rows: FloatArray, groups: int, seed: int) -> tuple[FloatArray, IntArray]:
     from sklearn.cluster import MiniBatchKMeans
 
-    fitted = MiniBatchKMeans(groups, random_state=seed, n_init=3).fit(rows)
+    fitted = MiniBatchKMeans(groups, random_state=seed, n_init=_CLUSTERINGS).fit(rows)
     return np.asarray(fitted.cluster_centers_, np.float32), np.asarray(fitted.labels_, np.int64)
 
 

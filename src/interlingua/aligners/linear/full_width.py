@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from interlingua.aligners.base import OnStep, ignore_step
-from interlingua.aligners.coarse import CoarseSpaces, orthogonal_steps
+from interlingua.aligners.coarse import CoarseSpaces, Schedule, orthogonal_steps
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior, pair_covariance
 from interlingua.aligners.refine import polish
@@ -16,11 +16,21 @@ from interlingua.core.backend import to_device, to_numpy
 
 __all__ = ["polish_rotation", "widen"]
 
+# More coordinates follow noise with the rows that collections usually have; the neighbors of all rows fill the others.
 _FINE_WIDTH = 128
-_USUAL_ROWS = 5_000
+# All candidates are refined on small batches, and the best one on larger batches at a lower temperature. More rows than
+# the usual number determine finer directions, which take proportionally more steps.
+_CANDIDATE_STEPS, _BEST_STEPS, _USUAL_ROWS = 60, 90, 5_000
+_CANDIDATE_TEMPERATURE, _CANDIDATE_BATCH = 0.05, 800
+_BEST_TEMPERATURE, _BEST_BATCH = 0.04, 1500
+# Twice as many rows as in the search, because few candidates are scored.
+_SCORED_ROWS = 3000
 _POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
+# At most one row in this many is a neighbor, so that neighbors are near with few rows too.
+_ROWS_PER_NEIGHBOR = 40
 _POLISH_ROWS = 6_000
-# Where batches leave rows out, the last steps use all of them. With more rows a smaller number of neighbors suffices.
+# Where batches leave rows out, the last steps use all of them, and with more rows fewer neighbors suffice. With 10,976
+# rows per side, that gave 0.01 to 0.07 more top-1 in eight of eight fits (benchmarks/notes.md, suite `pairs`).
 _CLOSING_NEIGHBORS = (30, 20, 10)
 _CLOSING_ROWS = 12_000
 
@@ -52,12 +62,12 @@ def widen(
     fine = spaces.at_width(x, y, _FINE_WIDTH)
     maps = np.stack([fine.reduce(matrix) for matrix in matrices])
     prior = coarse_prior(fine, pairs)
-    # More rows determine finer directions, which take more steps.
     more = max(1.0, fine.n / _USUAL_ROWS)
-    maps = orthogonal_steps(fine, maps, [0.05] * round(60 * more), batch=min(800, fine.n), rng=rng, prior=prior)
-    scores = fine.similarity(maps, rows=3000)
-    best = maps[int(scores.argmax())][None]
-    best = orthogonal_steps(fine, best, [0.04] * round(90 * more), batch=min(1500, fine.n), rng=rng, prior=prior)
+    schedule = Schedule((_CANDIDATE_TEMPERATURE,) * round(_CANDIDATE_STEPS * more), _CANDIDATE_BATCH)
+    maps = orthogonal_steps(fine, maps, schedule, rng=rng, prior=prior)
+    scores = fine.similarity(maps, rows=_SCORED_ROWS)
+    schedule = Schedule((_BEST_TEMPERATURE,) * round(_BEST_STEPS * more), _BEST_BATCH)
+    best = orthogonal_steps(fine, maps[int(scores.argmax())][None], schedule, rng=rng, prior=prior)
     on_step({"step": "fine", "similarity": float(scores.max())})
     start = polar(fine.lift(best[0]))
     device = spaces.device
@@ -93,7 +103,7 @@ def polish_rotation(
         pairs: rows of known pairs, if any.
         device: where it is computed.
     """
-    limit = max(2, min(len(x), len(y)) // 40)
+    limit = max(2, min(len(x), len(y)) // _ROWS_PER_NEIGHBOR)
     polished = polish(
         *(to_device(z, device) for z in (x, y, matrix)),
         neighbors=[min(k, limit) for k in neighbors],

@@ -6,15 +6,15 @@ import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear.components import find_components, match_components, quiet_ica
+from interlingua.aligners.linear.components import ComponentRound, component_count, find_round, match_components
 from interlingua.core.arrays import FloatArray
 
 __all__ = ["component_starts", "perturbed", "weighted_sum"]
 
-# Weights of summed maps fall by a factor of e per step of this size below the best score. Independent errors cancel in
-# a sum; with a smaller step one wrong map with a good score would dominate.
-_SOFTNESS = 3e-3
-_COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 8
+# Temperature of the softmax over scores that weights the maps of a sum. Independent errors cancel in a sum; at a lower
+# temperature one wrong map with a good score would dominate.
+_SOFTMAX_TEMPERATURE = 3e-3
+_COMPONENTS_PER_ROOT_ROW, _MIN_COMPONENTS = 1.07, 16
 _MATCHING_STARTS = 200
 
 
@@ -42,24 +42,24 @@ def component_starts(
         matchings: distinct matchings kept from each pair of rounds.
         most: most components per side; few rows allow fewer.
     """
-    n = spaces.n
-    k = int(np.clip(round(_COMPONENTS_PER_ROOT_ROW * np.sqrt(n)), 2 * _MIN_COMPONENTS, most))
-    k = min(k, *spaces.ranks)
-    found, starts = [], []
+    k = component_count(spaces, _COMPONENTS_PER_ROOT_ROW, least=_MIN_COMPONENTS, most=most)
+    found: list[ComponentRound] = []
+    starts: list[FloatArray] = []
     for number in range(rounds):
-        with quiet_ica():
-            found.append([find_components(z, k, seed=int(rng.integers(2**31))) for z in (x, y)])
+        found.append(find_round(x, y, k, rng))
         couples = [(number, number)] + [(number, number - 1), (number - 1, number)] * (number > 0)
         for i, j in couples:
-            covariances = match_components(found[i][0], found[j][1], starts=_MATCHING_STARTS, keep=matchings, rng=rng)
+            covariances = match_components(
+                found[i].source, found[j].target, starts=_MATCHING_STARTS, keep=matchings, rng=rng
+            )
             starts += [spaces.reduce(c) for c in covariances]
     total = polar(np.sum(starts, axis=0, dtype=np.float32))
     return np.stack([*starts, total])
 
 
 def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
-    """Return the polar factor of the sum of ``maps`` [r, w_source, w_target], weighted by ``scores`` [r]."""
-    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTNESS), maps, axes=1))
+    """Return the polar factor of the sum of maps [r, w_source, w_target], weighted by the softmax of scores [r]."""
+    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTMAX_TEMPERATURE), maps, axes=1))
 
 
 def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:

@@ -1,13 +1,20 @@
-"""The thorough search for a rotation without pairs: climbs on resamples with other proportions of topics.
+"""Island model for the rotation between two sides without pairs, on resamples with other proportions of topics.
 
-The false optima of the alignment objective come from the proportions that topics happen to have on the two sides; the
-true map does not depend on them. So some climbs see random proportions (a *tilt*). Where many climbs arrive is
-summed, and this *consensus* is perturbed and climbs again for some generations: errors cancel, the truth adds up.
-Such a run is an *island*. Islands with other random draws fail in other ways, so a merge of several is better than each
-of them. Groups of islands are merged until two groups arrive at the same map.
+False optima of the alignment objective come from the proportions that topics happen to have on the two sides; the
+right map does not depend on them. So some refinements see random proportions
+(:mod:`interlingua.aligners.linear.resamples`). The search is an evolutionary algorithm with an island model (Whitley,
+Rana and Heckendorn, J. Comput. Inf. Technol. 1999):
 
-Every climb draws from a random generator of its own that depends on the seed and on its place in the search. Results
-therefore do not depend on the number of threads, and a time limit changes them only where it cuts the search short.
+* An *island* refines starts from independent components, and then for some *generations* the *offspring* of its
+  consensus. The *consensus* of maps ``M_i`` with scores ``s_i`` is ``polar(sum_i exp(s_i / T) M_i)``; errors of
+  independent refinements cancel in it. An offspring is ``polar(c M + sqrt(1 - c^2) N)`` with random noise N, and is
+  refined on rows of its own.
+* A *merge* does the same from several islands: its offspring come from random mixtures of their maps, and from the
+  consensus. Islands with other random draws fail in other ways, so a merge is better than each of them.
+* *Groups* of islands are merged until two groups arrive at the same map.
+
+Every refinement draws from a random generator of its own that depends on the seed and on its place in the search.
+Results therefore do not depend on the number of threads, and a time limit changes them only where it ends the search.
 """
 
 from __future__ import annotations
@@ -23,20 +30,20 @@ import numpy as np
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
-from interlingua.aligners.linear.effort import Effort
 from interlingua.aligners.linear.exchanges import exchange_groups
+from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.island_starts import component_starts, perturbed, weighted_sum
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
-from interlingua.aligners.linear.tilts import Climber
+from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.null import robust_spread
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
 
-__all__ = ["Answer", "IslandsResult", "search_islands"]
+__all__ = ["ScoredMap", "IslandsResult", "search_islands"]
 
-# Weights of the islands in a mixture fall by e for each step of this size below the best score.
-_PARENT_SOFTNESS = 4e-3
+# Temperature of the softmax over scores that weights the maps of a mixture.
+_PARENT_TEMPERATURE = 4e-3
 _MIXTURE_EVERY = 2
 # A perturbed map agrees this much with the map it came from. Nearer ones return to it, farther ones lose it.
 _PERTURBATIONS = (0.6, 0.75)
@@ -49,11 +56,11 @@ _AGREEMENT_ROWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What an island or a merge arrived at.
+class ScoredMap:
+    """A coarse map of an island, of a merge or of one refinement.
 
     Attributes:
-        matrix: [w_source, w_target], the consensus of its last generation.
+        matrix: [w_source, w_target], of an island or merge the consensus of the last generations.
         score: transport similarity of ``matrix``.
     """
 
@@ -67,33 +74,33 @@ class IslandsResult:
 
     Attributes:
         matrix: [d_source, d_target], the best map, of rank ``width``.
-        answer: the best answer, in principal coordinates.
+        best: the best map, in principal coordinates.
         islands: every island.
-        merges: one answer a group, then the merge of all groups where there are several.
+        merges: the merge of each group, then the merge of all groups where there are several.
         agreement: mean cosine, -1 to 1, of rows under the maps of the two groups that agree most; 0 with one group.
         null: median score of random starts.
         null_spread: standard deviation of their scores.
         seconds: wall time.
-        climbs: number of climbs.
+        refinements: number of refined maps.
         stopped: why the search ended: ``"repeated"`` (two groups agree and score beyond random starts),
             ``"exhausted"`` (all groups are done), ``"budget"`` (out of time) or ``"interrupted"``.
     """
 
     matrix: FloatArray
-    answer: Answer
-    islands: list[Answer]
-    merges: list[Answer]
+    best: ScoredMap
+    islands: list[ScoredMap]
+    merges: list[ScoredMap]
     agreement: float
     null: float
     null_spread: float
     seconds: float
-    climbs: int
+    refinements: int
     stopped: str
 
     @property
     def excess(self) -> float:
-        """By how many of their standard deviations the best answer scores beyond random starts."""
-        return (self.answer.score - self.null) / self.null_spread
+        """By how many of their standard deviations the best map scores beyond random starts."""
+        return (self.best.score - self.null) / self.null_spread
 
 
 class _OutOfTimeError(Exception):
@@ -106,17 +113,17 @@ class _Run:
 
     x: FloatArray
     y: FloatArray
-    climber: Climber
+    refinement: RefinementOnResamples
     prior: FloatArray | None
-    effort: Effort
+    settings: IslandSettings
     budget: float | None
     on_step: OnStep
     started: float = field(default_factory=time.perf_counter)
-    islands: list[Answer] = field(default_factory=list)
-    merges: list[Answer] = field(default_factory=list)
-    best: Answer | None = None
+    islands: list[ScoredMap] = field(default_factory=list)
+    merges: list[ScoredMap] = field(default_factory=list)
+    best: ScoredMap | None = None
     nulls: FloatArray = field(default_factory=lambda: np.zeros(0))
-    climbs: int = 0
+    refinements: int = 0
 
     @property
     def seconds(self) -> float:
@@ -126,17 +133,17 @@ class _Run:
     def null(self) -> tuple[float, float]:
         return float(np.median(self.nulls)), robust_spread(self.nulls)
 
-    def check(self) -> None:
+    def check_budget(self) -> None:
         """End the search where the budget is spent and there is a map to return."""
         if self.budget is not None and self.seconds > self.budget and self.best is not None:
             raise _OutOfTimeError
 
-    def note_climbs(self, maps: FloatArray, scores: FloatArray) -> None:
-        """Count climbs and remember the best map."""
+    def record(self, maps: FloatArray, scores: FloatArray) -> None:
+        """Count refined maps and remember the best."""
         top = int(scores.argmax())
         if self.best is None or scores[top] > self.best.score:
-            self.best = Answer(maps[top], float(scores[top]))
-        self.climbs += len(maps)
+            self.best = ScoredMap(maps[top], float(scores[top]))
+        self.refinements += len(maps)
 
     def report(self, stage: str, number: int, generation: int, score: float) -> None:
         null, spread = self.null
@@ -148,7 +155,7 @@ class _Run:
                 "generation": generation,
                 "score": score,
                 "excess": (score - null) / spread,
-                "climbs": self.climbs,
+                "refinements": self.refinements,
                 "seconds": self.seconds,
                 "budget": self.budget,
             }
@@ -164,7 +171,7 @@ def search_islands(
     on_step: OnStep = ignore_step,
     pairs: Pairs | None = None,
     device: str = "cpu",
-    effort: Effort | None = None,
+    settings: IslandSettings | None = None,
 ) -> IslandsResult:
     """Search for the rotation between two sides whose fast search found none.
 
@@ -173,33 +180,33 @@ def search_islands(
     Args:
         x: [n_source, d_source], centered unit rows in random order, without repeated rows.
         y: [n_target, d_target], likewise.
-        budget: seconds after which the search ends with its best map; no limit by default. The counts of ``effort``
+        budget: seconds after which the search ends with its best map; no limit by default. The counts of ``settings``
             end it otherwise.
         seed: decides every random draw.
         on_step: called with one dict of numbers after each generation.
-        pairs: centered unit rows of known pairs, if any; they pull every climb.
-        device: ``"cpu"`` for numpy, otherwise a torch device, which takes all climbs of a generation at once.
-        effort: how much to do at most.
+        pairs: centered unit rows of known pairs, if any; they take part in every refinement.
+        device: ``"cpu"`` for numpy, otherwise a torch device, which refines all maps of a generation at once.
+        settings: how much to do at most, `IslandSettings()` by default.
     """
-    effort = effort or Effort()
+    settings = settings or IslandSettings()
     if len(x) > len(y):
         # The smaller side always comes first, so that both directions do the same.
-        turned = None if pairs is None else (pairs[1], pairs[0])
-        options: dict[str, Any] = {"on_step": on_step, "device": device, "effort": effort}
-        return _transposed(search_islands(y, x, budget=budget, seed=seed, pairs=turned, **options))
-    spaces = CoarseSpaces.of(x, y, width=effort.width, device=device)
+        swapped = None if pairs is None else (pairs[1], pairs[0])
+        options: dict[str, Any] = {"on_step": on_step, "device": device, "settings": settings}
+        return _transposed(search_islands(y, x, budget=budget, seed=seed, pairs=swapped, **options))
+    spaces = CoarseSpaces.of(x, y, width=settings.width, device=device)
     prior = coarse_prior(spaces, pairs)
-    climber = Climber(spaces, None if prior is None else to_device(prior, device))
-    run = _Run(x, y, climber, prior, effort, budget, on_step)
+    refinement = RefinementOnResamples(spaces, None if prior is None else to_device(prior, device))
+    run = _Run(x, y, refinement, prior, settings, budget, on_step)
     stopped = "exhausted"
     try:
-        for group in range(effort.groups):
+        for group in range(settings.groups):
             _run_group(run, seed, group)
             if _is_repeated(run):
                 stopped = "repeated"
                 break
         if len(run.merges) > 1:
-            run.merges.append(_evolve(run, (seed, 2, effort.groups), parents=run.islands + run.merges))
+            run.merges.append(_run_generations(run, (seed, 2, settings.groups), parents=run.islands + run.merges))
     except _OutOfTimeError:
         stopped = "budget"
     except KeyboardInterrupt:
@@ -211,48 +218,50 @@ def search_islands(
 
 def _run_group(run: _Run, seed: int, group: int) -> None:
     """Run the islands of one group and merge them."""
-    first = group * run.effort.islands
-    for number in range(first, first + run.effort.islands):
-        run.islands.append(_evolve(run, (seed, 1, number), parents=None))
-    run.merges.append(_evolve(run, (seed, 2, group), parents=run.islands[first:]))
+    first = group * run.settings.islands
+    for number in range(first, first + run.settings.islands):
+        run.islands.append(_run_generations(run, (seed, 1, number), parents=None))
+    run.merges.append(_run_generations(run, (seed, 2, group), parents=run.islands[first:]))
 
 
-def _evolve(run: _Run, key: tuple[int, int, int], *, parents: list[Answer] | None) -> Answer:
-    """Return the answer of one island, or of a merge of ``parents``.
+def _run_generations(run: _Run, key: tuple[int, int, int], *, parents: list[ScoredMap] | None) -> ScoredMap:
+    """Return the map of one island, or of a merge of ``parents``.
 
     Args:
         run: the search so far.
         key: decides every draw.
         parents: islands and earlier merges; None for an island of its own.
     """
-    effort, climber = run.effort, run.climber
+    settings, refinement = run.settings, run.refinement
     rng = np.random.default_rng(key)
-    climber.cluster(int(rng.integers(2**31)))
-    shape = tuple(axes.shape[1] for axes in climber.spaces.axes)
+    refinement.cluster(int(rng.integers(2**31)))
+    shape = tuple(axes.shape[1] for axes in refinement.spaces.axes)
 
-    def enter(starts: FloatArray, generation: int, tilts: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-        """Let starts climb, and return the maps that they reach with their scores."""
+    def refine(starts: FloatArray, generation: int, reweighting: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+        """Return the refined maps of starts and their scores."""
         maps, scores = [], []
         # In portions, so that the budget is kept; their size must not depend on the machine.
-        for first in range(0, len(starts), effort.children):
-            run.check()
-            portion = starts[first : first + effort.children]
-            maps.append(climber.climb(portion, (*key, generation, first), tilts))
-            scores.append(_scores(climber.spaces, maps[-1]))
-            run.note_climbs(maps[-1], scores[-1])
+        for first in range(0, len(starts), settings.offspring):
+            run.check_budget()
+            portion = starts[first : first + settings.offspring]
+            maps.append(refinement.refine(portion, (*key, generation, first), reweighting))
+            scores.append(_scores(refinement.spaces, maps[-1]))
+            run.record(maps[-1], scores[-1])
         return np.concatenate(maps), np.concatenate(scores)
 
     matrix = None
     if parents is None:
-        random = polar(rng.standard_normal((effort.random_starts, *shape)).astype(np.float32))
-        run.nulls = np.concatenate([run.nulls, enter(random, 0, effort.tilts)[1]])
-        limits = {"rounds": effort.rounds, "matchings": effort.matchings, "most": effort.components}
-        matrix = weighted_sum(*enter(component_starts(run.x, run.y, climber.spaces, rng, **limits), 1, effort.tilts))
+        random = polar(rng.standard_normal((settings.random_starts, *shape)).astype(np.float32))
+        run.nulls = np.concatenate([run.nulls, refine(random, 0, settings.reweighting)[1]])
+        limits = {"rounds": settings.rounds, "matchings": settings.matchings, "most": settings.components}
+        matrix = weighted_sum(
+            *refine(component_starts(run.x, run.y, refinement.spaces, rng, **limits), 1, settings.reweighting)
+        )
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
-    tilts = effort.tilts if parents is None else effort.merge_tilts
-    for generation in range(effort.generations if parents is None else effort.merge_generations):
-        maps, scores = enter(_children(matrix, parents, rng, effort), 2 + generation, tilts)
+    reweighting = settings.reweighting if parents is None else settings.merge_reweighting
+    for generation in range(settings.generations if parents is None else settings.merge_generations):
+        maps, scores = refine(_offspring(matrix, parents, rng, settings), 2 + generation, reweighting)
         # Of the latest generations only: earlier maps that score well by chance would hold the search back.
         recent = [*recent, (maps, scores)][-(1 if parents is None else _REMEMBERED) :]
         matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
@@ -260,28 +269,28 @@ def _evolve(run: _Run, key: tuple[int, int, int], *, parents: list[Answer] | Non
     if matrix is None:
         raise ValueError("A merge needs a generation at least.")
     if parents is not None:
-        run.check()
-        matrix = exchange_groups(climber.spaces, matrix, rng, prior=run.prior, on_step=run.on_step).matrix
-    return Answer(matrix, float(_scores(climber.spaces, matrix[None])[0]))
+        run.check_budget()
+        matrix = exchange_groups(refinement.spaces, matrix, rng, prior=run.prior, on_step=run.on_step).matrix
+    return ScoredMap(matrix, float(_scores(refinement.spaces, matrix[None])[0]))
 
 
-def _children(
-    matrix: FloatArray | None, parents: Sequence[Answer] | None, rng: np.random.Generator, effort: Effort
+def _offspring(
+    matrix: FloatArray | None, parents: Sequence[ScoredMap] | None, rng: np.random.Generator, settings: IslandSettings
 ) -> FloatArray:
-    """Return starts [children, w_source, w_target] near ``matrix`` and near random mixtures of parents."""
+    """Return starts [r, w_source, w_target] near ``matrix`` and near random mixtures of parents."""
     if parents:
         maps, scores = np.stack([p.matrix for p in parents]), np.array([p.score for p in parents])
-        weights = np.exp((scores - scores.max()) / _PARENT_SOFTNESS)
-    children = []
-    for i in range(effort.children):
+        weights = np.exp((scores - scores.max()) / _PARENT_TEMPERATURE)
+    offspring = []
+    for i in range(settings.offspring):
         if matrix is not None and (parents is None or i % _MIXTURE_EVERY):
             origin = matrix
         else:
             origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
         # In a merge, neighbors in the list share a size, or mixtures and consensus would see other sizes.
         sizes, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
-        children.append(perturbed(origin, sizes[step % len(sizes)], rng))
-    return np.stack(children).astype(np.float32)
+        offspring.append(perturbed(origin, sizes[step % len(sizes)], rng))
+    return np.stack(offspring).astype(np.float32)
 
 
 def _scores(spaces: CoarseSpaces, maps: FloatArray) -> FloatArray:
@@ -294,32 +303,32 @@ def _scores(spaces: CoarseSpaces, maps: FloatArray) -> FloatArray:
 def _is_repeated(run: _Run) -> bool:
     """Return whether two groups arrived at the same map, and that map scores beyond random starts."""
     null, spread = run.null
-    best = max(answer.score for answer in run.merges)
-    return _agreement(run, run.merges) >= run.effort.repeated and (best - null) / spread >= run.effort.excess
+    best = max(merged.score for merged in run.merges)
+    return _agreement(run, run.merges) >= run.settings.same_map and (best - null) / spread >= run.settings.excess
 
 
-def _agreement(run: _Run, answers: Sequence[Answer]) -> float:
-    """Return the mean cosine of rows under the two answers that agree most; 0 where there is one answer only."""
-    rows = np.asarray(to_numpy(run.climber.spaces.rows[0][:_AGREEMENT_ROWS]))
-    mapped = [rows @ answer.matrix for answer in answers]
+def _agreement(run: _Run, found: Sequence[ScoredMap]) -> float:
+    """Return the mean cosine of rows under the two maps that agree most; 0 where there is one map only."""
+    rows = np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS]))
+    mapped = [rows @ scored.matrix for scored in found]
     return max((agreement(a, b) for a, b in combinations(mapped, 2)), default=0.0)
 
 
 def _result(run: _Run, stopped: str) -> IslandsResult:
-    # A search that was cut off before its first island was done returns its best climb.
-    answers = run.merges + run.islands or ([] if run.best is None else [run.best])
-    best = max(answers, key=lambda answer: answer.score)
+    # A search that was cut off before its first island was done returns its best refined map.
+    found = run.merges + run.islands or ([] if run.best is None else [run.best])
+    best = max(found, key=lambda scored: scored.score)
     null, spread = run.null
     return IslandsResult(
-        matrix=run.climber.spaces.lift(polar(best.matrix)),
-        answer=best,
+        matrix=run.refinement.spaces.lift(polar(best.matrix)),
+        best=best,
         islands=run.islands,
         merges=run.merges,
-        agreement=_agreement(run, run.merges[: run.effort.groups]),
+        agreement=_agreement(run, run.merges[: run.settings.groups]),
         null=null,
         null_spread=spread,
         seconds=run.seconds,
-        climbs=run.climbs,
+        refinements=run.refinements,
         stopped=stopped,
     )
 
@@ -327,13 +336,13 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
 def _transposed(result: IslandsResult) -> IslandsResult:
     """Return the result for the opposite direction."""
 
-    def turn(answer: Answer) -> Answer:
-        return Answer(np.ascontiguousarray(answer.matrix.T), answer.score)
+    def transpose(found: ScoredMap) -> ScoredMap:
+        return ScoredMap(np.ascontiguousarray(found.matrix.T), found.score)
 
     return replace(
         result,
         matrix=np.ascontiguousarray(result.matrix.T),
-        answer=turn(result.answer),
-        islands=[turn(a) for a in result.islands],
-        merges=[turn(a) for a in result.merges],
+        best=transpose(result.best),
+        islands=[transpose(m) for m in result.islands],
+        merges=[transpose(m) for m in result.merges],
     )

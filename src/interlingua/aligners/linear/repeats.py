@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from interlingua.aligners.frames import NEAR_COPY
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 
 __all__ = ["DistinctRows", "distinct_rows"]
 
-# Two centered rows of at least this cosine count as copies of each other. Noise of a third of a row's length
-# leaves copies above it; of 10,844 distinct queries less than 1 % have another one that close.
-_NEAR = 0.9
-# Near-copies stand out where many more pairs lie beyond `_NEAR` than just below it: 13 times as many for copies with
-# noise of 0.3 of their length, but at most 1.2 times as many in a continuous distribution, as in a narrow space.
+# Near-copies stand out where many more pairs lie beyond `NEAR_COPY` than just below it: 13 times as many for copies
+# with noise of 0.3 of their length, but at most 1.2 times as many in a continuous distribution, as in a narrow space.
 _BELOW, _STAND_OUT, _SAMPLED_ROWS = 0.8, 4, 4000
 _COARSE = 64
 _BLOCK = 1024
@@ -55,7 +53,7 @@ class DistinctRows:
         }
 
 
-def distinct_rows(vectors: FloatArray, *, near: float | None = _NEAR, max_rows: int = _MAX_ROWS) -> DistinctRows:
+def distinct_rows(vectors: FloatArray, *, near: float | None = NEAR_COPY, max_rows: int = _MAX_ROWS) -> DistinctRows:
     """Merge copies and near-copies among ``vectors`` [n, d]; the order of first appearance stays.
 
     Args:

@@ -15,14 +15,8 @@ import numpy as np
 
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import anneal, settle
-from interlingua.aligners.linear.starts import (
-    MIN_RANK,
-    STARTS,
-    ComponentRound,
-    SearchContext,
-    find_round,
-    match_last_round,
-)
+from interlingua.aligners.linear.components import ComponentRound
+from interlingua.aligners.linear.starts import MIN_RANK, STARTS, SearchContext, find_numbered_round, match_last_round
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
 from interlingua.core.errors import InputError
@@ -93,7 +87,7 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
     for number in range(rounds):
         if is_accepted(context, result):
             break
-        earlier.append(find_round(context, number))
+        earlier.append(find_numbered_round(context, number))
         pool += _refined_starts(context, match_last_round(context, earlier))
         if number == 0:
             # Two rounds at least: they can be matched with each other, and confirm each other.

@@ -1,4 +1,4 @@
-"""The second search, for problems on which the fast search finds no evidence: islands within a budget, then a finish.
+"""The second search, for problems on which the fast search finds no evidence: islands within a budget, then full width.
 
 Its evidence has not been calibrated: wrong maps of it have reached a transport excess of 15. So no verdict on a map of
 this search may be better than doubtful; :data:`UNCALIBRATED` is the reason.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from interlingua.aligners.base import StepLog
-from interlingua.aligners.linear.finish import finish
+from interlingua.aligners.linear.full_width_refinement import refine_to_full_width
 from interlingua.aligners.linear.islands import search_islands
 from interlingua.aligners.linear.search import SearchResult
 from interlingua.aligners.linear.starts import SearchContext
@@ -49,40 +49,40 @@ def search_further(
     Args:
         context: rows, null and known pairs of the fast search.
         fast: what the fast search ended with.
-        budget: seconds for the islands; the finish takes a part of a minute more.
+        budget: seconds for the islands; the refinement at full width takes a part of a minute more.
         seed: decides every random draw.
-        on_step: called with a dict of numbers and short words after each generation, after the finish, and at the end.
+        on_step: called with a dict of numbers and short words after each generation, at full width, and at the end.
     """
     spaces = context.null.spaces
     rotation, agreement, interrupted = None, None, False
     try:
-        islands = search_islands(
+        found = search_islands(
             context.x, context.y, budget=budget, seed=seed, on_step=on_step, pairs=context.pairs, device=spaces.device
         )
-        interrupted = islands.stopped == "interrupted"
-        score = float(spaces.similarity(spaces.reduce(islands.matrix)[None])[0])
+        interrupted = found.stopped == "interrupted"
+        score = float(spaces.similarity(spaces.reduce(found.matrix)[None])[0])
         on_step(
             {
                 "step": "second search",
-                "stopped": islands.stopped,
+                "stopped": found.stopped,
                 "similarity": score,
                 "similarity_of_fast_search": fast.best.score,
                 "excess": context.null.excess(score),
-                "agreement": islands.agreement,
-                "groups": len(islands.merges),
-                "climbs": islands.climbs,
-                "seconds": islands.seconds,
+                "agreement": found.agreement,
+                "groups": len(found.merges),
+                "refinements": found.refinements,
+                "seconds": found.seconds,
             }
         )
         if score > fast.best.score:
-            rotation = islands.matrix
-            agreement = islands.agreement if len(islands.merges) > 1 else None
+            rotation = found.matrix
+            agreement = found.agreement if len(found.merges) > 1 else None
             if not interrupted:
-                rotation = finish(
+                rotation = refine_to_full_width(
                     context.x, context.y, rotation, seed=seed, device=spaces.device, on_step=on_step
                 ).matrix
     except KeyboardInterrupt:
-        # Before the first map of the islands the fast search has the best, and during the finish the islands have.
+        # Before the first map of the islands the fast search has the best, afterwards the islands.
         interrupted = True
     if interrupted:
         on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})

@@ -15,19 +15,18 @@ import numpy as np
 
 from interlingua.aligners.coarse import COARSE_WIDTH
 from interlingua.aligners.frames import principal_axes, skewness_signs
-from interlingua.aligners.linear.components import Components, find_components, match_components, quiet_ica
+from interlingua.aligners.linear.components import ComponentRound, component_count, find_round, match_components
 from interlingua.aligners.linear.pairs import Pairs
 from interlingua.aligners.null import NullMaps
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
 
 __all__ = [
-    "ComponentRound",
     "MIN_RANK",
     "STARTS",
     "SearchContext",
     "Start",
-    "find_round",
+    "find_numbered_round",
     "identity",
     "match_last_round",
     "skewed_principal_axes",
@@ -36,9 +35,9 @@ __all__ = [
 MIN_RANK = 8
 _MATCHINGS_KEPT = 3
 _RANDOM_MATCHINGS = 400
-# Number of components in each round as a share of the base number; equal shares are also matched across rounds.
+# Number of components, and each round's share of it; equal shares are also matched across rounds.
+_COMPONENTS_PER_ROOT_ROW, _MAX_COMPONENTS = 0.75, 80
 _SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
-_MAX_COMPONENTS = 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,24 +100,11 @@ STARTS: Mapping[str, Start] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class ComponentRound:
-    """Independent components of both sides, found with one number of components and one pair of seeds."""
-
-    k: int
-    source: Components
-    target: Components
-
-
-def find_round(context: SearchContext, number: int) -> ComponentRound:
-    """Find independent components of both sides for a round."""
-    base = 0.75 * np.sqrt(context.n)
-    most = min(_MAX_COMPONENTS, *context.null.spaces.ranks)
-    k = int(np.clip(round(_SHARES[number % len(_SHARES)] * base), MIN_RANK, most))
-    seeds = context.rng.integers(2**31, size=2)
-    with quiet_ica():
-        source, target = parallel_map(lambda z, s: find_components(z, k, seed=int(s)), (context.x, context.y), seeds)
-    return ComponentRound(k, source, target)
+def find_numbered_round(context: SearchContext, number: int) -> ComponentRound:
+    """Find independent components of both sides for a round; their number differs from round to round."""
+    density = _SHARES[number % len(_SHARES)] * _COMPONENTS_PER_ROOT_ROW
+    k = component_count(context.null.spaces, density, least=MIN_RANK, most=_MAX_COMPONENTS)
+    return find_round(context.x, context.y, k, context.rng)
 
 
 def match_last_round(context: SearchContext, rounds: Sequence[ComponentRound]) -> dict[str, list[FloatArray]]:

@@ -87,7 +87,7 @@ class TextDecoder:
             lr: initial learning rate, annealed to zero along a cosine.
             seed: seed of weights, order and noise.
             device: device of the training.
-            report: called after each epoch with the mean loss in nats a word.
+            report: called after each epoch with the mean loss in nats per word.
 
         Raises:
             InputError: not one text per vector, too few of them, or a translation_cosine outside (0, 1].

@@ -11,12 +11,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_path, check_settings, check_text
+from interlingua.core.arguments import Bounds, check_path, check_settings, check_text
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -60,9 +60,11 @@ class GuidedDecoder:
     prompt: str = "{words}:"
     name: str = "guided"
 
+    bounds: ClassVar[Bounds] = dict.fromkeys(("beams", "branch", "steps"), {"minimum": 1})
+
     def __post_init__(self) -> None:
         """Check the settings."""
-        check_settings(self, minimum={"beams": 1, "branch": 1, "steps": 1})
+        check_settings(self)
         check_callable(self.propose, "propose", "a function from a text and a number to continuations")
         check_callable(self.encode, "encode", "a function from texts to vectors")
         check_vector(self.mean, "mean")

@@ -41,7 +41,7 @@ class WordProbe:
         """Return the probe for words with their vectors [v, d] in the known space, or with the encoder that makes them.
 
         Raises:
-            InputError: not one vector a word, or fewer than two words.
+            InputError: not one vector per word, or fewer than two words.
         """
         words = check_texts(words, "words")
         given = vectors(words) if callable(vectors) else vectors

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from interlingua.aligners.frames import Frame, affine_map, polar
-from interlingua.aligners.linear.fidelity import hub_leveled_mean, nonorthogonal_map, radius_factor
+from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_map, radius_factor
 from interlingua.core.statistics import agreement
 from planted import encode, rotation, topics
 

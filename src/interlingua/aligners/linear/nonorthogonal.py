@@ -31,6 +31,7 @@ from interlingua.core.statistics import agreement, self_retrieval
 
 __all__ = ["hub_leveled_mean", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
 
+# Half of the transport: with all of it, directions of noise would become as long as those of content.
 _TRANSPORT_POWER = 0.5
 # Ridge penalties as shares of the mean variance of the directions reached, into a narrower and into a wider space.
 # Smaller penalties raise the cosine little, larger ones lower retrieval.
@@ -38,9 +39,10 @@ _RIDGE_NARROWER, _RIDGE_WIDER = 0.1, 0.3
 _RADIUS_FACTOR = 1.3
 # Large enough to keep the offset close to the mean, small enough to level it.
 _LEVEL_RIDGE = 1.0
-_HALF_NEIGHBORS = (50, 50)
-_HALF_ROWS = 1000
-_RETRIEVAL_LOSS = 0.01
+# Smaller variances, as shares of the largest, are rounding errors that a negative power would enlarge.
+_VARIANCE_FLOOR = 1e-8
+# Two steps suffice to see where halves differ; the loss is the share of rows that may retrieve themselves less often.
+_HALF_NEIGHBORS, _HALF_ROWS, _RETRIEVAL_LOSS = (50, 50), 1000, 0.01
 
 
 def nonorthogonal_maps(
@@ -76,7 +78,7 @@ def nonorthogonal_maps(
         after = _half_agreement(rows, staged[:2])
         used.append(after[0] > before[0] and after[1] >= before[1] - _RETRIEVAL_LOSS)
         chosen.append(staged[2] if used[-1] else problems[2][0])
-    return chosen[0], chosen[1], {"step": "fidelity", "forward": used[0], "backward": used[1]}
+    return chosen[0], chosen[1], {"step": "nonorthogonal", "forward": used[0], "backward": used[1]}
 
 
 def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
@@ -139,5 +141,5 @@ def _gaussian_transport(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def _power(matrix: FloatArray, exponent: float) -> FloatArray:
     values, axes = np.linalg.eigh(matrix)
-    floor = values[-1] * 1e-8
+    floor = values[-1] * _VARIANCE_FLOOR
     return np.asarray((axes * np.maximum(values, floor) ** exponent) @ axes.T)

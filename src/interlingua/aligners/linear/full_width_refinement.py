@@ -1,15 +1,15 @@
-"""From a coarse rotation to one of full width, by the refinement that suits the rows.
+"""From a coarse rotation to one of full width, by the refinement that suits the rows best.
 
 A coarse map uses 64 principal coordinates. With many rows, steps on mutual neighbors determine the others (*polished*).
-With few rows every refinement overfits, and the mean of refinements on random subsets is better than each (*averaged*).
-The choice needs no pairs: each variant is run on two disjoint halves of the rows, and the one whose results agree more
-is used.
+With few rows every refinement overfits, and the mean of refinements on random subsets is better than each (*averaged*),
+as in bagging (Breiman, Machine Learning 1996). The choice needs no pairs: each refinement is run on two disjoint halves
+of the rows, and the one whose results agree more is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -18,20 +18,28 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.full_width import polish_rotation, widen
-from interlingua.aligners.refine import coupled_step
+from interlingua.aligners.refine import coupled_steps
 from interlingua.core.arrays import FloatArray
-from interlingua.core.backend import parallel_map, take, to_device, to_numpy
+from interlingua.core.backend import parallel_map, sequential_map, to_device, to_numpy
 from interlingua.core.statistics import self_retrieval
 
-__all__ = ["FINISHES", "Finished", "averaged", "averaged_and_bagged", "finish", "polished", "same_rows"]
+__all__ = [
+    "FULL_WIDTH_REFINEMENTS",
+    "FullWidthMap",
+    "averaged",
+    "averaged_and_bagged",
+    "polished",
+    "refine_to_full_width",
+    "retrieval_agreement",
+]
 
-# Principal coordinates of each stage of the averaged finish. Wider maps than the last follow noise with few rows.
+# Principal coordinates of each stage of the averaged refinement. Wider maps than the last follow noise with few rows.
 _WIDTHS = (64, 96, 128)
-_REPEATS, _CLIMBS = 2, 8
+_REPEATS, _SUMMED = 2, 8
 _TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
 # Source rows of a batch, as a share and at most. The larger side may give more, because close neighbors need many
 # candidates.
-_PART, _BATCH, _LARGER_BATCH = 0.7, 800, 3000
+_PART, _BATCHES = 0.7, (800, 3000)
 # Breaks the tie between directions that a coarse map says nothing about.
 _NOISE = 0.01
 _BAG_ROWS = 6000
@@ -40,24 +48,24 @@ _JUDGED_ROWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """A finished map.
+class FullWidthMap:
+    """A map of full width, with the refinement that was used.
 
     Attributes:
-        matrix: [d_source, d_target]. Singular values are 1, or 0 in the directions that the finish leaves out.
-        name: the finish that was taken.
-        evidence: for each finish, how often refits on disjoint halves agree on which row is which, 0 to 1.
+        matrix: [d_source, d_target]. Singular values are 1, or 0 in the directions that the refinement leaves out.
+        refinement: name of the refinement that was used, a key of `FULL_WIDTH_REFINEMENTS`.
+        half_agreement: for each refinement, how often refits on disjoint halves agree on which row is which, 0 to 1.
     """
 
     matrix: FloatArray
-    name: str
-    evidence: dict[str, float]
+    refinement: str
+    half_agreement: dict[str, float]
 
 
-Finish = Callable[[FloatArray, FloatArray, FloatArray, int, str], FloatArray]
+FullWidthRefinement = Callable[[FloatArray, FloatArray, FloatArray, int, str], FloatArray]
 
 
-def finish(
+def refine_to_full_width(
     x: FloatArray,
     y: FloatArray,
     matrix: FloatArray,
@@ -66,8 +74,8 @@ def finish(
     device: str = "cpu",
     on_step: OnStep = ignore_step,
     names: Sequence[str] | None = None,
-) -> Finished:
-    """Carry a coarse map to full width by the finish whose refits on halves agree best.
+) -> FullWidthMap:
+    """Carry a coarse map to full width by the refinement whose refits on halves agree best.
 
     Args:
         x: [n_source, d_source], centered unit rows in random order, without repeated rows.
@@ -76,33 +84,33 @@ def finish(
         seed: decides every random draw.
         device: ``"cpu"`` for numpy, otherwise a torch device.
         on_step: called with one dict of numbers at the end.
-        names: finishes to choose from, out of `FINISHES`; all by default.
+        names: refinements to choose from, out of `FULL_WIDTH_REFINEMENTS`; all by default.
     """
     if len(x) > len(y):
-        turned = np.ascontiguousarray(matrix.T)
-        other = finish(y, x, turned, seed=seed, device=device, on_step=on_step, names=names)
-        return Finished(np.ascontiguousarray(other.matrix.T), other.name, other.evidence)
-    names = list(names or FINISHES)
-    evidence = {}
+        transposed = np.ascontiguousarray(matrix.T)
+        other = refine_to_full_width(y, x, transposed, seed=seed, device=device, on_step=on_step, names=names)
+        return replace(other, matrix=np.ascontiguousarray(other.matrix.T))
+    names = list(names or FULL_WIDTH_REFINEMENTS)
+    half_agreement = {}
     if len(names) > 1:
         halves = [(x[i::2], y[i::2]) for i in (0, 1)]
         for name in names:
-            refits = [FINISHES[name](*half, matrix, seed + i, device) for i, half in enumerate(halves)]
-            evidence[name] = same_rows(x[:_JUDGED_ROWS], y[:_JUDGED_ROWS], *refits)
-    best = max(names, key=lambda name: evidence.get(name, 0.0))
-    result = FINISHES[best](x, y, matrix, seed, device)
-    on_step({"step": "finish", "finish": best, **{f"halves {name}": value for name, value in evidence.items()}})
-    return Finished(result, best, evidence)
+            refits = [FULL_WIDTH_REFINEMENTS[name](*half, matrix, seed + i, device) for i, half in enumerate(halves)]
+            half_agreement[name] = retrieval_agreement(x[:_JUDGED_ROWS], y[:_JUDGED_ROWS], *refits)
+    best = max(names, key=lambda name: half_agreement.get(name, 0.0))
+    result = FULL_WIDTH_REFINEMENTS[best](x, y, matrix, seed, device)
+    on_step({"step": "full width", "refinement": best, **{f"halves {name}": v for name, v in half_agreement.items()}})
+    return FullWidthMap(result, best, half_agreement)
 
 
 def polished(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
-    """Return the map [d_source, d_target] after a climb in 128 coordinates and steps on neighbors of all rows."""
+    """Return the map [d_source, d_target] after refinement in 128 coordinates and steps on neighbors of all rows."""
     spaces = CoarseSpaces.of(x, y, device=device)
     return widen(x, y, [matrix], spaces=spaces, rng=np.random.default_rng([seed, 1]))
 
 
 def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
-    """Return the map [d_source, d_target], of rank 128, after summed short climbs in more and more coordinates."""
+    """Return the map [d_source, d_target], of rank 128, after sums of refinements in more and more coordinates."""
     coarse = CoarseSpaces.of(x, y, device=device)
     for width in _WIDTHS:
         spaces = coarse.at_width(x, y, width)
@@ -110,7 +118,7 @@ def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device
         noise = _NOISE * np.random.default_rng([seed, width]).standard_normal(reduced.shape)
         start: FloatArray = polar(np.asarray(reduced + noise, np.float32))
         for repeat in range(_REPEATS):
-            start = _sum_climbs(spaces, start, (seed, width, repeat))
+            start = _sum_refinements(spaces, start, (seed, width, repeat))
         matrix = spaces.lift(start)
     return matrix
 
@@ -126,7 +134,7 @@ def averaged_and_bagged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: 
     return polar(total)
 
 
-FINISHES: Mapping[str, Finish] = MappingProxyType(
+FULL_WIDTH_REFINEMENTS: Mapping[str, FullWidthRefinement] = MappingProxyType(
     {
         "polished": polished,
         "averaged": averaged,
@@ -135,7 +143,7 @@ FINISHES: Mapping[str, Finish] = MappingProxyType(
 )
 
 
-def same_rows(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray) -> float:
+def retrieval_agreement(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray) -> float:
     """Return how often two maps [d_source, d_target] send a row closer to itself than to any other, in both directions.
 
     Rows of ``x`` [n, d_source] are compared in the target space and rows of ``y`` [m, d_target] in the source space.
@@ -144,21 +152,16 @@ def same_rows(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArra
     return (self_retrieval(x @ first, x @ second) + self_retrieval(y @ first.T, y @ second.T)) / 2
 
 
-def _sum_climbs(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]) -> FloatArray:
-    """Return the polar factor of the sum of short climbs from ``start`` [w_source, w_target], each on its own rows."""
+def _sum_refinements(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]) -> FloatArray:
+    """Return the polar factor of the sum of short refinements of ``start`` [w_source, w_target] on random rows."""
 
-    def climb(number: int) -> FloatArray:
+    def refine(number: int) -> FloatArray:
         rng = np.random.default_rng([*key, number])
         maps = to_device(np.asarray(start, np.float32)[None], spaces.device)
-        for temperature in _TEMPERATURES:
-            rows = []
-            for z, most in zip(spaces.rows, (_BATCH, _LARGER_BATCH), strict=True):
-                size = min(most, int(_PART * z.shape[0]))
-                rows.append(take(z, rng.choice(z.shape[0], size, replace=False)[None]))
-            maps = coupled_step(rows[0], rows[1], maps, temperature)
-        return np.asarray(to_numpy(maps)[0])
+        limits = [(len(z), min(most, int(_PART * len(z)))) for z, most in zip(spaces.rows, _BATCHES, strict=True)]
+        batches = [[rng.choice(n, size, replace=False)[None] for n, size in limits] for _ in _TEMPERATURES]
+        return np.asarray(to_numpy(coupled_steps(spaces.rows, maps, _TEMPERATURES, batches))[0])
 
-    if spaces.device != "cpu":
-        # A device computes the work of one climb side by side.
-        return polar(np.sum([climb(number) for number in range(_CLIMBS)], axis=0))
-    return polar(np.sum(parallel_map(climb, range(_CLIMBS)), axis=0))
+    # On a device, the work of one refinement is already parallel.
+    run = parallel_map if spaces.device == "cpu" else sequential_map
+    return polar(np.sum(run(refine, range(_SUMMED)), axis=0))

@@ -1,4 +1,4 @@
-"""A coarse map becomes a faithful one of full width, by the finish that the rows themselves prefer."""
+"""A coarse map becomes a precise one of full width, by the refinement that refits on halves of the rows support."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import pytest
 
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear import finish as module
-from interlingua.aligners.linear.finish import FINISHES, finish, same_rows
+from interlingua.aligners.linear import full_width_refinement as module
+from interlingua.aligners.linear.full_width_refinement import (
+    FULL_WIDTH_REFINEMENTS,
+    refine_to_full_width,
+    retrieval_agreement,
+)
 from interlingua.aligners.linear.island_starts import perturbed
 from interlingua.core.arrays import FloatArray, unit_rows
 from planted import Problem, problem, rotation
@@ -42,37 +46,41 @@ def cosine(planted: Problem, matrix: FloatArray) -> float:
     return float((unit_rows(x @ matrix) * y).sum(1).mean())
 
 
-@pytest.mark.parametrize("name", FINISHES)
-def test_every_finish_comes_nearer_to_the_truth(sides: Sides, name: str) -> None:
+@pytest.mark.parametrize("name", FULL_WIDTH_REFINEMENTS)
+def test_every_refinement_comes_nearer_to_the_truth(sides: Sides, name: str) -> None:
     x, y, coarse, planted = sides
-    matrix = FINISHES[name](x, y, coarse, 0, "cpu")
+    matrix = FULL_WIDTH_REFINEMENTS[name](x, y, coarse, 0, "cpu")
     assert matrix.shape == coarse.shape
     assert cosine(planted, coarse) < 0.9
     assert cosine(planted, matrix) > 0.95
 
 
-def test_the_finish_whose_refits_agree_best_is_taken(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finish that follows its rows instead of the map gives another map for each half."""
+def test_the_refinement_whose_refits_agree_best_is_used(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refinement that follows its rows instead of the map gives another map for each half."""
     x, y, coarse, _ = sides
 
     def unsteady(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
         return rotation(matrix.shape[0], matrix.shape[1], np.random.default_rng(len(x) + seed))
 
-    monkeypatch.setattr(module, "FINISHES", {**FINISHES, "unsteady": unsteady})
+    monkeypatch.setattr(module, "FULL_WIDTH_REFINEMENTS", {**FULL_WIDTH_REFINEMENTS, "unsteady": unsteady})
     steps: list[dict[str, object]] = []
-    result = finish(x, y, coarse, names=["unsteady", "polished"], on_step=steps.append)
-    assert result.name == "polished"
-    assert result.evidence["unsteady"] < 0.1 < 0.9 < result.evidence["polished"]
+    result = refine_to_full_width(x, y, coarse, names=["unsteady", "polished"], on_step=steps.append)
+    assert result.refinement == "polished"
+    assert result.half_agreement["unsteady"] < 0.1 < 0.9 < result.half_agreement["polished"]
     assert steps == [
-        {"step": "finish", "finish": "polished", **{f"halves {k}": v for k, v in result.evidence.items()}},
+        {
+            "step": "full width",
+            "refinement": "polished",
+            **{f"halves {k}": v for k, v in result.half_agreement.items()},
+        },
     ]
-    np.testing.assert_array_equal(result.matrix, FINISHES["polished"](x, y, coarse, 0, "cpu"))
+    np.testing.assert_array_equal(result.matrix, FULL_WIDTH_REFINEMENTS["polished"](x, y, coarse, 0, "cpu"))
 
 
 def test_swapped_sides_give_the_transposed_map(sides: Sides) -> None:
     x, y, coarse, _ = sides
-    forward = finish(x, y, coarse, names=["averaged"])
-    backward = finish(y, x, np.ascontiguousarray(coarse.T), names=["averaged"])
+    forward = refine_to_full_width(x, y, coarse, names=["averaged"])
+    backward = refine_to_full_width(y, x, np.ascontiguousarray(coarse.T), names=["averaged"])
     np.testing.assert_array_equal(backward.matrix, forward.matrix.T)
 
 
@@ -80,9 +88,9 @@ def test_refits_that_say_the_same_agree_on_every_row_and_unrelated_ones_on_none(
     rng = np.random.default_rng(1)
     x, y = (unit_rows(rng.standard_normal((300, 32)).astype(np.float32)) for _ in range(2))
     first, second = (rotation(32, 32, rng) for _ in range(2))
-    assert same_rows(x, y, first, first) == 1.0
-    assert same_rows(x, y, first, second) < 0.05
+    assert retrieval_agreement(x, y, first, first) == 1.0
+    assert retrieval_agreement(x, y, first, second) < 0.05
 
 
-def test_finishes_know_no_evaluation() -> None:
+def test_refinements_know_no_evaluation() -> None:
     assert "evaluation" not in inspect.getsource(module)

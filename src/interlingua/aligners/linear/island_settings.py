@@ -1,0 +1,46 @@
+"""Settings of the island search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["IslandSettings"]
+
+
+@dataclass(frozen=True)
+class IslandSettings:
+    """How much the search does at most; counts instead of seconds, so that results are the same on every machine.
+
+    Attributes:
+        width: principal coordinates per side. With fewer, scores do not distinguish right from wrong maps.
+        rounds: independent component analyses per side and island.
+        matchings: distinct matchings of components kept from each pair of rounds.
+        components: most independent components per side.
+        random_starts: random rotations refined beside the component starts of an island. Their scores are the null
+            distribution.
+        offspring: maps refined per generation.
+        generations: generations per island.
+        merge_generations: generations of a merge.
+        islands: islands per group.
+        groups: most groups. Two are made at least, because only a second group can confirm the first.
+        reweighting: exponents of the topic weights in the refinements of an island, taken in turn. 0 keeps the
+            proportions of topics and gives more precise maps, 1 escapes more false optima.
+        merge_reweighting: likewise for the refinements of a merge.
+        same_map: mean cosine of rows under the maps of two groups above which they count as the same map.
+        excess: standard deviations by which a map must score above random starts to end the search early.
+    """
+
+    width: int = 64
+    rounds: int = 4
+    matchings: int = 8
+    components: int = 60
+    random_starts: int = 8
+    offspring: int = 12
+    generations: int = 4
+    merge_generations: int = 6
+    islands: int = 4
+    groups: int = 3
+    reweighting: tuple[float, ...] = (0.0, 0.0, 0.5)
+    merge_reweighting: tuple[float, ...] = (1.0, 0.0)
+    same_map: float = 0.75
+    excess: float = 6.0

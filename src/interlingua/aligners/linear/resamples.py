@@ -1,0 +1,96 @@
+"""Refinement of coarse maps on resamples in which the topics of both sides have random proportions.
+
+The topics of a side are the clusters of its rows (k-means). Each refinement of a map draws one weight ``e_c`` per topic
+from the exponential distribution with mean 1, as the Bayesian bootstrap does for rows (Rubin, Ann. Statist. 1981), and
+samples the rows of topic c with probability proportional to ``e_c ** strength``. At strength 0 the proportions of
+topics stay as they are. The last steps always use uniform samples, so that scores of all maps are comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.refine import coupled_steps
+from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
+
+__all__ = ["RefinementOnResamples"]
+
+_CLUSTERS = 24
+# Temperatures of the steps on reweighted batches, then of those on uniform batches.
+_REWEIGHTED = tuple(float(t) for t in np.geomspace(0.07, 0.035, 40))
+_UNIFORM = (0.04,) * 8
+_REWEIGHTED_BATCH, _UNIFORM_BATCH = 600, 2000
+# Batches leave out this much of a small side, so that they differ from each other.
+_LEFT_OUT = 0.3
+
+
+@dataclass(eq=False)
+class RefinementOnResamples:
+    """Refines many maps at once; each sees its own proportions of topics and its own batches.
+
+    Attributes:
+        spaces: both sides in coarse coordinates.
+        prior: [w_source, w_target], cross-covariance of known pairs on the device, or None.
+    """
+
+    spaces: CoarseSpaces
+    prior: Array | None = None
+    _labels: list[IntArray] = field(default_factory=list)
+
+    def cluster(self, seed: int) -> None:
+        """Divide the rows of both sides into the topics that the next refinements reweight."""
+        from sklearn.cluster import MiniBatchKMeans
+
+        self._labels = [
+            MiniBatchKMeans(min(_CLUSTERS, len(z) // 4), random_state=seed, n_init=2).fit(z).labels_
+            for z in map(to_numpy, self.spaces.rows)
+        ]
+
+    def refine(self, starts: FloatArray, key: Sequence[int], reweighting: Sequence[float]) -> FloatArray:
+        """Return the refined maps [r, w_source, w_target] of ``starts``.
+
+        Args:
+            starts: maps with orthonormal rows or columns.
+            key: decides every draw, together with the position of a map in ``starts``.
+            reweighting: exponents of the topic weights, taken in turn.
+        """
+        temperatures = _REWEIGHTED + _UNIFORM
+
+        def refine(numbers: Sequence[int]) -> FloatArray:
+            drawn = [self._draw(np.random.default_rng([*key, i]), reweighting[i % len(reweighting)]) for i in numbers]
+            # Of each step, the rows [r, b] of every map on either side.
+            batches = [[np.stack(rows) for rows in zip(*step, strict=True)] for step in zip(*drawn, strict=True)]
+            maps = to_device(starts[np.asarray(numbers)], self.spaces.device)
+            return np.asarray(to_numpy(coupled_steps(self.spaces.rows, maps, temperatures, batches, self.prior)))
+
+        numbers = range(len(starts))
+        if self.spaces.device != "cpu":
+            return refine(numbers)
+        return np.concatenate(parallel_map(lambda i: refine([i]), numbers))
+
+    def _draw(self, rng: np.random.Generator, strength: float) -> list[tuple[IntArray, IntArray]]:
+        """Return the row indices of each step of one refinement, on the source and on the target side."""
+        batches: tuple[list[IntArray], list[IntArray]] = ([], [])
+        for side, labels in zip(batches, self._labels, strict=True):
+            n = len(labels)
+            most = int((1 - _LEFT_OUT) * n)
+            weights = (rng.exponential(size=labels.max() + 1) ** strength)[labels]
+            for _ in _REWEIGHTED:
+                side.append(_weighted_sample(weights, min(_REWEIGHTED_BATCH, most), rng))
+            for _ in _UNIFORM:
+                side.append(rng.choice(n, min(_UNIFORM_BATCH, most), replace=False))
+        return list(zip(*batches, strict=True))
+
+
+def _weighted_sample(weights: FloatArray, size: int, rng: np.random.Generator) -> IntArray:
+    """Return ``size`` distinct indices drawn in turn with probabilities proportional to ``weights`` [n].
+
+    The arrival times of Poisson processes with these rates; the first to arrive are the sample (Efraimidis and
+    Spirakis 2006).
+    """
+    return np.argpartition(rng.exponential(size=len(weights)) / weights, size - 1)[:size]
