@@ -196,6 +196,7 @@ def test_default_numbers_are_those_of_the_library() -> None:
 def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> None:
     text = run(name, "--help").out
     assert not re.search(r"<(int|float|str|path|list|text)\b|range>|[{}]", text), text
+    assert "default: (" not in text
     assert text.split("Examples:\n")[1].splitlines() == [f"  {line}" for line in EXAMPLES[name]]
 
 

@@ -14,7 +14,11 @@ from interlingua.core.arguments import Bounds
 
 @dataclass(frozen=True)
 class SkewedAxes:
-    """Settings are the fields; they are saved in the card of the alignment."""
+    """Principal axes. The fields are the settings of the method, and the card of the alignment holds their values.
+
+    Attributes:
+        axes: number of principal axes that are matched.
+    """
 
     axes: int = 8
     name: ClassVar[str] = "skewed-axes"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sqlite3
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -18,6 +21,7 @@ from interlingua.stores import STORES, Spec, StoreKind, available_stores, open_s
 from interlingua.stores._url import parse_url
 from interlingua.stores.memory import MemoryStore
 from interlingua.stores.migration import migrate
+from stores.migrations import D_IN as D
 from stores.migrations import assert_migrated, fill, translator, whole
 
 KIND = StoreKind(
@@ -167,3 +171,50 @@ def test_an_installed_package_is_enough(tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert open_store("rack://a#c").title == "Rack"
+
+
+@pytest.fixture
+def sqlite(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Install the documented store that is only read, and return the address of a table of it with rows."""
+    path = Path(__file__).resolve().parents[2] / "docs" / "examples" / "own_store.py"
+    spec = importlib.util.spec_from_file_location("own_store", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kind = StoreKind(
+        scheme="sqlite",
+        title="SQLite",
+        adapter="own_store:SQLiteStore",
+        addresses=("sqlite:///file.db#table.column",),
+        embedded=True,
+    )
+    declare(monkeypatch, ("sqlite", "own_store:KIND", kind))
+    monkeypatch.setattr(sys.modules["own_store"], "SQLiteStore", module.SQLiteStore, raising=False)
+    rows = np.random.default_rng(0).standard_normal((40, D)).astype(np.float32)
+    with sqlite3.connect(tmp_path / "old.db") as database:
+        database.execute("CREATE TABLE items (id INTEGER PRIMARY KEY, vector BLOB)")
+        database.executemany("INSERT INTO items VALUES (?, ?)", [(3 * i, row.tobytes()) for i, row in enumerate(rows)])
+    database.close()
+    return f"sqlite://{tmp_path}/old.db#items.vector"
+
+
+def test_the_documented_store_needs_only_the_methods_of_reading_and_is_migrated_from(
+    sqlite: str, tmp_path: Path
+) -> None:
+    with open_store(sqlite) as old, open_store(f"memory://{tmp_path.name}#new") as new:
+        records = whole(old)
+        migrate(translator(), old, new, journal=tmp_path / "j")
+        assert_migrated(records, new)
+        assert old.search(records.vectors[5:6], 1)[0].ids == [15]
+
+
+def test_a_store_that_is_only_read_is_refused_as_a_target_before_anything_is_read(sqlite: str, tmp_path: Path) -> None:
+    with open_store(f"memory://{tmp_path.name}#old") as old, open_store(sqlite) as new:
+        fill(old, pa.array(range(40)), None)
+        with pytest.raises(InputError, match=r"old\.db#items\.vector: SQLite is only read.*Choose another target"):
+            migrate(translator(), old, new, journal=tmp_path / "j")
+        spec = Spec(D, "cosine", pa.int64(), None, 1)
+        for write in (lambda: new.create(spec), lambda: new.upsert(whole(old)), new.finish, new.drop):
+            with pytest.raises(InputError, match="SQLite is only read"):
+                write()

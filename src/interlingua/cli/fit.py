@@ -53,8 +53,8 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help="The column of both files that holds a category of each row, such as a topic or a source. Rows may "
-            "lack it. Give it twice when the columns have different names. Only --method linear uses categories.",
+            help="The column of both files that holds a category of each row, such as a topic. Rows may lack it. "
+            "Give it twice when the columns have different names. Only --method linear uses categories.",
             rich_help_panel=_INPUT,
         ),
     ] = None,

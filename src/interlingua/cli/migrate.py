@@ -77,7 +77,7 @@ _SKIP_BAD = (
     "list their ids in a file."
 )
 _WHERE = "Read only the rows of SOURCE that meet this SQL condition."
-_ROWS = "Rows of each store that --fit reads."
+_ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
 
 def migrate(
@@ -113,7 +113,7 @@ def migrate(
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
-    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS, show_default=str(MAX_ROWS))] = None,
+    rows: Annotated[int | None, typer.Option(metavar="N", min=2, help=_ROWS)] = None,
     report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     seed: Seed = 0,

@@ -16,6 +16,11 @@ from interlingua.core.wording import comparison
 
 __all__ = ["print_notes", "print_verdict", "scores"]
 
+_LEGEND = (
+    "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "
+    "if at most a limit is needed (≤).",
+    "needed: the limit for the verdict aligned.",
+)
 DIRECTIONS = {"forward": "source to target", "backward": "target to source"}
 
 
@@ -46,6 +51,8 @@ def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
             Text("yes", "green") if item["passed"] else Text("no", "red"),
         )
     out.print(table)
+    for line in _LEGEND:
+        out.print(Text(line))
     for item in evidence:
         if not any(item["meaning"] in reason for reason in reasons):
             out.print(Text(f"{item['name'].replace('_', ' ')}: {item['meaning']}"))

@@ -13,6 +13,7 @@ from interlingua.stores._protocol import Hits as Hits
 from interlingua.stores._protocol import Spec as Spec
 from interlingua.stores._protocol import Store as Store
 from interlingua.stores._protocol import StoreInfo as StoreInfo
+from interlingua.stores._url import StoreURL as StoreURL
 from interlingua.stores.registry import STORES as STORES
 from interlingua.stores.registry import StoreKind as StoreKind
 from interlingua.stores.registry import available_stores as available_stores
@@ -26,6 +27,7 @@ __all__ = [
     "Store",
     "StoreInfo",
     "StoreKind",
+    "StoreURL",
     "available_stores",
     "input_files",
     "open_source",

@@ -147,8 +147,10 @@ class Hits:
 class Store(ABC):
     """One vector column, named vector or collection of a database, or one file.
 
-    Opening checks the URL and the connection, and creates nothing. Reading needs only `info`, `scan`, `fetch` and
-    `search`; writing goes `create`, `prepare`, `upsert` for every batch, `finish`.
+    Opening checks the URL and the connection, and creates nothing. A subclass has a class attribute ``capabilities``
+    and implements `exists`, `info`, `scan`, `fetch` and `search`. A store that can also be written to implements
+    `create`, `upsert`, `finish` and `drop`; a migration calls `create`, `prepare`, `upsert` for every batch, `finish`.
+    Other stores are refused as the target of a migration.
     """
 
     capabilities: ClassVar[Capabilities]
@@ -250,10 +252,12 @@ class Store(ABC):
         """Refuse a collection that this store could not hold, before anything is made.
 
         Raises:
-            InputError: ids, payload or metric do not fit.
+            InputError: the store is only read, or ids, payload or metric do not fit.
         """
         import pyarrow as pa
 
+        if type(self).create is Store.create:
+            raise self._only_read()
         kind = "int" if pa.types.is_integer(spec.id_type) else "text"
         if kind not in self.capabilities.ids:
             raise InputError(
@@ -300,7 +304,6 @@ class Store(ABC):
         """Return the names of the triggers in the source's collection that writing would fire."""
         return ()
 
-    @abstractmethod
     def create(self, spec: Spec) -> None:
         """Make the empty collection, or an empty vector in an existing collection.
 
@@ -308,29 +311,33 @@ class Store(ABC):
             OutputExistsError: the name is taken.
             InputError: a name the store does not allow.
         """
+        raise self._only_read()
 
     def prepare(self, spec: Spec, committed: int) -> None:  # noqa: B027 - most stores need no preparation
         """Get ready to write the rows after the first ``committed``; called once in each run, after `create`."""
 
-    @abstractmethod
     def upsert(self, records: Records) -> None:
         """Write rows; they are durable on return, and a row with an existing id replaces it.
 
         Raises:
             InputError: a value the store cannot hold; nothing of these rows was written.
         """
+        raise self._only_read()
 
-    @abstractmethod
     def finish(self) -> None:
         """Build the index after all rows have been written; safe to repeat."""
+        raise self._only_read()
 
-    @abstractmethod
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove what `create` made and nothing else; do nothing if it does not exist.
 
         Args:
             vector_only: remove only the vector, which ``Spec.as_new_vector`` made, and keep its collection.
         """
+        raise self._only_read()
+
+    def _only_read(self) -> InputError:
+        return InputError(f"{self.url}: {self.title} is only read, not written to.", "Choose another target.")
 
     def close(self) -> None:
         """Close connections and files."""
