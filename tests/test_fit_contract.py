@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -207,3 +208,127 @@ def test_every_limit_of_an_integer_field_holds() -> None:
         with pytest.raises(il.InputError, match=f"count is {value}; an integer >= 1 and < 9 is needed"):
             check_settings(Bounded(count=value))
     check_settings(Bounded(count=8))
+
+
+class Plain:
+    """Returns maps between the two widths that are refused by nothing."""
+
+    def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Fit:
+        return Fit(FORWARD, BACKWARD)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": "required"}, "Own.labels is 'required'; choose from unused, optional"),
+        ({"labels": True}, "Own.labels is True; choose from"),
+        ({"pairs": ["unused"]}, r"Own.pairs is \['unused'\]; choose from unused, optional, required"),
+        ({"name": None}, "Own.name is None; a text is needed"),
+        ({"name": " "}, "Own.name is ' '; a name in one line is needed"),
+        ({"name": "a\nb"}, r"Own.name is 'a\\nb'; a name in one line is needed"),
+        ({"fit": lambda self, problem: None}, r"Own.fit\(problem\) cannot be called as .* unexpected keyword .*'seed'"),
+        ({"fit": lambda self: None}, r"Own.fit\(\) cannot be called as"),
+        ({"fit": lambda self, a, b, *, seed, on_step: None}, "missing a required argument: 'b'. Define it as fit"),
+    ],
+)
+def test_attributes_of_a_method_that_cannot_be_used_are_refused_before_the_fit(change: Any, message: str) -> None:
+    with pytest.raises(il.InputError, match=message):
+        create_aligner(type("Own", (Plain,), change)())
+
+
+@pytest.mark.parametrize(
+    "value", [Path("/models"), np.ones(3), float("nan"), {(1, 2): 3}, {1, 2}, b"x", object(), {"a": np.float32(2)}]
+)
+def test_settings_that_no_card_can_hold_are_refused_before_the_fit(value: Any) -> None:
+    @dataclass
+    class Own(Plain):
+        setting: Any
+
+    with pytest.raises(il.InputError, match="Own: JSON has no form for the setting 'setting', .*metadata=..local"):
+        create_aligner(Own(value))
+
+
+def test_a_local_setting_may_be_of_any_type() -> None:
+    @dataclass
+    class Own(Plain):
+        folder: Path = field(default=Path("/models"), metadata={"local": True})
+
+    create_aligner(Own())
+
+
+@pytest.mark.parametrize("part", ["source", "known", "frames", "mean"])
+def test_no_array_of_a_problem_can_be_changed(part: str) -> None:
+    class Careless(Method):
+        pairs = "optional"
+
+        def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Any:
+            arrays = {
+                "source": problem.source.vectors,
+                "known": problem.known[0] if problem.known else None,
+                "frames": problem.frames[0].rows,
+                "mean": problem.frames[1].mean,
+            }
+            arrays[part][:] = 0  # type: ignore[index]
+            return self.result
+
+    before = X.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        il.align(X, Y, pairs=[[i, i] for i in range(30)], method=Careless(Fit(FORWARD, BACKWARD)))
+    assert np.array_equal(X, before)
+
+
+class Odd:
+    """A map through any function of rows."""
+
+    def __init__(self, function: Any, d_in: int = 12, d_out: int = 10) -> None:
+        self.function, self.d_in, self.d_out = function, d_in, d_out
+
+    def __call__(self, x: np.ndarray) -> Any:
+        return self.function(x)
+
+
+class Dropout(Odd):
+    def __init__(self) -> None:
+        super().__init__(lambda x: x[:, :10] * self.rng.integers(0, 2, (len(x), 10)))
+        self.rng = np.random.default_rng(0)
+
+
+def overwrite(x: np.ndarray) -> np.ndarray:
+    x *= 2
+    return x[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (Odd(lambda x: x[:, :10] - x[:, :10].mean(axis=0)), "gives the first 64 rows another result when more rows"),
+        (Dropout(), "A map that does not change and treats each row on its own is needed"),
+        (Odd(overwrite), "cannot map rows of shape .* read-only"),
+        (Odd(lambda x: x[:, :10].tolist()), r"returned list of length 64; a NumPy array of shape \(64, 10\) is needed"),
+        (Odd(lambda x: np.ma.array(x[:, :10], mask=x[:, :10] > 1)), "returned MaskedArray of shape"),
+    ],
+)
+def test_a_map_that_could_not_translate_is_refused_before_the_verdict(mapping: Any, message: str) -> None:
+    with pytest.raises(il.InputError, match=f"Method.fit: the forward map {message}|{message}"):
+        il.align(X, Y, method=Method(Fit(mapping, BACKWARD)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_rounding_of_a_map_is_no_dependence_between_rows(dtype: Any) -> None:
+    weights = np.random.default_rng(2).standard_normal((12, 10))
+    rounded: Any = Odd(lambda x: (x @ weights).astype(dtype))
+    il.align(X, Y, method=Method(Fit(rounded, BACKWARD)))
+
+
+def test_a_step_of_a_method_that_is_named_candidate_is_no_candidate_target() -> None:
+    alignment = il.align(X, Y, method=Method(Fit(FORWARD, BACKWARD, trace=({"step": "candidate"},))))
+    assert alignment.candidates == ()
+    assert alignment.summary()
+
+
+def test_on_step_cannot_change_the_trace() -> None:
+    def empty(step: dict[str, Any]) -> None:
+        step.clear()
+
+    alignment = il.align(X, X, pairs=[[i, i] for i in range(60)], method="procrustes", on_step=empty)
+    assert [step["step"] for step in alignment.trace] == ["rows", "pairs", "procrustes"]

@@ -17,7 +17,6 @@ from interlingua.core.arguments import check_choice, check_number, check_text, s
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.networks import NetworkMap
-from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["Criterion", "apply_criteria", "check_criteria"]
 
@@ -40,7 +39,7 @@ class Criterion:
             missed criterion.
 
     Raises:
-        InputError: a field of another type, or an empty name.
+        InputError: a field of another type, or a name or meaning that is empty or not one line.
     """
 
     name: str
@@ -52,8 +51,14 @@ class Criterion:
     def __post_init__(self) -> None:
         """Check the fields."""
         for field in ("name", "meaning"):
-            if not check_text(getattr(self, field), f"{field} of a criterion").strip():
+            text = check_text(getattr(self, field), f"{field} of a criterion")
+            if not text.strip():
                 raise InputError(f"{field} of a criterion is empty; a text is needed.")
+            if text != text.strip() or not text.isprintable():
+                raise InputError(
+                    f"{field} of a criterion is {shown(text)}; one line without spaces at its ends is needed, as it is "
+                    "shown in one."
+                )
         check_choice(self.direction, "direction of a criterion", ("at_least", "at_most"))
         check_number(self.threshold, "threshold of a criterion")
         if not callable(self.function):
@@ -141,7 +146,7 @@ def apply_criteria(
 
 def _read_only_problem(problem: Problem) -> Problem:
     """Return a problem over the same arrays, all of them read-only."""
-    source, target = (_read_only_space(space) for space in (problem.source, problem.target))
+    source, target = problem.source.read_only(), problem.target.read_only()
     known = None if problem.known is None else (_read_only(problem.known[0]), _read_only(problem.known[1]))
     labels = None if problem.labels is None else (_read_only(problem.labels[0]), _read_only(problem.labels[1]))
     rows = _read_only(problem.rows[0]), _read_only(problem.rows[1])
@@ -149,12 +154,6 @@ def _read_only_problem(problem: Problem) -> Problem:
     frames = tuple(replace(f, rows=_read_only(f.rows), mean=_read_only(f.mean)) for f in problem.frames)
     # The frames that exist are reused: a cached property is stored under its name.
     given.__dict__["frames"] = frames
-    return given
-
-
-def _read_only_space(space: EmbeddingSpace) -> EmbeddingSpace:
-    given = copy.copy(space)
-    given.__dict__["_vectors"] = _read_only(space.vectors)
     return given
 
 

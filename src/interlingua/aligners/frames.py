@@ -20,7 +20,7 @@ class Frame:
     """Unit rows of one space, centered by their mean and normalized again.
 
     Attributes:
-        rows: [n, d], float32, unit norm.
+        rows: [n, d], float32, unit norm; read-only.
         mean: [d], mean of the unit rows before centering.
         radius: root mean square length of the centered rows; 1 for a space around the origin, 0.3 for a narrow cone.
         norm: root mean square length of the rows before normalization; 1 for unit vectors.
@@ -38,7 +38,10 @@ class Frame:
         unit = unit_rows(vectors)
         mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
         centered = unit - mean
-        return cls(unit_rows(centered), mean, _rms_length(centered), _rms_length(vectors))
+        rows = unit_rows(centered)
+        for array in (rows, mean):
+            array.flags.writeable = False
+        return cls(rows, mean, _rms_length(centered), _rms_length(vectors))
 
     def around(self, vectors: FloatArray) -> FloatArray:
         """Return ``vectors`` [n, d] normalized and then centered by the frame's mean."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
@@ -72,6 +73,13 @@ class EmbeddingSpace:
     def d(self) -> int:
         """Width of the vectors."""
         return int(self.vectors.shape[1])
+
+    def read_only(self) -> EmbeddingSpace:
+        """Return the same space over a read-only view of its vectors, for code of others that must not change them."""
+        space = copy.copy(self)
+        space._vectors = self._vectors.view()
+        space._vectors.flags.writeable = False
+        return space
 
     def rows(self, limit: int | None, rng: np.random.Generator) -> FloatArray:
         """Return rows [min(n, limit), d] in float32, drawn without replacement when there are more; read-only."""
