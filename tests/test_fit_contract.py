@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.aligners import Fit, Problem, create_aligner
+from interlingua.aligners import Fit, Problem, create_aligner, registry
 from interlingua.core.arguments import check_settings
 from interlingua.core.maps import AffineMap
 
@@ -332,3 +332,14 @@ def test_on_step_cannot_change_the_trace() -> None:
 
     alignment = il.align(X, X, pairs=[[i, i] for i in range(60)], method="procrustes", on_step=empty)
     assert [step["step"] for step in alignment.trace] == ["rows", "pairs", "procrustes"]
+
+
+def test_a_missing_required_setting_is_refused_before_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass
+    class Own(Plain):
+        scale: float
+
+    monkeypatch.setattr(registry, "_load", lambda name: Own)
+    with pytest.raises(il.InputError, match="method 'own' cannot be made .*: missing a required argument: 'scale'"):
+        create_aligner("own")
+    assert create_aligner("own", scale=2.0).scale == 2.0  # type: ignore[attr-defined]

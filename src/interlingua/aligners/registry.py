@@ -138,7 +138,15 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
     if not isinstance(method, str):
         return _check_aligner(method, settings)
     refuse_unknown(method, settings)
-    return _check_aligner(_load(method)(**settings), {})
+    kind = _load(method)
+    try:
+        inspect.signature(kind).bind(**settings)
+    except TypeError as error:
+        raise InputError(
+            f"method {method!r} cannot be made of the settings {', '.join(settings) or '(none)'}: {error}. "
+            f"describe_settings({method!r}) lists all."
+        ) from error
+    return _check_aligner(kind(**settings), {})
 
 
 def refuse_unknown(method: Any, settings: Iterable[str], own: Iterable[str] = ()) -> None:
