@@ -307,11 +307,13 @@ class _OtherFormatError(Exception):
 
 
 def _affine_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
-    forward, backward = (
-        AffineMap(**{part: tensors[f"{direction}.{part}"] for part in _PARTS}, **settings[direction])
-        for direction in ("forward", "backward")
-    )
-    return forward, backward
+    maps = []
+    for direction in ("forward", "backward"):
+        parts = {part: tensors[f"{direction}.{part}"] for part in _PARTS}
+        if (*parts["mean_in"].shape, *parts["mean_out"].shape) != parts["matrix"].shape:
+            raise ValueError("the tensors disagree on the widths")
+        maps.append(AffineMap(**parts, **settings[direction]))
+    return maps[0], maps[1]
 
 
 def _network_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
