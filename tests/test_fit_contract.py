@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.aligners import Fit, Problem, create_aligner
+from interlingua.aligners import Fit, Problem, create_aligner, registry
 from interlingua.core.arguments import check_settings
 from interlingua.core.maps import AffineMap
 
@@ -248,9 +249,122 @@ def test_an_own_method_cannot_change_the_arrays_it_receives(change: Callable[[Pr
             return Fit(FORWARD, BACKWARD)
 
     source, target = X.copy(), Y.copy()
-    categories = [[i % 3 for i in range(len(side))] for side in (source, target)]
+    categories: Any = [[i % 3 for i in range(len(side))] for side in (source, target)]
     with pytest.raises(ValueError, match="assignment destination is read-only"):
         il.align(source, target, method=Overwriting(), pairs=[[i, i] for i in range(40)], labels=tuple(categories))
     np.testing.assert_array_equal(source, X)
     np.testing.assert_array_equal(target, Y)
     source[0] = 1  # arrays of the caller stay writable
+
+
+class Plain:
+    """Returns maps between the two widths that are refused by nothing."""
+
+    def fit(self, problem: Problem, *, seed: int, on_step: Any) -> Fit:
+        return Fit(FORWARD, BACKWARD)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": "required"}, "Own.labels is 'required'; choose from unused, optional"),
+        ({"labels": True}, "Own.labels is True; choose from"),
+        ({"pairs": ["unused"]}, r"Own.pairs is \['unused'\]; choose from unused, optional, required"),
+        ({"name": None}, "Own.name is None; a text is needed"),
+        ({"name": " "}, "Own.name is ' '; a name in one line is needed"),
+        ({"name": "a\nb"}, r"Own.name is 'a\\nb'; a name in one line is needed"),
+        ({"fit": lambda self, problem: None}, r"Own.fit\(problem\) cannot be called as .* unexpected keyword .*'seed'"),
+        ({"fit": lambda self: None}, r"Own.fit\(\) cannot be called as"),
+        ({"fit": lambda self, a, b, *, seed, on_step: None}, "missing a required argument: 'b'. Define it as fit"),
+    ],
+)
+def test_attributes_of_a_method_that_cannot_be_used_are_refused_before_the_fit(change: Any, message: str) -> None:
+    with pytest.raises(il.InputError, match=message):
+        create_aligner(type("Own", (Plain,), change)())
+
+
+@pytest.mark.parametrize(
+    "value", [Path("/models"), np.ones(3), float("nan"), {(1, 2): 3}, {1, 2}, b"x", object(), {"a": np.float32(2)}]
+)
+def test_settings_that_no_card_can_hold_are_refused_before_the_fit(value: Any) -> None:
+    @dataclass
+    class Own(Plain):
+        setting: Any
+
+    with pytest.raises(il.InputError, match="Own: JSON has no form for the setting 'setting', .*metadata=..local"):
+        create_aligner(Own(value))
+
+
+def test_a_local_setting_may_be_of_any_type() -> None:
+    @dataclass
+    class Own(Plain):
+        folder: Path = field(default=Path("/models"), metadata={"local": True})
+
+    create_aligner(Own())
+
+
+class Odd:
+    """A map through any function of rows."""
+
+    def __init__(self, function: Any, d_in: int = 12, d_out: int = 10) -> None:
+        self.function, self.d_in, self.d_out = function, d_in, d_out
+
+    def __call__(self, x: np.ndarray) -> Any:
+        return self.function(x)
+
+
+def dropout() -> Odd:
+    rng = np.random.default_rng(0)
+    return Odd(lambda x: x[:, :10] * rng.integers(0, 2, (len(x), 10)))
+
+
+def overwrite(x: np.ndarray) -> np.ndarray:
+    x *= 2
+    return x[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (Odd(lambda x: x[:, :10] - x[:, :10].mean(axis=0)), "gives the first 64 rows another result when more rows"),
+        (dropout(), "A map that does not change and treats each row on its own is needed"),
+        (Odd(overwrite), "cannot map rows of shape .* read-only"),
+        (Odd(lambda x: x[:, :10].tolist()), r"returned list of length 64; a NumPy array of shape \(64, 10\) is needed"),
+        (Odd(lambda x: np.ma.array(x[:, :10], mask=x[:, :10] > 1)), "returned MaskedArray of shape"),
+    ],
+)
+def test_a_map_that_could_not_translate_is_refused_before_the_verdict(mapping: Any, message: str) -> None:
+    with pytest.raises(il.InputError, match=f"Method.fit: the forward map {message}|{message}"):
+        il.align(X, Y, method=Method(Fit(mapping, BACKWARD)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_rounding_of_a_map_is_no_dependence_between_rows(dtype: Any) -> None:
+    weights = np.random.default_rng(2).standard_normal((12, 10))
+    rounded: Any = Odd(lambda x: (x @ weights).astype(dtype))
+    il.align(X, Y, method=Method(Fit(rounded, BACKWARD)))
+
+
+def test_a_step_of_a_method_that_is_named_candidate_is_no_candidate_target() -> None:
+    alignment = il.align(X, Y, method=Method(Fit(FORWARD, BACKWARD, trace=({"step": "candidate"},))))
+    assert alignment.candidates == ()
+    assert alignment.summary()
+
+
+def test_on_step_cannot_change_the_trace() -> None:
+    def empty(step: dict[str, Any]) -> None:
+        step.clear()
+
+    alignment = il.align(X, X, pairs=[[i, i] for i in range(60)], method="procrustes", on_step=empty)
+    assert [step["step"] for step in alignment.trace] == ["rows", "pairs", "procrustes"]
+
+
+def test_a_missing_required_setting_is_refused_before_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass
+    class Own(Plain):
+        scale: float
+
+    monkeypatch.setattr(registry, "_load", lambda name: Own)
+    with pytest.raises(il.InputError, match="method 'own' cannot be made .*: missing a required argument: 'scale'"):
+        create_aligner("own")
+    assert create_aligner("own", scale=2.0).scale == 2.0  # type: ignore[attr-defined]

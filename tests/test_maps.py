@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
 Array = npt.NDArray[Any]
@@ -109,3 +110,32 @@ def test_the_largest_and_smallest_accepted_rows_have_their_own_direction(size: f
     rows = np.random.default_rng(0).uniform(0.5, 1, (3, d)).astype(np.float32)
     mapping = AffineMap(np.zeros(d, "f4"), np.eye(d, dtype="f4"), np.zeros(d, "f4"))
     assert mapping(rows * np.float32(size)) == pytest.approx(mapping(rows), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mean_in": np.zeros((1, 4))}, r"mean_in of an affine map has shape \(1, 4\) .* of shape \(4,\) are needed"),
+        ({"mean_out": 0.0}, r"mean_out of an affine map has shape \(\) .* of shape \(3,\) are needed"),
+        ({"matrix": np.zeros(4)}, r"matrix of an affine map has shape \(4,\); \[d_in, d_out\] is needed"),
+        ({"matrix": np.zeros((4, 3), complex)}, "matrix of an affine map has shape .* dtype complex128"),
+        ({"unit_in": 1}, "unit_in is 1; True or False is needed"),
+        ({"unit_out": "no"}, "unit_out is 'no'; True or False is needed"),
+        ({"norm_out": 0.0}, "norm_out is 0.0; a finite number above 0"),
+        ({"norm_out": -1.0}, "norm_out is -1.0; a finite number above 0"),
+    ],
+)
+def test_an_affine_map_that_could_not_be_read_back_is_refused_when_it_is_made(change: Any, message: str) -> None:
+    parts: dict[str, Any] = {"mean_in": np.zeros(4), "matrix": np.ones((4, 3)), "mean_out": np.zeros(3)}
+    with pytest.raises(InputError, match=message):
+        AffineMap(**{**parts, **change})
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.int64, np.float32, np.float64, list, np.bool_])
+def test_an_affine_map_of_any_real_type_computes_in_floats_and_has_plain_flags(kind: Any) -> None:
+    matrix: Any = np.eye(3).tolist() if kind is list else np.eye(3).astype(np.int8 if kind is np.bool_ else kind)
+    flag: Any = np.bool_(True)
+    mapping = AffineMap(np.zeros(3), matrix, np.zeros(3), unit_in=flag, unit_out=False)
+    assert mapping.matrix.dtype in (np.float32, np.float64)
+    assert mapping.unit_in is True
+    assert np.allclose(mapping(np.eye(3, dtype=np.float32)), np.eye(3))

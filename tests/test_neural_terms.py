@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import interlingua as il
-from interlingua.aligners import describe_settings
+from interlingua.aligners import create_aligner, describe_settings
 from interlingua.core.errors import InputError
 from interlingua.neural import losses
 from interlingua.neural.aligner import Adversarial
@@ -95,6 +95,57 @@ def test_weights_and_needs_are_checked_when_a_term_is_made() -> None:
         LossTerm("x", latent_size, needs=("gram",))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="loss term 'x': compute is 3; a function is needed"):
         LossTerm("x", 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": 3}, "name of a loss term is 3; a text is needed"),
+        ({"name": ""}, "name of a loss term is ''; a name in one line is needed"),
+        ({"name": "a\nb"}, "a name in one line is needed"),
+        ({"weight": 10**400}, "loss term 'x': weight is 1000.*; a number of at least 0 is needed"),
+        ({"weight": "1"}, "loss term 'x': weight is '1'; a number"),
+        ({"needs": "round_trips"}, "loss term 'x': needs is 'round_trips'; a tuple of names is needed"),
+        ({"needs": None}, "loss term 'x': needs is None; a tuple of names"),
+        ({"needs": ([],)}, r"loss term 'x' needs \[\]; choose from"),
+    ],
+)
+def test_fields_of_a_term_that_cannot_be_used_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        LossTerm(**{"name": "x", "compute": latent_size, **options})
+
+
+def test_a_weight_of_numpy_becomes_a_plain_number() -> None:
+    weight = LossTerm("x", latent_size, weight=np.float32(0.5)).weight  # type: ignore[arg-type]
+    assert type(weight) is float
+    assert weight == 0.5
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), None, "1"])
+def test_a_weight_function_that_returns_no_weight_is_refused(weight: Any) -> None:
+    with pytest.raises(InputError, match="loss term 'x': weight is .*; a number of at least 0 is needed"):
+        LossTerm("x", latent_size, weight=lambda s: weight).weight_in(Settings())
+
+
+def test_a_term_of_complex_numbers_is_refused() -> None:
+    step = StepOutputs(rows=(), latents=(), reconstructions=(), translations={})
+    with pytest.raises(InputError, match=r"loss term 'x' returned a tensor of shape \(\) of complex numbers"):
+        LossTerm("x", lambda step: torch.tensor(1j)).value(step)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (LossTerm("x", latent_size), "extra_terms is LossTerm.*; a list of interlingua.neural.terms.LossTerm objects"),
+        ("cycle", "extra_terms is 'cycle'; a list of"),
+        (3, "extra_terms is 3; a list of"),
+        ({"x": 1}, "extra_terms holds 'x'; interlingua.neural.terms.LossTerm objects are needed"),
+        ([LossTerm], "extra_terms holds <class"),
+    ],
+)
+def test_extra_terms_that_are_no_list_of_terms_are_refused_by_the_method(terms: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        create_aligner("adversarial", extra_terms=terms)
 
 
 def test_a_term_that_needs_teachers_is_refused_without_them(vectors: dict[str, Rows]) -> None:

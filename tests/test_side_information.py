@@ -168,3 +168,31 @@ def test_auto_chooses_linear_beside_labels_however_many_pairs_are_known() -> Non
     p = Problem.of(SOURCE, TARGET, pairs=pairs, labels=([0, 1] * 25, [0, 1] * 20))
     assert il._align.choose_method(p) == "linear"
     assert il._align.choose_method(Problem.of(SOURCE, TARGET, pairs=pairs)) == "ridge"
+
+
+class Frame:
+    """A data frame of one row per label: iteration over it yields the names of its columns."""
+
+    ndim = 2
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Any:
+        return iter(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "values", [{"a", "b"}, frozenset("ab"), {"a": 0, "b": 1}, b"ab", bytearray(b"ab"), Frame(), np.eye(2, dtype=int)]
+)
+def test_labels_without_one_label_a_row_in_order_are_refused(values: Any) -> None:
+    rows = np.array([[0.0, 1.0], [1.0, 0.0]])
+    with pytest.raises(InputError, match="labels of the source are .*; a sequence of 2 categories is needed"):
+        Problem.of(rows, rows, labels=(values, ["a", "b"]))
+
+
+def test_a_message_about_a_label_shows_a_short_form_of_it() -> None:
+    rows = np.array([[0.0, 1.0], [1.0, 0.0]])
+    with pytest.raises(InputError, match="entry 0 is .*; a string, a whole number") as caught:
+        Problem.of(rows, rows, labels=([list(range(1000)), "b"], ["a", "b"]))
+    assert len(str(caught.value)) < 200

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import interlingua as il
 from interlingua.core.errors import InputError
@@ -193,3 +194,30 @@ def test_a_space_is_not_changed_after_it_was_checked(attribute: str) -> None:
     space = EmbeddingSpace(np.eye(3) + 1, ids=[1, 2, 3], name="encoder")
     with pytest.raises(AttributeError):
         setattr(space, attribute, None)
+
+
+def test_a_read_only_space_is_over_the_same_vectors_and_leaves_them_writable_to_the_caller() -> None:
+    rows = np.eye(3)
+    space = EmbeddingSpace(rows, ids=[1, 2, 3], name="e")
+    given = space.read_only()
+    with pytest.raises(ValueError, match="read-only"):
+        given.vectors[0] = 0
+    rows[0] = 5
+    assert space.vectors is rows
+    assert np.array_equal(given.vectors, rows)
+    assert (given.ids, given.name) == ([1, 2, 3], "e")
+
+
+@pytest.mark.parametrize(
+    ("things", "shown"),
+    [
+        (None, "None"),
+        ("vectors.npy", "str of length 11"),
+        ({}, "dict of length 0"),
+        ((row for row in [[1.0]]), "an object of type generator"),
+        (csr_array(np.eye(3)), r"csr_array of shape \(3, 3\)"),
+    ],
+)
+def test_what_is_no_matrix_at_all_is_named_by_its_type(things: Any, shown: str) -> None:
+    with pytest.raises(InputError, match=f"vectors is {shown}; real numbers in a matrix of shape .* needed. Read a"):
+        EmbeddingSpace(things)

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.aligners import Aligner, check_known_settings, create_aligner, method_name, pair_use, settings_of
+from interlingua.aligners import (
+    Aligner,
+    check_known_settings,
+    create_aligner,
+    label_use,
+    method_name,
+    pair_use,
+    settings_of,
+)
 from interlingua.aligners.base import (
     Fit,
     OnStep,
@@ -115,7 +123,7 @@ def align(
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    own, report = check_criteria(criteria), on_step or ignore_step
+    own, report = check_criteria(criteria), _on_copies(on_step)
     candidates = read_candidates(target)
     aligner: Aligner
     fit: Fit
@@ -133,15 +141,16 @@ def align(
             check_no_pairs(problem, method_name(aligner))
         elif pair_use(aligner) == "required":
             check_known_pairs(problem, method_name(aligner), at_least=1)
-        if getattr(aligner, "labels", "unused") == "unused":
+        if label_use(aligner) == "unused":
             check_no_labels(problem, method_name(aligner))
         fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
     fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
-    alignment = _assemble(
-        aligner, problem, replace(fit, trace=(sampled, *problem.counts, *fit.trace)), seed, max_rows, started
-    )
+    # Only this fit records candidates: a method of the caller's may have steps of the same name.
+    tried = () if candidates is None else tuple(step for step in fit.trace if step.get("step") == "candidate")
+    fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
+    alignment = _assemble(aligner, problem, fit, seed, max_rows, started, tried)
     report({"step": "verdict", "status": str(alignment.verdict.status), "score": alignment.verdict.score})
     return alignment
 
@@ -192,14 +201,14 @@ def align_spaces(
     if not isinstance(aligner, Adversarial):
         raise InputError("align_spaces needs the adversarial method.")
     network_settings = aligner.resolve_settings()
-    spaces = {name: as_space(z, name) for name, z in vectors.items()}
+    spaces = {name: as_space(z, name).read_only() for name, z in vectors.items()}
     rng = np.random.default_rng(seed)
     rows = {name: space.rows(max_rows, rng) for name, space in spaces.items()}
     for name, sample in rows.items():
         reason = shortage(name, sample)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this space out.")
-    report = on_step or ignore_step
+    report = _on_copies(on_step)
     trained, starts, steps = aligner.train(
         {name: space.vectors for name, space in spaces.items()},
         rows,
@@ -221,7 +230,13 @@ def align_spaces(
 
 
 def _assemble(
-    aligner: Aligner, problem: Problem, fit: Fit, seed: int, max_rows: int | None, started: float
+    aligner: Aligner,
+    problem: Problem,
+    fit: Fit,
+    seed: int,
+    max_rows: int | None,
+    started: float,
+    candidates: tuple[Mapping[str, Any], ...] = (),
 ) -> Alignment:
     """Return the alignment of a judged fit."""
     from interlingua.aligners.diagnosis import diagnose
@@ -239,13 +254,21 @@ def _assemble(
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
-        candidates=tuple(step for step in fit.trace if step.get("step") == "candidate"),
+        candidates=candidates,
         diagnoses=diagnose(problem, fit) if is_explained else None,
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),
         seconds=time.perf_counter() - started,
     )
+
+
+def _on_copies(on_step: OnStep | None) -> OnStep:
+    """Return a function that passes a copy of each step on, so that a caller cannot change the trace."""
+    if on_step is None:
+        return ignore_step
+    receive = on_step
+    return lambda step: receive(dict(step))
 
 
 def _keywords(function: Callable[..., Any]) -> list[str]:

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sqlite3
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from types import ModuleType
@@ -215,6 +216,12 @@ def test_a_store_that_is_only_read_is_refused_as_a_target_before_anything_is_rea
         with pytest.raises(InputError, match=r"old\.db#items\.vector: SQLite is only read.*Choose another target"):
             migrate(translator(), old, new, journal=tmp_path / "j")
         spec = Spec(D, "cosine", pa.int64(), None, 1)
-        for write in (lambda: new.create(spec), lambda: new.upsert(whole(old)), new.finish, new.drop):
+        writes: tuple[Callable[[], Any], ...] = (
+            lambda: new.create(spec),
+            lambda: new.upsert(whole(old)),
+            new.finish,
+            new.drop,
+        )
+        for write in writes:
             with pytest.raises(InputError, match="SQLite is only read"):
                 write()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interlingua.cli import main
+from interlingua.core.errors import InputError
 from interlingua.stores import STORES, StoreKind
 from interlingua.stores._url import parse_url
 from interlingua.stores.registry import address_forms, secret_sources
@@ -86,3 +88,28 @@ def test_help_names_every_store_and_every_secret(
     for kind in KINDS:
         assert f"{kind.scheme}://" in shown or kind.extra is None
         assert kind.secret is None or kind.secret in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adapter": 3}, "StoreKind 'own': adapter is 3; a text is needed"),
+        ({"adapter": "package.module"}, "StoreKind 'own': adapter is 'package.module'; package.module:Class is needed"),
+        ({"adapter": ""}, "StoreKind 'own': adapter is ''; package.module:Class is needed"),
+        ({"title": None}, "StoreKind 'own': title is None; a text is needed"),
+        ({"addresses": None}, "StoreKind 'own': addresses is None; a sequence of texts is needed"),
+        ({"options": "id"}, "StoreKind 'own': options is str of length 2; a sequence of texts is needed"),
+        ({"secret_options": (1,)}, r"StoreKind 'own': secret_options\[0\] is 1; a text is needed"),
+    ],
+)
+def test_a_kind_with_a_field_of_another_type_is_refused(change: dict[str, Any], message: str) -> None:
+    row: dict[str, Any] = {"scheme": "own", "title": "Own", "adapter": "own:Own", "addresses": ("own://x",)}
+    with pytest.raises(InputError, match=message):
+        StoreKind(**{**row, **change})
+
+
+@pytest.mark.parametrize("adapter", ["interlingua.no_such_module:Store", "interlingua.stores.files:NoSuchClass"])
+def test_an_adapter_that_cannot_be_imported_is_named(adapter: str) -> None:
+    kind = StoreKind(scheme="own", title="Own", adapter=adapter, addresses=("own://x",))
+    with pytest.raises(InputError, match=f"The adapter {adapter} of own:// cannot be imported .*Correct its package"):
+        kind.load()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.side_information import check_pairs, distinct_pairs, shared_categories
 from interlingua.core.alignment import Verdict
-from interlingua.core.arguments import shown
+from interlingua.core.arguments import described, shown
 from interlingua.core.arrays import FloatArray, IntArray, read_only, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
@@ -48,6 +48,8 @@ LabelUse = Literal["unused", "optional"]
 MIN_ROWS, MIN_WIDTH = 100, 8
 # Rows that a map is tried on before it is judged.
 _CHECKED_ROWS = 64
+# Share of the largest number by which a row may differ between two batches; float16 rounds to a tenth of it.
+_ROUNDING = 5e-3
 
 
 def ignore_step(step: dict[str, Any]) -> None:
@@ -268,7 +270,8 @@ def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
 def check_fit(fit: Any, problem: Problem, method: str) -> Fit:
     """Return what a method's ``fit`` returned, or refuse it before it is judged or saved.
 
-    Both maps are applied to all sampled rows of their side: they must return finite rows of the other side's width.
+    Both maps are applied to all sampled rows of their side: they must return finite rows of the other side's width, and
+    the same row whichever others are mapped with it.
 
     Args:
         fit: the return value.
@@ -291,9 +294,13 @@ def check_fit(fit: Any, problem: Problem, method: str) -> Fit:
         ("forward", fit.forward, problem.rows[0], (sides[0].d, sides[1].d)),
         ("backward", fit.backward, problem.rows[1], (sides[1].d, sides[0].d)),
     ):
+        what = f"{method}.fit: the {name} map"
         # A few rows first, which show most faults at once.
-        for block in (slice(_CHECKED_ROWS), *row_blocks(len(rows))):
-            _check_map(mapping, rows[block], widths[1], f"{method}.fit: the {name} map")
+        few = _mapped(mapping, rows[:_CHECKED_ROWS], widths[1], what)
+        for number, block in enumerate(row_blocks(len(rows))):
+            mapped = _mapped(mapping, rows[block], widths[1], what)
+            if number == 0:
+                _check_independence(few, mapped[: len(few)], what)
         stated = tuple(getattr(mapping, side, None) for side in ("d_in", "d_out"))
         if stated != widths:
             raise InputError(
@@ -303,14 +310,20 @@ def check_fit(fit: Any, problem: Problem, method: str) -> Fit:
     return fit
 
 
-def _check_map(mapping: Any, rows: FloatArray, width: int, name: str) -> None:
+def _mapped(mapping: Any, rows: FloatArray, width: int, name: str) -> FloatArray:
+    """Return rows [n, d] under a map, which may be a user's."""
     if not callable(mapping):
         raise InputError(f"{name} is {type(mapping).__name__}; a map such as AffineMap is needed.")
     try:
-        mapped = np.asarray(mapping(rows.copy()))
-    except Exception as error:  # the map may be a user's, and raise anything
+        # The rows are read-only, as a map must not write into the vectors of its caller.
+        mapped = mapping(rows)
+    except Exception as error:  # a user's map can raise anything
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise InputError(f"{name} cannot map rows of shape {rows.shape} ({reason}).") from error
+    if not isinstance(mapped, np.ndarray) or isinstance(mapped, np.ma.MaskedArray):
+        raise InputError(
+            f"{name} returned {described(mapped)}; a NumPy array of shape ({len(rows)}, {width}) is needed."
+        )
     if mapped.shape != (len(rows), width) or mapped.dtype.kind != "f":
         raise InputError(
             f"{name} returned shape {mapped.shape} and dtype {mapped.dtype} for {len(rows)} rows; "
@@ -318,3 +331,16 @@ def _check_map(mapping: Any, rows: FloatArray, width: int, name: str) -> None:
         )
     if not np.isfinite(mapped).all():
         raise InputError(f"{name} returned NaN or infinity.")
+    return mapped
+
+
+def _check_independence(alone: FloatArray, beside_others: FloatArray, name: str) -> None:
+    """Refuse a map that gives rows another result beside other rows than alone, or at a second call."""
+    scale = max(float(np.abs(rows).max()) for rows in (alone, beside_others))
+    difference = float(np.abs(np.asarray(alone, np.float64) - beside_others).max())
+    if difference > _ROUNDING * scale:
+        raise InputError(
+            f"{name} gives the first {len(alone)} rows another result when more rows are mapped with them: it differs "
+            f"by {difference / scale:.2g} of the largest number. A map that does not change and treats each row on its "
+            "own is needed, such as AffineMap; compute means and other statistics in fit."
+        )

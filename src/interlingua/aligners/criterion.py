@@ -39,7 +39,7 @@ class Criterion:
             missed criterion.
 
     Raises:
-        InputError: a field of another type, or an empty name.
+        InputError: a field of another type, or a name or meaning that is empty or not one line.
     """
 
     name: str
@@ -51,8 +51,14 @@ class Criterion:
     def __post_init__(self) -> None:
         """Check the fields."""
         for field in ("name", "meaning"):
-            if not check_text(getattr(self, field), f"{field} of a criterion").strip():
+            text = check_text(getattr(self, field), f"{field} of a criterion")
+            if not text.strip():
                 raise InputError(f"{field} of a criterion is empty; a text is needed.")
+            if text != text.strip() or not text.isprintable():
+                raise InputError(
+                    f"{field} of a criterion is {shown(text)}; one line without spaces at its ends is needed, as it is "
+                    "shown in one."
+                )
         check_choice(self.direction, "direction of a criterion", ("at_least", "at_most"))
         check_number(self.threshold, "threshold of a criterion")
         if not callable(self.function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
@@ -11,8 +12,16 @@ from typing import Any, get_args
 
 import numpy as np
 
-from interlingua.aligners.base import Aligner, PairUse
-from interlingua.core.arguments import Bounds, check_bounds, class_bounds, did_you_mean, shown
+from interlingua.aligners.base import Aligner, LabelUse, PairUse
+from interlingua.core.arguments import (
+    Bounds,
+    check_bounds,
+    check_choice,
+    check_text,
+    class_bounds,
+    did_you_mean,
+    shown,
+)
 from interlingua.core.entrypoints import check_not_taken, declared, load_entry_point
 from interlingua.core.errors import InputError
 
@@ -26,6 +35,7 @@ __all__ = [
     "constructor_settings",
     "create_aligner",
     "describe_settings",
+    "label_use",
     "method_name",
     "pair_use",
     "check_known_settings",
@@ -128,7 +138,15 @@ def create_aligner(method: Any, **settings: Any) -> Aligner:
     if not isinstance(method, str):
         return _check_aligner(method, settings)
     check_known_settings(method, settings)
-    return _check_aligner(_load(method)(**settings), {})
+    kind = _load(method)
+    try:
+        inspect.signature(kind).bind(**settings)
+    except TypeError as error:
+        raise InputError(
+            f"method {method!r} cannot be made of the settings {', '.join(settings) or '(none)'}: {error}. "
+            f"describe_settings({method!r}) lists all."
+        ) from error
+    return _check_aligner(kind(**settings), {})
 
 
 def check_known_settings(method: Any, settings: Iterable[str], own: Iterable[str] = ()) -> None:
@@ -243,6 +261,12 @@ def pair_use(aligner: Aligner) -> PairUse:
     return use
 
 
+def label_use(aligner: Aligner) -> LabelUse:
+    """Return whether an aligner refuses or accepts labels."""
+    use: LabelUse = getattr(aligner, "labels", "unused")
+    return use
+
+
 def settings_of(aligner: Any) -> dict[str, Any]:
     """Return the settings of an aligner for a card, without callables and without what belongs to one machine.
 
@@ -296,11 +320,42 @@ def _check_aligner(aligner: Any, settings: dict[str, Any]) -> Aligner:
         raise InputError(
             f"settings {', '.join(settings)} were given beside an aligner object. Set them in its constructor."
         )
-    if str(pair_use(aligner)) not in get_args(PairUse):
-        raise InputError(
-            f"{method_name(aligner)}.pairs is {pair_use(aligner)!r}; choose from {', '.join(get_args(PairUse))}."
-        )
+    kind = type(aligner).__name__
+    name = check_text(getattr(aligner, "name", kind), f"{kind}.name")
+    if not name.strip() or not name.isprintable():
+        raise InputError(f"{kind}.name is {shown(name)}; a name in one line is needed, for cards and reports.")
+    check_choice(pair_use(aligner), f"{name}.pairs", get_args(PairUse))
+    check_choice(label_use(aligner), f"{name}.labels", get_args(LabelUse))
+    _check_signature(aligner, name)
     check_bounds(aligner)
-    settings_of(aligner)
+    _check_card(settings_of(aligner), name)
     checked: Aligner = aligner
     return checked
+
+
+def _check_signature(aligner: Any, name: str) -> None:
+    """Refuse a ``fit`` that cannot be called as `align` calls it, before the problem is built."""
+    try:
+        signature = inspect.signature(aligner.fit)
+    except (TypeError, ValueError):  # a callable of an extension module may have none
+        return
+    try:
+        signature.bind(None, seed=0, on_step=None)
+    except TypeError as error:
+        raise InputError(
+            f"{name}.fit{signature} cannot be called as fit(problem, seed=..., on_step=...): {error}. Define it as "
+            "fit(self, problem, *, seed, on_step)."
+        ) from error
+
+
+def _check_card(settings: Mapping[str, Any], name: str) -> None:
+    """Refuse settings that no card can hold, before a fit whose translator could not be saved."""
+    for setting, value in settings.items():
+        try:
+            json.dumps({setting: value}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{name}: JSON has no form for the setting {shown(setting)}, which is {shown(value)}, so no card can "
+                "hold it. Use plain values; or leave it out of the card with field(metadata={'local': True}), or with "
+                "a method settings_for_card."
+            ) from error

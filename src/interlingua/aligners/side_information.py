@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import shown
 from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
@@ -88,6 +90,7 @@ def distinct_pairs(
         np.add.at(total, group, side[once])
         # Division by 1 keeps the rows of a pair that shares none to the last bit.
         merged.append(np.asarray(total / counts[:, None], np.float32)[order])
+        merged[-1].flags.writeable = False
     step = {
         "step": "pairs",
         "given": len(index),
@@ -137,7 +140,9 @@ def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
     Raises:
         InputError: another length than n, or a value of another type.
     """
-    if isinstance(values, str) or not hasattr(values, "__len__"):
+    # A set has no order, iteration over a mapping or a data frame yields its keys or columns, and bytes are numbers.
+    refused = isinstance(values, str | bytes | bytearray | Set | Mapping) or getattr(values, "ndim", 1) != 1
+    if refused or not hasattr(values, "__len__"):
         raise InputError(f"labels of the {name} are {type(values).__name__}; a sequence of {n} categories is needed.")
     if len(values) != n:
         raise InputError(
@@ -154,7 +159,7 @@ def _read_labels(values: Any, name: str, n: int) -> list[str | int | None]:
             read.append(int(value))
         else:
             raise InputError(
-                f"labels of the {name}: entry {i} is {value!r}; a string, a whole number, or None where a "
+                f"labels of the {name}: entry {i} is {shown(value)}; a string, a whole number, or None where a "
                 "label is missing is needed."
             )
     return read

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import described
 from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
@@ -106,6 +107,11 @@ def check_matrix(
             largest magnitude is outside 1e-20 to 1e18.
     """
     array = as_array(x, name)
+    if array.ndim == 0:
+        raise InputError(
+            f"{name} is {described(x)}; real numbers in a matrix of shape [n, d] are needed. Read a file, convert a "
+            "sparse matrix with toarray(), or collect a generator into an array first."
+        )
     if array.dtype == object or array.dtype.kind not in "fiu":
         raise InputError(
             f"{name} has dtype {array.dtype}; real numbers are needed. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_flag, check_number
 from interlingua.core.arrays import LARGEST_NORM, FloatArray
+from interlingua.core.errors import InputError
 
 __all__ = ["AffineMap", "VectorMap"]
 
@@ -45,6 +45,9 @@ class AffineMap:
         unit_in: whether incoming rows are brought to unit norm first.
         unit_out: whether outgoing rows are brought to length ``norm_out``.
         norm_out: the typical length of the target's rows; 1 for unit vectors.
+
+    Raises:
+        InputError: arrays of other shapes or types, or another value of a setting, as no saved map can have them.
     """
 
     mean_in: FloatArray
@@ -54,18 +57,16 @@ class AffineMap:
     unit_out: bool = True
     norm_out: float = 1.0
 
-    @classmethod
-    def restore(cls, tensors: Mapping[str, Any], settings: Mapping[str, Any]) -> AffineMap:
-        """Return the map of saved tensors and settings.
-
-        Raises:
-            TypeError, ValueError: a setting that no map has.
-        """
-        restored = cls(**{**tensors, **settings})
+    def __post_init__(self) -> None:
+        """Refuse what could be computed with but not be read back from a saved translator."""
+        shape = np.shape(self.matrix)
+        if len(shape) != 2:
+            raise InputError(f"matrix of an affine map has shape {shape}; [d_in, d_out] is needed.")
+        for name, needed in (("mean_in", shape[:1]), ("matrix", shape), ("mean_out", shape[1:])):
+            object.__setattr__(self, name, _part(getattr(self, name), name, needed))
         for name in ("unit_in", "unit_out"):
-            check_flag(getattr(restored, name), name)
-        check_number(restored.norm_out, "norm_out", above=0, maximum=LARGEST_NORM)
-        return restored
+            object.__setattr__(self, name, check_flag(getattr(self, name), name))
+        check_number(self.norm_out, "norm_out", above=0, maximum=LARGEST_NORM)
 
     def __repr__(self) -> str:
         """Return the widths."""
@@ -99,6 +100,21 @@ class AffineMap:
         if self.unit_out:
             out *= (self.norm_out * _inverse_norms(out))[:, None]
         return np.asarray(out)
+
+
+def _part(array: Any, name: str, shape: tuple[int, ...]) -> FloatArray:
+    """Return an array of an affine map as it is if it is float32 or float64, otherwise in float32.
+
+    Raises:
+        InputError: another shape, or no real numbers.
+    """
+    part = np.asarray(array)
+    if part.shape != shape or part.dtype.kind not in "fiu":
+        raise InputError(
+            f"{name} of an affine map has shape {part.shape} and dtype {part.dtype}; real numbers of shape {shape} are "
+            "needed."
+        )
+    return np.asarray(part, part.dtype if part.dtype in (np.float32, np.float64) else np.float32)
 
 
 def _inverse_norms(rows: FloatArray) -> FloatArray:

@@ -89,7 +89,7 @@ class EmbeddingSpace:
         return read_only(np.asarray(self.vectors[index], np.float32))
 
     def read_only(self) -> EmbeddingSpace:
-        """Return the same space over a read-only view of its vectors."""
+        """Return the same space over a read-only view of its vectors, for code of others that must not change them."""
         space = copy.copy(self)
         space._vectors = read_only(self._vectors)
         return space

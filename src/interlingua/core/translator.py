@@ -306,13 +306,13 @@ class _OtherFormatError(Exception):
 
 
 def _affine_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
-    forward, backward = (
-        AffineMap.restore({part: tensors[f"{direction}.{part}"] for part in _PARTS}, settings[direction])
-        for direction in ("forward", "backward")
-    )
-    if not all(m.mean_in.shape == (m.d_in,) and m.mean_out.shape == (m.d_out,) for m in (forward, backward)):
-        raise ValueError("the tensors disagree on the widths")
-    return forward, backward
+    maps = []
+    for direction in ("forward", "backward"):
+        parts = {part: tensors[f"{direction}.{part}"] for part in _PARTS}
+        if (*parts["mean_in"].shape, *parts["mean_out"].shape) != parts["matrix"].shape:
+            raise ValueError("the tensors disagree on the widths")
+        maps.append(AffineMap(**parts, **settings[direction]))
+    return maps[0], maps[1]
 
 
 def _network_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +17,7 @@ from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.verdict import judge_map
 from interlingua.core import statistics
 from interlingua.core.alignment import Verdict
-from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text
+from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
@@ -103,7 +103,7 @@ class Adversarial:
             **{name: check_text(value, name) for name, value in texts.items()},
             "restarts": check_count(restarts, "restarts", minimum=1),
             "folder": folder,
-            "extra_terms": tuple(extra_terms),
+            "extra_terms": _checked_terms(extra_terms),
             "overrides": overrides,
         }
         for name, value in values.items():
@@ -170,7 +170,7 @@ class Adversarial:
         """Return all settings of a run, after checking that the packages it needs are installed.
 
         Raises:
-            InputError: a loss term that cannot be used, or a device that does not exist.
+            InputError: a device that does not exist.
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is used.
         """
         require("torch", "neural")
@@ -178,10 +178,6 @@ class Adversarial:
         resolve_device(self.device)
         if self.tensorboard:
             require("torch.utils.tensorboard", "tensorboard")
-        if self.extra_terms:
-            from interlingua.neural.terms import check_terms
-
-            check_terms(self.extra_terms)
         return self.training_settings()
 
     def train(
@@ -290,3 +286,18 @@ def verdict_of(
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)
     return judge_map(frames, source, forward, backward, seed=seed, null=linear.null, start_agreement=start_agreement)
+
+
+def _checked_terms(terms: Any) -> tuple[LossTerm, ...]:
+    """Return loss terms as a tuple, or refuse them."""
+    if isinstance(terms, str) or not isinstance(terms, Iterable):
+        raise InputError(
+            f"extra_terms is {shown(terms)}; a list of interlingua.neural.terms.LossTerm objects is needed."
+        )
+    checked = tuple(terms)
+    if checked:
+        require("torch", "neural")
+        from interlingua.neural.terms import check_terms
+
+        check_terms(checked)
+    return checked

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from interlingua.core.arguments import check_number, check_text, shown
 from interlingua.core.errors import InputError
 from interlingua.neural import losses
 from interlingua.neural.settings import Settings
@@ -86,21 +87,38 @@ class LossTerm:
 
     def __post_init__(self) -> None:
         """Refuse what no step could use."""
-        weight: Any = self.weight
+        name = check_text(self.name, "name of a loss term")
+        if not name.strip() or not name.isprintable():
+            raise InputError(f"name of a loss term is {shown(name)}; a name in one line is needed.")
         if not callable(self.compute):
-            raise InputError(f"loss term {self.name!r}: compute is {self.compute!r}; a function is needed.")
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not callable(weight) and not (is_number and math.isfinite(weight) and weight >= 0):
-            raise InputError(f"loss term {self.name!r}: weight is {weight!r}; a number of at least 0 is needed.")
-        unknown = set(self.needs) - set(get_args(Extra))
+            raise InputError(f"loss term {name!r}: compute is {shown(self.compute)}; a function is needed.")
+        if not callable(self.weight):
+            object.__setattr__(self, "weight", self._checked(self.weight))
+        needs: Any = self.needs
+        if not isinstance(needs, tuple | list):
+            raise InputError(f"loss term {name!r}: needs is {shown(needs)}; a tuple of names is needed.")
+        unknown = [item if isinstance(item, str) else shown(item) for item in needs if item not in get_args(Extra)]
         if unknown:
             raise InputError(
-                f"loss term {self.name!r} needs {', '.join(sorted(unknown))}; choose from {', '.join(get_args(Extra))}."
+                f"loss term {name!r} needs {', '.join(unknown)}; choose from {', '.join(get_args(Extra))}."
             )
+        object.__setattr__(self, "needs", tuple(needs))
 
     def weight_in(self, s: Settings) -> float:
-        """Return the weight under the settings of a step."""
-        return float(self.weight(s)) if callable(self.weight) else float(self.weight)
+        """Return the weight under the settings of a step.
+
+        Raises:
+            InputError: the function of the settings returned something other than a finite number of at least 0.
+        """
+        return self._checked(self.weight(s) if callable(self.weight) else self.weight)
+
+    def _checked(self, weight: Any) -> float:
+        try:
+            return check_number(weight, "weight", minimum=0)
+        except InputError as error:
+            raise InputError(
+                f"loss term {self.name!r}: weight is {shown(weight)}; a number of at least 0 is needed."
+            ) from error
 
     def value(self, step: StepOutputs) -> Tensor:
         """Return the unweighted term.
@@ -113,11 +131,12 @@ class LossTerm:
             name: _Undeclared(self.name, name) for name in get_args(Extra) if name not in self.needs
         }
         value: Any = self.compute(replace(step, **undeclared))
-        if not isinstance(value, Tensor) or value.ndim:
+        if not isinstance(value, Tensor) or value.ndim or value.is_complex():
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            kind = " of complex numbers" if isinstance(value, Tensor) and value.is_complex() else ""
             raise InputError(
-                f"loss term {self.name!r} returned {shape}; a tensor without dimensions is needed, such as a mean over "
-                "the batch."
+                f"loss term {self.name!r} returned {shape}{kind}; a tensor without dimensions is needed, such as a "
+                "mean over the batch."
             )
         checked: Tensor = value
         return checked
@@ -158,8 +177,8 @@ def check_terms(terms: Sequence[Any]) -> tuple[LossTerm, ...]:
     taken = {term.name for term in TERMS} | _RESERVED
     for term in terms:
         if not isinstance(term, LossTerm):
-            raise InputError(f"extra_terms holds {term!r}; interlingua.neural.terms.LossTerm objects are needed.")
-        if not term.name or term.name in taken or term.name.startswith("discriminator."):
+            raise InputError(f"extra_terms holds {shown(term)}; interlingua.neural.terms.LossTerm objects are needed.")
+        if term.name in taken or term.name.startswith("discriminator."):
             raise InputError(f"loss term {term.name!r}: this name is taken; choose another one.")
         taken.add(term.name)
     return (*TERMS, *terms)

@@ -15,8 +15,9 @@ from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import Any
 
+from interlingua.core.arguments import check_text, check_texts, shown
 from interlingua.core.entrypoints import check_not_taken, declared, describe_entry_point, load_entry_point
-from interlingua.core.errors import InputError, InputWarning
+from interlingua.core.errors import InputError, InputWarning, InterlinguaError
 
 __all__ = [
     "ENTRY_POINTS",
@@ -53,6 +54,9 @@ class StoreKind:
         server_path: what the path behind a host names, with its form; ``None`` where an address has no such path.
         secret: where its password or key is read from, ``None`` where it has none.
         secret_options: names of options that would hold a secret; they are refused like a password in the address.
+
+    Raises:
+        InputError: a field of another type, or an adapter that does not name a module and a class.
     """
 
     scheme: str
@@ -68,10 +72,34 @@ class StoreKind:
     secret: str | None = None
     secret_options: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Check the fields, which a package of others may have written."""
+        kind = f"StoreKind {shown(self.scheme)}"
+        for name in ("scheme", "title", "adapter"):
+            check_text(getattr(self, name), f"{kind}: {name}")
+        for name in ("addresses", "options", "secret_options"):
+            object.__setattr__(self, name, tuple(check_texts(getattr(self, name), f"{kind}: {name}")))
+        if not re.fullmatch(r"[\w.]+:\w+", self.adapter):
+            raise InputError(f"{kind}: adapter is {shown(self.adapter)}; package.module:Class is needed.")
+
     def load(self) -> Any:
-        """Return the adapter's class; its client is imported only when a store is opened."""
+        """Return the adapter's class; its client is imported only when a store is opened.
+
+        Raises:
+            InputError: the module cannot be imported or has no such class.
+            MissingExtraError: the module says that an optional dependency is not installed.
+        """
         module, _, name = self.adapter.partition(":")
-        return getattr(importlib.import_module(module), name)
+        try:
+            return getattr(importlib.import_module(module), name)
+        except InterlinguaError:
+            raise
+        except Exception as error:  # importing runs code of the package, which can raise anything
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"The adapter {self.adapter} of {self.scheme}:// cannot be imported ({type(error).__name__}: "
+                f"{reason}). Correct its package, or uninstall it."
+            ) from error
 
 
 # Options of libpq that an address may set. None of them is a password or a key.
