@@ -25,13 +25,17 @@ _CANDIDATE_TEMPERATURE, _CANDIDATE_BATCH = 0.05, 800
 _BEST_TEMPERATURE, _BEST_BATCH = 0.04, 1500
 # Twice as many rows as in the search, because few candidates are scored.
 _SCORED_ROWS = 3000
-_POLISH_NEIGHBORS = (50, 50, 50, 50, 30)
+# Many neighbors move far, few are near. Against (50, 50, 50, 50, 30), the fewer at the end gave 0.01 more top-1 for BGE
+# to MiniLM with 4,398 rows and 0.04 for USE to WordLlama with 4,976; with 2,000 rows, 5 neighbors lost 0.02.
+_POLISH_NEIGHBORS = (50, 50, 50, 30, 20, 10, 5)
+# With fewer rows, more neighbors are averaged: this number divided by the rows at least.
+_LEAST_NEIGHBORS_TIMES_ROWS = 20_000
 # At most one row in this many is a neighbor, so that neighbors are near with few rows too.
 _ROWS_PER_NEIGHBOR = 40
 _POLISH_ROWS = 6_000
-# Where batches leave rows out, the last steps use all of them, and with more rows fewer neighbors suffice. With 10,976
-# rows per side, that gave 0.01 to 0.07 more top-1 in eight of eight fits (benchmarks/notes.md, suite `pairs`).
-_CLOSING_NEIGHBORS = (30, 20, 10)
+# Where batches leave rows out, the last steps use all of them. With 10,976 rows per side, that gave 0.01 to 0.07 more
+# top-1 in eight of eight fits (benchmarks/notes.md, suite `pairs`).
+_CLOSING_NEIGHBORS = (20, 10, 5, 5)
 _CLOSING_ROWS = 12_000
 
 
@@ -97,16 +101,17 @@ def polish_rotation(
         x: [n_source, d_source], centered unit rows.
         y: [n_target, d_target], centered unit rows.
         matrix: [d_source, d_target], where to start.
-        neighbors: of each step; few rows lower them to a fortieth of the rows.
+        neighbors: of each step. They are raised to 20,000 divided by the rows, and lowered to a fortieth of the rows.
         rng: draws the batches.
         batch: most rows per side and step, 6,000 by default.
         pairs: rows of known pairs, if any.
         device: where it is computed.
     """
-    limit = max(2, min(len(x), len(y)) // _ROWS_PER_NEIGHBOR)
+    rows = min(len(x), len(y))
+    least, most = _LEAST_NEIGHBORS_TIMES_ROWS // rows, max(2, rows // _ROWS_PER_NEIGHBOR)
     polished = polish(
         *(to_device(z, device) for z in (x, y, matrix)),
-        neighbors=[min(k, limit) for k in neighbors],
+        neighbors=[min(max(k, least), most) for k in neighbors],
         batch=_POLISH_ROWS if batch is None else batch,
         rng=rng,
         prior=None if pairs is None else to_device(pair_covariance(pairs), device),
