@@ -278,7 +278,9 @@ def shown(value: Any) -> str:
 def described(value: Any) -> str:
     """Return a number as it is, and anything else by its type and shape or length, without any of its content."""
     kind = type(value).__name__
-    if shape := getattr(value, "shape", ()):
+    shape = getattr(value, "shape", ())
+    # Arrays without dimensions have no length although they have the method.
+    if shape or (isinstance(value, Sized) and hasattr(value, "shape")):
         return f"{kind} of shape {tuple(shape)}"
     if isinstance(value, Sized):
         return f"{kind} of length {len(value)}"
