@@ -31,7 +31,7 @@ from interlingua.core.arrays import FloatArray, unit_rows
 POOL, ROWS = 2048, 5000
 ENCODERS = ("minilm", "use", "paraphrase", "e5-small", "wordllama", "model2vec")
 CORPORA = ("nq-open", "opentriviaqa", "wiki-split", "clickbait")
-GROUPS, GROUP_SHARE = 20, 0.05
+GROUPS = 20
 
 
 @cache
@@ -41,15 +41,13 @@ def load(folder: Path, corpus: str, encoder: str) -> FloatArray:
 
 
 def misplaced_share(translated: FloatArray, truth: FloatArray) -> float:
-    """Return the share of rows [p, d] in the largest group of texts of which most are translated to another group."""
+    """Return the share of rows [p, d] in the largest group of texts whose translations are mostly nearest to others."""
     from sklearn.cluster import KMeans
 
-    truth = unit_rows(truth - truth.mean(axis=0))
-    translated = unit_rows(translated - translated.mean(axis=0))
-    fitted = KMeans(GROUPS, random_state=0, n_init=3).fit(truth)
-    placed = (translated @ unit_rows(fitted.cluster_centers_).T).argmax(axis=1)
-    own = (truth @ unit_rows(fitted.cluster_centers_).T).argmax(axis=1)
-    wrong = [np.mean(own == k) for k in range(GROUPS) if (own == k).any() and (placed[own == k] == k).mean() < 0.5]
+    truth, translated = unit_rows(truth), unit_rows(translated)
+    own = KMeans(GROUPS, random_state=0, n_init=3).fit(unit_rows(truth - truth.mean(axis=0))).labels_
+    placed = own[(translated @ truth.T).argmax(axis=1)]
+    wrong = [np.mean(own == k) for k in range(GROUPS) if (placed[own == k] == k).mean() < 0.5]
     return float(max(wrong, default=0.0))
 
 

@@ -13,12 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 _KINDS = {"debian": "package descriptions", "nq-open": "questions", "medquad": "medical", "clickbait": "headlines"}
 _FEWEST = 50
+_MARKS = {"aligned": "●", "doubtful": "○", "failed": "×"}
 _COLORS = {"good": "#2a7f62", "partial": "#c98a1b", "bad": "#b5483a"}
 
 
@@ -231,6 +234,36 @@ def pictures(folder: Path) -> None:
     axes.legend(frameon=False, fontsize=7)
     _save(figure, folder / "calibration.svg", curves)
 
+    cells = grid_points()
+    columns = list(dict.fromkeys(corpora for corpora, *_ in cells))
+    figure, panels = plt.subplots(1, len(columns), figsize=(2.6 * len(columns) + 1.2, 3.4), sharey=True, squeeze=False)
+    names = list(dict.fromkeys(name for cell in cells for name in cell[1:3]))
+    for axes, corpora in zip(panels[0], columns, strict=True):
+        shades = np.full((len(names), len(names)), np.nan)
+        for _, source, target, top1, status in (cell for cell in cells if cell[0] == corpora):
+            row, column = names.index(source), names.index(target)
+            shades[row, column] = top1
+            axes.text(column, row, _MARKS[status], ha="center", va="center", fontsize=9, color="black")
+        image = axes.imshow(shades, vmin=0, vmax=1, cmap="YlGn")
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(corpora, fontsize=9, color=gray)
+    figure.colorbar(image, ax=panels[0].tolist(), label="top-1", shrink=0.7)
+    _save(figure, folder / "grid.svg", cells, tight=False)
+
+
+def grid_points() -> list[tuple[str, str, str, float, str]]:
+    """Return corpora, encoders, forward top-1 and verdict of every fit of the grid, in the order of the corpora."""
+    import grid as g
+
+    def name(corpora: list[str]) -> str:
+        return corpora[0] if corpora[0] == corpora[1] else f"{corpora[0]}\nto {corpora[1]}"
+
+    records = _records(RESULTS / "grid.jsonl")
+    records.sort(key=lambda r: (r["corpora"][0] != r["corpora"][1], *map(g.CORPORA.index, r["corpora"])))
+    ordered = [(name(r["corpora"]), *r["encoders"], r["forward"]["top1"], r["verdict"]["status"]) for r in records]
+    return sorted(ordered, key=lambda cell: (g.ENCODERS.index(cell[1]), g.ENCODERS.index(cell[2])))
+
 
 def size_points() -> list[tuple[int, float]]:
     """Return rows per side and top-1 of every fit of BGE to MiniLM with the linear method."""
@@ -294,11 +327,17 @@ def calibration(records: list[dict[str, Any]]) -> dict[str, list[tuple[float, fl
     }
 
 
-def _save(figure: Any, path: Path, points: Any) -> None:
+def _save(figure: Any, path: Path, points: Any, *, tight: bool = True) -> None:
     import matplotlib.pyplot as plt
 
-    figure.tight_layout()
-    figure.savefig(path, transparent=True, metadata={"Date": None, "Description": f"points {digest(points)}"})
+    if tight:
+        figure.tight_layout()
+    figure.savefig(
+        path,
+        transparent=True,
+        bbox_inches=None if tight else "tight",
+        metadata={"Date": None, "Description": f"points {digest(points)}"},
+    )
     plt.close(figure)
 
 
