@@ -57,7 +57,7 @@ class MilvusStore(SharedClientStore):
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         database = url.path.strip("/") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()), database)
-        self._connect = lambda: self._milvus.MilvusClient(address, token=token, db_name=database)
+        self._connect = lambda: self._open_client(address, token, database)
 
     def exists(self) -> bool:
         """Return whether the collection exists."""
@@ -184,6 +184,19 @@ class MilvusStore(SharedClientStore):
             with self._errors("cannot be dropped"):
                 self._client.drop_collection(self._name)
 
+    def _open_client(self, address: str, token: str, database: str) -> Any:
+        was_open = not self.url.host and self._key[1] in _lite_servers()._servers
+        client = self._milvus.MilvusClient(address, token=token, db_name=database)
+        # A client that the program itself has opened goes on using the embedded server.
+        client.interlingua_keeps_server = bool(self.url.host) or was_open
+        return client
+
+    def _close_client(self, client: Any) -> None:
+        """Close the client, and its embedded server: it would lock the database until this process ends."""
+        super()._close_client(client)
+        if not client.interlingua_keeps_server:
+            _lite_servers().release_server(self._key[1])
+
     def _has_database(self) -> bool:
         return bool(self.url.host) or Path(self.url.path).exists()
 
@@ -229,3 +242,8 @@ class MilvusStore(SharedClientStore):
 
     def _reason(self, error: Exception) -> str:
         return first_line(getattr(error, "message", error))[:300]
+
+
+def _lite_servers() -> Any:
+    """Return the embedded servers of this process."""
+    return require("milvus_lite.server_manager", "milvus").server_manager_instance
