@@ -168,9 +168,21 @@ class MigrationJournal:
         with self._transaction():
             self._set_rows(digests)
 
+    def keep_rows(self, ids: IntArray) -> None:
+        """Delete the records of all rows but those with these digests of ids [n]."""
+        with self._transaction():
+            self._db.execute("create temp table kept (id integer primary key)")
+            self._db.executemany("insert or ignore into kept values (?)", ids[:, None].tolist())
+            self._db.execute("delete from row where id not in (select id from kept)")
+            self._db.execute("drop table kept")
+
     def row_count(self) -> int:
         """Return the number of different rows that are in the target."""
         return int(self._db.execute("select count(*) from row").fetchone()[0])
+
+    def holds(self, ids: IntArray) -> npt.NDArray[np.bool_]:
+        """Return for each digest of an id [n] whether its row is recorded."""
+        return self.compare(np.stack([ids, ids], axis=1))[0]
 
     def compare(self, digests: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return for each row [n] whether its id is recorded, and whether it is recorded with the same content."""

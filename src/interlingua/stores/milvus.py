@@ -37,6 +37,7 @@ class MilvusStore(SharedClientStore):
     capabilities: ClassVar[Capabilities] = Capabilities(
         "documents",
         ("int", "text"),
+        deletes=True,
         rows_per_second=700,
         refuses=("uint64", "not_finite", "bytes", "duration"),
         changes=CHANGED_IN_DOCUMENTS,
@@ -98,13 +99,16 @@ class MilvusStore(SharedClientStore):
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
-        key, _, _ = self._layout()
+        condition = self._among(ids)
         self._load()
-        # get(ids) quotes text as Python does, which the server's grammar does not always follow.
-        condition = f"{key} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
         with self._errors("cannot be read"):
             rows = list(self._client.query(self._name, filter=condition, output_fields=["*"]))
         return self._in_order(self._records(rows) if rows else None, ids)
+
+    def _among(self, ids: pa.Array) -> str:
+        """Return the condition that a row has one of these ids."""
+        # get(ids) quotes text as Python does, which the server's grammar does not always follow.
+        return f"{self._layout()[0]} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Search the index."""
@@ -177,6 +181,13 @@ class MilvusStore(SharedClientStore):
                 params.add_index(name, index_type="HNSW", metric_type=metric, params=settings)
                 self._client.create_index(self._name, params)
         self._load()
+
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows, and flush."""
+        condition = self._among(ids)
+        with self._errors("cannot be written"):
+            self._client.delete(self._name, filter=condition)
+            self._client.flush(self._name)
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the collection."""

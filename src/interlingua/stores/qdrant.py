@@ -30,6 +30,7 @@ class QdrantStore(PointStore):
         adds_vectors=True,
         normalizes=True,
         selects=("skip_null",),
+        deletes=True,
         rows_per_second=500,
         refuses=("bytes", "duration"),
         changes=CHANGED_IN_DOCUMENTS,
@@ -149,6 +150,10 @@ class QdrantStore(PointStore):
             self._client.query_points(self._name, query=query.tolist(), using=using, limit=k, with_payload=False).points
             for query in queries
         ]
+
+    def _delete(self, ids: list[Any]) -> None:
+        with self._one_commit():
+            self._client.delete(self._name, self._models.PointIdsList(points=ids), wait=True)
 
     def _write(self, parts: Parts) -> None:
         models = self._models
