@@ -247,7 +247,7 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     pq.write_table(pq.read_table(store).slice(2), store)
     kept = run(*command, "--catch-up")
     assert "0 rows updated, 0 added, 2 deleted" in kept.err
-    assert "The same command with --delete-vanished deletes them there" in kept.err
+    assert "the same command with --delete-vanished deletes them" in kept.err
     removed = run(*command, "--catch-up", "--delete-vanished")
     assert f"2 rows that {store} no longer has were deleted in duckdb://new.duckdb#docs.v" in removed.err
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0

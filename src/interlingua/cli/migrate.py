@@ -155,8 +155,8 @@ def migrate(
     if undo:
         refuse_without_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
     if not catch_up:
-        unused = {"--since": since, "--delete-vanished": delete_vanished}
-        refuse_without_effect(unused, "has no effect without --catch-up; leave it out.")
+        without = {"--since": since, "--delete-vanished": delete_vanished}
+        refuse_without_effect(without, "has no effect without --catch-up; leave it out.")
     else:
         unused = {"--resume": resume, "--rollback": undo, "--report": report, "--rows": rows}
         refuse_without_effect(unused, "and --catch-up exclude each other.")
@@ -263,9 +263,7 @@ def _catch_up(
     if done.removed:
         console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
     elif done.deleted and not delete_vanished:
-        console.note(
-            "Deleted rows are still in the target. The same command with --delete-vanished deletes them there."
-        )
+        console.note("Deleted rows are still in the target; the same command with --delete-vanished deletes them.")
 
 
 def _counts(changes: CatchUp | Migration) -> str:
