@@ -21,6 +21,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +143,22 @@ def good_files() -> dict[str, tuple[str, bytes, dict[str, Any]]]:
         saved_translator(Path(folder, "translator"))
         for file in ("card.json", "translator.safetensors"):
             files[file] = (f"translator/{file}", Path(folder, "translator", file).read_bytes(), {})
-    try:
-        import h5py
-    except ImportError:
-        return files
+    if find_spec("faiss"):
+        import faiss
 
-    def write(buffer: io.BytesIO) -> None:
+        for kind, index in (("faiss", faiss.IndexFlatL2(D)), ("faiss-graph", faiss.IndexHNSWFlat(D, 8))):
+            named = faiss.IndexIDMap2(index)
+            named.add_with_ids(X, np.arange(N))
+            files[kind] = ("x.faiss", faiss.serialize_index(named).tobytes(), {})
+    if find_spec("h5py"):
+        import h5py
+
+        buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
             file["train"] = X
             file.create_dataset("ids", data=np.arange(N), chunks=(16,), compression="gzip", fletcher32=True)
-
-    return files | {"hdf5": ("x.hdf5", _bytes(write), {})}
+        files["hdf5"] = ("x.hdf5", buffer.getvalue(), {})
+    return files
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:
@@ -241,12 +247,27 @@ def read_journal(path: Path) -> tuple[Any, Any]:
         journal.close()
 
 
+def read_index(path: Path) -> tuple[Any, Any]:
+    """Return vectors and ids of an index."""
+    from interlingua.stores import open_store
+
+    with open_store(f"faiss://{path}") as store:
+        count = store.info().count
+        parts = [records for records, _ in store.scan(23)]
+        store.search(np.asarray(parts[0].vectors[:1], np.float32), 3)
+    vectors = np.concatenate([part.vectors for part in parts])
+    assert len(vectors) == count, "other vectors than ids"
+    return vectors, [value for part in parts for value in part.ids.to_pylist()]
+
+
 def read_file(path: Path, options: dict[str, Any]) -> tuple[Any, Any]:
     """Return all vectors and ids that are read, by every manner of reading."""
     from interlingua.io import open_vectors
 
     if path.suffix == ".sqlite":
         return read_journal(path)
+    if path.suffix == ".faiss":
+        return read_index(path)
     if path.parent.name == "translator":
         return read_translator(path)
     file = open_vectors(path, **options)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.atomic import check_parent
+from interlingua.core.atomic import check_parent, remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._base import first_line
@@ -138,6 +138,8 @@ class MilvusStore(SharedClientStore):
         documents_of(records, str(self.url), _LIMITS)
 
     def _create(self, spec: Spec) -> None:
+        if not self.url.host:
+            self._remove_unfinished()
         kinds = self._milvus.DataType
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
         if pa.types.is_integer(spec.id_type):
@@ -146,6 +148,15 @@ class MilvusStore(SharedClientStore):
             schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
         schema.add_field(self._field or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
         self._client.create_collection(self._name, schema=schema)
+
+    def _remove_unfinished(self) -> None:
+        """Remove the folder that Milvus Lite made for a collection if it was killed before it wrote the schema.
+
+        Milvus Lite neither knows such a collection nor makes it again.
+        """
+        folder = Path(self.url.path) / "collections" / self._name
+        if folder.is_dir() and all(path.name == "schema.json.tmp" for path in folder.iterdir()):
+            remove_folder(folder)
 
     def upsert(self, records: Records) -> None:
         """Write rows, a thousand a request, and flush them."""
