@@ -155,7 +155,8 @@ class MilvusStore(SharedClientStore):
         Milvus Lite neither knows such a collection nor makes it again.
         """
         folder = Path(self.url.path) / "collections" / self._name
-        if folder.is_dir() and all(path.name == "schema.json.tmp" for path in folder.iterdir()):
+        is_name = self._name.isidentifier()  # and no path out of the database
+        if is_name and folder.is_dir() and all(path.name == "schema.json.tmp" for path in folder.iterdir()):
             remove_folder(folder)
 
     def upsert(self, records: Records) -> None:
