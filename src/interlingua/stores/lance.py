@@ -38,8 +38,8 @@ class LanceStore(Adapter):
         limits=f"an index is built from {_INDEXED_ROWS:,} rows on",
     )
     _collection_noun = "table"
-    # The client raises these, with the cause only in the text.
-    _client_errors = (ValueError, RuntimeError, TypeError, pa.ArrowException)
+    # The client raises several classes, one of which cannot be imported, with the cause only in the text.
+    _client_errors = (Exception,)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

@@ -15,6 +15,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
+from interlingua.stores._unpickling import points_only
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
 
@@ -50,7 +51,8 @@ class QdrantStore(PointStore):
 
         def connect() -> Any:
             if not url.host:
-                return qdrant.QdrantClient(path=url.path)
+                with points_only():
+                    return qdrant.QdrantClient(path=url.path)
             return qdrant.QdrantClient(
                 host=url.host,
                 port=url.port or 6333,
