@@ -272,6 +272,7 @@ def own_milvus(folder: Path, f: Callable[[Any], Any]) -> None:
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=384)
     db.create_collection("own", schema=schema)
+    db.load_collection("old_rows")
     iterator = db.query_iterator("old_rows", filter="", output_fields=["*"], batch_size=CHUNK)
     while rows := iterator.next():
         y = f(np.array([row["vector"] for row in rows], np.float32))
