@@ -51,8 +51,7 @@ def test_a_client_is_shared_and_closed_with_its_last_store(kind: str, tmp_path: 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_milvus_client_of_the_program_itself_stays_usable(tmp_path: Path) -> None:
     pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
-    import pymilvus
-
+    pymilvus = pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
     own = pymilvus.MilvusClient(f"{tmp_path}/m.db")
     own.create_collection("things", dimension=12, metric_type="COSINE")
     own.insert("things", [{"id": i, "vector": [1.0, *([0.5] * 11)]} for i in range(20)])
