@@ -244,6 +244,13 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     other = run(*command, "--catch-up", "--where", "year > 3", "--json")
     assert other.code == 2
     assert "the options of this migration were" in other.json["error"]
+    pq.write_table(pq.read_table(store).slice(2), store)
+    kept = run(*command, "--catch-up")
+    assert "0 rows updated, 0 added, 2 deleted" in kept.err
+    assert "the same command with --delete-vanished deletes them" in kept.err
+    removed = run(*command, "--catch-up", "--delete-vanished")
+    assert f"2 rows that {store} no longer has were deleted in duckdb://new.duckdb#docs.v" in removed.err
+    assert run(*command, "--catch-up", "--json").json["deleted"] == 0
 
 
 def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: Path, saved: Path) -> None:

@@ -71,6 +71,12 @@ REFUSED = [
     ("--where", f"{MIGRATE} --where 'year > 3'", "cannot select rows. Leave --where out"),
     ("--skip-null", f"{MIGRATE} --skip-null", "cannot select rows. Leave --skip-null out"),
     ("--since", f"{MIGRATE} --since day=1", "--since has no effect without --catch-up"),
+    ("--delete-vanished", f"{MIGRATE} --delete-vanished", "--delete-vanished has no effect without --catch-up"),
+    (
+        "--delete-vanished",
+        f"{MIGRATE} --catch-up --since day=1 --delete-vanished",
+        "cannot know which rows were deleted",
+    ),
     ("--since", f"{MIGRATE} --catch-up --since day", "--since is 'day'; COLUMN=VALUE is needed"),
     ("--catch-up", f"{MIGRATE} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
     ("--catch-up", f"{MIGRATE} --catch-up --resume", "--resume and --catch-up exclude each other"),

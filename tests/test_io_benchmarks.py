@@ -137,3 +137,22 @@ class TestHdf5:
         (tmp_path / "x.h5").write_bytes((tmp_path / "x.h5").read_bytes()[:cut])
         with pytest.raises(InputError, match="not a whole HDF5 file"):
             open_vectors(tmp_path / "x.h5").check()
+
+
+def test_chunks_of_hdf5_that_would_end_the_process_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra hdf5 is not installed")
+    path = tmp_path / "x.hdf5"
+    with h5py.File(path, "w") as file:
+        file["train"] = np.ones((60, 4), np.float32)
+        dataset = file.create_dataset("ids", data=np.arange(60), chunks=(16,), compression="gzip")
+        dataset.flush()
+        places = [dataset.id.get_chunk_info(number).byte_offset for number in range(4)]
+    content = path.read_bytes()
+    ids = open_vectors(path).ids()
+    assert ids is not None
+    assert ids.to_pylist() == list(range(60))
+    for wrong in (0, len(content), 2**62):
+        place = content.index(places[1].to_bytes(8, "little"))
+        path.write_bytes(content[:place] + wrong.to_bytes(8, "little") + content[place + 8 :])
+        with pytest.raises(InputError, match="the chunks of dataset 'ids' are damaged|is not a whole HDF5 file"):
+            open_vectors(path)

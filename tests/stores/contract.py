@@ -412,6 +412,30 @@ class StoreContract:
         np.testing.assert_allclose(found.vectors, wanted, atol=1e-5)
         assert same_payload(found.payload, expected.payload)
 
+    def test_a_catch_up_deletes_in_it_what_the_source_lost_and_nothing_else(self, opened: Open, tmp_path: Path) -> None:
+        target = opened("things")
+        records = self.rows(target.capabilities.ids[-1], target.capabilities.payload, 41)
+        if not target.capabilities.deletes:
+            with pytest.raises(InputError, match=r"cannot delete rows\. Leave delete_vanished=True out"):
+                target.delete(records.ids)
+            return
+        with open_store(f"memory://{tmp_path.name}#old") as source:
+            source.create(self.spec(records))
+            source.upsert(records.rows(0, 40))
+            migrate(translator(), source, target, journal=tmp_path / "j", options=Options(metric="cosine"))
+            own = records.rows(40)
+            target.upsert(Records(own.ids, translator().translate(own.vectors), own.payload))
+            source.delete(records.take([7, 20]).ids)
+            kept = catch_up(translator(), source, target, journal=tmp_path / "j")
+            assert (kept.deleted, kept.removed, len(self.whole(target))) == (2, 0, 41)
+            done = catch_up(translator(), source, target, journal=tmp_path / "j", delete_vanished=True)
+            assert (done.deleted, done.removed) == (2, 2)
+            again = catch_up(translator(), source, target, journal=tmp_path / "j", delete_vanished=True)
+            assert (again.deleted, again.removed, again.listed) == (0, 0, None)
+        target.close()
+        ids = records.ids.to_pylist()
+        assert sorted(self.whole(opened("things")).ids.to_pylist()) == sorted({*ids} - {ids[7], ids[20]})
+
     @pytest.mark.parametrize("fault", ["repeated", "mixed"])
     def test_repeated_and_mixed_ids_are_refused_before_anything_is_made_in_it(
         self, fault: str, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,86 @@ def test_a_catch_up_lists_deleted_rows_and_keeps_them(memory: Callable[[str], St
     assert done.deleted == 2
     assert listed(done.listed)["deleted"] == [9, 200]
     assert memory("new").info().count == N
+
+
+def test_rows_that_something_else_added_to_the_target_are_not_called_deleted(
+    memory: Callable[[str], Store], finished: Path
+) -> None:
+    own = Records(pa.array([5000]), unit(1, 8, 4), columns(1))
+    memory("new").upsert(own)
+    delete(9)
+    done = catch_up(translator(), memory("old"), memory("new"), journal=finished)
+    assert listed(done.listed)["deleted"] == [9]
+    done = catch_up(translator(), memory("old"), memory("new"), journal=finished, delete_vanished=True)
+    assert (done.deleted, done.removed) == (1, 1)
+    assert memory("new").info().count == N
+    assert len(memory("new").fetch(own.ids)) == 1
+
+
+def test_a_row_that_vanished_and_came_back_is_written_again(memory: Callable[[str], Store], finished: Path) -> None:
+    row = memory("old").fetch(pa.array([9]))
+    delete(9)
+    catch_up(translator(), memory("old"), memory("new"), journal=finished, delete_vanished=True)
+    memory("old").upsert(row)
+    done = catch_up(translator(), memory("old"), memory("new"), journal=finished, delete_vanished=True)
+    assert (done.updated, done.added, done.deleted, done.removed) == (0, 1, 0, 0)
+    assert_migrated(whole(memory("old")), memory("new"))
+
+
+def test_a_deletion_that_was_killed_is_completed_by_the_next_catch_up(
+    memory: Callable[[str], Store], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.stores.changes.FETCHED_ROWS", 50)
+    delete(*range(120))
+    calls, honest = iter(range(9)), MemoryStore.delete
+
+    def dies(self: MemoryStore, ids: pa.Array) -> None:
+        if next(calls) == 1:
+            raise Killed
+        honest(self, ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "delete", dies)
+        with pytest.raises(Killed):
+            catch_up(translator(), memory("old"), memory("new"), journal=finished, delete_vanished=True)
+    done = catch_up(translator(), memory("old"), memory("new"), journal=finished, delete_vanished=True)
+    assert (done.deleted, done.removed) == (120, 70)
+    assert_migrated(whole(memory("old")), memory("new"))
+
+
+def test_a_deletion_is_refused_with_since_and_by_a_store_that_cannot_delete(
+    memory: Callable[[str], Store], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete(9)
+    with pytest.raises(
+        InputError,
+        match=r"since a value cannot know which rows were deleted\. Leave since=\.\.\. or delete_vanished=True out",
+    ):
+        catch_up(
+            translator(), memory("old"), memory("new"), journal=finished, since=("year", "3"), delete_vanished=True
+        )
+    monkeypatch.setattr(MemoryStore, "capabilities", replace(MemoryStore.capabilities, deletes=False))
+    with pytest.raises(InputError, match=r"This process cannot delete rows\. Leave delete_vanished=True out"):
+        catch_up(translator(), memory("old"), memory("new"), journal=finished, delete_vanished=True)
+    assert memory("new").info().count == N
+
+
+def test_a_dry_deletion_only_counts(memory: Callable[[str], Store], finished: Path) -> None:
+    delete(9, 200)
+    done = catch_up(translator(), memory("old"), memory("new"), journal=finished, dry_run=True, delete_vanished=True)
+    assert (done.deleted, done.removed) == (2, 0)
+    assert memory("new").info().count == N
+
+
+def test_deleted_rows_of_the_same_collection_are_forgotten(
+    memory: Callable[[str], Store], source: Records, journal: Path
+) -> None:
+    migrate(translator(), memory("old"), memory("old.new"), journal=journal, options=SMALL)
+    memory("old").delete(pa.array([9]))
+    done = catch_up(translator(), memory("old"), memory("old.new"), journal=journal, delete_vanished=True)
+    assert (done.deleted, done.removed) == (1, 0)
+    again = catch_up(translator(), memory("old"), memory("old.new"), journal=journal, delete_vanished=True)
+    assert again.deleted == 0
 
 
 def test_a_dry_catch_up_counts_and_writes_nothing(

@@ -18,17 +18,19 @@ ADDRESSES = {
     "qdrant": ("qdrant_client", "qdrant://{}/q#{}.v"),
     "qdrant-edge": ("qdrant_edge", "qdrant-edge://{}#{}.v"),
 }
+HEAVY = {"chroma": ("chromadb", "chroma://{}/c#{}"), "milvus": ("milvus_lite", "milvus://{}/m.db#{}")}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("kind", ADDRESSES)
+@pytest.mark.parametrize("kind", [*ADDRESSES, *(pytest.param(kind, marks=pytest.mark.store) for kind in HEAVY)])
 def test_a_client_is_shared_and_closed_with_its_last_store(kind: str, tmp_path: Path) -> None:
-    module, form = ADDRESSES[kind]
+    module, form = (ADDRESSES | HEAVY)[kind]
     pytest.importorskip(module, reason=f"the extra {kind} is not installed")
     before = set(clients._CLIENTS)
     first, second = open_store(form.format(tmp_path, "things")), open_store(form.format(tmp_path, "things"))
     assert set(clients._CLIENTS) == before  # a client is opened on first use
-    records = fill(first, pa.array(range(20)), None)
+    ids = pa.array(range(20)).cast(pa.string() if kind == "chroma" else pa.int64())
+    records = fill(first, ids, None)
     assert len(whole(second)) == len(records)
     assert len(set(clients._CLIENTS) - before) == 1
     first.close()
@@ -43,3 +45,17 @@ def test_a_client_is_shared_and_closed_with_its_last_store(kind: str, tmp_path: 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "20", done.stderr
+
+
+@pytest.mark.store
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_milvus_client_of_the_program_itself_stays_usable(tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
+    pymilvus = pytest.importorskip("pymilvus", reason="the extra milvus is not installed")
+    own = pymilvus.MilvusClient(f"{tmp_path}/m.db")
+    own.create_collection("things", dimension=12, metric_type="COSINE")
+    own.insert("things", [{"id": i, "vector": [1.0, *([0.5] * 11)]} for i in range(20)])
+    with open_store(f"milvus://{tmp_path}/m.db#things") as store:
+        assert store.info().count == 20
+    assert own.query("things", filter="", output_fields=["count(*)"])[0]["count(*)"] == 20
+    own.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +116,37 @@ def test_negative_ids_are_migrated(kind: str, tmp_path: Path) -> None:
             migrate(translator(), old, new, journal=tmp_path / "j")
     with open_store(f"faiss://{tmp_path}/new.faiss") as new:
         assert_migrated(records, new)
+
+
+def test_an_index_that_announces_more_than_its_file_holds_costs_no_memory(tmp_path: Path) -> None:
+    index = faiss.IndexIDMap2(faiss.IndexFlatL2(12))
+    index.add_with_ids(np.ones((61, 12), np.float32), np.arange(61))
+    content = bytearray(faiss.serialize_index(index).tobytes())
+    place = content.rindex((61).to_bytes(8, "little"))  # the number of ids
+    content[place : place + 8] = (2**33).to_bytes(8, "little")
+    (tmp_path / "x.faiss").write_bytes(content)
+    before = faiss.get_deserialization_vector_byte_limit()
+    code = (
+        "import resource\n"
+        "from interlingua.stores import open_store\n"
+        f"store = open_store('faiss://{tmp_path}/x.faiss')\n"
+        "try:\n    store.info()\nexcept ValueError as error:\n    print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2**20)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is no index that FAISS can read" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "True"
+    with pytest.raises(InputError, match="is no index that FAISS can read"):
+        open_store(f"faiss://{tmp_path}/x.faiss").info()
+    assert faiss.get_deserialization_vector_byte_limit() == before
+
+
+@pytest.mark.parametrize("place", [4, 8], ids=["width", "rows"])
+def test_an_index_whose_parts_differ_is_refused(place: int, tmp_path: Path) -> None:
+    index = faiss.IndexIDMap2(faiss.IndexFlatL2(12))
+    index.add_with_ids(np.ones((61, 12), np.float32), np.arange(61))
+    content = bytearray(faiss.serialize_index(index).tobytes())
+    content[place] += 1
+    (tmp_path / "x.faiss").write_bytes(content)
+    with pytest.raises(InputError, match="is damaged: its parts differ|is no index that FAISS can read"):
+        open_store(f"faiss://{tmp_path}/x.faiss").info()

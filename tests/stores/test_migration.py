@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 import threading
@@ -434,3 +435,45 @@ def test_a_folder_that_takes_no_journal_is_refused_before_the_source_is_read(
     monkeypatch.setattr(old, "scan", lambda *arguments: pytest.fail("the source was read"))
     with pytest.raises(InputError, match="of the journal cannot be written to; name another"):
         migrate(translator(), old, memory("new"), journal=journal, options=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("statement", "use"),
+    [
+        ("update fact set value = '{' where name = 'phase'", lambda log: log.phase),
+        ("update fact set value = '{' where name = 'target'", lambda log: log.facts),
+        ("update fact set value = 'null' where name = 'phase'", lambda log: log.phase),
+        ("update page set after = '['", lambda log: log.page(0)),
+        ("insert into sample values ('{')", lambda log: log.sample()),
+        ("drop table page", lambda log: log.rows()),
+        ("drop table row", lambda log: log.row_count()),
+        ("update fact set value = 'x' where name = 'format'", lambda log: None),
+    ],
+)
+def test_a_damaged_journal_is_refused_in_one_sentence(
+    statement: str, use: Callable[[MigrationJournal], object], interrupted: Path
+) -> None:
+    with sqlite3.connect(interrupted) as db:
+        db.execute(statement)
+    with pytest.raises(InputError, match=r"journal\.sqlite is damaged \(.*\)\. Roll back by hand"):  # noqa: SIM117
+        with contextlib.closing(MigrationJournal(interrupted, create=False)) as log:
+            use(log)
+    interrupted.rename(interrupted.with_suffix(".moved"))  # and it is not kept open
+    with pytest.raises(InputError, match="no such journal"):
+        MigrationJournal(interrupted, create=False)
+
+
+def test_a_journal_whose_pages_are_mixed_up_is_refused_when_it_is_opened(interrupted: Path) -> None:
+    content = bytearray(interrupted.read_bytes())
+    content[4096 * 2 : 4096 * 2 + 8] = b"\x0d\xff\xff\xff\xff\xff\xff\xff"
+    interrupted.write_bytes(content)
+    with pytest.raises(InputError, match=r"journal\.sqlite is damaged"):
+        MigrationJournal(interrupted, create=False)
+
+
+def test_a_journal_that_cannot_be_written_says_so(interrupted: Path) -> None:
+    with contextlib.closing(MigrationJournal(interrupted, create=False)) as log:
+        log._db.execute(f"pragma max_page_count = {log._db.execute('pragma page_count').fetchone()[0]}")
+        with pytest.raises(InterlinguaError, match=r"journal\.sqlite cannot be written \(.*full\)\. Make room"):
+            log.note(text="x" * 100_000)
+        assert log.phase == "copying"

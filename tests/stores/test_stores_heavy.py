@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from interlingua.core.errors import InputError
 from interlingua.stores import Records, open_store
 from interlingua.stores._base import sql_literal
 from stores.contract import Open, StoreContract
@@ -127,3 +128,21 @@ class TestMilvusLite(StoreContract):
     def url(self, tmp_path: Path) -> Callable[[str], str]:
         pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
         return lambda name: f"milvus://{tmp_path}/m.db#{name}"
+
+    def test_a_collection_whose_creation_was_killed_is_made_again(self, opened: Open, tmp_path: Path) -> None:
+        leftover = tmp_path / "m.db" / "collections" / "things"
+        leftover.mkdir(parents=True)
+        (leftover / "schema.json.tmp").write_text("{")
+        assert not opened("things").exists()
+        self.fill(opened("things"), self.rows("int", "documents", 20))
+        assert opened("things").info().count == 20
+
+    def test_what_the_engine_keeps_in_a_folder_without_a_schema_is_left_alone(
+        self, opened: Open, tmp_path: Path
+    ) -> None:
+        leftover = tmp_path / "m.db" / "collections" / "things"
+        leftover.mkdir(parents=True)
+        (leftover / "manifest.json").write_text("{}")
+        with pytest.raises(InputError, match="cannot be created"):
+            self.fill(opened("things"), self.rows("int", "documents", 20))
+        assert (leftover / "manifest.json").is_file()

@@ -76,6 +76,7 @@ _SKIP_BAD = (
     "Leave out every row whose vector is missing, zero, not finite or of another width, and lines that cannot be read; "
     "list their ids in a file."
 )
+_DELETE_VANISHED = "With --catch-up, also delete rows that this command wrote to TARGET and SOURCE no longer has."
 _WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 _ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
@@ -96,6 +97,7 @@ def migrate(
         str | None,
         typer.Option(metavar="COLUMN=VALUE", help="With --catch-up, read only rows with at least this value."),
     ] = None,
+    delete_vanished: Annotated[bool, _flag("--delete-vanished", _DELETE_VANISHED)] = False,
     fit: Annotated[str | None, typer.Option(metavar="URL", help=_FIT)] = None,
     journal: Annotated[Path | None, typer.Option(metavar="FILE", help=_JOURNAL)] = None,
     inverse: Inverse = False,
@@ -153,11 +155,13 @@ def migrate(
     if undo:
         check_effect({"--dry-run": dry_run, "--resume": resume}, "and --rollback exclude each other.")
     if not catch_up:
-        check_effect({"--since": since}, "has no effect without --catch-up; leave it out.")
+        without = {"--since": since, "--delete-vanished": delete_vanished}
+        check_effect(without, "has no effect without --catch-up; leave it out.")
     else:
         unused = {"--resume": resume, "--rollback": undo, "--report": report, "--rows": rows}
         check_effect(unused, "and --catch-up exclude each other.")
-        _catch_up(directory, source, target, path, options, since, log, dry_run=dry_run, as_json=as_json)
+        choices = {"dry_run": dry_run, "delete_vanished": delete_vanished}
+        _catch_up(directory, source, target, path, options, since, log, as_json=as_json, **choices)
         return
     if dry_run:
         unused = {"--resume": resume, "--report": report}
@@ -224,6 +228,7 @@ def _catch_up(
     log: Path | None,
     *,
     dry_run: bool,
+    delete_vanished: bool,
     as_json: bool,
 ) -> None:
     """Copy the rows that are new or changed since a finished migration."""
@@ -243,6 +248,7 @@ def _catch_up(
                 options=options,
                 since=(column, value) if since else None,
                 dry_run=dry_run,
+                delete_vanished=delete_vanished,
                 on_rows=show,
             )
         record("done", **asdict(done))
@@ -254,8 +260,10 @@ def _catch_up(
         console.note("Nothing was written.")
     elif done.listed:
         console.note(f"The updated and added rows were written to {target}; {done.listed} lists the ids.")
-    if done.deleted:
-        console.note("Deleted rows are still in the target. Delete them there if they must not be found.")
+    if done.removed:
+        console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
+    elif done.deleted and not delete_vanished:
+        console.note("Deleted rows are still in the target; the same command with --delete-vanished deletes them.")
 
 
 def _counts(changes: CatchUp | Migration) -> str:

@@ -72,7 +72,8 @@ def write_folder(
     """
     check_destination(folder, overwrite=overwrite)
     try:
-        text = json.dumps(card, sort_keys=True, allow_nan=False)
+        # As the card is read again: JSON turns every key into text.
+        text = json.dumps(json.loads(json.dumps(card, allow_nan=False)), sort_keys=True)
     except (TypeError, ValueError) as error:
         raise InputError(f"The card cannot be saved ({error}); it may hold plain values only.") from error
     # Equal content has an equal id, so that equal translators are equal files.
@@ -106,8 +107,11 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any
         card = json.loads((folder / CARD).read_text("utf-8-sig"))
         header, tensors = read_tensors(folder / WEIGHTS)
         own = json.loads(header.get("card", "null"))
-        if own is not None and own["save_id"] != card.get("save_id"):
-            card = own
+        if own is not None:
+            text = json.dumps({name: value for name, value in own.items() if name != "save_id"}, sort_keys=True)
+            if own["save_id"] != short_digest(text, tensors):
+                raise ValueError(f"{WEIGHTS} does not hold what was saved: its checksum differs")
+            card = own if own["save_id"] != card.get("save_id") else card
         card.pop("save_id", None)
         for name, tensor in tensors.items():
             if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():

@@ -66,8 +66,25 @@ def _stored(path: Path, name: str, dataset: Any, *, is_text: bool) -> StoredArra
             f"{path}: dataset {name!r} declares shape {dataset.shape}, which takes {dataset.nbytes} bytes, and "
             f"the file holds {stored} for it. It is unfinished or damaged."
         )
+    if dataset.chunks is not None:
+        _check_chunks(path, name, dataset)
     dtype = np.dtype(np.str_) if is_text else dataset.dtype
     return StoredArray(tuple(dataset.shape), dtype, partial(_load, path, name, is_text))
+
+
+def _check_chunks(path: Path, name: str, dataset: Any) -> None:
+    """Refuse chunks that are empty, repeated or outside the file; libhdf5 would end the process with some of them."""
+    size, seen = path.stat().st_size, set()
+    least = 5 if dataset.fletcher32 else 1  # a checksum takes 4 bytes
+
+    def is_bad(chunk: Any) -> bool | None:
+        start, length = chunk.byte_offset, chunk.size
+        bad = start <= 0 or not least <= length <= size - start or chunk.chunk_offset in seen
+        seen.add(chunk.chunk_offset)
+        return bad or None  # None goes on with the next chunk
+
+    if dataset.id.chunk_iter(is_bad):
+        raise InputError(f"{path}: the chunks of dataset {name!r} are damaged. Save or download the file again.")
 
 
 def _load(path: Path, name: str, is_text: bool) -> AnyArray:
@@ -82,7 +99,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+    except (OSError, LookupError, RuntimeError, TypeError, UnicodeDecodeError) as error:
         if isinstance(error, PermissionError):
             raise
         raise InputError(

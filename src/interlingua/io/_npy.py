@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Longest header of an array without named fields. A file may claim up to 4 GiB, which NumPy would allocate.
 _LONGEST_HEADER = 65_536
+# A header is a Python literal, and this is what Python's tokenizer and parser raise for other text.
+_UNREADABLE = (ValueError, SyntaxError, TokenError, TypeError, RecursionError, MemoryError)
 
 
 def open_source(path: Path, request: Request) -> MappedSource:
@@ -54,7 +57,7 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
         if version not in readers:
             raise ValueError(f"format version {version} is not supported")
         shape, fortran, dtype = readers[version](head)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise InputError(
             f"{path}: {name} has no readable .npy header ({error}). Is it truncated or not .npy?"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import struct
 import zipfile
@@ -45,8 +46,9 @@ def open_source(path: Path, request: Request) -> MappedSource | StreamedSource:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
             headers = {name: _member_header(archive, info, path) for name, info in members.items()}
-    except _DAMAGED as error:
-        if isinstance(error, InputError):
+    except (*_DAMAGED, OSError) as error:
+        # The system calls a place before the beginning of the file an invalid argument.
+        if isinstance(error, InputError) or (isinstance(error, OSError) and error.errno != errno.EINVAL):
             raise
         raise InputError(f"{path} is not a whole .npz archive ({error}). Save or download it again.") from error
     arrays = {

@@ -78,7 +78,12 @@ def open_table(
     Raises:
         InputError: two columns of one name, no vectors, or vectors that cannot be used.
     """
-    if len(set(schema.names)) < len(schema.names):
+    try:
+        str(schema)
+        names = schema.names
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the name of a column is not UTF-8 text ({error}). Save the file again.") from error
+    if len(set(names)) < len(names):
         raise InputError(f"{path}: two columns share a name; rename one.")
     # A comparison with None would make NumPy take None for float64.
     dtypes = {field.name: _value_dtype(field.type) for field in schema}

@@ -50,8 +50,11 @@ class SharedClientStore(Adapter):
         with _LOCK:
             if self._acquired is not None:
                 self._acquired = None
-                release(self._key, lambda client: client.close())
+                release(self._key, self._close_client)
         super().close()
+
+    def _close_client(self, client: Any) -> None:
+        client.close()
 
     @property
     def _client(self) -> Any:

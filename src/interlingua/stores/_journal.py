@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 FORMAT = 4
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
@@ -81,17 +81,35 @@ class MigrationJournal:
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
                 self._set({"format": FORMAT, "phase": PHASES[0]})
-            elif self._fact("format") != FORMAT:
-                raise InputError(f"{path} has another format than {FORMAT}; use the interlingua that wrote it.")
+            else:
+                self._db.execute("select 1 from fact limit 1")  # another database has no such table
+                self._check()
             self._db.execute("commit")
-        except sqlite3.OperationalError as error:
+        except BaseException as error:
             self._db.close()
-            if "locked" in str(error):
-                raise OutputExistsError(f"{path} is in use by another migration. Wait for it to end.") from error
-            raise InputError(f"{path} cannot be used as a journal ({error}).") from error
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise InputError(f"{path} is not a journal of a migration ({error}). Choose another file.") from error
+            if not isinstance(error, sqlite3.DatabaseError):
+                raise
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: sqlite3.DatabaseError) -> InterlinguaError:
+        """Return the error for a file that cannot be opened as a journal."""
+        if "locked" in str(error):
+            return OutputExistsError(f"{self.path} is in use by another migration. Wait for it to end.")
+        if "malformed" in str(error):
+            return self._damaged(error)
+        if isinstance(error, sqlite3.OperationalError):
+            return InputError(f"{self.path} cannot be used as a journal ({error}).")
+        return InputError(f"{self.path} is not a journal of a migration ({error}). Choose another file.")
+
+    def _check(self) -> None:
+        """Refuse a journal of another format, and one whose pages or facts are damaged."""
+        if self._fact("format") != FORMAT:
+            raise InputError(f"{self.path} has another format than {FORMAT}; use the interlingua that wrote it.")
+        state = self._read("pragma quick_check(1)")[0][0]
+        if state != "ok":
+            raise self._damaged(state)
+        if self._fact("phase") not in PHASES:
+            raise self._damaged("it has no phase")
 
     def close(self) -> None:
         """Close the file and release its lock."""
@@ -110,7 +128,7 @@ class MigrationJournal:
     @property
     def facts(self) -> dict[str, Any]:
         """All facts that were given to `note`."""
-        return {name: json.loads(value) for name, value in self._db.execute("select name, value from fact")}
+        return {name: self._value(text) for name, text in self._read("select name, value from fact")}
 
     def note(self, **facts: Any) -> None:
         """Record facts, or a new phase; they are on disk on return."""
@@ -157,20 +175,32 @@ class MigrationJournal:
     def rows(self, *, done: bool = False) -> int:
         """Return the number of rows surveyed, or with ``done`` the number written."""
         where = " where done = 1" if done else ""
-        return int(self._db.execute(f"select coalesce(sum(rows), 0) from page{where}").fetchone()[0])
+        return int(self._read(f"select coalesce(sum(rows), 0) from page{where}")[0][0])
 
     def sample(self) -> list[Any]:
         """Return the ids of the rows that will be compared at the end."""
-        return [json.loads(row[0]) for row in self._db.execute("select id from sample order by id")]
+        return [self._value(text) for (text,) in self._read("select id from sample order by id")]
 
     def record_rows(self, digests: IntArray) -> None:
         """Record rows that were written after the migration, in place of those with the same ids."""
         with self._transaction():
             self._set_rows(digests)
 
+    def keep_rows(self, ids: IntArray) -> None:
+        """Delete the records of all rows but those with these digests of ids [n]."""
+        with self._transaction():
+            self._db.execute("create temp table kept (id integer primary key)")
+            self._db.executemany("insert or ignore into kept values (?)", ids[:, None].tolist())
+            self._db.execute("delete from row where id not in (select id from kept)")
+            self._db.execute("drop table kept")
+
     def row_count(self) -> int:
         """Return the number of different rows that are in the target."""
-        return int(self._db.execute("select count(*) from row").fetchone()[0])
+        return int(self._read("select count(*) from row")[0][0])
+
+    def holds(self, ids: IntArray) -> npt.NDArray[np.bool_]:
+        """Return for each digest of an id [n] whether its row is recorded."""
+        return self.compare(np.stack([ids, ids], axis=1))[0]
 
     def compare(self, digests: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return for each row [n] whether its id is recorded, and whether it is recorded with the same content."""
@@ -178,7 +208,7 @@ class MigrationJournal:
         for start in range(0, len(digests), _PARAMETERS):
             ids = digests[start : start + _PARAMETERS, 0].tolist()
             query = f"select id, content from row where id in ({','.join('?' * len(ids))})"
-            contents.update(self._db.execute(query, ids))
+            contents.update(self._read(query, *ids))
         recorded = [contents.get(value) for value in digests[:, 0].tolist()]
         known = np.array([content is not None for content in recorded], bool)
         pairs = zip(recorded, digests[:, 1].tolist(), strict=True)
@@ -188,12 +218,30 @@ class MigrationJournal:
         self._db.executemany("insert or replace into row values (?, ?)", digests.tolist())
 
     def _pages(self, rest: str, *values: Any) -> Iterator[Page]:
-        for number, after, rows, digest, done in self._db.execute(f"select * from page {rest}", values):
-            yield Page(number, json.loads(after), rows, digest, bool(done))
+        for number, after, rows, digest, done in self._read(f"select * from page {rest}", *values):
+            yield Page(number, self._value(after), rows, digest, bool(done))
 
     def _fact(self, name: str) -> Any:
-        row = self._db.execute("select value from fact where name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        rows = self._read("select value from fact where name = ?", name)
+        return self._value(rows[0][0]) if rows else None
+
+    def _read(self, query: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    def _value(self, text: Any) -> Any:
+        try:
+            return json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, reason: object) -> InputError:
+        return InputError(
+            f"{self.path} is damaged ({reason}). Roll back by hand: drop what the migration made in its target, remove "
+            "this file, and start again."
+        )
 
     def _set(self, facts: Mapping[str, Any]) -> None:
         rows = [(name, json.dumps(value)) for name, value in facts.items()]
@@ -201,10 +249,15 @@ class MigrationJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("begin")
         try:
+            self._db.execute("begin")
             yield
-        except BaseException:
-            self._db.execute("rollback")
+            self._db.execute("commit")
+        except BaseException as error:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            if isinstance(error, sqlite3.DatabaseError):
+                raise InterlinguaError(
+                    f"{self.path} cannot be written ({error}). Make room or repair the disk, then go on.",
+                ) from error
             raise
-        self._db.execute("commit")

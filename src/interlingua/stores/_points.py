@@ -140,6 +140,11 @@ class PointStore(Adapter):
                 (ids[part], np.asarray(records.vectors[part], np.float32).tolist(), documents[part]) for part in parts
             )
 
+    def delete(self, ids: pa.Array) -> None:
+        """Delete points and wait until they are gone."""
+        with self._errors("cannot be written"):
+            self._delete(point_ids(ids, str(self.url), mixed=self._has_mixed_ids()))
+
     def _records(self, points: list[Any], mixed: bool) -> Records:
         d = self._parameters().d if self._bad_as_nan else None
         return records_of(points, self._vector, str(self.url), mixed=mixed, nan_width=d)
@@ -200,6 +205,10 @@ class PointStore(Adapter):
     @abstractmethod
     def _query(self, queries: FloatArray, k: int) -> list[list[Any]]:
         """Return the k nearest points of each query."""
+
+    @abstractmethod
+    def _delete(self, ids: list[Any]) -> None:
+        """Delete the points of these ids."""
 
     @abstractmethod
     def _write(self, parts: Parts) -> None:

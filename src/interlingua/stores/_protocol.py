@@ -41,6 +41,7 @@ class Capabilities:
         reads_only: whether reading leaves every file of the store unchanged.
         appends: whether rows are appended instead of written by id; an interrupted copy continues after the last row.
         selects: what `Store.restrict` can do: rows for which a condition ``"where"`` holds, or ``"skip_null"``.
+        deletes: whether rows can be deleted by their ids.
         has_triggers: whether writing a new vector of existing rows can fire triggers of the database.
         rows_per_second: order of magnitude of writing 384 columns, index included (benchmarks/stores.py).
         refuses: kinds of payload that are refused before anything is made; the names are those of the contract test.
@@ -56,6 +57,7 @@ class Capabilities:
     reads_only: bool = True
     appends: bool = False
     selects: tuple[Literal["where", "skip_null"], ...] = ()
+    deletes: bool = False
     has_triggers: bool = False
     rows_per_second: int = 5_000
     refuses: tuple[str, ...] = ()
@@ -327,6 +329,14 @@ class Store(ABC):
     def finish(self) -> None:
         """Build the index after all rows have been written; safe to repeat."""
         raise self._only_read()
+
+    def delete(self, ids: pa.Array) -> None:
+        """Delete the rows of these ids; an id of no row is ignored. The deletion is durable on return.
+
+        Raises:
+            InputError: this store cannot delete rows.
+        """
+        raise InputError(f"{self.url}: {self.title} cannot delete rows.", "Leave {delete_vanished} out.")
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove what `create` made and nothing else; do nothing if it does not exist.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from interlingua.core.arguments import check_instance, check_path
+from interlingua.core.arrays import IntArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, id_digests
 from interlingua.core.translator import Translator
@@ -24,7 +25,16 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
 
-__all__ = ["FETCHED_ROWS", "CatchUp", "Changes", "catch_up", "changes_path", "find_changes", "private_file"]
+__all__ = [
+    "FETCHED_ROWS",
+    "CatchUp",
+    "Changes",
+    "catch_up",
+    "changes_path",
+    "find_changes",
+    "find_vanished",
+    "private_file",
+]
 
 # Rows that are read by their ids at a time; stores limit how many ids a request has.
 FETCHED_ROWS = 1_024
@@ -51,25 +61,42 @@ class Changes:
         """Return whether there are any."""
         return bool(self.updated or self.added or self.deleted)
 
-    def write(self, path: Path, target: Store, id_type: pa.DataType) -> None:
+    def remaining(self, id_type: pa.DataType) -> IntArray:
+        """Return digests of the ids [n] of all rows that the source has."""
+        return np.concatenate(
+            [self.unchanged, *(id_digests(pa.array(ids, id_type)) for ids in (self.updated, self.added))]
+        )
+
+    def write(self, path: Path, vanished: list[Any]) -> None:
         """List the rows in a file that only its owner can read, one JSON object per line.
 
         Args:
             path: the file, which is replaced.
-            target: names the deleted rows, which it still holds.
-            id_type: of the source.
+            vanished: ids of the deleted rows, as the target has them.
         """
-        seen = [id_digests(pa.array(ids, id_type)) for ids in (self.updated, self.added)]
-        remaining = np.concatenate([self.unchanged, *seen])
         with private_file(path) as file:
-            for change, ids in (("updated", self.updated), ("added", self.added)):
+            for change, ids in (("updated", self.updated), ("added", self.added), ("deleted", vanished)):
                 file.writelines(json.dumps({"change": change, "id": value}) + "\n" for value in ids)
-            if not self.deleted:
-                return
-            for records, _ in target.scan(4_096):
-                gone = np.flatnonzero(~np.isin(id_digests(records.ids), remaining))
-                rows = records.ids.take(pa.array(gone, pa.int64())).to_pylist()
-                file.writelines(json.dumps({"change": "deleted", "id": value}) + "\n" for value in rows)
+
+
+def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_type: pa.DataType) -> list[Any]:
+    """Return the ids of rows that the migration wrote, that the target still has, and the source has not.
+
+    Args:
+        target: of the migration. Rows that something else has added to it are not among them.
+        log: journal of the migration.
+        changes: of the whole source.
+        id_type: of the ids of the source.
+    """
+    if not changes.deleted:
+        return []
+    vanished, remaining = [], changes.remaining(id_type)
+    with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
+        for records, _ in pages:
+            digests = id_digests(records.ids)
+            gone = np.flatnonzero(log.holds(digests) & ~np.isin(digests, remaining))
+            vanished += records.ids.take(pa.array(gone, pa.int64())).to_pylist()
+    return vanished
 
 
 def find_changes(
@@ -121,9 +148,9 @@ class CatchUp:
         read: rows that were read from the source.
         updated: rows that were written again, because their vector or payload had changed.
         added: rows that were new.
-        deleted: rows of the target that the source no longer has; they were not deleted. ``None`` if only some rows
-            were read.
+        deleted: rows that were copied and that the source no longer has. ``None`` if only some rows were read.
         listed: file with the ids of all of them, ``None`` if there are none.
+        removed: rows that were deleted in the target, because the source no longer has them.
     """
 
     read: int
@@ -131,6 +158,7 @@ class CatchUp:
     added: int
     deleted: int | None
     listed: str | None
+    removed: int = 0
 
 
 def catch_up(
@@ -142,6 +170,7 @@ def catch_up(
     options: Options | None = None,
     since: tuple[str, str] | None = None,
     dry_run: bool = False,
+    delete_vanished: bool = False,
     on_rows: Progress | None = None,
 ) -> CatchUp:
     """Copy the rows of a source that are new or have changed since a finished migration or its last catch-up.
@@ -157,21 +186,30 @@ def catch_up(
         since: a column and a value; only rows in which the column is at least the value are read. Deleted rows are not
             noticed then.
         dry_run: only find the rows.
+        delete_vanished: also delete the rows of the target that the migration wrote and the source no longer gives:
+            they were deleted, or ``options`` leave them out now. Other rows of the target are not touched.
         on_rows: called with the phase, the rows done and the number of rows.
 
     Raises:
         InputError: the journal is not that of a finished migration from ``source`` to ``target`` by ``translator``;
-            the target only appends rows; or a row cannot be translated or written.
+            the target only appends rows, or cannot delete any; or a row cannot be translated or written.
     """
     check_instance(translator, "translator", Translator, "a Translator")
     for store, name in ((source, "source"), (target, "target")):
         check_instance(store, name, Store, "a store, as open_store returns it,")
     report = on_rows or (lambda phase, done, rows: None)
     path = check_path(journal, "journal")
+    if delete_vanished and since is not None:
+        raise InputError(
+            "A catch-up that reads only rows since a value cannot know which rows were deleted.",
+            "Leave {since=...} or {delete_vanished} out.",
+        )
     with closing(MigrationJournal(path, create=False)) as log:
         recorded = _check_finished(log, translator, source, target)
         if options not in (None, recorded):
             raise InputError(f"{path}: the options of this migration were {recorded}, not {options}. Use the same.")
+        if delete_vanished and not target.capabilities.deletes:
+            raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
         options = recorded
         options.restrict(source)
         info = source.info()
@@ -204,15 +242,28 @@ def catch_up(
                 report("copying", start + len(part), len(ids))
             target.finish()
         listed = changes_path(path) if changes and not dry_run else None
+        vanished: list[Any] = []
         if listed is not None:
-            changes.write(listed, target, info.id_type)
+            vanished = find_vanished(target, log, changes, info.id_type)
+            changes.write(listed, vanished)
+            if delete_vanished and changes.deleted:
+                # In the same rows as the source, a vector is deleted with its row; only the journal is behind.
+                _delete(target, vanished)
+                log.keep_rows(changes.remaining(info.id_type))
         return CatchUp(
             read,
             len(changes.updated),
             len(changes.added),
             None if since else changes.deleted,
             None if listed is None else str(listed),
+            len(vanished) if delete_vanished else 0,
         )
+
+
+def _delete(target: Store, ids: list[Any]) -> None:
+    id_type = target.info().id_type
+    for start in range(0, len(ids), FETCHED_ROWS):
+        target.delete(pa.array(ids[start : start + FETCHED_ROWS], id_type))
 
 
 def changes_path(journal: Path) -> Path:

@@ -36,6 +36,7 @@ class ChromaStore(CollectionStore):
         "documents",
         ("text",),
         reads_only=False,
+        deletes=True,
         rows_per_second=1_000,
         refuses=(
             "uint64", "not_finite", "bytes", "duration", "empty_list", "list_with_null", "nested_lists", "struct",
@@ -139,6 +140,12 @@ class ChromaStore(CollectionStore):
 
     def finish(self) -> None:
         """Do nothing: Chroma grows its graph with every write."""
+
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows."""
+        collection = self._open()
+        with self._errors("cannot be written"):
+            collection.delete(ids=ids.to_pylist())
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the collection."""

@@ -41,6 +41,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         metrics=("cosine",),
         adds_vectors=True,
         selects=("where", "skip_null"),
+        deletes=True,
         rows_per_second=10_000,
         refuses=("duration", "long_decimal"),
         changes=("float16", "category", "timestamp_zone", "json"),
@@ -114,9 +115,13 @@ class DuckStore(SharedClientStore, TableAdapter):
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
         layout = self._layout()
-        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
-        parts = list(self._pages(layout, f"where {layout.id} in ({listed})", len(ids))) if len(ids) else []
+        parts = list(self._pages(layout, f"where {self._among(layout, ids)}", len(ids))) if len(ids) else []
         return self._in_order(parts[0] if parts else None, ids)
+
+    @staticmethod
+    def _among(layout: Layout, ids: pa.Array) -> str:
+        """Return the condition that a row has one of these ids."""
+        return f"{layout.id} in ({', '.join(sql_literal(value) for value in ids.to_pylist())})"
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
@@ -215,6 +220,11 @@ class DuckStore(SharedClientStore, TableAdapter):
         """Write the log into the file; search is exact and needs no index."""
         with self._errors("cannot be written"):
             self._writing.execute("checkpoint")
+
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows."""
+        with self._errors("cannot be written"):
+            self._writing.execute(f"delete from {self._table} where {self._among(self._layout(), ids)}")
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the column, or the table."""

@@ -34,6 +34,7 @@ class EdgeStore(SharedClientStore, PointStore):
         normalizes=True,
         reads_only=False,
         selects=("skip_null",),
+        deletes=True,
         rows_per_second=1_000,
         refuses=("not_finite", "bytes", "duration"),
         changes=CHANGED_IN_DOCUMENTS,
@@ -128,6 +129,9 @@ class EdgeStore(SharedClientStore, PointStore):
         ]
         results: list[list[Any]] = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return results
+
+    def _delete(self, ids: list[Any]) -> None:
+        self._update(self._models.UpdateOperation.delete_points(ids))
 
     def _write(self, parts: Parts) -> None:
         edge, points = self._models, []

@@ -188,20 +188,34 @@ class FaissStore(Adapter):
         elif hasattr(inner, "hnsw"):
             inner.hnsw.efSearch = max(inner.hnsw.efSearch, _CANDIDATES, 4 * k)
 
-    @cached_property
-    def _opened(self) -> _Opened:
+    def _read(self) -> Any:
+        """Return the index of the file, from which nothing longer than the file itself is read."""
         faiss = self._faiss
         if not self._path.is_file():
             raise InputError(f"{self._path}: no such file. Check the path.")
+        # A damaged file may announce up to 1 TB. Old versions of FAISS have no such limit.
+        limit = getattr(faiss, "get_deserialization_vector_byte_limit", lambda: None)()
         try:
-            index = faiss.read_index(str(self._path), faiss.IO_FLAG_MMAP)
-        except RuntimeError as error:
+            if limit is not None:
+                faiss.set_deserialization_vector_byte_limit(self._path.stat().st_size)
+            return faiss.read_index(str(self._path), faiss.IO_FLAG_MMAP)
+        except (RuntimeError, MemoryError) as error:
             raise InputError(f"{self._path} is no index that FAISS can read; build or copy it again.") from error
+        finally:
+            if limit is not None:
+                faiss.set_deserialization_vector_byte_limit(limit)
+
+    @cached_property
+    def _opened(self) -> _Opened:
+        faiss = self._faiss
+        index = self._read()
         if not index.ntotal:
             raise InputError(f"{self._path} is empty; at least 1 row is needed.")
         inner, named = index, None
         if isinstance(index, faiss.IndexIDMap | faiss.IndexIDMap2):
             inner, named = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)
+            if (index.d, index.ntotal) != (inner.d, inner.ntotal):
+                raise InputError(f"{self._path} is damaged: its parts differ in width or rows. Copy it again.")
         lists = faiss.try_extract_index_ivf(inner)
         keys = None
         packed = lists is not None and isinstance(faiss.downcast_index(lists), faiss.IndexIVFFastScan)

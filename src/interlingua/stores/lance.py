@@ -32,13 +32,14 @@ class LanceStore(Adapter):
         "typed",
         ("int", "text"),
         selects=("where", "skip_null"),
+        deletes=True,
         rows_per_second=10_000,
         refuses=("map",),
         limits=f"an index is built from {_INDEXED_ROWS:,} rows on",
     )
     _collection_noun = "table"
-    # The client raises these, with the cause only in the text.
-    _client_errors = (ValueError, RuntimeError, TypeError, pa.ArrowException)
+    # The client raises several classes, one of which cannot be imported, with the cause only in the text.
+    _client_errors = (Exception,)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -108,10 +109,9 @@ class LanceStore(Adapter):
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
         table = self._table()
-        key, name, d = self._layout(table.schema)
-        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
+        _, name, d = self._layout(table.schema)
         with self._errors("cannot be read"):
-            rows = table.search().where(f"{_quoted(key)} in ({listed})").to_arrow()
+            rows = table.search().where(self._among(table, ids)).to_arrow()
         return self._in_order(self._records(rows, name, d), ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
@@ -182,6 +182,12 @@ class LanceStore(Adapter):
             if table.count_rows() >= _INDEXED_ROWS and not table.list_indices():
                 table.create_index(metric=metric, vector_column_name=name, index_type="IVF_FLAT")
 
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows."""
+        table = self._table()
+        with self._errors("cannot be written"):
+            table.delete(self._among(table, ids))
+
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the table."""
         if self.exists():
@@ -196,6 +202,11 @@ class LanceStore(Adapter):
             raise self._missing(sorted(path.stem for path in self._folder.glob("*.lance")))
         with self._errors("cannot be opened"):
             return self._connect().open_table(self._name)
+
+    def _among(self, table: Any, ids: pa.Array) -> str:
+        """Return the condition that a row has one of these ids."""
+        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
+        return f"{_quoted(self._layout(table.schema)[0])} in ({listed})"
 
     def _layout(self, schema: pa.Schema) -> tuple[str, str, int]:
         """Return id column, vector column and width."""

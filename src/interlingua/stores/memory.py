@@ -43,7 +43,7 @@ class MemoryStore(Adapter):
     """Rows in dictionaries, in the order in which they were written."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        "typed", ("int", "text"), adds_vectors=True, rows_per_second=10**6
+        "typed", ("int", "text"), adds_vectors=True, deletes=True, rows_per_second=10**6
     )
 
     def __init__(self, url: StoreURL) -> None:
@@ -100,6 +100,14 @@ class MemoryStore(Adapter):
 
     def finish(self) -> None:
         """Do nothing: search is exact."""
+
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows."""
+        collection = self._open()[0]
+        for value in ids.to_pylist():
+            for vectors in collection.vectors.values():
+                vectors.rows.pop(value, None)
+            collection.payload.pop(value, None)
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the vector, or the collection."""

@@ -23,7 +23,7 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
-from interlingua.stores.changes import Progress, changes_path
+from interlingua.stores.changes import Progress, changes_path, find_vanished
 from interlingua.stores.planning import Options, Plan, check_choices, make_plan, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
@@ -139,7 +139,7 @@ def migrate(
         run.index(watch)
         checked, error, changes = run.check(watch)
         if changes:
-            changes.write(changes_path(path), target, info.id_type)
+            changes.write(changes_path(path), find_vanished(target, log, changes, info.id_type))
         log.note(phase="done")
         # The plan of the first run, not a new estimate: the rows just written may have filled the disk.
         return Migration(

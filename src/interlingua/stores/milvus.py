@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.atomic import check_parent
+from interlingua.core.atomic import check_parent, remove_folder
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._base import first_line
@@ -37,6 +37,7 @@ class MilvusStore(CollectionStore):
     capabilities: ClassVar[Capabilities] = Capabilities(
         "documents",
         ("int", "text"),
+        deletes=True,
         rows_per_second=700,
         refuses=("uint64", "not_finite", "bytes", "duration"),
         changes=CHANGED_IN_DOCUMENTS,
@@ -57,7 +58,7 @@ class MilvusStore(CollectionStore):
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
         database = url.path.strip("/") if url.host else ""
         self._key = ("milvus", address if url.host else str(Path(address).resolve()), database)
-        self._connect = lambda: self._milvus.MilvusClient(address, token=token, db_name=database)
+        self._connect = lambda: self._open_client(address, token, database)
 
     def info(self) -> StoreInfo:
         """Return facts about the collection."""
@@ -94,13 +95,16 @@ class MilvusStore(CollectionStore):
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
-        key, _, _ = self._layout()
+        condition = self._among(ids)
         self._load()
-        # get(ids) quotes text as Python does, which the server's grammar does not always follow.
-        condition = f"{key} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
         with self._errors("cannot be read"):
             rows = list(self._client.query(self._name, filter=condition, output_fields=["*"]))
         return self._in_order(self._records(rows) if rows else None, ids)
+
+    def _among(self, ids: pa.Array) -> str:
+        """Return the condition that a row has one of these ids."""
+        # get(ids) quotes text as Python does, which the server's grammar does not always follow.
+        return f"{self._layout()[0]} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Search the index."""
@@ -130,6 +134,8 @@ class MilvusStore(CollectionStore):
         documents_of(records, str(self.url), _LIMITS)
 
     def _create(self, spec: Spec) -> None:
+        if not self.url.host:
+            self._remove_unfinished()
         kinds = self._milvus.DataType
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
         if pa.types.is_integer(spec.id_type):
@@ -138,6 +144,16 @@ class MilvusStore(CollectionStore):
             schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
         schema.add_field(self._field or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
         self._client.create_collection(self._name, schema=schema)
+
+    def _remove_unfinished(self) -> None:
+        """Remove the folder that Milvus Lite made for a collection if it was killed before it wrote the schema.
+
+        Milvus Lite neither knows such a collection nor makes it again.
+        """
+        folder = Path(self.url.path) / "collections" / self._name
+        is_name = self._name.isidentifier()  # and no path out of the database
+        if is_name and folder.is_dir() and all(path.name == "schema.json.tmp" for path in folder.iterdir()):
+            remove_folder(folder)
 
     def upsert(self, records: Records) -> None:
         """Write rows, a thousand per request, and flush them."""
@@ -174,11 +190,31 @@ class MilvusStore(CollectionStore):
                 self._client.create_index(self._name, params)
         self._load()
 
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows, and flush."""
+        condition = self._among(ids)
+        with self._errors("cannot be written"):
+            self._client.delete(self._name, filter=condition)
+            self._client.flush(self._name)
+
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the collection."""
         if self.exists():
             with self._errors("cannot be dropped"):
                 self._client.drop_collection(self._name)
+
+    def _open_client(self, address: str, token: str, database: str) -> Any:
+        was_open = not self.url.host and self._key[1] in _lite_servers()._servers
+        client = self._milvus.MilvusClient(address, token=token, db_name=database)
+        # A client that the program itself has opened goes on using the embedded server.
+        client.interlingua_keeps_server = bool(self.url.host) or was_open
+        return client
+
+    def _close_client(self, client: Any) -> None:
+        """Close the client, and its embedded server: it would lock the database until this process ends."""
+        super()._close_client(client)
+        if not client.interlingua_keeps_server:
+            _lite_servers().release_server(self._key[1])
 
     def _find_collection(self) -> bool:
         return bool(self._client.has_collection(self._name))  # also by an alias
@@ -221,3 +257,8 @@ class MilvusStore(CollectionStore):
 
     def _reason(self, error: Exception) -> str:
         return first_line(getattr(error, "message", error))[:300]
+
+
+def _lite_servers() -> Any:
+    """Return the embedded servers of this process."""
+    return require("milvus_lite.server_manager", "milvus").server_manager_instance

@@ -36,6 +36,7 @@ class PostgresStore(PostgresTable):
         ("int", "text"),
         adds_vectors=True,
         selects=("where", "skip_null"),
+        deletes=True,
         has_triggers=True,
         rows_per_second=1_000,
         refuses=("nul", "nanoseconds", "duration"),
@@ -296,6 +297,12 @@ class PostgresStore(PostgresTable):
                 self._connection.execute(sql.SQL(make.format("")).format(**parts))
         with self._transaction("cannot be analyzed"):
             self._connection.execute(sql.SQL("analyze {}").format(self._table))
+
+    def delete(self, ids: pa.Array) -> None:
+        """Delete rows."""
+        statement = self._sql.SQL("delete from {} where {}")
+        with self._transaction("cannot be written"):
+            self._connection.execute(statement.format(self._table, self._key(self._columns()).among(ids.to_pylist())))
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the column, or the table."""

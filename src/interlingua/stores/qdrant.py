@@ -16,6 +16,7 @@ from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
+from interlingua.stores._unpickling import points_only
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
 
@@ -31,6 +32,7 @@ class QdrantStore(CollectionStore, PointStore):
         adds_vectors=True,
         normalizes=True,
         selects=("skip_null",),
+        deletes=True,
         rows_per_second=500,
         refuses=("bytes", "duration"),
         changes=CHANGED_IN_DOCUMENTS,
@@ -52,7 +54,8 @@ class QdrantStore(CollectionStore, PointStore):
 
         def connect() -> Any:
             if not url.host:
-                return qdrant.QdrantClient(path=url.path)
+                with points_only():
+                    return qdrant.QdrantClient(path=url.path)
             return qdrant.QdrantClient(
                 host=url.host,
                 port=url.port or 6333,
@@ -148,6 +151,10 @@ class QdrantStore(CollectionStore, PointStore):
             self._client.query_points(self._name, query=query.tolist(), using=using, limit=k, with_payload=False).points
             for query in queries
         ]
+
+    def _delete(self, ids: list[Any]) -> None:
+        with self._one_commit():
+            self._client.delete(self._name, self._models.PointIdsList(points=ids), wait=True)
 
     def _write(self, parts: Parts) -> None:
         models = self._models
