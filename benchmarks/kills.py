@@ -1,4 +1,4 @@
-"""Kill migrations with SIGKILL, at random moments and at every write to disk, resume them, and compare every row.
+"""Kill migrations with SIGKILL, at random moments and at a sample of all writes to disk, resume them, and compare every row.
 
     python benchmarks/kills.py --random 100 --syncs 400
     python benchmarks/kills.py --random 20 "parquet>postgres" "chroma>jsonl"
@@ -51,7 +51,7 @@ from stores import compare, server
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "kills.jsonl"
 D_IN, D_OUT = 32, 24
-# A random kill needs a migration that takes a while; kills at every write need one of few writes.
+# A random kill needs a migration that takes a while; kills at writes need one of few writes.
 ROWS = {"random": 2_000, "syncs": 200}
 PAGE = {"random": 50, "syncs": 100}
 # Source and target; a pair with + adds a vector to the source's own rows.

@@ -30,6 +30,8 @@ class QdrantStore(CollectionStore, PointStore):
         "documents",
         ("int", "text"),
         adds_vectors=True,
+        # Opening a folder written by an older client deletes its duplicate points.
+        reads_only=False,
         normalizes=True,
         selects=("skip_null",),
         deletes=True,
