@@ -28,7 +28,7 @@ import pyarrow as pa
 
 import interlingua as il
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, open_store
 from interlingua.stores.migration import migrate

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from interlingua.core.alignment import Alignment, AlignmentError, Evidence, Status, Verdict
-from interlingua.core.errors import InputError, InterlinguaError, SpaceMismatchWarning
+from interlingua.core.errors import InputError, InterlinguaError, SpaceMismatchError, SpaceMismatchWarning
 from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 
@@ -35,6 +35,7 @@ __all__ = [
     "Evidence",
     "InputError",
     "InterlinguaError",
+    "SpaceMismatchError",
     "SpaceMismatchWarning",
     "Status",
     "Translator",
