@@ -73,10 +73,19 @@ def _units(rows: Rows) -> Rows:
     return unit_rows(np.asarray(rows, np.float32))
 
 
-def changed(rows: Rows, foreign: Rows, profile: SpaceProfile, rng: np.random.Generator) -> Iterator[tuple[str, Rows]]:
-    """Yield the kinds of wrong vectors [n, d]; ``foreign`` are of another model, cut or repeated to the width."""
+def changed(
+    rows: Rows, foreign: Rows, mean: Rows, whitener: Rows, rng: np.random.Generator
+) -> Iterator[tuple[str, Rows]]:
+    """Yield the kinds of wrong vectors [n, d].
+
+    Args:
+        rows: of the right model.
+        foreign: of another model.
+        mean: [d], of the fitted rows.
+        whitener: [d, d], brings all variances of the fitted rows to one.
+        rng: of the random changes.
+    """
     n, d = rows.shape
-    mean, axes = profile.mean, profile.basis
     turn = np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32)
     yield "another model", foreign
     yield "rotated", rows @ turn
@@ -88,11 +97,16 @@ def changed(rows: Rows, foreign: Rows, profile: SpaceProfile, rng: np.random.Gen
     yield "noise around the right mean", mean + np.sqrt(max(1 - mean @ mean, 0)) * noise
     yield "each column shuffled", rng.permuted(rows, axis=0)
     yield "columns scaled by up to 7", rows * np.exp(rng.standard_normal(d))
-    along = (rows - mean) @ axes
-    yield "whitened", along / np.sqrt(np.maximum(profile.shares, profile.shares[0] * 1e-4)) @ axes.T
+    yield "whitened", (rows - mean) @ whitener
     # Beyond the ten: changes that are known to pass.
     yield "columns scaled by up to 2 (mild)", rows * np.exp(0.35 * rng.standard_normal(d))
     yield "own mean subtracted (mild)", rows - rows.mean(axis=0)
+
+
+def whitening(rows: Rows) -> Rows:
+    """Return the matrix [d, d] that brings the variance of rows along every principal axis to one."""
+    variances, axes = np.linalg.eigh(np.cov(rows.T))
+    return np.asarray(axes / np.sqrt(np.maximum(variances, variances[-1] * 1e-4)) @ axes.T, np.float32)
 
 
 def another_model(spaces: Spaces, encoder: str, d: int) -> Rows:
@@ -177,6 +191,7 @@ def measure(spaces: Spaces, arguments: argparse.Namespace, write: Callable[[dict
             held_out = own[fitted : fitted + 1_000]
             others = {name: rows for name, rows in spaces[encoder].items() if name != corpus and len(rows) >= 2 * ROWS}
             foreign = another_model(spaces, encoder, own.shape[1])
+            whitener = whitening(own[:fitted])
             for name, rows in {corpus: held_out, **others}.items():
                 chosen = {"corpus": name, "chosen_on": name in CHOSEN_ON, "same_corpus": name == corpus}
                 right = {"random rows": random_batches, "one topic": neighbor_batches}
@@ -192,7 +207,7 @@ def measure(spaces: Spaces, arguments: argparse.Namespace, write: Callable[[dict
                 batches: dict[str, list[Rows]] = {}
                 for batch in random_batches(rows, arguments.wrong_batches, rng):
                     wrong = foreign[rng.choice(len(foreign), ROWS, replace=False)]
-                    for kind, made in changed(batch, wrong, profile, rng):
+                    for kind, made in changed(batch, wrong, profile.mean, whitener, rng):
                         batches.setdefault(kind, []).append(made)
                 for kind, made in batches.items():
                     write(facts | chosen | {"kind": kind, "right": False, **tally(convert, iter(made), profile)})
@@ -218,7 +233,10 @@ def main() -> None:
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """Return the shares of batches that are refused, by kind and translator, as a Markdown table."""
+    """Return the shares of batches that are refused, and in brackets warned of, as a Markdown table.
+
+    The first share is of rows of the fitted corpus, the second of rows of other corpora.
+    """
     translators = list(dict.fromkeys(record["translator"] for record in records))
     lines = ["| batches of 50 rows | " + " | ".join(translators) + " |", "|---|" + "--:|" * len(translators)]
     for kind in dict.fromkeys(r["kind"] for r in records if not r["right"] and "batches" in r):
@@ -228,7 +246,9 @@ def table(records: list[dict[str, Any]]) -> str:
             parts = []
             for same in (True, False):
                 some = [r for r in chosen if r["same_corpus"] is same]
-                parts.append(f"{sum(r['refused'] for r in some) / max(sum(r['batches'] for r in some), 1):.2f}")
+                count = max(sum(r["batches"] for r in some), 1)
+                refused, warned = (sum(r[key] for r in some) / count for key in ("refused", "warned"))
+                parts.append(f"{refused:.2f}" + (f" (+{warned:.2f})" if warned >= 0.005 else ""))  # noqa: PLR2004
             cells.append(" / ".join(parts))
         lines.append(f"| {kind} | " + " | ".join(cells) + " |")
     for title, kinds, chosen_on in (
@@ -239,7 +259,8 @@ def table(records: list[dict[str, Any]]) -> str:
         for translator in translators:
             some = [r for r in records if r["translator"] == translator and r["kind"] in kinds]
             some = [r for r in some if r["chosen_on"] is chosen_on]
-            cells.append(f"{sum(r['refused'] for r in some)} of {sum(r['batches'] for r in some):,}")
+            warned = sum(r["warned"] for r in some)
+            cells.append(f"{sum(r['refused'] for r in some)} (+{warned}) of {sum(r['batches'] for r in some):,}")
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

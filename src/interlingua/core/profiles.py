@@ -30,9 +30,9 @@ _AXES = 256
 MIN_BATCH = 50
 # Limits of the statistics of a batch, chosen in benchmarks/foreign.py between vectors of the same model on texts of
 # other kinds and all other vectors.
-SPECTRUM_LIMIT, MEAN_LIMIT, SPREAD_LIMIT = 0.08, -0.35, 0.7
+SPECTRUM_LIMIT, MEAN_LIMIT, SPREAD_LIMIT = 0.08, -0.45, 0.7
 # A batch beyond these has unusual content at least.
-_DOUBT, _MEAN_DOUBT, _SPREAD_DOUBT = 1.5, -0.2, 0.55
+_DOUBT, _MEAN_DOUBT, _SPREAD_DOUBT = 1.5, -0.25, 0.6
 # The spectrum decides only for spaces whose own rows, held out, exceed its limit this many times.
 _CLEARANCE = 2.5
 # Variances below this share of the largest are noise.
