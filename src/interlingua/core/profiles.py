@@ -233,6 +233,15 @@ class SpaceProfile:
             return "They look like random numbers: no two of them are more similar than random directions are."
         return "They look like vectors of another model, or of the same one after a rotation or reordering of columns."
 
+    def spectrum_of(self, rows: FloatArray) -> float:
+        """Return the spectrum of rows [n, d] along the axes of this space, as `Comparison` describes it."""
+        units = unit_rows(np.asarray(rows, np.float32))
+        return self._spectrum(units - units.mean(axis=0))
+
+    def assign(self, rows: FloatArray, other: SpaceProfile) -> npt.NDArray[np.bool_]:
+        """Return for each of unit rows [n, d] whether it lies along the axes of ``other`` more than along these."""
+        return np.asarray(other._row_statistics(rows)[0] > self._row_statistics(rows)[0])
+
     def accepts(self, rows: FloatArray) -> bool:
         """Return whether rows [n, d] are probably of this space, which needs 50 rows and more than no contradiction."""
         compared = self.compare(rows)
