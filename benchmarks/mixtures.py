@@ -2,8 +2,8 @@
 
     python benchmarks/mixtures.py --vectors DIR --data ../shared/data
 
-DIR is that of `benchmarks/foreign.py`. Mixtures hold 5, 20 and 50 % of rows of another model, cut to the width of the
-first where it is wider. Collections of one model are every corpus, and every two corpora of one encoder together.
+DIR is that of `benchmarks/foreign.py`. Mixtures hold 5, 20 and 50 % of rows of another model; the wider one is cut.
+Collections of one model are every corpus of 2,500 rows and more, and two corpora of one encoder together.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def cases(spaces: Spaces) -> Iterator[dict[str, Any]]:
             name = f"{first} {first_corpus} with {second} {second_corpus}"
             yield measure(name, rows, truth, models=2, true_share=share)
     for encoder, corpora in spaces.items():
-        for corpus, rows in corpora.items():
-            yield measure(f"{encoder} {corpus}", rows[:ROWS], None, models=1)
-        for first, second in list(combinations(corpora, 2))[::3]:
+        large = [corpus for corpus, rows in corpora.items() if len(rows) >= ROWS // 2]
+        for corpus in large:
+            yield measure(f"{encoder} {corpus}", corpora[corpus][:ROWS], None, models=1)
+        for first, second in list(combinations(large, 2))[::4]:
             rows, _ = together(corpora[first], corpora[second], 0.5, rng)
             yield measure(f"{encoder} {first} and {second}", rows, None, models=1)
 

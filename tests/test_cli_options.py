@@ -133,6 +133,7 @@ ALWAYS = {
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "
     "--log --json --translator",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
+    "plan": "--rows --seed --json",
     "serve": "--port --max-mb --browser",
     "settings": "--json",
     "inspect": "--json",

@@ -23,6 +23,7 @@ from interlingua.core.translator import Translator, load
 
 if TYPE_CHECKING:
     from interlingua._align import align, align_spaces
+    from interlingua._plan import plan
     from interlingua.aligners import describe_settings
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
@@ -45,6 +46,7 @@ __all__ = [
     "describe_settings",
     "evaluate",
     "load",
+    "plan",
 ]
 
 __version__ = version("interlingua")
@@ -56,6 +58,7 @@ _LAZY = {
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
     "describe_settings": "interlingua.aligners",
+    "plan": "interlingua._plan",
 }
 
 

@@ -25,6 +25,7 @@ from interlingua.cli import (
     identify,
     inspect,
     migrate,
+    plan,
     search,
     serve,
     settings,
@@ -61,6 +62,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    plan.plan,
     fit.fit,
     translate.translate,
     evaluate.evaluate,

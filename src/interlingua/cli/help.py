@@ -43,6 +43,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua audit --demo",
         ),
         "bench": ("interlingua bench attributes --vectors mine --corpus news --on tweets --seeds 0:5",),
+        "plan": (
+            "interlingua plan postgresql://me@host/shop#items.embedding",
+            "interlingua plan old.parquet new.parquet --json",
+        ),
         "serve": ("interlingua serve --port 8765 --no-browser",),
         "settings": ("interlingua settings linear", "interlingua settings adversarial --json"),
         "inspect": ("interlingua inspect translator",),
