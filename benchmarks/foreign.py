@@ -108,7 +108,7 @@ def changed(
 def whitening(rows: Rows) -> Rows:
     """Return the matrix [d, d] that brings the variance of rows along every principal axis to one."""
     variances, axes = np.linalg.eigh(np.cov(rows.T))
-    return np.asarray(axes / np.sqrt(np.maximum(variances, variances[-1] * 1e-4)) @ axes.T, np.float32)
+    return np.asarray(axes / np.sqrt(np.clip(variances, variances.max() * 1e-4, None)) @ axes.T, np.float32)
 
 
 def another_model(spaces: Spaces, encoder: str, d: int) -> Rows:
@@ -136,7 +136,8 @@ def outcome(convert: Callable[[Rows], Any], rows: Rows) -> str:
 
 def tally(convert: Callable[[Rows], Any], batches: Iterator[Rows], profile: SpaceProfile) -> dict[str, Any]:
     """Return how many batches were refused and warned of, and the extremes of the statistics."""
-    counts, compared = {"refused": 0, "warned": 0, "passed": 0}, []
+    counts: dict[str, int] = {"refused": 0, "warned": 0, "passed": 0}
+    compared: list[Any] = []
     for batch in batches:
         one = profile.compare(np.asarray(batch, np.float32))
         result = "refused" if one.foreign else "warned" if one.doubtful else "passed"
@@ -155,7 +156,7 @@ def tally(convert: Callable[[Rows], Any], batches: Iterator[Rows], profile: Spac
 
 def singles(convert: Callable[[Rows], Any], rows: Rows, profile: SpaceProfile) -> dict[str, Any]:
     """Return how many of these rows are refused alone."""
-    told = sum(profile.compare(row[None]).foreign for row in rows)
+    told = profile.outside(rows).sum()
     if (outcome(convert, rows[:1]) == "refused") != profile.compare(rows[:1]).foreign:
         raise SystemExit("the translator does not do what its profile says about one row")
     return {"rows": len(rows), "refused": int(told)}
@@ -173,7 +174,7 @@ def neighbor_batches(rows: Rows, count: int, rng: np.random.Generator) -> Iterat
         yield rows[np.argsort(-(rows @ rows[rng.integers(len(rows))]))[:ROWS]]
 
 
-def measure(spaces: Spaces, arguments: argparse.Namespace, write: Callable[[dict[str, Any]], None]) -> None:
+def measure(spaces: Spaces, arguments: argparse.Namespace, write: Callable[[dict[str, Any]], object]) -> None:
     """Fit every translator and record its answers to every kind of batch."""
     for number, (source, target, corpus) in enumerate(TRANSLATORS):
         rng = np.random.default_rng(number)
@@ -197,7 +198,7 @@ def measure(spaces: Spaces, arguments: argparse.Namespace, write: Callable[[dict
             measured = {name: rows for name, rows in others.items() if name in arguments.only}
             for name, rows in (measured if arguments.only else {corpus: held_out, **others}).items():
                 chosen = {"corpus": name, "chosen_on": name in CHOSEN_ON, "same_corpus": name == corpus}
-                right = {"random rows": random_batches, "one topic": neighbor_batches}
+                right = {} if arguments.rows_again else {"random rows": random_batches, "one topic": neighbor_batches}
                 for kind, make in right.items():
                     count = arguments.batches if kind == "random rows" else arguments.batches // 4
                     write(
@@ -208,12 +209,12 @@ def measure(spaces: Spaces, arguments: argparse.Namespace, write: Callable[[dict
                 some = rows[rng.permutation(len(rows))[:300]]
                 write(facts | chosen | {"kind": "single row", "right": True, **singles(convert, some, profile)})
                 batches: dict[str, list[Rows]] = {}
-                for batch in random_batches(rows, arguments.wrong_batches, rng):
+                for batch in random_batches(rows, 0 if arguments.rows_again else arguments.wrong_batches, rng):
                     wrong = foreign[rng.choice(len(foreign), ROWS, replace=False)]
                     for kind, made in changed(batch, wrong, profile.mean, whitener, rng):
                         batches.setdefault(kind, []).append(made)
-                for kind, made in batches.items():
-                    write(facts | chosen | {"kind": kind, "right": False, **tally(convert, iter(made), profile)})
+                for kind, several in batches.items():
+                    write(facts | chosen | {"kind": kind, "right": False, **tally(convert, iter(several), profile)})
             if arguments.only:
                 continue
             rotated = held_out[:300] @ np.linalg.qr(rng.standard_normal((own.shape[1],) * 2))[0]
@@ -228,8 +229,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=120, help="of the right model, for each corpus")
     parser.add_argument("--wrong-batches", type=int, default=4, help="of each wrong kind, for each corpus")
     parser.add_argument("--only", nargs="+", default=(), help="measure these corpora alone and append the records")
+    parser.add_argument(
+        "--rows-again", action="store_true", help="measure single rows again and keep all other records"
+    )
     arguments = parser.parse_args()
-    with OUT.open("a" if arguments.only else "w", encoding="utf-8") as stream:
+    if arguments.rows_again:
+        kept = [line for line in OUT.read_text("utf-8").splitlines() if "single row" not in json.loads(line)["kind"]]
+        OUT.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+    with OUT.open("a" if arguments.only or arguments.rows_again else "w", encoding="utf-8") as stream:
         measure(
             read_spaces(arguments.vectors, arguments.data),
             arguments,

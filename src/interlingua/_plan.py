@@ -180,6 +180,7 @@ def _route(facts: dict[str, Any], target: str | None, available: int | None) -> 
     fewest = facts["rows"] if available is None else min(facts["rows"], available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, _NEEDED_ROWS) >= n), None)
     route: Route
+    commands: tuple[str, ...]
     if facts["mixed_share"]:
         route, commands, expected = "separate", (f"interlingua identify {source} --json",), None
         reasons = [

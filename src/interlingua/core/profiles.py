@@ -44,6 +44,7 @@ _CONSTANT = 1e-3
 # One row can tell where this tail of the held-out rows and all of these random rows are apart by this share of their
 # ranges; a batch is foreign if more than half of its rows tell so.
 _TAIL, _MARGIN, _RANDOM_ROWS, _MOST = 0.001, 0.5, 1_000, 0.5
+_ABOVE_RANDOM = 0.1
 # Below this mean squared cosine, in units of that of unrelated columns, rows are random; above this cosine two means
 # are of the same texts.
 _RANDOM_LIKE, _SAME_MEAN = 1.15, 0.5
@@ -173,7 +174,8 @@ class SpaceProfile:
             tail, middle = np.quantile(real, (_TAIL, 0.5))
             highest = other.max()
             apart = tail - _MARGIN * (middle - tail) > highest + _MARGIN * (highest - np.median(other))
-            limits.append((tail + highest) / 2 if apart else _NEVER)
+            # Rows of unusual content lie far below the tail, and random ones do not exceed the highest by much.
+            limits.append(highest + _ABOVE_RANDOM * (tail - highest) if apart else _NEVER)
         return np.array(limits)
 
     def _chance(self, batches: Sequence[FloatArray]) -> float:
@@ -188,8 +190,7 @@ class SpaceProfile:
     def compare(self, rows: FloatArray) -> Comparison:
         """Compare rows [n, d] with the space; their lengths do not matter."""
         distinct = np.unique(unit_rows(np.asarray(rows, np.float32)), axis=0)
-        statistics = zip(self._row_statistics(distinct), self.limits[2:], strict=True)
-        outside = np.any([values < limit for values, limit in statistics], axis=0)
+        outside = self.outside(distinct)
         spectrum = mean = spread = float("nan")
         if len(distinct) >= MIN_BATCH:
             center = distinct.mean(axis=0)
@@ -200,6 +201,12 @@ class SpaceProfile:
                 spectrum = self._spectrum(centered) if self.limits[0] > _NEVER else spectrum
                 spread = self._spread_from(centered)
         return Comparison(len(distinct), spectrum, mean, spread, float(outside.mean()), float(self.limits[0]))
+
+    def outside(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return for each of rows [n, d] whether it alone cannot be of this space."""
+        statistics = self._row_statistics(unit_rows(np.asarray(rows, np.float32)))
+        below = [values < limit for values, limit in zip(statistics, self.limits[2:], strict=True)]
+        return np.asarray(np.any(below, axis=0))
 
     def describe(self, rows: FloatArray, other: SpaceProfile) -> str:
         """Return a sentence that says what rows [n, d], which are foreign, look like instead.
