@@ -1,4 +1,4 @@
-"""Kill migrations with SIGKILL, at random moments and at a sample of all writes to disk, resume them, and compare every row.
+"""Kill migrations with SIGKILL, at random moments and at a sample of writes to disk, resume them, compare every row.
 
     python benchmarks/kills.py --random 100 --syncs 400
     python benchmarks/kills.py --random 20 "parquet>postgres" "chroma>jsonl"
@@ -41,7 +41,7 @@ import pyarrow as pa
 
 import interlingua as il
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, Store, open_source, open_store
 from interlingua.stores.migration import migrate

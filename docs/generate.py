@@ -30,6 +30,7 @@ def write(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "cli.md").write_text(commands(), "utf-8")
     (folder / "stores.md").write_text(stores(), "utf-8")
+    (folder / "foreign.md").write_text(foreign(), "utf-8")
     (folder / "benchmarks.md").write_text(tables(), "utf-8")
     _style()
     import peers as p
@@ -95,6 +96,13 @@ def stores() -> str:
             f"| {can.limits} |"
         )
     return "\n".join(parts) + "\n"
+
+
+def foreign() -> str:
+    """Return the table of wrong vectors and how many of them are refused."""
+    from foreign import table
+
+    return str(table(_records(RESULTS / "foreign.jsonl")))
 
 
 def tables() -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from interlingua.cli import main
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 
 Rows = npt.NDArray[np.float32]

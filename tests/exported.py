@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network, NetworkMap, blocks
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import NeuralTranslator, Translator
 
 D_SOURCE, D_TARGET = 24, 16

@@ -11,7 +11,8 @@ import pytest
 
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import EmbeddingSpace, SpaceProfile
+from interlingua.core.profiles import SpaceProfile
+from interlingua.core.spaces import EmbeddingSpace
 from interlingua.evaluation import evaluate
 from interlingua.report import _rows
 

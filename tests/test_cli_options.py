@@ -40,6 +40,13 @@ REFUSED = [
     ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
     ("--scale", f"{FIT} --scale 2", "scale is for int8 vectors"),
+    ("--where", f"{FIT} --where x>1", "source.npy is a file, and rows of a file cannot be selected by a condition"),
+    ("--target-where", f"{FIT} --target-where x>1", "target.npy is a file, and rows of a file cannot be selected"),
+    ("--show", f"{FIT} --show title", "--show has no effect without --report"),
+    ("--target-name", f"{FIT} --target other.npy --target-name x", "--target-name cannot name several targets"),
+    ("--where", f"{EVALUATE} --where x>1", "source.npy is a file, and rows of a file cannot be selected"),
+    ("--target-where", f"{EVALUATE} --target-where x>1", "target.npy is a file, and rows of a file cannot be selected"),
+    ("--show", f"{EVALUATE} --show title", "--show has no effect without --report"),
     ("--set", f"{FIT} --method identity --set rounds=2", "the method identity has no settings"),
     ("--set", f"{FIT} --set steps=2", "the method auto has no such setting"),
     ("--workers", f"{TRANSLATE} --workers 7", "--workers has no effect without --engine ray"),
@@ -121,17 +128,18 @@ REFUSED = [
 ]
 # Options that mean the same whatever the other options are.
 ALWAYS = {
-    "fit": "--target --out --report --force --allow-failed --seed --log --json --method",
-    "translate": "--out --inverse --shard --resume --dtype --engine --log --json",
-    "evaluate": "--pool --seed --column --key --scale --report --json",
+    "fit": "--target --out --report --force --allow-failed --seed --log --json --method --source-name",
+    "translate": "--out --inverse --shard --resume --allow-foreign --dtype --engine --log --json",
+    "evaluate": "--pool --seed --column --key --scale --report --json --sample --allow-foreign",
     "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
-    "--seed --log --json",
-    "search": "--query --space -k --calibrate --seed --json",
+    "--allow-foreign --seed --log --json",
+    "search": "--query --space -k --calibrate --allow-foreign --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "
     "--log --json --translator",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
+    "plan": "--rows --seed --json",
     "serve": "--port --max-mb --browser",
     "settings": "--json",
     "inspect": "--json",

@@ -42,10 +42,10 @@ def test_an_interrupted_translation_resumes_where_it_stopped(
     with monkeypatch.context() as patch:
         patch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
 
-        def stop_after_300(self: Translator, x: Rows) -> npt.NDArray[Any]:
+        def stop_after_300(self: Translator, x: Rows, **options: bool) -> npt.NDArray[Any]:
             if np.array_equal(x[0], planted[0][300]):
                 raise KeyboardInterrupt
-            return whole(self, x)
+            return whole(self, x, **options)
 
         patch.setattr(Translator, "translate", stop_after_300)
         ran = run(*arguments)
@@ -102,17 +102,34 @@ def test_translate_refuses_before_the_work(
     assert not list(folder.glob("*.partial"))
 
 
-@pytest.mark.filterwarnings("default::interlingua.core.errors.SpaceMismatchWarning")
-def test_foreign_vectors_are_noticed_in_one_sentence(
+def test_foreign_vectors_are_refused_before_anything_is_written_unless_allowed(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows]
+) -> None:
+    np.save(folder / "foreign.npy", -planted[0])
+    arguments = ("translate", saved, folder / "foreign.npy", "--out", folder / "out.npy")
+    ran = run(*arguments, "--json")
+    assert ran.code == 2
+    assert "With the opposite sign they look like it." in ran.json["error"]
+    assert "--allow-foreign translates them nevertheless." in ran.json["error"]
+    assert not list(folder.glob("out.npy*"))
+    assert run(*arguments, "--allow-foreign").code == 0
+    np.testing.assert_allclose(np.load(folder / "out.npy"), -planted[1], atol=1e-5)
+
+
+def test_foreign_rows_in_a_later_batch_are_refused_and_the_run_goes_on_when_allowed(
     run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
-    foreign = np.where(np.arange(N)[:, None] % 7 == 0, planted[0], -planted[0])
-    np.save(folder / "foreign.npy", foreign)
-    ran = run("translate", saved, folder / "foreign.npy", "--out", folder / "out.npy")
-    assert ran.code == 0
-    assert ran.err.count("Warning: ") == 1
-    assert ".py" not in ran.err.partition("Wrote")[0]
+    monkeypatch.setattr("interlingua.cli.translate._FIRST_ROWS", 100)
+    mixed = np.concatenate([planted[0][:300], -planted[0][300:]])
+    np.save(folder / "mixed.npy", mixed)
+    arguments = ("translate", saved, folder / "mixed.npy", "--out", folder / "out.npy")
+    ran = run(*arguments)
+    assert ran.code == 2
+    assert "opposite sign" in ran.err
+    assert not (folder / "out.npy").exists()
+    assert run(*arguments, "--resume", "--allow-foreign", "--json").json["resumed_from"] == 300
+    assert len(np.load(folder / "out.npy")) == N
 
 
 def test_a_translator_that_changed_in_its_card_alone_is_not_resumed(
@@ -123,11 +140,11 @@ def test_a_translator_that_changed_in_its_card_alone_is_not_resumed(
     monkeypatch.setattr("interlingua.io.VectorFile.batches.__defaults__", (100, 0, None))
     calls: list[int] = []
 
-    def interrupted(self: Translator, x: Any) -> Any:
+    def interrupted(self: Translator, x: Any, **options: bool) -> Any:
         calls.append(len(x))
         if len(calls) > 3:
             raise KeyboardInterrupt
-        return whole(self, x)
+        return whole(self, x, **options)
 
     monkeypatch.setattr(Translator, "translate", interrupted)
     arguments = ("translate", saved, folder / "source.npy", "--out", folder / "out.npy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from scipy.sparse import csr_array
 import interlingua as il
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import EmbeddingSpace, SpaceProfile, as_space
+from interlingua.core.profiles import SpaceProfile
+from interlingua.core.spaces import EmbeddingSpace, as_space
 from interlingua.core.translator import Translator
 from interlingua.identification import identify
 from interlingua.sklearn import EmbeddingTranslator
@@ -170,14 +172,84 @@ def test_a_profile_knows_its_own_rows_and_notices_those_of_another_encoder(rng: 
     content = topics(1200, 16, rng)
     mine, other = (encode(content, 64, rng) for _ in range(2))
     profile = SpaceProfile.of(mine[:800])
-    assert profile.foreign(mine[800:]).mean() < 0.02
-    assert profile.foreign(other[800:]).mean() > 0.98
+    assert not profile.compare(mine[800:]).doubtful
+    assert profile.accepts(mine[800:850])
+    assert profile.compare(other[800:]).foreign
+    assert profile.compare(other[800:850]).foreign
+    assert profile.describe(other[800:], SpaceProfile.of(other[:800])) == (
+        "They look like the other space of this translator; is the direction wrong?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda x, rng: -x, "With the opposite sign they look like it."),
+        (lambda x, rng: x[:, ::-1], "With the coordinates in reverse order they look like it."),
+        (
+            lambda x, rng: x @ rotation(128, 128, rng),
+            "They look like vectors of another model, or of the same one after",
+        ),
+        (
+            lambda x, rng: x[:, rng.permutation(128)],
+            "They look like vectors of another model, or of the same one after",
+        ),
+        (lambda x, rng: rng.standard_normal(x.shape), "They look like random numbers"),
+        (lambda x, rng: rng.permuted(x, axis=0), "Each column has the right mean, and the columns are unrelated"),
+        (lambda x, rng: x * np.exp(rng.standard_normal(128)), "after the columns were scaled, each by another factor"),
+    ],
+    ids=["negated", "reversed", "rotated", "permuted", "noise", "shuffled", "scaled"],
+)
+@pytest.mark.parametrize("n", [60, 400])
+def test_a_changed_batch_is_foreign_and_the_change_is_named(
+    rng: np.random.Generator, change: Callable[[Any, Any], Any], sentence: str, n: int
+) -> None:
+    rows = encode(topics(1200, 48, rng, decay=0.05), 128, rng)
+    profile, other = SpaceProfile.of(rows[:800]), SpaceProfile.of(rng.standard_normal((400, 32)).astype(np.float32))
+    changed = change(rows[1200 - n :], rng).astype(np.float32)
+    compared = profile.compare(changed)
+    assert compared.foreign
+    assert compared.reasons
+    assert sentence in profile.describe(changed, other)
+
+
+def test_few_rows_many_copies_and_almost_equal_rows_do_not_decide(rng: np.random.Generator) -> None:
+    rows = encode(topics(1200, 48, rng, decay=0.05), 64, rng)
+    profile = SpaceProfile.of(rows[:800])
+    for batch in (rows[800:849], np.repeat(rows[800:849], 10, axis=0)):
+        compared = profile.compare(batch)
+        assert (compared.rows, np.isnan(compared.spectrum), np.isnan(compared.mean)) == (49, True, True)
+        assert not compared.doubtful
+    near = rows[800] + 1e-4 * rng.standard_normal((60, 64)).astype(np.float32)
+    assert np.isnan(profile.compare(near).spectrum)
+    assert not profile.compare(near).foreign
+
+
+def test_a_space_without_axes_of_its_own_refuses_by_its_mean_alone(rng: np.random.Generator) -> None:
+    ball = rng.standard_normal((2, 500, 16)).astype(np.float32)
+    assert not SpaceProfile.of(ball[0]).compare(ball[1]).doubtful
+    cone = ball + 9
+    profile = SpaceProfile.of(cone[0])
+    assert not profile.compare(cone[1]).doubtful
+    assert profile.compare(-cone[1]).foreign
+    assert profile.describe(-cone[1], profile) == "With the opposite sign they look like it."
+
+
+def test_one_row_is_told_only_where_all_rows_are_far_from_random_directions(rng: np.random.Generator) -> None:
+    ball = rng.standard_normal((2, 500, 128)).astype(np.float32)
+    for rows, told in ((ball, False), (ball + 2, True)):
+        profile = SpaceProfile.of(rows[0])
+        assert profile.compare(-rows[1][:1]).foreign is told
+        assert not profile.compare(rows[1][:1]).foreign
+        assert profile.compare(rows[1]).outside < 0.01
 
 
 def test_a_profile_does_not_look_at_the_length_of_rows(rng: np.random.Generator) -> None:
     rows = encode(topics(400, 8, rng), 24, rng)
     profile = SpaceProfile.of(rows)
-    assert np.array_equal(profile.foreign(rows), profile.foreign(100 * rows))
+    first, second = profile.compare(rows), profile.compare(100 * rows)
+    assert second.spectrum == pytest.approx(first.spectrum, abs=1e-5)
+    assert (second.rows, second.outside) == (first.rows, first.outside)
 
 
 def test_a_profile_turns_with_its_space(rng: np.random.Generator) -> None:
@@ -185,8 +257,9 @@ def test_a_profile_turns_with_its_space(rng: np.random.Generator) -> None:
     turn = rotation(24, 24, rng)
     first, second = SpaceProfile.of(rows), SpaceProfile.of(rows @ turn)
     assert second.mean == pytest.approx(first.mean @ turn, abs=1e-5)
-    assert second.low == pytest.approx(first.low, abs=1e-3)
-    assert second.high == pytest.approx(first.high, abs=1e-3)
+    assert second.shares == pytest.approx(first.shares, abs=1e-5)
+    assert second.compare(rows @ turn).spectrum == pytest.approx(first.compare(rows).spectrum, abs=1e-3)
+    assert second.compare(rows).foreign
 
 
 @pytest.mark.parametrize("attribute", ["vectors", "ids", "name"])

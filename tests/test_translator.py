@@ -19,9 +19,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import interlingua as il
-from interlingua.core.errors import InputError, OutputExistsError, SpaceMismatchWarning
+from interlingua.core.errors import InputError, OutputExistsError, SpaceMismatchError
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.storage import check_destination
 from interlingua.core.translator import Translator, load
 from planted import encode, rotation, topics
@@ -125,11 +125,13 @@ def test_vectors_of_another_encoder_of_the_same_width_are_noticed(
     translator: Translator, rows: tuple[Array, Array], rng: np.random.Generator
 ) -> None:
     other = encode(topics(300, 16, rng), D_SOURCE, rng)
-    with pytest.warns(SpaceMismatchWarning, match=r"\d+% of the source vectors .* Check model and direction") as caught:
+    with pytest.raises(SpaceMismatchError, match=r"source vectors are not of the space .* Check the model") as caught:
         translator.translate(other)
-    assert Path(caught[0].filename) == Path(__file__)
-    with pytest.warns(SpaceMismatchWarning, match="of the target vectors"):
+    assert "allow_foreign=True translates them nevertheless" in str(caught.value)
+    with pytest.raises(SpaceMismatchError, match="target vectors are not of the space"):
         translator.invert(other[:, :D_TARGET])
+    assert np.array_equal(translator.translate(other, allow_foreign=True), translator.forward(other))
+    assert translator.invert(other[:, :D_TARGET], allow_foreign=True).shape == (300, D_SOURCE)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         translator.translate(rows[0])
@@ -147,7 +149,7 @@ def test_a_saved_translator_is_the_same_to_the_bit(
     assert np.array_equal(again.invert(rows[1]), translator.invert(rows[1]))
     assert again.card == translator.card
     for ours, theirs in zip(translator.profiles, again.profiles, strict=True):
-        for part in ("mean", "basis", "low", "high"):
+        for part in ("mean", "basis", "shares", "spread", "limits"):
             assert np.array_equal(getattr(ours, part), getattr(theirs, part))
     assert contents(again.save(tmp_path / "second")) == contents(folder)
 
@@ -464,7 +466,7 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
                 fill_tensor(name, value),
                 f"is damaged .the tensor {name} of dtype float32 does not hold finite real numbers",
             )
-            for name in ("forward.matrix", "backward.mean_in", "source.basis", "target.high")
+            for name in ("forward.matrix", "backward.mean_in", "source.basis", "target.limits")
             for value in (np.nan, np.inf)
         ),
         (
@@ -475,7 +477,7 @@ def test_a_header_card_nested_too_deeply_is_damage(translator: Translator, tmp_p
         (lambda f: (f / "translator.safetensors").write_bytes(deep_header()), "is damaged"),
         (edit_weights(lambda t: t.update({"backward.matrix": np.ones(3, np.float32)})), "disagree on the widths"),
         (edit_weights(lambda t: t.update({"source.basis": np.ones((3, 3), np.float32)})), "disagree on the widths"),
-        (edit_weights(lambda t: t.update({"target.low": np.ones(3, np.float32)})), "disagree on the widths"),
+        (edit_weights(lambda t: t.update({"target.limits": np.ones(2, np.float32)})), "disagree on the widths"),
     ],
 )
 def test_a_damaged_folder_is_refused_on_loading(

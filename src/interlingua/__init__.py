@@ -17,12 +17,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from interlingua.core.alignment import Alignment, AlignmentError, Evidence, Status, Verdict
-from interlingua.core.errors import InputError, InterlinguaError, SpaceMismatchWarning
+from interlingua.core.errors import InputError, InterlinguaError, SpaceMismatchError, SpaceMismatchWarning
 from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.translator import Translator, load
 
 if TYPE_CHECKING:
     from interlingua._align import align, align_spaces
+    from interlingua._plan import plan
     from interlingua.aligners import describe_settings
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
@@ -35,6 +36,7 @@ __all__ = [
     "Evidence",
     "InputError",
     "InterlinguaError",
+    "SpaceMismatchError",
     "SpaceMismatchWarning",
     "Status",
     "Translator",
@@ -44,6 +46,7 @@ __all__ = [
     "describe_settings",
     "evaluate",
     "load",
+    "plan",
 ]
 
 __version__ = version("interlingua")
@@ -55,6 +58,7 @@ _LAZY = {
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
     "describe_settings": "interlingua.aligners",
+    "plan": "interlingua._plan",
 }
 
 

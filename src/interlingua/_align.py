@@ -37,7 +37,8 @@ from interlingua.core.alignment import Alignment
 from interlingua.core.arguments import check_count, shown
 from interlingua.core.backend import describe_machine
 from interlingua.core.errors import InputError
-from interlingua.core.spaces import SpaceProfile, as_space
+from interlingua.core.profiles import SpaceProfile
+from interlingua.core.spaces import as_space
 
 if TYPE_CHECKING:
     from interlingua.aligners.criterion import Criterion

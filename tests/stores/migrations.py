@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, Store
 from interlingua.stores._documents import same_payload
@@ -56,3 +56,17 @@ def assert_migrated(source: Records, target: Store) -> None:
     found = found.in_order_of(source.ids, "target")
     np.testing.assert_allclose(found.vectors, translator().translate(source.vectors), atol=1e-5)
     assert same_payload(source.payload, found.payload)
+
+
+def cone(n: int, d: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Random unit vectors around one direction, as most models of texts give them."""
+    rows = unit(n, d, seed) + 2 * unit(1, d, 99)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def cone_translator() -> Translator:
+    """The same map between two spaces whose vectors lie around one direction."""
+    made = translator()
+    return Translator(
+        made.forward, made.backward, (SpaceProfile.of(cone(2000, D_IN, 3)), SpaceProfile.of(cone(2000, D_OUT, 4))), {}
+    )

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores.joint import JointSearch
 from interlingua.stores.memory import _DATABASES
-from stores.migrations import D_OUT, fill, translator, unit
+from stores.migrations import D_IN, D_OUT, cone, cone_translator, fill, translator, unit
 
 N = 1200
 Rows = npt.NDArray[np.float32]
@@ -96,3 +96,17 @@ def test_what_cannot_be_compared_is_refused(memory: Callable[[str], Store], spli
         joint.search(np.ones((1, 5), np.float32))
     with pytest.raises(InputError, match="k is 0"):
         joint.search(np.ones((1, D_OUT), np.float32), 0)
+
+
+def test_a_collection_or_queries_of_another_space_are_refused_unless_allowed(memory: Callable[[str], Store]) -> None:
+    made = cone_translator()
+    source, target = cone(1000, D_IN, 1), cone(1000, D_OUT, 2)
+    put(memory("old"), pa.array(range(1000)), source)
+    put(memory("negated"), pa.array(range(1000)), -target)
+    with pytest.raises(SpaceMismatchError, match=r"#negated: The target vectors are not of .* opposite sign"):
+        JointSearch(made, memory("old"), memory("negated"))
+    assert JointSearch(made, memory("old"), memory("negated"), allow_foreign=True).search(target[:60], 1)
+    bridge = JointSearch(made, memory("old"))
+    assert bridge.search(target[:60], 1)
+    with pytest.raises(SpaceMismatchError, match="The target vectors are not of"):
+        bridge.search(-target[:60], 1)

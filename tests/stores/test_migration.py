@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError, SpaceMismatchError
 from interlingua.core.maps import AffineMap
-from interlingua.stores import Records, Store, open_store
+from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores._clients import acquire, release
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
 from stores.contract import columns, documents
-from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, whole
+from stores.migrations import D_IN, D_OUT, assert_migrated, cone, cone_translator, fill, translator, whole
 
 N = 530
 SMALL = Options(page_rows=50)
@@ -477,3 +477,21 @@ def test_a_journal_that_cannot_be_written_says_so(interrupted: Path) -> None:
         with pytest.raises(InterlinguaError, match=r"journal\.sqlite cannot be written \(.*full\)\. Make room"):
             log.note(text="x" * 100_000)
         assert log.phase == "copying"
+
+
+def test_rows_of_another_space_are_refused_before_anything_is_written_unless_allowed(
+    memory: Callable[[str], Store], journal: Path
+) -> None:
+    """The second half of the collection is of another model of the same width, after the pages that a plan reads."""
+    vectors = np.concatenate([cone(6000, D_IN, 5), -cone(6000, D_IN, 6)])
+    store = memory("mixed")
+    spec = Spec(D_IN, "cosine", pa.int64(), None, len(vectors))
+    store.create(spec)
+    store.upsert(Records(pa.array(range(len(vectors))), vectors, None))
+    options = Options(page_rows=1000)
+    with pytest.raises(SpaceMismatchError, match=r"#mixed, rows 6000 to 6999: The source vectors are not .* opposite"):
+        migrate(cone_translator(), store, memory("new"), journal=journal, options=options)
+    assert not memory("new").exists()
+    assert not journal.exists()
+    allowed = Options(page_rows=1000, allow_foreign=True)
+    assert migrate(cone_translator(), store, memory("new"), journal=journal, options=allowed).rows == len(vectors)

@@ -20,7 +20,7 @@ import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._documents import same_payload

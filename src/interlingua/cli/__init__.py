@@ -25,13 +25,20 @@ from interlingua.cli import (
     identify,
     inspect,
     migrate,
+    plan,
     search,
     serve,
     settings,
     translate,
 )
 from interlingua.cli.help import Command
-from interlingua.core.errors import InputError, InterlinguaError, MissingExtraError, OutputExistsError
+from interlingua.core.errors import (
+    InputError,
+    InterlinguaError,
+    MissingExtraError,
+    OutputExistsError,
+    SpaceMismatchError,
+)
 
 __all__ = ["main"]
 
@@ -55,6 +62,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    plan.plan,
     fit.fit,
     translate.translate,
     evaluate.evaluate,
@@ -106,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except _UsageError as error:
             error.show()
             return _fail(error.format_message(), 2, as_json=as_json, shown=True)
+        except SpaceMismatchError as error:
+            return _fail(f"{error.render(_option)}{_known_model(error.rows)}", 2, as_json=as_json)
         except _REFUSALS as error:
             return _fail(error.render(_option), 2, as_json=as_json)
         except InterlinguaError as error:
@@ -126,6 +136,17 @@ def _check_no_secrets(typed: Sequence[str]) -> None:
         from interlingua.stores._url import check_no_secret
 
         check_no_secret(value)
+
+
+def _known_model(rows: object) -> str:
+    """Return a sentence that names the known model of some vectors, empty if there is none."""
+    from interlingua import identification
+
+    try:
+        found = identification.identify(rows)
+    except InputError:  # too few rows
+        return ""
+    return "" if found.model == identification.UNKNOWN else f" They resemble vectors of {found.model}."
 
 
 def _fail(message: str, code: int, *, as_json: bool, shown: bool = False) -> int:

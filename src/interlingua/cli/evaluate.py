@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from interlingua.cli import console, inputs, reports, tables
-from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Scales, Seed, TranslatorFolder
+from interlingua.cli.options import (
+    FORMATS,
+    STORE_ADDRESSES,
+    AllowForeign,
+    AsJson,
+    Columns,
+    Keys,
+    Scales,
+    Seed,
+    Show,
+    TargetWhere,
+    TranslatorFolder,
+    Where,
+    check_effect,
+)
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
     directory: TranslatorFolder,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help=f"Source vectors: {FORMATS}.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"Source vectors: {FORMATS}; or {STORE_ADDRESSES}.")],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Target vectors of the same texts in the same order.")
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="Target vectors of the same texts: in the same order in two files, under the same ids in a store.",
+        ),
     ],
     pool: Annotated[
         int,
@@ -29,31 +46,50 @@ def evaluate(
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
+    rows: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="N", min=2, help="Use at most N pairs of rows, drawn at random with --seed."),
+    ] = None,
+    where: Where = None,
+    target_where: TargetWhere = None,
+    show: Show = None,
+    allow_foreign: AllowForeign = False,
     report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a translator on paired rows.
 
-    Row i of SOURCE and row i of TARGET must be the same text. Use rows that the fit has not seen. For both directions
-    it prints how often the right row comes first (top-1), its mean rank (1 is best), and the mean cosine between a
-    translation and the real vector.
+    Row i of SOURCE and row i of TARGET must be the same text; if one of them is a store, rows with the same id are. Use
+    rows that the fit has not seen. For both directions it prints how often the right row comes first (top-1), its mean
+    rank (1 is best), and the mean cosine between a translation and the real vector.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
 
     reports.check_optional_report(report, force=force)
     translator = load(directory)
-    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales)
-    inputs.check_widths(files, translator)
+    if report is None:
+        check_effect({"--show": show}, "has no effect without --report; leave it out.")
+    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
     watch = console.Stopwatch()
-    with console.working("Evaluating"):
-        spaces = [inputs.read_space(file, with_ids=report is not None) for file in files]
-        scores = measure(translator, *spaces, pool=pool, seed=seed)
+    with inputs.closing_sides(files), console.working("Evaluating"):
+        inputs.check_widths(files, translator)
+        spaces = inputs.read_paired(
+            files,
+            rows=rows,
+            seed=seed,
+            with_ids=report is not None,
+            show=inputs.side_columns("--show", show) or (None, None),
+        )
+        measured = inputs.without_comparison(translator) if allow_foreign else translator
+        scores = measure(measured, *spaces, pool=pool, seed=seed)
     result = scores.to_dict()
     if report is not None:
         with console.working("Drawing the report"):
-            reports.write(report, translator, evaluation=scores, source_eval=spaces[0], target_eval=spaces[1])
+            reports.write(
+                report, translator, translator=measured, evaluation=scores, source_eval=spaces[0], target_eval=spaces[1]
+            )
         console.note(f"Wrote {report}")
     if as_json:
         console.emit_json({**result, "seconds": watch.seconds, **({"report": str(report)} if report else {})})

@@ -1,4 +1,4 @@
-"""``interlingua fit``: two files of vectors to a translator with a verdict."""
+"""``interlingua fit``: two files or collections of vectors to a translator with a verdict."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua._align import MAX_ROWS
 from interlingua.aligners import METHODS
 from interlingua.cli import console, inputs, methods, reports, tables
+from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import FORMATS, AsJson, Columns, Keys, Log, Scales, Seed
+from interlingua.cli.options import (
+    FORMATS,
+    STORE_ADDRESSES,
+    AsJson,
+    Columns,
+    Keys,
+    Log,
+    Scales,
+    Seed,
+    Show,
+    TargetWhere,
+    Where,
+    check_effect,
+)
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
+from interlingua.stores import input_files
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
@@ -28,9 +44,11 @@ _INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversa
 
 
 def fit(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help=f"Vectors to translate from: {FORMATS}.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=f"Vectors to translate from: {FORMATS}; or {STORE_ADDRESSES}.")
+    ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="Vectors of another encoder, of other texts, in any order.")
+        str, typer.Argument(metavar="TARGET", help="Vectors of another encoder, of other texts, in any order.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write the translator to.")],
     report: reports.ReportFile = None,
@@ -59,10 +77,10 @@ def fit(
         ),
     ] = None,
     targets: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--target",
-            metavar="FILE",
+            metavar="SOURCE",
             help="Another candidate for TARGET: vectors of other texts by the same encoder; may be repeated. Each is "
             "tried, and the ones that the evidence supports are used.",
             rich_help_panel=_INPUT,
@@ -71,12 +89,24 @@ def fit(
     rows: Annotated[
         int | None,
         typer.Option(
+            "--rows",
+            "--sample",
             metavar="N",
             min=2,
-            help="Use at most N rows per side, drawn at random with --seed. By default the whole files are read, and "
-            "the linear solver uses 20,000 rows of each.",
+            help="Use at most N rows per side, drawn at random with --seed. By default whole files are read, of which "
+            "the linear solver uses 20,000 rows each, and 20,000 rows of a store.",
             rich_help_panel=_INPUT,
         ),
+    ] = None,
+    where: Where = None,
+    target_where: TargetWhere = None,
+    show: Show = None,
+    source_name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the source space, such as its model.", rich_help_panel=_INPUT),
+    ] = None,
+    target_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the target space.", rich_help_panel=_INPUT)
     ] = None,
     columns: Columns = None,
     keys: Keys = None,
@@ -133,46 +163,61 @@ def fit(
     paths = [target, *(targets or [])]
     _check_outputs(out, report, force=force)
     methods.check_method(method)
+    if report is None:
+        check_effect({"--show": show}, "has no effect without --report; leave it out.")
+    if len(paths) > 1:
+        check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
     # Names of columns and keys that are given twice belong to the source and to all targets.
-    opened = [inputs.open_sides(source, path, columns=columns, keys=keys, scales=scales) for path in paths]
-    files = (opened[0][0], *(file for _, file in opened))
-    sides = inputs.side_names(files)
-    known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
-    label_columns = inputs.label_columns(labels)
-    if label_columns is not None and len(paths) > 1:
-        raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
-    chosen = _method_settings(
-        method,
-        known,
-        assignments or (),
-        device=None if device is None else resolve_device(device),
-        steps=steps,
-        folder=None if run is None else str(run),
-        resume=resume or None,
-    )
-    with open_log(log, (source, *paths, pairs)) as record:
-        with console.working("Reading"):
-            categories = (
-                None
-                if label_columns is None
-                else [
-                    inputs.read_categories(file, column, rows=rows, seed=seed)
-                    for file, column in zip(files, label_columns, strict=True)
+    files = inputs.open_all(source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+    with inputs.closing_sides(files):
+        sides = inputs.side_names(files)
+        # A whole table of a database would be read for a fit that uses a part of it.
+        drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
+        shown = inputs.side_columns("--show", show) or (None, None)
+        columns_shown = [shown[0], *[shown[1]] * len(paths)]
+        names = [source_name, *[target_name] * len(paths)]
+        known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
+        label_columns = inputs.side_columns("--labels", labels)
+        if label_columns is not None and len(paths) > 1:
+            raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
+        chosen = _method_settings(
+            method,
+            known,
+            assignments or (),
+            device=None if device is None else resolve_device(device),
+            steps=steps,
+            folder=None if run is None else str(run),
+            resume=resume or None,
+        )
+        with open_log(log, (*input_files(source, *paths), pairs)) as record:
+            with console.working("Reading"):
+                categories = (
+                    None
+                    if label_columns is None
+                    else [
+                        inputs.read_categories(file, column, rows=limit, seed=seed)
+                        for file, column, limit in zip(files, label_columns, drawn_rows, strict=True)
+                    ]
+                )
+                spaces = [
+                    inputs.read_space(file, rows=limit, seed=seed, with_ids=report is not None, show=column, name=name)
+                    for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
                 ]
-            )
-            spaces = [inputs.read_space(file, rows=rows, seed=seed, with_ids=report is not None) for file in files]
-        used = {side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)}
-        record("read", **used)
-        _note_samples(used)
-        # The limit of `align` itself would cut what --rows asks for.
-        limit = {} if rows is None else {"max_rows": rows}
-        candidates = dict(zip(sides[1:], spaces[1:], strict=True))
-        given = {"pairs": known, "labels": categories, **chosen, **limit}
-        alignment = _align(spaces[0], candidates, method, seed, record, given)
-        failed = alignment.verdict.status == "failed" and not allow_failed
-        drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
-        written = _write(alignment, drawn, None if failed else out, report, force=force)
-        record("done", **written)
+            used = {
+                side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)
+            }
+            record("read", **used)
+            _note_samples(used)
+            _note_nulls(dict(zip(sides, files, strict=True)))
+            # The limit of `align` itself would cut what --rows asks for.
+            limit = {} if rows is None else {"max_rows": rows}
+            candidates = dict(zip(sides[1:], spaces[1:], strict=True))
+            given = {"pairs": known, "labels": categories, **chosen, **limit}
+            alignment = _align(spaces[0], candidates, method, seed, record, given)
+            failed = alignment.verdict.status == "failed" and not allow_failed
+            drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
+            written = _write(alignment, drawn, None if failed else out, report, force=force)
+            record("done", **written)
     card = alignment.card()
     notes: dict[str, Any] = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
     result: dict[str, Any] = {
@@ -222,6 +267,12 @@ def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:
     for side, counts in used.items():
         if counts["rows"] < counts["of"]:
             console.note(f"{side}: {counts['rows']:,} of {counts['of']:,} rows, drawn at random")
+
+
+def _note_nulls(files: Mapping[str, inputs.Side]) -> None:
+    for side, file in files.items():
+        if isinstance(file, Collection) and file.nulls:
+            console.note(f"{side}: {file.nulls:,} more rows have no vector and are left out")
 
 
 def _kept(alignment: Alignment) -> str | None:

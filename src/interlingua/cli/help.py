@@ -17,13 +17,17 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua fit old.parquet new.npy --column vector --out translator",
             "interlingua fit old.npy new.npy --out translator --device cuda",
             "interlingua fit old.npy new.npy --out t --method adversarial --set lr=5e-5",
+            "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --sample 9000 --out t",
         ),
         "translate": (
             "interlingua translate translator old.parquet --out new.parquet",
             "interlingua translate translator old.npy --out part1.npy --shard 1/4",
             "interlingua translate translator big.parquet --out new/ --engine ray",
         ),
-        "evaluate": ("interlingua evaluate translator old-eval.npy new-eval.npy --report scores.html",),
+        "evaluate": (
+            "interlingua evaluate translator old-eval.npy new-eval.npy --report scores.html",
+            "interlingua evaluate translator lancedb:///data#old lancedb:///data#new --sample 2000",
+        ),
         "migrate": (
             "interlingua migrate translator old.parquet lancedb:///data/lance#new --dry-run",
             "interlingua migrate translator qdrant://127.0.0.1#old qdrant://127.0.0.1#new",
@@ -39,6 +43,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua audit --demo",
         ),
         "bench": ("interlingua bench attributes --vectors mine --corpus news --on tweets --seeds 0:5",),
+        "plan": (
+            "interlingua plan postgresql://me@host/shop#items.embedding",
+            "interlingua plan old.parquet new.parquet --json",
+        ),
         "serve": ("interlingua serve --port 8765 --no-browser",),
         "settings": ("interlingua settings linear", "interlingua settings adversarial --json"),
         "inspect": ("interlingua inspect translator",),

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich import box
 from rich.table import Table
 
-from interlingua.cli import console
+from interlingua.cli import console, inputs
+from interlingua.cli.collections import Collection
 from interlingua.cli.options import AsJson, Seed
 from interlingua.stores.registry import address_forms
 
+if TYPE_CHECKING:
+    from interlingua.core.arrays import FloatArray
+    from interlingua.identification import Mixture
+
 __all__ = ["identify"]
+
+_SHOWN_IDS = 10
 
 
 def identify(
@@ -25,18 +33,30 @@ def identify(
     """Guess which model produced these vectors.
 
     Compares width, lengths, mean direction and the variance of each coordinate with stored profiles of known models.
-    The answer may be "unknown". It is always unknown for vectors that were rotated or centered.
+    The answer may be "unknown". It is always unknown for vectors that were rotated or centered. A collection that holds
+    vectors of two models of the same width is noticed, and the rows of the smaller part are named by their ids.
     """
     from interlingua import identification
-    from interlingua.stores import open_source
-    from interlingua.stores.sampling import sample_rows
 
-    with open_source(source) as store:
-        result = identification.identify(sample_rows(store, rows, seed))
+    collection = Collection(source)
+    with inputs.closing_sides([collection]):
+        space = inputs.read_space(collection, rows=rows, seed=seed, with_ids=True)
+    vectors, ids = space.vectors, list(space.ids or ())
+    result = identification.identify(vectors)
+    mixture = identification.find_mixture(vectors, seed=seed)
+    parts = None if mixture is None else _describe(mixture, vectors, ids)
     if as_json:
-        console.emit_json(asdict(result))
+        console.emit_json(asdict(result) | {"mixture": parts})
         return
     out = console.stdout()
+    if parts is not None:
+        shown = ", ".join(map(str, parts["ids"][:_SHOWN_IDS]))
+        out.print(
+            f"These are vectors of two models: {parts['rows']:,} of {len(vectors):,} rows ({parts['share']:.0%}) are "
+            f"not of the model of the others. Model of these rows: {parts['model']}; of the others: {parts['others']}. "
+            f"Ids of these rows: {shown}{' and more, which --json lists' if parts['rows'] > _SHOWN_IDS else ''}.",
+            soft_wrap=True,
+        )
     out.print(f"{result.model}: {result.reason}", soft_wrap=True)
     out.print(
         f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {result.grid} values"
@@ -51,3 +71,22 @@ def identify(
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)
         out.print("1 is a perfect match. The score is the average of the columns mean and spread.")
+
+
+def _describe(mixture: Mixture, vectors: FloatArray, ids: list[Any]) -> dict[str, Any]:
+    """Return what is known of the smaller part of a mixture, as plain values."""
+    from interlingua import identification
+
+    smaller = np.zeros(len(vectors), bool)
+    smaller[mixture.rows] = True
+    names = [
+        identification.identify(part).model if len(part) >= identification.MIN_ROWS else identification.UNKNOWN
+        for part in (vectors[smaller], vectors[~smaller])
+    ]
+    return {
+        "rows": len(mixture.rows),
+        "share": round(mixture.share, 4),
+        "model": names[0],
+        "others": names[1],
+        "ids": [ids[row] for row in mixture.rows.tolist()],
+    }

@@ -3,58 +3,135 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interlingua.cli.collections import Collection, is_file, read_same_ids
+from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
+from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import IntArray
     from interlingua.core.spaces import EmbeddingSpace
     from interlingua.core.translator import Translator
-    from interlingua.io import VectorFile
 
 __all__ = [
+    "Side",
     "check_widths",
+    "close_sides",
+    "closing_sides",
     "fit_title",
-    "label_columns",
+    "open_all",
     "open_sides",
     "read_categories",
+    "read_paired",
     "read_pairs",
     "read_space",
+    "side_columns",
     "side_names",
+    "without_comparison",
 ]
 
 SIDES = ("source", "target")
 
+Side = VectorFile | Collection
+
 
 def open_sides(
-    source: Path,
-    target: Path,
+    source: str,
+    target: str,
     *,
     columns: Sequence[str] | None,
     keys: Sequence[str] | None,
     scales: Sequence[str] | None,
-) -> tuple[VectorFile, VectorFile]:
-    """Open the files of both sides; a name given once applies to both.
+    where: tuple[str | None, str | None] = (None, None),
+) -> tuple[Side, Side]:
+    """Open the files or collections of both sides; a name given once applies to the files of both.
+
+    Args:
+        source: path of a file, or address of a store.
+        target: the same.
+        columns: of ``--column``.
+        keys: of ``--key``.
+        scales: of ``--scale``.
+        where: condition that rows of each store have to meet.
 
     Raises:
-        InputError: a file cannot be used, or a name was given more than twice.
+        InputError: a file or store cannot be used, a name was given more than twice, or is of no use for a store.
     """
-    from interlingua.io import open_vectors
-
     names = zip(_for_both("--column", columns), _for_both("--key", keys), _for_both("--scale", scales), strict=True)
-    first, second = (
-        open_vectors(path, column=column, key=key, scale=_number(scale))
-        for path, (column, key, scale) in zip((source, target), names, strict=True)
-    )
-    return first, second
+    opened: list[Side] = []
+    try:
+        for address, chosen, condition in zip((source, target), names, where, strict=True):
+            opened.append(_open_side(address, *chosen, condition))
+        if not any(isinstance(side, VectorFile) for side in opened):
+            given = {"--column": columns, "--key": keys, "--scale": scales}
+            check_effect(given, "belongs to a file; name the column or vector of a store in its address.")
+    except BaseException:
+        close_sides(opened)
+        raise
+    return opened[0], opened[1]
 
 
-def side_names(files: Sequence[VectorFile]) -> list[str]:
+def open_all(
+    source: str,
+    targets: Sequence[str],
+    *,
+    columns: Sequence[str] | None,
+    keys: Sequence[str] | None,
+    scales: Sequence[str] | None,
+    where: tuple[str | None, str | None],
+) -> tuple[Side, ...]:
+    """Open a source and its candidate targets, which share the names given for the target.
+
+    Raises:
+        InputError: as `open_sides`.
+    """
+    first, second = open_sides(source, targets[0], columns=columns, keys=keys, scales=scales, where=where)
+    files = [first, second]
+    try:
+        names = _for_both("--column", columns)[1], _for_both("--key", keys)[1], _for_both("--scale", scales)[1]
+        files += [_open_side(address, *names, where[1]) for address in targets[1:]]
+    except BaseException:
+        close_sides(files)
+        raise
+    return tuple(files)
+
+
+@contextmanager
+def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
+    """Close the stores among the sides at the end."""
+    try:
+        yield
+    finally:
+        close_sides(sides)
+
+
+def _open_side(address: str, column: str | None, key: str | None, scale: str | None, where: str | None) -> Side:
+    if not is_file(address):
+        return Collection(address, where)
+    if where is not None:
+        raise InputError(
+            f"{address} is a file, and rows of a file cannot be selected by a condition. Leave the condition out."
+        )
+    return open_vectors(Path(address), column=column, key=key, scale=_number(scale))
+
+
+def close_sides(sides: Sequence[Side]) -> None:
+    """Close the stores among the sides; a file holds nothing open."""
+    for side in sides:
+        if isinstance(side, Collection):
+            side.close()
+
+
+def side_names(files: Sequence[Side]) -> list[str]:
     """Return ``source`` and ``target``; where several targets follow, the names of their files, which must differ.
 
     Raises:
@@ -66,56 +143,115 @@ def side_names(files: Sequence[VectorFile]) -> list[str]:
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice is not None:
         raise InputError(f"{twice} is named more than once as a target; name each candidate once.")
-    stems = [_stem(file.path) for file in files[1:]]
+    stems = [_title(file) for file in files[1:]]
     return ["source", *(stem if stems.count(stem) == 1 else path for stem, path in zip(stems, paths, strict=True))]
 
 
-def _stem(path: Path) -> str:
-    return Path(path.name.removesuffix(".gz")).stem
+def _title(side: Side) -> str:
+    return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
 
 
-def check_widths(files: Sequence[VectorFile], translator: Translator) -> None:
-    """Refuse files that a translator was not fitted on.
+def check_widths(files: Sequence[Side], translator: Translator) -> None:
+    """Refuse sides that a translator was not fitted on.
 
     Raises:
-        InputError: a width differs, or the sides differ in rows.
+        InputError: a width differs, or two files differ in rows.
     """
     for side, file, width in zip(SIDES, files, (translator.d_source, translator.d_target), strict=True):
         if file.d != width:
             hint = " Are source and target swapped?" if files[0].d == translator.d_target else ""
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
-    if files[0].n != files[1].n:
+    if files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(
             f"{files[0].path} has {files[0].n} rows and {files[1].path} {files[1].n}; row i of both must be the same "
             "text. Pass the vectors of the same texts in the same order."
         )
 
 
-def read_space(file: VectorFile, *, rows: int | None = None, seed: int = 0, with_ids: bool = False) -> EmbeddingSpace:
-    """Read a file, or ``rows`` of its rows drawn at random without replacement, in file order.
+def read_space(
+    file: Side,
+    *,
+    rows: int | None = None,
+    seed: int = 0,
+    with_ids: bool = False,
+    show: str | None = None,
+    name: str | None = None,
+) -> EmbeddingSpace:
+    """Read a file or collection, or ``rows`` of its rows drawn at random without replacement, in its order.
 
     Args:
-        file: the file; its name without extension becomes the name of the space.
+        file: the file or collection.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
-        with_ids: also read the ids, if the file has any; they name rows in reports.
+        with_ids: also read the ids, if there are any; they name rows in reports.
+        show: a column whose values are added to the ids.
+        name: of the space; by default the name of the file without its extension, or the names of the collection.
 
     Raises:
-        InputError: rows that cannot be used.
+        InputError: rows that cannot be used, or no such column.
     """
     from interlingua.core.records import select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
-    name = _stem(file.path)
-    ids = file.ids() if with_ids else None
     drawn = _drawn(file, rows, seed)
-    if drawn is None:
-        return EmbeddingSpace(file.vectors(), ids=None if ids is None else ids.to_pylist(), name=name)
-    sample = np.concatenate([page.vectors for page in select_rows(file.batches(), drawn)])
-    return EmbeddingSpace(sample, ids=None if ids is None else ids.take(drawn).to_pylist(), name=name)
+    vectors, ids = None, None
+    if isinstance(file, VectorFile):
+        ids = file.ids() if with_ids else None
+        ids = ids if ids is None or drawn is None else ids.take(drawn)
+        ids = None if ids is None else ids.to_pylist()
+        vectors = file.vectors() if drawn is None else None
+    if vectors is None:
+        parts = []
+        read: list[Any] | None = [] if ids is None and with_ids and isinstance(file, Collection) else None
+        for page in file.batches() if drawn is None else select_rows(file.batches(), drawn):
+            parts.append(page.vectors)
+            if read is not None:
+                read += page.ids.to_pylist()
+        vectors, ids = np.concatenate(parts), ids if read is None else read
+    if show is not None and with_ids:
+        values = read_categories(file, show, rows=rows, seed=seed, option="--show")
+        numbers = range(file.n) if drawn is None else drawn.tolist()
+        ids = [f"{key}: {value}" for key, value in zip(ids or numbers, values, strict=True)]
+    return EmbeddingSpace(vectors, ids=ids, name=name or _title(file))
 
 
-def read_categories(file: VectorFile, column: str, *, rows: int | None = None, seed: int = 0) -> list[Any]:
+def read_paired(
+    files: Sequence[Side],
+    *,
+    rows: int | None,
+    seed: int,
+    with_ids: bool,
+    show: tuple[str | None, str | None] = (None, None),
+) -> list[EmbeddingSpace]:
+    """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
+
+    Args:
+        files: source and target.
+        rows: number of rows to draw; None for all.
+        seed: random seed of the draw.
+        with_ids: also read the ids.
+        show: a column of each side whose values are added to the ids.
+
+    Raises:
+        InputError: rows that cannot be used, no such column, or no ids in common.
+    """
+    from interlingua.core.spaces import EmbeddingSpace
+
+    if not any(isinstance(file, Collection) for file in files):
+        return [
+            read_space(file, rows=rows, seed=seed, with_ids=with_ids, show=column)
+            for file, column in zip(files, show, strict=True)
+        ]
+    paired = read_same_ids(files, rows=rows, seed=seed, show=show)
+    return [
+        EmbeddingSpace(vectors, ids=names if with_ids else None, name=_title(file))
+        for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)
+    ]
+
+
+def read_categories(
+    file: Side, column: str, *, rows: int | None = None, seed: int = 0, option: str = "--labels"
+) -> list[Any]:
     """Read the categories of the rows that `read_space` reads with the same arguments; None where one is missing.
 
     Args:
@@ -123,6 +259,7 @@ def read_categories(file: VectorFile, column: str, *, rows: int | None = None, s
         column: the column that holds the categories.
         rows: number of rows to draw; None for all.
         seed: random seed of the draw.
+        option: that names the column, for the message.
 
     Raises:
         InputError: the file has no such column.
@@ -131,7 +268,7 @@ def read_categories(file: VectorFile, column: str, *, rows: int | None = None, s
 
     if column not in file.names:
         raise InputError(
-            f"--labels: {file.path} has no column {column!r}; its columns are {', '.join(file.names) or 'none'}. Give "
+            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names) or 'none'}. Give "
             "the option twice where the two files use different names."
         )
     drawn = _drawn(file, rows, seed)
@@ -139,14 +276,22 @@ def read_categories(file: VectorFile, column: str, *, rows: int | None = None, s
     return [value for page in pages if page.payload is not None for value in page.payload.column(column).to_pylist()]
 
 
-def label_columns(given: Sequence[str] | None) -> tuple[str, str] | None:
-    """Return the column of each side that ``--labels`` names, or None where the option was not given.
+def side_columns(option: str, given: Sequence[str] | None) -> tuple[str, str] | None:
+    """Return the column of each side that an option names, or None where the option was not given.
 
     Raises:
         InputError: the option was given more than twice.
     """
-    first, second = _for_both("--labels", given)
+    first, second = _for_both(option, given)
     return None if first is None or second is None else (first, second)
+
+
+def without_comparison(translator: Translator) -> Any:
+    """Return an object that translates both ways without a comparison of the rows with the fitted spaces."""
+    return SimpleNamespace(
+        translate=partial(translator.translate, allow_foreign=True),
+        invert=partial(translator.invert, allow_foreign=True),
+    )
 
 
 def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
@@ -154,7 +299,7 @@ def fit_title(source: EmbeddingSpace, target: EmbeddingSpace) -> str:
     return f"Aligning {source.n:,} x {source.d} with {target.n:,} x {target.d}"
 
 
-def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> IntArray:
+def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArray:
     """Read known pairs [p, 2] of (source row, target row).
 
     Raises:
@@ -162,6 +307,11 @@ def read_pairs(path: Path, files: Sequence[VectorFile], *, rows: int | None) -> 
     """
     if rows is not None:
         raise InputError("--rows draws rows at random and --pairs names rows of the whole files; use one of the two.")
+    for file in files:
+        if isinstance(file, Collection):
+            raise InputError(
+                f"--pairs names rows by their number, and the rows of {file.path} have none. Write both sides to files."
+            )
     if not path.is_file():
         raise InputError(f"--pairs {path} is not a file; give a .npy, .csv or .tsv of (source row, target row).")
     delimiter = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
@@ -202,7 +352,7 @@ def _read_table(path: Path, delimiter: str) -> IntArray:
     return np.asarray(pairs, np.int64).reshape(-1, 2)
 
 
-def _drawn(file: VectorFile, rows: int | None, seed: int) -> IntArray | None:
+def _drawn(file: Side, rows: int | None, seed: int) -> IntArray | None:
     """Return the sorted numbers of the rows to read, or None for all."""
     if rows is None or rows >= file.n:
         return None

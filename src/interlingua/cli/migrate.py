@@ -15,7 +15,7 @@ import typer
 from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import AsJson, Inverse, Log, Seed, TranslatorFolder, check_effect
+from interlingua.cli.options import AllowForeign, AsJson, Inverse, Log, Seed, TranslatorFolder, check_effect
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
 from interlingua.stores.planning import PAGE_ROWS
@@ -112,6 +112,7 @@ def migrate(
     ] = False,
     skip_bad: Annotated[bool, _flag("--skip-bad", _SKIP_BAD)] = False,
     triggers: Annotated[Triggers | None, typer.Option(help=_TRIGGERS)] = None,
+    allow_foreign: AllowForeign = False,
     page_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows read, translated and written at a time.")
     ] = PAGE_ROWS,
@@ -144,6 +145,7 @@ def migrate(
         skip_null=skip_null,
         skip_bad=skip_bad,
         triggers=triggers.value if triggers else None,
+        allow_foreign=allow_foreign,
     )
     path = journal or _journal_of(directory, source, target)
     for output in (report, log, path):
@@ -193,7 +195,7 @@ def migrate(
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
-            _draw(report, translator, old, fit, facts, seed, inverse=inverse)
+            _draw(report, translator, old, fit, facts, seed, options)
     if report is not None:
         console.note(f"Wrote {report}")
     changed = bool(result.changed_ids)
@@ -311,8 +313,7 @@ def _draw(
     like: str | None,
     facts: Mapping[str, Any],
     seed: int,
-    *,
-    inverse: bool,
+    options: Options,
 ) -> None:
     """Write the report with rows of the source and, if one was given, of the store of the new model."""
     from interlingua.core.translator import Translator
@@ -325,7 +326,11 @@ def _draw(
         if like is not None:
             with open_source(like) as new:
                 y = sample_rows(new, _PICTURED, seed, pool=_POOL)
-        shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {}) if inverse else None
+        shown = translator
+        if options.inverse:
+            shown = Translator(translator.backward, translator.forward, translator.profiles[::-1], {})
+        if options.allow_foreign:
+            shown = inputs.without_comparison(shown)
         reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
 
 

@@ -10,9 +10,11 @@ import typer
 
 from interlingua.core.errors import InputError
 
-__all__ = ["check_effect"]
+__all__ = ["STORE_ADDRESSES", "check_effect"]
 
 FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5 and more, see docs/formats.md"
+
+STORE_ADDRESSES = "the address of a store, as migrate takes it"
 
 TranslatorFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a translator, as `fit` wrote it.")]
 Inverse = Annotated[bool, typer.Option("--inverse", help="Translate from the target space back to the source space.")]
@@ -22,6 +24,31 @@ AsJson = Annotated[
 Seed = Annotated[
     int,
     typer.Option(metavar="N", min=0, help="Random seed. On one machine the same seed gives the same result."),
+]
+AllowForeign = Annotated[
+    bool,
+    typer.Option("--allow-foreign", help="Go on although the vectors do not look like those of the fit."),
+]
+_CONDITION = "of which only the rows are read that meet this SQL condition."
+Where = Annotated[
+    str | None,
+    typer.Option("--where", metavar="CONDITION", help=f"SOURCE is a store {_CONDITION}", rich_help_panel="Input"),
+]
+TargetWhere = Annotated[
+    str | None,
+    typer.Option(
+        "--target-where", metavar="CONDITION", help=f"TARGET is a store {_CONDITION}", rich_help_panel="Input"
+    ),
+]
+Show = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--show",
+        metavar="COLUMN",
+        help="With --report: the column whose values name the rows in it, beside their ids. Give it twice when the two "
+        "sides use different names.",
+        rich_help_panel="Input",
+    ),
 ]
 Log = Annotated[
     Path | None,

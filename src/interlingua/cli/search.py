@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.options import FORMATS, AsJson, Seed, TranslatorFolder
+from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Seed, TranslatorFolder
 from interlingua.stores.registry import address_forms
 
 __all__ = ["Space", "search"]
@@ -39,6 +39,7 @@ def search(
     calibrate: Annotated[
         bool, typer.Option("--calibrate/--no-calibrate", help="Convert the scores of both collections to one scale.")
     ] = True,
+    allow_foreign: AllowForeign = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +57,13 @@ def search(
     first, second = open_store(source), open_store(target) if target else None
     try:
         joint = JointSearch(
-            translator, first, second, query_space=space.value, sample=1_000 if calibrate else 0, seed=seed
+            translator,
+            first,
+            second,
+            query_space=space.value,
+            sample=1_000 if calibrate else 0,
+            seed=seed,
+            allow_foreign=allow_foreign,
         )
         results = joint.search(queries, k)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import FORMATS, AsJson, Inverse, Log, TranslatorFolder, check_effect
+from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Inverse, Log, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from interlingua.io import VectorFile, VectorWriter
 
 __all__ = ["Dtype", "Engine", "translate"]
+
+# Rows that are compared with the fitted space before anything is written.
+_FIRST_ROWS = 4_096
 
 
 class Dtype(StrEnum):
@@ -56,6 +60,7 @@ def translate(
         str | None, typer.Option(metavar="NAME", help="The column with the ids, if it is not named id.")
     ] = None,
     scale: Annotated[float | None, typer.Option(metavar="NUMBER", help="Dequantization scale of int8 vectors.")] = None,
+    allow_foreign: AllowForeign = False,
     dtype: Annotated[Dtype | None, typer.Option(help="Number type of OUTPUT; by default that of INPUT.")] = None,
     engine: Annotated[
         Engine,
@@ -91,7 +96,9 @@ def translate(
         check_effect(
             unused, "means nothing with --engine ray, which reads, writes and resumes in its own manner; leave it out."
         )
-        _translate_with_ray(directory, source, out, column, workers, inverse=inverse, as_json=as_json)
+        _translate_with_ray(
+            directory, source, out, column, workers, {"inverse": inverse, "allow_foreign": allow_foreign}, as_json
+        )
         return
     check_effect({"--workers": workers}, "has no effect without --engine ray; leave it out.")
     if force and resume:
@@ -99,6 +106,9 @@ def translate(
     translator = load(directory)
     file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
     _check_width(file, translator, inverse=inverse)
+    if not allow_foreign:
+        # Each batch is compared again, but these are refused before OUTPUT is begun.
+        translator.check_space(next(file.batches(_FIRST_ROWS)).vectors, inverse=inverse)
     start, stop = _rows_of(shard, file.n)
     settings = {
         "input": file.fingerprint(),
@@ -123,7 +133,7 @@ def translate(
             # A shard would have to read the whole file for this; its own rows are checked as they are read.
             if shard is None and not kept:
                 file.check()
-            _stream(file, writer, translator, start, stop, inverse=inverse, record=record)
+            _stream(file, writer, translator, (start, stop), record, inverse=inverse, allow_foreign=allow_foreign)
         speed = (stop - start - kept) / max(watch.seconds, 1e-3)
         result = {
             "out": str(out),
@@ -144,19 +154,20 @@ def _stream(
     file: VectorFile,
     writer: VectorWriter,
     translator: Translator,
-    start: int,
-    stop: int,
+    rows: tuple[int, int],
+    record: EventLog,
     *,
     inverse: bool,
-    record: EventLog,
+    allow_foreign: bool,
 ) -> None:
+    start, stop = rows
     convert = translator.invert if inverse else translator.translate
     record("start", rows=stop - start, resumed_from=writer.rows)
     try:
         with console.row_progress() as progress:
             task = progress.add_task("Translating", total=stop - start, completed=writer.rows)
             for batch in file.batches(start=start + writer.rows, stop=stop):
-                writer.write(convert(batch.vectors), batch)
+                writer.write(convert(batch.vectors, allow_foreign=allow_foreign), batch)
                 progress.update(task, completed=writer.rows)
                 record("rows", done=writer.rows, rows=stop - start)
     except KeyboardInterrupt:
@@ -165,12 +176,18 @@ def _stream(
 
 
 def _translate_with_ray(
-    directory: Path, source: Path, out: Path, column: str | None, workers: int | None, *, inverse: bool, as_json: bool
+    directory: Path,
+    source: Path,
+    out: Path,
+    column: str | None,
+    workers: int | None,
+    flags: Mapping[str, bool],
+    as_json: bool,
 ) -> None:
     from interlingua.distributed.ray import translate_with_ray
 
     watch = console.Stopwatch()
-    done = translate_with_ray(directory, source, out, column=column, inverse=inverse, workers=workers)
+    done = translate_with_ray(directory, source, out, column=column, workers=workers, **flags)
     speed = done.rows / max(watch.seconds, 1e-3)
     if as_json:
         console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})

@@ -11,7 +11,7 @@ from interlingua.core import summaries
 from interlingua.core.arguments import check_choice, check_flag, check_number
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import VectorMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.wording import describe_diagnosis, describe_evidence
 
 if TYPE_CHECKING:

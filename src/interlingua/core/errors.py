@@ -14,6 +14,7 @@ __all__ = [
     "InterlinguaError",
     "MissingExtraError",
     "OutputExistsError",
+    "SpaceMismatchError",
     "SpaceMismatchWarning",
     "TrainingError",
 ]
@@ -51,6 +52,18 @@ class InputError(InterlinguaError, ValueError):
     """The data or an argument cannot be used; nothing was computed or written."""
 
 
+class SpaceMismatchError(InputError):
+    """Vectors given to a translator cannot be of the space it was fitted on; nothing was translated.
+
+    Attributes:
+        rows: [n, d], the rows that were compared with the space.
+    """
+
+    def __init__(self, message: str, rows: object = None, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.rows = rows
+
+
 class OutputExistsError(InterlinguaError, FileExistsError):
     """The output exists and overwriting it was not requested."""
 
@@ -64,7 +77,7 @@ class TrainingError(InterlinguaError, RuntimeError):
 
 
 class SpaceMismatchWarning(UserWarning):
-    """Vectors given to a translator do not look like the space it was fitted on."""
+    """Vectors given to a translator may not be of the space it was fitted on, or their content is of another kind."""
 
 
 class InputWarning(UserWarning):

@@ -57,7 +57,8 @@ From label-free evidence: **{verdict.get("status", "none")}** (score {verdict.ge
 - A translated vector is an approximation: it keeps what both models share and loses the rest. It is not the same as
   embedding the text with the target model.
 - Rankings carry over; thresholds tuned on the target model's cosines do not.
-- Vectors of any other model give meaningless results; for most of them a warning is given.
+- Vectors of any other model give meaningless results. Batches of 50 rows and more that cannot be of the fitted space
+  are refused, with what they look like instead. Fewer rows are refused only where one row can tell.
 
 ## Provenance
 

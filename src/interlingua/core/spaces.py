@@ -1,26 +1,22 @@
-"""Embedding spaces: all vectors of one encoder, and statistics to recognize vectors of the same encoder."""
+"""Embedding spaces: all vectors of one encoder."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_text, shown
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, read_only
 from interlingua.core.errors import InputError
 
-__all__ = ["EmbeddingSpace", "SpaceProfile", "as_space"]
+__all__ = ["EmbeddingSpace", "as_space"]
 
 _FINGERPRINT_ROWS = 256
-_PROFILE_WIDTH = 32
-# A row is foreign when a profile statistic leaves the fitted range widened by this share of its length.
-_PROFILE_MARGIN = 0.25
 
 
 class EmbeddingSpace:
@@ -113,57 +109,3 @@ class EmbeddingSpace:
 def as_space(vectors: Any, name: str) -> EmbeddingSpace:
     """Return ``vectors`` as an :class:`EmbeddingSpace`; one is returned as it is."""
     return vectors if isinstance(vectors, EmbeddingSpace) else EmbeddingSpace(vectors, name=name)
-
-
-@dataclass(frozen=True, eq=False)
-class SpaceProfile:
-    """Statistics of the rows of a fitted space, to recognize vectors of another encoder of the same width.
-
-    Two statistics per row: its cosine with the space's mean, and the share of its energy in the leading principal
-    subspace. Rows of another encoder are outside of the fitted range of at least one of them.
-
-    Attributes:
-        mean: [d], mean of the unit rows.
-        basis: [d, k], leading principal directions of the centered rows.
-        low: [2], smallest value expected of (cosine with the mean, energy share).
-        high: [2], largest value expected.
-    """
-
-    mean: FloatArray
-    basis: FloatArray
-    low: FloatArray
-    high: FloatArray
-
-    def __repr__(self) -> str:
-        """Return the width of the space."""
-        return f"SpaceProfile(d={len(self.mean)})"
-
-    @classmethod
-    def of(cls, rows: FloatArray) -> SpaceProfile:
-        """Measure the profile of rows [n, d]."""
-        rows = unit_rows(rows)
-        mean = rows.mean(axis=0, dtype=np.float64)
-        centered = (rows - mean).astype(np.float64)
-        _, axes = np.linalg.eigh(centered.T @ centered)
-        basis = axes[:, ::-1][:, : min(_PROFILE_WIDTH, max(1, rows.shape[1] // 4))]
-        bare = cls(_f32(mean), _f32(basis), np.zeros(2, np.float32), np.ones(2, np.float32))
-        values = np.concatenate([bare._statistics(rows[block]) for block in row_blocks(len(rows))])
-        low, high = np.quantile(values, (0.001, 0.999), axis=0)
-        margin = _PROFILE_MARGIN * (high - low)
-        return cls(bare.mean, bare.basis, _f32(low - margin), _f32(high + margin))
-
-    def foreign(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
-        """Return [n] True where a row does not look like the fitted space."""
-        values = self._statistics(unit_rows(np.asarray(rows, np.float32)))
-        return np.asarray(((values < self.low) | (values > self.high)).any(axis=1))
-
-    def _statistics(self, rows: FloatArray) -> FloatArray:
-        scale = np.linalg.norm(self.mean) or 1.0
-        centered = rows - self.mean
-        inside = centered @ self.basis
-        share = (inside**2).sum(axis=1) / np.maximum((centered**2).sum(axis=1), 1e-12)
-        return np.stack([rows @ self.mean / scale, share], axis=1)
-
-
-def _f32(x: npt.NDArray[Any]) -> FloatArray:
-    return np.asarray(x, np.float32)

@@ -34,7 +34,12 @@ _BLOCK_ROWS = 1_024
 
 
 def translate_batches(
-    batches: Iterable[pa.RecordBatch], translator: Translator, *, column: str | None = None, inverse: bool = False
+    batches: Iterable[pa.RecordBatch],
+    translator: Translator,
+    *,
+    column: str | None = None,
+    inverse: bool = False,
+    allow_foreign: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Return each batch with its vectors translated and every other column as it is.
 
@@ -45,19 +50,22 @@ def translate_batches(
         translator: made for these vectors.
         column: the vectors; by default the only list column, or the one with a usual name.
         inverse: translate from the target space back to the source space.
+        allow_foreign: do not compare each batch with the space that the translator was fitted on.
 
     Raises:
+        SpaceMismatchError: a batch cannot be of that space, as :meth:`Translator.translate` says.
         InputError: no such column, null or ragged vectors, another width, NaN, infinity or zero rows. Arguments of
             other types are refused at the call, and batches when they are reached.
     """
     check_instance(batches, "batches", Iterable, "a sequence of Arrow record batches")
     check_instance(translator, "translator", Translator, "a translator, as interlingua.load returns it,")
     column = None if column is None else check_text(column, "column")
-    return _translated(batches, translator, column, inverse=check_flag(inverse, "inverse"))
+    flags = check_flag(inverse, "inverse"), check_flag(allow_foreign, "allow_foreign")
+    return _translated(batches, translator, column, *flags)
 
 
 def _translated(
-    batches: Iterable[pa.RecordBatch], translator: Translator, column: str | None, *, inverse: bool
+    batches: Iterable[pa.RecordBatch], translator: Translator, column: str | None, inverse: bool, allow_foreign: bool
 ) -> Iterator[pa.RecordBatch]:
     convert = translator.invert if inverse else translator.translate
     for batch in batches:
@@ -69,9 +77,11 @@ def _translated(
         wanted, width = widths[::-1] if inverse else widths
         if len(rows):  # checked before padding, so that messages count the caller's rows
             check_matrix(rows, f"column {name!r}", width=wanted)
+            if not allow_foreign:
+                translator.check_space(rows, inverse=inverse)
         out = np.empty((len(rows), width), rows.dtype)
         for block in row_blocks(len(rows), _BLOCK_ROWS):
-            out[block] = convert(_padded(rows[block]))[: block.stop - block.start]
+            out[block] = convert(_padded(rows[block]), allow_foreign=True)[: block.stop - block.start]
         lists = to_column(out)
         field = pa.field(name, lists.type, metadata=batch.schema.field(index).metadata)
         columns = [*batch.columns[:index], lists, *batch.columns[index + 1 :]]

@@ -53,6 +53,7 @@ def translate_with_ray(
     *,
     column: str | None = None,
     inverse: bool = False,
+    allow_foreign: bool = False,
     workers: int | None = None,
     batch_rows: int = BATCH_ROWS,
 ) -> DistributedResult:
@@ -68,6 +69,7 @@ def translate_with_ray(
             whose names in order hold the rows in order.
         column: the vectors, as in :func:`interlingua.distributed.arrow.translate_batches`.
         inverse: translate from the target space back to the source space.
+        allow_foreign: as in :func:`interlingua.distributed.arrow.translate_batches`.
         workers: most parts at a time; as many as Ray has processors by default.
         batch_rows: rows read, translated and written at a time.
 
@@ -85,7 +87,8 @@ def translate_with_ray(
     )
     column = None if column is None else check_text(column, "column")
     workers = None if workers is None else check_count(workers, "workers", minimum=1)
-    inverse, batch_rows = check_flag(inverse, "inverse"), check_count(batch_rows, "batch_rows", minimum=1)
+    flags = {"inverse": check_flag(inverse, "inverse"), "allow_foreign": check_flag(allow_foreign, "allow_foreign")}
+    batch_rows = check_count(batch_rows, "batch_rows", minimum=1)
     ray = require("ray", "ray")
     data = require("ray.data", "ray")
     load(folder)  # refuse a bad folder once instead of in every worker
@@ -106,7 +109,7 @@ def translate_with_ray(
     parts = parts_of(source, workers or int(ray.cluster_resources().get("CPU", 1)))
     try:
         with atomic_folder(out) as fresh:
-            settings = {"directory": str(folder), "column": column, "inverse": inverse}
+            settings = {"directory": str(folder), "column": column, **flags}
             done = data.range(len(parts), override_num_blocks=len(parts)).map_batches(
                 _translate_parts,
                 batch_size=None,
@@ -127,6 +130,7 @@ def _translate_parts(
     directory: str,
     column: str | None,
     inverse: bool,
+    allow_foreign: bool,
     parts: Sequence[Part],
     out: str,
     batch_rows: int,
@@ -138,7 +142,9 @@ def _translate_parts(
     done = []
     for number in picked["id"]:
         rows = parts[int(number)].batches(batch_rows)
-        batches = translate_batches(rows, _loaded(directory), column=column, inverse=inverse)
+        batches = translate_batches(
+            rows, _loaded(directory), column=column, inverse=inverse, allow_foreign=allow_foreign
+        )
         done.append(asdict(write_part(batches, int(number), Path(out))))
     return {name: [part[name] for part in done] for name in done[0]}
 

@@ -120,7 +120,12 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
         await receive(request, path)
         try:
             out = await run_in_threadpool(
-                lambda: session.translate(path, inverse=direction == "backward", force=_forced(request))
+                lambda: session.translate(
+                    path,
+                    inverse=direction == "backward",
+                    force=_forced(request),
+                    allow_foreign=request.query_params.get("allow_foreign") == "1",
+                )
             )
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -155,10 +160,12 @@ def _refusal(code: int, message: str) -> Response:
 
 
 def _as_on_the_page(name: str, value: str) -> str:
-    """Return how an argument of a remedy is written: ``force`` is a box of the page and a parameter of the request."""
-    return (
-        'the box "Use the translator of a failed fit nevertheless" (force=1)' if name == "force" else f"{name}={value}"
-    )
+    """Return how an argument of a remedy is written: as a box of the page, or as a parameter of the request."""
+    boxes = {
+        "force": 'the box "Use the translator of a failed fit nevertheless" (force=1)',
+        "allow_foreign": "The parameter allow_foreign=1 of the request",
+    }
+    return boxes.get(name, f"{name}={value}")
 
 
 def _integer(request: Request, name: str, default: int) -> int:

@@ -220,10 +220,11 @@ class Session:
                 shutil.make_archive(str(path.with_suffix("")), "zip", self.folder / "fit" / "translator")
         return path
 
-    def translate(self, path: Path, *, inverse: bool, force: bool = False) -> Path:
+    def translate(self, path: Path, *, inverse: bool, force: bool = False, allow_foreign: bool = False) -> Path:
         """Translate a file and return one of the same format, with its ids and other columns.
 
         Raises:
+            SpaceMismatchError: the vectors cannot be of the space that was fitted, and ``allow_foreign`` is not given.
             InputError: as :meth:`archive`, or the file cannot be used.
         """
         with self._lock:
@@ -237,7 +238,7 @@ class Session:
         width = translator.card["source" if inverse else "target"]["d"]
         with create_writer(out, d=width, dtype="float32", n=file.n, like=file) as writer:
             for batch in file.batches(_BLOCK):
-                writer.write(convert(batch.vectors), batch)
+                writer.write(convert(batch.vectors, allow_foreign=allow_foreign), batch)
         return out
 
     def search(self, side: str, row: int, k: int) -> dict[str, list[dict[str, Any]]]:
@@ -255,7 +256,8 @@ class Session:
         if not 0 <= row < searched.rows:
             raise InputError(f"{side} has the rows 0 to {searched.rows - 1}; {row} is not among them.")
         vector = searched.vectors[row : row + 1]
-        query = unit_rows(translator.translate(vector) if side == "source" else translator.invert(vector))
+        convert = translator.translate if side == "source" else translator.invert
+        query = unit_rows(convert(vector, allow_foreign=True))  # a row of the fit
         near = _nearest(searched, searched.unit[row], k + 1)
         return {side: [hit for hit in near if hit["row"] != row][:k], other: _nearest(others, query[0], k)}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.errors import InterlinguaError
+from interlingua.core.errors import InterlinguaError, SpaceMismatchError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.stores._documents import same_payload
@@ -57,7 +57,25 @@ class Conversion:
         """Return rows as the target gets them."""
         convert = self.translator.invert if self.options.inverse else self.translator.translate
         written = self.as_written(records)
-        return replace(written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32))))
+        # The survey has compared every page with the space of the translator.
+        return replace(
+            written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32), allow_foreign=True))
+        )
+
+    def check_space(self, records: Records) -> None:
+        """Refuse rows that cannot be of the space that the translator was fitted on.
+
+        Raises:
+            SpaceMismatchError: they cannot be; the message gives the ids of the first and the last of them.
+        """
+        if self.options.allow_foreign or not len(records):
+            return
+        try:
+            self.translator.check_space(np.asarray(records.vectors, np.float32), inverse=self.options.inverse)
+        except SpaceMismatchError as error:
+            first, last = (records.ids[row].as_py() for row in (0, len(records) - 1))
+            where = f"{self.source.url}, rows {first!r} to {last!r}: "
+            raise SpaceMismatchError(where + error.args[0], error.rows, error.remedy) from error
 
     def compare(self, records: Records) -> tuple[Records, float]:
         """Read the rows of the target that were made of rows of the source, and compare them.

@@ -83,6 +83,7 @@ class Run:
                 records, bad = self.conversion.usable(page)
                 left_out += [] if bad is None else bad.ids.to_pylist()
                 distinct.add(page.ids, number)
+                self.conversion.check_space(records)
                 self.target.check_records(self.conversion.as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
                 digests = self.conversion.copied(records).row_digests()

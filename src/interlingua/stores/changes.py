@@ -227,7 +227,7 @@ def catch_up(
             report("comparing", read, info.count)
             changed = records.take(np.flatnonzero(~same))
             if len(changed):
-                conversion.usable(changed)
+                conversion.check_space(conversion.usable(changed)[0])
                 target.check_records(conversion.as_written(changed), spec)
 
         changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)

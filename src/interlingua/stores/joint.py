@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arguments import check_choice, check_count, check_instance
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
 from interlingua.stores._protocol import Store
 from interlingua.stores.sampling import sample_rows
@@ -28,6 +29,8 @@ Side = Literal["source", "target"]
 # The background sample of a collection is drawn from this many rows at its beginning.
 _POOL_ROWS = 50_000
 _QUERIES = 256
+# Rows of a collection that are compared with the space of the translator.
+_COMPARED = 1_024
 # Scores are matched at these quantiles, which are densest at the top, where the hits are.
 _QUANTILES = np.concatenate([np.linspace(0, 0.9, 91), 1 - np.geomspace(0.1, 1e-5, 120), [1.0]])
 
@@ -61,8 +64,10 @@ class JointSearch:
         query_space: space of the query vectors, usually that of the model that can still be run.
         sample: rows of each collection that calibrate the scores; 0 disables calibration.
         seed: of the random generator that draws them.
+        allow_foreign: do not compare collections and queries with the spaces of the translator.
 
     Raises:
+        SpaceMismatchError: the vectors of a collection cannot be of its space.
         InputError: no collection, a collection of another width, or one that is not searched by cosine.
 
     Example:
@@ -82,6 +87,7 @@ class JointSearch:
         query_space: Side = "target",
         sample: int = 1_000,
         seed: int = 0,
+        allow_foreign: bool = False,
     ) -> None:
         if source is None and target is None:
             raise InputError(
@@ -94,13 +100,19 @@ class JointSearch:
         sample, seed = check_count(sample, "sample"), check_count(seed, "seed")
         self._d = translator.d_target if query_space == "target" else translator.d_source
         self._own, self._other = (target, source) if query_space == "target" else (source, target)
-        self._to_other: Callable[[FloatArray], FloatArray] = translator.invert
-        self._to_own: Callable[[FloatArray], FloatArray] = translator.translate
+        # Collections and queries are compared with their spaces before they are translated.
+        self._to_other: Callable[[FloatArray], FloatArray] = partial(translator.invert, allow_foreign=True)
+        self._to_own: Callable[[FloatArray], FloatArray] = partial(translator.translate, allow_foreign=True)
         if query_space == "source":
             self._to_other, self._to_own = self._to_own, self._to_other
         for store, width in ((source, translator.d_source), (target, translator.d_target)):
             if store is not None:
                 _check(store, width)
+                if not check_flag(allow_foreign, "allow_foreign"):
+                    _check_space(store, translator, inverse=store is target)
+        self._check_queries: Callable[[FloatArray], None] | None = None
+        if not allow_foreign:
+            self._check_queries = partial(translator.check_space, inverse=query_space == "target")
         self._scale: tuple[FloatArray, FloatArray] | None = None
         if sample:
             self._scale = self._calibrate(sample, np.random.default_rng(seed))
@@ -114,6 +126,7 @@ class JointSearch:
             candidates: the other collection returns this many times k hits, because scoring changes their order.
 
         Raises:
+            SpaceMismatchError: the queries cannot be of the query space.
             InputError: queries of another width, with NaN or all zeros, or k below 1.
         """
         rows = np.asarray(queries)
@@ -122,6 +135,8 @@ class JointSearch:
         if k < 1 or candidates < 1:
             raise InputError(f"k is {k} and candidates {candidates}; at least 1 is needed.")
         units = unit_rows(np.asarray(rows, np.float32))
+        if self._check_queries is not None:
+            self._check_queries(units)
         merged: list[list[JointHit]] = [[] for _ in units]
         if self._own is not None:
             for hits, own in zip(merged, self._own.search(units, k), strict=True):
@@ -166,6 +181,14 @@ class JointSearch:
         raw = np.maximum.accumulate(quantiles[0] + np.arange(len(_QUANTILES)) * 1e-9)
         matched = quantiles[1]
         return np.append(raw, max(1.0, raw[-1] + 1e-6)), np.append(matched, max(1.0, matched[-1]))
+
+
+def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None:
+    """Compare the first rows of a collection with its space."""
+    try:
+        translator.check_space(sample_rows(store, _COMPARED, 0, pool=_COMPARED), inverse=inverse)
+    except SpaceMismatchError as error:
+        raise SpaceMismatchError(f"{store.url}: {error.args[0]}", error.rows, error.remedy) from error
 
 
 def _check(store: Store, width: int) -> None:

@@ -50,6 +50,7 @@ class Options:
             or holds null values, NaN or infinity. Lines of a file that cannot be read are left out as well.
         triggers: whether triggers of the source's table ``"fire"`` or are ``"skip"``-ped while a new column of the same
             table is filled. Without it a table that has triggers is refused; any other target refuses the choice.
+        allow_foreign: migrate vectors that cannot be of the space of the translator; otherwise they are refused.
     """
 
     inverse: bool = False
@@ -61,6 +62,7 @@ class Options:
     skip_null: bool = False
     skip_bad: bool = False
     triggers: Literal["fire", "skip"] | None = None
+    allow_foreign: bool = False
 
     def __post_init__(self) -> None:
         """Check types; whether a store can do what is chosen is checked in the plan."""
@@ -295,7 +297,7 @@ def _measure(
                 records = records.take(np.flatnonzero(usable)) if not usable.all() else records
             if rows < _ESTIMATE_ROWS and len(records):
                 check_vectors(records, source.url, info.d)
-                convert(np.asarray(records.vectors, np.float32))
+                convert(np.asarray(records.vectors, np.float32), allow_foreign=options.allow_foreign)
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes
                 reading = (time.perf_counter() - first_page) / rows

@@ -1,0 +1,237 @@
+"""What to do with a collection whose model is to be replaced: the route that fits, its commands and its costs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from shlex import quote
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from interlingua.core.arguments import check_count, check_text
+from interlingua.core.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from interlingua.core.records import Records
+    from interlingua.stores import Store
+
+__all__ = ["CollectionPlan", "Costs", "plan"]
+
+Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
+
+_PAGE_ROWS = 4_096
+# A text column has values of at least this mean length, and at least this share of them differ.
+_TEXT_LENGTH, _TEXT_VARIETY = 20, 0.5
+# Rows of a side, and the range of top-1 of all recorded fits with as many (benchmarks/results/beir.jsonl and
+# exchanges.jsonl, BGE to MiniLM). Fits with 1,000 rows or fewer fail.
+_QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.87)))
+_NEEDED_ROWS, _PAIRED_ROWS, _FEWEST_ROWS = 4_398, 5_000, 1_000
+# Rows of a side, seconds on two cores and bytes of memory of recorded fits (speed-fit.json, speed-fit-large.json).
+_FITS = ((4_398, 18.0, 0.76e9), (20_000, 485.0, 5.7e9))
+# Rows that are translated in a second on two cores, at widths of 768 and 384 (speed-translate.json).
+_TRANSLATED_PER_SECOND = 110_000
+# Rows that a store whose rate is not known writes in a second.
+_WRITTEN_PER_SECOND = 5_000
+_SHOWN_IDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Estimated costs of the route, from recorded rates.
+
+    Attributes:
+        fit_seconds: of a fit on two cores.
+        fit_bytes: memory of the fit.
+        migrate_seconds: of translating and writing every row.
+        disk_bytes: of the new vectors, an index not included; ``None`` while their width is not known.
+    """
+
+    fit_seconds: float
+    fit_bytes: int
+    migrate_seconds: float
+    disk_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionPlan:
+    """What a collection holds and what to do with it.
+
+    Attributes:
+        source: its address.
+        rows: number of rows with a vector.
+        nulls: number of rows without one.
+        d: width.
+        sampled: rows that were looked at.
+        repeats: share of these rows whose vector is a copy of another's.
+        texts: payload columns that hold texts.
+        model: the known model that made the vectors, or ``"unknown"``.
+        mixed_share: share of rows of a second model, 0 where none was found.
+        mixed_ids: ids of these rows in the sample.
+        route: ``"separate"`` two models first, ``"re-embed"`` the texts, fit on ``"public pairs"``, or fit
+            ``"unpaired"``.
+        reasons: sentences that explain the route.
+        commands: the next commands, in order.
+        needed_rows: rows of the new model that the route needs.
+        expected_top1: range of top-1 in recorded fits of as many rows; ``None`` where there are none.
+        costs: of the route.
+    """
+
+    source: str
+    rows: int
+    nulls: int
+    d: int
+    sampled: int
+    repeats: float
+    texts: tuple[str, ...]
+    model: str
+    mixed_share: float
+    mixed_ids: tuple[Any, ...]
+    route: Route
+    reasons: tuple[str, ...]
+    commands: tuple[str, ...]
+    needed_rows: int
+    expected_top1: tuple[float, float] | None
+    costs: Costs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int = 0) -> CollectionPlan:
+    """Look at a collection and say what to do with it; nothing is written.
+
+    Args:
+        source: address of the collection, as a migration takes it.
+        target: address of vectors of the new model, if there are some.
+        rows: number of rows to look at, drawn at random.
+        seed: of the draw.
+
+    Raises:
+        InputError: a collection cannot be read, or has fewer than 50 rows.
+        MissingExtraError: the client of a store is not installed.
+    """
+    from interlingua import identification
+    from interlingua.stores import open_source
+
+    rows, seed = check_count(rows, "rows", minimum=identification.MIN_ROWS), check_count(seed, "seed")
+    with open_source(check_text(source, "source")) as store:
+        store.restrict(skip_null="skip_null" in store.capabilities.selects)
+        info, address = store.info(), str(store.url)
+        sample, vectors = _sample(store, info.count, rows, seed)
+    width = available = None
+    if target is not None:
+        with open_source(check_text(target, "target")) as store:
+            new = store.info()
+            width, available = new.d, new.count
+    model = identification.identify(vectors).model
+    mixture = identification.find_mixture(vectors, seed=seed)
+    ids = [value for page in sample for value in page.ids.to_pylist()]
+    facts: dict[str, Any] = {
+        "source": address,
+        "rows": info.count,
+        "nulls": info.nulls,
+        "d": info.d,
+        "sampled": len(vectors),
+        "repeats": round(1 - len(np.unique(vectors, axis=0)) / len(vectors), 4),
+        "texts": _text_columns(sample),
+        "model": model,
+        "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
+        "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.rows.tolist()),
+    }
+    return CollectionPlan(**facts, **_route(facts, target, available), costs=_costs(info.count, available, width))
+
+
+def _sample(store: Store, count: int, rows: int, seed: int) -> tuple[list[Records], FloatArray]:
+    from interlingua.core.records import select_rows
+
+    drawn = np.sort(np.random.default_rng(seed).choice(count, min(rows, count), replace=False))
+    with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
+        parts = list(select_rows((records for records, _ in pages), drawn))
+    return parts, np.concatenate([np.asarray(part.vectors, np.float32) for part in parts])
+
+
+def _text_columns(sample: list[Records]) -> tuple[str, ...]:
+    import pyarrow as pa
+
+    payload = sample[0].payload
+    if payload is None:
+        return ()
+    found = []
+    for field in payload.schema:
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            parts = [part.payload.column(field.name).to_pylist() for part in sample if part.payload is not None]
+            values = [value for part in parts for value in part if value]
+            long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH
+            if long and len(set(values)) >= _TEXT_VARIETY * len(values):
+                found.append(field.name)
+    return tuple(found)
+
+
+def _route(facts: dict[str, Any], target: str | None, available: int | None) -> dict[str, Any]:
+    """Return route, reasons, commands, the rows of the new model that it needs, and its expected quality."""
+    source, new = quote(facts["source"]), quote(target or "NEW.parquet")
+    after = (
+        f"interlingua evaluate translator {source} {new}",
+        f"interlingua migrate translator {source} TARGET --dry-run",
+    )
+    fit = f"interlingua fit {source} {new} --out translator --report fit.html"
+    fewest = facts["rows"] if available is None else min(facts["rows"], available)
+    expected = next((top1 for n, top1 in _QUALITY if min(fewest, _NEEDED_ROWS) >= n), None)
+    route: Route
+    commands: tuple[str, ...]
+    if facts["mixed_share"]:
+        route, commands, expected = "separate", (f"interlingua identify {source} --json",), None
+        reasons = [
+            f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both. "
+            "Separate them first, by the ids that identify lists, or by the date on which the model was changed."
+        ]
+    elif facts["texts"]:
+        route, commands, expected = "re-embed", (), None
+        reasons = [
+            f"The texts are there, in {', '.join(facts['texts'])}: embed them with the new model. Translated vectors "
+            "are an approximation."
+        ]
+    elif facts["model"] != "unknown":
+        route, expected = "public pairs", None
+        commands = ("interlingua fit OLD.npy NEW.npy --pairs PAIRS.npy --out translator", *after)
+        reasons = [
+            f"{facts['model']} made the vectors, and anybody can run it: embed {_PAIRED_ROWS:,} public texts with it "
+            "and with the new model, and fit on these pairs. No text of the collection is needed.",
+            f"Without them, an unpaired fit is possible: {fit}",
+        ]
+    else:
+        route, commands = "unpaired", (fit, *after)
+        reasons = ["Neither texts nor a known model: align the collection with other texts of the new model."]
+    if route in ("unpaired", "public pairs"):
+        reasons.append(
+            "The collection can also stay as it is: interlingua search translates queries of the new model to it, and "
+            "the export sentence-transformers makes a model of queries."
+        )
+    if route == "unpaired" and facts["rows"] <= _FEWEST_ROWS:
+        reasons.append(
+            f"The collection has {facts['rows']:,} rows. Recorded fits on {_FEWEST_ROWS:,} rows a side or fewer fail, "
+            "so known pairs are needed, or many more rows of the new model."
+        )
+    needed = {"unpaired": _NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
+    if route == "unpaired" and available is not None and available < needed:
+        reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
+    return {
+        "route": route,
+        "reasons": tuple(reasons),
+        "commands": tuple(commands),
+        "needed_rows": needed,
+        "expected_top1": expected,
+    }
+
+
+def _costs(rows: int, available: int | None, width: int | None) -> Costs:
+    used = min(20_000, max(rows, available or rows))
+    sizes, seconds, memory = (np.array(values) for values in zip(*_FITS, strict=True))
+    return Costs(
+        fit_seconds=round(float(np.interp(used, [0, *sizes], [0, *seconds])), 1),
+        fit_bytes=int(np.interp(used, [0, *sizes], [0.2e9, *memory])),
+        migrate_seconds=round(rows / _TRANSLATED_PER_SECOND + rows / _WRITTEN_PER_SECOND, 1),
+        disk_bytes=None if width is None else 4 * width * rows,
+    )

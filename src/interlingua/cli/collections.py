@@ -1,0 +1,150 @@
+"""Collections of a store as inputs of a fit or an evaluation, read by the readers of a migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.core.arrays import FloatArray
+    from interlingua.core.records import Records
+    from interlingua.io import VectorFile
+
+__all__ = ["Collection", "Paired", "is_file", "read_same_ids"]
+
+_PAGE_ROWS = 4_096
+
+
+class Collection:
+    """A collection of a store, with the attributes of a `VectorFile` that a fit reads.
+
+    Attributes:
+        path: the address.
+        title: the names in the address, or the name of its file.
+        n: number of rows with a vector for which the condition holds.
+        d: width of the vectors.
+        names: names of the payload columns.
+        nulls: number of rows without a vector, which are left out.
+    """
+
+    def __init__(self, address: str, where: str | None = None) -> None:
+        from interlingua.stores import open_source
+
+        self._store = open_source(address)
+        try:
+            self._store.restrict(where=where, skip_null="skip_null" in self._store.capabilities.selects)
+            info = self._store.info()
+        except BaseException:
+            self._store.close()
+            raise
+        url = self._store.url
+        self.path = str(url)
+        self.title = ".".join(url.names) or Path(url.path).stem
+        self.n, self.d, self.nulls = info.count, info.d, info.nulls
+        self.names: tuple[str, ...] = () if info.schema is None else tuple(info.schema.names)
+
+    def batches(self) -> Iterator[Records]:
+        """Yield all rows, in an order that does not change."""
+        return (records for records, _ in self._store.scan(_PAGE_ROWS))
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+def is_file(address: str) -> bool:
+    """Return whether an address is the plain path of a file, or ``-``; any other is opened as a store.
+
+    Raises:
+        InputError: it is neither.
+    """
+    from interlingua.stores._url import parse_url
+
+    url = parse_url(address)
+    return url.scheme == "file" and not url.names and not url.options
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """Rows with the same ids.
+
+    Attributes:
+        vectors: [n, d_source] and [n, d_target].
+        names: n names of the source rows and of the target rows: ids, and the values of a column where one is shown.
+    """
+
+    vectors: tuple[FloatArray, FloatArray]
+    names: tuple[list[Any], list[Any]]
+
+
+def read_same_ids(
+    sides: Sequence[VectorFile | Collection],
+    *,
+    rows: int | None,
+    seed: int,
+    show: tuple[str | None, str | None] = (None, None),
+) -> Paired:
+    """Return the rows whose ids both sides have. Ids are compared as text.
+
+    The smaller side, or a sample of it, is held in memory, and the larger one is read once.
+
+    Args:
+        sides: source and target.
+        rows: number of rows of the smaller side to draw at random; None for all.
+        seed: of the draw.
+        show: a column of each side whose values are added to the ids.
+
+    Raises:
+        InputError: a side has no ids or no such column, or fewer than two ids are on both sides.
+    """
+    from interlingua.core.records import select_rows
+
+    for side, column in zip(sides, show, strict=True):
+        if column is not None and column not in side.names:
+            raise InputError(f"--show: {side.path} has no column {column!r}; its columns are {_listed(side)}.")
+    order = [0, 1] if sides[0].n <= sides[1].n else [1, 0]
+    small, large = (sides[i] for i in order)
+    drawn = np.arange(small.n)
+    if rows is not None and rows < small.n:
+        drawn = np.sort(np.random.default_rng(seed).choice(small.n, rows, replace=False))
+    chosen = {
+        key: row for page in select_rows(small.batches(), drawn) for key, row in _rows_of(page, small, show[order[0]])
+    }
+    matched = {
+        key: row for page in large.batches() for key, row in _rows_of(page, large, show[order[1]]) if key in chosen
+    }
+    keys = [key for key in chosen if key in matched]
+    if len(keys) < 2:  # noqa: PLR2004
+        raise InputError(
+            f"{len(keys)} of {len(chosen)} ids of {small.path} are also in {large.path}; at least 2 are needed. Rows "
+            "of a store are paired by their ids, and ?id=COLUMN in an address names the column that holds them."
+        )
+    found = [[side[key] for key in keys] for side in (chosen, matched)]
+    first, second = (found[order.index(i)] for i in (0, 1))
+    return Paired(
+        (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
+        ([name for _, name in first], [name for _, name in second]),
+    )
+
+
+def _rows_of(
+    page: Records, side: VectorFile | Collection, show: str | None
+) -> Iterator[tuple[str, tuple[FloatArray, Any]]]:
+    """Yield the id of each row as text, with its vector and its name."""
+    if page.ids is None:
+        raise InputError(f"{side.path} has no ids, and rows of a store are paired by their ids. Add a column of ids.")
+    keys = page.ids.to_pylist()
+    names = keys
+    if show is not None and page.payload is not None:
+        names = [f"{key}: {value}" for key, value in zip(keys, page.payload.column(show).to_pylist(), strict=True)]
+    return ((str(key), row) for key, *row in zip(keys, page.vectors, names, strict=True))  # type: ignore[misc]
+
+
+def _listed(side: VectorFile | Collection) -> str:
+    return ", ".join(side.names) or "none"

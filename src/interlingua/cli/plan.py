@@ -1,0 +1,57 @@
+"""``interlingua plan``: look at a collection and say what to do with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from interlingua.cli import console
+from interlingua.cli.options import AsJson, Seed
+from interlingua.stores.registry import address_forms
+
+__all__ = ["plan"]
+
+
+def plan(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The collection: {address_forms()}.")],
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="Vectors of the new model, if there are some.")
+    ] = None,
+    rows: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of rows.")] = 5_000,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Look at a collection and say what to do with it.
+
+    Prints what it holds, whether it holds vectors of two models, which way to the new model fits, the next commands,
+    and what they cost by recorded rates. Nothing is written.
+    """
+    from interlingua._plan import plan as make_plan
+
+    with console.working("Reading"):
+        result = make_plan(source, target, rows=rows, seed=seed)
+    if as_json:
+        console.emit_json(result.to_dict())
+        return
+    out = console.stdout()
+    nulls = f", {result.nulls:,} more without a vector" if result.nulls else ""
+    repeats = f", {result.repeats:.0%} of them copies" if result.repeats else ""
+    out.print(f"{result.source}: {result.rows:,} rows of width {result.d}{nulls}{repeats}", soft_wrap=True)
+    out.print(f"model: {result.model}; route: {result.route}")
+    for sentence in result.reasons:
+        out.print(f"- {sentence}", soft_wrap=True)
+    if result.needed_rows:
+        out.print(f"rows needed under the new model: {result.needed_rows:,}")
+    if result.expected_top1 is not None:
+        low, high = result.expected_top1
+        out.print(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
+    costs = result.costs
+    disk = "" if costs.disk_bytes is None else f", {costs.disk_bytes / 1e9:.2f} GB of new vectors"
+    out.print(
+        f"about {costs.fit_seconds:,.0f} s and {costs.fit_bytes / 1e9:.1f} GB of memory for a fit, "
+        f"{costs.migrate_seconds:,.0f} s to translate and write every row{disk}",
+        soft_wrap=True,
+    )
+    for command in result.commands:
+        out.print(f"  {command}", soft_wrap=True)

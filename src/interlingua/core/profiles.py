@@ -1,0 +1,334 @@
+"""Statistics of a fitted space, by which a translator recognizes vectors of other models and damaged ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import SpaceMismatchError, SpaceMismatchWarning
+
+__all__ = [
+    "MEAN_LIMIT",
+    "MIN_BATCH",
+    "SPECTRUM_LIMIT",
+    "SPREAD_LIMIT",
+    "Comparison",
+    "SpaceProfile",
+    "check_not_foreign",
+]
+
+# Principal axes that a profile keeps; the variance along all others is kept as one number.
+_AXES = 256
+# Fewer distinct rows leave too much noise in the statistics of a batch.
+MIN_BATCH = 50
+# Limits of the statistics of a batch, chosen in benchmarks/foreign.py between vectors of the same model on texts of
+# other kinds and all other vectors.
+SPECTRUM_LIMIT, MEAN_LIMIT, SPREAD_LIMIT = 0.08, -0.45, 0.7
+# A batch beyond these has unusual content at least.
+_DOUBT, _MEAN_DOUBT, _SPREAD_DOUBT = 1.5, -0.25, 0.6
+# The spectrum decides only for spaces whose own rows, held out, exceed its limit this many times.
+_CLEARANCE = 2.5
+# Variances below this share of the largest are noise.
+_FLOOR = 1e-4
+# Batches whose rows are almost equal vary by rounding only.
+_LEAST_VARIANCE = 0.02
+# Coordinates whose standard deviation is below this share of the largest are constant.
+_CONSTANT = 1e-3
+# One row can tell where this tail of the held-out rows and all of these random rows are apart by this share of their
+# ranges; a batch is foreign if more than half of its rows tell so.
+_TAIL, _MARGIN, _RANDOM_ROWS, _MOST = 0.001, 0.5, 1_000, 0.5
+_ABOVE_RANDOM = 0.1
+# Below this mean squared cosine, in units of that of unrelated columns, rows are random; above this cosine two means
+# are of the same texts.
+_RANDOM_LIKE, _SAME_MEAN = 1.15, 0.5
+_TINY = 1e-12
+# The limit of a statistic that decides nothing; saved tensors must be finite.
+_NEVER = -1e6
+# Spaces of at most this width are compared with so many random rotations of themselves.
+_NARROW, _TURNS = 256, 10
+# Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
+_CHECKED_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A batch of rows beside a fitted space.
+
+    Attributes:
+        rows: number of distinct rows that were compared.
+        spectrum: how the variance of the batch is distributed over the principal axes of the space: 1 as that of its
+            own rows, 0 as that of unrelated vectors. NaN for fewer than 50 rows, for rows that are almost equal, and in
+            a space without distinct axes.
+        mean: cosine between the mean of the batch and the mean of the space; NaN for fewer than 50 rows, and in a space
+            whose mean is zero.
+        spread: standard deviation, over the coordinates, of the logarithm of the batch's standard deviation divided by
+            that of the space: 0 where every coordinate varies as it does in the space. NaN as ``spectrum``.
+        outside: share of the rows of which each alone is outside of the space; 0 in a space where one row cannot tell.
+        needed: smallest accepted spectrum.
+    """
+
+    rows: int
+    spectrum: float
+    mean: float
+    spread: float
+    outside: float
+    needed: float = SPECTRUM_LIMIT
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the rows cannot be of the space. A statistic that is NaN decides nothing."""
+        return (
+            self.spectrum < self.needed or self.mean < MEAN_LIMIT or self.spread > SPREAD_LIMIT or self.outside > _MOST
+        )
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the rows are of another space, or of content that differs much from that of the fitted rows."""
+        return self.foreign or (
+            self.spectrum < _DOUBT * self.needed or self.mean < _MEAN_DOUBT or self.spread > _SPREAD_DOUBT
+        )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Phrases that say which statistics are beyond their limits."""
+        phrases = {
+            f"their variance along its principal axes is {self.spectrum:.2f} on a scale where unrelated vectors have 0 "
+            f"and its own rows 1, and {self.needed:.2f} is needed": self.spectrum < self.needed,
+            f"their mean has a cosine of {self.mean:.2f} with its mean": self.mean < MEAN_LIMIT,
+            f"the scales of their columns differ from its by a factor of {np.exp(self.spread):.1f}": (
+                self.spread > SPREAD_LIMIT
+            ),
+            f"{self.outside:.0%} of them are far from all of its rows": self.outside > _MOST,
+        }
+        return tuple(phrase for phrase, applies in phrases.items() if applies)
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceProfile:
+    """Statistics of the rows of a fitted space, to recognize vectors of another model, of another column, or changed.
+
+    Other texts of the same model have another mean and other variances, but they still vary most along the same
+    directions, and that is what is compared.
+
+    Attributes:
+        mean: [d], mean of the unit rows.
+        basis: [d, k], leading principal directions of the centered rows.
+        shares: [k], shares of the variance along them.
+        spread: [d], standard deviation of each coordinate.
+        limits: [4], the smallest accepted spectrum and mean of a batch, and spectrum and cosine with the mean of a row;
+            -1e6, which no row is below, where the space does not permit the decision.
+    """
+
+    mean: FloatArray
+    basis: FloatArray
+    shares: FloatArray
+    spread: FloatArray
+    limits: FloatArray
+
+    def __repr__(self) -> str:
+        """Return the width of the space."""
+        return f"SpaceProfile(d={len(self.mean)})"
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> SpaceProfile:
+        """Measure the profile of rows [n, d].
+
+        Half of the rows are compared with a profile of the other half, to find out what this space permits to decide.
+        """
+        rows = unit_rows(rows)
+        order = np.random.default_rng(0).permutation(len(rows))
+        half, held_out = rows[order[::2]], rows[order[1::2]]
+        profile = cls._measured(rows)
+        if len(held_out) < 2 * MIN_BATCH:
+            return profile
+        return replace(profile, limits=_f32(cls._measured(half)._permitted(held_out)))
+
+    @classmethod
+    def _measured(cls, rows: FloatArray) -> SpaceProfile:
+        mean = rows.mean(axis=0, dtype=np.float64)
+        centered = (rows - mean).astype(np.float64)
+        variances, axes = np.linalg.eigh(centered.T @ centered)
+        shares = np.maximum(variances[::-1], 0) / max(variances.sum(), np.finfo(np.float64).tiny)
+        k = min(_AXES, len(mean))
+        nothing = np.full(4, _NEVER)
+        return cls(*map(_f32, (mean, axes[:, ::-1][:, :k], shares[:k], centered.std(axis=0), nothing)))
+
+    def _permitted(self, held_out: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the limits that rows of the same texts, which this profile has not seen, permit."""
+        batches = [held_out[start : start + MIN_BATCH] for start in range(0, len(held_out) - MIN_BATCH + 1, MIN_BATCH)]
+        own = np.array([self._spectrum(batch - batch.mean(axis=0)) for batch in batches[:_RANDOM_ROWS]])
+        lowest = max(SPECTRUM_LIMIT, self._chance(batches))
+        clear = bool(np.quantile(own, 0.05) > _CLEARANCE * lowest)
+        random = np.random.default_rng(0).standard_normal((_RANDOM_ROWS, len(self.mean)))
+        directions = unit_rows(np.array([batch.mean(axis=0) for batch in batches]))
+        has_mean = bool(np.median(directions @ self.mean) > _SAME_MEAN * np.linalg.norm(self.mean))
+        limits = [lowest if clear else _NEVER, MEAN_LIMIT if has_mean else _NEVER]
+        for real, other in zip(self._row_statistics(held_out), self._row_statistics(unit_rows(random)), strict=True):
+            tail, middle = np.quantile(real, (_TAIL, 0.5))
+            highest = other.max()
+            apart = tail - _MARGIN * (middle - tail) > highest + _MARGIN * (highest - np.median(other))
+            # Rows of unusual content lie far below the tail, and random ones do not exceed the highest by much.
+            limits.append(highest + _ABOVE_RANDOM * (tail - highest) if apart else _NEVER)
+        return np.array(limits)
+
+    def _chance(self, batches: Sequence[FloatArray]) -> float:
+        """Return a spectrum that rotated batches do not reach: in a narrow space some axes coincide by chance."""
+        d, rng = len(self.mean), np.random.default_rng(0)
+        if d > _NARROW:
+            return 0.0
+        turns = (np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32) for _ in range(_TURNS))
+        turned = [(batch - batch.mean(axis=0)) @ turn for turn in turns for batch in batches[:_TURNS]]
+        return 1.25 * max(map(self._spectrum, turned))
+
+    def compare(self, rows: FloatArray) -> Comparison:
+        """Compare rows [n, d] with the space; their lengths do not matter."""
+        distinct = np.unique(unit_rows(np.asarray(rows, np.float32)), axis=0)
+        outside = self.outside(distinct)
+        spectrum = mean = spread = float("nan")
+        if len(distinct) >= MIN_BATCH:
+            center = distinct.mean(axis=0)
+            centered = distinct - center
+            if self.limits[1] > _NEVER:
+                mean = float(center @ self.mean / max(np.linalg.norm(center) * np.linalg.norm(self.mean), _TINY))
+            if (centered**2).sum() / len(centered) > _LEAST_VARIANCE * (self.spread**2).sum():
+                spectrum = self._spectrum(centered) if self.limits[0] > _NEVER else spectrum
+                spread = self._spread_from(centered)
+        return Comparison(len(distinct), spectrum, mean, spread, float(outside.mean()), float(self.limits[0]))
+
+    def outside(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return for each of rows [n, d] whether it alone cannot be of this space."""
+        statistics = self._row_statistics(unit_rows(np.asarray(rows, np.float32)))
+        below = [values < limit for values, limit in zip(statistics, self.limits[2:], strict=True)]
+        return np.asarray(np.any(below, axis=0))
+
+    def describe(self, rows: FloatArray, other: SpaceProfile) -> str:
+        """Return a sentence that says what rows [n, d], which are foreign, look like instead.
+
+        Args:
+            rows: of the width of this space.
+            other: profile of the space on the other side of a translator.
+        """
+        units = unit_rows(np.asarray(rows, np.float32))
+        if len(other.mean) == len(self.mean) and other.accepts(units):
+            return "They look like the other space of this translator; is the direction wrong?"
+        if self.accepts(-units):
+            return "With the opposite sign they look like it."
+        if self.accepts(units[:, ::-1]):
+            return "With the coordinates in reverse order they look like it."
+        compared = self.compare(units)
+        if compared.spread > SPREAD_LIMIT and not compared.spectrum < compared.needed:
+            return "They look like its vectors after the columns were scaled, each by another factor."
+        if len(units) < MIN_BATCH:
+            return "They look like vectors of another model."
+        centered = unit_rows(units - units.mean(axis=0))
+        cosines = centered @ centered.T
+        np.fill_diagonal(cosines, 0)
+        n = len(units)
+        # Rows of unrelated columns have squared cosines of this mean; those of texts are larger.
+        variances = np.asarray(centered, np.float64).var(axis=0)
+        randomness = (cosines**2).sum() / (n * (n - 1)) / ((variances**2).sum() / variances.sum() ** 2)
+        if randomness < _RANDOM_LIKE and self.limits[0] > _NEVER:
+            if compared.mean > _SAME_MEAN:
+                return "Each column has the right mean, and the columns are unrelated: was each shuffled for itself?"
+            return "They look like random numbers: no two of them are more similar than random directions are."
+        return "They look like vectors of another model, or of the same one after a rotation or reordering of columns."
+
+    def spectrum_of(self, rows: FloatArray) -> float:
+        """Return the spectrum of rows [n, d] along the axes of this space, as `Comparison` describes it."""
+        units = unit_rows(np.asarray(rows, np.float32))
+        return self._spectrum(units - units.mean(axis=0))
+
+    def assign(self, rows: FloatArray, other: SpaceProfile) -> npt.NDArray[np.bool_]:
+        """Return for each of unit rows [n, d] whether it lies along the axes of ``other`` more than along these."""
+        return np.asarray(other._row_statistics(rows)[0] > self._row_statistics(rows)[0])
+
+    def accepts(self, rows: FloatArray) -> bool:
+        """Return whether rows [n, d] are probably of this space, which needs 50 rows and more than no contradiction."""
+        compared = self.compare(rows)
+        has_axes = self.limits[0] > _NEVER
+        clear = compared.spectrum > _CLEARANCE * compared.needed if has_axes else compared.mean > _SAME_MEAN
+        return bool(clear and not compared.mean < 0 and not compared.doubtful)
+
+    @cached_property
+    def _weights(self) -> tuple[npt.NDArray[np.float64], float, float, float]:
+        """Logarithms of the shares along the axes [k] and along any other axis, and their means: flat, and own."""
+        shares = np.asarray(self.shares, np.float64)
+        rest, others = max(1 - shares.sum(), 0.0), len(self.mean) - len(shares)
+        floor = max(_FLOOR * shares.max(), _TINY)
+        logs = np.log(np.maximum(shares, floor))
+        log_rest = float(np.log(max(rest / others, floor))) if others else 0.0
+        flat = (logs.sum() + others * log_rest) / len(self.mean)
+        return logs, log_rest, float(flat), float(shares @ logs + rest * log_rest)
+
+    def _weighted(self, centered: FloatArray) -> npt.NDArray[np.float64]:
+        """Return [n] for centered rows: the mean logarithm of the shares, weighted by the energy along each axis."""
+        logs, log_rest, _, _ = self._weights
+        energy = np.maximum(np.einsum("ij,ij->i", centered, centered, dtype=np.float64), _TINY)
+        along = np.asarray(centered @ self.basis, np.float64) ** 2
+        return np.asarray(along @ (logs - log_rest) + energy * log_rest)
+
+    def _spectrum(self, centered: FloatArray) -> float:
+        *_, flat, own = self._weights
+        energy = max(float((np.asarray(centered, np.float64) ** 2).sum()), _TINY)
+        return float((self._weighted(centered).sum() / energy - flat) / max(own - flat, _TINY))
+
+    def _row_statistics(self, rows: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return for unit rows [n, d] the spectrum of each alone, and its cosine with the mean."""
+        *_, flat, own = self._weights
+        centered = rows - self.mean
+        energy = np.maximum(np.einsum("ij,ij->i", centered, centered, dtype=np.float64), _TINY)
+        spectra = (self._weighted(centered) / energy - flat) / max(own - flat, _TINY)
+        return spectra, np.asarray(rows @ self.mean / max(float(np.linalg.norm(self.mean)), _TINY), np.float64)
+
+    def _spread_from(self, centered: FloatArray) -> float:
+        varied = self.spread > _CONSTANT * self.spread.max()
+        ratios = np.log(np.maximum(centered[:, varied].std(axis=0) / self.spread[varied], _CONSTANT))
+        return float(ratios.std())
+
+
+def check_not_foreign(
+    rows: npt.NDArray[Any], profiles: tuple[SpaceProfile, SpaceProfile], name: str, *, stacklevel: int
+) -> None:
+    """Refuse rows that cannot be of the space of the first profile, and warn of rows that may not be.
+
+    Args:
+        rows: [n, d]; 256 of them, evenly spaced, are compared.
+        profiles: of the space that the rows should be of, and of the other space of the translator.
+        name: of the first space.
+        stacklevel: of the warning, 2 for the caller.
+
+    Raises:
+        SpaceMismatchError: the rows cannot be of that space.
+
+    Warns:
+        SpaceMismatchWarning: the rows may be of another space, or of unusual content.
+    """
+    profile, other = profiles
+    few = len(rows) <= _CHECKED_ROWS
+    sample = rows if few else rows[np.linspace(0, len(rows) - 1, _CHECKED_ROWS).astype(np.int64)]
+    compared = profile.compare(sample)
+    if compared.foreign:
+        raise SpaceMismatchError(
+            f"The {name} vectors are not of the space that this translator was fitted on: "
+            f"{'; '.join(compared.reasons)}. {profile.describe(sample, other)}",
+            sample,
+            "Check the model, the column and the direction. {allow_foreign} translates them nevertheless.",
+        )
+    if compared.doubtful:
+        warnings.warn(
+            f"The {name} vectors differ more than most texts do from those that this translator was fitted on. "
+            "They are of content of another kind, or another model made them.",
+            SpaceMismatchWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _f32(x: npt.NDArray[Any]) -> FloatArray:
+    return np.asarray(x, np.float32)

@@ -1,0 +1,134 @@
+"""`fit` and `evaluate` read collections of a store by the addresses that a migration takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import D_SOURCE, N, Rows, Run
+from interlingua.core.translator import Translator, load
+
+duckdb = pytest.importorskip("duckdb")
+
+
+def put(path: Path, table: str, vectors: Rows, ids: range, *, nulls: range = range(0)) -> str:
+    """Make a table with the given rows of the vectors and return its address."""
+    connection: Any = duckdb.connect(str(path))
+    connection.execute(f"create table {table}(id bigint primary key, title text, v float[{vectors.shape[1]}])")
+    rows = [(i, f"title {i}", None if i in nulls else vectors[i].tolist()) for i in ids]
+    connection.executemany(f"insert into {table} values (?, ?, ?)", rows)
+    connection.close()
+    return f"duckdb://{path}#{table}.v"
+
+
+@pytest.fixture
+def stores(tmp_path: Path, planted: tuple[Rows, Rows]) -> tuple[str, str]:
+    """The old collection, of which ten rows have no vector, and every second row of it under the new model."""
+    path = tmp_path / "s.duckdb"
+    old = put(path, "old", planted[0], range(N), nulls=range(90, 100))
+    return old, put(path, "new", planted[1], range(N - 1, -1, -2))
+
+
+def test_an_evaluation_pairs_rows_of_stores_by_their_ids(run: Run, saved: Path, stores: tuple[str, str]) -> None:
+    ran = run("evaluate", saved, *stores, "--json")
+    assert ran.code == 0, ran.err
+    # Every second row is in both, except the five of them that have no vector.
+    assert ran.json["n"] == N // 2 - 5
+    assert ran.json["forward"]["top1"] == 1
+    assert ran.json["backward"]["mean_rank"] == 1
+
+
+def test_an_evaluation_pairs_a_file_that_has_ids_with_a_store(
+    run: Run, saved: Path, stores: tuple[str, str], planted: tuple[Rows, Rows], tmp_path: Path
+) -> None:
+    lines = [f'{{"id": "{i}", "vector": {planted[1][i].tolist()}}}' for i in (7, 5, 3, 1)]
+    lines.append(lines[0].replace('"7"', '"7000"'))
+    (tmp_path / "new.jsonl").write_text("\n".join(lines))
+    ran = run("evaluate", saved, stores[0], tmp_path / "new.jsonl", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["n"], ran.json["forward"]["top1"]) == (4, 1)
+    assert run("evaluate", saved, stores[0], tmp_path / "target.npy").err.count("has no ids, and rows of a store") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "n"),
+    [(["--sample", 40], 40), (["--where", "id < 81"], 40), (["--target-where", "id between 11 and 30"], 10)],
+    ids=["sample", "where", "target-where"],
+)
+def test_an_evaluation_reads_the_rows_that_are_chosen(
+    run: Run, saved: Path, stores: tuple[str, str], options: list[Any], n: int
+) -> None:
+    # The sample is of the smaller side, and its rows without a partner are left out.
+    counted = run("evaluate", saved, *stores, *options, "--json").json["n"]
+    assert n - 5 < counted <= n
+
+
+def test_two_files_are_paired_by_row_also_in_a_sample(run: Run, saved: Path, folder: Path) -> None:
+    ran = run("evaluate", saved, folder / "source.npy", folder / "target.npy", "--sample", 70, "--json")
+    assert (ran.json["n"], ran.json["forward"]["top1"]) == (70, 1)
+
+
+def test_a_fit_reads_stores_and_names_their_rows_in_the_report(
+    run: Run, stores: tuple[str, str], tmp_path: Path
+) -> None:
+    report, out = tmp_path / "fit.html", tmp_path / "fitted"
+    options = ["--set", "rounds=1", "--out", out, "--report", report, "--show", "title", "--allow-failed"]
+    ran = run("fit", *stores, *options, "--where", "id < 500", "--sample", 300, "--source-name", "Old model", "--json")
+    assert ran.json["source"] == {"rows": 300, "of": 490}
+    assert ran.json["target"] == {"rows": 300, "of": 300}
+    assert "10 more rows have no vector and are left out" in ran.err
+    card = load(out).card
+    assert (card["source"]["name"], card["source"]["n"], card["source"]["d"]) == ("Old model", 300, D_SOURCE)
+    assert card["target"]["name"] == "new.v"
+    assert ": title " in report.read_text()
+
+
+def test_a_fit_of_a_large_store_reads_a_sample(
+    run: Run, stores: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.cli.fit.MAX_ROWS", 200)
+    ran = run("fit", *stores, "--set", "rounds=1", "--out", tmp_path / "fitted", "--allow-failed", "--json")
+    assert ran.json["source"] == {"rows": 200, "of": 590}
+    assert isinstance(load(tmp_path / "fitted"), Translator)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "{old}", "{new}", "--pairs", "pairs.npy"], "names rows by their number, and the rows of .*old.v have"),
+        (
+            ["fit", "{old}", "{new}", "--column", "v"],
+            "--column belongs to a file; name the column or vector of a store",
+        ),
+        (
+            ["fit", "source.npy", "target.npy", "--where", "id > 3"],
+            "source.npy is a file, and rows of a file cannot be",
+        ),
+        (["fit", "{old}", "{new}", "--target", "{old}", "--target-name", "x"], "cannot name several targets"),
+        (["fit", "{old}", "{new}", "--show", "title"], "--show has no effect without --report"),
+        (["fit", "{old}", "{new}", "--labels", "topic"], "old.v has no column 'topic'; its columns are title"),
+        (["fit", "{old}x", "{new}"], "old.vx|no such column|has no"),
+        (["evaluate", "saved", "{old}", "{new}", "--show", "title"], "--show has no effect without --report"),
+        (["evaluate", "saved", "{old}", "{new}", "--target-where", "id < 0"], "empty|no row"),
+        (["evaluate", "saved", "{old}", "{new}", "--where", "id < 1"], "0 of 1 ids of .*old.v are also in .*new.v"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    run: Run,
+    saved: Path,
+    stores: tuple[str, str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    words = [word.format(old=stores[0], new=stores[1]) for word in arguments]
+    words = [str(saved) if word == "saved" else word for word in words]
+    ran = run(*words, *(["--out", "fitted"] if words[0] == "fit" else []), "--json")
+    assert ran.code == 2
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(ran.json["error"])
+    assert not Path("fitted").exists()

@@ -1,0 +1,82 @@
+"""The plan of a collection: what it holds, the route that fits, and its costs; on real vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import interlingua as il
+from command_line import Run
+
+DEMO = Path(__file__).parents[1] / "demo" / "data"
+
+
+def old_rows(n: int) -> Any:
+    return np.load(DEMO / "source.npy")[:n].astype(np.float32)
+
+
+def write(path: Path, vectors: Any, **columns: list[Any]) -> Path:
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    ids = pa.array([f"row {i}" for i in range(len(vectors))])
+    pq.write_table(pa.table({"id": ids, "vector": lists, **{k: pa.array(v) for k, v in columns.items()}}), path)
+    return path
+
+
+def test_vectors_of_a_known_model_are_fitted_on_pairs_of_public_texts(tmp_path: Path) -> None:
+    rows = old_rows(1_500)
+    rows[1_000:] = rows[:500]
+    path = write(tmp_path / "old.parquet", rows, section=["utils"] * 1_500)
+    made = il.plan(str(path))
+    assert (made.rows, made.d, made.sampled, made.nulls, made.texts) == (1_500, 512, 1_500, 0, ())
+    assert made.repeats == pytest.approx(1 / 3, abs=1e-3)
+    assert (made.model, made.route, made.mixed_share) == ("Universal Sentence Encoder", "public pairs", 0)
+    assert made.commands[0].startswith("interlingua fit OLD.npy NEW.npy --pairs")
+    assert made.commands[-1] == f"interlingua migrate translator {path} TARGET --dry-run"
+
+
+def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path) -> None:
+    texts = [f"A description of package number {i} in some words" for i in range(600)]
+    made = il.plan(
+        str(write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600))
+    )
+    assert (made.route, made.texts, made.commands, made.needed_rows) == ("re-embed", ("text",), (), 600)
+
+
+def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path) -> None:
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    old = write(tmp_path / "old.parquet", old_rows(5_000) @ turn)
+    new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:2_500].astype(np.float32))
+    made = il.plan(str(old), str(new), rows=2_000)
+    assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
+    assert made.expected_top1 == (0.64, 0.87)
+    assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
+    assert any("2,500 rows; 4,398 of similar content are better" in reason for reason in made.reasons)
+    assert made.costs.disk_bytes == 4 * 256 * 5_000
+    assert 18 < made.costs.fit_seconds < 485
+    few = il.plan(str(write(tmp_path / "few.parquet", old_rows(300) @ turn)))
+    assert few.expected_top1 is None
+    assert any("fits on 1,000 rows a side or fewer fail" in reason for reason in few.reasons)
+
+
+def test_a_mixture_of_two_models_is_separated_first_and_its_rows_are_named(run: Run, tmp_path: Path) -> None:
+    new = np.load(DEMO / "target.npy")[:1_800].astype(np.float32)
+    path = write(tmp_path / "mixed.parquet", np.concatenate([new, old_rows(200)[:, :256]]))
+    made = run("plan", path, "--json").json
+    assert made["route"] == "separate"
+    assert made["mixed_share"] == pytest.approx(0.1, abs=0.005)
+    assert len({f"row {i}" for i in range(1_800, 2_000)} ^ set(made["mixed_ids"])) <= 10
+    text = run("plan", path).out
+    assert "route: separate" in text
+    assert f"interlingua identify {path} --json" in text
+
+
+def test_what_cannot_be_planned_is_refused(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", old_rows(20))
+    assert "at least 50 rows" in run("plan", tmp_path / "few.npy", "--json").json["error"]
+    with pytest.raises(il.InputError, match="no such file"):
+        il.plan(str(tmp_path / "missing.npy"))
