@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.maps import AffineMap
-from interlingua.core.spaces import SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.io import create_writer
 from interlingua.stores import Records, Spec, Store, open_store

@@ -197,7 +197,7 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
 def saved_translator(folder: Path) -> None:
     """Save a translator."""
     from interlingua.core.maps import AffineMap
-    from interlingua.core.spaces import SpaceProfile
+    from interlingua.core.profiles import SpaceProfile
     from interlingua.core.translator import Translator
 
     frame, zeros = np.linalg.qr(X[:D])[0], np.zeros(D, np.float32)
