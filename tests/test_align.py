@@ -224,6 +224,14 @@ def test_an_empty_table_of_other_columns_holds_no_pairs() -> None:
         il.align(gaussian(150, 9, 0), gaussian(140, 9, 1), method="mean-shift", pairs=np.empty((0, 3), np.int64))
 
 
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_ridge_refuses_pairs_of_one_direction(side: str) -> None:
+    same = np.outer(np.arange(1, 151), np.arange(1, 10)).astype(np.float32)
+    sides = (same, gaussian(150, 9, 0)) if side == "source" else (gaussian(150, 9, 0), same)
+    with pytest.raises(InputError, match=f"the {side} rows of all 100 pairs have the same direction.* different texts"):
+        il.align(*sides, pairs=[[i, i] for i in range(100)], method="ridge")
+
+
 def test_a_handful_of_pairs_cannot_confirm_a_map(rng: np.random.Generator) -> None:
     x = rng.standard_normal((300, 8))
     alignment = il.align(x, x, pairs=[[i, i] for i in range(4)], method="procrustes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
 from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status
-from interlingua.core.arguments import check_choice, shown
+from interlingua.core.arguments import check_choice, check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
@@ -27,6 +28,7 @@ from interlingua.core.statistics import sliced_wasserstein
 __all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
+_CONTENT = re.compile(r"(?<=instead):\narray=.*?\](?=\.\n)|(?<=string to float): .*", re.DOTALL)
 _DIRECTIONS = 200
 _SCORED_ROWS = 5_000
 
@@ -167,7 +169,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
-            return int(self.random_state)
+            return check_count(self.random_state, "random_state")
         if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
             raise InputError(
                 f"random_state is {shown(self.random_state)}; an integer, a RandomState or None is needed."
@@ -198,7 +200,8 @@ def _input_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise InputError(str(error)) from error
+        # Some of these messages print the vectors, or a text among them.
+        raise InputError(_CONTENT.sub("", str(error))) from None
 
 
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:
