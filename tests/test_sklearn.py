@@ -194,8 +194,3 @@ def test_messages_hold_no_vector_and_no_text(fitted: EmbeddingTranslator, data: 
     assert caught.value.__cause__ is None
     with pytest.raises(InputError, match="could not convert string to float$"):
         EmbeddingTranslator().fit(data[0], [["a private text"] * 12] * 3)
-
-
-def test_a_random_state_below_0_is_refused_by_its_own_name(data: tuple[Array, Array, Array]) -> None:
-    with pytest.raises(InputError, match="random_state is -1; an integer >= 0 is needed"):
-        EmbeddingTranslator("mean-shift", random_state=-1).fit(data[0], data[1])

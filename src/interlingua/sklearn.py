@@ -18,7 +18,7 @@ from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_dat
 from interlingua._align import MAX_ROWS, align
 from interlingua.aligners.base import insufficient_data_reason
 from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status
-from interlingua.core.arguments import check_choice, check_count, shown
+from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
@@ -169,7 +169,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer) and not isinstance(self.random_state, bool):
-            return check_count(self.random_state, "random_state")
+            return int(self.random_state)
         if self.random_state is not None and not isinstance(self.random_state, np.random.RandomState):
             raise InputError(
                 f"random_state is {shown(self.random_state)}; an integer, a RandomState or None is needed."
