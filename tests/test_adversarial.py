@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import interlingua as il
 from interlingua.aligners import METHODS
@@ -293,3 +296,52 @@ def test_few_rows_are_refused() -> None:
 def test_settings_are_the_preset_s_unless_changed() -> None:
     assert Adversarial(preset="paper", start="cold").training_settings().width == 1024
     assert Adversarial(steps=7, width=33).training_settings().width == 33
+
+
+def test_a_folder_that_cannot_hold_the_run_is_refused_before_the_linear_start(
+    planted_problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "used" / "seed-1").mkdir(parents=True)
+    (tmp_path / "used" / "seed-1" / "checkpoint.pt").touch()
+    monkeypatch.setattr(PairwiseAlignments, "fit", lambda *_, **__: pytest.fail("the linear start began"))
+    for folder, message in (("file", "file is a file and not a folder"), ("used", "seed-1 holds a run already")):
+        with pytest.raises(InputError, match=message):
+            il.align(
+                planted_problem.source, planted_problem.target, method="adversarial", restarts=2,
+                folder=str(tmp_path / folder), **TINY,
+            )  # fmt: skip
+
+
+@contextmanager
+def default_dtype(dtype: Any) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+SETTINGS_OF_THE_CALLER = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "default_device": lambda: torch.device("meta"),
+    "default_dtype": lambda: default_dtype(torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS_OF_THE_CALLER)
+def test_global_settings_of_torch_neither_break_nor_change_a_fit(name: str, planted_problem: Problem) -> None:
+    x, y = planted_problem.source[:150], planted_problem.target[:150]
+    settings: dict[str, Any] = {**TINY, "start": "cold", "steps": 3, "check_every": 3}
+    plain = il.align(x, y, method="adversarial", **settings)
+    rotated = il.align(x, y, method="adversarial-rotation", epochs=1, epoch_rows=64, batch=32)
+    with SETTINGS_OF_THE_CALLER[name]():
+        before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+        other = il.align(x, y, method="adversarial", **settings)
+        other_rotation = il.align(x, y, method="adversarial-rotation", epochs=1, epoch_rows=64, batch=32)
+        after = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
+    assert np.array_equal(plain.forward(x), other.forward(x))
+    assert np.array_equal(rotated.forward(x), other_rotation.forward(x))
+    assert after == before

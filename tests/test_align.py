@@ -199,6 +199,39 @@ def test_many_pairs_make_a_ridge_regression_with_a_verdict_on_pairs_held_out(rng
     assert wrong.verdict.status is Status.FAILED
 
 
+@pytest.mark.parametrize("method", ["linear", "mini-vec2vec", "centroids"])
+def test_a_limit_of_rows_that_is_too_small_is_named(method: str) -> None:
+    few = gaussian(150, 9, 0), gaussian(140, 9, 1)
+    with pytest.raises(InputError, match="max_rows draws 5 of the 150 rows of source; "):
+        il.align(*few, method=method, max_rows=5)
+
+
+def test_a_limit_of_rows_that_leaves_too_few_to_judge_is_named() -> None:
+    verdict = il.align(gaussian(150, 9, 0), gaussian(140, 9, 1), method="mean-shift", max_rows=5).verdict
+    assert verdict.reasons[0].startswith("max_rows draws 5 of the 150 rows of source; without pairs at least 100 are")
+
+
+@pytest.mark.parametrize("empty", [[], np.empty((0, 2), np.int64)])
+def test_pairs_that_hold_none_are_counted_in_the_trace(empty: Any) -> None:
+    sides = gaussian(150, 9, 0), gaussian(140, 9, 1)
+    counted = [step for step in il.align(*sides, method="mean-shift", pairs=empty).trace if step["step"] == "pairs"]
+    assert [(step["given"], step["used"]) for step in counted] == [(0, 0)]
+    assert all(step["step"] != "pairs" for step in il.align(*sides, method="mean-shift").trace)
+
+
+def test_an_empty_table_of_other_columns_holds_no_pairs() -> None:
+    with pytest.raises(InputError, match=r"pairs has shape \(0, 3\) .*; whole numbers of shape \[p, 2\] are needed"):
+        il.align(gaussian(150, 9, 0), gaussian(140, 9, 1), method="mean-shift", pairs=np.empty((0, 3), np.int64))
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_ridge_refuses_pairs_of_one_direction(side: str) -> None:
+    same = np.outer(np.arange(1, 151), np.arange(1, 10)).astype(np.float32)
+    sides = (same, gaussian(150, 9, 0)) if side == "source" else (gaussian(150, 9, 0), same)
+    with pytest.raises(InputError, match=f"the {side} rows of all 100 pairs have the same direction.* different texts"):
+        il.align(*sides, pairs=[[i, i] for i in range(100)], method="ridge")
+
+
 def test_a_handful_of_pairs_cannot_confirm_a_map(rng: np.random.Generator) -> None:
     x = rng.standard_normal((300, 8))
     alignment = il.align(x, x, pairs=[[i, i] for i in range(4)], method="procrustes")

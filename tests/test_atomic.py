@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from interlingua.core import atomic
-from interlingua.core.atomic import atomic_file, atomic_folder, remove_folder, write_text
+from interlingua.core.atomic import atomic_file, atomic_folder, check_writable, remove_folder, write_text
 from interlingua.core.errors import InputError, OutputExistsError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="permissions and signals of POSIX")
@@ -221,3 +221,27 @@ def test_a_removed_folder_is_gone_in_one_step(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "again").mkdir()
     remove_folder(tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_or_device_is_refused_and_stays(tmp_path: Path) -> None:
+    """As root, a report written to /dev/null would replace the device by a file."""
+    pipe, link, endless = (tmp_path / name for name in ("pipe", "link", "endless"))
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    endless.symlink_to(endless)
+    for path in (pipe, link, endless):
+        for refused in (lambda path=path: write_text(path, "text"), lambda path=path: check_writable(path)):
+            with pytest.raises(InputError, match=f"{path.name} is a device, a pipe or a link without an end"):
+                refused()
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_place_where_nothing_can_be_made_is_refused_with_a_remedy() -> None:
+    message = r"/proc/x cannot be written \(the system reports: .*Choose another name"
+    with pytest.raises(InputError, match=message):
+        write_text("/proc/x", "text")
+    with pytest.raises(InputError, match=message), atomic_folder("/proc/x"):
+        pytest.fail("the block began")

@@ -269,3 +269,23 @@ def test_options_that_exclude_each_other_are_refused(
     done = run("export", linear().save(tmp_path / "t"), "--out", tmp_path / "o.onnx", *arguments)
     assert done.code == 2
     assert message in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file/out", "file is a file and not a folder. Choose another name"),
+        ("x" * 300, r"cannot be written \(the system reports: File name too long\). Choose another name or folder"),
+    ],
+)
+@pytest.mark.parametrize("export", [to_safetensors, to_sentence_transformers, to_onnx])
+def test_a_place_where_nothing_can_be_written_is_refused(
+    tmp_path: Path, export: Callable[..., Path], name: str, message: str
+) -> None:
+    if export is to_onnx:
+        pytest.importorskip("onnx")
+    (tmp_path / "file").touch()
+    suffix = {to_safetensors: ".safetensors", to_onnx: ".onnx"}.get(export, "")
+    with pytest.raises(InputError, match=message):
+        export(linear(), tmp_path / (name + suffix))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

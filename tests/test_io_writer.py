@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -339,3 +340,45 @@ def test_columns_the_model_lacks_are_kept_or_named_but_not_lost(tmp_path: Path, 
     assert ids.to_pylist() == list(range(100))
     with pytest.warns(InputWarning, match="cannot hold ids 'id'"), begin(tmp_path / "a.npy", source) as writer:
         writer.write(x, Records(pa.array(range(100)), x))
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (
+            "/proc/out.npy",
+            r"/proc/out.npy.partial cannot be written \(the system reports: .*\). Choose another name or",
+        ),
+        ("{folder}/" + "n" * 248 + ".npy", r"cannot be written \(the system reports: File name too long\)"),
+    ],
+)
+def test_a_place_where_nothing_can_be_written_is_refused_with_a_remedy(
+    tmp_path: Path, place: str, message: str
+) -> None:
+    if place.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("this system has no /proc")
+    with pytest.raises(InputError, match=message):
+        create_writer(place.format(folder=tmp_path), d=4, dtype="float32")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path) -> None:
+    """As everywhere else: a link in a versioned folder must not become a file, also where its end does not exist."""
+    target, link = tmp_path / "versions" / "v1.npy", tmp_path / "current.npy"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for value in (1.0, 2.0):
+        with create_writer(link, d=4, dtype="float32", force=True) as writer:
+            writer.write(np.full((3, 4), value, np.float32))
+        assert link.is_symlink()
+        assert (np.load(target) == value).all()
+    with pytest.raises(OutputExistsError, match="v1.npy exists"):
+        create_writer(link, d=4, dtype="float32")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(InputError, match="pipe.npy is a device, a pipe or a link without an end, and not a file"):
+        create_writer(tmp_path / "pipe.npy", d=4, dtype="float32", force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.npy"]

@@ -11,7 +11,7 @@ import torch
 
 import interlingua as il
 from interlingua.aligners import create_aligner, describe_settings
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, TrainingError
 from interlingua.neural import losses
 from interlingua.neural.aligner import Adversarial
 from interlingua.neural.settings import Settings
@@ -222,3 +222,26 @@ def test_an_output_that_a_term_does_not_declare_is_refused_by_name(
     term = LossTerm("mine", lambda step: use(getattr(step, output)))
     with pytest.raises(InputError, match=rf"loss term 'mine' uses {output}; declare it with needs=\('{output}',\)"):
         trained(vectors, term)
+
+
+def broken(*_: Any) -> Any:
+    raise KeyError("latents")
+
+
+def test_an_exception_in_a_term_or_in_its_weight_names_the_term(vectors: dict[str, Rows]) -> None:
+    with pytest.raises(InputError, match="loss term 'mine': compute raised KeyError: 'latents'. Correct this function"):
+        trained(vectors, LossTerm("mine", broken))
+    with pytest.raises(InputError, match="loss term 'mine': weight raised KeyError: 'latents'. Correct this function"):
+        trained(vectors, LossTerm("mine", latent_size, weight=broken))
+
+
+def test_the_first_term_that_is_not_finite_is_named_with_its_step(vectors: dict[str, Rows]) -> None:
+    calls = []
+
+    def late(step: StepOutputs) -> torch.Tensor:
+        calls.append(1)
+        return latent_size(step) * (1.0 if len(calls) < 3 else float("nan"))
+
+    with pytest.raises(TrainingError, match="loss term 'mine' is not finite at step 3. Correct its function"):
+        trained(vectors, LossTerm("mine", late))
+    assert len(calls) == 3

@@ -13,7 +13,7 @@ import interlingua as il
 from interlingua.aligners import Fit, Problem
 from interlingua.aligners.criterion import Criterion
 from interlingua.aligners.frames import affine_maps
-from interlingua.core.alignment import MEASUREMENTS, AlignmentError, Status
+from interlingua.core.alignment import MEASUREMENTS, AlignmentError, Evidence, Status
 from interlingua.core.errors import InputError
 from planted import rotation
 
@@ -182,6 +182,30 @@ def test_an_exception_in_a_criterion_is_a_missed_criterion(spaces: tuple[np.ndar
     assert verdict.status is Status.FAILED
     expected = "the criterion own could not be measured for the fit: ZeroDivisionError: nothing to divide by"
     assert verdict.reasons == (expected,)
+
+
+class Raising(Criterion):
+    def measure(self, problem: Problem, fit: Fit, null: Fit) -> Evidence:
+        raise RuntimeError("no evidence")
+
+
+class Careless(Criterion):
+    def measure(self, problem: Problem, fit: Fit, null: Fit) -> Evidence:
+        return 3  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Raising, "the criterion own could not be measured: RuntimeError: no evidence"),
+        (Careless, "the measurement of the criterion own is 3; an Evidence object is needed."),
+    ],
+)
+def test_a_class_of_criteria_with_a_broken_measure_is_a_missed_criterion(
+    spaces: tuple[np.ndarray, np.ndarray], kind: type[Criterion], reason: str
+) -> None:
+    verdict = align(spaces, kind("own", "Nothing.", "at_most", 1.0, mean_error)).verdict
+    assert (verdict.status, verdict.reasons) == (Status.FAILED, (reason,))
 
 
 def overwrite_map(problem: Problem, fit: Fit) -> float:

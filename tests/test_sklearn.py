@@ -185,3 +185,12 @@ def test_nothing_is_translated_before_a_fit(data: tuple[Array, Array, Array]) ->
     for method in ("transform", "inverse_transform"):
         with pytest.raises(NotFittedError):
             getattr(EmbeddingTranslator(), method)(data[0])
+
+
+def test_messages_hold_no_vector_and_no_text(fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]) -> None:
+    with pytest.raises(InputError, match=r"Expected 2D array, got 1D array instead\.\nReshape your data") as caught:
+        fitted.transform(data[0][0])
+    assert "array=" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    with pytest.raises(InputError, match="could not convert string to float$"):
+        EmbeddingTranslator().fit(data[0], [["a private text"] * 12] * 3)

@@ -129,6 +129,7 @@ def test_html_of_translators_and_evaluations_is_a_title_and_a_table(failed: il.A
     [
         {"verdict": "<b>aligned</b>"},
         {"verdict": {"status": "<b>", "score": "high"}},
+        {"verdict": {"status": "aligned", "score": 10**400}},
         {"verdict": {"status": "<b>", "evidence": [{"name": "<i>"}]}},
         {"verdict": {"reasons": ["<b>because</b>"]}},
         {"source": {"name": "<b>", "n": 3, "d": 2}, "method": "<b>"},

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.aligners.base import Problem
+from interlingua.aligners.base import Problem, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.aligners.null import NullMaps
-from interlingua.aligners.verdict import judge_map, judge_rotation, refit_limits
+from interlingua.aligners.registry import create_aligner
+from interlingua.aligners.verdict import judge, judge_map, judge_rotation, refit_limits
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError
 from planted import encode, topics
@@ -203,3 +204,32 @@ def test_a_status_given_as_text_guards_like_any_other() -> None:
 def test_a_verdict_survives_its_dictionary(fitted: Fitted) -> None:
     verdict = fitted.verdict()
     assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
+
+
+def few_pairs(seed: int, count: int, *, wrong: bool) -> Verdict:
+    """Return the verdict on Procrustes from some pairs, right ones or of unrelated rows."""
+    rng = np.random.default_rng(seed)
+    rows = rng.exponential(size=(300, 12)).astype(np.float32)
+    shift = 150 if wrong else 0
+    pairs = np.stack([np.arange(count), np.arange(count) + shift], axis=1)
+    problem = Problem.of(rows, rows @ np.linalg.qr(rng.standard_normal((12, 12)))[0].astype(np.float32), pairs=pairs)
+    aligner = create_aligner("procrustes")
+    return judge(aligner, problem, aligner.fit(problem, seed=seed, on_step=ignore_step), seed=seed)
+
+
+@pytest.mark.parametrize("count", [10, 20, 50, 100])
+def test_pairs_of_unrelated_rows_do_not_confirm_a_map_by_luck(count: int) -> None:
+    """The mean cosine of two to twenty held-out pairs in twelve directions is often 0.2 above its null by chance."""
+    verdicts = [few_pairs(seed, count, wrong=True) for seed in range(60)]
+    assert [verdict.status for verdict in verdicts].count(Status.ALIGNED) == 0
+    if count > 12:  # fewer pairs than directions do not determine the map
+        right = [few_pairs(seed, count, wrong=False) for seed in range(20)]
+        assert [verdict.status for verdict in right].count(Status.ALIGNED) == 20
+
+
+def test_a_limit_for_few_held_out_pairs_is_four_standard_errors_above_the_null() -> None:
+    item = few_pairs(0, 50, wrong=True).evidence[0]
+    spread = 1 / np.sqrt(12)
+    assert item.threshold - item.null == pytest.approx(4 * spread / np.sqrt(10), rel=0.1)
+    many = few_pairs(0, 140, wrong=False).evidence[0]
+    assert many.threshold - many.null == pytest.approx(max(0.2, 4 * spread / np.sqrt(28)), rel=0.1)

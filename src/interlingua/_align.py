@@ -206,7 +206,7 @@ def align_spaces(
     rng = np.random.default_rng(seed)
     rows = {name: space.rows(max_rows, rng) for name, space in spaces.items()}
     for name, sample in rows.items():
-        reason = shortage(name, sample)
+        reason = shortage(name, sample, spaces[name].n)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this space out.")
     report = _on_copies(on_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from interlingua.core.statistics import sliced_wasserstein
 __all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
+_CONTENT = re.compile(r"(?<=instead):\narray=.*?\](?=\.\n)|(?<=string to float): .*", re.DOTALL)
 _DIRECTIONS = 200
 _SCORED_ROWS = 5_000
 
@@ -198,7 +200,8 @@ def _input_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise InputError(str(error)) from error
+        # Some of these messages print the vectors, or a text among them.
+        raise InputError(_CONTENT.sub("", str(error))) from None
 
 
 def _as_target(y: npt.ArrayLike, **settings: Any) -> npt.NDArray[Any]:

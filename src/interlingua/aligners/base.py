@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.aligners.frames import Frame
-from interlingua.aligners.side_information import check_pairs, distinct_pairs, shared_categories
+from interlingua.aligners.side_information import NO_PAIRS, check_pairs, distinct_pairs, shared_categories
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import described, shown
 from interlingua.core.arrays import FloatArray, IntArray, read_only, row_blocks
@@ -117,7 +117,8 @@ class Problem:
         rng = np.random.default_rng(seed)
         picked = source.sample(max_rows, rng), target.sample(max_rows, rng)
         rows = source.take(picked[0]), target.take(picked[1])
-        known, merged = (None, []) if index is None else distinct_pairs(index, source, target)
+        none = [] if pairs is None else [dict(NO_PAIRS)]
+        known, merged = (None, none) if index is None else distinct_pairs(index, source, target)
         sampled = None if codes is None else (codes[0][picked[0]], codes[1][picked[1]])
         return cls(source, target, rows, known, sampled, (*merged, *counted))
 
@@ -125,6 +126,12 @@ class Problem:
     def frames(self) -> tuple[Frame, Frame]:
         """Both samples as centered unit rows."""
         return Frame.of(self.rows[0]), Frame.of(self.rows[1])
+
+    def shortage(self) -> str | None:
+        """Return why the sampled rows are too few without pairs, or None."""
+        names = ("source", "target")
+        reasons = map(shortage, names, self.rows, (self.source.n, self.target.n))
+        return next(filter(None, reasons), None)
 
     def with_known(self, known: tuple[FloatArray, FloatArray] | None) -> Problem:
         """Return the same problem with other known pairs, given as rows [p, d_source] and [p, d_target]."""
@@ -258,8 +265,19 @@ def insufficient_data_reason(source: FloatArray, target: FloatArray) -> str | No
     return shortage("source", source) or shortage("target", target)
 
 
-def shortage(name: str, rows: npt.NDArray[Any]) -> str | None:
-    """Return why rows [n, d] of the space with that name are too few without pairs, or None."""
+def shortage(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:
+    """Return why rows [n, d] of the space with that name are too few without pairs, or None.
+
+    Args:
+        name: of the space.
+        rows: a sample of its rows.
+        available: how many rows the space has, where ``max_rows`` limits the sample.
+    """
+    if len(rows) < min(MIN_ROWS, available):
+        return (
+            f"max_rows draws {len(rows)} of the {available} rows of {name}; without pairs at least {MIN_ROWS} are "
+            "needed, better thousands."
+        )
     if len(rows) < MIN_ROWS:
         return f"{name} has {len(rows)} rows; without pairs at least {MIN_ROWS} are needed, better thousands."
     if rows.shape[1] < MIN_WIDTH:

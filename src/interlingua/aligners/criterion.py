@@ -12,7 +12,7 @@ import numpy as np
 from interlingua.aligners.base import Fit, Problem
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.alignment import MEASUREMENTS, Evidence, Status, Verdict
-from interlingua.core.arguments import check_choice, check_number, check_text, shown
+from interlingua.core.arguments import check_choice, check_instance, check_number, check_text, shown
 from interlingua.core.arrays import read_only
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
@@ -130,7 +130,7 @@ def apply_criteria(
         # Each criterion has maps of its own, so that none can change what another one or the caller sees.
         own, random = _read_only_fit(fit, verdict), _read_only_fit(null, None)
         try:
-            evidence = item.measure(problem, own, random)
+            evidence = _evidence(item, problem, own, random)
         except InputError as error:
             missed.append(str(error))
             continue
@@ -142,6 +142,25 @@ def apply_criteria(
         return judged
     others = () if verdict.status == Status.ALIGNED else verdict.reasons
     return replace(judged, status=Status.FAILED, score=min(verdict.score, 0.5), reasons=(*missed, *others))
+
+
+def _evidence(item: Criterion, problem: Problem, fit: Fit, null: Fit) -> Evidence:
+    """Return what a criterion measured; a class of the user's may have another ``measure``.
+
+    Raises:
+        InputError: it raised an exception, or returned something other than `Evidence`.
+    """
+    try:
+        evidence = item.measure(problem, fit, null)
+    except InputError:
+        raise
+    except Exception as error:  # any exception of a user's method is a missed criterion
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the criterion {item.name} could not be measured: {type(error).__name__}: {reason}"
+        ) from error
+    check_instance(evidence, f"the measurement of the criterion {item.name}", Evidence, "an Evidence object")
+    return evidence
 
 
 def _read_only_fit(fit: Fit, verdict: Verdict | None) -> Fit:

@@ -13,9 +13,13 @@ from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, check_known
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 
 __all__ = ["Procrustes", "Ridge"]
+
+# Mean squared distance of equal unit rows in float32 from their mean; rounding leaves less.
+_NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,17 @@ class Ridge:
         """Align a problem from its known pairs; see :meth:`interlingua.aligners.base.Aligner.fit`.
 
         Raises:
-            InputError: fewer than two pairs are known.
+            InputError: fewer than two pairs are known, or one side of them has a single direction.
         """
         x, y = (unit_rows(rows).astype(np.float64) for rows in check_known_pairs(problem, self.name))
         mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
         x, y = x - mean_x, y - mean_y
+        for side, rows in (("source", x), ("target", y)):
+            if float(np.einsum("ij,ij->", rows, rows)) < _NO_SPREAD * len(rows):
+                raise InputError(
+                    f"the {side} rows of all {len(rows)} pairs have the same direction, so no map can be fitted to "
+                    "them. Give pairs of different texts, and vectors of at least 2 columns."
+                )
         cross = x.T @ y
         means = mean_x.astype(np.float32), mean_y.astype(np.float32)
         forward = AffineMap(means[0], self._solve(x, cross), means[1])

@@ -13,11 +13,13 @@ from interlingua.core.arrays import FloatArray, IntArray, as_array
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["check_pairs", "distinct_pairs", "shared_categories"]
+__all__ = ["NO_PAIRS", "check_pairs", "distinct_pairs", "shared_categories"]
 
 # Pairs that are connected by shared rows are copies of one text, unless they are this many and most of all pairs.
 _MAX_PARTNERS = 10
 _MIN_CATEGORIES = 2
+# What the trace says of pairs that were given and are none.
+NO_PAIRS = {"step": "pairs", "given": 0, "repeated": 0, "sharing_rows": 0, "used": 0}
 
 
 def check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:
@@ -29,7 +31,7 @@ def check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: Emb
     if pairs is None:
         return None
     array = as_array(pairs, "pairs")
-    if array.size == 0:
+    if array.shape in ((0,), (0, 2)):
         return None
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
         raise InputError(

@@ -9,13 +9,14 @@ violates. The limits separate the fits recorded in ``benchmarks/results``, whose
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step, insufficient_data_reason
+from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces, refit
 from interlingua.aligners.frames import Frame, near_copies, polar
 from interlingua.aligners.null import NullMaps
@@ -38,6 +39,7 @@ __all__ = [
     "judge_map",
     "refit_limits",
     "judge_rotation",
+    "mismatch_limit",
     "weakest_margin",
 ]
 
@@ -53,7 +55,7 @@ START_LIMITS = (0.6, 0.3)
 _HUB_MARGIN = 3.0
 _CLOUD_MARGIN = 0.5
 _MIN_RANK = 0.3
-_PAIR_MARGIN = 0.2
+_PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
@@ -85,6 +87,21 @@ def refit_limits(null: float) -> tuple[float, float]:
     """
     passing, failing = (null + lift * (1 - null) for lift in LIFT_LIMITS)
     return passing, failing
+
+
+def mismatch_limit(cosines: FloatArray, count: int) -> tuple[float, float]:
+    """Return the null of the mean cosine of held-out pairs, and the limit that it must reach.
+
+    The limit is 0.2 above the mean of mismatched pairs, or four standard errors of the mean of so many of them where
+    that is more: the mean of a few pairs, or of pairs in few directions, can be large by luck.
+
+    Args:
+        cosines: between translations and rows that are not their partners.
+        count: number of held-out pairs.
+    """
+    null = float(cosines.mean())
+    error = float(cosines.std()) / math.sqrt(count)
+    return null, null + max(_PAIR_MARGIN, _STANDARD_ERRORS * error)
 
 
 def judge_rotation(
@@ -172,7 +189,7 @@ def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict
     """
     if pair_use(aligner) == "required" and problem.known is not None:
         return _judge_held_out(aligner, problem, problem.known, seed)
-    reason = insufficient_data_reason(*problem.rows)
+    reason = problem.shortage()
     if reason:
         return Verdict(Status.FAILED, 0.0, (f"{reason} With so few, nothing confirms the map.",))
     return judge_map(problem.frames, problem.rows[0], fit.forward, fit.backward, seed=seed)
@@ -245,12 +262,15 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
         reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
         return Verdict(Status.FAILED, 0.0, (reason,))
     second = aligner.fit(problem.with_known((known[0][fitted], known[1][fitted])), seed=seed, on_step=ignore_step)
-    mean = unit_rows(known[1][fitted]).mean(axis=0)
-    translated, true = unit_rows(second.forward(known[0][held])) - mean, unit_rows(known[1][held]) - mean
-    value = agreement(translated, true)
-    null = agreement(translated, np.roll(true, 1, axis=0)) if len(held) > 1 else 0.0
+    rows = unit_rows(known[1])
+    mean = rows[fitted].mean(axis=0)
+    translated = unit_rows(unit_rows(second.forward(known[0][held])) - mean)
+    cosines = translated @ unit_rows(rows - mean).T
+    is_partner = held[:, None] == np.arange(len(rows))
+    null, limit = mismatch_limit(cosines[~is_partner], len(held))
     meaning = "Mean cosine between translated and true rows of known pairs that were held out of a second fit."
-    limits = (null + _PAIR_MARGIN, null + _PAIR_MARGIN / 2)
+    limits = (limit, null + _PAIR_MARGIN / 2)
+    value = float(cosines[is_partner].mean())
     return _conclude([_at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
 
 

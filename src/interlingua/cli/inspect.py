@@ -30,7 +30,7 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
     try:
         overview = _overview(card)
         verdict = Verdict.from_dict(card["verdict"]).to_dict() if card.get("verdict") else None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"The card of {directory} cannot be read ({type(error).__name__}: {error}). Restore card.json, or print "
             "it as it is with --json."

@@ -17,13 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
 __all__ = [
     "atomic_file",
     "atomic_folder",
     "check_parent",
+    "check_regular",
     "check_writable",
+    "follow_link",
     "is_empty_folder",
     "remove_folder",
     "sync_folder",
@@ -47,17 +49,19 @@ def atomic_file(path: str | Path, *, overwrite: bool = True, mode: int | None = 
 
     Raises:
         OutputExistsError: ``path`` is a folder, or it exists and ``overwrite`` is not set.
-        InputError: the parent folder does not exist.
+        InputError: ``path`` is a device or a pipe, the parent folder does not exist, or nothing can be written there.
     """
     target = _destination(path)
     if target.is_dir():
         raise OutputExistsError(f"{path} is a folder; a file name is needed.")
+    check_regular(path)
     if not overwrite:
         _check_new(target, path)
     elif mode is None and target.exists():
         mode = stat.S_IMODE(target.stat().st_mode)
     fresh = _temporary(target)
-    os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
+    with _refusal(path):
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else mode))
     try:
         yield fresh
         if mode is not None:
@@ -83,13 +87,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
     Raises:
         OutputExistsError: ``path`` exists and is not an empty folder; another writer may have been faster.
-        InputError: the parent folder does not exist.
+        InputError: the parent folder does not exist, or nothing can be written there.
     """
     target = _destination(path)
     if not is_empty_folder(target):
         _check_new(target, path)
     fresh = _temporary(target)
-    fresh.mkdir()
+    with _refusal(path):
+        fresh.mkdir()
     try:
         yield fresh
         for folder, _, names in os.walk(fresh):
@@ -128,6 +133,21 @@ def check_parent(path: str | Path) -> None:
         raise InputError(f"The folder {parent} does not exist; create it or choose another.")
 
 
+def check_regular(path: str | Path) -> None:
+    """Refuse a path at which there is a device, a pipe or a socket: a file would take its place.
+
+    Raises:
+        InputError: there is one.
+    """
+    if _exists(target := Path(os.path.realpath(path))) and not (target.is_file() or target.is_dir()):
+        raise InputError(f"{path} is a device, a pipe or a link without an end, and not a file; choose another name.")
+
+
+def follow_link(path: Path) -> Path:
+    """Return what a symbolic link points to, so that a file written there does not replace the link."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
 def remove_folder(path: str | Path) -> None:
     """Remove a folder; a crash leaves the whole of it or nothing under its name."""
     folder = Path(path)
@@ -145,9 +165,10 @@ def check_writable(path: str | Path) -> None:
         InputError: a parent is a file, a name is too long, or the file system does not allow writing there.
     """
     target = Path(os.path.realpath(path))
-    try:
+    with _refusal(path):
         parent = next(folder for folder in (target, *target.parents) if _exists(folder))
         if parent == target and not target.is_dir():
+            check_regular(path)
             return
         if not parent.is_dir():
             raise InputError(f"{path} cannot be written: {parent} is a file and not a folder. Choose another name.")
@@ -156,6 +177,15 @@ def check_writable(path: str | Path) -> None:
         probe = _temporary(parent / target.name)
         probe.mkdir()
         probe.rmdir()
+
+
+@contextmanager
+def _refusal(path: str | Path) -> Iterator[None]:
+    """Turn an `OSError` of the first step at a path into an `InputError` with a remedy."""
+    try:
+        yield
+    except InterlinguaError:
+        raise
     except OSError as error:
         raise InputError(
             f"{_shortened(path)} cannot be written (the system reports: {error.strerror}). Choose another name or "
@@ -189,11 +219,9 @@ def sync_folder(folder: Path) -> None:
 
 def _destination(path: str | Path) -> Path:
     target = Path(os.path.realpath(path))
-    try:
+    with _refusal(path):
         _exists(target)
         target.parent.is_dir()
-    except OSError as error:
-        raise InputError(f"{_shortened(path)} cannot be written (the system reports: {error.strerror}).") from error
     check_parent(target)
     return target
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from threading import Lock
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 __all__ = [
     "Array",
     "available_cores",
+    "default_torch",
     "describe_machine",
     "largest",
     "limit_torch_threads",
@@ -157,6 +158,30 @@ def limit_torch_threads() -> int:
     if threads < torch.get_num_threads():
         torch.set_num_threads(threads)
     return int(threads)
+
+
+@contextmanager
+def default_torch() -> Iterator[None]:
+    """Train with torch's defaults, whatever the caller has set: gradients, float32, the CPU, and no autocast.
+
+    Otherwise a fit inside ``torch.no_grad()`` or ``torch.autocast``, or after ``torch.set_default_dtype``, would fail
+    or give another result. The caller's settings are restored at the end.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    torch = require("torch", "torch")
+    dtype, device = torch.get_default_dtype(), torch.empty(0).device
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        if device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.callback(torch.set_default_dtype, dtype)
+        torch.set_default_dtype(torch.float32)
+        yield
 
 
 def describe_machine() -> dict[str, Any]:

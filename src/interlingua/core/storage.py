@@ -25,6 +25,7 @@ __all__ = [
     "read_folder",
     "read_tensors",
     "short_digest",
+    "save_tensors",
     "write_folder",
 ]
 
@@ -138,24 +139,41 @@ def read_tensors(path: str | Path) -> tuple[dict[str, str], dict[str, npt.NDArra
         return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
-def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:
+def save_tensors(
+    file: Path, tensors: Mapping[str, npt.NDArray[Any]], values: Mapping[str, str], *, name: str | Path
+) -> None:
+    """Write a .safetensors file with plain values in its header.
+
+    Args:
+        file: the file, usually a temporary one.
+        tensors: arrays by name.
+        values: the header.
+        name: what the message of an error calls the file.
+
+    Raises:
+        OSError: the disk is full, or another error of the system.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
+    try:
+        save_file(dict(tensors), file, dict(values) or None)
+    except SafetensorError as error:
+        raise OSError(f"{name} could not be written: {error}") from error
+
+
+def _write_files(folder: Path, tensors: Mapping[str, npt.NDArray[Any]], card: Mapping[str, Any]) -> None:
     # All texts are made before the first file is replaced: a card that cannot be written leaves the folder as it was.
     try:
         header, text = json.dumps(card, sort_keys=True), json.dumps(card, indent=2, sort_keys=True) + "\n"
         readme = model_card(card)
         for part in (header, text, readme):
             part.encode("utf-8")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{folder}: the card cannot be written ({error}); nothing was saved.") from error
     # A header of one entry: of several, the order in the file would be random.
     with atomic_file(folder / WEIGHTS) as fresh:
-        try:
-            save_file(dict(tensors), fresh, {"card": header})
-        except SafetensorError as error:
-            raise OSError(f"{folder / WEIGHTS} could not be written: {error}") from error
+        save_tensors(fresh, tensors, {"card": header}, name=folder / WEIGHTS)
     write_text(folder / CARD, text)
     write_text(folder / README, readme)
 

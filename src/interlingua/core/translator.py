@@ -237,7 +237,7 @@ class Translator:
     def _repr_html_(self) -> str:
         try:
             return summaries.card_html(type(self).__name__, self.card)
-        except (AttributeError, KeyError, TypeError, ValueError):  # a card that was written by hand
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):  # a card that was written by hand
             return f"<div>{escape(repr(self))}</div>"
 
 

@@ -15,6 +15,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.model_card import escape_markdown
+from interlingua.core.storage import save_tensors
 from interlingua.core.translator import Translator
 from interlingua.export._parts import Folded, direction, fold, new_folder, provenance
 
@@ -197,8 +198,6 @@ def _steps(folded: Folded) -> list[tuple[str, FloatArray | None, FloatArray | No
 
 
 def _write_module(folder: Path, weight: FloatArray | None, bias: FloatArray | None) -> None:
-    from safetensors.numpy import save_file
-
     folder.mkdir()
     if weight is None or bias is None:
         _write(folder / "config.json", {})
@@ -206,7 +205,8 @@ def _write_module(folder: Path, weight: FloatArray | None, bias: FloatArray | No
     identity = "torch.nn.modules.linear.Identity"
     sizes = {"in_features": weight.shape[1], "out_features": weight.shape[0]}
     _write(folder / "config.json", {**sizes, "bias": True, "activation_function": identity})
-    save_file({"linear.weight": weight, "linear.bias": bias}, folder / "model.safetensors")
+    file = folder / "model.safetensors"
+    save_tensors(file, {"linear.weight": weight, "linear.bias": bias}, {}, name=file)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from interlingua.core.arguments import check_flag, shown
 from interlingua.core.arrays import FloatArray
-from interlingua.core.atomic import atomic_file, atomic_folder
+from interlingua.core.atomic import atomic_file, atomic_folder, check_writable
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.translator import Translator
@@ -92,6 +92,7 @@ def new_folder(path: Path) -> AbstractContextManager[Path]:
 
 
 def _prepare(path: Path) -> None:
+    check_writable(path)
     if path.exists():
         raise OutputExistsError(f"{path} exists and an export replaces nothing; choose another name or remove it.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from interlingua.core.arguments import check_path
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import NetworkMap
+from interlingua.core.storage import save_tensors
 from interlingua.core.translator import Translator
 from interlingua.export._parts import direction, fold, new_file, provenance
 
@@ -39,8 +40,6 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
         InputError: another extension, or a map of an unknown kind.
         OutputExistsError: the file exists.
     """
-    from safetensors.numpy import save_file
-
     path, mapping = check_path(path), direction(translator, inverse=inverse)
     header = provenance(translator, inverse=inverse)
     if isinstance(mapping, AffineMap):
@@ -56,5 +55,5 @@ def to_safetensors(translator: Translator, path: str | Path, *, inverse: bool = 
     else:
         raise InputError(f"A map of the kind {type(mapping).__name__} has no plain layout; save the translator itself.")
     with new_file(path, ".safetensors") as fresh:
-        save_file(tensors, fresh, metadata=header)
+        save_tensors(fresh, tensors, header, name=path)
     return path

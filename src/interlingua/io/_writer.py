@@ -33,7 +33,7 @@ from interlingua.core.arguments import (
     check_text,
     shown,
 )
-from interlingua.core.atomic import sync_folder
+from interlingua.core.atomic import check_regular, check_writable, follow_link, sync_folder
 from interlingua.core.errors import InputError, InputWarning, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.io._checkpoint import Checkpoint, acquire_lock, partial_folder, prepare_folder, sync
@@ -315,9 +315,12 @@ def create_writer(
     check_instance(like, "like", (VectorFile, type(None)), "a file, as open_vectors returns it,")
     check_instance(settings, "settings", (Mapping, type(None)), "a mapping of JSON values")
     sink, extension = find_sink(path)
+    path = follow_link(path)
+    check_writable(partial_folder(path))
     if path.is_dir() or not path.parent.is_dir():
         wrong = f"{path} is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
         raise InputError(f"{wrong}; the path of a file in an existing folder is needed.")
+    check_regular(path)
     if not force:
         _check_new(path)
     if like is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy.typing as npt
 
 from interlingua.aligners import Setting, constructor_settings
-from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step, insufficient_data_reason
+from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, ignore_step
 from interlingua.aligners.frames import Frame
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.aligners.verdict import judge_map
@@ -19,7 +19,8 @@ from interlingua.core import statistics
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_count, check_flag, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.backend import resolve_device
+from interlingua.core.atomic import check_writable
+from interlingua.core.backend import default_torch, resolve_device
 from interlingua.core.errors import InputError
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.neural.pairwise import PairwiseAlignments
@@ -155,7 +156,7 @@ class Adversarial:
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is set.
         """
         settings = self.resolve_settings()
-        reason = insufficient_data_reason(*problem.rows)
+        reason = problem.shortage()
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         if problem.known is not None and self.start == "cold":
@@ -199,9 +200,18 @@ class Adversarial:
             known: rows of known pairs of the first and the second space.
             seed: decides every random draw.
             on_step: called with one dict of numbers after each step.
+
+        Raises:
+            InputError: ``folder`` holds runs that are not to be resumed, or no folder can be made there.
         """
+        from interlingua.neural import checkpoints
         from interlingua.neural.selection import Selection, convincing
 
+        # The linear start can take minutes, so the folders are checked before it.
+        for folder in filter(None, (self._run_folder(seed + i) for i in range(self.restarts))):
+            check_writable(folder)
+            if not self.resume:
+                checkpoints.check_new(folder)
         trace: list[Mapping[str, Any]] = []
         starts = None
         if self.start == "warm":
@@ -234,6 +244,10 @@ class Adversarial:
         norms = tuple(float(Frame.of(sample).norm) for sample in rows.values())
         return replace(best.network, norms=norms), starts, trace
 
+    def _run_folder(self, seed: int) -> Path | None:
+        return None if self.folder is None else Path(self.folder) / f"seed-{seed}"
+
+    @default_torch()
     def _run(
         self,
         spaces: Mapping[str, npt.NDArray[Any]],
@@ -251,7 +265,7 @@ class Adversarial:
             seed=seed,
             maps=starts.maps if starts else None,
             teachers=starts.teachers if starts else {},
-            folder=None if self.folder is None else Path(self.folder) / f"seed-{seed}",
+            folder=self._run_folder(seed),
             selection=selection,
             on_step=on_step,
             device=self.device,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from interlingua.core.atomic import atomic_file, write_text
 from interlingua.core.errors import InputError
 
-__all__ = ["Metrics", "exists", "read", "write"]
+__all__ = ["Metrics", "check_new", "exists", "read", "write"]
 
 _FILE = "checkpoint.pt"
 _METRICS = "metrics.jsonl"
@@ -22,7 +23,15 @@ def write(folder: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint in ``folder``; a crash at any moment leaves the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_file(folder / _FILE) as fresh:
-        torch.save(state, fresh)
+        try:
+            torch.save(state, fresh)
+        except RuntimeError as error:
+            # The message of torch names neither the file nor the full disk.
+            free = shutil.disk_usage(folder).free
+            raise OSError(
+                f"{folder / _FILE} could not be written; {free:,} bytes are free there. The checkpoint before it, if "
+                "there was one, is whole."
+            ) from error
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -45,6 +54,16 @@ def read(folder: Path) -> dict[str, Any] | None:
 def exists(folder: Path) -> bool:
     """Return whether ``folder`` holds a checkpoint."""
     return (folder / _FILE).is_file()
+
+
+def check_new(folder: Path) -> None:
+    """Refuse a folder that holds a checkpoint.
+
+    Raises:
+        InputError: it does.
+    """
+    if exists(folder):
+        raise InputError(f"{folder} holds a run already; resume it, or choose another folder.")
 
 
 class Metrics:

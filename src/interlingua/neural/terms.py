@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from interlingua.core.arguments import check_number, check_text, shown
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.neural import losses
 from interlingua.neural.settings import Settings
 
@@ -108,9 +108,21 @@ class LossTerm:
         """Return the weight under the settings of a step.
 
         Raises:
-            InputError: the function of the settings returned something other than a finite number of at least 0.
+            InputError: the function of the settings raised an exception, or returned something other than a finite
+                number of at least 0.
         """
-        return self._checked(self.weight(s) if callable(self.weight) else self.weight)
+        weight = self.weight
+        return self._checked(self._called("weight", weight, s) if callable(weight) else weight)
+
+    def _called(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a function of the term returns, which may be a user's and raise anything."""
+        try:
+            return function(*arguments)
+        except (InterlinguaError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise InputError(f"loss term {self.name!r}: {what} raised {reason}. Correct this function.") from error
 
     def _checked(self, weight: Any) -> float:
         try:
@@ -124,13 +136,13 @@ class LossTerm:
         """Return the unweighted term.
 
         Raises:
-            InputError: the function returned something other than one number, or uses an output that ``needs`` does
-                not declare.
+            InputError: the function raised an exception, returned something other than one number, or uses an output
+                that ``needs`` does not declare.
         """
         undeclared: dict[str, Any] = {
             name: _Undeclared(self.name, name) for name in get_args(Extra) if name not in self.needs
         }
-        value: Any = self.compute(replace(step, **undeclared))
+        value = self._called("compute", self.compute, replace(step, **undeclared))
         if not isinstance(value, Tensor) or value.ndim or value.is_complex():
             shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             kind = " of complex numbers" if isinstance(value, Tensor) and value.is_complex() else ""

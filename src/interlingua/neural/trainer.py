@@ -26,7 +26,7 @@ from interlingua.neural.monitor import Monitor
 from interlingua.neural.optimizers import ScaledAdam, moving_average
 from interlingua.neural.processes import Processes
 from interlingua.neural.settings import Settings
-from interlingua.neural.terms import LossTerm, check_terms
+from interlingua.neural.terms import TERMS, LossTerm, check_terms
 
 __all__ = ["SelectionScore", "Teacher", "Trained", "Trainer"]
 
@@ -172,7 +172,7 @@ class Trainer:
                     self._evaluate()
                 is_old = time.perf_counter() - saved > _SAVE_SECONDS
                 if self._folder is not None and (before // s.save_every < self._step // s.save_every or last or is_old):
-                    self._check_finite(terms)
+                    self._check_finite(terms, self._step)
                     self._save()
                     saved = time.perf_counter()
         return self._trained()
@@ -216,6 +216,9 @@ class Trainer:
                     gather=self._processes.gather,
                 )
                 loss = steps.weighted_sum(generator_terms, s, self._terms)
+            if len(self._terms) > len(TERMS):
+                # One step later all terms are NaN, and which of them was the first cannot be seen.
+                self._check_finite(generator_terms, self._step + 1)
             networks.backward(loss / s.accumulate)
             self.discriminators.requires_grad_(True).train()
             terms |= {name: term.detach() for name, term in generator_terms.items()} | {"loss": loss.detach()}
@@ -278,7 +281,7 @@ class Trainer:
 
     def _log(self, terms: Mapping[str, Tensor], *, seconds_left: float) -> None:
         """Write the terms of a step and report them."""
-        self._check_finite(terms)
+        self._check_finite(terms, self._step)
         means = self._processes.mean(torch.stack([t.float() for t in terms.values()])).tolist()
         line = {"at": self._step, **{name: round(value, 6) for name, value in zip(terms, means, strict=True)}}
         factor = schedule.lr_factor(self.settings, self._step - 1)
@@ -292,12 +295,15 @@ class Trainer:
         for step in sorted([*logged, *evaluated], key=lambda step: step["at"]):
             self._on_step(step)
 
-    def _check_finite(self, terms: Mapping[str, Tensor]) -> None:
+    def _check_finite(self, terms: Mapping[str, Tensor], step: int) -> None:
         broken = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
         if broken:
             s, saved = self.settings, self._folder is not None and checkpoints.exists(self._folder)
+            own = {term.name for term in self._terms[len(TERMS) :]}
+            if own.issuperset(broken):
+                raise TrainingError(f"loss term {broken[0]!r} is not finite at step {step}.", "Correct its function.")
             raise TrainingError(
-                f"{', '.join(broken)} is not finite at step {self._step}.",
+                f"{', '.join(broken)} is not finite at step {step}.",
                 f"Take a smaller lr than {s.lr:g} or a longer warmup than {s.warmup} steps"
                 + (", or precision='bf16'" if s.precision == "fp16" else "")
                 + ("; the last checkpoint is from before, and {resume} continues from it." if saved else "."),
@@ -349,7 +355,7 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """Return what two runs must share for one to continue the other."""
-        own = {term.name: term.weight_in(self.settings) for term in self._terms[len(check_terms(())) :]}
+        own = {term.name: term.weight_in(self.settings) for term in self._terms[len(TERMS) :]}
         run = {"seed": self.seed, "widths": dict(self._widths), "gated": self.generator.gated, "extra_terms": own}
         return {**run, **asdict(self.settings)}
 
@@ -365,8 +371,7 @@ class Trainer:
             return
         saved = checkpoints.read(self._folder) if resume else None
         if saved is None:
-            if checkpoints.exists(self._folder):
-                raise InputError(f"{self._folder} holds a run already; resume it, or choose another folder.")
+            checkpoints.check_new(self._folder)
             return
         self._check_identity(saved)
         self._restore(saved["state"])

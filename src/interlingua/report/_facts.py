@@ -54,7 +54,7 @@ def facts_of(fit: Alignment | Translator) -> Facts:
             notes=card_notes(card),
             trace=trace,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"The translator's card cannot be read ({type(error).__name__}: {error}); fit again or restore card.json."
         ) from error

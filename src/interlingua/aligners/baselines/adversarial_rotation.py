@@ -11,7 +11,7 @@ from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, igno
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.backend import limit_torch_threads
+from interlingua.core.backend import default_torch, limit_torch_threads
 from interlingua.core.neighbors import csls, mutual_neighbors
 
 __all__ = ["AdversarialRotation"]
@@ -92,7 +92,7 @@ class AdversarialRotation:
         torch = require("torch", "neural")
         limit_torch_threads()
         # The layers draw initial values from torch's global generator before ours replace them.
-        with torch.random.fork_rng(devices=[]):
+        with default_torch(), torch.random.fork_rng(devices=[]):
             return self._descend(torch, x, y, seed)
 
     def _descend(self, torch: Any, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:

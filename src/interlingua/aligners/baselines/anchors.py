@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.optimize import quadratic_assignment
 
+from interlingua.aligners.base import Problem
 from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
@@ -94,17 +95,20 @@ def centroids(
     return np.asarray(kmeans.fit(rows).cluster_centers_, rows.dtype)
 
 
-def check_rows(source: FloatArray, target: FloatArray, clusters: int, method: str) -> None:
+def check_rows(problem: Problem, clusters: int, method: str) -> None:
     """Refuse sides with fewer rows than clusters.
 
     Raises:
         InputError: a side is too small.
     """
-    for side, rows in (("source", source), ("target", target)):
+    sides = zip(("source", "target"), (problem.source.n, problem.target.n), problem.rows, strict=True)
+    for side, available, rows in sides:
         if len(rows) < clusters:
+            drawn = f"max_rows draws {len(rows)} of the {available} rows of {side}"
+            few = drawn if len(rows) < available else f"{side} has {len(rows)} rows"
             raise InputError(
-                f"{side} has {len(rows)} rows; {method} needs at least {clusters}, one for each cluster, and thousands "
-                f"to be useful. Pass more rows, or set clusters below {clusters}."
+                f"{few}; {method} needs at least {clusters}, one for each cluster, and thousands to be useful. Pass "
+                f"more rows, or set clusters below {clusters}."
             )
 
 

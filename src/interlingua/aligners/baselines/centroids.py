@@ -64,7 +64,7 @@ class CentroidConsensus:
             InputError: pairs were given, or a side has fewer rows than clusters.
         """
         check_no_pairs(problem, self.name)
-        check_rows(*problem.rows, self.clusters, self.name)
+        check_rows(problem, self.clusters, self.name)
         rng = np.random.default_rng(seed)
         frames = problem.frames
         x, y = frames[0].rows, frames[1].rows

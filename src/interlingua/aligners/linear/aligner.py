@@ -15,7 +15,6 @@ from interlingua.aligners.base import (
     Problem,
     StepLog,
     ignore_step,
-    insufficient_data_reason,
 )
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
@@ -114,7 +113,7 @@ class Linear:
             InputError: fewer rows, columns or directions than the method needs, or the device does not exist.
             MissingExtraError: a device is set and the extra ``torch`` is not installed.
         """
-        reason = insufficient_data_reason(*problem.rows)
+        reason = problem.shortage()
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         # A device that does not exist is refused before any work.

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from interlingua.aligners.linear.guide import HeldOut
-from interlingua.aligners.verdict import at_most_doubtful
+from interlingua.aligners.verdict import at_most_doubtful, mismatch_limit
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 
@@ -23,7 +23,6 @@ NO_HELD_OUT = "1 pair is known, and none can be held out: only measurements with
 _NEAR_SHARE, _MAX_DISAGREEING = 0.1, 0.5
 # Maps with a top-1 of a half have a mean share under 0.01, those with a fifth exceed it (pairs-curve.jsonl).
 _MAX_NEARER = 0.01
-_PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
 # Fewer pairs say little; at least so many confirm a map on their own.
 _FEW, _CONFIRMING = 10, 30
 # Maps that put categories in each other's place reach 0.6 of what one side reaches, right ones 1 (labels.jsonl).
@@ -44,8 +43,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     cosines = translated @ true.T
     own = np.diag(cosines)
     others = cosines[~np.eye(count, dtype=bool)] if count > 1 else (translated @ target.T).ravel()
-    null = float(others.mean())
-    limit = null + max(_PAIR_MARGIN, _STANDARD_ERRORS * float(others.std()) / np.sqrt(count))
+    null, limit = mismatch_limit(others, count)
     few = f" So few as {count} say little." if count < _FEW else ""
     mean = Evidence(
         "held_out_pairs",

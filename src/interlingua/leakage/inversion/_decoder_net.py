@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import default_torch
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -35,6 +36,7 @@ class Net(nn.Module):
         return self.out(hidden), state
 
 
+@default_torch()
 def train(
     rows: FloatArray,
     tokens: npt.NDArray[np.int64],

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_path
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
-from interlingua.core.storage import read_tensors
+from interlingua.core.storage import read_tensors, save_tensors
 
 __all__ = ["read_decoder", "write_decoder"]
 
@@ -20,11 +20,9 @@ def write_decoder(
     path: str | Path, kind: str, tensors: Mapping[str, npt.NDArray[Any]], values: Mapping[str, str]
 ) -> Path:
     """Write the tensors and values of a decoder of the format ``kind``, and return the path."""
-    from safetensors.numpy import save_file
-
     path = check_path(path)
     with atomic_file(path) as fresh:
-        save_file(dict(tensors), fresh, metadata={"format": kind, **values})
+        save_tensors(fresh, tensors, {"format": kind, **values}, name=path)
     return path
 
 
