@@ -127,7 +127,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "repeated rows",
             f"{counts}. {_RECORDED_SIZES}",
-            f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows per side or more; more copies do not help.",
+            f"Give vectors of other texts: at least {_ENOUGH_ROWS:,} distinct rows per side. More copies do not help.",
             max(_shortage(side) for side in repeated),
         )
     if few:
@@ -136,7 +136,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "few rows",
             f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
-            f"Give {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)} or more, or "
+            f"Give at least {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)}, or "
             "a few known pairs.",
             max(_shortage(side) for side in few),
         )
@@ -225,7 +225,10 @@ def profile_difference(x: FloatArray, y: FloatArray) -> float | None:
 
 
 def crossing_limit(likeness: float) -> float:
-    """Return the largest conductance at which two groups with this likeness count as a mixture: ``0.06 (1 - 2 l)``."""
+    """Return the largest conductance at which two groups of a likeness from -1 to 1 count as a mixture.
+
+    ``0.06 * (1 - 2 * likeness)``, at least 0.
+    """
     return max(0.0, _CROSSING * (1 - 2 * likeness))
 
 

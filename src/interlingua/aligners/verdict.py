@@ -1,9 +1,9 @@
 """The verdict: label-free measurements of a finished fit, each beside a null, and the conclusion from them.
 
 Three measurements must reach a limit: how far the transport similarity of the map exceeds that of maps from random
-starts, and how well refits on disjoint halves of the rows agree, directly and as a round trip. Their null is the same
-statistic for maps refined from random starts on the same rows. Three more are sanity checks, which no good translation
-violates. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
+starts, and how well two maps fitted on disjoint halves of the rows agree, directly and as a round trip. Their null is
+the same statistic for maps refined from random starts on the same rows. Three more are sanity checks, which no good
+translation violates. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
 ``benchmarks/tables.py`` prints.
 """
 
@@ -277,7 +277,11 @@ def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> lis
     agreements = [agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
     cycles = [agreement(rows, rows @ f @ b) for f, b in zip(first, back, strict=True)]
     measured = (
-        ("refit_agreement", agreements, "Cosine between translations by two refits on disjoint halves of the rows."),
+        (
+            "refit_agreement",
+            agreements,
+            "Cosine between translations by two maps fitted on disjoint halves of the rows.",
+        ),
         (
             "cycle",
             cycles,

@@ -47,13 +47,15 @@ def own_reasons(verdict: Mapping[str, Any]) -> list[str]:
 def verdict_text(verdict: Mapping[str, Any]) -> str:
     """Return the verdict, its reasons and its evidence, each measurement once and the failed ones first."""
     evidence = sorted(_evidence(verdict), key=lambda item: bool(item["passed"]))
-    width = max((len(item["name"]) for item in evidence), default=0)
+    width = max([len("criterion"), *(len(item["name"]) for item in evidence)])
     lines = [f"Verdict: {verdict_line(verdict)}"]
     for reason in own_reasons(verdict):
         lines += textwrap.wrap(reason, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    if evidence:
+        lines.append(f"  {'':6}  {'criterion':<{width}}  {'value':>8}  {'null':>8}  needed")
     for item in evidence:
         mark = "passed" if item["passed"] else "FAILED"
-        head = f"  {mark}  {item['name']:<{width}}  {item['value']:>8.3g}  {_limit(item):<8}"
+        head = f"  {mark}  {item['name']:<{width}}  {item['value']:>8.3g}  {item['null']:>8.3g}  {_limit(item):<8}"
         lines += textwrap.wrap(f"{head}  {item['meaning']}", _WIDTH, subsequent_indent=" " * 10)
     return "\n".join(lines)
 
@@ -83,10 +85,17 @@ def verdict_html(verdict: Mapping[str, Any]) -> str:
     """Return the verdict as a paragraph and a table of its evidence."""
     lines = "<br>".join(escape(text) for text in (f"Verdict: {verdict_line(verdict)}", *own_reasons(verdict)))
     rows = [
-        (item["name"], f"{item['value']:.3g}", _limit(item), "yes" if item["passed"] else "no", item["meaning"])
+        (
+            item["name"],
+            f"{item['value']:.3g}",
+            f"{item['null']:.3g}",
+            _limit(item),
+            "yes" if item["passed"] else "no",
+            item["meaning"],
+        )
         for item in _evidence(verdict)
     ]
-    table = table_html(("criterion", "value", "needed", "passed", "meaning"), rows) if rows else ""
+    table = table_html(("criterion", "value", "null", "needed", "passed", "meaning"), rows) if rows else ""
     return f"<p>{lines}</p>{table}"
 
 

@@ -13,7 +13,7 @@ _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adver
 _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "rows": lambda s: "looking for repeated rows",
     "copies": lambda s: "search round 1",
-    "round": lambda s: f"search round {s['round'] + 2}, or the map at full width",
+    "round": lambda s: f"continuing after search round {s['round'] + 1}",
     "pairs": lambda s: "reading the known pairs",
     "labels": lambda s: "reading the categories",
     "known": lambda s: "searching with the known pairs or categories",
@@ -39,7 +39,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def describe_step(step: Mapping[str, Any]) -> str:
-    """Return what a fit does after it reported a step, in words; the name of a step that interlingua does not know."""
+    """Return what a fit does after it reported a step, in words, or the name of a step of another method."""
     name = str(step.get("step", ""))
     try:
         return _STEPS[name](step)
