@@ -19,7 +19,7 @@ def solved() -> tuple[CoarseSpaces, FloatArray]:
     planted = problem(1200, (40, 32), 24, 3)
     x, y = Frame.of(planted.source), Frame.of(planted.target)
     spaces = CoarseSpaces.of(x.rows, y.rows)
-    a, b = (frame.around(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
+    a, b = (frame.center(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
     truth = spaces.reduce(polar(a.T @ b))[None]
     return spaces, orthogonal_steps(spaces, truth, Schedule([0.045] * 20, batch=1000), rng=np.random.default_rng(0))[0]
 

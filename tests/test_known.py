@@ -10,9 +10,9 @@ import pytest
 import interlingua as il
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame
-from interlingua.aligners.linear.guide import Guide, category_covariance, held_out, merged_labels, partial_isometry
+from interlingua.aligners.linear.guide import Guide, category_covariance, held_out, partial_isometry
 from interlingua.aligners.linear.known_evidence import category_evidence, judge_known, pair_evidence
-from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
 from interlingua.core.alignment import Alignment, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation import evaluate

@@ -170,14 +170,14 @@ def test_a_profile_knows_its_own_rows_and_notices_those_of_another_encoder(rng: 
     content = topics(1200, 16, rng)
     mine, other = (encode(content, 64, rng) for _ in range(2))
     profile = SpaceProfile.of(mine[:800])
-    assert profile.foreign(mine[800:]).mean() < 0.02
-    assert profile.foreign(other[800:]).mean() > 0.98
+    assert profile.is_foreign(mine[800:]).mean() < 0.02
+    assert profile.is_foreign(other[800:]).mean() > 0.98
 
 
 def test_a_profile_does_not_look_at_the_length_of_rows(rng: np.random.Generator) -> None:
     rows = encode(topics(400, 8, rng), 24, rng)
     profile = SpaceProfile.of(rows)
-    assert np.array_equal(profile.foreign(rows), profile.foreign(100 * rows))
+    assert np.array_equal(profile.is_foreign(rows), profile.is_foreign(100 * rows))
 
 
 def test_a_profile_turns_with_its_space(rng: np.random.Generator) -> None:

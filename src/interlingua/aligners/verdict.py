@@ -36,8 +36,8 @@ __all__ = [
     "correct_for_tries",
     "judge",
     "judge_map",
-    "refit_limits",
     "judge_rotation",
+    "refit_limits",
     "weakest_margin",
 ]
 
@@ -207,10 +207,10 @@ def judge_map(
     rng = np.random.default_rng([seed, _STREAM, 1])
     with single_threaded_blas():
         mapped = forward(rows)
-        translated = y.around(mapped)
+        translated = y.center(mapped)
         matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
         rotation = polar(matrix)
-        checks = [_map_agreement(x.rows @ rotation, translated, rng), _round_trip(x, x.around(backward(mapped)), rng)]
+        checks = [_map_agreement(x.rows @ rotation, translated, rng), _round_trip(x, x.center(backward(mapped)), rng)]
         if null is None:
             # Some measurements read the first rows only.
             shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
@@ -239,7 +239,7 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
         return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [min(_MAX_HELD_OUT, max(1, len(order) // 5))])
-    centered = [unit_rows(frame.around(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
+    centered = [unit_rows(frame.center(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
     fitted = fitted[~np.logical_or(*(near_copies(z[fitted], z[held]) for z in centered))]
     if len(fitted) < _MIN_PAIRS // 2:
         reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."

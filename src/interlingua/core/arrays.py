@@ -22,8 +22,8 @@ __all__ = [
     "all_finite_nonzero",
     "as_array",
     "check_matrix",
-    "require",
     "read_only",
+    "require",
     "row_blocks",
     "unit_rows",
 ]

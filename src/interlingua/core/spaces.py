@@ -152,7 +152,7 @@ class SpaceProfile:
         margin = _PROFILE_MARGIN * (high - low)
         return cls(bare.mean, bare.basis, _f32(low - margin), _f32(high + margin))
 
-    def foreign(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
+    def is_foreign(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
         """Return [n] True where a row does not look like the fitted space."""
         values = self._statistics(unit_rows(np.asarray(rows, np.float32)))
         return np.asarray(((values < self.low) | (values > self.high)).any(axis=1))

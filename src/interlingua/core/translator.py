@@ -358,7 +358,7 @@ def _apply(
 
 def _warn_if_foreign(rows: npt.NDArray[Any], profile: SpaceProfile, side: str) -> None:
     sample = rows[:: max(1, len(rows) // _CHECKED_ROWS)][:_CHECKED_ROWS]
-    share = float(profile.foreign(sample).mean())
+    share = float(profile.is_foreign(sample).mean())
     if share > 0.5:
         # Names the line that called the public method, which called `_apply`, which called this function.
         warnings.warn(

@@ -281,7 +281,7 @@ def verdict_of(
     backward = NetworkMap(forward.network, forward.target, forward.source)
     if linear is None:
         return judge_map(frames, source, forward, backward, seed=seed)
-    translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
+    translated, initial = (target.center(translate(source)) for translate in (forward, linear.forward))
     start_agreement = statistics.agreement(translated, initial)
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)

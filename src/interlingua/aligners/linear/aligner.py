@@ -19,13 +19,13 @@ from interlingua.aligners.base import (
 )
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
-from interlingua.aligners.linear.copies import merge_copies
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_sided_reason
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
 from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
 from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
+from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
     INTERRUPTED,
@@ -230,7 +230,7 @@ class Linear:
             forward_offset, backward_offset = _placement(x, y), _placement(y, x)
             log(step)
         forward_map = affine_map(x, y, forward, **forward_offset)
-        translated = y.around(forward_map(problem.rows[0]))
+        translated = y.center(forward_map(problem.rows[0]))
         verdict = judge_rotation(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
         return LinearFit(
             forward=forward_map,

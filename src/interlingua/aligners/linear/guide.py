@@ -15,15 +15,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interlingua.aligners.base import Problem
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import near_copies, polar
 from interlingua.aligners.linear.pairs import Pairs, coarse_pairs, pair_covariance
-from interlingua.aligners.linear.repeats import DistinctRows
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import take, to_device, to_numpy
 
-__all__ = ["Guide", "HeldOut", "Labels", "category_covariance", "held_out", "merged_labels", "partial_isometry"]
+__all__ = ["Guide", "HeldOut", "Labels", "category_covariance", "held_out", "partial_isometry"]
 
 # Numbers of the categories of the rows [n_source] and [n_target], -1 for none.
 Labels = tuple[IntArray, IntArray]
@@ -159,21 +157,6 @@ def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, r
             x, y = (to_numpy(take(z, index)) for z, index in zip(spaces.rows, picked, strict=True))
             compared.append((unit_rows(x @ matrix), labels[0][picked[0]], y, labels[1][picked[1]]))
     return HeldOut(tested, tuple(compared))
-
-
-def merged_labels(problem: Problem, sides: list[DistinctRows]) -> Labels | None:
-    """Return the categories of merged rows: that of their rows, or -1 where these have none or several."""
-    if problem.labels is None:
-        return None
-    merged = []
-    for labels, side in zip(problem.labels, sides, strict=True):
-        known = labels >= 0
-        least = np.full(len(side.rows), np.iinfo(np.int64).max)
-        most = np.full(len(side.rows), -1)
-        np.minimum.at(least, side.group[known], labels[known])
-        np.maximum.at(most, side.group[known], labels[known])
-        merged.append(np.where(least == most, most, -1))
-    return merged[0], merged[1]
 
 
 def _codes(labels: Labels, device: str) -> tuple[FloatArray, FloatArray]:
