@@ -74,7 +74,7 @@ def test_shuffled_pairs_confirm_nothing_and_are_not_used(hard: Any) -> None:
     wrong = np.stack([pairs[:, 0], np.roll(pairs[:, 1], 1)], axis=1)
     alignment = il.align(p.source, p.target, method="linear", pairs=wrong, rounds=0)
     assert alignment.verdict.status is not Status.ALIGNED
-    assert "of 60 known pairs disagree with the map found without them" in " ".join(alignment.verdict.reasons)
+    assert "of 60 known pairs disagree with the map fitted without them" in " ".join(alignment.verdict.reasons)
     step = next(step for step in alignment.trace if step["step"] == "known")
     assert step["used"] is False
 
@@ -102,7 +102,7 @@ def test_a_single_pair_says_that_none_can_be_held_out(hard: Any) -> None:
 def test_few_pairs_say_so_in_the_evidence(hard: Any) -> None:
     p, pairs, _ = hard
     alignment = il.align(p.source, p.target, method="linear", pairs=pairs[:5], rounds=0)
-    assert evidence(alignment)["held_out_pairs"].meaning.endswith("So few as 5 say little.")
+    assert evidence(alignment)["held_out_pairs"].meaning.endswith("5 pairs are weak evidence.")
 
 
 def test_repeated_pairs_and_their_order_change_nothing(hard: Any) -> None:

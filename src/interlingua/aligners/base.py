@@ -341,6 +341,6 @@ def _check_independence(small_batch: FloatArray, large_batch: FloatArray, name: 
     if difference > _ROUNDING * scale:
         raise InputError(
             f"{name} gives the first {len(small_batch)} rows another result when more rows are mapped with them: it "
-            f"differs by {difference / scale:.2g} of the largest number. A map that does not change and treats each row on its "
-            "own is needed, such as AffineMap; compute means and other statistics in fit."
+            f"differs by {difference / scale:.2g} of the largest number. A map that does not change and treats each "
+            "row on its own is needed, such as AffineMap; compute means and other statistics in fit."
         )

@@ -15,7 +15,9 @@ from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
     "BLOCK_ROWS",
+    "LARGEST",
     "LARGEST_NORM",
+    "SMALLEST",
     "FloatArray",
     "IntArray",
     "RowCheck",
@@ -68,7 +70,7 @@ def as_array(x: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(x, np.ndarray):
         return x
     try:
-        # A tensor brings this method along, so torch is never imported to recognize one.
+        # Only tensors have this method, so torch is never imported to recognize one.
         if hasattr(x, "detach"):
             x = x.detach().cpu()
             x = x.float() if str(x.dtype) == "torch.bfloat16" else x

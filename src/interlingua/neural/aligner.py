@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from interlingua.neural.terms import LossTerm
     from interlingua.neural.trainer import SelectionScore, Trained
 
-__all__ = ["Adversarial", "verdict_of"]
+__all__ = ["SIDES", "Adversarial", "verdict_of"]
 
 # Names of the two spaces of a problem inside the network.
 SIDES = ("source", "target")
@@ -49,7 +49,7 @@ class Adversarial:
             the paper.
         nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
         restarts: most runs, from seeds ``seed``, ``seed + 1``, ...; the one with the best label-free score is kept. No
-            further run is started once one is beyond doubt: :func:`interlingua.neural.selection.convincing`.
+            further run is started once one is convincing: :func:`interlingua.neural.selection.convincing`.
         folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
         resume: continue from the checkpoints in ``folder``. ``steps`` may be raised to lengthen a run.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"``, or ``"auto"``: an NVIDIA GPU if there is one, otherwise
@@ -266,8 +266,8 @@ def verdict_of(
 ) -> Verdict:
     """Return the verdict on one direction of a network, from its translations alone.
 
-    After a warm start, the agreement of independent starts is at most that of the network with the linear map that it
-    started from: training that leaves the alignment cannot keep the confirmation of its start.
+    After a warm start, the start agreement is at most the agreement of the network with its linear start. Otherwise a
+    network that training moved away from the start would be confirmed by the evidence for the start.
 
     Args:
         forward: the direction.

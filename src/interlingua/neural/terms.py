@@ -97,13 +97,10 @@ class LossTerm:
         needs: Any = self.needs
         if not isinstance(needs, tuple | list):
             raise InputError(f"loss term {name!r}: needs is {shown(needs)}; a tuple of names is needed.")
-        unknown = [
-            item if isinstance(item, str) else shown(item) for item in needs if item not in get_args(OptionalOutput)
-        ]
+        outputs = get_args(OptionalOutput)
+        unknown = [item if isinstance(item, str) else shown(item) for item in needs if item not in outputs]
         if unknown:
-            raise InputError(
-                f"loss term {name!r} needs {', '.join(unknown)}; choose from {', '.join(get_args(OptionalOutput))}."
-            )
+            raise InputError(f"loss term {name!r} needs {', '.join(unknown)}; choose from {', '.join(outputs)}.")
         object.__setattr__(self, "needs", tuple(needs))
 
     def weight_in(self, s: Settings) -> float:

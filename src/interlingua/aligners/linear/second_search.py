@@ -25,7 +25,7 @@ INTERRUPTED = "The second search was interrupted; this is the best map up to the
 
 @dataclass(frozen=True, eq=False)
 class SecondResult:
-    """What the second search ends with.
+    """The result of the second search.
 
     Attributes:
         rotation: [d_source, d_target], or None where the best map of the fast search scores higher.
@@ -48,7 +48,7 @@ def search_further(
 
     Args:
         context: rows, null and known pairs of the fast search.
-        fast: what the fast search ended with.
+        fast: the result of the fast search.
         budget: seconds for the islands; the refinement at full width takes a part of a minute more.
         seed: decides every random draw.
         on_step: called with a dict of numbers and short words after each generation, at full width, and at the end.
@@ -82,7 +82,7 @@ def search_further(
                     context.x, context.y, rotation, seed=seed, device=spaces.device, on_step=on_step
                 ).matrix
     except KeyboardInterrupt:
-        # Before the first map of the islands the fast search has the best, afterwards the islands.
+        # Before the first map of the islands, the best map is that of the fast search.
         interrupted = True
     if interrupted:
         on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})
