@@ -27,8 +27,8 @@ from interlingua.core.statistics import sliced_wasserstein
 __all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
-_DIRECTIONS = 200
-_SCORED_ROWS = 5_000
+# Random directions of the sliced Wasserstein distance, and rows of each side that `score` reads.
+_DIRECTIONS, _SCORED_ROWS = 200, 5_000
 
 
 class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]

@@ -41,6 +41,7 @@ __all__ = [
     "weakest_margin",
 ]
 
+# Most rows that a measurement reads.
 _ROWS = 1500
 # Random directions of the sliced Wasserstein distance.
 _DIRECTIONS = 200
@@ -50,9 +51,10 @@ EXCESS_LIMITS = (5.0, 4.0)
 # the distance from the null to 1.
 LIFT_LIMITS = (0.18, 0.1)
 START_LIMITS = (0.6, 0.3)
-_HUB_MARGIN = 3.0
-_CLOUD_MARGIN = 0.5
-_MIN_RANK = 0.3
+# Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
+# the effective rank of real rows.
+_HUB_MARGIN, _CLOUD_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
+# By how much the cosine of held-out pairs must exceed that of mismatched pairs.
 _PAIR_MARGIN = 0.2
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
@@ -301,7 +303,7 @@ def _start_agreement(null: NullMaps, value: float) -> _Check:
     translations = [unit_rows(rows @ matrix) for matrix in null.maps]
     pairs = zip(translations, translations[1:], strict=False)
     typical = float(np.median([agreement(first, second) for first, second in pairs]))
-    meaning = "Cosine between translations by this map and by the best map that was found from an independent start."
+    meaning = "Cosine between translations by this map and by the best map from an independent start."
     return _at_least("start_agreement", value, typical, START_LIMITS, meaning, _RANDOM_STARTS)
 
 

@@ -21,7 +21,6 @@ __all__ = [
     "FloatArray",
     "IntArray",
     "RowCheck",
-    "all_finite_nonzero",
     "as_array",
     "check_matrix",
     "read_only",
@@ -161,7 +160,7 @@ class RowCheck:
 
     def add(self, block: npt.NDArray[Any]) -> bool:
         """Check the next rows [b, d] and return whether any row so far has no direction."""
-        if not all_finite_nonzero(block):
+        if not _all_finite_nonzero(block):
             peaks = _peaks(block)
             self._broken = self._counted(self._broken, np.logical_not(np.isfinite(peaks)))
             self._zero = self._counted(self._zero, peaks == 0)
@@ -201,7 +200,7 @@ class RowCheck:
         return count + int(bad.sum()), first
 
 
-def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
+def _all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
     """Return True if all rows are certainly finite and nonzero, tested in one pass; False: check each row."""
     if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False
@@ -237,5 +236,5 @@ def require(module: str, extra: str) -> ModuleType:
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
         state = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(
-            f"{module} is needed here and {state}. Install it with: pip install 'interlingua[{extra}]'"
+            f"{module} is needed and {state}. Install it with: pip install 'interlingua[{extra}]'"
         ) from error

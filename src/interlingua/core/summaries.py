@@ -76,8 +76,8 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
     if card.get("candidates"):
         notes["Candidate targets"] = [describe_candidate(each) for each in card["candidates"]]
     if card.get("diagnoses") is not None:
-        found = [describe_diagnosis(each) for each in card["diagnoses"]]
-        notes["Why this fit is not aligned"] = found or ["No cause was identified."]
+        causes = [describe_diagnosis(each) for each in card["diagnoses"]]
+        notes["Why this fit is not aligned"] = causes or ["No cause was identified."]
     return notes
 
 

@@ -49,7 +49,7 @@ class Adversarial:
             the paper.
         nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
         restarts: most runs, from seeds ``seed``, ``seed + 1``, ...; the one with the best label-free score is kept. No
-            further run is started once one is convincing: :func:`interlingua.neural.selection.convincing`.
+            further run is started once one is convincing: :func:`interlingua.neural.selection.is_convincing`.
         folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
         resume: continue from the checkpoints in ``folder``. ``steps`` may be raised to lengthen a run.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"``, or ``"auto"``: an NVIDIA GPU if there is one, otherwise
@@ -200,7 +200,7 @@ class Adversarial:
             seed: decides every random draw.
             on_step: called with one dict of numbers after each step.
         """
-        from interlingua.neural.selection import Selection, convincing
+        from interlingua.neural.selection import Selection, is_convincing
 
         trace: list[Mapping[str, Any]] = []
         starts = None
@@ -224,7 +224,7 @@ class Adversarial:
                 on_step(step)
 
             runs.append(self._run(spaces, s, seed + i, starts, selection, log))
-            if convincing(runs[-1].measures):
+            if is_convincing(runs[-1].measures):
                 break
         best = max(runs, key=lambda run: run.measures["score"])
         for i, run in enumerate(runs):

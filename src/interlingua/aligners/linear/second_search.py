@@ -18,7 +18,7 @@ from interlingua.core.arrays import FloatArray
 __all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further"]
 
 UNCALIBRATED = (
-    "The map was found by the second search, whose evidence is not calibrated. Check some translations, or known pairs."
+    "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
 
@@ -56,27 +56,27 @@ def search_further(
     spaces = context.null.spaces
     rotation, agreement, interrupted = None, None, False
     try:
-        found = search_islands(
+        islands = search_islands(
             context.x, context.y, budget=budget, seed=seed, on_step=on_step, pairs=context.pairs, device=spaces.device
         )
-        interrupted = found.stopped == "interrupted"
-        score = float(spaces.similarity(spaces.reduce(found.matrix)[None])[0])
+        interrupted = islands.stopped == "interrupted"
+        score = float(spaces.similarity(spaces.reduce(islands.matrix)[None])[0])
         on_step(
             {
                 "step": "second search",
-                "stopped": found.stopped,
+                "stopped": islands.stopped,
                 "similarity": score,
                 "similarity_of_fast_search": fast.best.score,
                 "excess": context.null.excess(score),
-                "agreement": found.agreement,
-                "groups": len(found.merges),
-                "refinements": found.refinements,
-                "seconds": found.seconds,
+                "agreement": islands.agreement,
+                "groups": len(islands.merges),
+                "refinements": islands.refinements,
+                "seconds": islands.seconds,
             }
         )
         if score > fast.best.score:
-            rotation = found.matrix
-            agreement = found.agreement if len(found.merges) > 1 else None
+            rotation = islands.matrix
+            agreement = islands.agreement if len(islands.merges) > 1 else None
             if not interrupted:
                 rotation = refine_to_full_width(
                     context.x, context.y, rotation, seed=seed, device=spaces.device, on_step=on_step
