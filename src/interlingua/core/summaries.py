@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from interlingua.core.wording import comparison, describe_candidate, describe_diagnosis, describe_evidence
+from interlingua.core.wording import describe_candidate, describe_diagnosis, describe_evidence, evidence_cells
 
 __all__ = [
     "card_html",
@@ -55,8 +55,9 @@ def verdict_text(verdict: Mapping[str, Any]) -> str:
         lines.append(f"  {'':6}  {'criterion':<{width}}  {'value':>8}  {'null':>8}  needed")
     for item in evidence:
         mark = "passed" if item["passed"] else "FAILED"
-        head = f"  {mark}  {item['name']:<{width}}  {item['value']:>8.3g}  {item['null']:>8.3g}  {_limit(item):<8}"
-        lines += textwrap.wrap(f"{head}  {item['meaning']}", _WIDTH, subsequent_indent=" " * 10)
+        name, value, null, limit, _, meaning = evidence_cells(item)
+        head = f"  {mark}  {name:<{width}}  {value:>8}  {null:>8}  {limit:<8}"
+        lines += textwrap.wrap(f"{head}  {meaning}", _WIDTH, subsequent_indent=" " * 10)
     return "\n".join(lines)
 
 
@@ -84,17 +85,7 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
 def verdict_html(verdict: Mapping[str, Any]) -> str:
     """Return the verdict as a paragraph and a table of its evidence."""
     lines = "<br>".join(escape(text) for text in (f"Verdict: {verdict_line(verdict)}", *own_reasons(verdict)))
-    rows = [
-        (
-            item["name"],
-            f"{item['value']:.3g}",
-            f"{item['null']:.3g}",
-            _limit(item),
-            "yes" if item["passed"] else "no",
-            item["meaning"],
-        )
-        for item in _evidence(verdict)
-    ]
+    rows = [evidence_cells(item) for item in _evidence(verdict)]
     table = table_html(("criterion", "value", "null", "needed", "passed", "meaning"), rows) if rows else ""
     return f"<p>{lines}</p>{table}"
 
@@ -117,10 +108,6 @@ def table_html(heading: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
 def _evidence(verdict: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     evidence: Sequence[Mapping[str, Any]] = verdict.get("evidence") or ()
     return evidence
-
-
-def _limit(item: Mapping[str, Any]) -> str:
-    return f"{comparison(item)} {item['threshold']:.3g}"
 
 
 def _spaces(card: Mapping[str, Any]) -> str:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["comparison", "describe_candidate", "describe_diagnosis", "describe_evidence", "describe_step"]
+__all__ = [
+    "comparison",
+    "describe_candidate",
+    "describe_diagnosis",
+    "describe_evidence",
+    "describe_step",
+    "evidence_cells",
+]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
@@ -60,6 +67,20 @@ def comparison(evidence: Mapping[str, Any]) -> str:
         evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
     """
     return _SIGNS[evidence["direction"]]
+
+
+def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
+    """Return name, value, null, limit, whether it passed, and meaning of a measurement; argument as in `comparison`."""
+    value, null, limit = (f"{evidence[key]:.3g}" for key in ("value", "null", "threshold"))
+    passed = "yes" if evidence["passed"] else "no"
+    return (
+        evidence["name"].replace("_", " "),
+        value,
+        null,
+        f"{comparison(evidence)} {limit}",
+        passed,
+        evidence["meaning"],
+    )
 
 
 def describe_evidence(evidence: Mapping[str, Any]) -> str:

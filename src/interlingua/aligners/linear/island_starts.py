@@ -30,8 +30,8 @@ def component_starts(
 ) -> FloatArray:
     """Return start maps [r, w_source, w_target] from matched independent components, and the sum of all.
 
-    Components of neighboring rounds are matched as well as those of the same round: the runs differ, so
-    each match is another independent start.
+    Components of neighboring rounds are matched as well as those of the same round: the runs differ, so each match
+    gives another start.
 
     Args:
         x: [n_source, d_source], centered unit rows.

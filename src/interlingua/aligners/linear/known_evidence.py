@@ -15,6 +15,7 @@ from interlingua.aligners.linear.guide import HeldOut
 from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.neighbors import nearest
 
 __all__ = ["NO_HELD_OUT", "category_evidence", "confirmed", "judge_known", "pair_evidence"]
 
@@ -94,9 +95,11 @@ def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntA
     """
     values, nulls, reachable = [], [], []
     for x, first, y, second in halves:
-        values.append(_same_category(x @ y.T, first, second))
+        values.append(_same_category(x, first, y, second))
         nulls.append(float((first[:, None] == second[None]).mean()))
-        reachable.append(min(_same_category(_without_self(z), own, own) for z, own in ((x, first), (y, second))))
+        reachable.append(
+            min(_same_category(z, own, z, own, exclude=np.arange(len(z))) for z, own in ((x, first), (y, second)))
+        )
     value, null, most = (float(np.mean(numbers)) for numbers in (values, nulls, reachable))
     limit = null + max(_MIN_GAIN, _SHARE_OF_GAIN * (most - null))
     meaning = (
@@ -164,16 +167,11 @@ def _with_reason(verdict: Verdict, reason: str) -> Verdict:
     return verdict if reason in verdict.reasons else replace(verdict, reasons=(reason, *verdict.reasons))
 
 
-def _same_category(cosines: FloatArray, first: IntArray, second: IntArray) -> float:
-    """Return the share of the nearest columns of each row [n, m] that have the row's category."""
-    if not cosines.size:
+def _same_category(
+    x: FloatArray, first: IntArray, y: FloatArray, second: IntArray, *, exclude: IntArray | None = None
+) -> float:
+    """Return the share of the rows of y [m, d] nearest to each row of x [n, d] that have the row's category."""
+    if not len(x) or len(y) < 1 + (exclude is not None):
         return 0.0
-    k = min(_NEIGHBORS, cosines.shape[1])
-    nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-    return float((second[nearest] == first[:, None]).mean())
-
-
-def _without_self(rows: FloatArray) -> FloatArray:
-    cosines = rows @ rows.T
-    np.fill_diagonal(cosines, -np.inf)
-    return cosines
+    neighbors = nearest(x, y, _NEIGHBORS, metric="dot", exclude=exclude).indices
+    return float((second[neighbors] == first[:, None]).mean())
