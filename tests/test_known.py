@@ -95,7 +95,7 @@ def test_a_single_pair_says_that_none_can_be_held_out(hard: Any) -> None:
     p, pairs, _ = hard
     alignment = il.align(p.source, p.target, method="linear", pairs=pairs[:1], rounds=0)
     assert alignment.verdict.status is not Status.ALIGNED
-    assert alignment.verdict.reasons[-1].startswith("1 pair is known, and none can be held out")
+    assert alignment.verdict.reasons[-1].startswith("1 pair is known, and it cannot be held out")
     assert "held_out_pairs" not in evidence(alignment)
 
 
