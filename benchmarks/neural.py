@@ -46,7 +46,7 @@ from interlingua.core.networks import Network
 from interlingua.evaluation import evaluate
 from interlingua.neural.aligner import SIDES
 from interlingua.neural.presets import ANNEALED, SMALL, SMALL_WARM
-from interlingua.neural.selection import Selection, convincing
+from interlingua.neural.selection import Selection, is_convincing
 from interlingua.neural.settings import Settings
 from interlingua.neural.trainer import Trainer
 
@@ -270,7 +270,7 @@ def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple
     for number in range(STARTS[run.suite]):
         trained = Trainer(spaces, settings, seed=1000 * run.seed + number, selection=selection).run()
         starts.append((trained, time.process_time() - began))
-        if convincing(trained.measures) and run.suite == "planted":
+        if is_convincing(trained.measures) and run.suite == "planted":
             break
     best = max(range(len(starts)), key=lambda i: starts[i][0].measures["score"])
     tries = [
@@ -280,7 +280,7 @@ def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple
     return {
         "starts": tries,
         "chosen": best,
-        "convincing": convincing(starts[best][0].measures),
+        "convincing": is_convincing(starts[best][0].measures),
         "network": tries[best]["network"],
         "seconds": starts[-1][1],
         "settings": run.changes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from interlingua.core.networks import NetworkMap
 from interlingua.core.translator import NeuralTranslator
 from interlingua.neural.aligner import Adversarial, verdict_of
 from interlingua.neural.pairwise import PairwiseAlignments
-from interlingua.neural.selection import convincing
+from interlingua.neural.selection import is_convincing
 from planted import Problem, Rows, around_a_path, problem
 
 TINY: dict[str, Any] = {
@@ -223,7 +223,7 @@ def test_a_cold_start_takes_the_best_of_its_restarts(planted_problem: Problem, t
 
 
 def test_no_restart_follows_one_that_is_beyond_doubt(planted_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interlingua.neural.selection.convincing", lambda measures: True)
+    monkeypatch.setattr("interlingua.neural.selection.is_convincing", lambda measures: True)
     p = planted_problem
     cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "steps": 5, "restarts": 3, **TINY}
     alignment = il.align(p.source, p.target, **cold)
@@ -232,9 +232,9 @@ def test_no_restart_follows_one_that_is_beyond_doubt(planted_problem: Problem, m
 
 def test_only_a_copy_of_a_space_is_beyond_doubt() -> None:
     right = {"distance": -0.002, "geometry": 0.999, "cycle": 0.9995}
-    assert convincing(right)
+    assert is_convincing(right)
     for name, wrong in (("distance", 0.013), ("geometry", 0.976), ("cycle", 0.9)):
-        assert not convincing(right | {name: wrong})
+        assert not is_convincing(right | {name: wrong})
 
 
 @pytest.mark.slow
@@ -247,7 +247,7 @@ def test_a_cold_start_finds_a_planted_isometry_and_knows_it() -> None:
     cold: dict[str, Any] = {"method": "adversarial", "start": "cold", "preset": "annealed", "restarts": 4}
     alignment = il.align(x[:n], y[n : 2 * n], **cold)
     runs = [step for step in alignment.trace if step["step"] == "run"]
-    assert convincing(max(runs, key=lambda run: run["score"]))
+    assert is_convincing(max(runs, key=lambda run: run["score"]))
     found = il.evaluate(alignment.translator(force=True), x[2 * n :], y[2 * n :], bootstrap=0)
     assert found.forward.top1.value > 0.95
     assert found.backward.top1.value > 0.95
@@ -322,7 +322,7 @@ def default_dtype(dtype: Any) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-SETTINGS_OF_THE_CALLER = {
+SETTINGS_OF_THE_CALLER: dict[str, Callable[[], Any]] = {
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),

@@ -289,6 +289,15 @@ def test_inspect_shows_the_card(run: Run, saved: Path) -> None:
         assert part in shown
 
 
+def test_inspect_names_a_space_once_and_rounds_the_seconds(run: Run, saved: Path) -> None:
+    card = json.loads((saved / "card.json").read_text())
+    card |= {"source": {**card["source"], "name": "source", "n": 2500}, "seconds": 249.027}
+    (saved / "card.json").write_text(json.dumps(card))
+    shown = run("inspect", saved).out
+    assert "source  2,500 rows of width" in shown
+    assert "249.0 s" in shown
+
+
 def test_inspect_refuses_a_folder_without_a_translator(run: Run, tmp_path: Path) -> None:
     ran = run("inspect", tmp_path, "--json")
     assert ran.code == 2

@@ -387,7 +387,7 @@ def test_a_fit_without_a_terminal_prints_its_progress_at_intervals(
         slow_clock()
     lines = capsys.readouterr().err.splitlines()
     assert lines
-    assert all(re.fullmatch(r"Aligning: \d+ s, search round 5, or the map at full width", line) for line in lines)
+    assert all(re.fullmatch(r"Aligning: \d+ s, continuing after search round 4", line) for line in lines)
 
 
 @pytest.fixture

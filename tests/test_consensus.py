@@ -34,7 +34,7 @@ def setting() -> Setting:
     x, y = (encode(content, d, rng, noise=0.6) for d in (60, 48))
     p = Problem(x[:n], y[n : 2 * n], x[2 * n :], y[2 * n :])
     frames = Frame.of(p.source), Frame.of(p.target)
-    a, b = (frame.around(z) for frame, z in zip(frames, (x[: 2 * n], y[: 2 * n]), strict=True))
+    a, b = (frame.center(z) for frame, z in zip(frames, (x[: 2 * n], y[: 2 * n]), strict=True))
     rows = base.Problem.of(p.source, p.target)
     start = polish_rotation(frames[0].rows, frames[1].rows, polar(a.T @ b), (50, 50, 30), rng=rng)
     return Setting(p, frames, rows, start, consensus(rows, start, seed=0))

@@ -1,4 +1,4 @@
-"""Groups of rows in each other's place are found and put right, and a right map is left as it is."""
+"""Groups of rows that a map swaps are swapped back, and a right map is left as it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from interlingua.aligners.coarse import CoarseSpaces, Schedule, orthogonal_steps
 from interlingua.aligners.frames import Frame, polar
-from interlingua.aligners.linear.exchanges import exchange_groups, reflections, two_sided_reason
+from interlingua.aligners.linear.exchanges import exchange_groups, reflections, two_groups_reason
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.statistics import agreement
 from planted import problem
@@ -19,7 +19,7 @@ def solved() -> tuple[CoarseSpaces, FloatArray]:
     planted = problem(1200, (40, 32), 24, 3)
     x, y = Frame.of(planted.source), Frame.of(planted.target)
     spaces = CoarseSpaces.of(x.rows, y.rows)
-    a, b = (frame.around(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
+    a, b = (frame.center(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
     truth = spaces.reduce(polar(a.T @ b))[None]
     return spaces, orthogonal_steps(spaces, truth, Schedule([0.045] * 20, batch=1000), rng=np.random.default_rng(0))[0]
 
@@ -89,7 +89,7 @@ def test_two_groups_that_only_their_shares_tell_apart_are_ambiguous(
 ) -> None:
     spaces, _ = two_sided(solved, 4.0, shares)
     identity = np.eye(*(axes.shape[1] for axes in spaces.axes), dtype=np.float32)
-    reason = two_sided_reason(spaces, identity, np.random.default_rng(0))
+    reason = two_groups_reason(spaces, identity, np.random.default_rng(0))
     assert reason is not None
     assert reason.startswith("Ambiguous: both sides consist of two groups")
     assert "% of the source, " in reason
@@ -97,4 +97,4 @@ def test_two_groups_that_only_their_shares_tell_apart_are_ambiguous(
 
 def test_ordinary_texts_are_not_two_sided(solved: tuple[CoarseSpaces, FloatArray]) -> None:
     spaces, truth = solved
-    assert two_sided_reason(spaces, truth, np.random.default_rng(0)) is None
+    assert two_groups_reason(spaces, truth, np.random.default_rng(0)) is None

@@ -166,7 +166,7 @@ def test_what_needs_a_missing_package_says_which_extra_brings_it(place: Path, ex
         [sys.executable, "-c", code, *typed], cwd=place, capture_output=True, text=True, check=False, timeout=120
     )
     module, remedy = re.escape(absence.told or absence.module), re.escape(f"pip install 'interlingua[{extra}]'")
-    wanted = rf"{module} is needed here and (is not installed|cannot be imported \(.*\))\. Install it with: {remedy}"
+    wanted = rf"{module} is needed and (is not installed|cannot be imported \(.*\))\. Install it with: {remedy}"
     assert re.search(wanted, done.stderr), done.stderr
     if typed:
         assert done.returncode == 2
@@ -184,7 +184,7 @@ def test_a_package_that_is_there_and_broken_is_not_called_missing(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MissingExtraError, match=r"cannot be imported \(No module named 'what_it_needs_itself'\)"):
         require("half_installed", "extra")
-    with pytest.raises(MissingExtraError, match=r"not_there is needed here and is not installed.*interlingua\[extra"):
+    with pytest.raises(MissingExtraError, match=r"not_there is needed and is not installed.*interlingua\[extra"):
         require("not_there", "extra")
 
 

@@ -10,9 +10,9 @@ import pytest
 import interlingua as il
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame
-from interlingua.aligners.linear.guide import Guide, category_covariance, held_out, merged_labels, partial_isometry
+from interlingua.aligners.linear.guide import Guide, category_covariance, held_out, partial_isometry
 from interlingua.aligners.linear.known_evidence import category_evidence, judge_known, pair_evidence
-from interlingua.aligners.linear.repeats import distinct_rows
+from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
 from interlingua.core.alignment import Alignment, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation import evaluate
@@ -74,7 +74,7 @@ def test_shuffled_pairs_confirm_nothing_and_are_not_used(hard: Any) -> None:
     wrong = np.stack([pairs[:, 0], np.roll(pairs[:, 1], 1)], axis=1)
     alignment = il.align(p.source, p.target, method="linear", pairs=wrong, rounds=0)
     assert alignment.verdict.status is not Status.ALIGNED
-    assert "of 60 known pairs disagree with the map found without them" in " ".join(alignment.verdict.reasons)
+    assert "of 60 known pairs disagree with the map fitted without them" in " ".join(alignment.verdict.reasons)
     step = next(step for step in alignment.trace if step["step"] == "known")
     assert step["used"] is False
 
@@ -95,14 +95,14 @@ def test_a_single_pair_says_that_none_can_be_held_out(hard: Any) -> None:
     p, pairs, _ = hard
     alignment = il.align(p.source, p.target, method="linear", pairs=pairs[:1], rounds=0)
     assert alignment.verdict.status is not Status.ALIGNED
-    assert alignment.verdict.reasons[-1].startswith("1 pair is known, and none can be held out")
+    assert alignment.verdict.reasons[-1].startswith("1 pair is known, and it cannot be held out")
     assert "held_out_pairs" not in evidence(alignment)
 
 
 def test_few_pairs_say_so_in_the_evidence(hard: Any) -> None:
     p, pairs, _ = hard
     alignment = il.align(p.source, p.target, method="linear", pairs=pairs[:5], rounds=0)
-    assert evidence(alignment)["held_out_pairs"].meaning.endswith("So few as 5 say little.")
+    assert evidence(alignment)["held_out_pairs"].meaning.endswith("5 pairs are weak evidence.")
 
 
 def test_repeated_pairs_and_their_order_change_nothing(hard: Any) -> None:

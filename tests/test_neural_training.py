@@ -143,8 +143,8 @@ def test_instance_noise_falls_geometrically_and_stays_at_its_end() -> None:
 
 def test_the_weight_of_preservation_changes_after_two_fifths_of_the_steps() -> None:
     s = QUICK.changed(vsp=60.0, vsp_end=2.0, steps=8)
-    assert [schedule.weights(s, step).vsp for step in range(8)] == [60.0] * 4 + [2.0] * 4
-    assert schedule.weights(s.changed(vsp_end=None), 7).vsp == 60.0
+    assert [schedule.settings_at(s, step).vsp for step in range(8)] == [60.0] * 4 + [2.0] * 4
+    assert schedule.settings_at(s.changed(vsp_end=None), 7).vsp == 60.0
 
 
 def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:
@@ -184,7 +184,7 @@ def test_snapshots_before_vsp_end_applies_are_measured_and_not_kept(vectors: dic
     scores = iter([0.9, 0.8, 0.3, 0.4])
     trained = Trainer(vectors, QUICK, selection=lambda network: {"score": next(scores)}).run()
     assert (trained.best, trained.measures["score"]) == (12, 0.4)
-    assert [step for step in range(11) if schedule.selectable(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
+    assert [step for step in range(11) if schedule.is_selectable(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
     scores = iter([0.9, 0.8, 0.3, 0.4])
     kept = Trainer(vectors, QUICK.changed(vsp_end=None), selection=lambda network: {"score": next(scores)}).run()
     assert kept.best == 0

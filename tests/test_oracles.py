@@ -76,5 +76,5 @@ def test_what_cannot_be_matched_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(InputError, match="Coupling 20 with 20 rows needs about .* GB of memory .* Pass fewer rows"):
             couple(x, y, Oracle.ASSIGNMENT)
     monkeypatch.setitem(sys.modules, "ot", None)
-    with pytest.raises(MissingExtraError, match=r"ot is needed here .* pip install 'interlingua\[ot\]'"):
+    with pytest.raises(MissingExtraError, match=r"ot is needed and .* pip install 'interlingua\[ot\]'"):
         couple(x, y, Oracle.EMD)

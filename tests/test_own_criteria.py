@@ -88,7 +88,7 @@ def test_the_null_is_the_same_measurement_of_a_random_rotation(spaces: tuple[np.
 
     def matched_axes(problem: Problem, fit: Fit) -> float:
         seen.append(fit)
-        translated = problem.frames[1].around(fit.forward(problem.rows[0]))
+        translated = problem.frames[1].center(fit.forward(problem.rows[0]))
         covariances = [rows.T @ rows / len(rows) for rows in (translated, problem.frames[1].rows)]
         return float((covariances[0] * covariances[1]).sum() / np.prod([np.linalg.norm(c) for c in covariances]))
 

@@ -117,7 +117,7 @@ def test_a_map_of_the_second_search_is_doubtful_although_its_evidence_would_pass
 def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     second = SecondResult(rotation(40, 32, np.random.default_rng(0)), 1.0, False)
     monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
-    monkeypatch.setattr(aligner, "two_sided_reason", lambda *_, **__: None)
+    monkeypatch.setattr(aligner, "two_groups_reason", lambda *_, **__: None)
     evidence = (Evidence("transport_excess", 15.0, 0.0, 5.0, True, "High."),)
     monkeypatch.setattr(aligner, "judge_rotation", lambda *_, **__: Verdict(Status.ALIGNED, 1.0, ("High.",), evidence))
     capped = align(hard, rounds=0, budget=GENEROUS).verdict

@@ -59,8 +59,9 @@ def test_a_summary_tells_spaces_method_verdict_reasons_and_evidence(alignment: i
         "Method planted, seed 0, 1.2 s",
         "Verdict: aligned, score 0.93, 1 of 2 criteria passed",
         "  It was made so.",
-        "  FAILED  density_gap          0.2  ≥ 0.05    Densities differ.",
-        "  passed  half_agreement       0.9  ≥ 0.5     Two fits agree.",
+        "          criterion          value      null  needed",
+        "  FAILED  density gap          0.2       0.3  ≥ 0.05    Densities differ.",
+        "  passed  half agreement       0.9       0.1  ≥ 0.5     Two fits agree.",
     ]
 
 
@@ -94,7 +95,7 @@ def test_a_summary_has_every_measurement_once_and_fits_a_screen(failed: il.Align
     words = " ".join(text.split())
     for item in failed.verdict.evidence:
         assert words.count(item.meaning) == 1
-        assert text.count(f"  FAILED  {item.name}") == 1
+        assert text.count(f"  FAILED  {item.name.replace('_', ' ')}") == 1
     assert words.count("The rows are few.") == 1
     lines = text.splitlines()
     assert len(lines) <= 24
@@ -105,7 +106,7 @@ def test_html_has_every_measurement_once_with_its_limit(failed: il.Alignment) ->
     text = failed._repr_html_()
     for item in failed.verdict.evidence:
         assert text.count(item.meaning) == 1
-        assert f"<td>{item.name}</td><td>0.1</td><td>≥ 0.5</td><td>no</td>" in text
+        assert f"<td>{item.name.replace('_', ' ')}</td><td>0.1</td><td>0.05</td><td>≥ 0.5</td><td>no</td>" in text
     assert text.count("The rows are few.") == 1
 
 
@@ -157,7 +158,7 @@ def test_html_holds_no_markup_from_names_and_reasons(alignment: il.Alignment, na
     hostile = replace(alignment, source={**alignment.source, "name": name}, verdict=verdict)
     text = hostile._repr_html_()
     assert name not in text
-    assert "<td>half_agreement</td><td>0.9</td><td>≥ 0.5</td><td>yes</td>" in text
+    assert "<td>half agreement</td><td>0.9</td><td>0.1</td><td>≥ 0.5</td><td>yes</td>" in text
     assert len(text) < 1_000
     assert verdict._repr_html_() in text
 

@@ -41,7 +41,7 @@ def fitted() -> Fitted:
     x, y = (encode(content, d, rng) for d in (14, 12))
     problem = Problem.of(x[:180], y[180:])
     frames = problem.frames
-    rotation = polar(frames[0].around(x).T @ frames[1].around(y))
+    rotation = polar(frames[0].center(x).T @ frames[1].center(y))
     spaces = CoarseSpaces.of(frames[0].rows, frames[1].rows)
     return Fitted(problem, NullMaps.sample(spaces, seed=0), rotation, frames[0].rows @ rotation)
 

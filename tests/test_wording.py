@@ -43,7 +43,7 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
     ("step", "text"),
     [
         ({"step": "copies", "source_exact": 3}, "search round 1"),
-        ({"step": "round", "round": 1, "candidates": 4}, "search round 3, or the map at full width"),
+        ({"step": "round", "round": 1, "candidates": 4}, "continuing after search round 2"),
         ({"step": "islands", "refinements": 40, "seconds": 12.3}, "second search: 40 maps after 12 s"),
         ({"step": "second search", "stopped": "budget"}, "carrying the best map to full width"),
         (

@@ -31,9 +31,9 @@ from interlingua.aligners.base import (
     check_no_labels,
     check_no_pairs,
     ignore_step,
-    shortage,
+    insufficient_rows_reason,
 )
-from interlingua.core.alignment import Alignment
+from interlingua.core.alignment import Alignment, Verdict
 from interlingua.core.arguments import check_count, shown
 from interlingua.core.backend import describe_machine
 from interlingua.core.errors import InputError
@@ -47,8 +47,8 @@ __all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 
 # Rows per side that a fit reads at most; linear maps gain little from more.
 MAX_ROWS = 20_000
-# Methods whose unpaired fits fail for the causes that `diagnose` measures; a control fails by itself.
-_EXPLAINED = ("linear", "adversarial")
+# Methods whose failed unpaired fits are diagnosed. Controls are expected to fail on any data.
+_DIAGNOSED = ("linear", "adversarial")
 _PACKAGES = ("interlingua", "numpy", "scipy", "scikit-learn")
 
 
@@ -85,8 +85,8 @@ def align(
         source: [n_source, d_source] array, memory map, torch tensor, or an :class:`EmbeddingSpace`.
         target: [n_target, d_target]; another encoder, other texts, any width. Or several candidates, corpora that one
             target model embedded: a mapping of names to vectors, or a list or tuple of matrices. Each is fitted, and
-            the one with the strongest label-free evidence serves, alone or with others added. A list of rows is one
-            matrix; :func:`interlingua.aligners.candidates.read_candidates` has the exact rule.
+            the one with the strongest label-free evidence is used, alone or with rows of others added. A list of rows
+            is one matrix; :func:`interlingua.aligners.candidates.read_candidates` has the exact rule.
         pairs: [p, 2] row numbers (source, target) of the same text, if any are known. A repeated pair counts once, and
             pairs that share a row become one pair of the means of their rows; the trace counts both.
         labels: categories of the source rows [n_source] and of the target rows [n_target], if any are known: strings or
@@ -124,7 +124,7 @@ def align(
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    own, report = check_criteria(criteria), _on_copies(on_step)
+    criteria, report = check_criteria(criteria), _with_copies(on_step)
     candidates = read_candidates(target)
     aligner: Aligner
     fit: Fit
@@ -146,13 +146,13 @@ def align(
             check_no_labels(problem, method_name(aligner))
         fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
-    fit = replace(fit, verdict=apply_criteria(verdict, own, problem, fit, seed=seed))
+    verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
     # Only this fit records candidates: a method of the caller's may have steps of the same name.
     tried = () if candidates is None else tuple(step for step in fit.trace if step.get("step") == "candidate")
     fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
-    alignment = _assemble(aligner, problem, fit, seed, max_rows, started, tried)
-    report({"step": "verdict", "status": str(alignment.verdict.status), "score": alignment.verdict.score})
+    alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried)
+    report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
     return alignment
 
 
@@ -192,24 +192,22 @@ def align_spaces(
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    own = check_criteria(criteria)
+    criteria = check_criteria(criteria)
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
         raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
     check_known_settings("adversarial", settings, _keywords(align_spaces))
-    aligner = create_aligner("adversarial", **settings)
-    if not isinstance(aligner, Adversarial):
-        raise InputError("align_spaces needs the adversarial method.")
+    aligner = Adversarial(**settings)
     network_settings = aligner.resolve_settings()
     spaces = {name: as_space(z, name).read_only() for name, z in vectors.items()}
     rng = np.random.default_rng(seed)
     rows = {name: space.rows(max_rows, rng) for name, space in spaces.items()}
     for name, sample in rows.items():
-        reason = shortage(name, sample, spaces[name].n)
+        reason = insufficient_rows_reason(name, sample, spaces[name].n)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this space out.")
-    report = _on_copies(on_step)
+    report = _with_copies(on_step)
     trained, starts, steps = aligner.train(
         {name: space.vectors for name, space in spaces.items()},
         rows,
@@ -224,9 +222,9 @@ def align_spaces(
         forward = NetworkMap(trained, a, b)
         fit = Fit(forward, NetworkMap(trained, b, a), trace)
         problem = Problem(spaces[a], spaces[b], (rows[a], rows[b]))
-        verdict = apply_criteria(verdict_of(forward, rows, starts, seed), own, problem, fit, seed=seed)
+        verdict = apply_criteria(verdict_of(forward, rows, starts, seed), criteria, problem, fit, seed=seed)
         report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
-        alignments[a, b] = _assemble(aligner, problem, replace(fit, verdict=verdict), seed, max_rows, started)
+        alignments[a, b] = _assemble(aligner, problem, fit, verdict, seed, max_rows, started)
     return alignments
 
 
@@ -234,6 +232,7 @@ def _assemble(
     aligner: Aligner,
     problem: Problem,
     fit: Fit,
+    verdict: Verdict,
     seed: int,
     max_rows: int | None,
     started: float,
@@ -242,13 +241,11 @@ def _assemble(
     """Return the alignment of a judged fit."""
     from interlingua.aligners.diagnosis import diagnose
 
-    if fit.verdict is None:
-        raise InputError(f"{method_name(aligner)} was not judged.")
-    is_explained = method_name(aligner) in _EXPLAINED and problem.known is None and fit.verdict.status != "aligned"
+    is_diagnosed = method_name(aligner) in _DIAGNOSED and problem.known is None and verdict.status != "aligned"
     return Alignment(
         forward=fit.forward,
         backward=fit.backward,
-        verdict=fit.verdict,
+        verdict=verdict,
         method=method_name(aligner),
         seed=seed,
         settings=settings_of(aligner) | {"max_rows": max_rows},
@@ -256,7 +253,7 @@ def _assemble(
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
         candidates=candidates,
-        diagnoses=diagnose(problem, fit) if is_explained else None,
+        diagnoses=diagnose(problem, fit) if is_diagnosed else None,
         trace=fit.trace,
         versions={package: version(package) for package in _PACKAGES},
         machine=describe_machine(),
@@ -264,7 +261,7 @@ def _assemble(
     )
 
 
-def _on_copies(on_step: OnStep | None) -> OnStep:
+def _with_copies(on_step: OnStep | None) -> OnStep:
     """Return a function that passes a copy of each step on, so that a caller cannot change the trace."""
     if on_step is None:
         return ignore_step
@@ -278,7 +275,7 @@ def _keywords(function: Callable[..., Any]) -> list[str]:
 
 
 def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int | None]:
-    """Return the seed and the limit of rows as plain values; refuse other types and an ``on_step`` that is uncallable.
+    """Return the seed and the limit of rows as plain values; refuse other types.
 
     Raises:
         InputError: an argument of another type or out of range.

@@ -29,8 +29,8 @@ __all__ = ["EmbeddingTranslator"]
 
 _ON_FAILURE = ("raise", "warn", "ignore")
 _CONTENT = re.compile(r"(?<=instead):\narray=.*?\](?=\.\n)|(?<=string to float): .*", re.DOTALL)
-_DIRECTIONS = 200
-_SCORED_ROWS = 5_000
+# Random directions of the sliced Wasserstein distance, and rows of each side that `score` reads.
+_DIRECTIONS, _SCORED_ROWS = 200, 5_000
 
 
 class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]

@@ -29,6 +29,7 @@ __all__ = [
     "Setting",
     "attribute_docs",
     "available_methods",
+    "check_known_settings",
     "check_name",
     "constructor_settings",
     "create_aligner",
@@ -36,6 +37,5 @@ __all__ = [
     "label_use",
     "method_name",
     "pair_use",
-    "check_known_settings",
     "settings_of",
 ]

@@ -30,12 +30,12 @@ __all__ = [
     "Problem",
     "StepLog",
     "check_fit",
-    "ignore_step",
-    "insufficient_data_reason",
+    "check_known_pairs",
     "check_no_labels",
     "check_no_pairs",
-    "check_known_pairs",
-    "shortage",
+    "ignore_step",
+    "insufficient_data_reason",
+    "insufficient_rows_reason",
     "single_step",
 ]
 
@@ -127,10 +127,10 @@ class Problem:
         """Both samples as centered unit rows."""
         return Frame.of(self.rows[0]), Frame.of(self.rows[1])
 
-    def shortage(self) -> str | None:
+    def insufficient_rows_reason(self) -> str | None:
         """Return why the sampled rows are too few without pairs, or None."""
         names = ("source", "target")
-        reasons = map(shortage, names, self.rows, (self.source.n, self.target.n))
+        reasons = map(insufficient_rows_reason, names, self.rows, (self.source.n, self.target.n))
         return next(filter(None, reasons), None)
 
     def with_known(self, known: tuple[FloatArray, FloatArray] | None) -> Problem:
@@ -261,12 +261,12 @@ def check_no_labels(problem: Problem, method: str) -> None:
 
 
 def insufficient_data_reason(source: FloatArray, target: FloatArray) -> str | None:
-    """Return why rows [n, d_source] and [m, d_target] are too few without pairs, or None."""
-    return shortage("source", source) or shortage("target", target)
+    """Return why rows [n, d_source] and [m, d_target] are too few or too narrow without pairs, or None."""
+    return insufficient_rows_reason("source", source) or insufficient_rows_reason("target", target)
 
 
-def shortage(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:
-    """Return why rows [n, d] of the space with that name are too few without pairs, or None.
+def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:
+    """Return why rows [n, d] of the space with that name are too few or too narrow without pairs, or None.
 
     Args:
         name: of the space.
@@ -352,13 +352,13 @@ def _mapped(mapping: Any, rows: FloatArray, width: int, name: str) -> FloatArray
     return mapped
 
 
-def _check_independence(alone: FloatArray, beside_others: FloatArray, name: str) -> None:
-    """Refuse a map that gives rows another result beside other rows than alone, or at a second call."""
-    scale = max(float(np.abs(rows).max()) for rows in (alone, beside_others))
-    difference = float(np.abs(np.asarray(alone, np.float64) - beside_others).max())
+def _check_independence(small_batch: FloatArray, large_batch: FloatArray, name: str) -> None:
+    """Refuse a map whose result for the same rows depends on the batch, or differs at a second call."""
+    scale = max(float(np.abs(rows).max()) for rows in (small_batch, large_batch))
+    difference = float(np.abs(np.asarray(small_batch, np.float64) - large_batch).max())
     if difference > _ROUNDING * scale:
         raise InputError(
-            f"{name} gives the first {len(alone)} rows another result when more rows are mapped with them: it differs "
-            f"by {difference / scale:.2g} of the largest number. A map that does not change and treats each row on its "
-            "own is needed, such as AffineMap; compute means and other statistics in fit."
+            f"{name} gives the first {len(small_batch)} rows another result when more rows are mapped with them: it "
+            f"differs by {difference / scale:.2g} of the largest number. A map that does not change and treats each "
+            "row on its own is needed, such as AffineMap; compute means and other statistics in fit."
         )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from interlingua.aligners import check_known_settings, create_aligner
-from interlingua.aligners.base import OnStep, Problem, StepLog, shortage
+from interlingua.aligners.base import OnStep, Problem, StepLog, insufficient_rows_reason
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.verdict import MAP_LIMITS, at_most_doubtful, correct_for_tries, weakest_margin
 from interlingua.core.alignment import Status, Verdict
@@ -28,7 +28,7 @@ __all__ = ["fit_candidates", "linear_for_candidates", "read_candidates"]
 _ORDER = (Status.FAILED, Status.DOUBTFUL, Status.ALIGNED)
 # Measurements of a candidate that its step of the trace holds.
 _REPORTED = ("transport_excess", "refit_agreement", "cycle", "start_agreement")
-# Between two maps of one source, as between the two maps of a verdict.
+# Mean cosine of translations from which on two maps count as the same; the limit of map agreement in a verdict.
 _SAME_MAP = MAP_LIMITS[0]
 _Role = Literal["kept", "added", "left out"]
 
@@ -124,7 +124,7 @@ def fit_candidates(
         on_step: called with a dict of numbers and short words after each step.
 
     Returns:
-        The problem with the target that served, and its fit. The trace ends with a step ``candidate`` for each
+        The problem with the target that was chosen, and its fit. The trace ends with a step ``candidate`` for each
         candidate, in the order given.
 
     Raises:
@@ -133,7 +133,7 @@ def fit_candidates(
     problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
     for name, problem in problems.items():
         sizes = (problem.source.n, problem.target.n)
-        reason = next(filter(None, map(shortage, ("source", name), problem.rows, sizes)), None)
+        reason = next(filter(None, map(insufficient_rows_reason, ("source", name), problem.rows, sizes)), None)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this candidate out.")
     trials = []
@@ -147,31 +147,31 @@ def fit_candidates(
     best = max(trials, key=lambda trial: trial.rank)
     roles: dict[str, _Role] = dict.fromkeys(targets, "left out")
     roles[best.name] = "kept"
-    served, tries = best, len(trials)
+    chosen, tries = best, len(trials)
     if best.fit.verdict.status == Status.FAILED:
         if linear.budget:
-            served = replace(best, fit=linear.fit(best.problem, seed=seed, on_step=on_step))
+            chosen = replace(best, fit=linear.fit(best.problem, seed=seed, on_step=on_step))
     else:
         for other in sorted(trials, key=lambda trial: trial.rank, reverse=True):
-            larger = _with_rows_of(served, other, max_rows, seed) if other is not best else None
+            larger = _with_rows_of(chosen, other, max_rows, seed) if other is not best else None
             if larger is None:
                 continue
             tries += 1
             on_step({"step": "union", "name": other.name})
-            start = served.fit.start_agreement
-            fit = linear.refine(larger, served.fit.rotation, seed=seed, start_agreement=start, on_step=on_step)
+            start = chosen.fit.start_agreement
+            fit = linear.refine(larger, chosen.fit.rotation, seed=seed, start_agreement=start, on_step=on_step)
             fit = replace(fit, verdict=correct_for_tries(fit.verdict, tries))
-            if _agrees_better(fit.verdict, served.fit.verdict):
-                served = _Trial(f"{served.name} + {other.name}", larger, fit)
+            if _agrees_better(fit.verdict, chosen.fit.verdict):
+                chosen = _Trial(f"{chosen.name} + {other.name}", larger, fit)
                 roles[other.name] = "added"
-    verdict = correct_for_tries(served.fit.verdict, tries)
+    verdict = correct_for_tries(chosen.fit.verdict, tries)
     log = StepLog(on_step)
     for trial in trials:
-        same = _map_agreement(best, trial)
-        log(_step(trial, roles[trial.name], same))
-        if _contradicts(best, trial, same):
-            verdict = at_most_doubtful(verdict, _contradiction(best.name, trial.name, same))
-    return served.problem, replace(served.fit, verdict=verdict, trace=(*served.fit.trace, *log.steps))
+        cosine = _map_agreement(best, trial)
+        log(_step(trial, roles[trial.name], cosine))
+        if _contradicts(best, trial, cosine):
+            verdict = at_most_doubtful(verdict, _contradiction(best.name, trial.name, cosine))
+    return chosen.problem, replace(chosen.fit, verdict=verdict, trace=(*chosen.fit.trace, *log.steps))
 
 
 def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], keywords: Iterable[str]) -> Linear:
@@ -198,10 +198,7 @@ def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], 
         )
     chosen = method if isinstance(method, Linear) else "linear"
     check_known_settings(chosen, settings, keywords)
-    aligner = create_aligner(chosen, **settings)
-    if not isinstance(aligner, Linear):
-        raise InputError("several candidate targets need the method linear, and another one has this name.")
-    return aligner
+    return cast(Linear, create_aligner(chosen, **settings))
 
 
 def _is_matrix(item: Any) -> bool:
@@ -239,20 +236,20 @@ def _map_agreement(first: _Trial, second: _Trial) -> float:
     return agreement(rows @ first.fit.rotation, rows @ second.fit.rotation)
 
 
-def _contradicts(best: _Trial, other: _Trial, same: float) -> bool:
+def _contradicts(best: _Trial, other: _Trial, cosine: float) -> bool:
     """Return whether both have the same evidence, none of it refuted, and different maps."""
     statuses = {trial.fit.verdict.status for trial in (best, other)}
-    return len(statuses) == 1 and Status.FAILED not in statuses and same < _SAME_MAP
+    return len(statuses) == 1 and Status.FAILED not in statuses and cosine < _SAME_MAP
 
 
-def _contradiction(first: str, second: str, same: float) -> str:
+def _contradiction(first: str, second: str, cosine: float) -> str:
     return (
-        f"The maps to {first} and to {second} both have evidence and disagree: mean cosine {same:.2f} between their "
+        f"The maps to {first} and to {second} both have evidence and disagree: mean cosine {cosine:.2f} between their "
         f"translations of the source, at least {_SAME_MAP:g} is needed. At most one of them is right."
     )
 
 
-def _step(trial: _Trial, role: _Role, same: float) -> dict[str, Any]:
+def _step(trial: _Trial, role: _Role, cosine: float) -> dict[str, Any]:
     """Return the step of the trace of one candidate."""
     verdict = trial.fit.verdict
     measured = {item.name: item.value for item in verdict.evidence if item.name in _REPORTED}
@@ -262,6 +259,6 @@ def _step(trial: _Trial, role: _Role, same: float) -> dict[str, Any]:
         "rows": len(trial.problem.rows[1]),
         "status": str(verdict.status),
         "use": role,
-        "agreement_with_kept": same,
+        "agreement_with_kept": cosine,
         **measured,
     }

@@ -72,8 +72,8 @@ class Criterion:
         """
         value, typical = self._value(problem, fit, "the fit"), self._value(problem, null, "a random rotation")
         passed = value >= self.threshold if self.direction == "at_least" else value <= self.threshold
-        limits = (self.name, value, typical, float(self.threshold), bool(passed))
-        return Evidence(*limits, self.meaning, self.direction, "a random rotation")
+        numbers = value, typical, float(self.threshold), bool(passed)
+        return Evidence(self.name, *numbers, self.meaning, self.direction, "a random rotation")
 
     def _value(self, problem: Problem, fit: Fit, what: str) -> float:
         try:
@@ -115,7 +115,7 @@ def apply_criteria(
 
     Args:
         verdict: the verdict so far.
-        criteria: what the fit has to pass besides; they can lower a verdict and never raise it.
+        criteria: further criteria that the fit has to pass; they can lower a verdict and never raise it.
         problem: what was aligned.
         fit: the result.
         seed: decides the random rotation of the null.

@@ -25,6 +25,7 @@ from interlingua.identification import MIN_ROWS, Fingerprint
 
 __all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
 
+# Most causes that are named.
 _MOST = 3
 # The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 per side are
 # aligned with every seed (beir.jsonl).
@@ -34,8 +35,9 @@ _RECORDED_SIZES = (
     "of 20 with 2,000 were aligned and the others doubtful, and all 26 with 4,398 were aligned."
 )
 _RECORDED_UNEQUAL = "More rows on the other side do not replace them: 500 beside 8,000 failed in 3 of 3 (solver.jsonl)."
+# Quotient of the numbers of rows from which on the sides are called unequal.
 _UNEQUAL = 4
-# At this share of copies or more, the copies are named as the cause instead of the size of the collection.
+# Share of copies from which on the copies, and not the size of the collection, are named as the cause.
 _COPIES = 0.25
 # Samples on which spectra and groups are measured.
 _SPECTRUM_ROWS, _GROUP_ROWS = 4_000, 1_500
@@ -109,7 +111,7 @@ def diagnose(problem: Problem, fit: Fit) -> tuple[Diagnosis, ...]:
         _Side("source", problem.rows[0], counts[0], counts[1]),
         _Side("target", problem.rows[1], counts[1], counts[0]),
     )
-    causes = [cause for find in _CAUSES for cause in find(sides)]
+    causes = [cause for measure in _CAUSES for cause in measure(sides)]
     return tuple(sorted(causes, key=lambda cause: -cause.weight)[:_MOST])
 
 
@@ -127,7 +129,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "repeated rows",
             f"{counts}. {_RECORDED_SIZES}",
-            f"Give vectors of other texts, {_ENOUGH_ROWS:,} distinct rows per side or more; more copies do not help.",
+            f"Give vectors of other texts: at least {_ENOUGH_ROWS:,} distinct rows per side. More copies do not help.",
             max(_shortage(side) for side in repeated),
         )
     if few:
@@ -136,7 +138,7 @@ def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "few rows",
             f"{counts[0].upper()}{counts[1:]}. {_RECORDED_SIZES}{unequal}",
-            f"Give {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)} or more, or "
+            f"Give at least {_ENOUGH_ROWS:,} distinct rows of the {' and of the '.join(side.name for side in few)}, or "
             "a few known pairs.",
             max(_shortage(side) for side in few),
         )
@@ -225,7 +227,10 @@ def profile_difference(x: FloatArray, y: FloatArray) -> float | None:
 
 
 def crossing_limit(likeness: float) -> float:
-    """Return the largest conductance at which two groups with this likeness count as a mixture: ``0.06 (1 - 2 l)``."""
+    """Return the largest conductance at which two groups of a likeness from -1 to 1 count as a mixture.
+
+    ``0.06 * (1 - 2 * likeness)``, at least 0.
+    """
     return max(0.0, _CROSSING * (1 - 2 * likeness))
 
 
@@ -255,8 +260,8 @@ def neighbor_profile(rows: FloatArray) -> FloatArray:
     within one space. Distances are one minus the cosine. Profiles are comparable for equal numbers of rows.
     """
     frame = Frame.of(rows).rows
-    found = nearest(frame, frame, _PROFILE_NEIGHBOR, exclude=np.arange(len(frame)))
-    distances = np.maximum(1 - found.scores, 1e-6)
+    neighbors = nearest(frame, frame, _PROFILE_NEIGHBOR, exclude=np.arange(len(frame)))
+    distances = np.maximum(1 - neighbors.scores, 1e-6)
     return np.quantile(distances[:, 0] / distances[:, -1], _PROFILE_LEVELS)
 
 
@@ -271,9 +276,9 @@ def _sparsest_cut(rows: FloatArray) -> tuple[np.ndarray[tuple[int], np.dtype[np.
         rows: [n, d], centered unit rows.
     """
     n = len(rows)
-    found = nearest(rows, rows, _GROUP_NEIGHBORS, exclude=np.arange(n)).indices
-    starts = np.repeat(np.arange(n), found.shape[1])
-    directed = csr_matrix((np.ones(found.size), (starts, found.ravel())), shape=(n, n))
+    neighbors = nearest(rows, rows, _GROUP_NEIGHBORS, exclude=np.arange(n)).indices
+    starts = np.repeat(np.arange(n), neighbors.shape[1])
+    directed = csr_matrix((np.ones(neighbors.size), (starts, neighbors.ravel())), shape=(n, n))
     graph = directed.maximum(directed.T).tocsr()
     degrees = np.asarray(graph.sum(axis=1)).ravel()
     scale = diags_array(1 / np.sqrt(degrees))

@@ -52,8 +52,8 @@ class Frame:
         centered = unit - mean
         return cls(read_only(unit_rows(centered)), read_only(mean), _rms_length(centered), _rms_length(vectors))
 
-    def around(self, vectors: FloatArray) -> FloatArray:
-        """Return ``vectors`` [n, d] normalized and then centered by the frame's mean."""
+    def center(self, vectors: FloatArray) -> FloatArray:
+        """Return ``vectors`` [n, d] as unit rows from which the frame's mean is subtracted; not of unit norm."""
         return unit_rows(vectors) - self.mean
 
 

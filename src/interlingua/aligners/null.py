@@ -1,7 +1,7 @@
 """The null of a search: the same refinement from random starts, on the same rows.
 
-A refinement finds some coupling of rows between any two spaces, also where there is nothing to find. How good a map is
-can therefore be recognized only against maps that the same steps make of random rotations.
+A refinement also ends at some map between unrelated spaces. So a map can be judged only in comparison with maps that
+the same refinement makes of random rotations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COUNT = 6
 # 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. The lower bound:
 # six scores can be nearly equal by chance.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
-# Keeps the null's draws apart from those of a search with the same seed.
+# Keeps the draws of the null apart from those of a search with the same seed.
 _STREAM = 7
 
 
@@ -47,7 +47,7 @@ class NullMaps:
 
         Args:
             spaces: the rows.
-            seed: seeds a generator of the null's own.
+            seed: seeds the null's own random generator.
         """
         rng = np.random.default_rng([seed, _STREAM])
         widths = [axes.shape[1] for axes in spaces.axes]

@@ -210,15 +210,15 @@ def polish(
     Returns:
         [d_source, d_target], orthonormal rows or columns.
     """
-    previous = ahead = matrix
+    previous = extrapolated = matrix
     for k in neighbors:
         a, b = (z if z.shape[0] <= batch else take(z, rng.choice(z.shape[0], batch, replace=False)) for z in (x, y))
-        coupling = mutual_neighbors(a @ ahead, b, k)
+        coupling = mutual_neighbors(a @ extrapolated, b, k)
         covariance = a.T @ (coupling @ b)
         if prior is not None:
             covariance = covariance + coupling.sum() * prior
         rotation = orthogonal(covariance)
-        ahead = orthogonal(2 * rotation - previous)
+        extrapolated = orthogonal(2 * rotation - previous)
         previous = rotation
     return previous
 

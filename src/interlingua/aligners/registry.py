@@ -19,6 +19,7 @@ from interlingua.core.arguments import (
     check_choice,
     check_text,
     class_bounds,
+    describe_bounds,
     did_you_mean,
     shown,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Setting",
     "attribute_docs",
     "available_methods",
+    "check_known_settings",
     "check_name",
     "constructor_settings",
     "create_aligner",
@@ -38,7 +40,6 @@ __all__ = [
     "label_use",
     "method_name",
     "pair_use",
-    "check_known_settings",
     "settings_of",
 ]
 
@@ -219,9 +220,7 @@ def _range(annotation: str, bounds: Mapping[str, float]) -> str:
     if kind == "bool":
         words = "True or False"
     elif kind in ("int", "float"):
-        limits = {"minimum": 0.0, **bounds} if kind == "int" else bounds
-        terms = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
-        words = " and ".join(f"{term} {limits[key]:g}" for key, term in terms.items() if key in limits)
+        words = describe_bounds({"minimum": 0.0, **bounds} if kind == "int" else bounds)
     else:
         return ""
     return (words or "any finite number") + (", or None" if optional else "")

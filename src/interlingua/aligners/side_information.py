@@ -15,7 +15,7 @@ from interlingua.core.spaces import EmbeddingSpace
 
 __all__ = ["NO_PAIRS", "check_pairs", "distinct_pairs", "shared_categories"]
 
-# Pairs that are connected by shared rows are copies of one text, unless they are this many and most of all pairs.
+# A row with more partners than this is refused if it is also in more than half of all pairs.
 _MAX_PARTNERS = 10
 _MIN_CATEGORIES = 2
 # What the trace says of pairs that were given and are none.
@@ -92,7 +92,6 @@ def distinct_pairs(
         np.add.at(total, group, side[once])
         # Division by 1 keeps the rows of a pair that shares none to the last bit.
         merged.append(np.asarray(total / counts[:, None], np.float32)[order])
-        merged[-1].flags.writeable = False
     step = {
         "step": "pairs",
         "given": len(index),

@@ -1,9 +1,9 @@
 """The verdict: label-free measurements of a finished fit, each beside a null, and the conclusion from them.
 
 Three measurements must reach a limit: how far the transport similarity of the map exceeds that of maps from random
-starts, and how well refits on disjoint halves of the rows agree, directly and as a round trip. Their null is the same
-statistic for maps refined from random starts on the same rows. Three more are sanity checks, which no good translation
-violates. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
+starts, and how well two maps fitted on disjoint halves of the rows agree, directly and as a round trip. Their null is
+the same statistic for maps refined from random starts on the same rows. Three more are sanity checks, which no good
+translation violates. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
 ``benchmarks/tables.py`` prints.
 """
 
@@ -37,12 +37,13 @@ __all__ = [
     "correct_for_tries",
     "judge",
     "judge_map",
-    "refit_limits",
     "judge_rotation",
     "mismatch_limit",
+    "refit_limits",
     "weakest_margin",
 ]
 
+# Most rows that a measurement reads.
 _ROWS = 1500
 # Random directions of the sliced Wasserstein distance.
 _DIRECTIONS = 200
@@ -52,9 +53,10 @@ EXCESS_LIMITS = (5.0, 4.0)
 # the distance from the null to 1.
 LIFT_LIMITS = (0.18, 0.1)
 START_LIMITS = (0.6, 0.3)
-_HUB_MARGIN = 3.0
-_CLOUD_MARGIN = 0.5
-_MIN_RANK = 0.3
+# Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
+# the effective rank of real rows.
+_HUB_MARGIN, _CLOUD_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
+# By how much the cosine of held-out pairs must exceed that of mismatched pairs, and by how many standard errors.
 _PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
@@ -189,7 +191,7 @@ def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict
     """
     if pair_use(aligner) == "required" and problem.known is not None:
         return _judge_held_out(aligner, problem, problem.known, seed)
-    reason = problem.shortage()
+    reason = problem.insufficient_rows_reason()
     if reason:
         return Verdict(Status.FAILED, 0.0, (f"{reason} With so few, nothing confirms the map.",))
     return judge_map(problem.frames, problem.rows[0], fit.forward, fit.backward, seed=seed)
@@ -224,10 +226,10 @@ def judge_map(
     rng = np.random.default_rng([seed, _STREAM, 1])
     with single_threaded_blas():
         mapped = forward(rows)
-        translated = y.around(mapped)
+        translated = y.center(mapped)
         matrix = forward.matrix if isinstance(forward, AffineMap) else x.rows.T @ unit_rows(translated)
         rotation = polar(matrix)
-        checks = [_map_agreement(x.rows @ rotation, translated, rng), _round_trip(x, x.around(backward(mapped)), rng)]
+        checks = [_map_agreement(x.rows @ rotation, translated, rng), _round_trip(x, x.center(backward(mapped)), rng)]
         if null is None:
             # Some measurements read the first rows only.
             shuffled = [frame.rows[rng.permutation(len(frame.rows))] for frame in frames]
@@ -256,7 +258,7 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
         return Verdict(Status.FAILED, 0.0, (reason,))
     order = np.random.default_rng(seed).permutation(len(known[0]))
     held, fitted = np.split(order, [min(_MAX_HELD_OUT, max(1, len(order) // 5))])
-    centered = [unit_rows(frame.around(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
+    centered = [unit_rows(frame.center(rows)) for frame, rows in zip(problem.frames, known, strict=True)]
     fitted = fitted[~np.logical_or(*(near_copies(z[fitted], z[held]) for z in centered))]
     if len(fitted) < _MIN_PAIRS // 2:
         reason = f"Of {len(known[0])} known pairs {len(fitted)} are unlike the {len(held)} that were held out, too few."
@@ -297,7 +299,11 @@ def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> lis
     agreements = [agreement(rows @ f, rows @ s) for f, s in zip(first, second, strict=True)]
     cycles = [agreement(rows, rows @ f @ b) for f, b in zip(first, back, strict=True)]
     measured = (
-        ("refit_agreement", agreements, "Cosine between translations by two refits on disjoint halves of the rows."),
+        (
+            "refit_agreement",
+            agreements,
+            "Cosine between translations by two maps fitted on disjoint halves of the rows.",
+        ),
         (
             "cycle",
             cycles,
@@ -317,7 +323,7 @@ def _start_agreement(null: NullMaps, value: float) -> _Check:
     translations = [unit_rows(rows @ matrix) for matrix in null.maps]
     pairs = zip(translations, translations[1:], strict=False)
     typical = float(np.median([agreement(first, second) for first, second in pairs]))
-    meaning = "Cosine between translations by this map and by the best map that was found from an independent start."
+    meaning = "Cosine between translations by this map and by the best map from an independent start."
     return _at_least("start_agreement", value, typical, START_LIMITS, meaning, _RANDOM_STARTS)
 
 

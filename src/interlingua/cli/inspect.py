@@ -46,15 +46,21 @@ def _overview(card: dict[str, Any]) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for side in ("source", "target"):
         space = card.get(side) or {}
+        name = space.get("name")
         table.add_row(
             Text(side, style="bold"),
-            f"{space.get('name') or 'unnamed'}: fitted on {space.get('n', '?')} rows of width {card[f'd_{side}']}, "
-            f"fingerprint {space.get('fingerprint', '?')}",
+            f"{'' if name in (None, '', side) else f'{name}: '}{_number(space.get('n'), ',')} rows of width "
+            f"{card[f'd_{side}']}, fingerprint {space.get('fingerprint', '?')}",
         )
     settings = ", ".join(f"{name}={value}" for name, value in (card.get("settings") or {}).items())
     versions = ", ".join(f"{name} {value}" for name, value in (card.get("versions") or {}).items())
-    method = f"{card.get('method', '?')}, seed {card.get('seed', '?')}, {card.get('seconds', '?')} s"
+    method = f"{card.get('method', '?')}, seed {card.get('seed', '?')}, {_number(card.get('seconds'), '.1f')} s"
     for name, value in (("method", method), ("settings", settings), ("versions", versions)):
         if value:
             table.add_row(Text(name, style="bold"), value)
     return table
+
+
+def _number(value: Any, form: str) -> str:
+    """Return a number of the card in a format, or a question mark where the card has none."""
+    return "?" if value is None else format(value, form)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from interlingua.cli.console import STATUS_STYLES
 from interlingua.core.summaries import card_notes, own_reasons
-from interlingua.core.wording import comparison
+from interlingua.core.wording import evidence_cells
 
 __all__ = ["print_notes", "print_verdict", "scores"]
 
@@ -43,13 +43,8 @@ def print_verdict(out: Console, verdict: Mapping[str, Any]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("passed", no_wrap=True)
     for item in evidence:
-        table.add_row(
-            Text(item["name"].replace("_", " ")),
-            f"{item['value']:.3g}",
-            f"{item['null']:.3g}",
-            f"{comparison(item)} {item['threshold']:.3g}",
-            Text("yes", "green") if item["passed"] else Text("no", "red"),
-        )
+        name, value, null, limit, passed, _ = evidence_cells(item)
+        table.add_row(Text(name), value, null, limit, Text(passed, "green" if item["passed"] else "red"))
     out.print(table)
     for line in _LEGEND:
         out.print(Text(line))

@@ -169,7 +169,7 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """What :func:`interlingua.align` returns.
+    """The result of :func:`interlingua.align`.
 
     Attributes:
         forward: map from source to target.

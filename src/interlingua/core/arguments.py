@@ -30,6 +30,7 @@ __all__ = [
     "check_text",
     "check_texts",
     "class_bounds",
+    "describe_bounds",
     "described",
     "did_you_mean",
     "shown",
@@ -101,10 +102,7 @@ def check_number(
     number = _as_float(value) if is_number else math.nan
     if math.isfinite(number) and minimum <= number <= maximum and above < number < below:
         return number
-    bounds = (minimum, above, maximum, below)
-    limits = " and ".join(
-        f"{word} {bound:g}" for word, bound in zip(_LIMITS.values(), bounds, strict=True) if math.isfinite(bound)
-    )
+    limits = describe_bounds({"minimum": minimum, "above": above, "maximum": maximum, "below": below})
     raise InputError(f"{name} is {shown(value)}; a finite number{limits and ' '}{limits} is needed.")
 
 
@@ -247,6 +245,12 @@ def class_bounds(kind: type) -> Bounds:
                 )
             check_number(number, f"{kind.__name__}.bounds[{name!r}][{limit!r}]")
     return bounds
+
+
+def describe_bounds(bounds: Mapping[str, float]) -> str:
+    """Return the finite bounds of a number in words, such as "at least 0 and below 1"; empty without any."""
+    finite = {limit: bound for limit, bound in bounds.items() if math.isfinite(bound)}
+    return " and ".join(f"{words} {finite[limit]:g}" for limit, words in _LIMITS.items() if limit in finite)
 
 
 def check_bounds(settings: Any) -> None:

@@ -15,15 +15,16 @@ from interlingua.core.errors import InputError, MissingExtraError
 
 __all__ = [
     "BLOCK_ROWS",
+    "LARGEST",
     "LARGEST_NORM",
+    "SMALLEST",
     "FloatArray",
     "IntArray",
     "RowCheck",
-    "all_finite_nonzero",
     "as_array",
     "check_matrix",
-    "require",
     "read_only",
+    "require",
     "row_blocks",
     "unit_rows",
 ]
@@ -68,7 +69,7 @@ def as_array(x: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(x, np.ndarray):
         return x
     try:
-        # A tensor brings this method along, so torch is never imported to recognize one.
+        # Only tensors have this method, so torch is never imported to recognize one.
         if hasattr(x, "detach"):
             x = x.detach().cpu()
             x = x.float() if str(x.dtype) == "torch.bfloat16" else x
@@ -159,7 +160,7 @@ class RowCheck:
 
     def add(self, block: npt.NDArray[Any]) -> bool:
         """Check the next rows [b, d] and return whether any row so far has no direction."""
-        if not all_finite_nonzero(block):
+        if not _all_finite_nonzero(block):
             peaks = _peaks(block)
             self._broken = self._counted(self._broken, np.logical_not(np.isfinite(peaks)))
             self._zero = self._counted(self._zero, peaks == 0)
@@ -199,7 +200,7 @@ class RowCheck:
         return count + int(bad.sum()), first
 
 
-def all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
+def _all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
     """Return True if all rows are certainly finite and nonzero, tested in one pass; False: check each row."""
     if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False
@@ -235,5 +236,5 @@ def require(module: str, extra: str) -> ModuleType:
         missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
         state = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(
-            f"{module} is needed here and {state}. Install it with: pip install 'interlingua[{extra}]'"
+            f"{module} is needed and {state}. Install it with: pip install 'interlingua[{extra}]'"
         ) from error

@@ -1,4 +1,4 @@
-"""What installed packages add to interlingua, declared as entry points."""
+"""Entry points by which installed packages extend interlingua."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from interlingua.core.errors import InputError
 
-__all__ = ["declared", "describe_entry_point", "load_entry_point", "check_not_taken"]
+__all__ = ["check_not_taken", "declared", "describe_entry_point", "load_entry_point"]
 
 
 def declared(group: str) -> tuple[EntryPoint, ...]:
@@ -28,7 +28,7 @@ def describe_entry_point(point: EntryPoint) -> str:
 
 
 def check_not_taken(points: Iterable[EntryPoint], own: Iterable[str], fault: str) -> None:
-    """Refuse entry points that have the name of something of interlingua, or of another entry point.
+    """Refuse entry points whose name interlingua or another entry point has already.
 
     Args:
         points: the entry points.

@@ -12,7 +12,7 @@ from interlingua.core.storage import CARD, README, WEIGHTS
 
 __all__ = ["download", "upload"]
 
-FILES = (CARD, WEIGHTS, README)
+_FILES = (CARD, WEIGHTS, README)
 
 
 def download(name: str, **options: Any) -> Path:
@@ -32,7 +32,7 @@ def download(name: str, **options: Any) -> Path:
     """
     hub = require("huggingface_hub", "hub")
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=list(FILES), **options))
+        return Path(hub.snapshot_download(name, allow_patterns=list(_FILES), **options))
     except TypeError as error:
         raise InputError(f"These options are not those of a download: {error}.") from error
     except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError) as error:
@@ -75,7 +75,7 @@ def upload(
     try:
         api.create_repo(name, private=private, exist_ok=True)
         done = api.upload_folder(
-            repo_id=name, folder_path=folder, revision=revision, commit_message=message, allow_patterns=list(FILES)
+            repo_id=name, folder_path=folder, revision=revision, commit_message=message, allow_patterns=list(_FILES)
         )
     except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError) as error:
         raise InputError(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interlingua.core.summaries import own_reasons
-from interlingua.core.wording import comparison
+from interlingua.core.wording import evidence_cells
 
 __all__ = ["escape_markdown", "model_card"]
 
@@ -28,7 +28,9 @@ def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
     source, target = ({"name": side, **_filled(card.get(side))} for side in ("source", "target"))
     names = [escape_markdown(space["name"]) for space in (source, target)]
     reasons = "\n".join(f"- {escape_markdown(reason)}" for reason in own_reasons(verdict))
-    rows = "\n".join(map(_evidence_row, verdict.get("evidence", ())))
+    rows = "\n".join(
+        f"| {' | '.join(map(escape_markdown, evidence_cells(item)))} |" for item in verdict.get("evidence", ())
+    )
     evidence = f"\n{_EVIDENCE_HEADING}\n{rows}\n" if rows else ""
     versions = ", ".join(f"{package} {version}" for package, version in sorted(card.get("versions", {}).items()))
     return f"""---
@@ -69,18 +71,6 @@ Source `{source.get("fingerprint")}`, target `{target.get("fingerprint")}`, kind
 def escape_markdown(text: Any) -> str:
     """Return a string on one line with the characters escaped that Markdown or HTML would interpret."""
     return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", " ".join(str(text).split()))
-
-
-def _evidence_row(item: Mapping[str, Any]) -> str:
-    cells = (
-        item["name"].replace("_", " "),
-        f"{item['value']:.3g}",
-        f"{item['null']:.3g}",
-        f"{comparison(item)} {item['threshold']:.3g}",
-        "yes" if item["passed"] else "no",
-        escape_markdown(item["meaning"]),
-    )
-    return f"| {' | '.join(cells)} |"
 
 
 def _filled(space: Mapping[str, Any] | None) -> dict[str, Any]:

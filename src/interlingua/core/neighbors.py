@@ -246,8 +246,8 @@ def _similarities(queries: FloatArray, rows: FloatArray, metric: Metric) -> Floa
     products = queries @ rows.T
     if metric != "l2":
         return np.asarray(products)
-    squares = (np.einsum("ij,ij->i", side, side) for side in (queries, rows))
-    return np.asarray(-np.sqrt(np.maximum(next(squares)[:, None] + next(squares) - 2 * products, 0)))
+    of_queries, of_rows = (np.einsum("ij,ij->i", side, side) for side in (queries, rows))
+    return np.asarray(-np.sqrt(np.maximum(of_queries[:, None] + of_rows - 2 * products, 0)))
 
 
 def _top(tile: FloatArray, k: int) -> Nearest:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from interlingua.core.wording import comparison, describe_candidate, describe_diagnosis, describe_evidence
+from interlingua.core.wording import describe_candidate, describe_diagnosis, describe_evidence, evidence_cells
 
 __all__ = [
     "card_html",
@@ -47,14 +47,17 @@ def own_reasons(verdict: Mapping[str, Any]) -> list[str]:
 def verdict_text(verdict: Mapping[str, Any]) -> str:
     """Return the verdict, its reasons and its evidence, each measurement once and the failed ones first."""
     evidence = sorted(_evidence(verdict), key=lambda item: bool(item["passed"]))
-    width = max((len(item["name"]) for item in evidence), default=0)
+    width = max([len("criterion"), *(len(item["name"]) for item in evidence)])
     lines = [f"Verdict: {verdict_line(verdict)}"]
     for reason in own_reasons(verdict):
         lines += textwrap.wrap(reason, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    if evidence:
+        lines.append(f"  {'':6}  {'criterion':<{width}}  {'value':>8}  {'null':>8}  needed")
     for item in evidence:
         mark = "passed" if item["passed"] else "FAILED"
-        head = f"  {mark}  {item['name']:<{width}}  {item['value']:>8.3g}  {_limit(item):<8}"
-        lines += textwrap.wrap(f"{head}  {item['meaning']}", _WIDTH, subsequent_indent=" " * 10)
+        name, value, null, limit, _, meaning = evidence_cells(item)
+        head = f"  {mark}  {name:<{width}}  {value:>8}  {null:>8}  {limit:<8}"
+        lines += textwrap.wrap(f"{head}  {meaning}", _WIDTH, subsequent_indent=" " * 10)
     return "\n".join(lines)
 
 
@@ -74,19 +77,16 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
     if card.get("candidates"):
         notes["Candidate targets"] = [describe_candidate(each) for each in card["candidates"]]
     if card.get("diagnoses") is not None:
-        found = [describe_diagnosis(each) for each in card["diagnoses"]]
-        notes["Why this fit is not aligned"] = found or ["No cause was identified."]
+        causes = [describe_diagnosis(each) for each in card["diagnoses"]]
+        notes["Why this fit is not aligned"] = causes or ["No cause was identified."]
     return notes
 
 
 def verdict_html(verdict: Mapping[str, Any]) -> str:
     """Return the verdict as a paragraph and a table of its evidence."""
     lines = "<br>".join(escape(text) for text in (f"Verdict: {verdict_line(verdict)}", *own_reasons(verdict)))
-    rows = [
-        (item["name"], f"{item['value']:.3g}", _limit(item), "yes" if item["passed"] else "no", item["meaning"])
-        for item in _evidence(verdict)
-    ]
-    table = table_html(("criterion", "value", "needed", "passed", "meaning"), rows) if rows else ""
+    rows = [evidence_cells(item) for item in _evidence(verdict)]
+    table = table_html(("criterion", "value", "null", "needed", "passed", "meaning"), rows) if rows else ""
     return f"<p>{lines}</p>{table}"
 
 
@@ -108,10 +108,6 @@ def table_html(heading: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
 def _evidence(verdict: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     evidence: Sequence[Mapping[str, Any]] = verdict.get("evidence") or ()
     return evidence
-
-
-def _limit(item: Mapping[str, Any]) -> str:
-    return f"{comparison(item)} {item['threshold']:.3g}"
 
 
 def _spaces(card: Mapping[str, Any]) -> str:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["comparison", "describe_candidate", "describe_diagnosis", "describe_evidence", "describe_step"]
+__all__ = [
+    "comparison",
+    "describe_candidate",
+    "describe_diagnosis",
+    "describe_evidence",
+    "describe_step",
+    "evidence_cells",
+]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
@@ -13,7 +20,7 @@ _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adver
 _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "rows": lambda s: "looking for repeated rows",
     "copies": lambda s: "search round 1",
-    "round": lambda s: f"search round {s['round'] + 2}, or the map at full width",
+    "round": lambda s: f"continuing after search round {s['round'] + 1}",
     "pairs": lambda s: "reading the known pairs",
     "labels": lambda s: "reading the categories",
     "known": lambda s: "searching with the known pairs or categories",
@@ -39,7 +46,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def describe_step(step: Mapping[str, Any]) -> str:
-    """Return what a fit does after it reported a step, in words; the name of a step that interlingua does not know."""
+    """Return what a fit does after it reported a step, in words, or the name of a step of another method."""
     name = str(step.get("step", ""))
     try:
         return _STEPS[name](step)
@@ -60,6 +67,20 @@ def comparison(evidence: Mapping[str, Any]) -> str:
         evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
     """
     return _SIGNS[evidence["direction"]]
+
+
+def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
+    """Return name, value, null, limit, whether it passed, and meaning of a measurement; argument as in `comparison`."""
+    value, null, limit = (f"{evidence[key]:.3g}" for key in ("value", "null", "threshold"))
+    passed = "yes" if evidence["passed"] else "no"
+    return (
+        evidence["name"].replace("_", " "),
+        value,
+        null,
+        f"{comparison(evidence)} {limit}",
+        passed,
+        evidence["meaning"],
+    )
 
 
 def describe_evidence(evidence: Mapping[str, Any]) -> str:

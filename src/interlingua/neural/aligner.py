@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from interlingua.neural.terms import LossTerm
     from interlingua.neural.trainer import SelectionScore, Trained
 
-__all__ = ["Adversarial", "verdict_of"]
+__all__ = ["SIDES", "Adversarial", "verdict_of"]
 
 # Names of the two spaces of a problem inside the network.
 SIDES = ("source", "target")
@@ -50,7 +50,7 @@ class Adversarial:
             the paper.
         nonorthogonal: start from the linear method's non-orthogonal map instead of from its rotation.
         restarts: most runs, from seeds ``seed``, ``seed + 1``, ...; the one with the best label-free score is kept. No
-            further run is started once one is beyond doubt: :func:`interlingua.neural.selection.convincing`.
+            further run is started once one is convincing: :func:`interlingua.neural.selection.is_convincing`.
         folder: for checkpoints and metrics, with one subfolder for each seed; None keeps none.
         resume: continue from the checkpoints in ``folder``. ``steps`` may be raised to lengthen a run.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"``, or ``"auto"``: an NVIDIA GPU if there is one, otherwise
@@ -156,7 +156,7 @@ class Adversarial:
             MissingExtraError: the extra ``neural`` is not installed, or ``tensorboard`` where it is set.
         """
         settings = self.resolve_settings()
-        reason = problem.shortage()
+        reason = problem.insufficient_rows_reason()
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         if problem.known is not None and self.start == "cold":
@@ -205,7 +205,7 @@ class Adversarial:
             InputError: ``folder`` holds runs that are not to be resumed, or no folder can be made there.
         """
         from interlingua.neural import checkpoints
-        from interlingua.neural.selection import Selection, convincing
+        from interlingua.neural.selection import Selection, is_convincing
 
         # The linear start can take minutes, so the folders are checked before it.
         for folder in filter(None, (self._run_folder(seed + i) for i in range(self.restarts))):
@@ -234,7 +234,7 @@ class Adversarial:
                 on_step(step)
 
             runs.append(self._run(spaces, s, seed + i, starts, selection, log))
-            if convincing(runs[-1].measures):
+            if is_convincing(runs[-1].measures):
                 break
         best = max(runs, key=lambda run: run.measures["score"])
         for i, run in enumerate(runs):
@@ -280,8 +280,8 @@ def verdict_of(
 ) -> Verdict:
     """Return the verdict on one direction of a network, from its translations alone.
 
-    After a warm start, the agreement of independent starts is at most that of the network with the linear map that it
-    started from: training that leaves the alignment cannot keep the confirmation of its start.
+    After a warm start, the start agreement is at most the agreement of the network with its linear start. Otherwise a
+    network that training moved away from the start would be confirmed by the evidence for the start.
 
     Args:
         forward: the direction.
@@ -295,7 +295,7 @@ def verdict_of(
     backward = NetworkMap(forward.network, forward.target, forward.source)
     if linear is None:
         return judge_map(frames, source, forward, backward, seed=seed)
-    translated, initial = (target.around(translate(source)) for translate in (forward, linear.forward))
+    translated, initial = (target.center(translate(source)) for translate in (forward, linear.forward))
     start_agreement = statistics.agreement(translated, initial)
     if linear.start_agreement is not None:
         start_agreement = min(start_agreement, linear.start_agreement)

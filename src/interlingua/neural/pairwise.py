@@ -15,7 +15,7 @@ from typing import Any
 from interlingua.aligners.base import OnStep, Problem
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.consensus import consensus
-from interlingua.aligners.linear.copies import merge_copies
+from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap

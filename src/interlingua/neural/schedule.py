@@ -1,10 +1,10 @@
-"""What changes over a run: learning rates, instance noise, the weight of preservation, and when mirrors are tried."""
+"""Schedules of a run: learning rates, instance noise, the weight of preservation, and the steps of mirrored copies."""
 
 from __future__ import annotations
 
 from interlingua.neural.settings import Settings
 
-__all__ = ["depends_on_length", "instance_noise", "lr_factor", "mirror_steps", "selectable", "weights"]
+__all__ = ["depends_on_length", "instance_noise", "is_selectable", "lr_factor", "mirror_steps", "settings_at"]
 
 # Fractions of the steps at which instance noise is at its end, mirrored copies are tried, and ``vsp_end`` applies.
 _NOISE_END = 0.25
@@ -28,14 +28,14 @@ def instance_noise(s: Settings, step: int) -> float:
     return float(s.instance_noise * (s.instance_noise_end / s.instance_noise) ** progress)
 
 
-def weights(s: Settings, step: int) -> Settings:
+def settings_at(s: Settings, step: int) -> Settings:
     """Return the settings with the loss weights of a step."""
     if s.vsp_end is None or step < _VSP_END * s.steps:
         return s
     return s.changed(vsp=s.vsp_end)
 
 
-def selectable(s: Settings, step: int) -> bool:
+def is_selectable(s: Settings, step: int) -> bool:
     """Return whether a snapshot after so many steps may be the result.
 
     Snapshots before ``vsp_end`` takes effect score too high on geometry.

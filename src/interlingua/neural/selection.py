@@ -13,12 +13,12 @@ from interlingua.core import statistics
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.networks import Network
 
+__all__ = ["Selection", "is_convincing"]
+
 _ROWS = 1000
 _DIRECTIONS = 100
-# Limits of `convincing`: largest excess distance, least correlation of similarities, least cosine of round trips.
+# Limits of `is_convincing`: largest excess distance, least correlation of similarities, least cosine of round trips.
 _MAX_DISTANCE, _MIN_GEOMETRY, _MIN_CYCLE = 0.004, 0.985, 0.99
-
-__all__ = ["Selection", "convincing"]
 
 
 class Selection:
@@ -90,8 +90,8 @@ class Selection:
         }
 
 
-def convincing(measures: Mapping[str, float]) -> bool:
-    """Return whether measurements leave no doubt that the networks found an (almost) exact isometry of two spaces.
+def is_convincing(measures: Mapping[str, float]) -> bool:
+    """Return whether measurements confirm that the networks learned an (almost) exact isometry of two spaces.
 
     Translations must be as close to the target as its own other rows, preserve all similarities, and return in a round
     trip. The limits come from 20 runs on planted data: ``geometry`` was at most 0.976 for wrong maps and at least 0.993

@@ -23,11 +23,11 @@ from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.neural import losses
 from interlingua.neural.settings import Settings
 
-__all__ = ["TERMS", "AdversarialPair", "Extra", "LossTerm", "StepOutputs", "check_terms", "discriminate"]
+__all__ = ["TERMS", "AdversarialPair", "OptionalOutput", "LossTerm", "StepOutputs", "check_terms", "discriminate"]
 
 # A discriminator with the real rows and the fake rows that it tells apart.
 AdversarialPair = tuple[nn.Module, Tensor, Tensor]
-Extra = Literal["round_trips", "teacher_targets"]
+OptionalOutput = Literal["round_trips", "teacher_targets"]
 # Values of ``vsp_form`` that preserve rows in translations; the others do so in reconstructions and in round trips.
 _ON_TRANSLATIONS = ("translated", "unpaired")
 # Keys of a logged step that no term may take.
@@ -83,7 +83,7 @@ class LossTerm:
     name: str
     compute: Callable[[StepOutputs], Tensor]
     weight: float | Callable[[Settings], float] = 1.0
-    needs: tuple[Extra, ...] = ()
+    needs: tuple[OptionalOutput, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no step could use."""
@@ -97,11 +97,10 @@ class LossTerm:
         needs: Any = self.needs
         if not isinstance(needs, tuple | list):
             raise InputError(f"loss term {name!r}: needs is {shown(needs)}; a tuple of names is needed.")
-        unknown = [item if isinstance(item, str) else shown(item) for item in needs if item not in get_args(Extra)]
+        outputs = get_args(OptionalOutput)
+        unknown = [item if isinstance(item, str) else shown(item) for item in needs if item not in outputs]
         if unknown:
-            raise InputError(
-                f"loss term {name!r} needs {', '.join(unknown)}; choose from {', '.join(get_args(Extra))}."
-            )
+            raise InputError(f"loss term {name!r} needs {', '.join(unknown)}; choose from {', '.join(outputs)}.")
         object.__setattr__(self, "needs", tuple(needs))
 
     def weight_in(self, s: Settings) -> float:
@@ -140,7 +139,7 @@ class LossTerm:
                 that ``needs`` does not declare.
         """
         undeclared: dict[str, Any] = {
-            name: _Undeclared(self.name, name) for name in get_args(Extra) if name not in self.needs
+            name: _Undeclared(self.name, name) for name in get_args(OptionalOutput) if name not in self.needs
         }
         value = self._called("compute", self.compute, replace(step, **undeclared))
         if not isinstance(value, Tensor) or value.ndim or value.is_complex():
@@ -237,11 +236,11 @@ def _cycle_vsp_weight(s: Settings) -> float:
     return 0.0 if s.vsp_form in _ON_TRANSLATIONS else s.cycle_vsp
 
 
-def _against_spaces(step: StepOutputs) -> Tensor:
+def _space_adversarial(step: StepOutputs) -> Tensor:
     return _generator_adversarial_loss(step, step.adversarial_pairs["adversarial"])
 
 
-def _against_latents(step: StepOutputs) -> Tensor:
+def _latent_adversarial(step: StepOutputs) -> Tensor:
     return _generator_adversarial_loss(step, step.adversarial_pairs["latent_adversarial"])
 
 
@@ -261,6 +260,6 @@ TERMS: tuple[LossTerm, ...] = (
     LossTerm("cycle", _cycle, lambda s: s.cycle, ("round_trips",)),
     LossTerm("cycle_vsp", _cycle_vsp, _cycle_vsp_weight, ("round_trips",)),
     LossTerm("consensus", _consensus, lambda s: s.consensus, ("teacher_targets",)),
-    LossTerm("adversarial", _against_spaces, lambda s: s.adversarial),
-    LossTerm("latent_adversarial", _against_latents, lambda s: s.latent_adversarial),
+    LossTerm("adversarial", _space_adversarial, lambda s: s.adversarial),
+    LossTerm("latent_adversarial", _latent_adversarial, lambda s: s.latent_adversarial),
 )

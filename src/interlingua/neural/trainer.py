@@ -183,7 +183,7 @@ class Trainer:
 
     def _train(self) -> dict[str, Tensor]:
         """Take one step and return all terms."""
-        s = schedule.weights(self.settings, self._step)
+        s = schedule.settings_at(self.settings, self._step)
         networks, discriminators = self._optimizers
         noise = schedule.instance_noise(s, self._step)
         for optimizer in self._optimizers:
@@ -317,7 +317,7 @@ class Trainer:
         measures = {key: float(value) for key, value in self._selection(self._network(weights)).items()}
         best = -math.inf if self._best is None else self._measures_at(self._best[0])["score"]
         self._history.append({"at": self._step, **measures})
-        if schedule.selectable(self.settings, self._step) and measures["score"] > best:
+        if schedule.is_selectable(self.settings, self._step) and measures["score"] > best:
             self._best = (self._step, {name: tensor.clone() for name, tensor in weights.items()})
         self._monitor.log_measures(self._step, measures)
         self._on_step({"step": "check", "at": self._step, **measures})

@@ -93,9 +93,9 @@ class AdversarialRotation:
         limit_torch_threads()
         # The layers draw initial values from torch's global generator before ours replace them.
         with default_torch(), torch.random.fork_rng(devices=[]):
-            return self._descend(torch, x, y, seed)
+            return self._optimize(torch, x, y, seed)
 
-    def _descend(self, torch: Any, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
+    def _optimize(self, torch: Any, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
         nn = torch.nn
         rng = np.random.default_rng(seed)
         draws = torch.Generator().manual_seed(seed)

@@ -14,7 +14,7 @@ from interlingua.aligners.qap import best_swap
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
 
-__all__ = ["Anchors", "batched_swaps", "centroids", "check_rows", "match_centroids", "two_opt"]
+__all__ = ["Anchors", "QapSolver", "batched_swaps", "centroids", "check_rows", "match_centroids", "two_opt"]
 
 # (A [C, C], B [C, C], rng) -> the permutation p [C] that makes sum(A * B[p][:, p]) large.
 QapSolver = Callable[[FloatArray, FloatArray, np.random.Generator], IntArray]

@@ -18,13 +18,13 @@ from interlingua.aligners.base import (
 )
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame, affine_map
-from interlingua.aligners.linear.copies import merge_copies
-from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_sided_reason
+from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_groups_reason
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
 from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
 from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
+from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
 from interlingua.aligners.linear.second_search import (
     INTERRUPTED,
@@ -58,8 +58,8 @@ class LinearFit(Fit):
         verdict: from label-free evidence.
         rotation: [d_source, d_target], the rotation between the frames, before the non-orthogonal stage.
         null: maps from random starts on the same rows.
-        start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1; of a map of the
-            second search, that of its two groups of islands, or None where there was time for one group only.
+        start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1. For a map of the
+            second search, agreement of two groups of islands, or None if there was time for one group only.
     """
 
     forward: AffineMap
@@ -113,7 +113,7 @@ class Linear:
             InputError: fewer rows, columns or directions than the method needs, or the device does not exist.
             MissingExtraError: a device is set and the extra ``torch`` is not installed.
         """
-        reason = problem.shortage()
+        reason = problem.insufficient_rows_reason()
         if reason:
             raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
         # A device that does not exist is refused before any work.
@@ -186,7 +186,7 @@ class Linear:
             if exchanged.rounds:
                 corrected = [spaces.lift(exchanged.matrix)]
                 rotation = widen(a, b, corrected, spaces=spaces, rng=width, pairs=pairs, on_step=log)
-            ambiguity = AMBIGUOUS if exchanged.ambiguous else two_sided_reason(spaces, exchanged.matrix, groups)
+            ambiguity = AMBIGUOUS if exchanged.ambiguous else two_groups_reason(spaces, exchanged.matrix, groups)
             start_agreement = None if result is None else result.start_agreement
         judged = rotation if guided is None else settled_rotation(null.spaces, rotation, known)
         fit = self._finished(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
@@ -226,10 +226,10 @@ class Linear:
         backward_offset: dict[str, Any] = {}
         if self.nonorthogonal:
             forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=device)
-            forward_offset, backward_offset = _placement(x, y), _placement(y, x)
+            forward_offset, backward_offset = _offset_and_radius(x, y), _offset_and_radius(y, x)
             log(step)
         forward_map = affine_map(x, y, forward, **forward_offset)
-        translated = y.around(forward_map(problem.rows[0]))
+        translated = y.center(forward_map(problem.rows[0]))
         verdict = judge_rotation(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
         return LinearFit(
             forward=forward_map,
@@ -249,6 +249,6 @@ def _limit_verdict(verdict: Verdict, second: SecondResult) -> Verdict:
     return replace(verdict, reasons=(*verdict.reasons, INTERRUPTED)) if second.interrupted else verdict
 
 
-def _placement(x: Frame, y: Frame) -> dict[str, Any]:
-    """Return the point of y that translations of x are centered on, and their distance from it."""
+def _offset_and_radius(x: Frame, y: Frame) -> dict[str, Any]:
+    """Return the ``offset`` and ``radius_factor`` of `affine_map` for translations of x into y."""
     return {"offset": hub_leveled_mean(y), "radius_factor": radius_factor(x, y)}

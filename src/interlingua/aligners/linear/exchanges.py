@@ -1,13 +1,13 @@
-"""Groups of rows that a coarse map has put in each other's place, and maps that fit as well as the best one.
+"""Correction of coarse maps that swap two groups of rows, and recognition of ambiguous maps.
 
-A search without pairs often ends at a map that is right except for two groups of texts in each other's place. The
-reflection ``M - 2 M u u^T``, with ``u`` the unit vector between the centers of the two groups, exchanges them. No
-refinement does: every small step away from such a map lowers the transport similarity. So all pairs of groups are
-tried. Every reflection is scored as it is, the best few are refined beside the map itself, and the one of the largest
-transport similarity is kept.
+A search without pairs often ends at a map that is right except that it swaps two groups of texts. The reflection
+``M - 2 M u u^T``, with ``u`` the unit vector between the centers of the two groups, swaps them back. A refinement
+cannot do that, because every small step away from such a map lowers the transport similarity. So all pairs of groups
+are tried: all reflections are scored, the few best are refined together with the map itself, and the map with the
+largest transport similarity is kept.
 
-The other maps of that comparison are evidence too. If one of them fits about as well and translates rows to other
-places, the vectors alone do not say which of the two is right.
+If another map of that comparison fits about as well and translates rows to other places, the map is ambiguous: the
+vectors alone do not determine which of the two is right.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
 
-__all__ = ["AMBIGUOUS", "Exchanged", "exchange_groups", "reflections", "two_sided_reason"]
+__all__ = ["AMBIGUOUS", "ExchangeResult", "exchange_groups", "reflections", "two_groups_reason"]
 
 AMBIGUOUS = (
     "Ambiguous: another map fits the rows as well and translates them to other places. Give rows of more varied "
@@ -36,16 +36,16 @@ _LEADING_AXES = 8
 _ROUNDS = 6
 _SCORED_ROWS, _COMPARED_ROWS = 1000, 3000
 _FINALISTS = 4
-# Enough to compare a map with its exchange; the map itself takes the same steps.
+# Enough steps to compare a map with its reflections, which take the same steps.
 _SCHEDULE = Schedule((0.045,) * 20, batch=1000)
 # Runs of k-means, of which the best is used, and the fewest rows per group on average.
 _CLUSTERINGS, _ROWS_PER_GROUP = 3, 8
 # Maps that agree more than this are the same map, refined twice.
 _SAME = 0.95
 _AGREEMENT_ROWS = 1000
-# A map is ambiguous if another map agrees with it less than the first number and has a similarity less than the second
-# below it. Of two mirror images that fit equally well, one had 0.0003 more.
-_ANOTHER, _LEAD = 0.8, 1e-3
+# A map is ambiguous if the agreement with another map is below the first number and its lead in transport similarity is
+# below the second. Of two mirror images that fit equally well, one had a lead of 0.0003.
+_DIFFERENT, _LEAD = 0.8, 1e-3
 # Distance between the centers of two groups, in standard deviations within them, above which rows form two groups.
 # One group that is cut in the middle shows about 2.7.
 _SEPARATION = 4.0
@@ -56,7 +56,7 @@ _FEWEST = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Exchanged:
+class ExchangeResult:
     """A coarse map after all exchanges that improve it.
 
     Attributes:
@@ -77,8 +77,8 @@ def exchange_groups(
     *,
     prior: FloatArray | None = None,
     on_step: OnStep = ignore_step,
-) -> Exchanged:
-    """Exchange groups of rows in a coarse map as long as that raises its transport similarity.
+) -> ExchangeResult:
+    """Swap groups of rows in a coarse map as long as that raises its transport similarity.
 
     Args:
         spaces: the rows of both sides.
@@ -95,7 +95,7 @@ def exchange_groups(
         refined, compared, agreements = _compare(spaces, starts, rng, prior)
         best = int(compared.argmax())
         leads = compared[best] - compared
-        ambiguous = bool(((agreements[best] < _ANOTHER) & (leads < _LEAD)).any())
+        ambiguous = bool(((agreements[best] < _DIFFERENT) & (leads < _LEAD)).any())
         moved = bool(agreements[best][0] < _SAME)
         others = leads[agreements[best] < _SAME]
         lead = float(others.min()) if len(others) else None
@@ -104,7 +104,7 @@ def exchange_groups(
         if not moved or ambiguous:
             break
         rounds += 1
-    return Exchanged(matrix, rounds, ambiguous)
+    return ExchangeResult(matrix, rounds, ambiguous)
 
 
 def reflections(rows: FloatArray, matrix: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -128,11 +128,11 @@ def reflections(rows: FloatArray, matrix: FloatArray, rng: np.random.Generator) 
     return np.stack([_reflect(matrix, axis) for axis in unit])
 
 
-def two_sided_reason(spaces: CoarseSpaces, matrix: FloatArray, rng: np.random.Generator) -> str | None:
+def two_groups_reason(spaces: CoarseSpaces, matrix: FloatArray, rng: np.random.Generator) -> str | None:
     """Return why a map is ambiguous where both sides consist of two separate groups, or None.
 
     An attribute of two values, such as language or prompt, divides both sides into two groups. If the groups have the
-    same contents, only their shares say which group belongs to which, and shares may differ between the sides. A map is
+    same contents, only their sizes show which groups correspond, and sizes may differ between the sides. A map is
     ambiguous where both sides have two groups much farther apart than two kinds of text, or where both assignments of
     the groups fit about equally well on samples in which the groups have equal shares.
 
@@ -183,7 +183,7 @@ def _are_interchangeable(
     centers = [target[labels[1] == k].mean(axis=0) for k in (0, 1)]
     mirrored = _reflect(matrix, unit_rows((centers[0] - centers[1])[None])[0])
     _, scores, agreements = _compare(balanced, np.stack([matrix, mirrored]), rng, None)
-    return bool(agreements[0][1] < _ANOTHER and abs(scores[0] - scores[1]) < _LEAD)
+    return bool(agreements[0][1] < _DIFFERENT and abs(scores[0] - scores[1]) < _LEAD)
 
 
 def _two_groups(rows: FloatArray, rng: np.random.Generator) -> tuple[IntArray, float]:

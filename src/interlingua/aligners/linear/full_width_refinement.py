@@ -26,6 +26,7 @@ from interlingua.core.statistics import self_retrieval
 __all__ = [
     "FULL_WIDTH_REFINEMENTS",
     "FullWidthMap",
+    "FullWidthRefinement",
     "averaged",
     "averaged_and_bagged",
     "polished",
@@ -40,7 +41,7 @@ _TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
 # Source rows of a batch, as a share and at most. The larger side may give more, because close neighbors need many
 # candidates.
 _PART, _BATCHES = 0.7, (800, 3000)
-# Breaks the tie between directions that a coarse map says nothing about.
+# Relative size of the noise that fills the directions outside a coarse map, which would otherwise be 0.
 _NOISE = 0.01
 _BAG_ROWS = 6000
 _BAGS, _BAG_NEIGHBORS = 8, (50, 50)
@@ -54,7 +55,7 @@ class FullWidthMap:
     Attributes:
         matrix: [d_source, d_target]. Singular values are 1, or 0 in the directions that the refinement leaves out.
         refinement: name of the refinement that was used, a key of `FULL_WIDTH_REFINEMENTS`.
-        half_agreement: for each refinement, how often refits on disjoint halves agree on which row is which, 0 to 1.
+        half_agreement: for each refinement, `retrieval_agreement` of refits on disjoint halves, 0 to 1.
     """
 
     matrix: FloatArray
@@ -62,6 +63,7 @@ class FullWidthMap:
     half_agreement: dict[str, float]
 
 
+# A refinement of a map [d_source, d_target] on rows x and y, from (x, y, map, seed, device).
 FullWidthRefinement = Callable[[FloatArray, FloatArray, FloatArray, int, str], FloatArray]
 
 
@@ -144,7 +146,7 @@ FULL_WIDTH_REFINEMENTS: Mapping[str, FullWidthRefinement] = MappingProxyType(
 
 
 def retrieval_agreement(x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray) -> float:
-    """Return how often two maps [d_source, d_target] send a row closer to itself than to any other, in both directions.
+    """Return how often a row's translations by two maps [d_source, d_target] are nearest to each other, 0 to 1.
 
     Rows of ``x`` [n, d_source] are compared in the target space and rows of ``y`` [m, d_target] in the source space.
     Nothing is compared across the two sides.

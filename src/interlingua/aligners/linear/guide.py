@@ -1,12 +1,12 @@
 """The search for a coarse map from known pairs and from categories of rows.
 
-Pairs and categories enter in three places. The start is the cross-covariance of the pairs and of the means of each
-category. The same cross-covariance is added in every step of the refinement. And rows of the same category are coupled
-rather than rows of different ones. Few pairs determine few directions only, so the start is a partial isometry: the
-first coupling reads the directions that are known, and the refinement adds the others.
+Pairs and categories are used in three places. The start is the cross-covariance of the pairs and of the means of each
+category. The same cross-covariance is added in every step of the refinement. The coupling prefers rows of the same
+category. Few pairs determine only few directions, so the start is a partial isometry: the first coupling uses the
+directions that are known, and the refinement adds the others.
 
-What pairs and categories say is tested on pairs and rows that a map does not know: each fold of the pairs, or half of
-the labeled rows, is left out of a search of its own.
+The map is tested on pairs and rows that were held out: each fold of the pairs, and each half of the labels, is left out
+of one search.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interlingua.aligners.base import Problem
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import near_copies, polar
 from interlingua.aligners.linear.pairs import Pairs, coarse_pairs, pair_covariance
-from interlingua.aligners.linear.repeats import DistinctRows
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import take, to_device, to_numpy
 
-__all__ = ["Guide", "HeldOut", "Labels", "category_covariance", "held_out", "merged_labels", "partial_isometry"]
+__all__ = ["Guide", "HeldOut", "Labels", "category_covariance", "held_out", "partial_isometry"]
 
 # Numbers of the categories of the rows [n_source] and [n_target], -1 for none.
 Labels = tuple[IntArray, IntArray]
 
 _REPEATS, _FOLDS = 4, 5
-# Smallest singular value of a start, as a share of the largest, that still is a direction.
+# Smaller singular values, as shares of the largest, are rounding errors.
 _KNOWN_DIRECTION = 1e-3
 # Weight of the means of categories beside a coupling, and how much equal categories add to a cosine.
 _CATEGORY_WEIGHT, _BONUS = 0.3, 0.05
@@ -37,7 +35,7 @@ _CATEGORY_WEIGHT, _BONUS = 0.3, 0.05
 
 @dataclass(frozen=True, eq=False)
 class Guide:
-    """What pairs and categories say about coarse maps.
+    """Known pairs and categories, in the form in which refinements of coarse maps use them.
 
     Attributes:
         spaces: the rows, with codes of their categories.
@@ -49,11 +47,11 @@ class Guide:
 
     @classmethod
     def of(cls, spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None) -> Guide:
-        """Collect what pairs, in full width, and categories of the rows say.
+        """Compute the cross-covariance and the category codes.
 
         Args:
             spaces: the rows in coarse coordinates.
-            pairs: centered unit rows [p, d_source] and [p, d_target].
+            pairs: centered unit rows [p, d_source] and [p, d_target], in full width.
             labels: numbers of the categories of the rows.
         """
         prior = np.zeros(tuple(axes.shape[1] for axes in spaces.axes), np.float32)
@@ -66,14 +64,14 @@ class Guide:
         return cls(spaces, prior)
 
     def search(self, rng: np.random.Generator, *, repeats: int = _REPEATS) -> FloatArray:
-        """Return the coarse map that refinements of the guide's start arrive at.
-
-        Each refinement reads batches of its own, and the errors of several cancel in their sum.
-        """
+        """Return the coarse map [w_source, w_target] refined from the partial isometry of the prior; see `refine`."""
         return self.refine(partial_isometry(self.prior), rng, repeats=repeats)
 
     def refine(self, start: FloatArray, rng: np.random.Generator, *, repeats: int = _REPEATS) -> FloatArray:
-        """Return the coarse map that refinements of ``start`` [w_source, w_target] arrive at, led by the guide."""
+        """Return the polar factor of the sum of ``repeats`` refinements of a coarse map ``start`` [w_source, w_target].
+
+        Each refinement draws its own batches, and their errors partly cancel in the sum.
+        """
         total = np.zeros_like(start)
         for _ in range(repeats):
             annealed = anneal(self.spaces, start[None], rng, self.prior)
@@ -87,7 +85,7 @@ class Guide:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Translations of pairs and rows by maps that do not know them, in coarse coordinates.
+    """Translations of pairs and rows by maps fitted without them, in coarse coordinates.
 
     Attributes:
         pairs: translated rows and true rows [p, w_target] of known pairs, or None.
@@ -135,7 +133,7 @@ def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, r
 
     Args:
         spaces: the rows in coarse coordinates.
-        pairs: centered unit rows [p, d_source] and [p, d_target].
+        pairs: centered unit rows [p, d_source] and [p, d_target], in full width.
         labels: numbers of the categories of the rows.
         rng: draws folds and batches.
     """
@@ -159,21 +157,6 @@ def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, r
             x, y = (to_numpy(take(z, index)) for z, index in zip(spaces.rows, picked, strict=True))
             compared.append((unit_rows(x @ matrix), labels[0][picked[0]], y, labels[1][picked[1]]))
     return HeldOut(tested, tuple(compared))
-
-
-def merged_labels(problem: Problem, sides: list[DistinctRows]) -> Labels | None:
-    """Return the categories of merged rows: that of their rows, or -1 where these have none or several."""
-    if problem.labels is None:
-        return None
-    merged = []
-    for labels, side in zip(problem.labels, sides, strict=True):
-        known = labels >= 0
-        least = np.full(len(side.rows), np.iinfo(np.int64).max)
-        most = np.full(len(side.rows), -1)
-        np.minimum.at(least, side.group[known], labels[known])
-        np.maximum.at(most, side.group[known], labels[known])
-        merged.append(np.where(least == most, most, -1))
-    return merged[0], merged[1]
 
 
 def _codes(labels: Labels, device: str) -> tuple[FloatArray, FloatArray]:

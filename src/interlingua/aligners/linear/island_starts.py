@@ -30,8 +30,8 @@ def component_starts(
 ) -> FloatArray:
     """Return start maps [r, w_source, w_target] from matched independent components, and the sum of all.
 
-    Components of neighboring rounds are matched as well as those of the same round: the runs differ, and a match of
-    other runs is another chance.
+    Components of neighboring rounds are matched as well as those of the same round: the runs differ, so each match
+    gives another start.
 
     Args:
         x: [n_source, d_source], centered unit rows.
@@ -43,14 +43,14 @@ def component_starts(
         most: most components per side; few rows allow fewer.
     """
     k = component_count(spaces, _COMPONENTS_PER_ROOT_ROW, least=_MIN_COMPONENTS, most=most)
-    found: list[ComponentRound] = []
+    analyses: list[ComponentRound] = []
     starts: list[FloatArray] = []
     for number in range(rounds):
-        found.append(find_round(x, y, k, rng))
+        analyses.append(find_round(x, y, k, rng))
         couples = [(number, number)] + [(number, number - 1), (number - 1, number)] * (number > 0)
         for i, j in couples:
             covariances = match_components(
-                found[i].source, found[j].target, starts=_MATCHING_STARTS, keep=matchings, rng=rng
+                analyses[i].source, analyses[j].target, starts=_MATCHING_STARTS, keep=matchings, rng=rng
             )
             starts += [spaces.reduce(c) for c in covariances]
     total = polar(np.sum(starts, axis=0, dtype=np.float32))

@@ -40,17 +40,18 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
 
-__all__ = ["ScoredMap", "IslandsResult", "search_islands"]
+__all__ = ["IslandsResult", "ScoredMap", "search_islands"]
 
 # Temperature of the softmax over scores that weights the maps of a mixture.
 _PARENT_TEMPERATURE = 4e-3
 _MIXTURE_EVERY = 2
-# A perturbed map agrees this much with the map it came from. Nearer ones return to it, farther ones lose it.
+# Agreement of a perturbed map with the original. Refinement returns more similar maps to the original, and does not
+# return less similar ones.
 _PERTURBATIONS = (0.6, 0.75)
 _MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
 # Generations whose maps a merge sums.
 _REMEMBERED = 3
-# Scores of rivals differ in the third digit, and few rows would hide that.
+# Similarities that a score is computed from. Scores of competing maps differ in the third digit only.
 _SCORED_SIMILARITIES = 4_000_000
 _AGREEMENT_ROWS = 1000
 
@@ -104,12 +105,12 @@ class IslandsResult:
 
 
 class _OutOfTimeError(Exception):
-    """The budget is spent; what there is so far is the result."""
+    """The budget is spent; the maps so far are the result."""
 
 
 @dataclass(eq=False)
 class _Run:
-    """A search with its settings, its clock and what it has found so far, for a result at any time."""
+    """A running search: its settings, the time, and the maps so far, from which a result can be made at any time."""
 
     x: FloatArray
     y: FloatArray
@@ -173,7 +174,7 @@ def search_islands(
     device: str = "cpu",
     settings: IslandSettings | None = None,
 ) -> IslandsResult:
-    """Search for the rotation between two sides whose fast search found none.
+    """Search for the rotation between two sides for which the fast search found no evidence.
 
     The result for swapped sides is the transpose.
 
@@ -267,7 +268,7 @@ def _run_generations(run: _Run, key: tuple[int, int, int], *, parents: list[Scor
         matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
         run.report(stage, key[2], 1 + generation, float(scores.max()))
     if matrix is None:
-        raise ValueError("A merge needs a generation at least.")
+        raise ValueError("A merge needs at least one generation.")
     if parents is not None:
         run.check_budget()
         matrix = exchange_groups(refinement.spaces, matrix, rng, prior=run.prior, on_step=run.on_step).matrix
@@ -287,7 +288,7 @@ def _offspring(
             origin = matrix
         else:
             origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
-        # In a merge, neighbors in the list share a size, or mixtures and consensus would see other sizes.
+        # In a merge, a mixture and the next consensus share a size, so that both see all sizes.
         sizes, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
         offspring.append(perturbed(origin, sizes[step % len(sizes)], rng))
     return np.stack(offspring).astype(np.float32)
@@ -307,17 +308,17 @@ def _is_repeated(run: _Run) -> bool:
     return _agreement(run, run.merges) >= run.settings.same_map and (best - null) / spread >= run.settings.excess
 
 
-def _agreement(run: _Run, found: Sequence[ScoredMap]) -> float:
+def _agreement(run: _Run, maps: Sequence[ScoredMap]) -> float:
     """Return the mean cosine of rows under the two maps that agree most; 0 where there is one map only."""
     rows = np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS]))
-    mapped = [rows @ scored.matrix for scored in found]
+    mapped = [rows @ scored.matrix for scored in maps]
     return max((agreement(a, b) for a, b in combinations(mapped, 2)), default=0.0)
 
 
 def _result(run: _Run, stopped: str) -> IslandsResult:
     # A search that was cut off before its first island was done returns its best refined map.
-    found = run.merges + run.islands or ([] if run.best is None else [run.best])
-    best = max(found, key=lambda scored: scored.score)
+    maps = run.merges + run.islands or ([] if run.best is None else [run.best])
+    best = max(maps, key=lambda scored: scored.score)
     null, spread = run.null
     return IslandsResult(
         matrix=run.refinement.spaces.lift(polar(best.matrix)),
@@ -336,8 +337,8 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
 def _transposed(result: IslandsResult) -> IslandsResult:
     """Return the result for the opposite direction."""
 
-    def transpose(found: ScoredMap) -> ScoredMap:
-        return ScoredMap(np.ascontiguousarray(found.matrix.T), found.score)
+    def transpose(scored: ScoredMap) -> ScoredMap:
+        return ScoredMap(np.ascontiguousarray(scored.matrix.T), scored.score)
 
     return replace(
         result,

@@ -1,8 +1,8 @@
-"""Evidence from known pairs and categories that a map does not know, and what it changes in a verdict.
+"""Evidence from held-out pairs and categories, and what it changes in a verdict.
 
-Ten held-out pairs or more can refute a map, and thirty or more can confirm one that evidence without pairs cannot.
-Categories never confirm a map, for a wrong one may put the right topics together. Beside a transport excess that
-passes, they can make a failed map doubtful.
+Ten or more held-out pairs can refute a map, and thirty or more can confirm one that label-free evidence does not
+confirm. Categories never confirm a map, because a wrong map can still assign rows to the right categories. Together
+with a sufficient transport excess they can make a failed map doubtful.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from interlingua.aligners.linear.guide import HeldOut
 from interlingua.aligners.verdict import at_most_doubtful, mismatch_limit
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.neighbors import nearest
 
 __all__ = ["NO_HELD_OUT", "category_evidence", "confirmed", "judge_known", "pair_evidence"]
 
-NO_HELD_OUT = "1 pair is known, and none can be held out: only measurements without pairs judge this map."
+NO_HELD_OUT = "1 pair is known, and it cannot be held out: the verdict rests on measurements without pairs."
 # A held-out pair disagrees where more than this share of the target rows are nearer to the translation than it.
 _NEAR_SHARE, _MAX_DISAGREEING = 0.1, 0.5
 # Maps with a top-1 of a half have a mean share under 0.01, those with a fifth exceed it (pairs-curve.jsonl).
 _MAX_NEARER = 0.01
-# Fewer pairs say little; at least so many confirm a map on their own.
+# Fewest pairs that can refute a map, and fewest that can confirm one on their own.
 _FEW, _CONFIRMING = 10, 30
-# Maps that put categories in each other's place reach 0.6 of what one side reaches, right ones 1 (labels.jsonl).
+# Gain over chance, relative to that among rows of one side: 0.6 for maps that swap categories, 1 for right maps
+# (labels.jsonl).
 _NEIGHBORS, _MIN_GAIN, _SHARE_OF_GAIN = 10, 0.05, 0.8
 _REFITS = ("refit_agreement", "cycle")
 _OF_ALL_MAPS = ("sliced_wasserstein", "hubness", "effective_rank")
@@ -35,7 +37,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     """Return how well translations fit known pairs: the mean cosine, the mean rank, and how many pairs disagree.
 
     Args:
-        pairs: translated and true rows [p, w] of pairs that the map does not know, unit norm.
+        pairs: translated and true rows [p, w] of held-out pairs, unit norm.
         target: [m, w], unit rows of the target.
     """
     translated, true = pairs
@@ -44,14 +46,14 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     own = np.diag(cosines)
     others = cosines[~np.eye(count, dtype=bool)] if count > 1 else (translated @ target.T).ravel()
     null, limit = mismatch_limit(others, count)
-    few = f" So few as {count} say little." if count < _FEW else ""
+    few = f" {count} pairs are weak evidence." if count < _FEW else ""
     mean = Evidence(
         "held_out_pairs",
         float(own.mean()),
         null,
         limit,
         bool(own.mean() >= limit),
-        f"Mean cosine between translated and true rows of known pairs, each by a map found without that pair.{few}",
+        f"Mean cosine between translated and true rows of known pairs, each by a map fitted without that pair.{few}",
         "at_least",
         "mismatched pairs",
     )
@@ -62,7 +64,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
         0.5,
         _MAX_NEARER,
         bool(nearer.mean() <= _MAX_NEARER),
-        "Mean share of target rows that are nearer to a translation than the true row, for pairs held out likewise.",
+        "Mean share of target rows that are nearer to a translation than the true row, for the same held-out pairs.",
         "at_most",
         "unrelated maps",
     )
@@ -73,8 +75,8 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
         1 - _NEAR_SHARE,
         _MAX_DISAGREEING,
         disagreeing <= _MAX_DISAGREEING * count,
-        f"{disagreeing} of {count} known pairs disagree with the map found without them: the partner is not among the "
-        "nearest tenth of the target rows.",
+        f"{disagreeing} of {count} known pairs disagree with the map fitted without them: the true row is not "
+        "among the nearest tenth of the target rows.",
         "at_most",
         "unrelated maps",
     )
@@ -82,7 +84,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
 
 
 def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...]) -> Evidence:
-    """Return how often the nearest target rows of a translation have its category, on rows whose category was unknown.
+    """Return how often the nearest target rows of a translation have its category, for held-out categories.
 
     The threshold lies between the share of chance and the share among the rows of one side, which no map can exceed.
 
@@ -91,14 +93,16 @@ def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntA
     """
     values, nulls, reachable = [], [], []
     for x, first, y, second in halves:
-        values.append(_same_category(x @ y.T, first, second))
+        values.append(_same_category(x, first, y, second))
         nulls.append(float((first[:, None] == second[None]).mean()))
-        reachable.append(min(_same_category(_without_self(z), own, own) for z, own in ((x, first), (y, second))))
+        reachable.append(
+            min(_same_category(z, own, z, own, exclude=np.arange(len(z))) for z, own in ((x, first), (y, second)))
+        )
     value, null, most = (float(np.mean(numbers)) for numbers in (values, nulls, reachable))
     limit = null + max(_MIN_GAIN, _SHARE_OF_GAIN * (most - null))
     meaning = (
         f"Share of the {_NEIGHBORS} nearest target rows of a translation that have its category, on rows whose "
-        f"category the map does not know; {most:.2f} among the rows of one side."
+        f"category was held out; {most:.2f} among the rows of one side."
     )
     return Evidence(
         "category_agreement", value, null, limit, value >= limit, meaning, "at_least", "shuffled categories"
@@ -106,7 +110,7 @@ def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntA
 
 
 def confirmed(held: HeldOut, target: FloatArray) -> bool:
-    """Return whether held-out pairs or categories confirm the guide so well that no search without it is needed."""
+    """Return whether held-out pairs or categories confirm the guided map, so that no search without them is needed."""
     if held.pairs is not None and len(held.pairs[0]) >= _FEW:
         mean, _, share = pair_evidence(held.pairs, target)
         return mean.passed and share.passed
@@ -118,7 +122,7 @@ def judge_known(verdict: Verdict, held: HeldOut, target: FloatArray) -> Verdict:
 
     Args:
         verdict: from measurements without pairs.
-        held: translations by maps that do not know the pair or the category.
+        held: translations by maps fitted without the pair or the category.
         target: [m, w], unit rows of the target in the same coordinates.
     """
     if held.rows:
@@ -161,16 +165,11 @@ def _with_reason(verdict: Verdict, reason: str) -> Verdict:
     return verdict if reason in verdict.reasons else replace(verdict, reasons=(reason, *verdict.reasons))
 
 
-def _same_category(cosines: FloatArray, first: IntArray, second: IntArray) -> float:
-    """Return the share of the nearest columns of each row [n, m] that have the row's category."""
-    if not cosines.size:
+def _same_category(
+    x: FloatArray, first: IntArray, y: FloatArray, second: IntArray, *, exclude: IntArray | None = None
+) -> float:
+    """Return the share of the rows of y [m, d] nearest to each row of x [n, d] that have the row's category."""
+    if not len(x) or len(y) < 1 + (exclude is not None):
         return 0.0
-    k = min(_NEIGHBORS, cosines.shape[1])
-    nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-    return float((second[nearest] == first[:, None]).mean())
-
-
-def _without_self(rows: FloatArray) -> FloatArray:
-    cosines = rows @ rows.T
-    np.fill_diagonal(cosines, -np.inf)
-    return cosines
+    neighbors = nearest(x, y, _NEIGHBORS, metric="dot", exclude=exclude).indices
+    return float((second[neighbors] == first[:, None]).mean())

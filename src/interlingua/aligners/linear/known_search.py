@@ -1,8 +1,8 @@
-"""The first search where pairs or categories are known: guided by them, and without them where that decides more.
+"""The first search where pairs or categories are known: guided by them, and if necessary also without them.
 
-A guided map that held-out pairs or categories confirm needs no other search. Otherwise the search without them runs
-too. Where it finds a map that its own evidence accepts, every pair is held out of that map and tests it; pairs and
-categories that contradict it are not used.
+If held-out pairs or categories confirm the guided map, no other search is needed. Otherwise the search without them
+runs too. If its map is accepted by label-free evidence, all pairs and categories are tested against that map, because
+none of them took part in it. Pairs and categories that contradict it are not used.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from interlingua.core.backend import to_numpy
 
 __all__ = ["KnownResult", "search_with_known", "settled_rotation"]
 
-# With fewer pairs, a held-out test of the guided search says too little to reject them.
+# Fewer held-out pairs are too few to reject the pairs.
 _MIN_TESTED = 10
 
 
 @dataclass(frozen=True, eq=False)
 class KnownResult:
-    """What a search with known pairs or categories ends with.
+    """The result of a search with known pairs or categories.
 
     Attributes:
         matrices: coarse maps [w_source, w_target] for the full width, best first.
         spaces: the coarse rows, with codes of categories where these are used.
         pairs: the known pairs if they are used, otherwise None.
-        held: translations that test pairs and categories.
+        held: translations by which pairs and categories are tested.
         plain: the search without them, or None where it was not needed.
     """
 
@@ -86,16 +86,16 @@ def search_with_known(
 
 
 def settled_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return the rotation [d_source, d_target] that refinement without pairs or categories makes of a rotation.
+    """Return a rotation [d_source, d_target] after refinement without pairs or categories, to compare it with a null.
 
-    Maps from random starts are optima of the transport similarity, and a map that holds on to known pairs is none.
-    After this refinement both are, and can be compared.
+    Maps from random starts are optima of the transport similarity. A map that was refined with known pairs is not one
+    before this refinement, so their similarities could not be compared.
     """
     return spaces.lift(settle(spaces, spaces.reduce(rotation)[None], rng)[0])
 
 
 def _tested_by(spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, labels: Labels | None) -> HeldOut:
-    """Return translations of all pairs and labeled rows by a map that was found without them."""
+    """Return translations of all pairs and labeled rows by a map that was fitted without them."""
     tested = None
     compared: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...] = ()
     if pairs is not None:

@@ -41,7 +41,7 @@ _RADIUS_FACTOR = 1.3
 _LEVEL_RIDGE = 1.0
 # Smaller variances, as shares of the largest, are rounding errors that a negative power would enlarge.
 _VARIANCE_FLOOR = 1e-8
-# Two steps suffice to see where halves differ; the loss is the share of rows that may retrieve themselves less often.
+# Two steps suffice to see where halves differ. The loss is the largest accepted decrease in self-retrieval.
 _HALF_NEIGHBORS, _HALF_ROWS, _RETRIEVAL_LOSS = (50, 50), 1000, 0.01
 
 
@@ -50,9 +50,9 @@ def nonorthogonal_maps(
 ) -> tuple[FloatArray, FloatArray, dict[str, Any]]:
     """Return the map of each direction, non-orthogonal where refits on disjoint halves agree more under it.
 
-    If two halves translate a row more alike after the stage than before, the stage has removed noise and no content:
-    what only one half has learned cannot agree. A row's translation by one half must still find its translation by the
-    other half, at most 1 % of the rows less often.
+    Errors that depend on the half of the rows differ between the two refits. If translations by both agree more after
+    the stage than before, the stage has reduced such errors. It must also keep retrieval: the share of rows whose
+    translation by one half is nearest to their own translation by the other half may fall by at most 1 %.
 
     Args:
         x: [n_source, d_source], centered unit rows in random order.
@@ -94,13 +94,13 @@ def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> Float
     d_source, d_target = rotation.shape
     narrows = d_source >= d_target
     to_common, from_target = (rotation, np.eye(d_target)) if narrows else (np.eye(d_source), rotation.T)
-    mapped = to_common.T @ covariance_x @ to_common
-    wanted = from_target.T @ covariance_y @ from_target
+    a = to_common.T @ covariance_x @ to_common
+    b = from_target.T @ covariance_y @ from_target
     # Into a wider space no direction is lost, so there is no noise of lost directions to correct for.
-    spread = _gaussian_transport(mapped, wanted) if narrows else np.eye(d_source)
-    penalty = (_RIDGE_NARROWER if narrows else _RIDGE_WIDER) * np.trace(wanted) / len(wanted)
-    fill = np.linalg.solve(wanted + penalty * np.eye(len(wanted)), from_target.T @ covariance_y)
-    return np.asarray(to_common @ spread @ fill, np.float32)
+    transport = _gaussian_transport(a, b) if narrows else np.eye(d_source)
+    penalty = (_RIDGE_NARROWER if narrows else _RIDGE_WIDER) * np.trace(b) / len(b)
+    regression = np.linalg.solve(b + penalty * np.eye(len(b)), from_target.T @ covariance_y)
+    return np.asarray(to_common @ transport @ regression, np.float32)
 
 
 def hub_leveled_mean(frame: Frame) -> FloatArray:
@@ -128,7 +128,7 @@ def radius_factor(source: Frame, target: Frame) -> float:
 
 
 def _half_agreement(rows: FloatArray, maps: Sequence[FloatArray]) -> tuple[float, float]:
-    """Return the mean cosine of two maps' translations of rows, and how often a row retrieves itself among them."""
+    """Return the agreement and the self-retrieval of the translations of rows [n, d] by two maps."""
     first, second = (rows @ matrix for matrix in maps)
     return agreement(first, second), self_retrieval(first, second)
 

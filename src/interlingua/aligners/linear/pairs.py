@@ -23,7 +23,7 @@ def centered_pairs(problem: Problem) -> Pairs | None:
     if problem.known is None:
         return None
     x, y = problem.frames
-    return unit_rows(x.around(problem.known[0])), unit_rows(y.around(problem.known[1]))
+    return unit_rows(x.center(problem.known[0])), unit_rows(y.center(problem.known[1]))
 
 
 def pair_covariance(pairs: Pairs) -> FloatArray:

@@ -6,15 +6,17 @@ something. The other side repeats other texts or none. So each text counts once,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep, Problem, ignore_step, insufficient_data_reason
 from interlingua.aligners.frames import NEAR_COPY
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
+from interlingua.core.errors import InputError
 
-__all__ = ["DistinctRows", "distinct_rows"]
+__all__ = ["DistinctRows", "distinct_rows", "merge_copies", "merged_labels"]
 
 # Near-copies stand out where many more pairs lie beyond `NEAR_COPY` than just below it: 13 times as many for copies
 # with noise of 0.3 of their length, but at most 1.2 times as many in a continuous distribution, as in a narrow space.
@@ -53,6 +55,39 @@ class DistinctRows:
         }
 
 
+def merge_copies(problem: Problem, on_step: OnStep = ignore_step) -> Problem:
+    """Return a problem in which copies and near-copies of a row are one row each, and report their counts.
+
+    A problem without copies is returned as it is.
+
+    Args:
+        problem: both sides.
+        on_step: called with the counts of each side.
+
+    Raises:
+        InputError: too few distinct rows on a side.
+    """
+    sides = [distinct_rows(rows) for rows in problem.rows]
+    if insufficient_data_reason(sides[0].rows, sides[1].rows):
+        # So few groups mean clustered data and not copies.
+        sides = [distinct_rows(rows, near=None) for rows in problem.rows]
+    counts = {
+        f"{name}_{key}": value
+        for name, side in zip(("source", "target"), sides, strict=True)
+        for key, value in side.to_dict().items()
+    }
+    on_step({"step": "copies", **counts})
+    if not any(side.exact or side.near for side in sides):
+        return problem
+    # Distinct rows are unit rows; they are scaled back to the length of the input rows.
+    lengths = [np.float32(frame.norm) for frame in problem.frames]
+    rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
+    reason = insufficient_data_reason(rows[0], rows[1])
+    if reason:
+        raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
+    return replace(problem, rows=(rows[0], rows[1]), labels=merged_labels(problem, sides))
+
+
 def distinct_rows(vectors: FloatArray, *, near: float | None = NEAR_COPY, max_rows: int = _MAX_ROWS) -> DistinctRows:
     """Merge copies and near-copies among ``vectors`` [n, d]; the order of first appearance stays.
 
@@ -69,7 +104,7 @@ def distinct_rows(vectors: FloatArray, *, near: float | None = NEAR_COPY, max_ro
     if near is None or len(first) > max_rows:
         return DistinctRows(unit, group, exact, 0)
     centered = unit_rows(unit - unit.mean(axis=0))
-    if not _stand_out(centered, near):
+    if not _has_near_copies(centered, near):
         return DistinctRows(unit, group, exact, 0)
     leader = _near_groups(centered, near)
     merged = int(leader.max()) + 1
@@ -79,6 +114,21 @@ def distinct_rows(vectors: FloatArray, *, near: float | None = NEAR_COPY, max_ro
         np.add.at(total, leader, unit)
         unit = unit_rows(total)
     return DistinctRows(unit, leader[group], exact, near_copies)
+
+
+def merged_labels(problem: Problem, sides: list[DistinctRows]) -> tuple[IntArray, IntArray] | None:
+    """Return the categories of merged rows: that of their rows, or -1 where these have none or several."""
+    if problem.labels is None:
+        return None
+    merged = []
+    for labels, side in zip(problem.labels, sides, strict=True):
+        known = labels >= 0
+        least = np.full(len(side.rows), np.iinfo(np.int64).max)
+        most = np.full(len(side.rows), -1)
+        np.minimum.at(least, side.group[known], labels[known])
+        np.maximum.at(most, side.group[known], labels[known])
+        merged.append(np.where(least == most, most, -1))
+    return merged[0], merged[1]
 
 
 def _exact_groups(rows: FloatArray) -> tuple[IntArray, IntArray]:
@@ -91,7 +141,7 @@ def _exact_groups(rows: FloatArray) -> tuple[IntArray, IntArray]:
     return first[order], rank[inverse]
 
 
-def _stand_out(centered: FloatArray, near: float) -> bool:
+def _has_near_copies(centered: FloatArray, near: float) -> bool:
     """Return whether four times as many pairs of rows [n, d] lie beyond a cosine of ``near`` as between 0.8 and it."""
     # Drawn at random, because copies may lie beside each other.
     rows = centered[np.random.default_rng(0).permutation(len(centered))[:_SAMPLED_ROWS]]

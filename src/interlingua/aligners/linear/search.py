@@ -16,7 +16,7 @@ import numpy as np
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import anneal, settle
 from interlingua.aligners.linear.components import ComponentRound
-from interlingua.aligners.linear.starts import MIN_RANK, STARTS, SearchContext, find_numbered_round, match_last_round
+from interlingua.aligners.linear.starts import MIN_RANK, STARTS, SearchContext, components_of_round, match_last_round
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_numpy
 from interlingua.core.errors import InputError
@@ -31,20 +31,20 @@ _FINALISTS = 6
 _AGREEMENT, _AGREEMENT_MANY_ROWS, _MANY_ROWS = 0.8, 0.9, 5_000
 _EXCESS = 8.0
 _AGREEMENT_ROWS = 1000
-# Averages over all candidates. They depend on the others, so they cannot confirm them.
+# Origin of averages over all candidates. They depend on the other candidates, so they cannot confirm them.
 _AVERAGE = "average of all candidates"
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A coarse map between a start and the result.
+    """A coarse map during the search.
 
     Attributes:
         matrix: [w_source, w_target], orthonormal rows or columns.
         origin: name of the start.
         score: transport similarity.
         start: the polar factor of the start, before refinement.
-        settled: whether the second part of the refinement is done.
+        settled: whether `settle`, the second part of the refinement, has been applied.
     """
 
     matrix: FloatArray
@@ -56,7 +56,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What a search ends with.
+    """The result of a search.
 
     Attributes:
         candidates: settled candidates, best first.
@@ -87,7 +87,7 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
     for number in range(rounds):
         if is_accepted(context, result):
             break
-        earlier.append(find_numbered_round(context, number))
+        earlier.append(components_of_round(context, number))
         pool += _refined_starts(context, match_last_round(context, earlier))
         if number == 0:
             # Two rounds at least: they can be matched with each other, and confirm each other.
@@ -136,7 +136,7 @@ def _refined_starts(context: SearchContext, starts: Mapping[str, list[FloatArray
 
 
 def _settled(context: SearchContext, pool: list[Candidate]) -> tuple[SearchResult, list[Candidate]]:
-    """Settle the most promising candidates; return the result so far and the new pool."""
+    """Settle the unsettled candidates with the best scores; return the result so far and all candidates."""
     spaces = context.null.spaces
     waiting = sorted((c for c in pool if not c.settled), key=lambda c: -c.score)
     done = [c for c in pool if c.settled]

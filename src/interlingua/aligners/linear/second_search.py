@@ -18,14 +18,14 @@ from interlingua.core.arrays import FloatArray
 __all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further"]
 
 UNCALIBRATED = (
-    "The map was found by the second search, whose evidence is not calibrated. Check some translations, or known pairs."
+    "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
 
 
 @dataclass(frozen=True, eq=False)
 class SecondResult:
-    """What the second search ends with.
+    """The result of the second search.
 
     Attributes:
         rotation: [d_source, d_target], or None where the best map of the fast search scores higher.
@@ -48,7 +48,7 @@ def search_further(
 
     Args:
         context: rows, null and known pairs of the fast search.
-        fast: what the fast search ended with.
+        fast: the result of the fast search.
         budget: seconds for the islands; the refinement at full width takes a part of a minute more.
         seed: decides every random draw.
         on_step: called with a dict of numbers and short words after each generation, at full width, and at the end.
@@ -56,33 +56,33 @@ def search_further(
     spaces = context.null.spaces
     rotation, agreement, interrupted = None, None, False
     try:
-        found = search_islands(
+        islands = search_islands(
             context.x, context.y, budget=budget, seed=seed, on_step=on_step, pairs=context.pairs, device=spaces.device
         )
-        interrupted = found.stopped == "interrupted"
-        score = float(spaces.similarity(spaces.reduce(found.matrix)[None])[0])
+        interrupted = islands.stopped == "interrupted"
+        score = float(spaces.similarity(spaces.reduce(islands.matrix)[None])[0])
         on_step(
             {
                 "step": "second search",
-                "stopped": found.stopped,
+                "stopped": islands.stopped,
                 "similarity": score,
                 "similarity_of_fast_search": fast.best.score,
                 "excess": context.null.excess(score),
-                "agreement": found.agreement,
-                "groups": len(found.merges),
-                "refinements": found.refinements,
-                "seconds": found.seconds,
+                "agreement": islands.agreement,
+                "groups": len(islands.merges),
+                "refinements": islands.refinements,
+                "seconds": islands.seconds,
             }
         )
         if score > fast.best.score:
-            rotation = found.matrix
-            agreement = found.agreement if len(found.merges) > 1 else None
+            rotation = islands.matrix
+            agreement = islands.agreement if len(islands.merges) > 1 else None
             if not interrupted:
                 rotation = refine_to_full_width(
                     context.x, context.y, rotation, seed=seed, device=spaces.device, on_step=on_step
                 ).matrix
     except KeyboardInterrupt:
-        # Before the first map of the islands the fast search has the best, afterwards the islands.
+        # Before the first map of the islands, the best map is that of the fast search.
         interrupted = True
     if interrupted:
         on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})

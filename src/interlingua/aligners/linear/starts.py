@@ -26,7 +26,7 @@ __all__ = [
     "STARTS",
     "SearchContext",
     "Start",
-    "find_numbered_round",
+    "components_of_round",
     "identity",
     "match_last_round",
     "skewed_principal_axes",
@@ -35,21 +35,21 @@ __all__ = [
 MIN_RANK = 8
 _MATCHINGS_KEPT = 3
 _RANDOM_MATCHINGS = 400
-# Number of components, and each round's share of it; equal shares are also matched across rounds.
+# Number of components, and the factor on it in each round. Rounds with equal factors are also matched with each other.
 _COMPONENTS_PER_ROOT_ROW, _MAX_COMPONENTS = 0.75, 80
-_SHARES = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
+_ROUND_FACTORS = (1.0, 1.0, 0.8, 1.25, 1.0, 0.8, 1.25, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class SearchContext:
-    """Everything that starts and the search read.
+    """The input of the starts and of the search.
 
     Attributes:
         x: [n_source, d_source], centered unit rows in random order.
         y: [n_target, d_target], likewise.
-        null: what random starts reach on the same rows; holds the coarse coordinates too.
-        rng: draws everything random of the search.
-        pairs: rows of known pairs, if any, for the second search; the first search has to do without.
+        null: maps from random starts on the same rows, with the coarse coordinates.
+        rng: decides every random draw of the search.
+        pairs: rows of known pairs, if any. Only the guided and the second search use them.
     """
 
     x: FloatArray
@@ -100,9 +100,9 @@ STARTS: Mapping[str, Start] = MappingProxyType(
 )
 
 
-def find_numbered_round(context: SearchContext, number: int) -> ComponentRound:
-    """Find independent components of both sides for a round; their number differs from round to round."""
-    density = _SHARES[number % len(_SHARES)] * _COMPONENTS_PER_ROOT_ROW
+def components_of_round(context: SearchContext, number: int) -> ComponentRound:
+    """Return the independent components of both sides in a round; their number differs from round to round."""
+    density = _ROUND_FACTORS[number % len(_ROUND_FACTORS)] * _COMPONENTS_PER_ROOT_ROW
     k = component_count(context.null.spaces, density, least=MIN_RANK, most=_MAX_COMPONENTS)
     return find_round(context.x, context.y, k, context.rng)
 
