@@ -115,13 +115,40 @@ def test_a_map_of_the_second_search_is_doubtful_although_its_evidence_would_pass
 
 
 def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), 1.0, False)
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), True, 1.0, False)
     monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
     monkeypatch.setattr(aligner, "two_groups_reason", lambda *_, **__: None)
     evidence = (Evidence("transport_excess", 15.0, 0.0, 5.0, True, "High."),)
     monkeypatch.setattr(aligner, "judge_rotation", lambda *_, **__: Verdict(Status.ALIGNED, 1.0, ("High.",), evidence))
     capped = align(hard, rounds=0, budget=GENEROUS).verdict
     assert (capped.status, capped.reasons) == (Status.DOUBTFUL, (UNCALIBRATED,))
+
+
+def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_the_fast_search(
+    hard: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), False, 0.5, False)
+    monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
+    refined, widen = [], aligner.widen
+
+    def spy(x: Any, y: Any, matrices: Any, **options: Any) -> Any:
+        refined.append(matrices)
+        return widen(x, y, matrices, **options)
+
+    monkeypatch.setattr(aligner, "widen", spy)
+    align(hard, rounds=0, budget=GENEROUS)
+    assert len(refined[0]) > 1
+    assert refined[0][-1] is second.rotation
+
+
+@pytest.mark.parametrize(("limit", "averaged"), [(1, False), (10**6, True)])
+def test_few_rows_are_averaged_at_full_width_and_many_are_not(
+    limit: int, averaged: bool, hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_search, "_MANY_ROWS", limit)
+    trace = align(hard, rounds=0, budget=GENEROUS).trace
+    assert any(step["step"] == "second search" for step in trace)
+    assert any(step["step"] == "full width" for step in trace) is averaged
 
 
 def test_a_capped_verdict_keeps_what_refutes_and_what_is_missing() -> None:

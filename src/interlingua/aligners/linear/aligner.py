@@ -175,10 +175,14 @@ class Linear:
         second, ambiguity = None, None
         if self.budget and result is not None and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
-        if second is not None and second.rotation is not None:
-            rotation, start_agreement = second.rotation, second.agreement
+        start_agreement = None if result is None else result.start_agreement
+        further = None if second is None else second.rotation
+        if second is not None and further is not None:
+            start_agreement = second.agreement
+        if second is not None and further is not None and second.at_full_width:
+            rotation = further
         else:
-            matrices = [spaces.lift(matrix) for matrix in coarse]
+            matrices = [spaces.lift(matrix) for matrix in coarse] + ([] if further is None else [further])
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             # Only in a map refined in many coordinates do the scores of exchanges differ enough.
             prior = coarse_prior(spaces, pairs)
@@ -187,7 +191,6 @@ class Linear:
                 corrected = [spaces.lift(exchanged.matrix)]
                 rotation = widen(a, b, corrected, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             ambiguity = AMBIGUOUS if exchanged.ambiguous else two_groups_reason(spaces, exchanged.matrix, groups)
-            start_agreement = None if result is None else result.start_agreement
         judged = rotation if guided is None else settled_rotation(null.spaces, rotation, known)
         fit = self._finished(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict

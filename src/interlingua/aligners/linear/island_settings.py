@@ -33,7 +33,7 @@ class IslandSettings:
     width: int = 64
     rounds: int = 4
     matchings: int = 8
-    components: int = 60
+    components: int = 140
     random_starts: int = 8
     offspring: int = 12
     generations: int = 4

@@ -20,6 +20,8 @@ __all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further"]
 UNCALIBRATED = (
     "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
+# With so many rows, polishing on neighbors is better than averages of refinements.
+_MANY_ROWS = 4_000
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
 
 
@@ -29,11 +31,13 @@ class SecondResult:
 
     Attributes:
         rotation: [d_source, d_target], or None where the best map of the fast search scores higher.
+        at_full_width: whether `rotation` is refined at full width; otherwise it is of the rank of the search.
         agreement: mean cosine, -1 to 1, between translations by two groups of islands; None with fewer than two groups.
         interrupted: whether the user interrupted it.
     """
 
     rotation: FloatArray | None
+    at_full_width: bool
     agreement: float | None
     interrupted: bool
 
@@ -41,10 +45,12 @@ class SecondResult:
 def search_further(
     context: SearchContext, fast: SearchResult, *, budget: float, seed: int, on_step: StepLog
 ) -> SecondResult:
-    """Search with islands within a budget, and carry the result to full width where it beats the fast search.
+    """Search with islands within a budget, and keep the result where it beats the fast search.
 
-    Both results are compared by transport similarity on the same rows. An interrupt from the keyboard ends the search
-    with the best map up to then.
+    Both results are compared by transport similarity on the same rows. With few rows the map is refined at full width
+    here, by averages. With many rows, that is left to the refinement of the fast search's maps, which chooses among
+    them in more coordinates: in those of the search, a sum of many maps scores
+    more than it is worth. An interrupt from the keyboard ends the search with the best map up to then.
 
     Args:
         context: rows, null and known pairs of the fast search.
@@ -55,6 +61,7 @@ def search_further(
     """
     spaces = context.null.spaces
     rotation, agreement, interrupted = None, None, False
+    at_full_width = context.n < _MANY_ROWS
     try:
         islands = search_islands(
             context.x, context.y, budget=budget, seed=seed, on_step=on_step, pairs=context.pairs, device=spaces.device
@@ -77,7 +84,7 @@ def search_further(
         if score > fast.best.score:
             rotation = islands.matrix
             agreement = islands.agreement if len(islands.merges) > 1 else None
-            if not interrupted:
+            if at_full_width and not interrupted:
                 rotation = refine_to_full_width(
                     context.x, context.y, rotation, seed=seed, device=spaces.device, on_step=on_step
                 ).matrix
@@ -86,4 +93,4 @@ def search_further(
         interrupted = True
     if interrupted:
         on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})
-    return SecondResult(rotation, agreement, interrupted)
+    return SecondResult(rotation, at_full_width or interrupted, agreement, interrupted)
