@@ -182,3 +182,40 @@ def test_lines_that_end_with_carriage_returns_only_are_refused_by_name(tmp_path:
     (tmp_path / "x.jsonl").write_bytes("\r".join(LINES).encode())
     with pytest.raises(InputError, match="line 1 holds several objects with a carriage return between them"):
         open_vectors(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"id": "a", "id": "b", "embedding": VECTOR}',
+        '{"id": "a", "embedding": [1, 2, 3, 4, 5, 6, 7, 8], "embedding": VECTOR}',
+        '{"id": "a", "meta": {"k": 1, "k": 2}, "embedding": VECTOR}',
+    ],
+)
+def test_a_key_that_an_object_has_twice_is_refused_since_one_value_would_be_lost(tmp_path: Path, line: str) -> None:
+    path = lines(tmp_path / "x.jsonl", [LINES[1], line.replace("VECTOR", str(ROWS[0]))])
+    with pytest.raises(InputError, match="line 2 has the key '(id|embedding|k)' twice in one object"):
+        open_vectors(path)
+    assert open_vectors(path, skip_bad=True).n == 1
+
+
+def test_whole_numbers_among_fractions_are_floats_only_where_these_hold_them_exactly(tmp_path: Path) -> None:
+    for large, kind in ((2**53, "double"), (2**53 + 1, "string"), (-(2**53) - 1, "string")):
+        numbers = [large, 0.5, 3]
+        rows = [{"id": row, "n": number, "embedding": ROWS[row]} for row, number in enumerate(numbers)]
+        (page,) = open_vectors(lines(tmp_path / "x.jsonl", rows)).batches()
+        assert page.payload is not None
+        assert str(page.payload.schema.field("n").type) == kind
+        assert [json.loads(str(value)) for value in page.payload["n"].to_pylist()] == numbers
+
+
+def test_ids_that_are_text_or_beyond_64_bits_are_read_as_plain_text(tmp_path: Path) -> None:
+    ids = ["a", 2**64, 7, 2**60, '"quoted"']
+    rows = [{"id": value, "embedding": ROWS[row]} for row, value in enumerate(ids)]
+    file = open_vectors(lines(tmp_path / "x.jsonl", rows))
+    read = file.ids()
+    assert read is not None
+    assert read.to_pylist() == ["a", str(2**64), "7", str(2**60), '"quoted"']
+    rows.append({"id": str(2**64), "embedding": ROWS[6]})
+    with pytest.raises(InputError, match="is the number 18446744073709551616 in some lines and the text"):
+        open_vectors(lines(tmp_path / "x.jsonl", rows))

@@ -76,6 +76,10 @@ MALFORMED = [
     "milvus://root:{}@host:19530#c",
     "milvus:{}@host",
     "https://me:{}@host:6333/collections/c",
+    "https://account.blob.core.windows.net/c/x.parquet?sv=2024&sig={}",
+    "https://bucket.s3.amazonaws.com/x.parquet?X-Amz-Expires=60&X-Amz-Signature={}",
+    "http://host/x.parquet?signature={}",
+    "faiss:///x.faiss?index={}",
     "token={}",
     "Authorization: Bearer {}",
 ]

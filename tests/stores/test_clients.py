@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from interlingua.cli import main
 from interlingua.stores import _clients as clients
 from interlingua.stores import open_store
-from stores.migrations import fill, whole
+from stores.contract import tree
+from stores.migrations import D_OUT, fill, translator, unit, whole
 
 ADDRESSES = {
     "duckdb": ("duckdb", "duckdb://{}/t.duckdb#{}.v"),
@@ -59,3 +62,28 @@ def test_a_milvus_client_of_the_program_itself_stays_usable(tmp_path: Path) -> N
         assert store.info().count == 20
     assert own.query("things", filter="", output_fields=["count(*)"])[0]["count(*)"] == 20
     own.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", [*ADDRESSES, *(pytest.param(kind, marks=pytest.mark.store) for kind in HEAVY)])
+def test_dry_runs_and_searches_write_nothing_into_a_database_that_exists(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, form = (ADDRESSES | HEAVY)[kind]
+    pytest.importorskip(module, reason=f"the extra {kind} is not installed")
+    monkeypatch.chdir(tmp_path)
+    translator().save("t")
+    np.save("queries.npy", unit(3, D_OUT, 5))
+    with open_store(form.format(tmp_path, "things")) as made, open_store("old.parquet") as old:
+        ids = pa.array(range(40)) if "int" in made.capabilities.ids else pa.array([f"k{i}" for i in range(40)])
+        fill(made, ids, None)
+        fill(old, ids, None)
+    new = form.format(tmp_path, "new")
+    before = tree(tmp_path)
+    assert main(["migrate", "t", "old.parquet", new, "--dry-run"]) == 0
+    assert main(["search", "t", form.format(tmp_path, "things"), "--query", "queries.npy"]) == 0
+    assert tree(tmp_path) == before
+    assert main(["migrate", "t", "old.parquet", new, "--journal", "j"]) == 0
+    before = tree(tmp_path)
+    assert main(["migrate", "t", "old.parquet", new, "--journal", "j", "--catch-up", "--dry-run"]) == 0
+    assert tree(tmp_path) == before

@@ -6,11 +6,13 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from interlingua.core.errors import InputError
@@ -19,7 +21,7 @@ from interlingua.stores._documents import same_payload
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
 from stores.contract import tree
-from stores.migrations import D_IN, D_OUT, assert_migrated, translator, whole
+from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, whole
 
 duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
 
@@ -217,3 +219,61 @@ def test_a_log_of_another_process_is_read_and_left_as_it_is(tmp_path: Path) -> N
     with open_store(str(tmp_path / "new.parquet")) as new:
         assert new.info().count == 30
         assert new.info().d == D_OUT
+
+
+def test_a_collation_does_not_mix_ids_that_differ_in_case(at: At, tmp_path: Path) -> None:
+    key = "case when i % 2 = 0 then 'Abc' else 'aBC' end || (i // 2)"
+    run(
+        tmp_path,
+        f"create table t (id varchar collate nocase, v float[{D_IN}])",
+        f"insert into t select {key}, {VECTOR} from range(200) r(i)",
+    )
+    records = whole(at("#t.v"), 7)
+    assert len(set(records.ids.to_pylist())) == 200
+    parts, after = [], None
+    while len(parts) < 200:  # as if it were resumed after every row
+        page, after = next(at("#t.v").scan(1, after))
+        parts += page.ids.to_pylist()
+    assert sorted(parts) == sorted(records.ids.to_pylist())
+    migrate(translator(), at("#t.v"), at("#t.new"), journal=tmp_path / "j", options=Options(page_rows=33))
+    rows = read(tmp_path, "select v, new from t")
+    old, new = (np.array([row[i] for row in rows], np.float32) for i in (0, 1))
+    np.testing.assert_allclose(translator().translate(old), new, atol=1e-5)
+
+
+@pytest.mark.parametrize("names", ["#t.Note", "#t.ID"])
+def test_names_that_differ_only_in_case_are_one_column_and_refused(names: str, at: At, tmp_path: Path) -> None:
+    records = pa.table({"note": ["x"] * 9})
+    fill(at(f"{tmp_path}/old.parquet"), pa.array(range(9)), records)
+    with pytest.raises(InputError, match="(payload has a column 'note'|ids is 'id'); name another vector column"):
+        migrate(translator(), at(f"{tmp_path}/old.parquet"), at(names), journal=tmp_path / "j")
+    fill(at(f"{tmp_path}/two.parquet"), pa.array(range(9)), records.append_column("Note", records["note"]))
+    with pytest.raises(InputError, match="column 'Note' and the payload has a column 'note', which are one name here"):
+        migrate(translator(), at(f"{tmp_path}/two.parquet"), at("#t.v"), journal=tmp_path / "j")
+    assert not (tmp_path / "d.duckdb").exists()
+    assert not (tmp_path / "j").exists()
+
+
+def test_a_key_with_a_time_is_used_in_any_time_zone_of_the_machine(
+    at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        at_time = "timestamptz '2024-01-01 00:00:00+00' + to_hours(i::int) as at"
+        run(tmp_path, f"create table t as select {at_time}, i as id, {VECTOR}::float[{D_IN}] as v from range(40) r(i)")
+        migrate(translator(), at("?id=at,id#t.v"), at("?id=at,id#t.new"), journal=tmp_path / "j")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    rows = read(tmp_path, "select v, new from t")
+    old, new = (np.array([row[i] for row in rows], np.float32) for i in (0, 1))
+    np.testing.assert_allclose(translator().translate(old), new, atol=1e-5)
+
+
+def test_a_source_without_the_name_of_its_vectors_gets_no_second_column(at: At, tmp_path: Path) -> None:
+    run(tmp_path, f"create table t as select i as id, {VECTOR}::float[{D_IN}] as v from range(20) t(i)")
+    with pytest.raises(InputError, match=r"does not name its vectors, .* Write the source as duckdb://.*#t\.v\."):
+        migrate(translator(), at("#t"), at("#t.new"), journal=tmp_path / "j")
+    assert not at("#t.new").exists()
+    assert not (tmp_path / "j").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from interlingua.io._formats import find_sink
 from interlingua.stores import open_store
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
-from stores.migrations import D_OUT, assert_migrated, fill, translator
+from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
 
 ROWS = 60
 COLUMNS = {extension: find_sink(Path(extension))[0].columns for extension in EXTENSIONS}
@@ -62,3 +64,13 @@ def test_a_second_name_after_the_number_sign_is_refused(tmp_path: Path) -> None:
     source(tmp_path, pa.array(range(ROWS)), None)
     with pytest.raises(InputError, match="names no column"):
         open_store(f"file://{tmp_path}/old.parquet#vectors.second")
+
+
+@pytest.mark.parametrize("ids", [[True, 1], [1.5, "a"], [{"oid": 1}, {"oid": 2}], [["a"], ["b"]]])
+def test_ids_of_json_that_are_neither_whole_numbers_nor_text_are_refused(ids: list[Any], tmp_path: Path) -> None:
+    rows = [{"id": value, "v": row} for value, row in zip(ids, unit(2, D_IN, 3).tolist(), strict=True)]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    old, new = open_store(f"{tmp_path}/old.jsonl"), open_store(f"{tmp_path}/new.parquet")
+    with pytest.raises(InputError, match=r"ids in 'id' are objects, lists or of mixed types; .* with \?id="):
+        migrate(translator(), old, new, journal=tmp_path / "j")
+    assert not new.exists()

@@ -13,7 +13,7 @@ from interlingua.core.errors import InputError
 from interlingua.stores import open_source, open_store
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options, plan
-from stores.migrations import D_IN, assert_migrated, translator, unit, whole
+from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
 
 pytestmark = pytest.mark.store
 
@@ -61,3 +61,12 @@ def test_a_condition_selects_rows(tmp_path: Path) -> None:
         assert whole(new).ids.to_pylist() == [i for i in range(40) if i % 3 == 1]
     with open_source(url) as old, open_store("memory://lance#new") as new, pytest.raises(InputError, match="cannot be"):
         plan(translator(), old, new, Options(where="nothing = 1"))
+
+
+@pytest.mark.parametrize("column", ["", ".note", ".id"])
+def test_a_vector_column_with_a_name_that_is_taken_is_refused_in_the_plan(column: str, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
+    with open_store(f"{tmp_path}/old.parquet") as old, open_store(f"lancedb://{tmp_path}/l#t{column}") as new:
+        fill(old, pa.array(range(9)), pa.table({"note": ["x"] * 9, "vector": ["y"] * 9}))
+        with pytest.raises(InputError, match="(has a column '(note|vector)'|ids is 'id'); name another vector column"):
+            plan(translator(), old, new)

@@ -101,6 +101,9 @@ COMPOSITE: dict[str, tuple[str, Callable[[int], Any]]] = {
     "real": ("real", lambda i: 0.1 + i % 3),
     "boolean": ("boolean", lambda i: i % 2 == 0),
     "padded": ("char(4)", lambda i: "abc"[i % 3]),
+    "list": ("int[]", lambda i: [i % 3, 7]),
+    "document": ("jsonb", lambda i: ['"a"', "null", '{"a": [1]}'][i % 3]),
+    "range": ("tstzrange", lambda i: f"[2024-01-0{1 + i % 3}, 2024-01-05)"),
 }
 
 
@@ -775,3 +778,32 @@ def test_options_of_the_client_arrive(at: Callable[[str], Store], db: Any, postg
         assert store.info().count == 30
         assert store._run("select current_setting('application_name')") == [("mine",)]  # type: ignore[attr-defined]
     assert at(f"{postgres}#shop.docs.old").info().d == D_IN
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz", "date", "timestamp[]", "date[]"])
+@pytest.mark.parametrize("value", ["infinity", "0044-03-15 BC", "20240-01-01", "2024-01-01"])
+def test_times_beyond_those_of_python_are_kept(
+    kind: str, value: str, at: Callable[[str], Store], db: Any, postgres: str, run: Run, tmp_path: Path
+) -> None:
+    db.execute(f"create table docs (id int primary key, at {kind}, old vector({D_IN}))")
+    listed = f'{{"{value}"}}' if kind.endswith("[]") else value
+    put(db, "docs", [(i, listed if i == 17 else None) for i in range(20)])
+    run("#docs.old", "#copy.new", page_rows=7)
+    assert db.execute("select count(*) from docs d join copy c using (id) where d.at = c.at").fetchone() == (1,)
+    same = "select pg_typeof(d.at) = pg_typeof(c.at) from docs d join copy c using (id) limit 1"
+    assert db.execute(same).fetchone() == (True,)
+    (tmp_path / "j").unlink()
+    run("#docs.old", str(tmp_path / "new.parquet"), page_rows=7)
+    assert_migrated(whole(at(f"{postgres}#docs.old")), at(str(tmp_path / "new.parquet")))
+
+
+def test_a_source_without_the_name_of_its_vectors_gets_no_second_column(db: Any, run: Run, tmp_path: Path) -> None:
+    db.execute(f"create table docs (id int primary key, old vector({D_IN}))")
+    put(db, "docs", [(i,) for i in range(20)])
+    with pytest.raises(
+        InputError, match=r"does not name its vectors, .* Write the source as postgresql://.*#docs\.old"
+    ):
+        run("#docs", "#docs.new")
+    columns = "select count(*) from pg_attribute where attrelid = 'docs'::regclass and attnum > 0"
+    assert db.execute(columns).fetchone() == (2,)
+    assert not (tmp_path / "j").exists()

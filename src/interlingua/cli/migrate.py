@@ -177,7 +177,9 @@ def migrate(
         else:
             console.note(f"Dropped {dropped}")
         return
-    with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
+    # Some databases write to their files as soon as they are opened.
+    open_target = open_source if dry_run else open_store
+    with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
         if fit is not None and not resume:
             # Both are checked before the fit, which takes minutes.
             options.restrict(old)
@@ -240,7 +242,9 @@ def _catch_up(
     column, equals, value = (since or "").partition("=")
     if since is not None and not (column and equals and value):
         raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
-    with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
+    # Some databases write to their files as soon as they are opened.
+    open_target = open_source if dry_run else open_store
+    with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
         with _phase_progress(record) as show:
             done = changes.catch_up(
                 load(directory),

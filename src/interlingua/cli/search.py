@@ -50,11 +50,12 @@ def search(
     """
     from interlingua.core.translator import load
     from interlingua.io import open_vectors
-    from interlingua.stores import open_store
+    from interlingua.stores import open_source
     from interlingua.stores.joint import JointSearch
 
     translator, queries = load(directory), open_vectors(query).vectors()
-    first, second = open_store(source), open_store(target) if target else None
+    # Some databases write to their files as soon as they are opened.
+    first, second = open_source(source), open_source(target) if target else None
     try:
         joint = JointSearch(
             translator,

@@ -1,9 +1,10 @@
 """`.jsonl` and `.jsonl.gz`: one JSON object per line, streamed; every line is read once on opening to count and check.
 
 A key missing from a line is a null. Columns of one scalar type become Arrow columns of that type, integers among floats
-become floats. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as JSON text in a column marked
-``interlingua.json``, and is written to JSON unchanged. Ids that are text in some lines and whole numbers in others are
-read as text. A vector may be nested (:mod:`interlingua.io._json_vectors`); what remains of its object is payload.
+become floats where these hold them exactly. All else (objects, lists, mixed types, integers beyond 64 bits) is kept as
+JSON text in a column marked ``interlingua.json``, and is written to JSON unchanged. Ids are read as text where some
+are text, or whole numbers beyond 64 bits.
+A vector may be nested (:mod:`interlingua.io._json_vectors`); what remains of its object is payload.
 """
 
 from __future__ import annotations
@@ -32,6 +33,23 @@ from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines, o
 _MAX_LINE = 2**26
 _MAX_COLUMNS = 1000
 _INT64 = 2**63
+# Every whole number up to this one is a float of 64 bits.
+_EXACT_IN_FLOAT = 2**53
+
+
+class _OnlyInteger:
+    """Kind of the whole numbers that a float of 64 bits may round."""
+
+
+class _TooLarge:
+    """Kind of the whole numbers beyond 64 bits."""
+
+
+class _RepeatedKey(ValueError):
+    """An object has a key twice."""
+
+
+_WHOLE = {int, _OnlyInteger}
 
 
 @dataclass
@@ -89,8 +107,10 @@ def open_source(path: Path, request: Request) -> JsonlSource:
     id_name = preset.ids if preset is not None and preset.ids in scan.kinds else None
     id_name = choose_ids(list(scan.kinds), request.id_column or id_name, path)
     columns = [_field(key, kinds) for key, kinds in scan.kinds.items()]
-    if id_name is not None and scan.kinds[id_name] - {type(None)} == {int, str}:
-        _check_distinct_as_text(path, id_name, scan.skipped)
+    kinds = scan.kinds[id_name] - {type(None)} if id_name is not None else set()
+    if id_name is not None and kinds & {str, _TooLarge} and kinds <= {str, *_WHOLE, _TooLarge}:
+        if str in kinds:
+            _check_distinct_as_text(path, id_name, scan.skipped)
         columns = [pa.field(id_name, pa.string()) if column.name == id_name else column for column in columns]
     schema = pa.schema(columns) if columns else None
     labels = [_label(number, row.get(id_name or "")) for number, row in scan.skipped.items()]
@@ -175,9 +195,7 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
                 block = []
             scan.d = len(values)
             for key, value in row.items():
-                kind = type(value)
-                fits = kind is not int or -_INT64 <= value < _INT64
-                scan.kinds.setdefault(key, set()).add(kind if fits else dict)
+                scan.kinds.setdefault(key, set()).add(_kind(value))
             if len(scan.kinds) > _MAX_COLUMNS:
                 raise InputError(
                     f"{path}: more than {_MAX_COLUMNS} different keys up to line {number}; a table has fewer. "
@@ -223,10 +241,15 @@ def json_lines(path: Path, skipped: Collection[int] = ()) -> Iterator[tuple[int,
 def _parse(path: Path, line: Line) -> dict[str, Any]:
     _, number, text = line
     try:
-        row = json.loads(text)
+        row = json.loads(text, object_pairs_hook=_object)
         # A lone surrogate is valid JSON, but it is not text.
         if b"\\u" in text:
             json.dumps(row, ensure_ascii=False).encode()
+    except _RepeatedKey as error:
+        raise InputError(
+            f"{path}: line {number} has the key {error.args[0]!r} twice in one object, so one of the two values would "
+            "be lost. Give each key once."
+        ) from error
     except (ValueError, RecursionError) as error:
         if b"}\r{" in text:
             raise InputError(
@@ -242,13 +265,26 @@ def _parse(path: Path, line: Line) -> dict[str, Any]:
     return row
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, whose keys must differ: Python would keep the last of equal ones."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKey(next(name for name in names if names.count(name) > 1))
+    return row
+
+
+def _kind(value: Any) -> type:
+    if type(value) is not int or -_EXACT_IN_FLOAT <= value <= _EXACT_IN_FLOAT:
+        return type(value)
+    return _OnlyInteger if -_INT64 <= value < _INT64 else _TooLarge
+
+
 def _field(name: str, kinds: set[type]) -> pa.Field:
     present = kinds - {type(None)}
-    types = {frozenset({bool}): pa.bool_(), frozenset({int}): pa.int64(), frozenset({str}): pa.string()}
-    if present and present <= {int, float}:
-        return pa.field(name, types.get(frozenset(present), pa.float64()))
-    if frozenset(present) in types:
-        return pa.field(name, types[frozenset(present)])
+    for fitting, kind in ({bool}, pa.bool_()), ({str}, pa.string()), (_WHOLE, pa.int64()), ({int, float}, pa.float64()):
+        if present and present <= fitting:
+            return pa.field(name, kind)
     return json_field(name)
 
 

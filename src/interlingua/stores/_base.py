@@ -57,6 +57,25 @@ class Adapter(Store):
         """Remember what is written."""
         self._spec = spec
 
+    def _refuse_equal_names(self, spec: Spec, vector: str) -> None:
+        """Refuse a new table in which two columns would have the same name."""
+        taken = {self._folded(spec.id_name): f"column of the ids is {spec.id_name!r}"}
+        for name in () if spec.as_new_vector or spec.schema is None else spec.schema.names:
+            if self._folded(name) in taken:
+                raise InputError(
+                    f"{self.url}: the payload has a column {name!r} and the {taken[self._folded(name)]}, which are one "
+                    "name here. Rename one,",
+                    "choose another target, or leave the payload out with {drop_payload}.",
+                )
+            taken[self._folded(name)] = f"payload has a column {name!r}"
+        if not spec.as_new_vector and self._folded(vector) in taken:
+            raise InputError(f"{self.url}: the {taken[self._folded(vector)]}; name another vector column.")
+
+    @staticmethod
+    def _folded(name: str) -> str:
+        """Return what two names of columns have in common if they are one name to the store."""
+        return name
+
     @property
     def _fills_vector(self) -> bool:
         """Whether a new vector of existing rows is written, and not the rows themselves."""
@@ -137,8 +156,7 @@ class TableAdapter(Adapter):
         super().check(spec)
         if self._column_name is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
-        if not spec.as_new_vector and spec.schema is not None and self._column_name in spec.schema.names:
-            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
+        self._refuse_equal_names(spec, self._column_name)
 
     def since(self, column: str, value: str) -> str:
         """Return the condition that a column is at least a value, which the database converts to the column's type."""

@@ -29,6 +29,7 @@ class Layout:
         d: width of the vectors.
         payload: Arrow fields of the payload, by name; ``None`` where DuckDB's own choice of type is right.
         others: other vector columns, which are not payload.
+        is_text: whether the key is one column of text.
     """
 
     key: tuple[str, ...]
@@ -36,12 +37,14 @@ class Layout:
     d: int
     payload: dict[str, pa.Field | None]
     others: tuple[str, ...]
+    is_text: bool = False
 
     @property
     def id(self) -> str:
         """Return the expression of the id: the key, or a JSON array of its columns."""
         if len(self.key) == 1:
-            return quoted(self.key[0])
+            # A collation such as NOCASE would take ids for equal that differ only in upper and lower case.
+            return quoted(self.key[0]) + (' collate "binary"' if self.is_text else "")
         return f"json_array({', '.join(map(quoted, self.key))})::varchar"
 
     @property
@@ -67,6 +70,8 @@ class Database:
             # Otherwise a large sort would write temporary files into the folder of the database.
             config = {"temp_directory": str(Path(tempfile.gettempdir()) / "interlingua-duckdb")}
             self._connection = self._duckdb.connect(str(self._path), read_only=not write, config=config)
+            # For all cursors: the text of a time, also as a part of an id, depends on it.
+            self._connection.execute("set global timezone = 'UTC'")
         return self._connection
 
     def close(self) -> None:

@@ -65,6 +65,11 @@ select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespa
 
 _ARRAYS = {"_float4": "real", "_float8": "double precision"}
 _INTEGERS = ("smallint", "integer", "bigint")
+# Beginnings of the names of types whose values are scalars of JSON with a cast back.
+_IN_JSON = (
+    *_INTEGERS, "numeric", "real", "double precision", "boolean", "text", "character", "uuid", "date", "timestamp",
+    "time", "bytea",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,9 +170,16 @@ class Key:
         """Return the expression that selects the id."""
         if self.is_integer:
             return self.listed()
-        return self.sql.SQL("({})::text" if len(self.columns) == 1 else "jsonb_build_array({})::text").format(
-            self.listed()
-        )
+        if len(self.columns) == 1:
+            return self.sql.SQL("({})::text").format(self.listed())
+        # Arrays, rows and documents would become JSON of their own, from which there is no cast back.
+        parts = [
+            self.sql.SQL(
+                "{}" if column.kind.startswith(_IN_JSON) and not column.kind.endswith("[]") else "{}::text"
+            ).format(self.sql.Identifier(column.name))
+            for column in self.columns
+        ]
+        return self.sql.SQL("jsonb_build_array({})::text").format(self.sql.SQL(", ").join(parts))
 
     def values(self, expression: Any) -> Any:
         """Return the expressions that give the columns their values from an id, separated by commas."""

@@ -132,12 +132,12 @@ class PostgresTable(TableAdapter):
         kept = [column for column in columns.values() if column.name not in apart and not column.of_pgvector]
         fields = [pgtypes.field(column.name, column.kind) for column in kept]
         return [
-            field.with_type(pa.string()) if self._only_as_text(field, column.kind) else field
+            pgtypes.text_field(field.name, column.kind) if self._only_as_text(field, column.kind) else field
             for field, column in zip(fields, kept, strict=True)
         ]
 
     def _only_as_text(self, field: pa.Field, kind: str) -> bool:
-        """Return whether a column holds arrays that Arrow has no type for, or numbers that are not finite."""
+        """Return whether a column holds arrays that Arrow has no type for, or numbers or times beyond its types."""
         if not pgtypes.needs_check(kind):
             return False
         if field.name not in self._as_text:
@@ -146,6 +146,11 @@ class PostgresTable(TableAdapter):
                 tests.append("cardinality({name}) > 0 and (array_ndims({name}) > 1 or array_lower({name}, 1) <> 1)")
             if kind.startswith("numeric"):
                 tests.append("{name}::text ~ '[a-z]'")  # NaN or infinity
+            if kind.startswith(("date", "timestamp")):
+                # Python has the years 1 to 9999.
+                beyond = "not isfinite(x) or x < '0001-01-01' or x >= '10000-01-01'"
+                values = "unnest({name}) u" if kind.endswith("[]") else "(values ({name})) v"
+                tests.append(f"exists (select from {values} (x) where {beyond})")
             query = f"select coalesce(bool_or({' or '.join(tests)}), false) from {{table}}"
             self._as_text[field.name] = bool(self._one(query, name=self._sql.Identifier(field.name))[0])
         return self._as_text[field.name]

@@ -58,7 +58,7 @@ def field(name: str, kind: str) -> pa.Field:
 def typed(kind: str) -> pa.DataType | None:
     """Return the Arrow type that holds every value of a type, ``None`` where only text does.
 
-    Arrays are taken to have one dimension and decimals to be finite, which types of PostgreSQL do not say.
+    Arrays are taken to have one dimension, and decimals and times to be finite, which types of PostgreSQL do not say.
     """
     if kind.endswith("[]"):
         item = pa.string() if kind.startswith("character varying") else typed(kind.removesuffix("[]"))
@@ -72,14 +72,19 @@ def typed(kind: str) -> pa.DataType | None:
 
 def needs_check(kind: str) -> bool:
     """Return whether `typed` holds for a type only if its values have one dimension and are finite."""
-    return kind not in _ARROW and typed(kind) is not None
+    return kind.startswith(("date", "timestamp")) or (kind not in _ARROW and typed(kind) is not None)
+
+
+def text_field(name: str, kind: str) -> pa.Field:
+    """Return the Arrow field of a column of type ``kind`` that is read as text."""
+    return pa.field(name, pa.string(), metadata={MARK: kind.encode()})
 
 
 def id_field(name: str, kind: str, *, whole: bool) -> pa.Field:
     """Return the Arrow field for a key column of type ``kind``: whole numbers as they are, all others as text."""
     if whole or kind == "text":
         return field(name, kind)
-    return pa.field(name, pa.string(), metadata={MARK: kind.encode()})
+    return text_field(name, kind)
 
 
 def composite_field(names: Sequence[str]) -> pa.Field:
@@ -104,8 +109,10 @@ def shown(sql: Any, field: pa.Field) -> Any:
     return sql.SQL("{}::text" if as_text else "{}").format(sql.Identifier(field.name))
 
 
-def staged(kind: str) -> str:
-    """Return the type in which values of a column type are copied in; most are copied as text and then cast."""
+def staged(kind: str, field: pa.Field) -> str:
+    """Return the type in which values of a field are copied in for a column type; most are text, and then cast."""
+    if pa.types.is_string(field.type):
+        return "text"
     return "vector" if kind.startswith(("vector", "halfvec")) else _BINARY.get(kind, "text")
 
 
@@ -137,7 +144,7 @@ def python_values(column: pa.ChunkedArray, field: pa.Field, kind: str) -> list[A
         return [None if value is None else _array_literal(value) for value in values]
     if pa.types.is_nested(field.type):
         return [None if value is None else json.dumps(value, default=_json_value) for value in values]
-    if staged(kind) == "text" and not pa.types.is_string(field.type):
+    if staged(kind, field) == "text" and not pa.types.is_string(field.type):
         return [None if value is None else str(value) for value in values]
     return values
 

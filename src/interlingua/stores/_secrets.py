@@ -11,6 +11,8 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _NAMED_SECRET = re.compile(
     r"(?:pass|pwd|secret|token|credential|api[_-]?key|auth|bearer|private[_-]?key)[\w-]*['\"]?\s*[=:]", re.IGNORECASE
 )
+# A signature in a URL gives access like a password.
+_SIGNATURE = re.compile(r"[?&;](?:[\w-]*-)?sig(?:nature)?=", re.IGNORECASE)
 # user:password@host, also where the password is at the end of a part of the URL.
 _USER_INFO = re.compile(r":.*@", re.DOTALL)
 
@@ -29,4 +31,4 @@ def may_hold_secret(text: str) -> bool:
 
 def _has_the_form(text: str) -> bool:
     rest = _DRIVE.sub("", text) if _DRIVE.match(text) else _SCHEME.sub("", text, count=1)
-    return "://" in rest or bool(_USER_INFO.search(rest)) or bool(_NAMED_SECRET.search(text))
+    return "://" in rest or bool(_USER_INFO.search(rest)) or bool(_NAMED_SECRET.search(text) or _SIGNATURE.search(text))

@@ -15,7 +15,7 @@ from interlingua.stores.registry import ALIASES, STORES, StoreKind, find_kind, s
 # Options with few values. Another one is refused by name only: libpq and clients would repeat the value.
 _NUMBER, _SWITCH, _DEMAND = r"\d{1,9}", "[01]", "disable|prefer|require"
 _VALUES = {
-    "https": "0|1|true|false", "prefix": r"/?[\w.-]+(/[\w.-]+)*/?",
+    "https": "0|1|true|false", "index": "flat|hnsw", "prefix": r"/?[\w.-]+(/[\w.-]+)*/?",
     "sslmode": "disable|allow|prefer|require|verify-ca|verify-full", "port": r"\d{1,5}",
     "connect_timeout": _NUMBER, "keepalives": _SWITCH, "keepalives_idle": _NUMBER, "keepalives_interval": _NUMBER,
     "keepalives_count": _NUMBER, "tcp_user_timeout": _NUMBER, "channel_binding": _DEMAND, "gssencmode": _DEMAND,
@@ -213,7 +213,7 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
         allowed = _VALUES.get(name)
         if not value or "\0" in value or may_hold_secret(value) or (allowed and not re.fullmatch(allowed, value)):
             needed = (
-                f"one of {allowed.replace('|', ', ')} is needed"
+                f"one of {allowed.replace('|', ', ' if allowed.count('|') > 1 else ' or ')} is needed"
                 if allowed and re.fullmatch(r"[\w|-]+", allowed)
                 else "see its documentation"
             )

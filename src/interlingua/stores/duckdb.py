@@ -150,6 +150,11 @@ class DuckStore(SharedClientStore, TableAdapter):
                     "or leave the payload out with {drop_payload}.",
                 ) from error
 
+    @staticmethod
+    def _folded(name: str) -> str:
+        """Return a name in lower case: DuckDB does not tell upper from lower case."""
+        return name.lower()
+
     def kept(self, field: pa.Field) -> pa.Field:
         """Return a payload column as it is read from a new table, which DuckDB decides."""
         cursor = self._duckdb.connect()
@@ -282,7 +287,6 @@ class DuckStore(SharedClientStore, TableAdapter):
             # A separate cursor: a write on the connection would end the read.
             cursor = self._reading.cursor()
             try:
-                cursor.execute("set timezone = 'UTC'")
                 yield from pages(cursor.sql(query).to_arrow_reader(size), size)
             finally:
                 cursor.close()
@@ -326,7 +330,8 @@ class DuckStore(SharedClientStore, TableAdapter):
             if other not in {name, *arrays} and key != (other,)
         }
         others = tuple(other for other in arrays if other != name)
-        return Layout(key, name, self._width(name, columns[name]), payload, others)
+        is_text = columns[key[0]] == "VARCHAR"
+        return Layout(key, name, self._width(name, columns[name]), payload, others, is_text)
 
     def _width(self, name: str, kind: str) -> int:
         """Return the width of an array, or of the first list."""

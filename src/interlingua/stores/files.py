@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
-from interlingua.core.records import Records, select_rows
+from interlingua.core.records import Records, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
@@ -203,6 +203,11 @@ class FileStore(Adapter):
         ids, name = self._file.ids(), str(self._file.id_name)
         if ids is None:
             return None
+        if self._file.schema is not None and is_marked_json(self._file.schema.field(name)):
+            raise InputError(
+                f"{self._path}: the ids in {name!r} are objects, lists or of mixed types; whole numbers or text are "
+                "needed. Convert them, or choose another column with ?id=."
+            )
         ids = plain_ids(ids, name, str(self._path))
         if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type)):
             raise InputError(f"{self._path}: the ids in {name!r} are {ids.type}; whole numbers or text are needed.")

@@ -73,7 +73,7 @@ class JointSearch:
     Example:
         ::
 
-            joint = JointSearch(translator, open_store(old), open_store(new))
+            joint = JointSearch(translator, open_source(old), open_source(new))
             for hit in joint.search(queries, k=10)[0]:
                 hit.store, hit.id, hit.score
     """

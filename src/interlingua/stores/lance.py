@@ -136,6 +136,7 @@ class LanceStore(Adapter):
     def check(self, spec: Spec) -> None:
         """Refuse columns of maps, which the client cannot write."""
         super().check(spec)
+        self._refuse_equal_names(spec, self._new_vector)
         maps = [field.name for field in spec.schema or () if _has_map(field.type)]
         if maps:
             raise InputError(
@@ -144,14 +145,17 @@ class LanceStore(Adapter):
             )
 
     def _create(self, spec: Spec) -> None:
-        name = self.url.names[1] if len(self.url.names) > 1 else "vector"
         fields = [
             pa.field(spec.id_name, spec.id_type),
             *(spec.schema or ()),
-            pa.field(name, pa.list_(pa.float32(), spec.d)),
+            pa.field(self._new_vector, pa.list_(pa.float32(), spec.d)),
         ]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._connect().create_table(self._name, schema=pa.schema(fields))
+
+    @property
+    def _new_vector(self) -> str:
+        return self.url.names[1] if len(self.url.names) > 1 else "vector"
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the table once for all batches."""

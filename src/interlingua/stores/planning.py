@@ -180,6 +180,12 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
     if options.metric is None and metric not in target.capabilities.metrics:
         metric = "cosine"
     as_new_vector = source.url.collection_key == target.url.collection_key and len(target.url.names) > 1
+    if as_new_vector and info.vector_name and len(source.url.names) == 1:
+        named = replace(source.url, names=(*source.url.names, info.vector_name))
+        raise InputError(
+            f"{source.url} does not name its vectors, and there will be two with {target.url}. Write the source as "
+            f"{named}."
+        )
     if options.triggers is not None and not (as_new_vector and target.capabilities.has_triggers):
         raise InputError(
             f"{target.url}: the migration updates no row of a table that can have triggers.",

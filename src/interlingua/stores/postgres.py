@@ -213,7 +213,7 @@ class PostgresStore(PostgresTable):
         key_names = () if set(key.names) <= set(payload_names) else key.names
         kinds = [
             "bigint" if key.is_integer else "text",
-            *(pgtypes.staged(columns[name].kind) for name in payload_names),
+            *(pgtypes.staged(columns[field.name].kind, field) for field in (() if payload is None else payload.schema)),
             "bytea",
         ]
         values = [
@@ -260,7 +260,10 @@ class PostgresStore(PostgresTable):
                 )  # fmt: skip
             done = self._connection.execute(statement).rowcount
             if done != len(records):
-                raise InputError(f"{self.url}: only {done} of {len(records)} rows matched; were rows deleted?")
+                raise InputError(
+                    f"{self.url}: only {done} of {len(records)} rows matched. Were rows deleted, or does a trigger "
+                    "skip updates?"
+                )
 
     def finish(self) -> None:
         """Build an HNSW index, unless there is one, and update the statistics of the table."""
