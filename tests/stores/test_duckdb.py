@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores import Store, open_source, open_store
 from interlingua.stores._documents import same_payload
 from interlingua.stores.migration import migrate
@@ -217,3 +217,26 @@ def test_a_log_of_another_process_is_read_and_left_as_it_is(tmp_path: Path) -> N
     with open_store(str(tmp_path / "new.parquet")) as new:
         assert new.info().count == 30
         assert new.info().d == D_OUT
+
+
+def test_a_column_that_differs_in_case_only_is_the_same_column(at: At, tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        f"create table t as select i as id, {VECTOR}::float[{D_IN}] as v, 'a' as Title from range(20) t(i)",
+        f"create table u as select i as id, {VECTOR}::float[{D_OUT}] as w from range(20) t(i)",
+    )
+    assert at("#T.V").info().vector_name == "v"
+    assert at("#t.V").exists()
+    for target in ("#t.V", "#U.w2", "#U.W"):
+        with pytest.raises(OutputExistsError, match="exists; choose another name"):
+            plan(translator(), at("#t.v"), at(target))
+    with pytest.raises(InputError, match="'Title' and 'TITLE' are one name to DuckDB"):
+        plan(translator(), at("#t.v"), at("#new.TITLE"))
+
+
+def test_temporary_files_of_a_large_sort_are_the_users_own(at: At, tmp_path: Path) -> None:
+    run(tmp_path, f"create table t as select i as id, {VECTOR}::float[{D_IN}] as v from range(20) t(i)")
+    connection = at("#t.v")._reading  # type: ignore[attr-defined]
+    folder = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0])
+    assert folder.stat().st_mode & 0o077 == 0
+    at("#t.v").close()

@@ -19,6 +19,7 @@ import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.maps import AffineMap
+from interlingua.io import open_vectors
 from interlingua.stores import Records, Store, open_store
 from interlingua.stores._clients import acquire, release
 from interlingua.stores._journal import MigrationJournal
@@ -469,6 +470,45 @@ def test_a_journal_whose_pages_are_mixed_up_is_refused_when_it_is_opened(interru
     interrupted.write_bytes(content)
     with pytest.raises(InputError, match=r"journal\.sqlite is damaged"):
         MigrationJournal(interrupted, create=False)
+
+
+def test_a_journal_that_cannot_be_made_is_refused(
+    memory: Callable[[str], Store], source: Records, journal: Path, tmp_path: Path
+) -> None:
+    journal.symlink_to(tmp_path / "missing" / "journal.sqlite")
+    with pytest.raises(InputError, match=r"cannot be used as a journal \(unable to open database file\)"):
+        migrate(translator(), memory("old"), memory("new"), journal=journal)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("new.parquet?id=title#emb", r"the ids cannot be called 'title', because a payload column has this name"),
+        ("new.npy#emb", "a .npy file has no names; leave out what follows its path"),
+        ("new.npy?id=key", "a .npy file has no names; leave out what follows its path"),
+        ("new.parquet#id", "name another vector column"),
+    ],
+)
+def test_names_in_the_address_of_a_file_are_used_or_refused(
+    memory: Callable[[str], Store], journal: Path, tmp_path: Path, target: str, message: str
+) -> None:
+    fill(memory("old"), pa.array(range(N)), None if ".npy" in target else columns(N))
+    with pytest.raises(InputError, match=message):
+        migrate(translator(), memory("old"), open_store(f"file://{tmp_path}/{target}"), journal=journal, options=SMALL)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_has_the_columns_that_its_address_names(
+    memory: Callable[[str], Store], source: Records, journal: Path, tmp_path: Path
+) -> None:
+    for name in ("new.parquet", "new.jsonl"):
+        with open_store(f"file://{tmp_path}/{name}?id=key#emb") as target:
+            migrate(
+                translator(), memory("old"), target, journal=tmp_path / f"{name}.sqlite",
+                options=replace(SMALL, drop_payload=True),
+            )  # fmt: skip
+        file = open_vectors(tmp_path / name, column="emb", id_column="key")
+        assert (file.vector_name, file.id_name, file.n) == ("emb", "key", N)
 
 
 def test_a_journal_that_cannot_be_written_says_so(interrupted: Path) -> None:

@@ -259,7 +259,8 @@ def _catch_up(
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed:
-        console.note(f"The updated and added rows were written to {target}; {done.listed} lists the ids.")
+        written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
+        console.note(f"{written}{done.listed} lists the ids.")
     if done.removed:
         console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
     elif done.deleted and not delete_vanished:

@@ -26,6 +26,7 @@ class Adapter(Store):
 
     _name_counts: ClassVar[tuple[int, int]] = (1, 2)
     _collection_noun: ClassVar[str] = "collection"
+    _example: ClassVar[str] = "#table.column"
     _client_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, url: StoreURL) -> None:
@@ -37,17 +38,26 @@ class Adapter(Store):
             raise InputError(f"{url} names no {self._collection_noun}{names}; {example} is needed.")
         self._spec: Spec | None = None
 
+    @property
+    def _new_column(self) -> str | None:
+        """The name of the column of vectors in a new collection; ``None`` where a vector is no column of the rows."""
+        return None
+
+    def check(self, spec: Spec) -> None:
+        """Refuse a vector column with the name of another column."""
+        super().check(spec)
+        name, payload = self._new_column, () if spec.schema is None else spec.schema.names
+        if not spec.as_new_vector and name in (spec.id_name, *payload):
+            column = "the payload has a column" if name in payload else "the ids are in a column"
+            raise InputError(f"{self.url}: {column} {name!r}; name another vector column, {self._example}.")
+
     def create(self, spec: Spec) -> None:
         """Make the empty collection, or an empty vector in an existing one."""
         self.check(spec)
-        if self._is_taken(spec):
+        if self.is_taken(spec):
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
         with self._errors("cannot be created"):
             self._create(spec)
-
-    def _is_taken(self, spec: Spec) -> bool:
-        """Return whether what is to be made, or something of its name, exists."""
-        return self.exists()
 
     @abstractmethod
     def _create(self, spec: Spec) -> None:
@@ -128,12 +138,14 @@ class TableAdapter(Adapter):
         self._column_name = url.names[-1] if len(url.names) > 1 else None
 
     def check(self, spec: Spec) -> None:
-        """Refuse a target without a column name, and one that the payload has."""
+        """Refuse a target without a column name, and one that another column has."""
         super().check(spec)
         if self._column_name is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
-        if not spec.as_new_vector and spec.schema is not None and self._column_name in spec.schema.names:
-            raise InputError(f"{self.url}: the payload has a column {self._column_name!r}; name another vector column.")
+
+    @property
+    def _new_column(self) -> str | None:
+        return self._column_name
 
     def since(self, column: str, value: str) -> str:
         """Return the condition that a column is at least a value, which the database converts to the column's type."""

@@ -73,6 +73,9 @@ class MigrationJournal:
             raise InputError(f"The folder {path.parent} of the journal does not exist; create it or choose another.")
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.1)
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+        try:
             self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma synchronous = full")
             self._db.execute("begin exclusive")

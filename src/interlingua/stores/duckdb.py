@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,7 +66,7 @@ class DuckStore(SharedClientStore, TableAdapter):
     def exists(self) -> bool:
         """Return whether the column exists; a missing file is not made."""
         columns = self._columns()
-        return bool(columns) and (self._column_name is None or self._column_name in columns)
+        return bool(columns) and (self._column_name is None or self._stored_name(columns) in columns)
 
     def info(self) -> StoreInfo:
         """Return facts about the table."""
@@ -146,6 +146,13 @@ class DuckStore(SharedClientStore, TableAdapter):
         check_parent(self._path)
         if len(self.url.names) == 3 and self.url.names[0].lower() not in self._schemas():
             raise InputError(f"{self.url}: there is no schema {self.url.names[0]!r}; create it first.")
+        spellings: dict[str, str] = {}
+        for name in (
+            () if spec.as_new_vector else (spec.id_name, *(spec.schema or pa.schema([])).names, self._new_column)
+        ):
+            other = spellings.setdefault(str(name).lower(), str(name))
+            if other != name:
+                raise InputError(f"{self.url}: the columns {other!r} and {name!r} are one name to DuckDB. Rename one.")
         for field in () if spec.as_new_vector else spec.schema or ():
             try:
                 self.kept(field)
@@ -181,7 +188,8 @@ class DuckStore(SharedClientStore, TableAdapter):
                     "or leave the payload out with {drop_payload}.",
                 )
 
-    def _is_taken(self, spec: Spec) -> bool:
+    def is_taken(self, spec: Spec) -> bool:
+        """Return whether the vector exists, or the table where a new one is needed."""
         return self.exists() or (not spec.as_new_vector and bool(self._columns()))
 
     def _create(self, spec: Spec) -> None:
@@ -298,6 +306,11 @@ class DuckStore(SharedClientStore, TableAdapter):
         query = f"select column_name, data_type from duckdb_columns() where {self._is_table} order by column_index"
         return {name: kind for name, kind in self._rows(query)}
 
+    def _stored_name(self, columns: Iterable[str]) -> str | None:
+        """Return the vector column of the address as the table spells it, because DuckDB ignores case in names."""
+        named = self._column_name
+        return next((name for name in columns if named is not None and name.lower() == named.lower()), named)
+
     def _schemas(self) -> set[str]:
         if not self._path.is_file():
             return {"main"}
@@ -318,7 +331,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         arrays = [name for name, kind in columns.items() if is_vector(kind)]
         lists = [name for name, kind in columns.items() if kind in {"FLOAT[]", "DOUBLE[]"}]
         candidates = arrays or lists
-        name = self._column_name or (candidates[0] if len(candidates) == 1 else None)
+        name = self._stored_name(columns) or (candidates[0] if len(candidates) == 1 else None)
         if name is None or name not in {*arrays, *lists}:
             raise InputError(
                 f"{self.url}: #table.column must name a FLOAT[d] column; there are: "

@@ -143,13 +143,13 @@ class LanceStore(Adapter):
                 "Convert it to a list of structs, choose another target, or leave the payload out with {drop_payload}.",
             )
 
+    @property
+    def _new_column(self) -> str:
+        return self.url.names[1] if len(self.url.names) > 1 else "vector"
+
     def _create(self, spec: Spec) -> None:
-        name = self.url.names[1] if len(self.url.names) > 1 else "vector"
-        fields = [
-            pa.field(spec.id_name, spec.id_type),
-            *(spec.schema or ()),
-            pa.field(name, pa.list_(pa.float32(), spec.d)),
-        ]
+        vectors = pa.field(self._new_column, pa.list_(pa.float32(), spec.d))
+        fields = [pa.field(spec.id_name, spec.id_type), *(spec.schema or ()), vectors]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._connect().create_table(self._name, schema=pa.schema(fields))
 

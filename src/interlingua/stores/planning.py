@@ -183,14 +183,15 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
             f"{target.url}: the migration updates no row of a table that can have triggers.",
             f"Leave {{triggers={options.triggers}}} out.",
         )
+    schema = None if options.drop_payload else info.schema
     return Spec(
         d=new,
         metric=metric,
         id_type=pa.string() if options.ids_as_text else info.id_type,
-        schema=None if options.drop_payload else info.schema,
+        schema=schema,
         count=info.count,
         as_new_vector=as_new_vector,
-        id_name=_unused_id_name(source.url, info, options),
+        id_name=_id_name(source.url, target.url, () if schema is None else schema.names),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
     )
@@ -206,7 +207,7 @@ def make_plan(
         OutputExistsError: the target exists already.
     """
     target.check(spec)
-    if target.exists():
+    if target.is_taken(spec):
         raise OutputExistsError(f"{target.url} exists; choose another name or drop it first.")
     payload_bytes, seconds, bad = _measure(translator, source, info, spec, target, options)
     spec = replace(spec, count=info.count - bad)
@@ -343,12 +344,20 @@ def require_choices(plan: Plan, options: Options) -> None:
         )
 
 
-def _unused_id_name(source: StoreURL, info: StoreInfo, options: Options) -> str:
-    """Return a name for the column of the ids that no payload column has, in upper or lower case."""
-    names = () if info.schema is None or options.drop_payload else info.schema.names
-    taken = {name.lower() for name in names}
+def _id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
+    """Return a name for the column of the ids that no payload column has, in upper or lower case.
+
+    It is the name that the target's address gives after ``?id=``, or else a usual one.
+    """
+    taken = {name.lower() for name in payload}
+    named = target.options.get("id")
+    if named is not None and named.lower() in taken:
+        raise InputError(
+            f"{target}: the ids cannot be called {named!r}, because a payload column has this name.",
+            "Choose another name with ?id=, or leave the payload out with {drop_payload}.",
+        )
     # Readers look for the second name before any other.
-    name = next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
+    name = named or next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
     if name is None:
         raise InputError(
             f"{source}: the payload has columns 'id' and {ID_NAMES[0]!r}, the names that a column of ids can have.",
