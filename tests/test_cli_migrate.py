@@ -69,7 +69,10 @@ def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
 
 def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None:
     assert run("migrate", saved, store, "new.parquet").code == 0
-    ran = run("migrate", saved, store, "new.parquet", "--rollback", "--json")
+    resumed = run("migrate", saved, store, "new.parquet", "--resume")
+    assert "Wrote 600 rows to new.parquet (600 of them in an earlier run) in" in resumed.err.replace("\n", " ")
+    Path("report.html").write_text("of the first run")
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html", "--rollback", "--json")
     assert ran.json["dropped"] == "new.parquet"
     assert not Path("new.parquet").exists()
     assert store.exists()

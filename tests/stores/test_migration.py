@@ -186,7 +186,8 @@ def test_resume_refuses_another_translator(memory: Callable[[str], Store], inter
 
 
 def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupted: Path) -> None:
-    with pytest.raises(InputError, match="the options was"):
+    message = r"the options was \{'page_rows': 50\} and is \{'page_rows': 51\}\. Use the same options again"
+    with pytest.raises(InputError, match=message):
         _again(memory, interrupted, options=Options(page_rows=51))
 
 
@@ -496,6 +497,25 @@ def test_names_in_the_address_of_a_file_are_used_or_refused(
     with pytest.raises(InputError, match=message):
         migrate(translator(), memory("old"), open_store(f"file://{tmp_path}/{target}"), journal=journal, options=SMALL)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_target_in_the_folder_that_is_the_source_is_refused(
+    memory: Callable[[str], Store], source: Records, journal: Path, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with open_store(str(parts / "a.parquet")) as first:
+        migrate(translator(), memory("old"), first, journal=journal, options=SMALL)
+    with open_store(str(parts)) as folder, open_store(str(parts / "new.parquet")) as target:
+        for inverse in (True, False):
+            with pytest.raises(InputError, match="lies in the input folder .*parts, of which it would become a part"):
+                plan(translator(), folder, target, Options(inverse=inverse))
+
+
+def test_a_column_behind_a_plain_path_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=rf"A column is named in the form file://{tmp_path}/x.jsonl#COLUMN"):
+        open_store(f"{tmp_path}/x.jsonl#openai-batch")
 
 
 def test_a_file_has_the_columns_that_its_address_names(

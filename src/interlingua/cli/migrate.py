@@ -149,7 +149,8 @@ def migrate(
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
-    reports.check_optional_report(report, force=force)
+    if not undo:
+        reports.check_optional_report(report, force=force)
     if fit is None:
         refuse_without_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
@@ -200,9 +201,10 @@ def migrate(
     if as_json:
         console.emit_json(facts | ({"report": str(report)} if report else {}))
         raise typer.Exit(int(changed))
+    before = f" ({result.resumed_from:,} of them in an earlier run)" if result.resumed_from else ""
     console.note(
-        f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
-        f"read back and compared, largest difference {result.largest_error:.1g}."
+        f"Wrote {result.rows:,} rows to {result.plan.target}{before} in {watch.seconds:.1f} s; {result.checked} of "
+        f"them were read back and compared, largest difference {result.largest_error:.1g}."
     )
     for sentence in result.plan.notes:
         console.note(sentence)

@@ -68,7 +68,7 @@ class MigrationJournal:
                 "Go on with {resume}, undo it with a rollback, or name another journal.",
             )
         if not create and not path.is_file():
-            raise InputError(f"{path}: no such journal. There is nothing to resume; start without resume.")
+            raise InputError(f"{path}: no such journal, so there is nothing to go on with or to undo.")
         if not path.parent.is_dir():
             raise InputError(f"The folder {path.parent} of the journal does not exist; create it or choose another.")
         try:

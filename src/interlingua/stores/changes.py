@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = [
     "Changes",
     "catch_up",
     "changes_path",
+    "differences",
     "find_changes",
     "find_vanished",
     "private_file",
@@ -207,7 +208,10 @@ def catch_up(
     with closing(MigrationJournal(path, create=False)) as log:
         recorded = _check_finished(log, translator, source, target)
         if options not in (None, recorded):
-            raise InputError(f"{path}: the options of this migration were {recorded}, not {options}. Use the same.")
+            changed = differences(asdict(recorded), asdict(options))
+            raise InputError(
+                f"{path}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same."
+            )
         if delete_vanished and not target.capabilities.deletes:
             raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
         options = recorded
@@ -271,6 +275,14 @@ def changes_path(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}.changes.jsonl")
 
 
+def differences(before: Any, now: Any) -> str:
+    """Return what was and what is, as a phrase that names only the entries in which two dictionaries differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = [name for name in now if before.get(name) != now[name]]
+        before, now = ({name: facts.get(name) for name in names} for facts in (before, now))
+    return f"{before!r} and is {now!r}"
+
+
 def private_file(path: Path) -> Any:
     """Make a text file that only its owner can read, in place of an earlier one."""
     path.unlink(missing_ok=True)
@@ -281,9 +293,8 @@ def _check_finished(log: MigrationJournal, translator: Translator, source: Store
     """Return the options of the finished migration between these stores."""
     facts = log.facts
     if log.phase != "done":
-        raise InputError(
-            f"{log.path} shows no finished migration: its phase is {log.phase!r}. Finish it with resume first."
-        )
+        remedy = "Migrate again." if log.phase == "rolled back" else "Finish it with {resume} first."
+        raise InputError(f"{log.path} shows no finished migration: its phase is {log.phase!r}.", remedy)
     given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
     for name, value in given.items():
         if facts[name] != value:

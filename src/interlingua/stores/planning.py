@@ -18,7 +18,7 @@ from interlingua.core.arrays import LARGEST, SMALLEST, FloatArray, check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
-from interlingua.io._checks import ID_NAMES
+from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
@@ -367,13 +367,15 @@ def _id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
 
 
 def _refuse_same_vectors(source: StoreURL, target: StoreURL) -> None:
-    """Refuse a target that is the source itself, or its collection without a vector of its own."""
+    """Refuse a target that is the source, its collection without a vector of its own, or a file in its folder."""
     vectors = [url.names[-1] if len(url.names) > 1 else None for url in (source, target)]
     if source.collection_key == target.collection_key and (vectors[0] == vectors[1] or vectors[1] is None):
         raise InputError(
             f"{target} is the source itself, whose vectors are never written to. "
             "Name a new collection, column or vector."
         )
+    if source.scheme == "file" and target.on_disk:
+        check_output(Path(target.path), [Path(source.path)])
 
 
 def _free(url: StoreURL) -> int | None:
