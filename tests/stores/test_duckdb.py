@@ -223,7 +223,7 @@ def test_a_column_that_differs_in_case_only_is_the_same_column(at: At, tmp_path:
     run(
         tmp_path,
         f"create table t as select i as id, {VECTOR}::float[{D_IN}] as v, 'a' as Title from range(20) t(i)",
-        f"create table u as select i as id, {VECTOR}::float[{D_OUT}] as w from range(20) t(i)",
+        f"create table u as select i as id, {VECTOR}::float[{D_IN}] as w from range(20) t(i)",
     )
     assert at("#T.V").info().vector_name == "v"
     assert at("#t.V").exists()

@@ -50,8 +50,13 @@ class Triggers(StrEnum):
 
 
 @contextmanager
-def _phase_progress(record: EventLog) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each phase of a migration and log when it begins; yields the function to call after each page."""
+def _phase_progress(record: EventLog, advice: Callable[[], str]) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each phase of a migration and log when it begins; yields the function to call after each page.
+
+    Args:
+        record: the log.
+        advice: called after Ctrl-C; returns what to do.
+    """
     with console.row_progress() as progress:
         bars: dict[str, Any] = {}
 
@@ -61,7 +66,11 @@ def _phase_progress(record: EventLog) -> Iterator[Callable[[str, int, int], None
                 record(phase, rows=of)
             progress.update(bars[phase], completed=done)
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:
+            console.note(f"Interrupted. {advice()}")
+            raise
 
 
 def _flag(option: str, meaning: str) -> Any:
@@ -189,7 +198,7 @@ def migrate(
             _show_plan(planning.plan(translator, old, new, options), options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with _phase_progress(record) as show:
+        with _phase_progress(record, lambda: _after_interruption(path)) as show:
             result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
@@ -241,7 +250,7 @@ def _catch_up(
     if since is not None and not (column and equals and value):
         raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
     with open_source(source) as old, open_store(target) as new, open_log(None if dry_run else log) as record:
-        with _phase_progress(record) as show:
+        with _phase_progress(record, lambda: "Run the same command again to copy the other rows.") as show:
             done = changes.catch_up(
                 load(directory),
                 old,
@@ -267,6 +276,12 @@ def _catch_up(
         console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
     elif done.deleted and not delete_vanished:
         console.note("Deleted rows are still in the target; the same command with --delete-vanished deletes them.")
+
+
+def _after_interruption(journal: Path) -> str:
+    if not journal.exists():
+        return "Nothing was written."
+    return "Run the same command with --resume to continue, or with --rollback to delete what it wrote."
 
 
 def _counts(changes: CatchUp | Migration) -> str:
