@@ -267,6 +267,8 @@ def _catch_up(
         console.emit_json(asdict(done))
         return
     console.note(f"{done.read:,} rows of {source} were compared: {_counts(done)}.")
+    if done.left_out:
+        console.note(f"{done.left_out:,} rows without a usable vector were left out.")
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed:

@@ -51,12 +51,14 @@ class Changes:
         added: ids of rows that were not copied.
         deleted: number of copied rows that do not exist any more, 0 where only some rows were read.
         unchanged: digests of the ids of all other rows.
+        left_out: number of rows that were read and have a vector that cannot be translated.
     """
 
     updated: list[Any]
     added: list[Any]
     deleted: int
     unchanged: npt.NDArray[np.int64]
+    left_out: int = 0
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
@@ -122,12 +124,13 @@ def find_changes(
     Raises:
         InputError: ids are null, repeated, or of another type.
     """
-    updated, added, unchanged = [], [], [np.empty(0, np.int64)]
+    updated, added, unchanged, left_out = [], [], [np.empty(0, np.int64)], 0
     distinct = DistinctIds(id_type, str(source.url))
     with closing(source.scan(conversion.options.page_rows)) as pages:  # type: ignore[type-var]
         for number, (page, _) in enumerate(pages):
             distinct.add(page.ids, number)
             records = conversion.usable(page)[0] if conversion.options.skip_bad else page
+            left_out += len(page) - len(records)
             digests = conversion.copied(records).row_digests()
             known, same = log.compare(digests)
             ids = records.ids.to_pylist()
@@ -138,7 +141,7 @@ def find_changes(
     distinct.refuse_repeated(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
-    return Changes(updated, added, deleted, whole)
+    return Changes(updated, added, deleted, whole, left_out)
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ class CatchUp:
         deleted: rows that were copied and that the source no longer has. ``None`` if only some rows were read.
         listed: file with the ids of all of them, ``None`` if there are none.
         removed: rows that were deleted in the target, because the source no longer has them.
+        left_out: rows that were read and left out, because their vector cannot be translated.
     """
 
     read: int
@@ -160,6 +164,7 @@ class CatchUp:
     deleted: int | None
     listed: str | None
     removed: int = 0
+    left_out: int = 0
 
 
 def catch_up(
@@ -261,6 +266,7 @@ def catch_up(
             None if since else changes.deleted,
             None if listed is None else str(listed),
             len(vanished) if delete_vanished else 0,
+            changes.left_out,
         )
 
 
