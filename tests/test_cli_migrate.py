@@ -69,12 +69,34 @@ def test_a_migration_is_reported(run: Run, store: Path, saved: Path) -> None:
 
 def test_rollback_undoes_a_migration(run: Run, store: Path, saved: Path) -> None:
     assert run("migrate", saved, store, "new.parquet").code == 0
-    ran = run("migrate", saved, store, "new.parquet", "--rollback", "--json")
+    resumed = run("migrate", saved, store, "new.parquet", "--resume")
+    assert "Wrote 600 rows to new.parquet (600 of them in an earlier run) in" in resumed.err.replace("\n", " ")
+    Path("report.html").write_text("of the first run")
+    ran = run("migrate", saved, store, "new.parquet", "--report", "report.html", "--rollback", "--json")
     assert ran.json["dropped"] == "new.parquet"
     assert not Path("new.parquet").exists()
     assert store.exists()
     again = run("migrate", saved, store, "new.parquet", "--rollback")
     assert "Nothing was dropped" in again.err
+
+
+@pytest.mark.parametrize(
+    ("phase", "advice"), [("survey", "Nothing was written"), ("index", "the same command with --resu")]
+)
+def test_an_interrupted_migration_says_what_to_do(
+    run: Run, store: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, phase: str, advice: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"interlingua.stores._run.Run.{phase}", interrupted)
+        ran = run("migrate", saved, store, "new.parquet")
+    assert ran.code == 130
+    assert f"Interrupted. {advice}" in ran.err.replace("Run ", "").replace("\n", " ")
+    assert not Path("new.parquet").exists()
+    finished = run("migrate", saved, store, "new.parquet", *(["--resume"] if phase == "index" else []))
+    assert finished.code == 0, finished.err
 
 
 def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> None:

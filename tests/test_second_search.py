@@ -9,6 +9,7 @@ import pytest
 
 import interlingua as il
 from interlingua.aligners.linear import aligner, islands, second_search
+from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.full_width_refinement import FULL_WIDTH_REFINEMENTS
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.resamples import RefinementOnResamples
@@ -129,7 +130,7 @@ def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_
 ) -> None:
     second = SecondResult(rotation(40, 32, np.random.default_rng(0)), False, 0.5, False)
     monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
-    refined, widen = [], aligner.widen
+    refined = []
 
     def spy(x: Any, y: Any, matrices: Any, **options: Any) -> Any:
         refined.append(matrices)

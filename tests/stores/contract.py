@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -295,6 +296,65 @@ class StoreContract:
         self.fill(opened("things"), records)
         with pytest.raises(OutputExistsError, match="exists; choose another name"):
             opened("things").create(self.spec(records))
+
+    def test_a_taken_name_is_refused_in_the_plan_and_no_rollback_drops_it(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        store = opened("things")
+        records = self.rows(store.capabilities.ids[-1], store.capabilities.payload)
+        self.fill(store, records)
+        address = store.url
+        if store.capabilities.adds_vectors:  # the collection exists, and the vector does not
+            address = replace(address, names=(*address.names[: max(1, len(address.names) - 1)], self.beside))
+        with open_store(f"memory://{tmp_path.name}#old") as source, open_store(address) as target:
+            source.create(self.spec(records))
+            source.upsert(records)
+            with pytest.raises(OutputExistsError, match="exists"):
+                plan(translator(), source, target, Options(metric="cosine"))
+            with pytest.raises(OutputExistsError, match="exists"):
+                migrate(translator(), source, target, journal=tmp_path / "j", options=Options(metric="cosine"))
+            assert not (tmp_path / "j").exists()
+            if store.capabilities.adds_vectors:
+                target.drop()
+        assert opened("things").info().count == N
+
+    @pytest.mark.parametrize("payload", ["typed", "documents"])
+    def test_payload_with_the_name_of_the_vector_is_kept_or_refused_before_anything_is_made(
+        self, payload: str, opened: Open, tmp_path: Path
+    ) -> None:
+        target = opened("things")
+        if target.capabilities.payload == "none":
+            pytest.skip("this store has no payload")
+        names = ["vector", "vectors", "first"]
+        records = self.rows(target.capabilities.ids[-1], "none", 40)
+        table = pa.table({name: [f"{name} {i}" for i in range(40)] for name in names})
+        table = table if payload == "typed" else from_documents(table.to_pylist())
+        records = Records(records.ids, records.vectors, table)
+        with open_store(f"memory://{tmp_path.name}#old") as source:
+            source.create(self.spec(records))
+            source.upsert(records)
+            try:
+                migrate(translator(), source, target, journal=tmp_path / "j", options=Options(metric="cosine"))
+            except InputError as error:
+                assert re.search("(?i)name another vector (column|field)", str(error))  # noqa: PT017
+                assert not (tmp_path / "j").exists()
+                assert not target.exists()
+            else:
+                found = self.whole(target).in_order_of(records.ids, "test")
+                assert same_payload(found.payload, table)
+
+    def test_a_target_has_the_id_column_that_its_address_names(self, opened: Open, tmp_path: Path) -> None:
+        store = opened("things")
+        records = self.rows(store.capabilities.ids[-1], store.capabilities.payload, 40)
+        if "id" not in store.url.kind.options:
+            pytest.skip("addresses of this store name no id column")
+        address = replace(store.url, options={**store.url.options, "id": "key"})
+        with open_store(f"memory://{tmp_path.name}#old") as source, open_store(address) as target:
+            source.create(self.spec(records))
+            source.upsert(records)
+            migrate(translator(), source, target, journal=tmp_path / "j", options=Options(metric="cosine"))
+        with open_store(address) as target:
+            assert same_payload(self.whole(target).in_order_of(records.ids, "test").payload, records.payload)
 
     def test_dropping_leaves_the_others(self, opened: Open, records: Records) -> None:
         self.fill(opened("things"), records)

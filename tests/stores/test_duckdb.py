@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores import Store, open_source, open_store
 from interlingua.stores._documents import same_payload
 from interlingua.stores.migration import migrate
@@ -230,7 +230,8 @@ def test_a_collation_does_not_mix_ids_that_differ_in_case(at: At, tmp_path: Path
     )
     records = whole(at("#t.v"), 7)
     assert len(set(records.ids.to_pylist())) == 200
-    parts, after = [], None
+    parts: list[Any] = []
+    after = None
     while len(parts) < 200:  # as if it were resumed after every row
         page, after = next(at("#t.v").scan(1, after))
         parts += page.ids.to_pylist()
@@ -277,3 +278,26 @@ def test_a_source_without_the_name_of_its_vectors_gets_no_second_column(at: At, 
         migrate(translator(), at("#t"), at("#t.new"), journal=tmp_path / "j")
     assert not at("#t.new").exists()
     assert not (tmp_path / "j").exists()
+
+
+def test_a_column_that_differs_in_case_only_is_the_same_column(at: At, tmp_path: Path) -> None:
+    run(
+        tmp_path,
+        f"create table t as select i as id, {VECTOR}::float[{D_IN}] as v, 'a' as Title from range(20) t(i)",
+        f"create table u as select i as id, {VECTOR}::float[{D_IN}] as w from range(20) t(i)",
+    )
+    assert at("#T.V").info().vector_name == "v"
+    assert at("#t.V").exists()
+    for target in ("#t.V", "#U.w2", "#U.W"):
+        with pytest.raises(OutputExistsError, match="exists; choose another name"):
+            plan(translator(), at("#t.v"), at(target))
+    with pytest.raises(InputError, match="payload has a column 'Title'; name another vector column"):
+        plan(translator(), at("#t.v"), at("#new.TITLE"))
+
+
+def test_temporary_files_of_a_large_sort_are_the_users_own(at: At, tmp_path: Path) -> None:
+    run(tmp_path, f"create table t as select i as id, {VECTOR}::float[{D_IN}] as v from range(20) t(i)")
+    connection = at("#t.v")._reading  # type: ignore[attr-defined]
+    folder = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0])
+    assert folder.stat().st_mode & 0o077 == 0
+    at("#t.v").close()

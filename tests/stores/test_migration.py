@@ -19,6 +19,7 @@ import pytest
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError, SpaceMismatchError
 from interlingua.core.maps import AffineMap
+from interlingua.io import open_vectors
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores._clients import acquire, release
 from interlingua.stores._journal import MigrationJournal
@@ -185,7 +186,8 @@ def test_resume_refuses_another_translator(memory: Callable[[str], Store], inter
 
 
 def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupted: Path) -> None:
-    with pytest.raises(InputError, match="the options was"):
+    message = r"the options was \{'page_rows': 50\} and is \{'page_rows': 51\}\. Use the same options again"
+    with pytest.raises(InputError, match=message):
         _again(memory, interrupted, options=Options(page_rows=51))
 
 
@@ -469,6 +471,64 @@ def test_a_journal_whose_pages_are_mixed_up_is_refused_when_it_is_opened(interru
     interrupted.write_bytes(content)
     with pytest.raises(InputError, match=r"journal\.sqlite is damaged"):
         MigrationJournal(interrupted, create=False)
+
+
+def test_a_journal_that_cannot_be_made_is_refused(
+    memory: Callable[[str], Store], source: Records, journal: Path, tmp_path: Path
+) -> None:
+    journal.symlink_to(tmp_path / "missing" / "journal.sqlite")
+    with pytest.raises(InputError, match=r"cannot be used as a journal \(unable to open database file\)"):
+        migrate(translator(), memory("old"), memory("new"), journal=journal)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("new.parquet?id=title#emb", r"the ids cannot be called 'title', because a payload column has this name"),
+        ("new.npy#emb", "a .npy file has no names; leave out what follows its path"),
+        ("new.npy?id=key", "a .npy file has no names; leave out what follows its path"),
+        ("new.parquet#id", "name another vector column"),
+    ],
+)
+def test_names_in_the_address_of_a_file_are_used_or_refused(
+    memory: Callable[[str], Store], journal: Path, tmp_path: Path, target: str, message: str
+) -> None:
+    fill(memory("old"), pa.array(range(N)), None if ".npy" in target else columns(N))
+    with pytest.raises(InputError, match=message):
+        migrate(translator(), memory("old"), open_store(f"file://{tmp_path}/{target}"), journal=journal, options=SMALL)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_target_in_the_folder_that_is_the_source_is_refused(
+    memory: Callable[[str], Store], source: Records, journal: Path, tmp_path: Path
+) -> None:
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with open_store(str(parts / "a.parquet")) as first:
+        migrate(translator(), memory("old"), first, journal=journal, options=SMALL)
+    with open_store(str(parts)) as folder, open_store(str(parts / "new.parquet")) as target:
+        for inverse in (True, False):
+            with pytest.raises(InputError, match="lies in the input folder .*parts, of which it would become a part"):
+                plan(translator(), folder, target, Options(inverse=inverse))
+
+
+def test_a_column_behind_a_plain_path_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("{}")
+    with pytest.raises(InputError, match=rf"A column is named in the form file://{tmp_path}/x.jsonl#COLUMN"):
+        open_store(f"{tmp_path}/x.jsonl#openai-batch")
+
+
+def test_a_file_has_the_columns_that_its_address_names(
+    memory: Callable[[str], Store], source: Records, journal: Path, tmp_path: Path
+) -> None:
+    for name in ("new.parquet", "new.jsonl"):
+        with open_store(f"file://{tmp_path}/{name}?id=key#emb") as target:
+            migrate(
+                translator(), memory("old"), target, journal=tmp_path / f"{name}.sqlite",
+                options=replace(SMALL, drop_payload=True),
+            )  # fmt: skip
+        file = open_vectors(tmp_path / name, column="emb", id_column="key")
+        assert (file.vector_name, file.id_name, file.n) == ("emb", "key", N)
 
 
 def test_a_journal_that_cannot_be_written_says_so(interrupted: Path) -> None:

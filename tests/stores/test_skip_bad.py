@@ -14,6 +14,7 @@ import pytest
 
 from interlingua.core.errors import InputError
 from interlingua.stores import Records, Spec, Store, open_store
+from interlingua.stores.changes import catch_up
 from interlingua.stores.migration import Migration, migrate
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN, fill, translator, unit, whole
@@ -250,3 +251,17 @@ def test_a_store_without_bad_rows_is_copied_whole(tmp_path: Path) -> None:
         fill(old, pa.array(range(N)), None)
         done = migrate(translator(), old, new, journal=tmp_path / "j", options=Options(skip_bad=True))
         assert (done.rows, done.skipped_ids) == (N, None)
+
+
+def test_a_catch_up_counts_the_rows_that_it_leaves_out(tmp_path: Path) -> None:
+    rows, options = unit(N, D_IN, 3), Options(skip_bad=True)
+    rows[ZERO] = 0
+    ids = pa.array(range(N))
+    with open_store(f"memory://{tmp_path.name}#old") as source, open_store(f"memory://{tmp_path.name}#new") as target:
+        spec = Spec(D_IN, "cosine", ids.type, None, N)
+        source.create(spec)
+        source.upsert(Records(ids, rows, None))
+        migrate(translator(), source, target, journal=tmp_path / "j", options=options)
+        source.upsert(Records(pa.array([N]), np.zeros((1, D_IN), np.float32), None))
+        done = catch_up(translator(), source, target, journal=tmp_path / "j")
+    assert (done.read, done.updated, done.added, done.deleted, done.left_out) == (N - 1, 0, 0, 0, 2)

@@ -50,8 +50,13 @@ class Triggers(StrEnum):
 
 
 @contextmanager
-def _phase_progress(record: EventLog) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each phase of a migration and log when it begins; yields the function to call after each page."""
+def _phase_progress(record: EventLog, advice: Callable[[], str]) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each phase of a migration and log when it begins; yields the function to call after each page.
+
+    Args:
+        record: the log.
+        advice: called after Ctrl-C; returns what to do.
+    """
     with console.row_progress() as progress:
         bars: dict[str, Any] = {}
 
@@ -61,7 +66,11 @@ def _phase_progress(record: EventLog) -> Iterator[Callable[[str, int, int], None
                 record(phase, rows=of)
             progress.update(bars[phase], completed=done)
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:
+            console.note(f"Interrupted. {advice()}")
+            raise
 
 
 def _flag(option: str, meaning: str) -> Any:
@@ -151,7 +160,8 @@ def migrate(
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
-    reports.check_optional_report(report, force=force)
+    if not undo:
+        reports.check_optional_report(report, force=force)
     if fit is None:
         check_effect({"--rows": rows}, "has no effect without --fit; leave it out.")
     if undo:
@@ -192,7 +202,7 @@ def migrate(
             _show_plan(planning.plan(translator, old, new, options), options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with _phase_progress(record) as show:
+        with _phase_progress(record, lambda: _after_interruption(path)) as show:
             result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
@@ -204,9 +214,10 @@ def migrate(
     if as_json:
         console.emit_json(facts | ({"report": str(report)} if report else {}))
         raise typer.Exit(int(changed))
+    before = f" ({result.resumed_from:,} of them in an earlier run)" if result.resumed_from else ""
     console.note(
-        f"Wrote {result.rows:,} rows to {result.plan.target} in {watch.seconds:.1f} s; {result.checked} of them were "
-        f"read back and compared, largest difference {result.largest_error:.1g}."
+        f"Wrote {result.rows:,} rows to {result.plan.target}{before} in {watch.seconds:.1f} s; {result.checked} of "
+        f"them were read back and compared, largest difference {result.largest_error:.1g}."
     )
     for sentence in result.plan.notes:
         console.note(sentence)
@@ -245,7 +256,7 @@ def _catch_up(
     # Some databases write to their files as soon as they are opened.
     open_target = open_source if dry_run else open_store
     with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        with _phase_progress(record) as show:
+        with _phase_progress(record, lambda: "Run the same command again to copy the other rows.") as show:
             done = changes.catch_up(
                 load(directory),
                 old,
@@ -262,14 +273,23 @@ def _catch_up(
         console.emit_json(asdict(done))
         return
     console.note(f"{done.read:,} rows of {source} were compared: {_counts(done)}.")
+    if done.left_out:
+        console.note(f"{done.left_out:,} rows without a usable vector were left out.")
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed:
-        console.note(f"The updated and added rows were written to {target}; {done.listed} lists the ids.")
+        written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
+        console.note(f"{written}{done.listed} lists the ids.")
     if done.removed:
         console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
     elif done.deleted and not delete_vanished:
         console.note("Deleted rows are still in the target; the same command with --delete-vanished deletes them.")
+
+
+def _after_interruption(journal: Path) -> str:
+    if not journal.exists():
+        return "Nothing was written."
+    return "Run the same command with --resume to continue, or with --rollback to delete what it wrote."
 
 
 def _counts(changes: CatchUp | Migration) -> str:

@@ -278,6 +278,7 @@ def create_writer(
     settings: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 2.0,
     id_name: str = "id",
+    vector_name: str = "vectors",
 ) -> VectorWriter:
     """Start or resume writing an embedding file in the format of its extension.
 
@@ -294,6 +295,7 @@ def create_writer(
             with settings can be resumed, and only with equal ones.
         checkpoint_seconds: time between checkpoints; 0 makes one of every batch.
         id_name: name of the ids, where ``like`` gives none.
+        vector_name: name of the vectors, where ``like`` gives none.
 
     Example:
         ::
@@ -310,7 +312,8 @@ def create_writer(
     """
     path, d = check_path(path), check_count(d, "d", minimum=1)
     n = None if n is None else check_count(n, "n")
-    force, resume, id_name = check_flag(force, "force"), check_flag(resume, "resume"), check_text(id_name, "id_name")
+    force, resume = check_flag(force, "force"), check_flag(resume, "resume")
+    id_name, vector_name = check_text(id_name, "id_name"), check_text(vector_name, "vector_name")
     checkpoint_seconds = check_number(checkpoint_seconds, "checkpoint_seconds", minimum=0)
     check_instance(like, "like", (VectorFile, type(None)), "a file, as open_vectors returns it,")
     check_instance(settings, "settings", (Mapping, type(None)), "a mapping of JSON values")
@@ -325,7 +328,7 @@ def create_writer(
         _check_new(path)
     if like is not None:
         check_output(path, [like.path])
-    output = _output(path, sink, extension, d, _dtype(dtype), scale, like)
+    output = _output(path, sink, extension, d, _dtype(dtype), scale, like, vector_name)
     own_settings = {} if settings is None else json.loads(json.dumps(dict(settings)))
     facts = {"d": d, "dtype": str(output.dtype), "n": n, "scale": None if scale is None else output.scale.tolist()}  # type: ignore[union-attr]
     fresh = Checkpoint({**facts, **own_settings}, settings is not None, 0, {})
@@ -343,9 +346,9 @@ def _dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 def _output(
     path: Path, sink: type[Sink], extension: str, d: int, dtype: np.dtype[Any], scale: npt.ArrayLike | None,
-    like: VectorFile | None,
+    like: VectorFile | None, vector_name: str,
 ) -> Output:  # fmt: skip
-    name = (like and like.vector_name) or "vectors"
+    name = (like and like.vector_name) or vector_name
     dtype = dtype.newbyteorder("=")
     if dtype not in sink.dtypes:
         names = ", ".join(str(name) for name in sink.dtypes)

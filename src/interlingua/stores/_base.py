@@ -26,6 +26,7 @@ class Adapter(Store):
 
     _name_counts: ClassVar[tuple[int, int]] = (1, 2)
     _collection_noun: ClassVar[str] = "collection"
+    _example: ClassVar[str] = "#table.column"
     _client_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, url: StoreURL) -> None:
@@ -37,17 +38,24 @@ class Adapter(Store):
             raise InputError(f"{url} names no {self._collection_noun}{names}; {example} is needed.")
         self._spec: Spec | None = None
 
+    @property
+    def _new_column(self) -> str | None:
+        """The name of the column of vectors in a new collection; ``None`` where a vector is no column of the rows."""
+        return None
+
+    def check(self, spec: Spec) -> None:
+        """Refuse columns of the same name."""
+        super().check(spec)
+        if self._new_column is not None and not spec.as_new_vector:
+            self._check_distinct_names(spec, self._new_column)
+
     def create(self, spec: Spec) -> None:
         """Make the empty collection, or an empty vector in an existing one."""
         self.check(spec)
-        if self._is_taken(spec):
+        if self.is_taken(spec):
             raise OutputExistsError(f"{self.url} exists; choose another name or drop it first.")
         with self._errors("cannot be created"):
             self._create(spec)
-
-    def _is_taken(self, spec: Spec) -> bool:
-        """Return whether what is to be made, or something of its name, exists."""
-        return self.exists()
 
     @abstractmethod
     def _create(self, spec: Spec) -> None:
@@ -57,10 +65,10 @@ class Adapter(Store):
         """Remember what is written."""
         self._spec = spec
 
-    def _refuse_equal_names(self, spec: Spec, vector: str) -> None:
-        """Refuse a new table in which two columns would have the same name."""
+    def _check_distinct_names(self, spec: Spec, vector: str) -> None:
+        """Refuse a new collection in which two columns would have the same name."""
         taken = {self._folded(spec.id_name): f"column of the ids is {spec.id_name!r}"}
-        for name in () if spec.as_new_vector or spec.schema is None else spec.schema.names:
+        for name in () if spec.schema is None else spec.schema.names:
             if self._folded(name) in taken:
                 raise InputError(
                     f"{self.url}: the payload has a column {name!r} and the {taken[self._folded(name)]}, which are one "
@@ -68,8 +76,10 @@ class Adapter(Store):
                     "choose another target, or leave the payload out with {drop_payload}.",
                 )
             taken[self._folded(name)] = f"payload has a column {name!r}"
-        if not spec.as_new_vector and self._folded(vector) in taken:
-            raise InputError(f"{self.url}: the {taken[self._folded(vector)]}; name another vector column.")
+        if self._folded(vector) in taken:
+            raise InputError(
+                f"{self.url}: the {taken[self._folded(vector)]}; name another vector column, {self._example}."
+            )
 
     @staticmethod
     def _folded(name: str) -> str:
@@ -152,11 +162,14 @@ class TableAdapter(Adapter):
         return bool(columns) and (self._column_name is None or self._column_name in columns)
 
     def check(self, spec: Spec) -> None:
-        """Refuse a target without a column name, and one that the payload has."""
+        """Refuse a target without a column name, and one that another column has."""
         super().check(spec)
         if self._column_name is None:
             raise InputError(f"{self.url} names no column to write to; #table.column is needed.")
-        self._refuse_equal_names(spec, self._column_name)
+
+    @property
+    def _new_column(self) -> str | None:
+        return self._column_name
 
     def since(self, column: str, value: str) -> str:
         """Return the condition that a column is at least a value, which the database converts to the column's type."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +69,11 @@ class Database:
         if self._connection is None or (write and not self._writes):
             self.close()
             self._writes = write
-            # Otherwise a large sort would write temporary files into the folder of the database.
-            config = {"temp_directory": str(Path(tempfile.gettempdir()) / "interlingua-duckdb")}
+            # Otherwise a large sort would write temporary files into the folder of the database. They hold rows, so
+            # only this user may read them.
+            folder = tempfile.mkdtemp(prefix="interlingua-")
+            self._remove_temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            config = {"temp_directory": folder}
             self._connection = self._duckdb.connect(str(self._path), read_only=not write, config=config)
             # For all cursors: the text of a time, also as a part of an id, depends on it.
             self._connection.execute("set global timezone = 'UTC'")
@@ -79,6 +84,7 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._remove_temporary()
 
 
 def payload_field(name: str, kind: str) -> pa.Field | None:

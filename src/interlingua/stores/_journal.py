@@ -69,10 +69,13 @@ class MigrationJournal:
                 "Go on with {resume}, undo it with a rollback, or name another journal.",
             )
         if not create and not path.is_file():
-            raise InputError(f"{path}: no such journal. There is nothing to resume; start without resume.")
+            raise InputError(f"{path}: no such journal, so there is nothing to go on with or to undo.")
         check_parent(path)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.1)
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
+        try:
             self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma synchronous = full")
             self._db.execute("begin exclusive")

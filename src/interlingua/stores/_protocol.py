@@ -218,6 +218,10 @@ class Store(ABC):
     def exists(self) -> bool:
         """Return whether the collection exists and has the named vector, if the address names one."""
 
+    def is_taken(self, spec: Spec) -> bool:
+        """Return whether what `create` would make, or something else of its name, exists."""
+        return self.exists()
+
     @abstractmethod
     def info(self) -> StoreInfo:
         """Return facts about the collection.

@@ -115,7 +115,7 @@ class Run:
     def create(self) -> None:
         """Make the target; an empty target that a crash of this step left behind is made again."""
         if self.log.phase == "creating":
-            if self.target.exists():
+            if self.target.is_taken(self.spec):
                 if not self.log.facts.get("target_begun") or self._holds_rows():
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
                 self.target.drop(vector_only=self.spec.as_new_vector)

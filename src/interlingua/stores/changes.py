@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = [
     "Changes",
     "catch_up",
     "changes_path",
+    "differences",
     "find_changes",
     "find_vanished",
     "private_file",
@@ -50,12 +51,14 @@ class Changes:
         added: ids of rows that were not copied.
         deleted: number of copied rows that do not exist any more, 0 where only some rows were read.
         unchanged: digests of the ids of all other rows.
+        left_out: number of rows that were read and have a vector that cannot be translated.
     """
 
     updated: list[Any]
     added: list[Any]
     deleted: int
     unchanged: npt.NDArray[np.int64]
+    left_out: int = 0
 
     def __bool__(self) -> bool:
         """Return whether there are any."""
@@ -121,12 +124,13 @@ def find_changes(
     Raises:
         InputError: ids are null, repeated, or of another type.
     """
-    updated, added, unchanged = [], [], [np.empty(0, np.int64)]
+    updated, added, unchanged, left_out = [], [], [np.empty(0, np.int64)], 0
     distinct = DistinctIds(id_type, str(source.url))
     with closing(source.scan(conversion.options.page_rows)) as pages:  # type: ignore[type-var]
         for number, (page, _) in enumerate(pages):
             distinct.add(page.ids, number)
             records = conversion.usable(page)[0] if conversion.options.skip_bad else page
+            left_out += len(page) - len(records)
             digests = conversion.copied(records).row_digests()
             known, same = log.compare(digests)
             ids = records.ids.to_pylist()
@@ -137,7 +141,7 @@ def find_changes(
     distinct.check_distinct(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
-    return Changes(updated, added, deleted, whole)
+    return Changes(updated, added, deleted, whole, left_out)
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ class CatchUp:
         deleted: rows that were copied and that the source no longer has. ``None`` if only some rows were read.
         listed: file with the ids of all of them, ``None`` if there are none.
         removed: rows that were deleted in the target, because the source no longer has them.
+        left_out: rows that were read and left out, because their vector cannot be translated.
     """
 
     read: int
@@ -159,6 +164,7 @@ class CatchUp:
     deleted: int | None
     listed: str | None
     removed: int = 0
+    left_out: int = 0
 
 
 def catch_up(
@@ -207,7 +213,10 @@ def catch_up(
     with closing(MigrationJournal(path, create=False)) as log:
         recorded = _check_finished(log, translator, source, target)
         if options not in (None, recorded):
-            raise InputError(f"{path}: the options of this migration were {recorded}, not {options}. Use the same.")
+            changed = differences(asdict(recorded), asdict(options))
+            raise InputError(
+                f"{path}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same."
+            )
         if delete_vanished and not target.capabilities.deletes:
             raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
         options = recorded
@@ -257,6 +266,7 @@ def catch_up(
             None if since else changes.deleted,
             None if listed is None else str(listed),
             len(vanished) if delete_vanished else 0,
+            changes.left_out,
         )
 
 
@@ -271,6 +281,14 @@ def changes_path(journal: Path) -> Path:
     return journal.with_name(f"{journal.name}.changes.jsonl")
 
 
+def differences(before: Any, now: Any) -> str:
+    """Return what was and what is, as a phrase that names only the entries in which two dictionaries differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = [name for name in now if before.get(name) != now[name]]
+        before, now = ({name: facts.get(name) for name in names} for facts in (before, now))
+    return f"{before!r} and is {now!r}"
+
+
 def private_file(path: Path) -> Any:
     """Make a text file that only its owner can read, in place of an earlier one."""
     path.unlink(missing_ok=True)
@@ -281,9 +299,8 @@ def _check_finished(log: MigrationJournal, translator: Translator, source: Store
     """Return the options of the finished migration between these stores."""
     facts = log.facts
     if log.phase != "done":
-        raise InputError(
-            f"{log.path} shows no finished migration: its phase is {log.phase!r}. Finish it with resume first."
-        )
+        remedy = "Migrate again." if log.phase == "rolled back" else "Finish it with {resume} first."
+        raise InputError(f"{log.path} shows no finished migration: its phase is {log.phase!r}.", remedy)
     given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
     for name, value in given.items():
         if facts[name] != value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +62,11 @@ class DuckStore(SharedClientStore, TableAdapter):
             f"and lower(table_name) = lower({sql_literal(self._table_names[-1])})"
         )
         self._connect = lambda: Database(duckdb, self._path)
+
+    def exists(self) -> bool:
+        """Return whether the column exists; a missing file is not made."""
+        columns = self._columns()
+        return bool(columns) and (self._column_name is None or self._stored_name(columns) in columns)
 
     def info(self) -> StoreInfo:
         """Return facts about the table."""
@@ -181,7 +186,8 @@ class DuckStore(SharedClientStore, TableAdapter):
                     "or leave the payload out with {drop_payload}.",
                 )
 
-    def _is_taken(self, spec: Spec) -> bool:
+    def is_taken(self, spec: Spec) -> bool:
+        """Return whether the vector exists, or the table where a new one is needed."""
         return self.exists() or (not spec.as_new_vector and bool(self._columns()))
 
     def _create(self, spec: Spec) -> None:
@@ -297,6 +303,11 @@ class DuckStore(SharedClientStore, TableAdapter):
         query = f"select column_name, data_type from duckdb_columns() where {self._is_table} order by column_index"
         return {name: kind for name, kind in self._rows(query)}
 
+    def _stored_name(self, columns: Iterable[str]) -> str | None:
+        """Return the vector column of the address as the table spells it, because DuckDB ignores case in names."""
+        named = self._column_name
+        return next((name for name in columns if named is not None and name.lower() == named.lower()), named)
+
     def _schemas(self) -> set[str]:
         if not self._path.is_file():
             return {"main"}
@@ -317,7 +328,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         arrays = [name for name, kind in columns.items() if is_vector(kind)]
         lists = [name for name, kind in columns.items() if kind in {"FLOAT[]", "DOUBLE[]"}]
         candidates = arrays or lists
-        name = self._column_name or (candidates[0] if len(candidates) == 1 else None)
+        name = self._stored_name(columns) or (candidates[0] if len(candidates) == 1 else None)
         if name is None or name not in {*arrays, *lists}:
             raise InputError(
                 f"{self.url}: #table.column must name a FLOAT[d] column; there are: "

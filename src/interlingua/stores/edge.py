@@ -70,7 +70,8 @@ class EdgeStore(SharedClientStore, PointStore):
         if self._folder.exists() and not self._shard_exists():
             raise OutputExistsError(f"{self._folder} exists and is no shard; choose another name.")
 
-    def _is_taken(self, spec: Spec) -> bool:
+    def is_taken(self, spec: Spec) -> bool:
+        """Return whether the vector exists, or the shard where a new one is needed."""
         return self.exists() or (not spec.as_new_vector and self._folder.exists())
 
     def _create(self, spec: Spec) -> None:
@@ -100,9 +101,11 @@ class EdgeStore(SharedClientStore, PointStore):
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the named vector, or the shard with its folder."""
         with self._errors("cannot be dropped"):
-            if vector_only and self.exists():
+            if not self.exists():
+                return
+            if vector_only:
                 self._update(self._models.UpdateOperation.delete_vector_name(self._vector))
-            elif not vector_only and self._shard_exists():
+            else:
                 self._client.close()
                 remove_folder(self._folder)
 

@@ -45,6 +45,7 @@ class FileStore(Adapter):
     )
     _name_counts = (0, 1)
     _collection_noun = "column"
+    _example = "file://PATH#column"
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -104,6 +105,8 @@ class FileStore(Adapter):
         if sink is None:
             raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
         check_parent(self._path)
+        if sink.columns == "none" and (self.url.names or self.url.options):
+            raise InputError(f"{self.url}: a {self._path.suffix} file has no names; leave out what follows its path.")
         if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
             raise InputError(
                 f"{self._path}: a {self._path.suffix} file holds neither ids nor payload. Write .parquet or .jsonl."
@@ -126,6 +129,11 @@ class FileStore(Adapter):
         sink = self._sink()
         return document_field(field) if sink is not None and sink.columns == "json" else super().kept(field)
 
+    @property
+    def _new_column(self) -> str | None:
+        named = self.url.names[0] if self.url.names else "vectors"
+        return None if self._holds_only_vectors else named
+
     def _create(self, spec: Spec) -> None:
         """Do nothing: the file appears when it is finished."""
 
@@ -142,6 +150,7 @@ class FileStore(Adapter):
             settings={"job": spec.job},
             checkpoint_seconds=0,
             id_name=spec.id_name,
+            vector_name=self._new_column or "vectors",
         )
         if self._writer.rows < committed:
             raise InputError(

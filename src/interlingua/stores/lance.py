@@ -136,7 +136,6 @@ class LanceStore(Adapter):
     def check(self, spec: Spec) -> None:
         """Refuse columns of maps, which the client cannot write."""
         super().check(spec)
-        self._refuse_equal_names(spec, self._new_vector)
         maps = [field.name for field in spec.schema or () if _has_map(field.type)]
         if maps:
             raise InputError(
@@ -144,12 +143,13 @@ class LanceStore(Adapter):
                 "Convert it to a list of structs, choose another target, or leave the payload out with {drop_payload}.",
             )
 
+    @property
+    def _new_column(self) -> str:
+        return self.url.names[1] if len(self.url.names) > 1 else "vector"
+
     def _create(self, spec: Spec) -> None:
-        fields = [
-            pa.field(spec.id_name, spec.id_type),
-            *(spec.schema or ()),
-            pa.field(self._new_vector, pa.list_(pa.float32(), spec.d)),
-        ]
+        vectors = pa.field(self._new_column, pa.list_(pa.float32(), spec.d))
+        fields = [pa.field(spec.id_name, spec.id_type), *(spec.schema or ()), vectors]
         self._folder.mkdir(parents=True, exist_ok=True)
         self._connect().create_table(self._name, schema=pa.schema(fields))
 

@@ -57,6 +57,10 @@ class MemoryStore(Adapter):
         collection = self._database.get(self._name)
         return collection is not None and self._vector in collection.vectors
 
+    def is_taken(self, spec: Spec) -> bool:
+        """Return whether the vector exists, or the collection where a new one is needed."""
+        return self.exists() or (not spec.as_new_vector and self._name in self._database)
+
     def info(self) -> StoreInfo:
         """Return facts about the collection."""
         vectors = self._open()[1]

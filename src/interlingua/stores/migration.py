@@ -23,7 +23,7 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
-from interlingua.stores.changes import Progress, changes_path, find_vanished
+from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
 from interlingua.stores.planning import Options, Plan, check_choices, make_plan, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
@@ -216,12 +216,12 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
 
 def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
     if log.phase == "rolled back":
-        raise InputError(f"{log.path}: this migration was rolled back. Start it again without resume.")
+        raise InputError(f"{log.path}: this migration was rolled back.", "Start it again without {resume}.")
     before = log.facts
     for name, value in facts.items():
         if before.get(name) != value:
             what = name.replace("source_facts", "content of the source").replace("_", " ")
             raise InputError(
-                f"{log.path} cannot be resumed: the {what} was {before.get(name)!r} and is {value!r}. "
+                f"{log.path} cannot be resumed: the {what} was {differences(before.get(name), value)}. "
                 f"Use the same {what} again, or roll back and start again."
             )

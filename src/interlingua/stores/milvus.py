@@ -44,6 +44,8 @@ class MilvusStore(CollectionStore):
         limits=f"ids of text have up to {_TEXT_BYTES:,} bytes; names of fields are letters, digits and _",
     )
 
+    _example = "#collection.field"
+
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
         self._milvus = require("pymilvus", "milvus")
@@ -124,14 +126,29 @@ class MilvusStore(CollectionStore):
     def check(self, spec: Spec) -> None:
         """Refuse names that a field cannot have, before the server does."""
         super().check(spec)
-        for name in (spec.id_name, self._field or "vector"):
+        for name in (spec.id_name, self._new_column):
             if not name.isidentifier() or not name.isascii():
                 raise InputError(f"{self.url}: Milvus takes letters, digits and _ in names, and not {name!r}.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a row cannot have."""
         check_int64(records.ids, str(self.url))
-        documents_of(records, str(self.url), _LIMITS)
+        self._documents(records, spec.id_name, self._new_column)
+
+    def _documents(self, records: Records, key: str, vector: str) -> list[dict[str, Any]]:
+        """Return the payload, whose fields are beside the key and the vector."""
+        documents = documents_of(records, str(self.url), _LIMITS)
+        taken = {key, vector}.intersection(*[set().union(*documents)])
+        if taken:
+            raise InputError(
+                f"{self.url}: the payload has a field {min(taken)!r}, the name of the key or of the vector.",
+                "Name another vector field, #collection.field, or leave the payload out with {drop_payload}.",
+            )
+        return documents
+
+    @property
+    def _new_column(self) -> str:
+        return self._field or "vector"
 
     def _create(self, spec: Spec) -> None:
         if not self.url.host:
@@ -142,7 +159,7 @@ class MilvusStore(CollectionStore):
             schema.add_field(spec.id_name, kinds.INT64, is_primary=True)
         else:
             schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
-        schema.add_field(self._field or "vector", kinds.FLOAT_VECTOR, dim=spec.d)
+        schema.add_field(self._new_column, kinds.FLOAT_VECTOR, dim=spec.d)
         self._client.create_collection(self._name, schema=schema)
 
     def _remove_unfinished(self) -> None:
@@ -158,13 +175,7 @@ class MilvusStore(CollectionStore):
     def upsert(self, records: Records) -> None:
         """Write rows, a thousand per request, and flush them."""
         key, name, _ = self._layout()
-        documents = documents_of(records, str(self.url), _LIMITS)
-        taken = {key, name}.intersection(*[set().union(*documents)]) if documents else set()
-        if taken:
-            raise InputError(
-                f"{self.url}: the payload has a field {sorted(taken)[0]!r}, the name of the key or of the vector. "
-                "Name the vector otherwise with #collection.field."
-            )
+        documents = self._documents(records, key, name)
         vectors = np.asarray(records.vectors, np.float32)
         rows = [
             {**document, key: value, name: vector}

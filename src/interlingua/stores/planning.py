@@ -18,7 +18,7 @@ from interlingua.core.arrays import LARGEST, SMALLEST, FloatArray, check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
-from interlingua.io._checks import ID_NAMES
+from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 
@@ -191,14 +191,15 @@ def target_spec(translator: Translator, source: Store, target: Store, info: Stor
             f"{target.url}: the migration updates no row of a table that can have triggers.",
             f"Leave {{triggers={options.triggers}}} out.",
         )
+    schema = None if options.drop_payload else info.schema
     return Spec(
         d=new,
         metric=metric,
         id_type=pa.string() if options.ids_as_text else info.id_type,
-        schema=None if options.drop_payload else info.schema,
+        schema=schema,
         count=info.count,
         as_new_vector=as_new_vector,
-        id_name=_unused_id_name(source.url, info, options),
+        id_name=_id_name(source.url, target.url, () if schema is None else schema.names),
         id_metadata=None if options.ids_as_text else info.id_metadata,
         triggers=options.triggers,
     )
@@ -214,7 +215,7 @@ def make_plan(
         OutputExistsError: the target exists already.
     """
     target.check(spec)
-    if target.exists():
+    if target.is_taken(spec):
         raise OutputExistsError(f"{target.url} exists; choose another name or drop it first.")
     payload_bytes, seconds, bad = _measure(translator, source, info, spec, target, options)
     spec = replace(spec, count=info.count - bad)
@@ -351,12 +352,20 @@ def check_choices(plan: Plan, options: Options) -> None:
         )
 
 
-def _unused_id_name(source: StoreURL, info: StoreInfo, options: Options) -> str:
-    """Return a name for the column of the ids that no payload column has, in upper or lower case."""
-    names = () if info.schema is None or options.drop_payload else info.schema.names
-    taken = {name.lower() for name in names}
+def _id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
+    """Return a name for the column of the ids that no payload column has, in upper or lower case.
+
+    It is the name that the target's address gives after ``?id=``, or else a usual one.
+    """
+    taken = {name.lower() for name in payload}
+    named = target.options.get("id")
+    if named is not None and named.lower() in taken:
+        raise InputError(
+            f"{target}: the ids cannot be called {named!r}, because a payload column has this name.",
+            "Choose another name with ?id=, or leave the payload out with {drop_payload}.",
+        )
     # Readers look for the second name before any other.
-    name = next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
+    name = named or next((name for name in ("id", ID_NAMES[0]) if name not in taken), None)
     if name is None:
         raise InputError(
             f"{source}: the payload has columns 'id' and {ID_NAMES[0]!r}, the names that a column of ids can have.",
@@ -366,13 +375,15 @@ def _unused_id_name(source: StoreURL, info: StoreInfo, options: Options) -> str:
 
 
 def _check_other_vectors(source: StoreURL, target: StoreURL) -> None:
-    """Refuse a target that is the source itself, or its collection without a vector of its own."""
+    """Refuse a target that is the source, its collection without a vector of its own, or a file in its folder."""
     vectors = [url.names[-1] if len(url.names) > 1 else None for url in (source, target)]
     if source.collection_key == target.collection_key and (vectors[0] == vectors[1] or vectors[1] is None):
         raise InputError(
             f"{target} is the source itself, whose vectors are never written to. "
             "Name a new collection, column or vector."
         )
+    if source.scheme == "file" and target.on_disk:
+        check_output(Path(target.path), [Path(source.path)])
 
 
 def _free(url: StoreURL) -> int | None:

@@ -73,7 +73,8 @@ class QdrantStore(CollectionStore, PointStore):
         """Return whether the vector exists."""
         return self._has_collection() and self._vector in self._vectors()
 
-    def _is_taken(self, spec: Spec) -> bool:
+    def is_taken(self, spec: Spec) -> bool:
+        """Return whether the vector exists, or the collection where a new one is needed."""
         return self.exists() or (not spec.as_new_vector and self._has_collection())
 
     def _create(self, spec: Spec) -> None:
@@ -102,13 +103,13 @@ class QdrantStore(CollectionStore, PointStore):
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the named vector, or the collection."""
-        if not self._has_collection():
+        if not self.exists():
             return
         with self._errors("cannot be dropped"), self._one_commit():
-            if not vector_only:
-                self._client.delete_collection(self._name)
-            elif self.exists():
+            if vector_only:
                 self._client.delete_vector_name(self._name, self._vector)
+            else:
+                self._client.delete_collection(self._name)
 
     def _find_collection(self) -> bool:
         return bool(self._client.collection_exists(self._name))  # also by an alias
