@@ -52,7 +52,13 @@ def misplaced_share(translated: FloatArray, truth: FloatArray) -> float:
     return float(max(wrong, default=0.0))
 
 
-def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: Path) -> dict[str, Any]:
+def key(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float) -> str:
+    """Return what tells a fit from all others."""
+    name = f"{corpora[0]} | {corpora[1]}: {encoders[0]} -> {encoders[1]}/{seed}"
+    return f"{name}/{budget:g}" if budget else name
+
+
+def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float, folder: Path) -> dict[str, Any]:
     """Fit one cell of the grid and measure its translator."""
     a, b = load(folder, corpora[0], encoders[0]), load(folder, corpora[0], encoders[1])
     order = np.random.default_rng(seed).permutation(len(a))
@@ -63,16 +69,17 @@ def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, folder: 
         other = load(folder, corpora[1], encoders[1])
         y = other[np.random.default_rng([seed, 1]).permutation(len(other))[:size]]
     start, clock = time.process_time(), time.perf_counter()
-    alignment = interlingua.align(x, y, method="linear", seed=seed)
+    alignment = interlingua.align(x, y, method="linear", seed=seed, budget=budget)
     processor, wall = time.process_time() - start, time.perf_counter() - clock
     translated = alignment.forward(a[held])
     true = polar(unit_rows(a[held] - a[held].mean(axis=0)).T @ unit_rows(b[held] - b[held].mean(axis=0)))
     refined = Linear().refine(Problem.of(x, y), true, seed=seed)
     return {
-        "key": f"{corpora[0]} | {corpora[1]}: {encoders[0]} -> {encoders[1]}/{seed}",
+        "key": key(corpora, encoders, seed, budget),
         "corpora": list(corpora),
         "encoders": list(encoders),
         "seed": seed,
+        "budget": budget,
         "n_source": len(x),
         "n_target": len(y),
         "verdict": alignment.verdict.to_dict(),
@@ -103,11 +110,12 @@ def main() -> None:
     parser = arguments_of(__doc__, "grid.jsonl", "0:1")
     parser.add_argument("suite", choices=("same", "different"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--budget", type=float, default=0.0, help="seconds of the second search; 0 for none")
     arguments = parser.parse_args()
     append_records(
         arguments,
         (
-            (f"{c[0]} | {c[1]}: {e[0]} -> {e[1]}/{seed}", partial(fit, c, e, seed, arguments.vectors))
+            (key(c, e, seed, arguments.budget), partial(fit, c, e, seed, arguments.budget, arguments.vectors))
             for c, e, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":"))))
             if all((arguments.vectors / f"{corpus}.{encoder}.npy").exists() for corpus, encoder in product(c, e))
         ),

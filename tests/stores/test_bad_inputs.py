@@ -423,7 +423,7 @@ def target_is_the_sources_collection(place: Place) -> Made:
     return place.memory("old"), "memory://bad#old", {}
 
 
-@case("exists; choose another name")
+@case("is the input .*itself, which is never overwritten. Choose another name")
 def another_column_of_the_sources_file(place: Place) -> Made:
     url = f"file://{place.parquet()}"
     return f"{url}#vector", f"{url}#other", {}

@@ -109,7 +109,7 @@ def test_deleted_rows_of_the_same_collection_are_named_as_the_reason(
             del _DATABASES["changes"]["old"].vectors["new"].rows[9]
             delete(9)
 
-    done = migrate(translator(), memory("old"), memory("old.new"), journal=journal, options=SMALL, on_rows=on_rows)
+    done = migrate(translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL, on_rows=on_rows)
     assert (done.updated, done.added, done.deleted) == (0, 0, 1)
 
 
@@ -257,11 +257,11 @@ def test_a_dry_deletion_only_counts(memory: Callable[[str], Store], finished: Pa
 def test_deleted_rows_of_the_same_collection_are_forgotten(
     memory: Callable[[str], Store], source: Records, journal: Path
 ) -> None:
-    migrate(translator(), memory("old"), memory("old.new"), journal=journal, options=SMALL)
+    migrate(translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL)
     memory("old").delete(pa.array([9]))
-    done = catch_up(translator(), memory("old"), memory("old.new"), journal=journal, delete_vanished=True)
+    done = catch_up(translator(), memory("old.vector"), memory("old.new"), journal=journal, delete_vanished=True)
     assert (done.deleted, done.removed) == (1, 0)
-    again = catch_up(translator(), memory("old"), memory("old.new"), journal=journal, delete_vanished=True)
+    again = catch_up(translator(), memory("old.vector"), memory("old.new"), journal=journal, delete_vanished=True)
     assert again.deleted == 0
 
 
