@@ -1,4 +1,4 @@
-"""Encode text corpora for ``fits.py``, ``leakage.py`` and ``interlingua bench``.
+"""Encode text corpora for ``fits.py``, ``leakage.py``, ``foreign.py`` and ``interlingua bench``.
 
 Writes CORPUS.ENCODER.npy, float16 unit rows, the same rows for every encoder; CORPUS.texts.jsonl, their texts; and
 where labels are to be inferred CORPUS.labels.ENCODER.npy, float32 [templates, labels, d].
@@ -27,7 +27,10 @@ from interlingua.leakage.attributes import embed_labels
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "demo"))
 import make_data
 
-CORPORA = ("nq-open", "wiki-split", "clickbait", "medquad", "mtsamples", "tweettopicXL")
+CORPORA = (
+    *("nq-open", "wiki-split", "clickbait", "medquad", "mtsamples", "tweettopicXL"),
+    *("opentriviaqa", "ag_news_test", "clinc150", "banking77", "enron1"),
+)
 LABELLED = ("tweettopicXL", "mtsamples")
 ROWS, SEED, MIN_LENGTH, NOTE_WORDS = 12_000, 20_261_123, 8, 60
 log = logging.getLogger(__name__)

@@ -127,6 +127,7 @@ def test_foreign_rows_in_a_later_batch_are_refused_and_the_run_goes_on_when_allo
     ran = run(*arguments)
     assert ran.code == 2
     assert "opposite sign" in ran.err
+    assert "mixed.npy, rows 300 to 399: " in ran.err
     assert not (folder / "out.npy").exists()
     assert run(*arguments, "--resume", "--allow-foreign", "--json").json["resumed_from"] == 300
     assert len(np.load(folder / "out.npy")) == N

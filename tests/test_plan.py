@@ -77,6 +77,50 @@ def test_a_mixture_of_two_models_is_separated_first_and_its_rows_are_named(run: 
 
 def test_what_cannot_be_planned_is_refused(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "few.npy", old_rows(20))
-    assert "at least 50 rows" in run("plan", tmp_path / "few.npy", "--json").json["error"]
+    error = run("plan", tmp_path / "few.npy", "--json").json["error"]
+    assert "at least 50 rows" in error
+    assert "few.npy has 20 usable vectors" in error
     with pytest.raises(il.InputError, match="no such file"):
         il.plan(str(tmp_path / "missing.npy"))
+
+
+def test_urls_and_uuids_are_no_texts_and_texts_without_spaces_are(tmp_path: Path) -> None:
+    number = range(600)
+    columns = {
+        "url": [f"https://example.com/packages/number/{i}" for i in number],
+        "key": [f"123e4567-e89b-12d3-a456-{i:012}" for i in number],
+    }
+    made = il.plan(str(write(tmp_path / "old.parquet", old_rows(600), **columns)))
+    assert (made.texts, made.route) == ((), "public pairs")
+    columns["japanese"] = [f"これは番号{i:06}のパッケージの説明文です" for i in number]
+    assert il.plan(str(write(tmp_path / "old.parquet", old_rows(600), **columns))).texts == ("japanese",)
+
+
+def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_path: Path) -> None:
+    rows = old_rows(600)
+    rows[7], rows[9] = 0, np.nan
+    lists: list[Any] = [None if i < 5 else row.tolist() for i, row in enumerate(rows)]
+    table = pa.table({"id": list(range(600)), "vector": pa.array(lists, pa.list_(pa.float32(), 512))})
+    pq.write_table(table, tmp_path / "holes.parquet")
+    made = run("plan", tmp_path / "holes.parquet", "--json").json
+    assert (made["rows"], made["sampled"], made["unusable"]) == (600, 593, 7)
+    assert any("7 of the rows that were read have no vector" in reason for reason in made["reasons"])
+    assert "--skip-bad" in " ".join(made["reasons"])
+
+
+def test_the_quality_of_a_fit_is_expected_from_distinct_rows(tmp_path: Path) -> None:
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    made = il.plan(str(write(tmp_path / "old.parquet", np.tile(old_rows(500) @ turn, (10, 1)))))
+    assert (made.rows, made.repeats, made.expected_top1) == (5_000, 0.9, None)
+    assert any("has about 500 different vectors" in reason for reason in made.reasons)
+
+
+def test_texts_make_the_separation_of_two_models_needless(run: Run, tmp_path: Path) -> None:
+    vectors = np.concatenate([np.load(DEMO / "target.npy")[:900].astype(np.float32), old_rows(200)[:, :256]])
+    texts = [f"A description of package number {i} in some words" for i in range(1_100)]
+    path = write(tmp_path / "mixed.parquet", vectors, text=texts)
+    made = il.plan(str(path))
+    assert (made.route, made.texts) == ("re-embed", ("text",))
+    assert made.mixed_share == pytest.approx(200 / 1_100, abs=0.005)
+    assert any("of another model than the rest" in reason for reason in made.reasons)
+    assert "for a fit" not in run("plan", path).out

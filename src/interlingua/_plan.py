@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from interlingua.core.arguments import check_count, check_text
-from interlingua.core.arrays import FloatArray
+from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.records import Records
@@ -21,7 +21,8 @@ __all__ = ["CollectionPlan", "Costs", "plan"]
 Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
 
 _PAGE_ROWS = 4_096
-# A text column has values of at least this mean length, and at least this share of them differ.
+# A text column has values of at least this mean length, and at least this share of them differ. The same share has
+# spaces or other letters than ASCII, which addresses, paths and keys do not have.
 _TEXT_LENGTH, _TEXT_VARIETY = 20, 0.5
 # Rows of a side, and the range of top-1 of all recorded fits with as many (benchmarks/results/beir.jsonl and
 # exchanges.jsonl, BGE to MiniLM). Fits with 1,000 rows or fewer fail.
@@ -63,6 +64,7 @@ class CollectionPlan:
         nulls: number of rows without one.
         d: width.
         sampled: rows that were looked at.
+        unusable: further rows that were read and have no vector, or one of zeros or NaN.
         repeats: share of these rows whose vector is a copy of another's.
         texts: payload columns that hold texts.
         model: the known model that made the vectors, or ``"unknown"``.
@@ -82,6 +84,7 @@ class CollectionPlan:
     nulls: int
     d: int
     sampled: int
+    unusable: int
     repeats: float
     texts: tuple[str, ...]
     model: str
@@ -105,21 +108,29 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
     Args:
         source: address of the collection, as a migration takes it.
         target: address of vectors of the new model, if there are some.
-        rows: number of rows to look at, drawn at random.
+        rows: number of rows to look at, drawn at random. The collection is read once, up to the last of them.
         seed: of the draw.
 
     Raises:
-        InputError: a collection cannot be read, or has fewer than 50 rows.
+        InputError: a collection cannot be read, or fewer than 50 of the rows that were read have a usable vector.
         MissingExtraError: the client of a store is not installed.
     """
     from interlingua import identification
     from interlingua.stores import open_source
+    from interlingua.stores.planning import usable_rows
 
     rows, seed = check_count(rows, "rows", minimum=identification.MIN_ROWS), check_count(seed, "seed")
     with open_source(check_text(source, "source")) as store:
-        store.restrict(skip_null="skip_null" in store.capabilities.selects)
+        store.restrict(skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
         info, address = store.info(), str(store.url)
-        sample, vectors = _sample(store, info.count, rows, seed)
+        drawn = _sample(store, info.count, rows, seed)
+    sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
+    vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])
+    if len(vectors) < identification.MIN_ROWS:
+        raise InputError(
+            f"{address} has {len(vectors)} usable vectors among the rows that were read; at least "
+            f"{identification.MIN_ROWS} rows are needed."
+        )
     width = available = None
     if target is not None:
         with open_source(check_text(target, "target")) as store:
@@ -134,6 +145,7 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
         "nulls": info.nulls,
         "d": info.d,
         "sampled": len(vectors),
+        "unusable": sum(map(len, drawn)) - len(vectors),
         "repeats": round(1 - len(np.unique(vectors, axis=0)) / len(vectors), 4),
         "texts": _text_columns(sample),
         "model": model,
@@ -143,13 +155,12 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
     return CollectionPlan(**facts, **_route(facts, target, available), costs=_costs(info.count, available, width))
 
 
-def _sample(store: Store, count: int, rows: int, seed: int) -> tuple[list[Records], FloatArray]:
+def _sample(store: Store, count: int, rows: int, seed: int) -> list[Records]:
     from interlingua.core.records import select_rows
 
     drawn = np.sort(np.random.default_rng(seed).choice(count, min(rows, count), replace=False))
     with closing(store.scan(_PAGE_ROWS)) as pages:  # type: ignore[type-var]
-        parts = list(select_rows((records for records, _ in pages), drawn))
-    return parts, np.concatenate([np.asarray(part.vectors, np.float32) for part in parts])
+        return list(select_rows((records for records, _ in pages), drawn))
 
 
 def _text_columns(sample: list[Records]) -> tuple[str, ...]:
@@ -164,7 +175,8 @@ def _text_columns(sample: list[Records]) -> tuple[str, ...]:
             parts = [part.payload.column(field.name).to_pylist() for part in sample if part.payload is not None]
             values = [value for part in parts for value in part if value]
             long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH
-            if long and len(set(values)) >= _TEXT_VARIETY * len(values):
+            written = sum(" " in value or not value.isascii() for value in values)
+            if long and min(len(set(values)), written) >= _TEXT_VARIETY * len(values):
                 found.append(field.name)
     return tuple(found)
 
@@ -177,21 +189,28 @@ def _route(facts: dict[str, Any], target: str | None, available: int | None) -> 
         f"interlingua migrate translator {source} TARGET --dry-run",
     )
     fit = f"interlingua fit {source} {new} --out translator --report fit.html"
-    fewest = facts["rows"] if available is None else min(facts["rows"], available)
+    distinct = round(facts["rows"] * (1 - facts["repeats"]))
+    fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, _NEEDED_ROWS) >= n), None)
     route: Route
     commands: tuple[str, ...]
-    if facts["mixed_share"]:
-        route, commands, expected = "separate", (f"interlingua identify {source} --json",), None
-        reasons = [
-            f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both. "
-            "Separate them first, by the ids that identify lists, or by the date on which the model was changed."
-        ]
-    elif facts["texts"]:
+    mixed = (
+        f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both."
+        if facts["mixed_share"]
+        else ""
+    )
+    if facts["texts"]:
         route, commands, expected = "re-embed", (), None
         reasons = [
             f"The texts are there, in {', '.join(facts['texts'])}: embed them with the new model. Translated vectors "
-            "are an approximation."
+            "are an approximation.",
+            *([mixed] if mixed else []),
+        ]
+    elif mixed:
+        route, commands, expected = "separate", (f"interlingua identify {source} --json",), None
+        reasons = [
+            f"{mixed} Separate them first, by the ids that identify lists, or by the date on which the model was "
+            "changed."
         ]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", None
@@ -209,10 +228,15 @@ def _route(facts: dict[str, Any], target: str | None, available: int | None) -> 
             "The collection can also stay as it is: interlingua search translates queries of the new model to it, and "
             "the export sentence-transformers makes a model of queries."
         )
-    if route == "unpaired" and facts["rows"] <= _FEWEST_ROWS:
+    if facts["unusable"]:
         reasons.append(
-            f"The collection has {facts['rows']:,} rows. Recorded fits on {_FEWEST_ROWS:,} rows a side or fewer fail, "
-            "so known pairs are needed, or many more rows of the new model."
+            f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
+            "them, so remove them from what it reads; migrate leaves them out with --skip-bad."
+        )
+    if route == "unpaired" and distinct <= _FEWEST_ROWS:
+        reasons.append(
+            f"The collection has about {distinct:,} different vectors. Recorded fits on {_FEWEST_ROWS:,} rows a side "
+            "or fewer fail, so known pairs are needed, or many more rows of the new model."
         )
     needed = {"unpaired": _NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "unpaired" and available is not None and available < needed:

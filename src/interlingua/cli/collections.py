@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,7 @@ def read_same_ids(
         show: a column of each side whose values are added to the ids.
 
     Raises:
-        InputError: a side has no ids or no such column, or fewer than two ids are on both sides.
+        InputError: a side has no ids, repeated ones or no such column, or fewer than two ids are on both sides.
     """
     from interlingua.core.records import select_rows
 
@@ -113,12 +113,8 @@ def read_same_ids(
     drawn = np.arange(small.n)
     if rows is not None and rows < small.n:
         drawn = np.sort(np.random.default_rng(seed).choice(small.n, rows, replace=False))
-    chosen = {
-        key: row for page in select_rows(small.batches(), drawn) for key, row in _rows_of(page, small, show[order[0]])
-    }
-    matched = {
-        key: row for page in large.batches() for key, row in _rows_of(page, large, show[order[1]]) if key in chosen
-    }
+    chosen = _by_id(select_rows(small.batches(), drawn), small, show[order[0]])
+    matched = _by_id(large.batches(), large, show[order[1]], among=chosen)
     keys = [key for key in chosen if key in matched]
     if len(keys) < 2:  # noqa: PLR2004
         raise InputError(
@@ -131,6 +127,20 @@ def read_same_ids(
         (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
         ([name for _, name in first], [name for _, name in second]),
     )
+
+
+def _by_id(
+    pages: Iterable[Records], side: VectorFile | Collection, show: str | None, among: Container[str] | None = None
+) -> dict[str, tuple[FloatArray, Any]]:
+    """Return vector and name of each row by its id as text, of all rows or of those whose ids are among some."""
+    rows: dict[str, tuple[FloatArray, Any]] = {}
+    for page in pages:
+        for key, row in _rows_of(page, side, show):
+            if key in rows:
+                raise InputError(f"{side.path} has the id {key!r} more than once, so its partner is not known.")
+            if among is None or key in among:
+                rows[key] = row
+    return rows
 
 
 def _rows_of(

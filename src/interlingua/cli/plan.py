@@ -46,12 +46,13 @@ def plan(
     if result.expected_top1 is not None:
         low, high = result.expected_top1
         out.print(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
-    costs = result.costs
-    disk = "" if costs.disk_bytes is None else f", {costs.disk_bytes / 1e9:.2f} GB of new vectors"
-    out.print(
-        f"about {costs.fit_seconds:,.0f} s and {costs.fit_bytes / 1e9:.1f} GB of memory for a fit, "
-        f"{costs.migrate_seconds:,.0f} s to translate and write every row{disk}",
-        soft_wrap=True,
-    )
+    if result.route in ("public pairs", "unpaired"):
+        costs = result.costs
+        disk = "" if costs.disk_bytes is None else f", {costs.disk_bytes / 1e9:.2f} GB of new vectors"
+        out.print(
+            f"about {costs.fit_seconds:,.0f} s and {costs.fit_bytes / 1e9:.1f} GB of memory for a fit, "
+            f"{costs.migrate_seconds:,.0f} s to translate and write every row{disk}",
+            soft_wrap=True,
+        )
     for command in result.commands:
         out.print(f"  {command}", soft_wrap=True)

@@ -14,7 +14,7 @@ import typer
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Inverse, Log, TranslatorFolder, check_effect
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, SpaceMismatchError
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -167,7 +167,13 @@ def _stream(
         with console.row_progress() as progress:
             task = progress.add_task("Translating", total=stop - start, completed=writer.rows)
             for batch in file.batches(start=start + writer.rows, stop=stop):
-                writer.write(convert(batch.vectors, allow_foreign=allow_foreign), batch)
+                try:
+                    translated = convert(batch.vectors, allow_foreign=allow_foreign)
+                except SpaceMismatchError as error:
+                    last = batch.start + len(batch) - 1
+                    where = f"{file.path}, rows {batch.start} to {last}: "
+                    raise SpaceMismatchError(where + error.args[0], error.rows, error.remedy) from error
+                writer.write(translated, batch)
                 progress.update(task, completed=writer.rows)
                 record("rows", done=writer.rows, rows=stop - start)
     except KeyboardInterrupt:
