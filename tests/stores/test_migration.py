@@ -92,7 +92,7 @@ def test_documents_survive_a_store_with_columns(memory: Callable[[str], Store], 
 
 
 def test_a_vector_beside_the_old_one(memory: Callable[[str], Store], source: Records, journal: Path) -> None:
-    done = migrate(translator(), memory("old"), memory("old.new"), journal=journal, options=SMALL)
+    done = migrate(translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL)
     assert done.plan.as_new_vector
     assert_migrated(source, memory("old.new"))
     assert whole(memory("old")).vectors.shape == (N, D_IN)
@@ -277,7 +277,7 @@ def test_a_second_rollback_drops_nothing(memory: Callable[[str], Store], interru
 def test_triggers_are_refused_where_no_table_is_updated(memory: Callable[[str], Store], source: Records) -> None:
     for target in ("new", "old.new"):
         with pytest.raises(InputError, match=r"updates no row of a table .*\. Leave triggers=skip out"):
-            plan(translator(), memory("old"), memory(target), Options(triggers="skip"))
+            plan(translator(), memory("old.vector"), memory(target), Options(triggers="skip"))
 
 
 def test_a_plan_leaves_the_selection_of_rows_as_the_options_have_it(
