@@ -27,6 +27,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.distributed.arrow import translate_batches
 from interlingua.distributed.parts import Part, finish, is_lance, parts_of, write_part
 from interlingua.distributed.ray import translate_with_ray
+from interlingua.encoders import sentence_encoder
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
@@ -39,7 +40,6 @@ from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import evaluate_defense, retained_neighbors
-from interlingua.leakage.encoders import sentence_encoder
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion import (
