@@ -101,7 +101,7 @@ def test_two_encoders_and_public_texts_make_a_translator_of_other_texts() -> Non
     source, target = encoder(D_SOURCE), encoder(D_TARGET)
     private = make_texts(300, seed=1)
     alignment = il.align_encoders(source, target, TEXTS, source=source(private), target=target(private))
-    assert (alignment.verdict.status, alignment.method) == ("aligned", "ridge")
+    assert (alignment.verdict.status, alignment.method) == ("aligned", "procrustes")
     scores = il.evaluate(alignment.translator(), source(private), target(private))
     assert scores.forward.top1.value > 0.9
     steps = {(step["step"], step.get("side")): step for step in alignment.trace}
@@ -123,6 +123,15 @@ def test_the_same_seed_draws_the_same_texts_and_gives_the_same_map() -> None:
     assert np.array_equal(first.forward.matrix, again.forward.matrix)  # type: ignore[attr-defined]
     assert first.source["fingerprint"] == again.source["fingerprint"] != other.source["fingerprint"]
     assert first.trace[0] == {"step": "texts", "used": 250, "different": N, "of": N}
+
+
+def test_many_texts_are_fitted_by_ridge() -> None:
+    def fast(d: int) -> Encode:
+        matrix = np.random.default_rng(d).standard_normal((D_TARGET, d))
+        return lambda texts: np.stack([np.random.default_rng(int(t)).standard_normal(D_TARGET) for t in texts]) @ matrix
+
+    assert il.align_encoders(fast(24), fast(16), [str(i) for i in range(2_000)]).method == "ridge"
+    assert il.align_encoders(fast(24), fast(16), [str(i) for i in range(1_999)]).method == "procrustes"
 
 
 def test_repeated_and_blank_texts_are_left_out_and_line_breaks_are_spaces() -> None:
@@ -179,7 +188,8 @@ def test_what_an_encoder_may_not_return_is_refused(rows: Callable[[int], Any], m
         ({"texts": "one text"}, "a sequence of texts is needed"),
         ({"seed": -1}, "seed"),
         ({"on_step": 3}, "on_step"),
-        ({"alfa": 1}, "alfa"),
+        ({"alfa": 1, "method": "ridge"}, "alfa"),
+        ({"alpha": 0.2}, "alpha needs a method by name"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -265,7 +275,7 @@ def test_the_command_fits_on_public_texts_and_checks_both_collections(
     sides = folder / "old.npy", folder / "new.npy"
     ran = run("fit", *sides, *given, "--out", folder / "t", "--log", log, "--json")
     assert ran.code == 0, ran.err
-    assert (ran.json["status"], ran.json["method"]) == ("aligned", "ridge")
+    assert (ran.json["status"], ran.json["method"]) == ("aligned", "procrustes")
     assert ran.json["texts"] == {"used": 350, "different": N, "of": N}
     assert ran.json["collections"] == {"source": {"agrees": True}, "target": {"agrees": True}}
     assert "source: probably made by command python" in ran.err
@@ -279,11 +289,22 @@ def test_the_command_fits_on_public_texts_and_checks_both_collections(
 
 def test_a_translator_needs_no_collection_and_names_can_be_given(run: Run, place: dict[str, Any]) -> None:
     folder = place["folder"]
-    given = (*place["encoders"], "--texts", folder / "texts.txt", "--source-name", "first", "--method", "procrustes")
+    given = (
+        *place["encoders"],
+        "--texts",
+        folder / "texts.txt",
+        "--source-name",
+        "first",
+        "--method",
+        "ridge",
+        "--set",
+        "alpha=0.2",
+    )
     ran = run("fit", *given, "--out", folder / "t", "--json")
     assert ran.code == 0, ran.err
     card = il.load(folder / "t").card
-    assert (card["source"]["name"], card["method"]) == ("first", "procrustes")
+    assert (card["source"]["name"], card["method"]) == ("first", "ridge")
+    assert card["settings"]["alpha"] == 0.2
     assert ran.json["collections"] == {}
 
 

@@ -35,7 +35,9 @@ COMPARED_ROWS = 2_000
 # Smallest spectrum of a collection along the axes of its own encoder. On texts of other kinds the encoder itself
 # reaches 0.34 or more, and another one of the same family at most 0.21 (benchmarks/results/public-pairs.jsonl).
 _SAME_MODEL = 0.27
-METHODS = ("ridge", "procrustes")
+METHODS = ("auto", "ridge", "procrustes")
+# From so many pairs on, ridge keeps more of the nearest neighbors than a rotation does (same records).
+_RIDGE_PAIRS = 2_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +135,12 @@ class EncoderPair:
         *,
         seed: int,
         on_step: OnStep,
-        method: str = "ridge",
+        method: str = "auto",
         **settings: Any,
     ) -> Alignment:
         """Align two spaces whose rows i are the same text; ``steps`` come first in the trace."""
+        if method == "auto":
+            method = "ridge" if len(self.texts) >= _RIDGE_PAIRS else "procrustes"
         pairs = np.stack([np.arange(len(self.texts))] * 2, axis=1)
         alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=None, on_step=on_step, **settings)
         return replace(alignment, trace=(*steps, *alignment.trace))
@@ -150,7 +154,7 @@ def align_encoders(
     source: Any = None,
     target: Any = None,
     sample: int = SAMPLE,
-    method: str = "ridge",
+    method: str = "auto",
     seed: int = 0,
     device: str | None = "cpu",
     on_step: OnStep | None = None,
@@ -172,7 +176,7 @@ def align_encoders(
             enter the fit.
         target: the same for vectors of the target encoder.
         sample: most texts that are embedded, drawn at random.
-        method: a method that needs pairs, ``"ridge"`` or ``"procrustes"``.
+        method: ``"ridge"``, ``"procrustes"``, or ``"auto"``: procrustes with fewer than 2,000 texts, otherwise ridge.
         seed: decides every random draw.
         device: of sentence-transformers encoders.
         on_step: called with a dict after each step.
@@ -194,8 +198,11 @@ def align_encoders(
         'aligned'
     """
     check_method(method)
-    check_known_settings(method, settings, _KEYWORDS)
-    create_aligner(method, **settings)
+    if method != "auto":
+        check_known_settings(method, settings, _KEYWORDS)
+        create_aligner(method, **settings)
+    elif settings:
+        raise InputError(f"{next(iter(settings))} needs a method by name, ridge or procrustes; the method is auto.")
     if on_step is not None and not callable(on_step):
         raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
     report = ignore_step if on_step is None else on_step

@@ -115,7 +115,10 @@ def fit_encoders(
     sample = pairs.SAMPLE if sample is None else sample
     with console.working("Reading"):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
-        collections = [_read_side(side, rows, seed) for side, rows in zip(sides, where, strict=True)]
+        collections = [
+            _read_side(side, option, condition, seed)
+            for side, option, condition in zip(sides, ("--where", "--target-where"), where, strict=True)
+        ]
     with console.working("Loading the encoders"):
         pair = pairs.EncoderPair.of(
             str(options["--source-encoder"]),
@@ -166,11 +169,11 @@ def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
     return read_texts(path, column or "text")
 
 
-def _read_side(address: str | None, where: str | None, seed: int) -> EmbeddingSpace | None:
+def _read_side(address: str | None, option: str, where: str | None, seed: int) -> EmbeddingSpace | None:
     from interlingua._encoder_pairs import COMPARED_ROWS
 
     if address is None:
-        check_effect({"--where": where}, "selects rows of a collection, and none is given; leave it out.")
+        check_effect({option: where}, "selects rows of a collection, and none is given; leave it out.")
         return None
     collection = Collection(address, where)
     with inputs.closing_sides([collection]):
