@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import sys
@@ -88,7 +89,7 @@ def encoder(d: int, family: int = 0) -> Encode:
             [np.random.default_rng([family, *word.encode()]).standard_normal(D_SOURCE) for word in text.split()]
             for text in texts
         ]
-        return (0.3 + np.array([np.sum(each, axis=0) for each in words]) * scales) @ turn
+        return np.asarray((0.3 + np.array([np.sum(each, axis=0) for each in words]) * scales) @ turn)
 
     return encode
 
@@ -345,14 +346,16 @@ def test_a_sentence_transformers_folder_is_an_encoder(
 ) -> None:
     st = pytest.importorskip("sentence_transformers", reason="needs the extra dev-export")
     tokenizers = pytest.importorskip("tokenizers")
+    try:
+        static = st.models.StaticEmbedding
+    except AttributeError:  # sentence-transformers 6
+        static = importlib.import_module("sentence_transformers.sentence_transformer.modules").StaticEmbedding
     words = ["[UNK]", *WORDS]
     vocabulary = tokenizers.models.WordLevel(dict(zip(words, range(len(words)), strict=True)), "[UNK]")
     tokenizer = tokenizers.Tokenizer(vocabulary)
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     weights = np.random.default_rng(0).standard_normal((len(words), D_TARGET)).astype(np.float32)
-    model = st.SentenceTransformer(
-        modules=[st.models.StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu"
-    )
+    model = st.SentenceTransformer(modules=[static(tokenizer, embedding_weights=weights)], device="cpu")
     model.save(str(tmp_path / "model"))
     given = ("--source-encoder", tmp_path / "model", "--target-encoder", command(D_TARGET), "--allow-failed")
     ran = run("fit", *given, "--texts", place["folder"] / "texts.txt", "--out", tmp_path / "t", "--json")

@@ -177,9 +177,11 @@ def fit(
         "--texts": texts,
         "--text-column": text_column,
     }
-    own_pairs = {"--pairs": pairs, "--labels": labels, "--target": targets, "--show": show}
-    of_files = {"--column": columns, "--key": keys, "--scale": scales}
-    training = {"--steps": steps, "--run": run, "--resume": resume}
+    without_effect: dict[str, object] = {
+        **{"--pairs": pairs, "--labels": labels, "--target": targets, "--show": show},
+        **{"--column": columns, "--key": keys, "--scale": scales},
+        **{"--steps": steps, "--run": run, "--resume": resume},
+    }
     on_device = None if device is None else resolve_device(device)
 
     def write(alignment: Alignment, spaces: Sequence[EmbeddingSpace], record: EventLog) -> tuple[bool, dict[str, Path]]:
@@ -188,7 +190,7 @@ def fit(
         record("done", **written)
         return failed, written
 
-    if encoders.is_encoder_fit(named, own_pairs | of_files | training):
+    if encoders.is_encoder_fit(named, without_effect):
         with open_log(log, (*input_files(source or "", target or ""), Path(texts or ""))) as record:
             alignment, drawn, used = encoders.fit_encoders(
                 named,
