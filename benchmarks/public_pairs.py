@@ -118,7 +118,7 @@ def check(collection: str, named: str, real: str, texts: str, count: int, seed: 
         "pairs": count,
         "seed": seed,
         "verdict": answer,
-        "spectrum": compared.spectrum,
+        "spectrum": None if np.isnan(compared.spectrum) else compared.spectrum,
         "mean": compared.mean,
         "spread": compared.spread,
         "forward": {"top1": None},

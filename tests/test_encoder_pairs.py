@@ -111,6 +111,13 @@ def test_two_encoders_and_public_texts_make_a_translator_of_other_texts() -> Non
         assert steps["collection", side]["agrees"] is True
 
 
+def test_too_few_rows_of_a_collection_decide_nothing() -> None:
+    source = encoder(D_SOURCE)
+    alignment = il.align_encoders(source, encoder(D_TARGET), TEXTS, source=source(make_texts(20, seed=1)))
+    step = next(step for step in alignment.trace if step["step"] == "collection")
+    assert step == {"step": "collection", "side": "source", "agrees": False, "spectrum": None}
+
+
 def test_unrelated_encoders_fail_on_pairs_that_were_held_out() -> None:
     alignment = il.align_encoders(encoder(D_SOURCE, 0), encoder(D_TARGET, 1), [f"{i}" for i in range(N)])
     assert alignment.verdict.status == "failed"
