@@ -18,6 +18,8 @@ import pytest
 
 import interlingua as il
 from command_line import Run
+from interlingua._encoder_pairs import check_collection
+from interlingua.core.spaces import EmbeddingSpace
 from interlingua.encoders import command_encoder, encoder_title, open_encoder
 
 D_SOURCE, D_TARGET, N = 24, 16, 400
@@ -116,6 +118,29 @@ def test_too_few_rows_of_a_collection_decide_nothing() -> None:
     alignment = il.align_encoders(source, encoder(D_TARGET), TEXTS, source=source(make_texts(20, seed=1)))
     step = next(step for step in alignment.trace if step["step"] == "collection")
     assert step == {"step": "collection", "side": "source", "agrees": False, "spectrum": None}
+
+
+def related_spaces(n: int) -> tuple[EmbeddingSpace, EmbeddingSpace]:
+    """Spaces of two encoders that share a sixth of the variance, as two models of one family do."""
+    rng, d = np.random.default_rng(0), 300
+    turns = [np.linalg.qr(rng.standard_normal((d, d)))[0] for _ in range(2)]
+
+    def rows(turn: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.asarray(rng.standard_normal((n, d)) * np.exp(-np.arange(d) / 40) @ turn)
+
+    first, second = (rows(turn) for turn in turns)
+    other = np.sqrt(1 / 6) * rows(turns[0]) + np.sqrt(5 / 6) * second
+    # Rows of no direction in particular, with which a single row of the space can be anywhere.
+    first[::40] = rng.standard_normal(first[::40].shape)
+    return EmbeddingSpace(first, name="first"), EmbeddingSpace(other, name="other")
+
+
+def test_a_related_encoder_is_refused_where_many_texts_tell() -> None:
+    space, other = related_spaces(2_000)
+    with pytest.raises(il.SpaceMismatchError, match=r"did not make the source collection: .* and 0\.27 is needed"):
+        check_collection(space, other, "source", 0)
+    few, other = related_spaces(400)
+    assert check_collection(few, other, "source", 0)["agrees"] is False
 
 
 def test_unrelated_encoders_fail_on_pairs_that_were_held_out() -> None:

@@ -34,6 +34,7 @@ def open_encoder(name: str, *, device: str | None = "cpu") -> Callable[[list[str
         MissingExtraError: sentence-transformers is needed and not installed.
     """
     name = check_text(name, "name")
+    device = None if device is None else check_text(device, "device")
     if name.startswith(COMMAND):
         return command_encoder(name.removeprefix(COMMAND))
     model, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
@@ -42,7 +43,7 @@ def open_encoder(name: str, *, device: str | None = "cpu") -> Callable[[list[str
 
 def encoder_title(name: str) -> str:
     """Return a name for the space of an encoder: of a command only its program, since its arguments can hold a key."""
-    if not name.startswith(COMMAND):
+    if not check_text(name, "name").startswith(COMMAND):
         return name
     words = _words(name.removeprefix(COMMAND))
     return f"command {Path(words[0]).name}"
