@@ -296,7 +296,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 # They read vectors, texts or models that are not there; only the wrong arguments are tried.
 NEED_FILES = frozenset({
-    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "open_encoder", "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
+    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "open_encoder",
+    "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
     "TextDecoder.load", "translate_with_ray", "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels",
     "Vectors.rows", "Vectors.texts", "write_part",
 })  # fmt: skip
