@@ -231,7 +231,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "sentence_transformers": SimpleNamespace(SentenceTransformer=Model),
         "datasets": SimpleNamespace(load_dataset=load_dataset),
     }
-    for user in ("interlingua.bench.encode", "interlingua.leakage.encoders"):
+    for user in ("interlingua.bench.encode", "interlingua.encoders"):
         monkeypatch.setattr(f"{user}.require", lambda module, extra: modules[module])
     return asked
 

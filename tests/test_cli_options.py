@@ -21,6 +21,7 @@ from interlingua.core.translator import load
 
 GROUP: Any = typer.main.get_command(app)
 FIT = "fit source.npy target.npy --out fitted"
+ENCODERS = "fit --source-encoder command:cat --target-encoder command:tee --texts words.txt --out fitted"
 TRANSLATE = "translate translator source.npy --out out.npy"
 EVALUATE = "evaluate translator source.npy target.npy"
 MIGRATE = "migrate translator source.npy moved.npy"
@@ -44,6 +45,30 @@ REFUSED = [
     ("--target-where", f"{FIT} --target-where x>1", "target.npy is a file, and rows of a file cannot be selected"),
     ("--show", f"{FIT} --show title", "--show has no effect without --report"),
     ("--target-name", f"{FIT} --target other.npy --target-name x", "--target-name cannot name several targets"),
+    ("--source-encoder", f"{FIT} --source-encoder a", "belong together; add --target-encoder, --texts"),
+    ("--target-encoder", f"{FIT} --target-encoder a", "belong together; add --source-encoder, --texts"),
+    ("--texts", f"{FIT} --texts words.txt", "belong together; add --source-encoder, --target-encoder"),
+    ("--text-column", f"{FIT} --text-column x", "--text-column has no effect without --source-encoder"),
+    ("--text-column", f"{ENCODERS} --text-column x", "--text-column has no effect: a .txt file has no columns"),
+    *(
+        (option.split()[0], f"{ENCODERS} {option}", f"{option.split()[0]} has no effect with --source-encoder")
+        for option in (
+            "--pairs pairs.npy",
+            "--labels x",
+            "--target source.npy",
+            "--column x",
+            "--key x",
+            "--scale 2",
+            "--steps 5",
+            "--run folder",
+            "--resume",
+            "--show x --report r.html",
+        )
+    ),
+    ("--where", f"{ENCODERS} --where x>1", "--where selects rows of a collection, and none is given"),
+    ("--target-where", f"{ENCODERS} --target-where x>1", "--target-where selects rows of a collection, and none"),
+    ("--set", f"{ENCODERS} --set alpha=1", "--set needs --method ridge or procrustes"),
+    ("--method", f"{ENCODERS} --method linear", "method is 'linear'; choose from"),
     ("--where", f"{EVALUATE} --where x>1", "source.npy is a file, and rows of a file cannot be selected"),
     ("--target-where", f"{EVALUATE} --target-where x>1", "target.npy is a file, and rows of a file cannot be selected"),
     ("--show", f"{EVALUATE} --show title", "--show has no effect without --report"),
@@ -226,7 +251,15 @@ def test_examples_are_commands_that_parse(example: str) -> None:
 @pytest.mark.parametrize(
     ("name", "panels"),
     [
-        ("fit", ["Input", "Method", "Training, with --method adversarial"]),
+        (
+            "fit",
+            [
+                "Input",
+                "Encoders, to fit on public texts without pairs of your own",
+                "Method",
+                "Training, with --method adversarial",
+            ],
+        ),
         ("audit", ["Public text", "Labels", "Ground truth, if it is known"]),
         ("bench", ["Computing missing vectors"]),
     ],

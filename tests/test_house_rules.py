@@ -32,6 +32,7 @@ LIGHT_IMPORTS = {
     "interlingua.core.records": HEAVY,
     "interlingua.distributed": HEAVY | {"lance"},
     "interlingua.distributed.ray": HEAVY | {"lance"},
+    "interlingua.encoders": HEAVY | {"sentence_transformers"},
     "interlingua.evaluation": HEAVY,
     "interlingua.export": HEAVY | {"onnx", "huggingface_hub"},
     "interlingua.identification": HEAVY | CLIENTS,

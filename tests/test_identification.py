@@ -93,5 +93,8 @@ def test_the_demo_is_recognized_from_the_command_line(run: Run) -> None:
     ran = run("identify", DEMO / "source.npy", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["model"] == "Universal Sentence Encoder"
+    command = f"interlingua fit {DEMO / 'source.npy'} --source-encoder command:PROGRAM --target-encoder NEW_MODEL"
+    assert ran.json["command"].startswith(command)
+    assert command in run("identify", DEMO / "source.npy").out
     shown = run("identify", DEMO / "target.npy", "--rows", "2000")
     assert "WordLlama 256" in shown.out

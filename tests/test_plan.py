@@ -35,8 +35,24 @@ def test_vectors_of_a_known_model_are_fitted_on_pairs_of_public_texts(tmp_path: 
     assert (made.rows, made.d, made.sampled, made.nulls, made.texts) == (1_500, 512, 1_500, 0, ())
     assert made.repeats == pytest.approx(1 / 3, abs=1e-3)
     assert (made.model, made.route, made.mixed_share) == ("Universal Sentence Encoder", "public pairs", 0)
-    assert made.commands[0].startswith("interlingua fit OLD.npy NEW.npy --pairs")
+    assert made.commands[0] == (
+        f"interlingua fit {path} --source-encoder command:PROGRAM --target-encoder NEW_MODEL --texts TEXTS.txt "
+        "--out translator"
+    )
+    assert made.expected_top1 is not None
     assert made.commands[-1] == f"interlingua migrate translator {path} TARGET --dry-run"
+
+
+def test_a_model_on_the_hub_is_named_in_the_command(tmp_path: Path) -> None:
+    from interlingua._plan import public_pairs_command
+    from interlingua.identification import shipped
+
+    made = {known.name: public_pairs_command("a b.npy", known.name, "new.npy") for known in shipped()}
+    assert made["all-MiniLM-L6-v2"] == (
+        "interlingua fit 'a b.npy' new.npy --source-encoder sentence-transformers/all-MiniLM-L6-v2 "
+        "--target-encoder NEW_MODEL --texts TEXTS.txt --out translator"
+    )
+    assert "--source-encoder BAAI/bge-base-en-v1.5 " in made["BGE-base-en-v1.5"]
 
 
 def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path) -> None:

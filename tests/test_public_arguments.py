@@ -17,7 +17,7 @@ import pytest
 
 import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, rows
-from interlingua.bench.encode import Dataset, VectorBuilder
+from interlingua.bench.encode import Dataset, VectorBuilder, hub_texts
 from interlingua.bench.folder import Vectors, label_names, plain
 from interlingua.bench.page import header, lines, notes, page
 from interlingua.bench.paper import cell, span
@@ -27,6 +27,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.distributed.arrow import translate_batches
 from interlingua.distributed.parts import Part, finish, is_lance, parts_of, write_part
 from interlingua.distributed.ray import translate_with_ray
+from interlingua.encoders import command_encoder, encoder_title, open_encoder, sentence_encoder
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
@@ -39,7 +40,6 @@ from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import evaluate_defense, retained_neighbors
-from interlingua.leakage.encoders import sentence_encoder
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion import (
@@ -61,7 +61,7 @@ from interlingua.report import write_report
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 from test_arguments import _OPAQUE, NOT_COUNTS, NOT_FLAGS, NOT_MATRICES, NOT_PATHS, NOT_TEXTS
 
-PACKAGES = ("bench", "distributed", "evaluation", "export", "leakage", "report")
+PACKAGES = ("bench", "distributed", "encoders", "evaluation", "export", "leakage", "report")
 # What these packages return. Nobody constructs them, so their fields are not checked.
 RESULTS = frozenset({
     "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DistributedResult",
@@ -176,7 +176,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GroundTruth.take": (GroundTruth(TEXTS).take, {"rows": [0]}),
     "GuidedDecoder": (GuidedDecoder, GUIDED),
     "GuidedDecoder.invert": (GuidedDecoder(**GUIDED).invert, {"vectors": Y}),
+    "command_encoder": (command_encoder, {"command": "no-such-program"}),
+    "encoder_title": (encoder_title, {"name": "model"}),
     "header": (header, {"name": "seeds"}),
+    "hub_texts": (hub_texts, {"corpus": "nq", "limit": 5}),
     "infer_attributes": (
         attributes.infer_attributes,
         {"vectors": Y, "label_vectors": DIRECTIONS, "truth": TRUTH, "names": ["a", "b"]},
@@ -223,6 +226,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         scores.reliability,
         {"probabilities": np.ones((len(TEXTS), 2)), "texts": TEXTS, "vocabulary": VOCABULARY},
     ),
+    "open_encoder": (open_encoder, {"name": "command:no-such-program"}),
     "sentence_encoder": (sentence_encoder, {"name": "nowhere"}),
     "Resamples": (Resamples, {"n": 3, "seed": 0}),
     "Resamples.auc": (Resamples(3, 0).auc, {"scores": np.ones(3), "positive": np.array([True, False, True])}),
@@ -292,7 +296,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 # They read vectors, texts or models that are not there; only the wrong arguments are tried.
 NEED_FILES = frozenset({
-    "causal_lm", "KeywordDecoder.load", "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
+    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "open_encoder",
+    "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
     "TextDecoder.load", "translate_with_ray", "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels",
     "Vectors.rows", "Vectors.texts", "write_part",
 })  # fmt: skip
@@ -366,7 +371,8 @@ def public_names() -> Iterator[tuple[str, Any]]:
     """Yield the qualified name of every public function, class and method with parameters."""
     for package in PACKAGES:
         top = importlib.import_module(f"interlingua.{package}")
-        names = [top.__name__, *(info.name for info in pkgutil.walk_packages(top.__path__, f"{top.__name__}."))]
+        inner = pkgutil.walk_packages(getattr(top, "__path__", ()), f"{top.__name__}.")
+        names = [top.__name__, *(info.name for info in inner)]
         for name in names:
             if any(part.startswith("_") for part in name.split(".")):
                 continue

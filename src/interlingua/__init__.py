@@ -23,6 +23,7 @@ from interlingua.core.translator import Translator, load
 
 if TYPE_CHECKING:
     from interlingua._align import align, align_spaces
+    from interlingua._encoder_pairs import align_encoders
     from interlingua._plan import plan
     from interlingua.aligners import describe_settings
     from interlingua.evaluation import evaluate
@@ -42,6 +43,7 @@ __all__ = [
     "Translator",
     "Verdict",
     "align",
+    "align_encoders",
     "align_spaces",
     "describe_settings",
     "evaluate",
@@ -55,6 +57,7 @@ __version__ = version("interlingua")
 _LAZY = {
     "align": "interlingua._align",
     "align_spaces": "interlingua._align",
+    "align_encoders": "interlingua._encoder_pairs",
     "evaluate": "interlingua.evaluation",
     "EmbeddingTranslator": "interlingua.sklearn",
     "describe_settings": "interlingua.aligners",

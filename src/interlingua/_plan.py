@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interlingua.core.records import Records
     from interlingua.stores import Store
 
-__all__ = ["CollectionPlan", "Costs", "plan"]
+__all__ = ["CollectionPlan", "Costs", "plan", "public_pairs_command"]
 
 Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
 
@@ -27,6 +27,13 @@ _TEXT_LENGTH, _TEXT_VARIETY = 20, 0.5
 # Rows of a side, and the range of top-1 of all recorded fits with as many (benchmarks/results/beir.jsonl and
 # exchanges.jsonl, BGE to MiniLM). Fits with 1,000 rows or fewer fail.
 _QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.87)))
+# The same of fits on 3,000 pairs of public texts (benchmarks/results/public-pairs.jsonl).
+_PAIRED_QUALITY = (0.81, 0.96)
+# Names on the Hub of the models that `identify` knows; the others are run by a program of the user's.
+_ENCODERS = {
+    "BGE-base-en-v1.5": "BAAI/bge-base-en-v1.5",
+    "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+}
 _NEEDED_ROWS, _PAIRED_ROWS, _FEWEST_ROWS = 4_398, 5_000, 1_000
 # Rows of a side, seconds on two cores and bytes of memory of recorded fits (speed-fit.json, speed-fit-large.json).
 _FITS = ((4_398, 18.0, 0.76e9), (20_000, 485.0, 5.7e9))
@@ -213,11 +220,13 @@ def _route(facts: dict[str, Any], target: str | None, available: int | None) -> 
             "changed."
         ]
     elif facts["model"] != "unknown":
-        route, expected = "public pairs", None
-        commands = ("interlingua fit OLD.npy NEW.npy --pairs PAIRS.npy --out translator", *after)
+        route, expected = "public pairs", _PAIRED_QUALITY
+        commands = (public_pairs_command(facts["source"], facts["model"], target), *after)
         reasons = [
             f"{facts['model']} made the vectors, and anybody can run it: embed {_PAIRED_ROWS:,} public texts with it "
-            "and with the new model, and fit on these pairs. No text of the collection is needed.",
+            "and with the new model, and fit on these pairs. No text of the collection is needed. NEW_MODEL is a "
+            "sentence-transformers name or folder, or command:PROGRAM, which reads a text from each line and writes a "
+            "vector for each. TEXTS.txt has a text in each line.",
             f"Without them, an unpaired fit is possible: {fit}",
         ]
     else:
@@ -248,6 +257,20 @@ def _route(facts: dict[str, Any], target: str | None, available: int | None) -> 
         "needed_rows": needed,
         "expected_top1": expected,
     }
+
+
+def public_pairs_command(source: str, model: str, target: str | None = None) -> str:
+    """Return the command that fits on public texts, for a collection of a known model.
+
+    Args:
+        source: address of the collection.
+        model: its model, as `interlingua.identification.identify` names it.
+        target: address of vectors of the new model, if there are some.
+    """
+    encoder = _ENCODERS.get(model, "command:PROGRAM")
+    sides = " ".join(quote(side) for side in (source, target) if side)
+    encoders = f"--source-encoder {encoder} --target-encoder NEW_MODEL"
+    return f"interlingua fit {sides} {encoders} --texts TEXTS.txt --out translator"
 
 
 def _costs(rows: int, available: int | None, width: int | None) -> Costs:

@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from interlingua.bench.folder import Vectors, label_names
-from interlingua.core.arguments import Bounds, check_flag, check_instance, check_settings
+from interlingua.core.arguments import Bounds, check_count, check_flag, check_instance, check_settings, check_text
 from interlingua.core.arrays import require, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
+from interlingua.encoders import sentence_encoder
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
-from interlingua.leakage.encoders import sentence_encoder
 
-__all__ = ["Dataset", "VectorBuilder"]
+__all__ = ["Dataset", "VectorBuilder", "hub_texts"]
 
 Encode = Callable[[list[str]], Any]
 
@@ -139,24 +139,7 @@ class VectorBuilder:
                 labels = None
             yield from ({"text": text, **more} for text, more in zip(texts, labels or [{}] * len(texts), strict=True))
             return
-        if corpus not in DATASETS:
-            raise InputError(
-                f"There is no corpus {corpus!r}; known are {', '.join(DATASETS)}. Give its texts: --text {corpus}=FILE."
-            )
-        dataset = DATASETS[corpus]
-        module = require("datasets", "bench")
-        try:
-            loaded = module.load_dataset(dataset.name, dataset.config, split=dataset.split, streaming=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(
-                f"The corpus {corpus} ({dataset.name}) cannot be loaded ({reason}). "
-                f"Give its texts: --text {corpus}=FILE."
-            ) from error
-        for row in loaded:
-            if dataset.text not in row:
-                raise InputError(f"{dataset.name} has no field {dataset.text!r}; it has {', '.join(sorted(row))}.")
-            yield {"text": row[dataset.text], **({"label": list(row[dataset.label])} if dataset.label else {})}
+        yield from _hub_records(corpus, f"Give its texts: --text {corpus}=FILE.")
 
     def _encoder(self, name: str) -> Encode:
         model = self.models.get(name) or MODELS.get(name)
@@ -168,6 +151,41 @@ class VectorBuilder:
         return sentence_encoder(
             model, revision=revision or None, device=self.device, max_tokens=MAX_TOKENS, batch=self.batch
         )
+
+
+def hub_texts(corpus: str, limit: int) -> list[str]:
+    """Return the first texts of a corpus of the benchmark tables, read from the hub.
+
+    Args:
+        corpus: a name in `DATASETS`.
+        limit: most texts.
+
+    Raises:
+        InputError: there is no such corpus, or it cannot be loaded.
+        MissingExtraError: datasets is not installed.
+    """
+    limit = check_count(limit, "limit", minimum=1)
+    records = _hub_records(check_text(corpus, "corpus"), "Give a file of texts instead.")
+    return [str(row["text"]) for row in islice(records, limit)]
+
+
+def _hub_records(corpus: str, remedy: str) -> Iterator[dict[str, Any]]:
+    """Yield texts and labels of a corpus of the hub; ``remedy`` ends messages."""
+    if corpus not in DATASETS:
+        raise InputError(f"There is no corpus {corpus!r}; known are {', '.join(DATASETS)}. {remedy}")
+    dataset = DATASETS[corpus]
+    module = require("datasets", "bench")
+    try:
+        loaded = module.load_dataset(dataset.name, dataset.config, split=dataset.split, streaming=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise InputError(
+            f"The corpus {corpus} ({dataset.name}) cannot be loaded ({reason}). Give its texts: --text {corpus}=FILE."
+        ) from error
+    for row in loaded:
+        if dataset.text not in row:
+            raise InputError(f"{dataset.name} has no field {dataset.text!r}; it has {', '.join(sorted(row))}.")
+        yield {"text": row[dataset.text], **({"label": list(row[dataset.label])} if dataset.label else {})}
 
 
 def _save(path: Path, rows: Any) -> None:

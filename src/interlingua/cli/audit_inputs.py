@@ -105,7 +105,7 @@ def read_inputs(
         MissingExtraError: an encoder was named and the extra ``encoder`` is not installed.
     """
     from interlingua import io
-    from interlingua.leakage.encoders import sentence_encoder
+    from interlingua.encoders import sentence_encoder
 
     if vectors is None or corpus is None:
         raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")

@@ -10,7 +10,7 @@ import typer
 
 from interlingua._align import MAX_ROWS
 from interlingua.aligners import METHODS
-from interlingua.cli import console, inputs, methods, reports, tables
+from interlingua.cli import console, encoders, inputs, methods, reports, tables
 from interlingua.cli.collections import Collection
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import (
@@ -45,11 +45,14 @@ _INPUT, _METHOD, _TRAINING = "Input", "Method", "Training, with --method adversa
 
 def fit(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help=f"Vectors to translate from: {FORMATS}; or {STORE_ADDRESSES}.")
-    ],
+        str | None,
+        typer.Argument(metavar="SOURCE", help=f"Vectors to translate from: {FORMATS}; or {STORE_ADDRESSES}."),
+    ] = None,
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="Vectors of another encoder, of other texts, in any order.")
-    ],
+        str | None,
+        typer.Argument(metavar="TARGET", help="Vectors of another encoder, of other texts, in any order."),
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write the translator to.")],
     report: reports.ReportFile = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing translator and report.")] = False,
@@ -111,6 +114,10 @@ def fit(
     columns: Columns = None,
     keys: Keys = None,
     scales: Scales = None,
+    source_encoder: encoders.SourceEncoder = None,
+    target_encoder: encoders.TargetEncoder = None,
+    texts: encoders.Texts = None,
+    text_column: encoders.TextColumn = None,
     method: Annotated[
         str,
         typer.Option(
@@ -160,64 +167,105 @@ def fit(
     verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
     ends with exit code 1. It still writes the file of --report.
     """
-    paths = [target, *(targets or [])]
     _check_outputs(out, report, force=force)
     methods.check_method(method)
     if report is None:
         check_effect({"--show": show}, "has no effect without --report; leave it out.")
-    if len(paths) > 1:
-        check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
-    # Names of columns and keys that are given twice belong to the source and to all targets.
-    files = inputs.open_all(source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where))
-    with inputs.closing_sides(files):
-        sides = inputs.side_names(files)
-        # A whole table of a database would be read for a fit that uses a part of it.
-        drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
-        shown = inputs.side_columns("--show", show) or (None, None)
-        columns_shown = [shown[0], *[shown[1]] * len(paths)]
-        names = [source_name, *[target_name] * len(paths)]
-        known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
-        label_columns = inputs.side_columns("--labels", labels)
-        if label_columns is not None and len(paths) > 1:
-            raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
-        chosen = _method_settings(
-            method,
-            known,
-            assignments or (),
-            device=None if device is None else resolve_device(device),
-            steps=steps,
-            folder=None if run is None else str(run),
-            resume=resume or None,
-        )
-        with open_log(log, (*input_files(source, *paths), pairs)) as record:
-            with console.working("Reading"):
-                categories = (
-                    None
-                    if label_columns is None
-                    else [
-                        inputs.read_categories(file, column, rows=limit, seed=seed)
-                        for file, column, limit in zip(files, label_columns, drawn_rows, strict=True)
+    named = {
+        "--source-encoder": source_encoder,
+        "--target-encoder": target_encoder,
+        "--texts": texts,
+        "--text-column": text_column,
+    }
+    without_effect: dict[str, object] = {
+        **{"--pairs": pairs, "--labels": labels, "--target": targets, "--show": show},
+        **{"--column": columns, "--key": keys, "--scale": scales},
+        **{"--steps": steps, "--run": run, "--resume": resume},
+    }
+    on_device = None if device is None else resolve_device(device)
+
+    def write(alignment: Alignment, spaces: Sequence[EmbeddingSpace], record: EventLog) -> tuple[bool, dict[str, Path]]:
+        failed = alignment.verdict.status == "failed" and not allow_failed
+        written = _write(alignment, spaces, None if failed else out, report, force=force)
+        record("done", **written)
+        return failed, written
+
+    if encoders.is_encoder_fit(named, without_effect):
+        with open_log(log, (*input_files(source or "", target or ""), Path(texts or ""))) as record:
+            alignment, drawn, used = encoders.fit_encoders(
+                named,
+                (source, target),
+                where=(where, target_where),
+                sample=rows,
+                names=(source_name, target_name),
+                method=method,
+                assignments=assignments or (),
+                device=on_device,
+                seed=seed,
+                record=record,
+            )
+            failed, written = write(alignment, drawn, record)
+    else:
+        if source is None or target is None:
+            raise InputError(
+                "SOURCE and TARGET are needed, the vectors of two encoders; or --source-encoder, --target-encoder and "
+                "--texts, which make pairs of public texts."
+            )
+        paths = [target, *(targets or [])]
+        if len(paths) > 1:
+            check_effect({"--target-name": target_name}, "cannot name several targets; leave it out.")
+        # Names of columns and keys that are given twice belong to the source and to all targets.
+        files = inputs.open_all(source, paths, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+        with inputs.closing_sides(files):
+            sides = inputs.side_names(files)
+            # A whole table of a database would be read for a fit that uses a part of it.
+            drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
+            shown = inputs.side_columns("--show", show) or (None, None)
+            columns_shown = [shown[0], *[shown[1]] * len(paths)]
+            names = [source_name, *[target_name] * len(paths)]
+            known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
+            label_columns = inputs.side_columns("--labels", labels)
+            if label_columns is not None and len(paths) > 1:
+                raise InputError("--labels cannot be used with several targets; leave out --labels or --target.")
+            chosen = _method_settings(
+                method,
+                known,
+                assignments or (),
+                device=on_device,
+                steps=steps,
+                folder=None if run is None else str(run),
+                resume=resume or None,
+            )
+            with open_log(log, (*input_files(source, *paths), pairs)) as record:
+                with console.working("Reading"):
+                    categories = (
+                        None
+                        if label_columns is None
+                        else [
+                            inputs.read_categories(file, column, rows=limit, seed=seed)
+                            for file, column, limit in zip(files, label_columns, drawn_rows, strict=True)
+                        ]
+                    )
+                    spaces = [
+                        inputs.read_space(
+                            file, rows=limit, seed=seed, with_ids=report is not None, show=column, name=name
+                        )
+                        for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
                     ]
-                )
-                spaces = [
-                    inputs.read_space(file, rows=limit, seed=seed, with_ids=report is not None, show=column, name=name)
-                    for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
-                ]
-            used = {
-                side: {"rows": space.n, "of": file.n} for side, space, file in zip(sides, spaces, files, strict=True)
-            }
-            record("read", **used)
-            _note_samples(used)
-            _note_nulls(dict(zip(sides, files, strict=True)))
-            # The limit of `align` itself would cut what --rows asks for.
-            limit = {} if rows is None else {"max_rows": rows}
-            candidates = dict(zip(sides[1:], spaces[1:], strict=True))
-            given = {"pairs": known, "labels": categories, **chosen, **limit}
-            alignment = _align(spaces[0], candidates, method, seed, record, given)
-            failed = alignment.verdict.status == "failed" and not allow_failed
-            drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
-            written = _write(alignment, drawn, None if failed else out, report, force=force)
-            record("done", **written)
+                used = {
+                    side: {"rows": space.n, "of": file.n}
+                    for side, space, file in zip(sides, spaces, files, strict=True)
+                }
+                record("read", **used)
+                _note_samples(used)
+                _note_nulls(dict(zip(sides, files, strict=True)))
+                # The limit of `align` itself would cut what --rows asks for.
+                limit = {} if rows is None else {"max_rows": rows}
+                candidates = dict(zip(sides[1:], spaces[1:], strict=True))
+                given = {"pairs": known, "labels": categories, **chosen, **limit}
+                alignment = _align(spaces[0], candidates, method, seed, record, given)
+                drawn = (spaces[0], candidates[_kept(alignment) or sides[1]])
+                failed, written = write(alignment, drawn, record)
     card = alignment.card()
     notes: dict[str, Any] = {name: card[name] for name in ("candidates", "diagnoses") if name in card}
     result: dict[str, Any] = {

@@ -18,6 +18,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua fit old.npy new.npy --out translator --device cuda",
             "interlingua fit old.npy new.npy --out t --method adversarial --set lr=5e-5",
             "interlingua fit duckdb:///data/old.duckdb#items.v new.parquet --sample 9000 --out t",
+            "interlingua fit --source-encoder OLD --target-encoder NEW --texts public.txt --out t",
         ),
         "translate": (
             "interlingua translate translator old.parquet --out new.parquet",

@@ -37,6 +37,7 @@ def identify(
     vectors of two models of the same width is noticed, and the rows of the smaller part are named by their ids.
     """
     from interlingua import identification
+    from interlingua._plan import public_pairs_command
 
     collection = Collection(source)
     with inputs.closing_sides([collection]):
@@ -45,8 +46,10 @@ def identify(
     result = identification.identify(vectors)
     mixture = identification.find_mixture(vectors, seed=seed)
     parts = None if mixture is None else _describe(mixture, vectors, ids)
+    known = parts is None and result.model != identification.UNKNOWN
+    command = public_pairs_command(source, result.model) if known else None
     if as_json:
-        console.emit_json(asdict(result) | {"mixture": parts})
+        console.emit_json(asdict(result) | {"mixture": parts, "command": command})
         return
     out = console.stdout()
     if parts is not None:
@@ -71,6 +74,9 @@ def identify(
             table.add_row(candidate.name, f"{candidate.score:.2f}", *marks)
         out.print(table)
         out.print("1 is a perfect match. The score is the average of the columns mean and spread.")
+    if command is not None:
+        out.print("Who can run this model needs no vectors of similar texts. Fit on public texts under both models:")
+        out.print(f"  {command}", soft_wrap=True)
 
 
 def _describe(mixture: Mixture, vectors: FloatArray, ids: list[Any]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 # A step is reported when it ends, so its text names the work that begins then. Rounds and copies are counted from 0.
 _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "texts": lambda s: f"embedding {s['used']:,} texts with the source encoder",
+    "embedded": lambda s: "embedding the texts with the target encoder" if s["side"] == "source" else "fitting the map",
+    "collection": lambda s: f"continuing after the comparison with the {s['side']} collection",
     "rows": lambda s: "looking for repeated rows",
     "copies": lambda s: "search round 1",
     "round": lambda s: f"continuing after search round {s['round'] + 1}",

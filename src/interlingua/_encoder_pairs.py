@@ -1,0 +1,271 @@
+"""`align_encoders`: a fit on the pairs that two encoders make of public texts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interlingua._align import align
+from interlingua.aligners import check_known_settings, create_aligner
+from interlingua.aligners.base import OnStep, ignore_step
+from interlingua.core.arguments import check_choice, check_count, check_texts, shown
+from interlingua.core.errors import InputError, SpaceMismatchError
+from interlingua.core.profiles import SpaceProfile
+from interlingua.core.spaces import EmbeddingSpace, as_space
+from interlingua.encoders import encoder_title, open_encoder
+
+if TYPE_CHECKING:
+    from interlingua.core.alignment import Alignment
+
+__all__ = ["COMPARED_ROWS", "METHODS", "SAMPLE", "EncoderPair", "align_encoders", "check_method"]
+
+Encode = Callable[[list[str]], Any]
+
+# Texts that are embedded by default: between 3,000 and 10,000, where recall at 10 grows by at most 0.04
+# (benchmarks/results/public-pairs.jsonl).
+SAMPLE = 5_000
+# With fewer different texts, a profile of their vectors cannot tell vectors of another model.
+_FEWEST = 200
+_SIDES = ("source", "target")
+# Rows of a collection that are compared with its encoder.
+COMPARED_ROWS = 2_000
+# Smallest spectrum of a collection along the axes of its own encoder, measured on at least so many texts. On texts of
+# other kinds the encoder itself reaches 0.55 or more on 3,000 texts, and another one of the same family at most 0.23
+# (benchmarks/results/public-pairs.jsonl). On 300 texts the encoder itself can be below.
+_SAME_MODEL, _SURE_TEXTS = 0.27, 2_000
+METHODS = ("auto", "ridge", "procrustes")
+# From so many pairs on, ridge keeps more of the nearest neighbors than a rotation does (same records).
+_RIDGE_PAIRS = 2_000
+
+
+@dataclass(frozen=True, eq=False)
+class EncoderPair:
+    """Two encoders that can be run, and the texts that both will embed.
+
+    Attributes:
+        encoders: functions from texts to vectors [n, d], of source and target.
+        names: of the encoders.
+        texts: different texts, none of them blank.
+        given: number of texts before blank and repeated ones were left out and a sample was drawn.
+        different: number of different texts among them.
+    """
+
+    encoders: tuple[Encode, Encode]
+    names: tuple[str, str]
+    texts: list[str]
+    given: int
+    different: int
+
+    @classmethod
+    def of(
+        cls,
+        source_encoder: str | Encode,
+        target_encoder: str | Encode,
+        texts: Sequence[str],
+        *,
+        sample: int = SAMPLE,
+        seed: int = 0,
+        device: str | None = "cpu",
+        names: tuple[str | None, str | None] = (None, None),
+    ) -> EncoderPair:
+        """Check the texts, draw a sample of them and load both encoders; arguments as of `align_encoders`.
+
+        ``names`` replace those of the encoders.
+
+        Raises:
+            InputError: too few different texts, or an encoder that cannot be loaded.
+            MissingExtraError: an encoder needs sentence-transformers, which is not installed.
+        """
+        sample = check_count(sample, "sample", minimum=_FEWEST)
+        given = check_texts(texts, "texts")
+        different = list(
+            dict.fromkeys(line for line in (" ".join(text.splitlines()).strip() for text in given) if line)
+        )
+        if len(different) < _FEWEST:
+            raise InputError(
+                f"{len(given):,} texts were given, of which {len(different):,} are different and not blank; at least "
+                f"{_FEWEST} are needed, and {SAMPLE:,} are better."
+            )
+        rng = np.random.default_rng(check_count(seed, "seed"))
+        drawn = np.sort(rng.permutation(len(different))[:sample]).tolist()
+        if isinstance(source_encoder, str) and source_encoder == target_encoder:
+            raise InputError("The source and the target encoder are the same; nothing has to be translated.")
+        sides = [
+            _opened(each, side, device) for each, side in zip((source_encoder, target_encoder), _SIDES, strict=True)
+        ]
+        (first, first_name), (second, second_name) = sides
+        titles = names[0] or first_name, names[1] or second_name
+        return cls((first, second), titles, [different[row] for row in drawn], len(given), len(different))
+
+    def embed(
+        self, collections: Sequence[EmbeddingSpace | None], on_step: OnStep, *, seed: int = 0
+    ) -> tuple[list[EmbeddingSpace], list[dict[str, Any]]]:
+        """Return the spaces of the texts under both encoders, and the steps; compare each with its collection.
+
+        Raises:
+            InputError: an encoder returned something else than a vector for each text, or the same for all of them; or
+                a collection has another width.
+            SpaceMismatchError: another encoder made a collection.
+        """
+        steps: list[dict[str, Any]] = [
+            {"step": "texts", "used": len(self.texts), "different": self.different, "of": self.given}
+        ]
+        on_step(dict(steps[0]))
+        spaces = []
+        for side, encode, name, collection in zip(_SIDES, self.encoders, self.names, collections, strict=True):
+            title = f"The vectors of the {side} encoder {name}"
+            vectors = EmbeddingSpace(encode(list(self.texts)), name=title).vectors
+            if len(vectors) != len(self.texts):
+                raise InputError(f"{title}: {len(vectors):,} for {len(self.texts):,} texts; one per text is needed.")
+            spaces.append(EmbeddingSpace(vectors, ids=self.texts, name=name))
+            new = [{"step": "embedded", "side": side, "rows": spaces[-1].n, "d": spaces[-1].d}]
+            if collection is not None:
+                new.append(check_collection(spaces[-1], collection, side, seed))
+            steps += new
+            for step in new:
+                on_step(dict(step))
+        return spaces, steps
+
+    def fit(
+        self,
+        spaces: Sequence[EmbeddingSpace],
+        steps: Sequence[dict[str, Any]],
+        *,
+        seed: int,
+        on_step: OnStep,
+        method: str = "auto",
+        **settings: Any,
+    ) -> Alignment:
+        """Align two spaces whose rows i are the same text; ``steps`` come first in the trace."""
+        if method == "auto":
+            method = "ridge" if len(self.texts) >= _RIDGE_PAIRS else "procrustes"
+        pairs = np.stack([np.arange(len(self.texts))] * 2, axis=1)
+        alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=None, on_step=on_step, **settings)
+        return replace(alignment, trace=(*steps, *alignment.trace))
+
+
+def align_encoders(
+    source_encoder: str | Encode,
+    target_encoder: str | Encode,
+    texts: Sequence[str],
+    *,
+    source: Any = None,
+    target: Any = None,
+    sample: int = SAMPLE,
+    method: str = "auto",
+    seed: int = 0,
+    device: str | None = "cpu",
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> Alignment:
+    """Align the spaces of two encoders that can be run, on texts that anybody may read.
+
+    Both encoders embed the same texts, and the map is fitted on these pairs and judged on pairs that were held out. No
+    vector and no text of a collection is needed for it.
+
+    Args:
+        source_encoder: the encoder of the vectors to translate: a sentence-transformers folder, or a name on the Hub
+            with an optional ``@REVISION``; ``command:PROGRAM ARGUMENTS``, as
+            :func:`interlingua.encoders.command_encoder` describes it; or a function from a list of texts to vectors
+            [n, d].
+        target_encoder: the encoder to translate to.
+        texts: at least 200 different ones. Repeated and blank ones are left out, and a line break becomes a space.
+        source: vectors [n, d_source] of the collection to translate, to check that the encoder made them; they do not
+            enter the fit.
+        target: the same for vectors of the target encoder.
+        sample: most texts that are embedded, drawn at random.
+        method: ``"ridge"``, ``"procrustes"``, or ``"auto"``: procrustes with fewer than 2,000 texts, otherwise ridge.
+        seed: decides every random draw.
+        device: of sentence-transformers encoders.
+        on_step: called with a dict after each step.
+        settings: of the method.
+
+    Returns:
+        The alignment. Its trace begins with the number of texts and with the comparison of each collection.
+
+    Raises:
+        InputError: texts, encoders or arguments that cannot be used.
+        SpaceMismatchError: a collection was not made by the encoder that was named for it.
+        MissingExtraError: an encoder needs sentence-transformers, which is not installed.
+
+    Example:
+        >>> import numpy as np, interlingua as il
+        >>> counts = lambda texts: np.array([[t.count(c) for c in "abcdefgh"] for t in texts]) + 1.0
+        >>> texts = [f"{i:b}".replace("0", "abc").replace("1", "defgh") + "ace"[i % 3] * (i % 7) for i in range(400)]
+        >>> str(il.align_encoders(counts, lambda t: counts(t)[:, ::-1], texts).verdict.status)
+        'aligned'
+    """
+    check_method(method)
+    if method != "auto":
+        check_known_settings(method, settings, _KEYWORDS)
+        create_aligner(method, **settings)
+    elif settings:
+        raise InputError(f"{next(iter(settings))} needs a method by name, ridge or procrustes; the method is auto.")
+    if on_step is not None and not callable(on_step):
+        raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
+    report = ignore_step if on_step is None else on_step
+    collections = [
+        None if rows is None else as_space(rows, side) for rows, side in zip((source, target), _SIDES, strict=True)
+    ]
+    pair = EncoderPair.of(source_encoder, target_encoder, texts, sample=sample, seed=seed, device=device)
+    spaces, steps = pair.embed(collections, report)
+    return pair.fit(spaces, steps, method=method, seed=seed, on_step=report, **settings)
+
+
+_KEYWORDS = [p.name for p in inspect.signature(align_encoders).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def check_method(method: Any) -> None:
+    """Refuse a method that does not fit on pairs alone."""
+    check_choice(method, "method", METHODS)
+
+
+def _opened(encoder: Any, side: str, device: str | None) -> tuple[Encode, str]:
+    """Return the function of an encoder, and its name."""
+    if isinstance(encoder, str):
+        return open_encoder(encoder, device=device), encoder_title(encoder)
+    if not callable(encoder):
+        raise InputError(
+            f"{side}_encoder is {shown(encoder)}; the name of a model, command:PROGRAM, or a function from a list of "
+            "texts to vectors is needed."
+        )
+    return encoder, getattr(encoder, "__name__", side)
+
+
+def check_collection(space: EmbeddingSpace, collection: EmbeddingSpace, side: str, seed: int) -> dict[str, Any]:
+    """Compare a collection with the vectors that an encoder made of other texts.
+
+    Returns:
+        A step. ``agrees`` is true where the encoder probably made the collection, and false where nothing decides.
+
+    Raises:
+        InputError: the widths differ.
+        SpaceMismatchError: another encoder made the collection.
+    """
+    if space.d != collection.d:
+        raise InputError(
+            f"The {side} encoder {space.name} makes vectors of width {space.d}, and the {side} collection has width "
+            f"{collection.d}; name the encoder that made it."
+        )
+    rows = collection.rows(COMPARED_ROWS, np.random.default_rng(seed))
+    compared = SpaceProfile.of(np.asarray(space.vectors, np.float32)).compare(rows)
+    # A statistic that is NaN decides nothing.
+    sibling = compared.spectrum < _SAME_MODEL and space.n >= _SURE_TEXTS
+    if compared.foreign or sibling:
+        scale = "on a scale where unrelated vectors have 0 and the encoder's own 1"
+        weak = f"its variance along the encoder's axes is {compared.spectrum:.2f} {scale}, and {_SAME_MODEL} is needed"
+        reasons = compared.reasons or (weak,)
+        raise SpaceMismatchError(
+            f"The {side} encoder {space.name} did not make the {side} collection: {'; '.join(reasons)}.",
+            # `identify` cannot tell models of one family apart, so it should not name one for these rows.
+            rows if compared.foreign else None,
+            "Name the encoder that made it, with the same prompt and revision. Without the collection nothing is "
+            "compared.",
+        )
+    agrees = compared.spectrum >= _SAME_MODEL and not compared.doubtful
+    spectrum = None if np.isnan(compared.spectrum) else round(compared.spectrum, 4)
+    return {"step": "collection", "side": side, "agrees": bool(agrees), "spectrum": spectrum}

@@ -1,0 +1,180 @@
+"""Options and inputs of ``interlingua fit`` with two encoders that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interlingua.cli import console, inputs, methods
+from interlingua.cli.collections import Collection
+from interlingua.cli.options import check_effect
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.cli.eventlog import EventLog
+    from interlingua.core.alignment import Alignment
+    from interlingua.core.spaces import EmbeddingSpace
+
+__all__ = ["fit_encoders", "is_encoder_fit"]
+
+_PANEL = "Encoders, to fit on public texts without pairs of your own"
+_MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"
+
+SourceEncoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help=f"The encoder of the vectors to translate: {_MODEL} (extra: encoder). SOURCE and TARGET may then be "
+        "left out; if they are given, they are only compared with the encoders.",
+        rich_help_panel=_PANEL,
+    ),
+]
+TargetEncoder = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="The encoder to translate to.", rich_help_panel=_PANEL)
+]
+Texts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|CORPUS",
+        help="Texts that both encoders embed: .txt (one per line), .jsonl or .parquet; or a corpus of interlingua "
+        "bench, such as nq (extra: bench). --sample N embeds N of them, by default 5,000.",
+        rich_help_panel=_PANEL,
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column or field of --texts; text by default.", rich_help_panel=_PANEL),
+]
+
+
+def is_encoder_fit(options: Mapping[str, str | None], others: Mapping[str, object]) -> bool:
+    """Return whether two encoders are given, and refuse options that do not go together.
+
+    Args:
+        options: values of ``--source-encoder``, ``--target-encoder``, ``--texts`` and ``--text-column``.
+        others: options that have no effect on a fit of two encoders.
+
+    Raises:
+        InputError: an option is missing or has no effect.
+    """
+    missing = [name for name, value in options.items() if value is None and name != "--text-column"]
+    if len(missing) == 3:  # noqa: PLR2004
+        check_effect(options, "has no effect without --source-encoder, --target-encoder and --texts.")
+        return False
+    if missing:
+        raise InputError(f"--source-encoder, --target-encoder and --texts belong together; add {', '.join(missing)}.")
+    check_effect(others, "has no effect with --source-encoder, which makes its own pairs; leave it out.")
+    return True
+
+
+def fit_encoders(
+    options: Mapping[str, str | None],
+    sides: tuple[str | None, str | None],
+    *,
+    where: tuple[str | None, str | None],
+    sample: int | None,
+    names: tuple[str | None, str | None],
+    method: str,
+    assignments: Sequence[str],
+    device: str | None,
+    seed: int,
+    record: EventLog,
+) -> tuple[Alignment, Sequence[EmbeddingSpace], dict[str, Any]]:
+    """Embed public texts with both encoders and fit on these pairs.
+
+    Args:
+        options: as of `is_encoder_fit`.
+        sides: addresses of SOURCE and TARGET, which are compared with the encoders.
+        where: condition of each.
+        sample: most texts to embed.
+        names: of the spaces.
+        method: ``auto`` or a method that fits on pairs alone.
+        assignments: of ``--set``.
+        device: of the encoders.
+        seed: decides every random draw.
+        record: the log of events.
+
+    Returns:
+        The alignment, the spaces of the texts, and what was used of the inputs.
+
+    Raises:
+        InputError: an input that cannot be used.
+        SpaceMismatchError: an encoder did not make the collection that was given for it.
+    """
+    from interlingua import _encoder_pairs as pairs
+
+    settings: dict[str, Any] = {}
+    if method != "auto":
+        pairs.check_method(method)
+        settings = {"method": method, **methods.method_settings(method, assignments, {})}
+    elif assignments:
+        raise InputError("--set needs --method ridge or procrustes together with --source-encoder.")
+    sample = pairs.SAMPLE if sample is None else sample
+    with console.working("Reading"):
+        texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
+        collections = [
+            _read_side(side, option, condition, seed)
+            for side, option, condition in zip(sides, ("--where", "--target-where"), where, strict=True)
+        ]
+    with console.working("Loading the encoders"):
+        pair = pairs.EncoderPair.of(
+            str(options["--source-encoder"]),
+            str(options["--target-encoder"]),
+            texts,
+            sample=sample,
+            seed=seed,
+            device=device,
+            names=names,
+        )
+    with console.fit_progress(f"Embedding {len(pair.texts):,} texts") as show:
+        on_step = _follow(record, show)
+        spaces, steps = pair.embed(collections, on_step, seed=seed)
+        alignment = pair.fit(spaces, steps, seed=seed, on_step=on_step, **settings)
+    console.note(f"texts: {len(pair.texts):,} of {pair.different:,} different ones; {pair.given:,} were given")
+    compared = {step["side"]: step for step in steps if step["step"] == "collection"}
+    for name, step in compared.items():
+        space = spaces[inputs.SIDES.index(name)]
+        console.note(
+            f"{name}: {'probably made by' if step['agrees'] else 'nothing decides whether it was made by'} {space.name}"
+        )
+    used = {
+        "texts": {"used": len(pair.texts), "different": pair.different, "of": pair.given},
+        "collections": {name: {"agrees": s["agrees"]} for name, s in compared.items()},
+    }
+    record("read", **used)
+    return alignment, spaces, used
+
+
+def _follow(record: EventLog, show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    def on_step(step: dict[str, Any]) -> None:
+        record("progress", **step)
+        show(step)
+
+    return on_step
+
+
+def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:
+    from interlingua.bench.encode import DATASETS, hub_texts
+    from interlingua.io import read_texts
+
+    path = Path(texts)
+    if texts in DATASETS and not path.exists():
+        check_effect({"--text-column": column}, f"has no effect on the corpus {texts}; leave it out.")
+        return hub_texts(texts, 4 * sample)
+    if path.suffix.lower() == ".txt":
+        check_effect({"--text-column": column}, "has no effect: a .txt file has no columns.")
+    return read_texts(path, column or "text")
+
+
+def _read_side(address: str | None, option: str, where: str | None, seed: int) -> EmbeddingSpace | None:
+    from interlingua._encoder_pairs import COMPARED_ROWS
+
+    if address is None:
+        check_effect({option: where}, "selects rows of a collection, and none is given; leave it out.")
+        return None
+    collection = Collection(address, where)
+    with inputs.closing_sides([collection]):
+        return inputs.read_space(collection, rows=COMPARED_ROWS, seed=seed)
