@@ -171,7 +171,7 @@ def test_the_contributor_table_names_files_and_symbols_that_exist() -> None:
 
 
 def test_every_package_has_a_line_in_the_table_of_the_house() -> None:
-    table = (ROOT / "docs" / "how-it-works.md").read_text("utf-8").split("## The house")[1]
+    table = (ROOT / "docs" / "how-it-works.md").read_text("utf-8").split("## Package layout")[1]
     listed = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     source = ROOT / "src" / "interlingua"
     packages = {path.parent.name for path in source.glob("*/__init__.py")}

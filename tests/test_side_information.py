@@ -85,7 +85,7 @@ def test_held_out_pairs_are_unlike_all_pairs_that_the_second_fit_sees() -> None:
     fitted = {row.tobytes() for row in second.known[0]}
     held = np.array([row for row in whole.known[0] if row.tobytes() not in fitted])
     frame = whole.frames[0]
-    unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in map(frame.around, (second.known[0], held))]
+    unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in map(frame.center, (second.known[0], held))]
     dropped = near_copies(unit[1], unit[0])
     # Held-out pairs and their near-copies are missing from the second fit: none of either is close to a fitted pair.
     assert len(second.known[0]) < 96

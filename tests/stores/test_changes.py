@@ -109,7 +109,9 @@ def test_deleted_rows_of_the_same_collection_are_named_as_the_reason(
             del _DATABASES["changes"]["old"].vectors["new"].rows[9]
             delete(9)
 
-    done = migrate(translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL, on_rows=on_rows)
+    done = migrate(
+        translator(), memory("old.vector"), memory("old.new"), journal=journal, options=SMALL, on_rows=on_rows
+    )
     assert (done.updated, done.added, done.deleted) == (0, 0, 1)
 
 

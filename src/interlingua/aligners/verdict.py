@@ -9,7 +9,6 @@ translation violates. The limits separate the fits recorded in ``benchmarks/resu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +24,14 @@ from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy
 from interlingua.core.maps import AffineMap, VectorMap
-from interlingua.core.statistics import agreement, effective_rank, hubness, sliced_wasserstein
+from interlingua.core.statistics import (
+    PAIR_MARGIN,
+    agreement,
+    effective_rank,
+    hubness,
+    mismatch_limit,
+    sliced_wasserstein,
+)
 
 __all__ = [
     "EXCESS_LIMITS",
@@ -37,7 +43,6 @@ __all__ = [
     "judge",
     "judge_map",
     "judge_rotation",
-    "mismatch_limit",
     "refit_limits",
     "start_limits",
     "weakest_margin",
@@ -59,8 +64,6 @@ _START_LIMITS, _START_LIMITS_MANY_ROWS, _MANY_ROWS = (0.6, 0.3), (0.8, 0.3), 4_0
 # Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
 # the effective rank of real rows.
 _HUB_MARGIN, _CLOUD_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
-# By how much the cosine of held-out pairs must exceed that of mismatched pairs, and by how many standard errors.
-_PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
@@ -97,21 +100,6 @@ def refit_limits(null: float) -> tuple[float, float]:
 def start_limits(rows: int) -> tuple[float, float]:
     """Return the limits (pass, fail) of the agreement of independent starts, given the rows of the smaller side."""
     return _START_LIMITS_MANY_ROWS if rows >= _MANY_ROWS else _START_LIMITS
-
-
-def mismatch_limit(cosines: FloatArray, count: int) -> tuple[float, float]:
-    """Return the null of the mean cosine of held-out pairs, and the limit that it must reach.
-
-    The limit is 0.2 above the mean of mismatched pairs, or four standard errors of the mean of so many of them where
-    that is more: the mean of a few pairs, or of pairs in few directions, can be large by luck.
-
-    Args:
-        cosines: between translations and rows that are not their partners.
-        count: number of held-out pairs.
-    """
-    null = float(cosines.mean())
-    error = float(cosines.std()) / math.sqrt(count)
-    return null, null + max(_PAIR_MARGIN, _STANDARD_ERRORS * error)
 
 
 def judge_rotation(
@@ -279,7 +267,7 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
     is_partner = held[:, None] == np.arange(len(rows))
     null, limit = mismatch_limit(cosines[~is_partner], len(held))
     meaning = "Mean cosine between translated and true rows of known pairs that were held out of a second fit."
-    limits = (limit, null + _PAIR_MARGIN / 2)
+    limits = (limit, null + PAIR_MARGIN / 2)
     value = float(cosines[is_partner].mean())
     return _conclude([_at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
 

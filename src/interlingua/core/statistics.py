@@ -6,14 +6,26 @@ because those pairs are unknown. :mod:`interlingua.aligners.verdict` compares ea
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.neighbors import nearest
 
-__all__ = ["agreement", "effective_rank", "hubness", "self_retrieval", "sliced_wasserstein"]
+__all__ = [
+    "PAIR_MARGIN",
+    "agreement",
+    "effective_rank",
+    "hubness",
+    "mismatch_limit",
+    "self_retrieval",
+    "sliced_wasserstein",
+]
 
 _HUB_NEIGHBORS = 10
+# By how much the mean cosine of held-out pairs must exceed that of mismatched pairs, and by how many standard errors.
+PAIR_MARGIN, _STANDARD_ERRORS = 0.2, 4.0
 
 
 def agreement(first: FloatArray, second: FloatArray) -> float:
@@ -62,3 +74,18 @@ def effective_rank(rows: FloatArray) -> float:
     share = np.clip(values, 0, None) / max(values.sum(), np.finfo(np.float64).tiny)
     share = share[share > 0]
     return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def mismatch_limit(cosines: FloatArray, count: int) -> tuple[float, float]:
+    """Return the null of the mean cosine of held-out pairs, and the limit that it must reach.
+
+    The limit is 0.2 above the mean of mismatched pairs, or four standard errors of the mean of so many of them where
+    that is more: the mean of a few pairs, or of pairs in few directions, can be large by luck.
+
+    Args:
+        cosines: between translations and rows that are not their partners.
+        count: number of held-out pairs.
+    """
+    null = float(cosines.mean())
+    error = float(cosines.std()) / math.sqrt(count)
+    return null, null + max(PAIR_MARGIN, _STANDARD_ERRORS * error)

@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from interlingua.aligners.linear.guide import HeldOut
-from interlingua.aligners.verdict import at_most_doubtful, mismatch_limit
+from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
+from interlingua.core.statistics import mismatch_limit
 
 __all__ = ["NO_HELD_OUT", "category_evidence", "confirmed", "judge_known", "pair_evidence"]
 
