@@ -117,7 +117,7 @@ def main() -> None:
         (
             (key(c, e, seed, arguments.budget), partial(fit, c, e, seed, arguments.budget, arguments.vectors))
             for c, e, seed in cells(arguments.suite, range(*map(int, arguments.seeds.split(":"))))
-            if all((arguments.vectors / f"{corpus}.{encoder}.npy").exists() for corpus, encoder in product(c, e))
+            if all((arguments.vectors / f"{name}.npy").exists() for name in needed(c, e))
         ),
     )
 
