@@ -58,6 +58,11 @@ def key(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: 
     return f"{name}/{budget:g}" if budget else name
 
 
+def needed(corpora: tuple[str, str], encoders: tuple[str, str]) -> set[str]:
+    """Return the names of the files that a fit reads."""
+    return {f"{corpora[0]}.{encoders[0]}", f"{corpora[0]}.{encoders[1]}", f"{corpora[1]}.{encoders[1]}"}
+
+
 def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float, folder: Path) -> dict[str, Any]:
     """Fit one cell of the grid and measure its translator."""
     a, b = load(folder, corpora[0], encoders[0]), load(folder, corpora[0], encoders[1])
