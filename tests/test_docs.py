@@ -257,6 +257,7 @@ def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) 
 def test_pictures_of_the_pages_show_the_current_records(generate: ModuleType) -> None:
     curves = generate.calibration(generate._records(generate.RESULTS / "leakage-keywords.jsonl"))
     points = {"sizes": generate.size_points(), "evidence": generate.evidence_points(), "calibration": curves}
+    points["grid"] = generate.grid_points()
     for name, shown in points.items():
         picture = (ROOT / "docs" / "pictures" / f"{name}.svg").read_text("utf-8")
         assert f"points {generate.digest(shown)}" in picture, "draw it again: python docs/generate.py"
