@@ -138,8 +138,8 @@ detect it. A verdict holds for texts like those of the fit.
 
 ## Every pair of encoders
 
-Top-1 from the encoder of the row to that of the column, about 5,000 rows per side; ● aligned, ○ doubtful, × failed. Empty cells have not
-been measured yet ({len(_records(RESULTS / "grid.jsonl"))} cells have).
+Top-1 from the encoder of the row to that of the column, about 5,000 rows per side; ● aligned, ○ doubtful, × failed.
+{len(_records(RESULTS / "grid.jsonl"))} cells have been measured; the others are empty.
 
 ```{{image}} ../pictures/grid.svg
 :alt: Top-1 and verdict of fits between six encoders on four corpora
