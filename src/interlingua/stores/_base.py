@@ -93,6 +93,8 @@ class Adapter(Store):
 
     def _check_filled(self, count: int, nulls: int = 0, rows: str = "rows") -> None:
         """Refuse a collection without a vector."""
+        if not (count or nulls) and self._where is not None:
+            raise InputError(f"{self.url}: no row meets the condition {self._where!r}; at least 1 row is needed.")
         if nulls and not count:
             raise InputError(f"{self.url} is empty: none of its {nulls} {rows} has this vector.")
         if not count:
