@@ -270,6 +270,11 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     kept = run(*command, "--catch-up")
     assert "0 rows updated, 0 added, 2 deleted" in kept.err
     assert "the same command with --delete-vanished deletes them" in kept.err
+    dry = run(*command, "--catch-up", "--dry-run")
+    assert "the same command with --delete-vanished and without --dry-run deletes them" in dry.err
+    fitted = run(*command, "--catch-up", "--fit", "target.npy", "--json")
+    assert fitted.code == 2
+    assert "--fit and --catch-up exclude each other" in fitted.json["error"]
     removed = run(*command, "--catch-up", "--delete-vanished")
     assert f"2 rows that {store} no longer has were deleted in duckdb://new.duckdb#docs.v" in removed.err
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0
