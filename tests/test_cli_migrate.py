@@ -108,6 +108,9 @@ def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> Non
     again = run("migrate", saved, store, "new.parquet", "--json")
     assert again.code == 2
     assert "--resume" in again.json["error"]
+    other = run("migrate", saved, store, "new.parquet", "--drop-payload", "--json")
+    assert other.code == 2
+    assert "options were {'drop_payload': False} and are {'drop_payload': True}" in other.json["error"]
 
 
 def test_a_failed_fit_migrates_nothing(
@@ -298,3 +301,18 @@ def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: 
     assert "2 rows without a usable vector were left out: j.skipped.jsonl lists their ids" in ran.err
     assert Path("j.skipped.jsonl").read_text("utf-8").splitlines() == ['"row 7"', '"row 23"']
     assert pq.read_metadata("new.parquet").num_rows == N - 2
+
+
+def test_an_interrupt_while_modules_are_imported_ends_with_one_sentence() -> None:
+    code = (
+        "import builtins, runpy\n"
+        "whole = builtins.__import__\n"
+        "def interrupted(name, *rest, **more):\n"
+        "    if name == 'typer':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return whole(name, *rest, **more)\n"
+        "builtins.__import__ = interrupted\n"
+        "runpy.run_module('interlingua', run_name='__main__')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "Interrupted.\n")

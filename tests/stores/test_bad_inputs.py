@@ -143,7 +143,7 @@ address("empty_name", "memory://bad#a..b", "empty name")
 address("zero_byte_in_name", "memory://bad#a%00b", "empty name")
 address("three_names", "memory://bad#a.b.c", "names no collection")
 address("no_such_file", "not-there.parquet", "no such file")
-address("no_such_collection", "memory://bad#nothing", "is not there; collections are")
+address("no_such_collection", "memory://bad#nothing", "does not exist; collections are")
 
 
 @case("is a folder")
@@ -317,7 +317,7 @@ def null_id_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", f"select null, {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("is not there; collections are")
+@case("does not exist; collections are")
 def missing_qdrant_collection(place: Place) -> Made:
     return place.qdrant("nothing"), place.at("new.parquet"), {}
 
@@ -329,7 +329,7 @@ def missing_named_vector(place: Place) -> Made:
     return place.qdrant("c.second"), place.at("new.parquet"), {}
 
 
-@case("is not there; shards are: none")
+@case("does not exist; shards are: none")
 def missing_edge_shard(place: Place) -> Made:
     return place.edge("nothing"), place.at("new.parquet"), {}
 

@@ -194,7 +194,7 @@ def migrate(
             # Both are checked before the fit, which takes minutes.
             options.restrict(old)
             if not dry_run:
-                migration.check_journal(path, old, new)
+                migration.check_journal(path, old, new, options)
             translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, save=not dry_run, as_json=as_json)
         else:
             translator = load(directory)

@@ -121,7 +121,7 @@ class Adapter(Store):
     def _missing(self, existing: Iterable[str], noun: str | None = None) -> InputError:
         """Return the error for a collection or vector that does not exist, with the names of those that do."""
         listed = ", ".join(name or "(unnamed)" for name in existing) or "none"
-        return InputError(f"{self.url} is not there; {noun or f'{self._collection_noun}s are'}: {listed}.")
+        return InputError(f"{self.url} does not exist; {noun or f'{self._collection_noun}s are'}: {listed}.")
 
     def _conditions(self, *conditions: str) -> str:
         """Return the condition of `restrict` and others, joined as SQL."""
