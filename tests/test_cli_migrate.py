@@ -108,6 +108,9 @@ def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> Non
     again = run("migrate", saved, store, "new.parquet", "--json")
     assert again.code == 2
     assert "--resume" in again.json["error"]
+    other = run("migrate", saved, store, "new.parquet", "--drop-payload", "--json")
+    assert other.code == 2
+    assert "options were {'drop_payload': False} and are {'drop_payload': True}" in other.json["error"]
 
 
 def test_a_failed_fit_migrates_nothing(
@@ -270,6 +273,11 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     kept = run(*command, "--catch-up")
     assert "0 rows updated, 0 added, 2 deleted" in kept.err
     assert "the same command with --delete-vanished deletes them" in kept.err
+    dry = run(*command, "--catch-up", "--dry-run")
+    assert "the same command with --delete-vanished and without --dry-run deletes them" in dry.err
+    fitted = run(*command, "--catch-up", "--fit", "target.npy", "--json")
+    assert fitted.code == 2
+    assert "--fit and --catch-up exclude each other" in fitted.json["error"]
     removed = run(*command, "--catch-up", "--delete-vanished")
     assert f"2 rows that {store} no longer has were deleted in duckdb://new.duckdb#docs.v" in removed.err
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0
@@ -293,3 +301,18 @@ def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: 
     assert "2 rows without a usable vector were left out: j.skipped.jsonl lists their ids" in ran.err
     assert Path("j.skipped.jsonl").read_text("utf-8").splitlines() == ['"row 7"', '"row 23"']
     assert pq.read_metadata("new.parquet").num_rows == N - 2
+
+
+def test_an_interrupt_while_modules_are_imported_ends_with_one_sentence() -> None:
+    code = (
+        "import builtins, runpy\n"
+        "whole = builtins.__import__\n"
+        "def interrupted(name, *rest, **more):\n"
+        "    if name == 'typer':\n"
+        "        raise KeyboardInterrupt\n"
+        "    return whole(name, *rest, **more)\n"
+        "builtins.__import__ = interrupted\n"
+        "runpy.run_module('interlingua', run_name='__main__')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (130, "Interrupted.\n")

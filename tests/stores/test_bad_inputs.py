@@ -6,6 +6,7 @@ takes. It must be refused, and then the folder must hold what the case put there
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from interlingua.stores._documents import from_documents
 from interlingua.stores._journal import FORMAT, MigrationJournal
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate
-from interlingua.stores.planning import Options
+from interlingua.stores.planning import Options, plan
 from stores.contract import uuids
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
 
@@ -142,7 +143,7 @@ address("empty_name", "memory://bad#a..b", "empty name")
 address("zero_byte_in_name", "memory://bad#a%00b", "empty name")
 address("three_names", "memory://bad#a.b.c", "names no collection")
 address("no_such_file", "not-there.parquet", "no such file")
-address("no_such_collection", "memory://bad#nothing", "is not there; collections are")
+address("no_such_collection", "memory://bad#nothing", "does not exist; collections are")
 
 
 @case("is a folder")
@@ -177,7 +178,7 @@ def missing_column(place: Place) -> Made:
     return f"file://{place.parquet()}#nope", place.at("new.parquet"), {}
 
 
-@case("could all be the vectors")
+@case("could all be the vectors. Name one in the address, file://.*old.parquet#COLUMN")
 def two_vector_columns(place: Place) -> Made:
     rows = pa.array(unit(N, D_IN, 4).tolist(), pa.list_(pa.float32()))
     url = place.parquet(embedding=rows)
@@ -316,7 +317,7 @@ def null_id_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", f"select null, {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("is not there; collections are")
+@case("does not exist; collections are")
 def missing_qdrant_collection(place: Place) -> Made:
     return place.qdrant("nothing"), place.at("new.parquet"), {}
 
@@ -328,7 +329,7 @@ def missing_named_vector(place: Place) -> Made:
     return place.qdrant("c.second"), place.at("new.parquet"), {}
 
 
-@case("is not there; shards are: none")
+@case("does not exist; shards are: none")
 def missing_edge_shard(place: Place) -> Made:
     return place.edge("nothing"), place.at("new.parquet"), {}
 
@@ -477,6 +478,13 @@ def words_as_faiss_ids(place: Place) -> Made:
     return place.memory("old", ids=[f"r{i}" for i in range(N)]), f"faiss://{place.at('new.faiss')}", {}
 
 
+@case(f"the id {2**63 + N - 1} is too large")
+def long_ids_into_faiss(place: Place) -> Made:
+    pytest.importorskip("faiss", reason="the extra faiss is not installed")
+    ids = pa.array(range(2**63, 2**63 + N), pa.uint64())
+    return place.parquet(id=ids), f"faiss://{place.at('new.faiss')}", {}
+
+
 @case("holds no payload and the source has year")
 def payload_into_faiss(place: Place) -> Made:
     pytest.importorskip("faiss", reason="the extra faiss is not installed")
@@ -502,6 +510,12 @@ def metric_nobody_has(place: Place) -> Made:
 @case("holds bytes values, which a document cannot hold")
 def bytes_into_documents(place: Place) -> Made:
     return place.memory("old", payload=pa.table({"raw": [b"\x00"] * N})), place.qdrant("new"), {}
+
+
+@case("no row meets the condition 'id > 1000'")
+def condition_that_no_row_meets(place: Place) -> Made:
+    url = place.duck(f"id int, v float[{D_IN}]", f"select 1, {[0.5] * D_IN}")
+    return url, place.at("new.parquet"), {"options": Options(where="id > 1000")}
 
 
 @case("page_rows is 0")
@@ -559,6 +573,26 @@ def attempt(source: str, target: str, opened: list[Store], more: dict[str, Any])
 
 def test_the_table_is_long_enough() -> None:
     assert len(CASES) >= 60
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "words_as_qdrant_ids", "negative_qdrant_ids", "words_as_edge_qdrant_ids", "long_numbers_into_qdrant_edge",
+        "nan_in_the_payload_into_qdrant_edge", "words_as_faiss_ids", "bytes_into_documents", "long_ids_into_faiss",
+    ],
+)  # fmt: skip
+def test_a_plan_refuses_rows_that_the_migration_would_refuse(name: str, place: Place) -> None:
+    make, message = CASES[name]
+    source, target, _ = make(place)
+    closing = contextlib.closing
+    with (
+        closing(open_store(source)) as old,
+        closing(open_store(target)) as new,
+        pytest.raises(InputError, match=message),
+    ):
+        plan(translator(), old, new)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::interlingua.core.errors.SpaceMismatchWarning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from interlingua.cli import main
+from interlingua.core.errors import InputError
+from interlingua.stores import Spec, open_store
 from interlingua.stores import _clients as clients
-from interlingua.stores import open_store
 from stores.contract import tree
 from stores.migrations import D_OUT, fill, translator, unit, whole
 
@@ -87,3 +89,18 @@ def test_dry_runs_and_searches_write_nothing_into_a_database_that_exists(
     before = tree(tmp_path)
     assert main(["migrate", "t", "old.parquet", new, "--journal", "j", "--catch-up", "--dry-run"]) == 0
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["ab", "a" * 513, "a b", "-ab", "ab-", "a%2E%2Eb", "192%2E168%2E0%2E1", "a" * 512, "abc"]
+)
+def test_names_that_chroma_refuses_are_refused_before_anything_is_made(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("chromadb", reason="the extra chroma is not installed")
+    spec = Spec(4, "cosine", pa.string(), None, 1)
+    with closing(open_store(f"chroma://{tmp_path}/c#{name}")) as store:
+        if name in {"a" * 512, "abc"}:
+            store.check(spec)
+        else:
+            with pytest.raises(InputError, match="Chroma takes names of 3 to 512 letters"):
+                store.check(spec)
+    assert not (tmp_path / "c").exists()

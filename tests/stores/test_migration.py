@@ -514,7 +514,7 @@ def test_a_target_in_the_folder_that_is_the_source_is_refused(
 
 def test_a_column_behind_a_plain_path_is_explained(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("{}")
-    with pytest.raises(InputError, match=rf"A column is named in the form file://{tmp_path}/x.jsonl#COLUMN"):
+    with pytest.raises(InputError, match=rf"write file://{tmp_path}/x.jsonl#openai-batch"):
         open_store(f"{tmp_path}/x.jsonl#openai-batch")
 
 

@@ -170,7 +170,7 @@ def migrate(
         without = {"--since": since, "--delete-vanished": delete_vanished}
         check_effect(without, "has no effect without --catch-up; leave it out.")
     else:
-        unused = {"--resume": resume, "--rollback": undo, "--report": report, "--rows": rows}
+        unused = {"--resume": resume, "--rollback": undo, "--report": report, "--fit": fit, "--rows": rows}
         check_effect(unused, "and --catch-up exclude each other.")
         choices = {"dry_run": dry_run, "delete_vanished": delete_vanished}
         _catch_up(directory, source, target, path, options, since, log, as_json=as_json, **choices)
@@ -194,7 +194,7 @@ def migrate(
             # Both are checked before the fit, which takes minutes.
             options.restrict(old)
             if not dry_run:
-                migration.check_journal(path, old, new)
+                migration.check_journal(path, old, new, options)
             translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, save=not dry_run, as_json=as_json)
         else:
             translator = load(directory)
@@ -283,7 +283,8 @@ def _catch_up(
     if done.removed:
         console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
     elif done.deleted and not delete_vanished:
-        console.note("Deleted rows are still in the target; the same command with --delete-vanished deletes them.")
+        change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
+        console.note(f"Deleted rows are still in the target; the same command with {change} deletes them.")
 
 
 def _after_interruption(journal: Path) -> str:

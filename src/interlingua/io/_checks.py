@@ -135,7 +135,7 @@ def choose_vectors(
     if len(pool) == 1 or len(usual) == 1:
         return (usual or list(pool))[0]
     if candidates:
-        raise InputError(f"{path}: {_listed(candidates)} could all be the vectors. Choose one with {kind}=...")
+        raise InputError(f"{path}: {_listed(candidates)} could all be the vectors.", f"Choose one with {kind}=...")
     raise InputError(f"{path}: no {kind} holds vectors; the file has {_listed(names)}. Vectors form a matrix [n, d].")
 
 

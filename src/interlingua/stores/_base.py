@@ -93,6 +93,8 @@ class Adapter(Store):
 
     def _check_filled(self, count: int, nulls: int = 0, rows: str = "rows") -> None:
         """Refuse a collection without a vector."""
+        if not (count or nulls) and self._where is not None:
+            raise InputError(f"{self.url}: no row meets the condition {self._where!r}; at least 1 row is needed.")
         if nulls and not count:
             raise InputError(f"{self.url} is empty: none of its {nulls} {rows} has this vector.")
         if not count:
@@ -119,7 +121,7 @@ class Adapter(Store):
     def _missing(self, existing: Iterable[str], noun: str | None = None) -> InputError:
         """Return the error for a collection or vector that does not exist, with the names of those that do."""
         listed = ", ".join(name or "(unnamed)" for name in existing) or "none"
-        return InputError(f"{self.url} is not there; {noun or f'{self._collection_noun}s are'}: {listed}.")
+        return InputError(f"{self.url} does not exist; {noun or f'{self._collection_noun}s are'}: {listed}.")
 
     def _conditions(self, *conditions: str) -> str:
         """Return the condition of `restrict` and others, joined as SQL."""

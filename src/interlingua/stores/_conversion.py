@@ -11,8 +11,9 @@ from interlingua.core.errors import InterlinguaError, SpaceMismatchError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.stores._documents import same_payload
-from interlingua.stores._protocol import Spec, Store, to_text
-from interlingua.stores.planning import Options, check_vectors, usable_rows
+from interlingua.stores._protocol import Spec, Store
+from interlingua.stores._vectors import check_vectors, usable_rows
+from interlingua.stores.planning import Options
 
 # Largest difference between a value that was read back and its translation.
 _TOLERANCE = 1e-3
@@ -48,15 +49,10 @@ class Conversion:
         with_payload = not (self.spec.as_new_vector or self.options.drop_payload)
         return records if with_payload else Records(records.ids, records.vectors)
 
-    def as_written(self, records: Records) -> Records:
-        """Return ids and payload as the target gets them, with the vectors of the source."""
-        ids = to_text(records.ids) if self.options.ids_as_text else records.ids
-        return Records(ids, records.vectors, None if self.options.drop_payload else records.payload)
-
     def translated(self, records: Records) -> Records:
         """Return rows as the target gets them."""
         convert = self.translator.invert if self.options.inverse else self.translator.translate
-        written = self.as_written(records)
+        written = self.options.as_written(records)
         # The survey has compared every page with the space of the translator.
         return replace(
             written, vectors=np.asarray(convert(np.asarray(records.vectors, np.float32), allow_foreign=True))

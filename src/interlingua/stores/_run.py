@@ -84,7 +84,7 @@ class Run:
                 left_out += [] if bad is None else bad.ids.to_pylist()
                 distinct.add(page.ids, number)
                 self.conversion.check_space(records)
-                self.target.check_records(self.conversion.as_written(records), self.spec)
+                self.target.check_records(self.options.as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
                 digests = self.conversion.copied(records).row_digests()
                 self.log.add_page(number, after, len(records), self._digest(page), picked, digests)

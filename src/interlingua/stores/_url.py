@@ -140,9 +140,10 @@ def parse_url(text: str) -> StoreURL:
                 "because it may hold a secret. Write it as one of: " + ", ".join(f"{name}://" for name in STORES) + ". "
                 "The path of a file with such characters starts with ./"
             )
-        path = text.partition("#")[0]
+        path, _, column = text.partition("#")
         if path != text and Path(path).exists() and not Path(text).exists():
-            raise InputError(f"{text}: no such file. A column is named in the form file://{path}#COLUMN.")
+            named = StoreURL("file", path, (column or "COLUMN",))
+            raise InputError(f"{text}: no such file. To read a column of {path}, write {named}.")
         return StoreURL("file", text)
     scheme = text.split("://", 1)[0].lower()
     scheme = ALIASES.get(scheme, scheme)

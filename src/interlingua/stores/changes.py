@@ -237,7 +237,7 @@ def catch_up(
             changed = records.take(np.flatnonzero(~same))
             if len(changed):
                 conversion.check_space(conversion.usable(changed)[0])
-                target.check_records(conversion.as_written(changed), spec)
+                target.check_records(options.as_written(changed), spec)
 
         changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
         ids = [*changes.updated, *changes.added]

@@ -205,7 +205,14 @@ class FileStore(Adapter):
     def _file(self) -> VectorFile:
         column = self.url.names[0] if self.url.names else None
         id_column = self.url.options.get("id")
-        return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
+        try:
+            return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
+        except InputError as error:
+            if error.remedy == "Choose one with column=...":
+                raise InputError(error.args[0], f"Name one in the address, file://{self._path}#COLUMN.") from error
+            if error.remedy == "Choose one with key=...":
+                raise InputError(error.args[0], "Save that array as a file of its own.") from error
+            raise
 
     @cached_property
     def _ids(self) -> pa.Array | None:

@@ -100,7 +100,7 @@ def migrate(
     if options.page_rows < 1:
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
     if not resume:
-        check_journal(path, source, target)
+        check_journal(path, source, target, options)
     options.restrict(source)
     info = source.info()
     spec = target_spec(translator, source, target, info, options)
@@ -158,7 +158,7 @@ def migrate(
         )
 
 
-def check_journal(path: Path, source: Store, target: Store) -> None:
+def check_journal(path: Path, source: Store, target: Store, options: Options) -> None:
     """Refuse to start a migration over the journal of an earlier one; the journal of a rolled back one is removed.
 
     Raises:
@@ -179,6 +179,10 @@ def check_journal(path: Path, source: Store, target: Store) -> None:
         elif (facts["source"], facts["target"]) != (str(source.url), str(target.url)):
             state = f"is the journal of a migration of {facts['source']} to {facts['target']}."
             remedy = "Name another journal."
+        elif phase == "done" and facts["options"] != asdict(options):
+            changed = differences(facts["options"], asdict(options)).replace(" and is ", " and are ")
+            state = f"is of a finished migration between these stores, whose options were {changed}."
+            remedy = "Name another journal and another target."
         elif phase == "done":
             state = "shows that this migration is finished."
             remedy = (

@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from interlingua.core.arguments import check_settings
-from interlingua.core.arrays import LARGEST, SMALLEST, FloatArray, check_matrix
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.io._checks import ID_NAMES, check_output
-from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
+from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo, to_text
 from interlingua.stores._url import StoreURL
+from interlingua.stores._vectors import check_vectors, usable_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Options", "Plan", "check_vectors", "make_plan", "plan", "check_choices", "target_spec", "usable_rows"]
+__all__ = ["Options", "Plan", "make_plan", "plan", "check_choices", "target_spec"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
@@ -86,6 +85,11 @@ class Options:
         where = conditions[0] if len(conditions) == 1 else " and ".join(f"({text}\n)" for text in conditions) or None
         skip_null = skip_null or self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
         source.restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan or self.skip_bad)
+
+    def as_written(self, records: Records) -> Records:
+        """Return ids and payload as the target gets them, with the vectors of the source."""
+        ids = to_text(records.ids) if self.ids_as_text else records.ids
+        return Records(ids, records.vectors, None if self.drop_payload else records.payload)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,33 +260,6 @@ def _changed_types(fields: Iterable[pa.Field], target: Store) -> Iterator[tuple[
             yield field.name, before, after
 
 
-def check_vectors(records: Records, url: StoreURL, width: int) -> None:
-    """Refuse rows whose vectors cannot be translated.
-
-    Raises:
-        InputError: zero vectors, NaN, infinity or another width; the message gives the id of the first such row.
-    """
-    try:
-        check_matrix(records.vectors, f"{url}", width=width)
-    except InputError as error:
-        bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
-        if not bad.any():
-            raise
-        raise InputError(
-            f"{error} That row has the id {records.ids[int(bad.argmax())].as_py()!r}.",
-            "Such rows can be left out with {skip_bad}.",
-        ) from error
-
-
-def usable_rows(vectors: FloatArray) -> npt.NDArray[np.bool_]:
-    """Return which rows of [n, d] can be translated: neither zero nor of a magnitude that float32 cannot square."""
-    if not len(vectors):
-        return np.zeros(0, bool)
-    peak = np.abs(np.asarray(vectors, np.float64)).max(axis=1)
-    with np.errstate(invalid="ignore"):  # NaN fails both comparisons
-        return np.asarray((peak >= SMALLEST) & (peak <= LARGEST))
-
-
 def _measure(
     translator: Translator, source: Store, info: StoreInfo, spec: Spec, target: Store, options: Options
 ) -> tuple[float, float, int]:
@@ -304,6 +281,7 @@ def _measure(
                 records = records.take(np.flatnonzero(usable)) if not usable.all() else records
             if rows < _ESTIMATE_ROWS and len(records):
                 check_vectors(records, source.url, info.d)
+                target.check_records(options.as_written(records), spec)
                 convert(np.asarray(records.vectors, np.float32), allow_foreign=options.allow_foreign)
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes

@@ -10,7 +10,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.records import sample_vectors
 from interlingua.stores._protocol import Store
-from interlingua.stores.planning import usable_rows
+from interlingua.stores._vectors import usable_rows
 
 __all__ = ["sample_rows"]
 

@@ -1,0 +1,38 @@
+"""Vectors that can be translated, and the refusal of others."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arrays import LARGEST, SMALLEST, FloatArray, check_matrix
+from interlingua.core.errors import InputError
+from interlingua.core.records import Records
+from interlingua.stores._url import StoreURL
+
+
+def check_vectors(records: Records, url: StoreURL, width: int) -> None:
+    """Refuse rows whose vectors cannot be translated.
+
+    Raises:
+        InputError: zero vectors, NaN, infinity or another width; the message gives the id of the first such row.
+    """
+    try:
+        check_matrix(records.vectors, f"{url}", width=width)
+    except InputError as error:
+        bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
+        if not bad.any():
+            raise
+        raise InputError(
+            f"{error} That row has the id {records.ids[int(bad.argmax())].as_py()!r}.",
+            "Such rows can be left out with {skip_bad}.",
+        ) from error
+
+
+def usable_rows(vectors: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which rows of [n, d] can be translated: neither zero nor of a magnitude that float32 cannot square."""
+    if not len(vectors):
+        return np.zeros(0, bool)
+    peak = np.abs(np.asarray(vectors, np.float64)).max(axis=1)
+    with np.errstate(invalid="ignore"):  # NaN fails both comparisons
+        return np.asarray((peak >= SMALLEST) & (peak <= LARGEST))
