@@ -124,7 +124,7 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
     """
     from interlingua import identification
     from interlingua.stores import open_source
-    from interlingua.stores.planning import usable_rows
+    from interlingua.stores._vectors import usable_rows
 
     rows, seed = check_count(rows, "rows", minimum=identification.MIN_ROWS), check_count(seed, "seed")
     with open_source(check_text(source, "source")) as store:
