@@ -61,9 +61,10 @@ def test_the_installed_command_runs_without_loading_what_it_does_not_need() -> N
 
 
 def test_bad_usage_is_2_and_an_object_under_json(run: Run) -> None:
-    ran = run("fit", "--json")
-    assert ran.code == 2
-    assert "SOURCE" in ran.json["error"]
+    for words, missing in (("fit --json", "--out"), ("fit --out x --json", "SOURCE"), ("translate --json", "DIR")):
+        ran = run(*words.split())
+        assert ran.code == 2
+        assert missing in ran.json["error"]
     assert "Traceback" not in ran.err
 
 
