@@ -70,3 +70,14 @@ def test_a_vector_column_with_a_name_that_is_taken_is_refused_in_the_plan(column
         fill(old, pa.array(range(9)), pa.table({"note": ["x"] * 9, "vector": ["y"] * 9}))
         with pytest.raises(InputError, match="(has a column '(note|vector)'|ids is 'id'); name another vector column"):
             plan(translator(), old, new)
+
+
+def test_two_vector_columns_are_answered_with_the_address_that_names_one(tmp_path: Path) -> None:
+    lancedb = pytest.importorskip("lancedb", reason="the extra lancedb is not installed")
+    kind = pa.list_(pa.float32(), D_IN)
+    columns = [pa.array(np.ones((9, D_IN), np.float32).tolist(), kind) for _ in range(2)]
+    table = pa.table([pa.array(range(9)), *columns], names=["id", "first", "second"])
+    lancedb.connect(tmp_path / "l").create_table("t", table)
+    match = r"'first', 'second' could all be the vectors. Name one in the address, #table.column"
+    with open_store(f"lancedb://{tmp_path}/l#t") as store, pytest.raises(InputError, match=match):
+        store.info()

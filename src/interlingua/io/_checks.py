@@ -110,6 +110,18 @@ def check_unused(path: Path, extension: str, **arguments: str | None) -> None:
             raise InputError(f"{path}:", f"{{{argument}={value!r}}} means nothing in a {extension} file; leave it out.")
 
 
+class AmbiguousVectorsError(InputError):
+    """Several columns or arrays could be the vectors.
+
+    Attributes:
+        kind: ``"column"`` or ``"key"``, the argument that names one.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message, f"Choose one with {kind}=...")
+        self.kind = kind
+
+
 def choose_vectors(
     candidates: Sequence[str], names: Sequence[str], requested: str | None, kind: str, path: Path
 ) -> str:
@@ -123,7 +135,8 @@ def choose_vectors(
         path: the file, for the message.
 
     Raises:
-        InputError: no such name, no candidate, or several candidates.
+        AmbiguousVectorsError: several candidates.
+        InputError: no such name, or no candidate.
     """
     if requested is not None:
         if requested not in names:
@@ -135,7 +148,7 @@ def choose_vectors(
     if len(pool) == 1 or len(usual) == 1:
         return (usual or list(pool))[0]
     if candidates:
-        raise InputError(f"{path}: {_listed(candidates)} could all be the vectors.", f"Choose one with {kind}=...")
+        raise AmbiguousVectorsError(f"{path}: {_listed(candidates)} could all be the vectors.", kind)
     raise InputError(f"{path}: no {kind} holds vectors; the file has {_listed(names)}. Vectors form a matrix [n, d].")
 
 

@@ -18,6 +18,7 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
 from interlingua.stores._documents import document_field
@@ -207,12 +208,11 @@ class FileStore(Adapter):
         id_column = self.url.options.get("id")
         try:
             return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
-        except InputError as error:
-            if error.remedy == "Choose one with column=...":
-                raise InputError(error.args[0], f"Name one in the address, file://{self._path}#COLUMN.") from error
-            if error.remedy == "Choose one with key=...":
-                raise InputError(error.args[0], "Save that array as a file of its own.") from error
-            raise
+        except AmbiguousVectorsError as error:
+            named = f"Name one in the address, file://{self._path}#COLUMN."
+            raise InputError(
+                error.args[0], named if error.kind == "column" else "Save that array as a file of its own."
+            ) from error
 
     @cached_property
     def _ids(self) -> pa.Array | None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.io._checks import ID_NAMES, choose_vectors
+from interlingua.io._checks import ID_NAMES, AmbiguousVectorsError, choose_vectors
 from interlingua.stores._base import Adapter, plain_ids, sql_literal
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
@@ -218,7 +218,10 @@ class LanceStore(Adapter):
             f.name for f in schema if pa.types.is_fixed_size_list(f.type) and pa.types.is_floating(f.type.value_type)
         ]
         requested = self.url.names[1] if len(self.url.names) > 1 else None
-        name = choose_vectors(usable, schema.names, requested, "column", Path(str(self.url)))
+        try:
+            name = choose_vectors(usable, schema.names, requested, "column", Path(str(self.url)))
+        except AmbiguousVectorsError as error:
+            raise InputError(error.args[0], f"Name one in the address, {self._example}.") from error
         if name not in usable:
             raise InputError(
                 f"{self.url}: column {name!r} is {schema.field(name).type}; a fixed-size list of floats is needed."

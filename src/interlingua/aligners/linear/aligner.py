@@ -176,13 +176,13 @@ class Linear:
         if self.budget and result is not None and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
         start_agreement = None if result is None else result.start_agreement
-        further = None if second is None else second.rotation
-        if second is not None and further is not None:
+        matrices = [spaces.lift(matrix) for matrix in coarse]
+        if second is not None and second.rotation is not None:
             start_agreement = second.agreement
-        if second is not None and further is not None and second.at_full_width:
-            rotation = further
+            matrices.append(second.rotation)
+        if second is not None and second.rotation is not None and second.at_full_width:
+            rotation = second.rotation
         else:
-            matrices = [spaces.lift(matrix) for matrix in coarse] + ([] if further is None else [further])
             rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
             # Only in a map refined in many coordinates do the scores of exchanges differ enough.
             prior = coarse_prior(spaces, pairs)
