@@ -14,6 +14,7 @@ import argparse
 import json
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -145,7 +146,9 @@ def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
         index = order[-len(x) :]
         x, y = (vectors(data / "spaces" / f"beir-queries.{e}.npy")[index] for e in BEIR)
         pairs = np.stack([np.arange(len(x))] * 2, axis=1)
+    started = time.process_time()
     alignment = il.align(x, y, pairs=pairs, method=case.method, seed=case.seed)
+    processor_seconds = time.process_time() - started
     scores = evaluate(alignment.translator(force=True), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
     keep = ("cosine", "cosine_centered", "top1", "mean_rank")
     return {
@@ -157,6 +160,7 @@ def run(case: Case, data: Path, folder: Path) -> dict[str, Any]:
         "pool": len(x_held),
         "seed": case.seed,
         "seconds": alignment.seconds,
+        "processor_seconds": processor_seconds,
         "verdict": alignment.verdict.to_dict(),
         "forward": {k: scores["forward"][k] for k in keep},
         "backward": {k: scores["backward"][k] for k in keep},
