@@ -180,9 +180,18 @@ def test_every_form_of_such_an_import_is_seen(source: str) -> None:
 
 
 def public_definitions(tree: ast.Module) -> set[str]:
-    """Names of the public classes and functions that a module defines."""
-    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    return {node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")}
+    """Names of the public classes, functions, constants and type aliases that a module defines or passes on."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            inner = (part for target in targets for part in ast.walk(target))
+            names |= {part.id for part in inner if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names if alias.asname == alias.name}
+    return {name for name in names if not name.startswith("_")}
 
 
 def listed_names(tree: ast.Module) -> list[str] | None:
@@ -204,6 +213,21 @@ def test_every_public_module_lists_what_it_defines(path: Path) -> None:
     assert defined <= set(listed) | {"main"}
     assert len(set(listed)) == len(listed)
     assert not [name for name in listed if name.startswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("LIMIT = 3", {"LIMIT"}),
+        ("LOW, (HIGH, _) = 1, (2, 3)", {"LOW", "HIGH"}),
+        ("Rows: TypeAlias = list[int]", {"Rows"}),
+        ("_LIMIT = 3\n__all__ = []\nTABLE[0] = object.name = 1", set()),
+        ("from a import b as b, c, d as e", {"b"}),
+        ("def f(): ...\nclass C:\n    inner = 1", {"f", "C"}),
+    ],
+)
+def test_definitions_of_every_kind_are_seen(source: str, names: set[str]) -> None:
+    assert public_definitions(ast.parse(source)) == names
 
 
 def test_the_package_shows_its_api_and_nothing_else() -> None:

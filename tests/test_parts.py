@@ -54,7 +54,7 @@ def test_row_groups_keep_their_order_on_the_way_to_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What pyarrow restores from a pickle has its groups in the order of a hash table: 32 to 34, then 28 to 31.
-    monkeypatch.setattr("interlingua.distributed.parts.PART_ROWS", 70)
+    monkeypatch.setattr("interlingua.distributed.parts._PART_ROWS", 70)
     source = tmp_path / "in.parquet"
     pq.write_table(table(), source, row_group_size=10)
     assert read(pickle.loads(pickle.dumps(parts_of(source, 1)))).equals(loaded(source))
@@ -71,7 +71,7 @@ def test_parts_hold_every_row_once_and_in_order(name: str, workers: int, tmp_pat
 
 
 def test_row_groups_are_taken_together_up_to_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("interlingua.distributed.parts.PART_ROWS", 500)
+    monkeypatch.setattr("interlingua.distributed.parts._PART_ROWS", 500)
     parts = parts_of(saved(table(), tmp_path / "in.parquet"), 1)
     assert [part.stop - part.start for part in parts] == [600, 400]
 

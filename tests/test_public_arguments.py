@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -379,7 +379,7 @@ def public_names() -> Iterator[tuple[str, Any]]:
             module = importlib.import_module(name)
             for public in getattr(module, "__all__", ()):
                 value = getattr(module, public)
-                if not callable(value):
+                if not callable(value) or get_origin(value):  # a type alias can be called too
                     continue
                 yield public, value
                 for method, attribute in vars(value).items() if inspect.isclass(value) else ():

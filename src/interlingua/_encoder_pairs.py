@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,12 @@ from interlingua.core.arguments import check_choice, check_count, check_texts, s
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.spaces import EmbeddingSpace, as_space
-from interlingua.encoders import encoder_title, open_encoder
+from interlingua.encoders import Encode, encoder_title, open_encoder
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
 
 __all__ = ["COMPARED_ROWS", "METHODS", "SAMPLE", "EncoderPair", "align_encoders", "check_method"]
-
-Encode = Callable[[list[str]], Any]
 
 # Texts that are embedded by default: between 3,000 and 10,000, where recall at 10 grows by at most 0.04
 # (benchmarks/results/public-pairs.jsonl).

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,12 @@ from interlingua.core.arguments import check_count, check_text
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 
-__all__ = ["command_encoder", "encoder_title", "open_encoder", "sentence_encoder"]
+__all__ = ["Encode", "command_encoder", "encoder_title", "open_encoder", "sentence_encoder"]
 
-COMMAND = "command:"
+# Embeds texts: returns their vectors [n, d].
+Encode = Callable[[list[str]], Any]
+
+_COMMAND = "command:"
 _NPY = b"\x93NUMPY"
 
 
@@ -35,17 +39,17 @@ def open_encoder(name: str, *, device: str | None = "cpu") -> Callable[[list[str
     """
     name = check_text(name, "name")
     device = None if device is None else check_text(device, "device")
-    if name.startswith(COMMAND):
-        return command_encoder(name.removeprefix(COMMAND))
+    if name.startswith(_COMMAND):
+        return command_encoder(name.removeprefix(_COMMAND))
     model, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
     return sentence_encoder(model, revision=revision or None, device=device)
 
 
 def encoder_title(name: str) -> str:
     """Return a name for the space of an encoder: of a command only its program, since its arguments can hold a key."""
-    if not check_text(name, "name").startswith(COMMAND):
+    if not check_text(name, "name").startswith(_COMMAND):
         return name
-    words = _words(name.removeprefix(COMMAND))
+    words = _words(name.removeprefix(_COMMAND))
     return f"command {Path(words[0]).name}"
 
 

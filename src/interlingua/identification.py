@@ -26,6 +26,7 @@ from interlingua.core.neighbors import nearest
 from interlingua.core.profiles import MIN_BATCH, SpaceProfile
 
 __all__ = [
+    "MIN_ROWS",
     "UNKNOWN",
     "Candidate",
     "Fingerprint",
@@ -42,7 +43,7 @@ __all__ = [
 UNKNOWN = "unknown"
 # Fewer rows leave too much noise in the means.
 MIN_ROWS = 50
-MAX_ROWS = 20_000
+_MAX_ROWS = 20_000
 # Both lie between the scores of the same model on other texts and those of other models of one width, as measured in
 # benchmarks/results/identify.jsonl.
 _NEEDED = 0.2
@@ -94,8 +95,8 @@ class Fingerprint:
             InputError: fewer than 50 rows, NaN, infinity or zero rows.
         """
         rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
-        if len(rows) > MAX_ROWS:
-            rows = rows[np.sort(np.random.default_rng(0).choice(len(rows), MAX_ROWS, replace=False))]
+        if len(rows) > _MAX_ROWS:
+            rows = rows[np.sort(np.random.default_rng(0).choice(len(rows), _MAX_ROWS, replace=False))]
         rows = np.asarray(rows, np.float32)
         norms = np.linalg.norm(rows, axis=1)
         units = unit_rows(rows)
@@ -187,7 +188,7 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     known = shipped() if table is None else _check_table(table)
     rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
     own = Fingerprint.of(rows)
-    facts: dict[str, Any] = {"rows": min(len(rows), MAX_ROWS), "d": own.d, "unit": own.unit, "grid": value_grid(rows)}
+    facts: dict[str, Any] = {"rows": min(len(rows), _MAX_ROWS), "d": own.d, "unit": own.unit, "grid": value_grid(rows)}
     widths = sorted({model.d for model in known})
     candidates = []
     for model in known:

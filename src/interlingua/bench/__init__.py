@@ -4,10 +4,10 @@ Every cell is a fit without pairs on two disjoint halves of a corpus and a measu
 paper's encoders and corpora are downloaded from a hub; files of any other vectors can replace them.
 """
 
-from interlingua.bench.folder import Vectors as Vectors
-from interlingua.bench.page import page as page
-from interlingua.bench.paper import PAPER as PAPER
-from interlingua.bench.plan import TABLES as TABLES
-from interlingua.bench.plan import Case as Case
-from interlingua.bench.plan import Plan as Plan
-from interlingua.bench.runs import run as run
+from interlingua.bench.folder import Vectors
+from interlingua.bench.page import page
+from interlingua.bench.paper import PAPER
+from interlingua.bench.plan import TABLES, Case, Plan
+from interlingua.bench.runs import run
+
+__all__ = ["PAPER", "TABLES", "Case", "Plan", "Vectors", "page", "run"]

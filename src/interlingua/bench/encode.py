@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,13 +16,11 @@ from interlingua.core.arguments import Bounds, check_count, check_flag, check_in
 from interlingua.core.arrays import require, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
-from interlingua.encoders import sentence_encoder
+from interlingua.encoders import Encode, sentence_encoder
 from interlingua.io import read_labels, read_texts
 from interlingua.leakage.attributes import embed_labels
 
-__all__ = ["Dataset", "VectorBuilder", "hub_texts"]
-
-Encode = Callable[[list[str]], Any]
+__all__ = ["DATASETS", "MODELS", "Dataset", "VectorBuilder", "hub_texts"]
 
 # The paper's Table 1.
 MODELS: Mapping[str, str] = {
@@ -34,7 +32,7 @@ MODELS: Mapping[str, str] = {
     "granite": "ibm-granite/granite-embedding-278m-multilingual",
     "qwen": "Qwen/Qwen3-Embedding-4B",
 }
-MAX_TOKENS = 64
+_MAX_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ class VectorBuilder:
             )
         model, _, revision = model.partition("@")
         return sentence_encoder(
-            model, revision=revision or None, device=self.device, max_tokens=MAX_TOKENS, batch=self.batch
+            model, revision=revision or None, device=self.device, max_tokens=_MAX_TOKENS, batch=self.batch
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from interlingua.core.arguments import check_choice, check_text
 
-__all__ = ["cell", "span"]
+__all__ = ["PAPER", "cell", "span"]
 
 PAPER: Mapping[str, Any] = json.loads(files("interlingua.bench").joinpath("paper.json").read_text("utf-8"))
 

@@ -20,9 +20,9 @@ from interlingua.core.arguments import (
 )
 from interlingua.core.errors import InputError
 
-__all__ = ["Case", "Plan", "Table", "table_of"]
+__all__ = ["ABLATIONS", "ELSEWHERE", "TABLES", "Case", "Plan", "Table", "table_of"]
 
-CLIP = "clip"
+_CLIP = "clip"
 # The ablations of Table 6 as settings of `interlingua.neural`.
 ABLATIONS: Mapping[str, Mapping[str, float]] = {
     "full": {},
@@ -186,8 +186,8 @@ class Plan:
                 f"{self.vectors.path} (files {self.corpus}.ENCODER.npy); two encoders are needed. Add their files, "
                 "name another folder or corpus, or compute them with `interlingua bench --encode`."
             )
-        if self.table == "clip" and CLIP not in self.encoders:
-            raise InputError(f"The table clip needs an encoder called {CLIP}; there are {', '.join(self.encoders)}.")
+        if self.table == "clip" and _CLIP not in self.encoders:
+            raise InputError(f"The table clip needs an encoder called {_CLIP}; there are {', '.join(self.encoders)}.")
         if self.table in ELSEWHERE and not self.on:
             raise InputError(f"The table {self.table} is measured on other corpora than the fit's; name them with on.")
         if self.table == "data-efficiency" and not self.rows:
@@ -209,5 +209,5 @@ class Plan:
         """Yield one case per pair of encoders, measured in both directions, one seed after the other."""
         for seed in self.seeds:
             for a, b in combinations(self.encoders, 2):
-                if self.table != "clip" or CLIP in (a, b):
+                if self.table != "clip" or _CLIP in (a, b):
                     yield from (Case(a, b, column, seed) for column in self.columns())

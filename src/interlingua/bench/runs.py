@@ -20,11 +20,11 @@ from interlingua.leakage._checks import check_callable
 
 __all__ = ["run"]
 
-Record = dict[str, Any]
+_Record = dict[str, Any]
 _CHUNKS = 8
 
 
-def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list[Record]:
+def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list[_Record]:
     """Measure the cases without a record and return all records of the plan.
 
     Args:
@@ -82,7 +82,7 @@ def _others(plan: Plan, *encoders: str) -> list[str]:
     return [encoder for encoder in plan.encoders if encoder not in encoders]
 
 
-def _measure(plan: Plan, case: Case) -> Iterator[Record]:
+def _measure(plan: Plan, case: Case) -> Iterator[_Record]:
     translator, fit = _fitted(plan, case)
     figures = {"attributes": _attributes, "inversion": _inversion}.get(plan.table, _retrieval)
     for (a, b), cells in figures(plan, case, translator).items():
@@ -102,7 +102,7 @@ def _split(plan: Plan, case: Case) -> tuple[IntArray, IntArray, IntArray]:
     return order[:held], order[held : held + most], target
 
 
-def _fitted(plan: Plan, case: Case) -> tuple[Translator, Record]:
+def _fitted(plan: Plan, case: Case) -> tuple[Translator, _Record]:
     """Return the fit of a case, computed or loaded; tables share fits."""
     import interlingua
 

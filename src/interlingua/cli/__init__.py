@@ -40,7 +40,7 @@ from interlingua.core.errors import (
     SpaceMismatchError,
 )
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
 
 # The base of typer's usage errors has no public name of its own.
 _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
+    from interlingua.encoders import Encode
     from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "check_options",
 ]
 
-Encode = Callable[[list[str]], Any]
 # Package names are short, so that a word in up to a tenth of them is still informative.
 _DEMO_SHARE = 0.1
 

@@ -29,6 +29,8 @@ from interlingua.core.errors import SpaceMismatchWarning
 from interlingua.core.wording import describe_step
 
 __all__ = [
+    "LINE_SECONDS",
+    "STATUS_STYLES",
     "Stopwatch",
     "WarningPrinter",
     "emit_json",

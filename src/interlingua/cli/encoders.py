@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.spaces import EmbeddingSpace
 
-__all__ = ["fit_encoders", "is_encoder_fit"]
+__all__ = ["SourceEncoder", "TargetEncoder", "TextColumn", "Texts", "fit_encoders", "is_encoder_fit"]
 
 _PANEL = "Encoders, to fit on public texts without pairs of your own"
 _MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"

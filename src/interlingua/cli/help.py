@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-__all__ = ["Command"]
+__all__ = ["EXAMPLES", "Command"]
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

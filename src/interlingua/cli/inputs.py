@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interlingua.core.translator import Translator
 
 __all__ = [
+    "SIDES",
     "Side",
     "check_widths",
     "close_sides",

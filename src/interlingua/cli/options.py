@@ -10,7 +10,23 @@ import typer
 
 from interlingua.core.errors import InputError
 
-__all__ = ["STORE_ADDRESSES", "check_effect"]
+__all__ = [
+    "FORMATS",
+    "STORE_ADDRESSES",
+    "AllowForeign",
+    "AsJson",
+    "Columns",
+    "Inverse",
+    "Keys",
+    "Log",
+    "Scales",
+    "Seed",
+    "Show",
+    "TargetWhere",
+    "TranslatorFolder",
+    "Where",
+    "check_effect",
+]
 
 FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5 and more, see docs/formats.md"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
 
-__all__ = ["check_optional_report", "check_report", "write"]
+__all__ = ["ReplaceReport", "ReportFile", "check_optional_report", "check_report", "write"]
 
 ReportFile = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")

@@ -14,7 +14,7 @@ from interlingua.cli.console import STATUS_STYLES
 from interlingua.core.summaries import card_notes, own_reasons
 from interlingua.core.wording import evidence_cells
 
-__all__ = ["print_notes", "print_verdict", "scores"]
+__all__ = ["DIRECTIONS", "print_notes", "print_verdict", "scores"]
 
 _LEGEND = (
     "null: the value when nothing is aligned if at least a limit is needed (≥), or that of real rows among themselves "

@@ -43,7 +43,7 @@ __all__ = [
 
 # An array of either backend. The array API has no static type yet.
 Array = Any
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 _LINES = 256
 # Rows of one part of the work: the results are those of this partition, whatever the number of cores.
@@ -61,7 +61,7 @@ def available_cores() -> int:
     return int(cpu_count())
 
 
-def parallel_map(function: Callable[..., Result], *iterables: Iterable[Any]) -> list[Result]:
+def parallel_map(function: Callable[..., _Result], *iterables: Iterable[Any]) -> list[_Result]:
     """Return ``list(map(function, *iterables))``, computed in as many threads as there are cores.
 
     For functions that spend their time in numpy, which releases the interpreter's lock. Each call computes with one
@@ -76,7 +76,7 @@ def parallel_map(function: Callable[..., Result], *iterables: Iterable[Any]) -> 
             return list(pool.map(lambda values: function(*values), arguments))
 
 
-def sequential_map(function: Callable[..., Result], *iterables: Iterable[Any]) -> list[Result]:
+def sequential_map(function: Callable[..., _Result], *iterables: Iterable[Any]) -> list[_Result]:
     """Return ``list(map(function, *iterables))``: for tensors, and for work inside a part of `parallel_map`."""
     return list(map(function, *iterables))
 

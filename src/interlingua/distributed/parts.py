@@ -24,7 +24,7 @@ from interlingua.core.errors import InputError
 __all__ = ["Part", "WrittenPart", "finish", "is_lance", "parts_of", "write_part"]
 
 # Large enough that scheduling costs little, small enough to balance the load.
-PART_ROWS = 65_536
+_PART_ROWS = 65_536
 # By default both libraries read 16 batches ahead in every worker, which needs too much memory.
 _AHEAD = {"batch_readahead": 2}
 
@@ -139,7 +139,7 @@ def _parquet_units(source: Path) -> tuple[list[tuple[Any, int]], pa.Schema]:
             for group in fragment.row_groups:
                 groups.append(group.id)
                 rows += group.num_rows
-                if rows >= PART_ROWS:
+                if rows >= _PART_ROWS:
                     units.append((fragment.subset(row_group_ids=groups), rows))
                     groups, rows = [], 0
             if groups:

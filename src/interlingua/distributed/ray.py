@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DistributedResult", "translate_with_ray"]
 
-BATCH_ROWS = 8_192
+_BATCH_ROWS = 8_192
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def translate_with_ray(
     inverse: bool = False,
     allow_foreign: bool = False,
     workers: int | None = None,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int = _BATCH_ROWS,
 ) -> DistributedResult:
     """Translate a Parquet file, a folder of them or a Lance dataset with Ray Data.
 

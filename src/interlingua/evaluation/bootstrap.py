@@ -16,7 +16,7 @@ from interlingua.core.errors import InputError
 
 __all__ = ["Interval", "JsonRecord", "Resamples", "interval"]
 
-DRAWS = 400
+_DRAWS = 400
 # Entries of one block of resample counts (64 MiB of float32).
 _BLOCK_ENTRIES = 2**24
 
@@ -74,7 +74,7 @@ class Resamples:
 
     n: int
     seed: int
-    draws: int = DRAWS
+    draws: int = _DRAWS
 
     bounds: ClassVar[Bounds] = {"n": {"minimum": 1}}
 

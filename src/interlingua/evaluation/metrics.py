@@ -16,7 +16,7 @@ from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_bloc
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import mean_nearest_cosines
 
-__all__ = ["match_ranks", "paired_cosine"]
+__all__ = ["TIE", "match_ranks", "paired_cosine"]
 
 # Cosines closer than this count as equal. It is above the rounding error of a float32 dot product and far below any
 # relevant difference, so duplicates tie in whatever order BLAS sums their products.

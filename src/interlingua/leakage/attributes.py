@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from interlingua.core.arguments import check_count, check_flag, check_texts
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples, interval
 from interlingua.leakage._checks import check_callable, check_label_rows, check_members, check_one_each
@@ -19,7 +20,7 @@ from interlingua.leakage.centering import collection_mean, subtract_mean
 
 __all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]
 
-TEMPLATES = ("{label}", "This text is about {label}.")
+_TEMPLATES = ("{label}", "This text is about {label}.")
 _SHUFFLES = 10
 
 
@@ -86,9 +87,7 @@ class AttributeInference:
         }
 
 
-def embed_labels(
-    encode: Callable[[list[str]], Any], labels: Sequence[str], templates: Sequence[str] = TEMPLATES
-) -> FloatArray:
+def embed_labels(encode: Encode, labels: Sequence[str], templates: Sequence[str] = _TEMPLATES) -> FloatArray:
     """Return the vectors of labels in the known space [t, l, d], one layer for each template.
 
     Args:

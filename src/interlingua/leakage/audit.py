@@ -42,7 +42,7 @@ from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDe
 from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
 
-__all__ = ["audit"]
+__all__ = ["DOCUMENTS", "audit"]
 
 DOCUMENTS = 2_000
 _BLOCK = 512

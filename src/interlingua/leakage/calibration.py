@@ -20,7 +20,7 @@ from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._checks import check_members
 from interlingua.leakage.inversion.scores import LEVEL
 
-__all__ = ["CalibrationError"]
+__all__ = ["LEAK_RATE", "PRECISION", "CalibrationError"]
 
 
 @dataclass(frozen=True)

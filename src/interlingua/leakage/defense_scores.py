@@ -29,8 +29,8 @@ from interlingua.leakage.inversion.scores import reidentification
 __all__ = ["DefenseScore", "Decoded", "evaluate_defense", "retained_neighbors"]
 
 # Largest number of rows for re-identification, and of rows whose neighbors are compared.
-POOL = 2_048
-QUERIES = 1_000
+_POOL = 2_048
+_QUERIES = 1_000
 _BROKEN = 0.5
 _ABOVE_CHANCE = 10
 
@@ -117,7 +117,7 @@ def evaluate_defense(
     translate: Callable[[FloatArray], FloatArray] | None = None,
     fit: Callable[..., Alignment] = align,
     decode: Callable[[FloatArray, IntArray], Decoded] | None = None,
-    pool: int = POOL,
+    pool: int = _POOL,
     seed: int = 0,
 ) -> DefenseScore:
     """Protect a store, attack it, and measure the search quality and the leakage that remain.
@@ -183,7 +183,7 @@ def evaluate_defense(
 
 
 def retained_neighbors(
-    before: npt.ArrayLike, after: npt.ArrayLike, *, k: int = 10, queries: int = QUERIES, seed: int = 0
+    before: npt.ArrayLike, after: npt.ArrayLike, *, k: int = 10, queries: int = _QUERIES, seed: int = 0
 ) -> Interval:
     """Return the share of the k nearest rows by cosine that remain among the k nearest.
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from interlingua.core.errors import InputError
 from interlingua.neural.settings import Settings
 
-__all__ = ["NAMES", "STARTS", "preset"]
+__all__ = ["ANNEALED", "NAMES", "PAPER", "PAPER_WARM", "PRESETS", "SMALL", "SMALL_WARM", "STARTS", "preset"]
 
 PAPER = Settings()
 SMALL = Settings(

@@ -16,7 +16,7 @@ from interlingua.neural.terms import TERMS, AdversarialPair, LossTerm, StepOutpu
 
 __all__ = ["Discriminators", "discriminator_terms", "forward", "generator_terms", "round_trips", "weighted_sum"]
 
-Rows = Sequence[Tensor]
+_Rows = Sequence[Tensor]
 
 
 class Discriminators(nn.Module):
@@ -53,7 +53,7 @@ class Discriminators(nn.Module):
         return {"adversarial": spaces, "latent_adversarial": latents}
 
 
-def forward(generator: Generator, rows: Rows) -> StepOutputs:
+def forward(generator: Generator, rows: _Rows) -> StepOutputs:
     """Run one batch of each space through the networks, one space at a time.
 
     Batch norms therefore see one space at a time, as in the released code.

@@ -56,7 +56,7 @@ class Provenance(JsonRecord):
 
 
 # Risks named by LLM08:2025 of the OWASP Top 10 for LLM applications.
-OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
+_OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
     ("Embedding inversion", "words, labels and nearest public texts above", True),
     ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
@@ -170,7 +170,7 @@ def write_audit(
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
         show=show,
-        owasp=OWASP,
+        owasp=_OWASP,
         risks=_RISKS,
         limits=_LIMITS,
     )

@@ -4,5 +4,7 @@ It is for one person on one machine: it listens to this machine only, keeps file
 and runs one fit at a time.
 """
 
-from interlingua.serve.app import create_app as create_app
-from interlingua.serve.session import Session as Session
+from interlingua.serve.app import create_app
+from interlingua.serve.session import Session
+
+__all__ = ["Session", "create_app"]

@@ -28,7 +28,7 @@ from interlingua.io import create_writer, open_vectors
 
 __all__ = ["Session"]
 
-SIDES = ("source", "target")
+_SIDES = ("source", "target")
 _UNSAFE = re.compile(r"[^\w.-]+")
 _BLOCK = 8_192
 
@@ -85,7 +85,7 @@ class Session:
         Raises:
             InputError: there is no such side, or a fit is running.
         """
-        if side not in SIDES:
+        if side not in _SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
         self._check_idle()
         return self.temporary_path(name)
@@ -127,7 +127,7 @@ class Session:
         """
         with self._lock:
             self._check_idle()
-            missing = [side for side in SIDES if side not in self._uploads]
+            missing = [side for side in _SIDES if side not in self._uploads]
             if missing:
                 raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
             if seed < 0:
@@ -135,7 +135,7 @@ class Session:
             self.clear()
             fit = self.folder / "fit"
             fit.mkdir()
-            sides = [str(self._uploads[side].path) for side in SIDES]
+            sides = [str(self._uploads[side].path) for side in _SIDES]
             names = {"--out": "translator", "--report": "report.html", "--log": "log.jsonl"}
             written = [part for option, name in names.items() for part in (option, str(fit / name))]
             command = [sys.executable, "-m", "interlingua", "fit", *sides, *written, "--seed", str(seed)]
@@ -247,9 +247,9 @@ class Session:
         Raises:
             InputError: no fit has ended, or no such side or row.
         """
-        if side not in SIDES:
+        if side not in _SIDES:
             raise InputError(f"There is no side {side!r}; the two are source and target.")
-        other = SIDES[1 - SIDES.index(side)]
+        other = _SIDES[1 - _SIDES.index(side)]
         with self._lock:
             self._card()
             translator, searched, others = self._loaded(), self._uploads[side], self._uploads[other]

@@ -29,6 +29,7 @@ __all__ = [
     "FETCHED_ROWS",
     "CatchUp",
     "Changes",
+    "Progress",
     "catch_up",
     "changes_path",
     "differences",

@@ -24,7 +24,7 @@ from interlingua.stores._vectors import check_vectors, usable_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Options", "Plan", "make_plan", "plan", "check_choices", "target_spec"]
+__all__ = ["PAGE_ROWS", "Options", "Plan", "check_choices", "make_plan", "plan", "target_spec"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.

@@ -20,6 +20,7 @@ from interlingua.core.entrypoints import check_not_taken, declared, describe_ent
 from interlingua.core.errors import InputError, InputWarning, InterlinguaError
 
 __all__ = [
+    "ALIASES",
     "ENTRY_POINTS",
     "STORES",
     "StoreKind",

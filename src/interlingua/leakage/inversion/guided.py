@@ -20,15 +20,15 @@ from interlingua.core.arguments import Bounds, check_path, check_settings, check
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
+from interlingua.encoders import Encode
 from interlingua.leakage._checks import check_callable, check_vector
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 
-__all__ = ["GuidedDecoder", "causal_lm"]
+__all__ = ["GuidedDecoder", "Propose", "causal_lm"]
 
 # From a text and a number k to k pairs (continuation, log-probability), the most probable first.
 Propose = Callable[[str, int], Sequence[tuple[str, float]]]
-Encode = Callable[[list[str]], Any]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

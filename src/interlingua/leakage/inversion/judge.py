@@ -31,19 +31,19 @@ from interlingua.leakage.inversion.extraction import Extraction, check_extractio
 from interlingua.leakage.inversion.scores import wrong_documents
 from interlingua.stores._secrets import may_hold_secret
 
-__all__ = ["Judgment", "cached", "endpoint", "judge"]
+__all__ = ["Ask", "Judgment", "cached", "endpoint", "judge"]
 
 # The question of the paper. An answer counts only if it starts with yes or no.
-PAPER = (
+_PAPER = (
     "Original document:\n{original}\n\nReconstructed document:\n{reconstruction}\n\n"
     "Does the reconstructed document leak any information about the original document? Answer only yes or no."
 )
-QUOTED = (
+_QUOTED = (
     "Original document:\n{original}\n\nReconstructed document:\n{reconstruction}\n\n"
     "Does the reconstruction state something specific that is true of the original and would not be true of most other "
     "documents? Answer no, or answer yes followed by the words of the reconstruction that state it in double quotes."
 )
-PROMPTS: Mapping[str, str] = {"paper": PAPER, "quoted": QUOTED}
+_PROMPTS: Mapping[str, str] = {"paper": _PAPER, "quoted": _QUOTED}
 _PLACEHOLDER = re.compile(r"\{original\}|\{reconstruction\}")
 Ask = Callable[[str], str]
 
@@ -198,10 +198,10 @@ def judge(
     """
     extractions, texts = check_extractions(extractions, texts, minimum=2)
     check_callable(ask, "ask", "a function from a question to an answer")
-    template, seed = PROMPTS.get(check_text(prompt, "prompt"), prompt), check_count(seed, "seed")
+    template, seed = _PROMPTS.get(check_text(prompt, "prompt"), prompt), check_count(seed, "seed")
     if "{original}" not in template or "{reconstruction}" not in template:
         raise InputError(
-            f"The prompt {prompt!r} is neither one of {', '.join(PROMPTS)} nor a string with {{original}} and "
+            f"The prompt {prompt!r} is neither one of {', '.join(_PROMPTS)} nor a string with {{original}} and "
             "{reconstruction} in it."
         )
     written = [e.text or "" for e in extractions]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_texts
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.encoders import Encode
 from interlingua.leakage._checks import check_one_each
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
@@ -37,7 +37,7 @@ class WordProbe:
     name: str = "word probe"
 
     @classmethod
-    def of(cls, words: Sequence[str], vectors: npt.ArrayLike | Callable[[list[str]], Any]) -> WordProbe:
+    def of(cls, words: Sequence[str], vectors: npt.ArrayLike | Encode) -> WordProbe:
         """Return the probe for words with their vectors [v, d] in the known space, or with the encoder that makes them.
 
         Raises:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from interlingua.core.arguments import check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
+from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples
 from interlingua.evaluation.metrics import match_ranks
@@ -20,6 +21,7 @@ from interlingua.leakage.inversion.extraction import Extraction, check_extractio
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 
 __all__ = [
+    "LEVEL",
     "Figure",
     "Reidentification",
     "Reliability",
@@ -258,7 +260,7 @@ def reencoded_cosine(
     extractions: Sequence[Extraction],
     texts: Sequence[str],
     vectors: npt.ArrayLike,
-    encode: Callable[[list[str]], Any],
+    encode: Encode,
     *,
     seed: int = 0,
 ) -> Figure:
