@@ -234,7 +234,18 @@ def overwrite_frame(problem: Problem, fit: Fit) -> float:
     return 0.0
 
 
-@pytest.mark.parametrize("change", [overwrite_map, overwrite_vectors, overwrite_rows, overwrite_known, overwrite_frame])
+def overwrite_base(problem: Problem, fit: Fit) -> float:
+    array: Any = problem.rows[0]
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    array[:] = 0
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [overwrite_map, overwrite_vectors, overwrite_rows, overwrite_known, overwrite_frame, overwrite_base],
+)
 def test_a_criterion_cannot_change_the_arrays_it_receives(spaces: tuple[np.ndarray, np.ndarray], change: Any) -> None:
     before, plain = [side.copy() for side in spaces], align(spaces)
     made = align(spaces, criterion(1.0, function=change))
@@ -242,6 +253,15 @@ def test_a_criterion_cannot_change_the_arrays_it_receives(spaces: tuple[np.ndarr
     assert "ValueError: assignment destination is read-only" in made.verdict.reasons[0]
     assert all((now == then).all() for now, then in zip(spaces, before, strict=True))
     assert (made.forward(spaces[0]) == plain.forward(spaces[0])).all()
+
+
+def test_an_array_that_a_criterion_receives_stays_read_only(spaces: tuple[np.ndarray, np.ndarray]) -> None:
+    def unlock(problem: Problem, fit: Fit) -> float:
+        problem.source.vectors.flags.writeable = True
+        return 0.0
+
+    reason = align(spaces, criterion(1.0, function=unlock)).verdict.reasons[0]
+    assert "ValueError: cannot set WRITEABLE flag to True of this array" in reason
 
 
 def test_a_criterion_sees_known_pairs_and_categories(spaces: tuple[np.ndarray, np.ndarray]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import interlingua as il
+from interlingua.core.arrays import read_only
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
@@ -279,6 +280,20 @@ def test_a_read_only_space_is_over_the_same_vectors_and_leaves_them_writable_to_
     assert space.vectors is rows
     assert np.array_equal(given.vectors, rows)
     assert (given.ids, given.name) == ([1, 2, 3], "e")
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f4", "f8", "g", "?", "u1", ">i8"])
+def test_a_read_only_array_has_the_numbers_and_the_layout_of_the_array(dtype: str, tmp_path: Path) -> None:
+    rows = np.arange(12).reshape(3, 4).astype(dtype)
+    mapped = np.memmap(tmp_path / "rows", rows.dtype, "w+", shape=rows.shape)
+    mapped[:] = rows
+    for array in (rows, rows.T, rows[::2, ::-1], rows[:0], mapped):
+        view = read_only(array)
+        assert (view.dtype, view.shape, view.strides) == (array.dtype, array.shape, array.strides)
+        assert np.array_equal(view, array)
+        assert view.size == 0 or np.shares_memory(view, array)
+        with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
+            view.flags.writeable = True
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,9 @@ def test_vectors_of_another_encoder_of_the_same_width_are_noticed(
     with pytest.raises(SpaceMismatchError, match=r"source vectors are not of the space .* Check the model") as caught:
         translator.translate(other)
     assert "allow_foreign=True translates them nevertheless" in str(caught.value)
+    placed = caught.value.at("a.npy, rows 0 to 9")
+    assert str(placed) == f"a.npy, rows 0 to 9: {caught.value}"
+    assert placed.rows is caught.value.rows
     with pytest.raises(SpaceMismatchError, match="target vectors are not of the space"):
         translator.invert(other[:, :D_TARGET])
     assert np.array_equal(translator.translate(other, allow_foreign=True), translator.forward(other))

@@ -16,7 +16,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 
 from interlingua._align import MAX_ROWS, align
-from interlingua.aligners.base import insufficient_data_reason
+from interlingua.aligners.base import insufficient_rows_reason
 from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status
 from interlingua.core.arguments import check_choice, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
@@ -109,7 +109,8 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         sides = {"source": source, "target": target}
         seed = self._seed()
         # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
-        too_small = self.method == "auto" and pairs is None and insufficient_data_reason(source, target) is not None
+        reasons = [insufficient_rows_reason(name, rows) for name, rows in sides.items()]
+        too_small = self.method == "auto" and pairs is None and any(reasons)
         method = "principal-axes" if too_small else self.method
         spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
         alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows)

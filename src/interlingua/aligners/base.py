@@ -34,7 +34,6 @@ __all__ = [
     "check_no_labels",
     "check_no_pairs",
     "ignore_step",
-    "insufficient_data_reason",
     "insufficient_rows_reason",
     "single_step",
 ]
@@ -127,10 +126,13 @@ class Problem:
         """Both samples as centered unit rows."""
         return Frame.of(self.rows[0]), Frame.of(self.rows[1])
 
-    def insufficient_rows_reason(self) -> str | None:
-        """Return why the sampled rows are too few without pairs, or None."""
-        names = ("source", "target")
-        reasons = map(insufficient_rows_reason, names, self.rows, (self.source.n, self.target.n))
+    def insufficient_rows_reason(self, *, target: str = "target") -> str | None:
+        """Return why the sampled rows are too few or too narrow without pairs, or None.
+
+        Args:
+            target: name of the target in the reason.
+        """
+        reasons = map(insufficient_rows_reason, ("source", target), self.rows, (self.source.n, self.target.n))
         return next(filter(None, reasons), None)
 
     def with_known(self, known: tuple[FloatArray, FloatArray] | None) -> Problem:
@@ -258,11 +260,6 @@ def check_no_labels(problem: Problem, method: str) -> None:
     """
     if problem.labels is not None:
         raise InputError(f"labels were given and {method} uses none. Leave labels out, or choose method='linear'.")
-
-
-def insufficient_data_reason(source: FloatArray, target: FloatArray) -> str | None:
-    """Return why rows [n, d_source] and [m, d_target] are too few or too narrow without pairs, or None."""
-    return insufficient_rows_reason("source", source) or insufficient_rows_reason("target", target)
 
 
 def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from interlingua.aligners import check_known_settings, create_aligner
-from interlingua.aligners.base import OnStep, Problem, StepLog, insufficient_rows_reason
+from interlingua.aligners.base import OnStep, Problem, StepLog
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.verdict import MAP_LIMITS, at_most_doubtful, correct_for_tries, weakest_margin
 from interlingua.core.alignment import Status, Verdict
@@ -132,8 +132,7 @@ def fit_candidates(
     """
     problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
     for name, problem in problems.items():
-        sizes = (problem.source.n, problem.target.n)
-        reason = next(filter(None, map(insufficient_rows_reason, ("source", name), problem.rows, sizes)), None)
+        reason = problem.insufficient_rows_reason(target=name)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this candidate out.")
     trials = []

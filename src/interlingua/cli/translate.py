@@ -171,8 +171,7 @@ def _stream(
                     translated = convert(batch.vectors, allow_foreign=allow_foreign)
                 except SpaceMismatchError as error:
                     last = batch.start + len(batch) - 1
-                    where = f"{file.path}, rows {batch.start} to {last}: "
-                    raise SpaceMismatchError(where + error.args[0], error.rows, error.remedy) from error
+                    raise error.at(f"{file.path}, rows {batch.start} to {last}") from error
                 writer.write(translated, batch)
                 progress.update(task, completed=writer.rows)
                 record("rows", done=writer.rows, rows=stop - start)

@@ -140,10 +140,9 @@ def check_matrix(
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a view of an array that cannot be written to; the array itself stays as it is."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    """Return an array of the same memory that cannot be written to; the array itself stays as it is."""
+    # The base of a view would be the writable array, and could make the view writable again.
+    return np.asarray(memoryview(array).toreadonly())
 
 
 class RowCheck:

@@ -63,6 +63,10 @@ class SpaceMismatchError(InputError):
         super().__init__(message, remedy)
         self.rows = rows
 
+    def at(self, place: str) -> SpaceMismatchError:
+        """Return the same error with the place of the rows in front, such as a file and the numbers of its rows."""
+        return SpaceMismatchError(f"{place}: {self.args[0]}", self.rows, self.remedy)
+
 
 class OutputExistsError(InterlinguaError, FileExistsError):
     """The output exists and overwriting it was not requested."""

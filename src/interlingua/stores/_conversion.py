@@ -70,8 +70,7 @@ class Conversion:
             self.translator.check_space(np.asarray(records.vectors, np.float32), inverse=self.options.inverse)
         except SpaceMismatchError as error:
             first, last = (records.ids[row].as_py() for row in (0, len(records) - 1))
-            where = f"{self.source.url}, rows {first!r} to {last!r}: "
-            raise SpaceMismatchError(where + error.args[0], error.rows, error.remedy) from error
+            raise error.at(f"{self.source.url}, rows {first!r} to {last!r}") from error
 
     def compare(self, records: Records) -> tuple[Records, float]:
         """Read the rows of the target that were made of rows of the source, and compare them.

@@ -188,7 +188,7 @@ def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None
     try:
         translator.check_space(sample_rows(store, _COMPARED, 0, pool=_COMPARED), inverse=inverse)
     except SpaceMismatchError as error:
-        raise SpaceMismatchError(f"{store.url}: {error.args[0]}", error.rows, error.remedy) from error
+        raise error.at(str(store.url)) from error
 
 
 def _check(store: Store, width: int) -> None:

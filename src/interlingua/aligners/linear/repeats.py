@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.aligners.base import OnStep, Problem, ignore_step, insufficient_data_reason
+from interlingua.aligners.base import OnStep, Problem, ignore_step, insufficient_rows_reason
 from interlingua.aligners.frames import NEAR_COPY
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
 from interlingua.core.errors import InputError
@@ -67,14 +67,13 @@ def merge_copies(problem: Problem, on_step: OnStep = ignore_step) -> Problem:
     Raises:
         InputError: too few distinct rows on a side.
     """
+    names = ("source", "target")
     sides = [distinct_rows(rows) for rows in problem.rows]
-    if insufficient_data_reason(sides[0].rows, sides[1].rows):
+    if any(map(insufficient_rows_reason, names, (side.rows for side in sides))):
         # So few groups mean clustered data and not copies.
         sides = [distinct_rows(rows, near=None) for rows in problem.rows]
     counts = {
-        f"{name}_{key}": value
-        for name, side in zip(("source", "target"), sides, strict=True)
-        for key, value in side.to_dict().items()
+        f"{name}_{key}": value for name, side in zip(names, sides, strict=True) for key, value in side.to_dict().items()
     }
     on_step({"step": "copies", **counts})
     if not any(side.exact or side.near for side in sides):
@@ -82,7 +81,7 @@ def merge_copies(problem: Problem, on_step: OnStep = ignore_step) -> Problem:
     # Distinct rows are unit rows; they are scaled back to the length of the input rows.
     lengths = [np.float32(frame.norm) for frame in problem.frames]
     rows = tuple(length * side.rows for length, side in zip(lengths, sides, strict=True))
-    reason = insufficient_data_reason(rows[0], rows[1])
+    reason = next(filter(None, map(insufficient_rows_reason, names, rows)), None)
     if reason:
         raise InputError(f"Without copies of other rows, {reason} Give vectors of more texts.")
     return replace(problem, rows=(rows[0], rows[1]), labels=merged_labels(problem, sides))
