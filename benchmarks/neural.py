@@ -241,7 +241,7 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
         return measures
 
     # The paired scores are recorded and never passed to the run.
-    trainer = Trainer(
+    trainer = Trainer.prepare(
         spaces,
         settings,
         seed=run.seed,
@@ -268,7 +268,7 @@ def restarted(run: Run, spaces: dict[str, Rows], settings: Settings, held: tuple
     began = time.process_time()
     starts = []
     for number in range(STARTS[run.suite]):
-        trained = Trainer(spaces, settings, seed=1000 * run.seed + number, selection=selection).run()
+        trained = Trainer.prepare(spaces, settings, seed=1000 * run.seed + number, selection=selection).run()
         starts.append((trained, time.process_time() - began))
         if is_convincing(trained.measures) and run.suite == "planted":
             break
@@ -297,7 +297,7 @@ def throughput(width: int, batch: int) -> dict[str, Any]:
     spaces = {
         name: rng.standard_normal((2 * batch, d)).astype(np.float32) for name, d in zip(SIDES, (768, 384), strict=True)
     }
-    trainer = Trainer(spaces, s.changed(average=0.0))
+    trainer = Trainer.prepare(spaces, s.changed(average=0.0))
     shapes = products(trainer, batch)
     tensors = {shape: [torch.randn(shape[:2]), torch.randn(shape[1:])] for shape in set(shapes)}
     times: dict[str, list[float]] = {"step": [], "bare": []}
@@ -340,7 +340,7 @@ def two_processes() -> dict[str, Any]:
         "from interlingua.neural.trainer import Trainer\n"
         "x, y, *_ = planted(Run('ddp', 'ddp', 0))\n"
         "s = SMALL.changed(batch=int(sys.argv[2]), steps=200, log_every=5)\n"
-        "Trainer(dict(zip(SIDES, (x, y))), s, folder=Path(sys.argv[1])).run()\n"
+        "Trainer.prepare(dict(zip(SIDES, (x, y))), s, folder=Path(sys.argv[1])).run()\n"
     )
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "run.py"

@@ -63,10 +63,10 @@ def test_a_mirrored_network_translates_into_the_mirrored_space_and_out_of_it(rng
     maps = {"a": (zero_mean(10, 8, rng), zero_mean(8, 10, rng))}
     rows = {name: unit_rows(rng.standard_normal((400, d)).astype(np.float32)) for name, d in WIDTHS.items()}
     rows = {name: np.concatenate([z, -z]) for name, z in rows.items()}
-    trainer = Trainer(rows, SMALL.changed(average=0.0), maps=maps)
+    trainer = Trainer.prepare(rows, SMALL.changed(average=0.0), maps=maps)
     before = trainer.snapshot()
     axis = principal_directions(rows["b"], 1)[0]
-    mirror(trainer.generator, 1, axis, rows["b"])
+    mirror(trainer.model.generator, 1, axis, rows["b"])
     after = trainer.snapshot()
     wanted = turned(before.translate(rows["a"], *names), axis)
     assert after.translate(rows["a"], *names) == pytest.approx(wanted, abs=1e-5)
@@ -78,10 +78,12 @@ def test_a_mirrored_network_translates_into_the_mirrored_space_and_out_of_it(rng
 def test_rows_come_back_as_they_were_through_a_mirror_at_their_mean(
     vectors: dict[str, Rows], rng: np.random.Generator
 ) -> None:
-    trainer = Trainer(vectors, SMALL.changed(average=0.0), maps={"a": (zero_mean(10, 8, rng), zero_mean(8, 10, rng))})
+    trainer = Trainer.prepare(
+        vectors, SMALL.changed(average=0.0), maps={"a": (zero_mean(10, 8, rng), zero_mean(8, 10, rng))}
+    )
     rows = unit_rows(vectors["b"])
     assert np.linalg.norm(rows.mean(axis=0)) > 0.3
-    mirror(trainer.generator, 1, principal_directions(rows, 1)[0], rows)
+    mirror(trainer.model.generator, 1, principal_directions(rows, 1)[0], rows)
     assert trainer.snapshot().translate(rows, "b", "b") == pytest.approx(rows, abs=0.02)
 
 
@@ -90,15 +92,13 @@ def zero_mean(d_in: int, d_out: int, rng: np.random.Generator) -> AffineMap:
 
 
 def test_copies_are_the_network_itself_and_mirrors_of_all_spaces_but_the_first(vectors: dict[str, Rows]) -> None:
-    trainer = Trainer(vectors, SMALL.changed(average=0.0))
-    start = {name: tensor.clone() for name, tensor in trainer.generator.state_dict().items()}
+    generator = Trainer.prepare(vectors, SMALL.changed(average=0.0)).model.generator
+    start = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
     seen = []
     for turn in copies(Batches(vectors, 32, seed=0), 2, 3):
-        trainer.generator.load_state_dict(start)
-        turn(trainer.generator)
-        seen.append(
-            {name for name, tensor in trainer.generator.state_dict().items() if not torch.equal(tensor, start[name])}
-        )
+        generator.load_state_dict(start)
+        turn(generator)
+        seen.append({name for name, tensor in generator.state_dict().items() if not torch.equal(tensor, start[name])})
     parts = (
         "input_adapters.1.skip.weight",
         "input_adapters.1.skip.bias",
@@ -124,10 +124,10 @@ def test_the_copy_with_the_best_score_continues(vectors: dict[str, Rows]) -> Non
     ends = []
     for number in (1, 3):  # the first score is that of the network at step 0
         calls.clear()
-        trainer = Trainer(vectors, s, selection=likes(number), on_step=reports.append)
+        trainer = Trainer.prepare(vectors, s, selection=likes(number), on_step=reports.append)
         trainer.run()
         ends.append(trainer.snapshot())
-    plain = Trainer(vectors, s.changed(mirrors=0), selection=lambda network: {"score": 0.0})
+    plain = Trainer.prepare(vectors, s.changed(mirrors=0), selection=lambda network: {"score": 0.0})
     plain.run()
     same = [all(np.array_equal(v, plain.snapshot().tensors[k]) for k, v in end.tensors.items()) for end in ends]
     assert same == [True, False]
@@ -136,7 +136,7 @@ def test_the_copy_with_the_best_score_continues(vectors: dict[str, Rows]) -> Non
 
 
 def test_without_selection_no_copy_is_tried(vectors: dict[str, Rows]) -> None:
-    first, second = (Trainer(vectors, SMALL.changed(mirrors=k)) for k in (0, 3))
+    first, second = (Trainer.prepare(vectors, SMALL.changed(mirrors=k)) for k in (0, 3))
     assert all(np.array_equal(v, second.run().network.tensors[k]) for k, v in first.run().network.tensors.items())
 
 
@@ -150,7 +150,7 @@ def test_intervals_that_end_among_mirrored_steps_are_logged_and_evaluated_after_
     s = SMALL.changed(steps=60, mirrors=1, log_every=20, check_every=20)
     assert schedule.mirror_steps(s) == range(18, 21)
     reports: list[dict[str, Any]] = []
-    Trainer(vectors, s, selection=lambda network: {"score": 0.0}, on_step=reports.append).run()
+    Trainer.prepare(vectors, s, selection=lambda network: {"score": 0.0}, on_step=reports.append).run()
     assert [step["at"] for step in reports if step["step"] == "train"] == [21, 40, 60]
     assert [step["at"] for step in reports if step["step"] == "check"] == [0, 21, 40, 60]
 
@@ -172,7 +172,7 @@ def test_a_start_with_one_direction_turned_round_is_mended_without_a_pair(rng: n
     cosines = []
     for tried in (0, 4):
         s = SMALL.changed(mirrors=tried, lr=1e-4, discriminator_lr=1e-4, check_every=20)
-        run = Trainer(spaces, s, maps=maps, selection=Selection(spaces)).run()
+        run = Trainer.prepare(spaces, s, maps=maps, selection=Selection(spaces)).run()
         cosines.append(float((run.network.translate(held[0], "a", "b") * held[1]).sum(axis=1).mean()))
     assert cosines[0] < 0.9
     assert cosines[1] > 0.99

@@ -34,7 +34,7 @@ def latent_size(step: StepOutputs) -> torch.Tensor:
 
 def trained(vectors: dict[str, Rows], *terms: LossTerm) -> tuple[list[dict[str, Any]], Any]:
     lines: list[dict[str, Any]] = []
-    trainer = Trainer(vectors, QUICK, on_step=lines.append, extra_terms=terms)
+    trainer = Trainer.prepare(vectors, QUICK, on_step=lines.append, extra_terms=terms)
     return lines, trainer.run().network
 
 
@@ -63,8 +63,8 @@ def test_outputs_that_a_term_needs_are_computed_for_it(vectors: dict[str, Rows])
         return step.latents[0].sum() * 0
 
     s = QUICK.changed(cycle=0.0, cycle_vsp=0.0, steps=1)
-    Trainer(vectors, s, extra_terms=[LossTerm("look", look)]).run()
-    Trainer(vectors, s, extra_terms=[LossTerm("look", look, needs=("round_trips",))]).run()
+    Trainer.prepare(vectors, s, extra_terms=[LossTerm("look", look)]).run()
+    Trainer.prepare(vectors, s, extra_terms=[LossTerm("look", look, needs=("round_trips",))]).run()
     assert seen[0].round_trips == {}
     assert {jk: tuple(y.shape) for jk, y in seen[1].round_trips.items()} == {(0, 1): (32, 12), (1, 0): (32, 8)}
     assert set(seen[1].adversarial_pairs) == {"adversarial", "latent_adversarial"}
@@ -150,7 +150,7 @@ def test_extra_terms_that_are_no_list_of_terms_are_refused_by_the_method(terms: 
 
 def test_a_term_that_needs_teachers_is_refused_without_them(vectors: dict[str, Rows]) -> None:
     with pytest.raises(InputError, match="loss term 'x' needs teacher_targets and there are no teachers"):
-        Trainer(vectors, QUICK, extra_terms=[LossTerm("x", latent_size, needs=("teacher_targets",))])
+        Trainer.prepare(vectors, QUICK, extra_terms=[LossTerm("x", latent_size, needs=("teacher_targets",))])
 
 
 def test_every_term_of_the_table_has_a_setting_of_its_name() -> None:

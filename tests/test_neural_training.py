@@ -73,7 +73,7 @@ def same(first: Network, second: Network) -> bool:
 
 def test_a_run_is_a_function_of_its_seed_and_leaves_torch_as_it_was(vectors: dict[str, Rows]) -> None:
     before = torch.get_rng_state()
-    first, again, other = (Trainer(vectors, QUICK, seed=seed).run().network for seed in (0, 0, 1))
+    first, again, other = (Trainer.prepare(vectors, QUICK, seed=seed).run().network for seed in (0, 0, 1))
     assert same(first, again)
     assert not same(first, other)
     assert torch.equal(torch.get_rng_state(), before)
@@ -105,9 +105,9 @@ def test_batches_come_straight_from_a_memory_map(vectors: dict[str, Rows], tmp_p
 
 def test_fewer_rows_than_a_batch_are_refused(vectors: dict[str, Rows]) -> None:
     with pytest.raises(InputError, match="b has 150 rows; a batch takes 200. Pass more rows, or a smaller batch"):
-        Trainer(vectors | {"a": np.ones((500, 12), np.float32)}, QUICK.changed(batch=200))
+        Trainer.prepare(vectors | {"a": np.ones((500, 12), np.float32)}, QUICK.changed(batch=200))
     with pytest.raises(InputError, match="1 spaces were given; at least 2"):
-        Trainer({"a": vectors["a"]}, QUICK)
+        Trainer.prepare({"a": vectors["a"]}, QUICK)
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])
@@ -115,7 +115,7 @@ def test_fewer_rows_than_a_batch_are_refused(vectors: dict[str, Rows]) -> None:
 def test_a_warm_start_is_the_alignment_exactly(norm: str, swap: bool, vectors: dict[str, Rows]) -> None:
     into, out = affine(12, 8, 1), affine(8, 12, 2)
     spaces = dict(reversed(vectors.items())) if swap else vectors
-    trainer = Trainer(spaces, QUICK.changed(norm=norm, average=0.0), maps={"a": (into, out)})
+    trainer = Trainer.prepare(spaces, QUICK.changed(norm=norm, average=0.0), maps={"a": (into, out)})
     network = trainer.snapshot()
     assert network.latent == 8
     assert network.translate(vectors["a"], "a", "b") == pytest.approx(into(vectors["a"]), abs=2e-6)
@@ -125,7 +125,7 @@ def test_a_warm_start_is_the_alignment_exactly(norm: str, swap: bool, vectors: d
 
 def test_a_warm_start_moves_when_trained_and_stays_near(vectors: dict[str, Rows]) -> None:
     maps = {"a": (affine(12, 8, 1), affine(8, 12, 2))}
-    trained = Trainer(vectors, QUICK.changed(average=0.0), maps=maps).run().network
+    trained = Trainer.prepare(vectors, QUICK.changed(average=0.0), maps=maps).run().network
     translated = trained.translate(vectors["a"], "a", "b")
     start = maps["a"][0](vectors["a"])
     assert not np.allclose(translated, start, atol=1e-5)
@@ -148,7 +148,7 @@ def test_the_weight_of_preservation_changes_after_two_fifths_of_the_steps() -> N
 
 
 def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]) -> None:
-    network = Trainer(vectors, QUICK.changed(skips=True, average=0.0)).snapshot()
+    network = Trainer.prepare(vectors, QUICK.changed(skips=True, average=0.0)).snapshot()
     x = vectors["a"]
     latents = network.encode(x, "a")
     assert latents == pytest.approx(unit_rows(x) @ network.tensors["input_adapters.0.skip.weight"].T, abs=1e-5)
@@ -157,12 +157,12 @@ def test_skips_start_small_and_with_the_networks_closed(vectors: dict[str, Rows]
 
 def test_maps_that_are_missing_are_named(vectors: dict[str, Rows]) -> None:
     with pytest.raises(InputError, match="The alignment leaves out a, b; just one is needed without maps"):
-        Trainer(vectors, QUICK, maps={})
+        Trainer.prepare(vectors, QUICK, maps={})
 
 
 def test_three_spaces_train_through_one_latent_space(vectors: dict[str, Rows]) -> None:
     spaces = vectors | {"c": encode(topics(150, 6, np.random.default_rng(5)), 10, np.random.default_rng(6))}
-    network = Trainer(spaces, QUICK).run().network
+    network = Trainer.prepare(spaces, QUICK).run().network
     assert network.names == ("a", "b", "c")
     assert network.translate(spaces["c"], "c", "a").shape == (150, 12)
 
@@ -174,7 +174,7 @@ def test_the_snapshot_with_the_best_score_is_kept(vectors: dict[str, Rows]) -> N
         seen.append(network)
         return {"score": {0: 0.1, 1: 0.5, 2: 0.9, 3: 0.2}[len(seen) - 1]}
 
-    trained = Trainer(vectors, QUICK, selection=score).run()
+    trained = Trainer.prepare(vectors, QUICK, selection=score).run()
     assert [line["at"] for line in trained.history] == [0, 4, 8, 12]
     assert (trained.best, trained.measures["score"]) == (8, 0.9)
     assert same(trained.network, seen[2])
@@ -182,16 +182,18 @@ def test_the_snapshot_with_the_best_score_is_kept(vectors: dict[str, Rows]) -> N
 
 def test_snapshots_before_vsp_end_applies_are_measured_and_not_kept(vectors: dict[str, Rows]) -> None:
     scores = iter([0.9, 0.8, 0.3, 0.4])
-    trained = Trainer(vectors, QUICK, selection=lambda network: {"score": next(scores)}).run()
+    trained = Trainer.prepare(vectors, QUICK, selection=lambda network: {"score": next(scores)}).run()
     assert (trained.best, trained.measures["score"]) == (12, 0.4)
     assert [step for step in range(11) if schedule.is_selectable(QUICK.changed(steps=10), step)] == [5, 6, 7, 8, 9, 10]
     scores = iter([0.9, 0.8, 0.3, 0.4])
-    kept = Trainer(vectors, QUICK.changed(vsp_end=None), selection=lambda network: {"score": next(scores)}).run()
+    kept = Trainer.prepare(
+        vectors, QUICK.changed(vsp_end=None), selection=lambda network: {"score": next(scores)}
+    ).run()
     assert kept.best == 0
 
 
 def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[str, Rows]) -> None:
-    network = Trainer(vectors, QUICK.changed(steps=1)).run().network
+    network = Trainer.prepare(vectors, QUICK.changed(steps=1)).run().network
     measured = Selection(vectors)(network)
     assert {"score", "neighbors", "geometry", "cycle", "distance", "hubness", "effective_rank"} <= measured.keys()
     assert all(np.isfinite(value) for value in measured.values())
@@ -210,7 +212,7 @@ def test_selection_measures_without_pairs_and_ignores_row_order(vectors: dict[st
 )
 def test_every_published_choice_trains(change: dict[str, Any], vectors: dict[str, Rows]) -> None:
     lines: list[dict[str, Any]] = []
-    Trainer(vectors, QUICK.changed(**change), on_step=lines.append).run()
+    Trainer.prepare(vectors, QUICK.changed(**change), on_step=lines.append).run()
     assert lines[-1]["at"] == 12
     assert np.isfinite(lines[-1]["loss"])
 
@@ -222,21 +224,21 @@ def test_both_learning_rates_rise_in_the_warm_up_and_stay() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice(vectors: dict[str, Rows]) -> None:
-    trainer = Trainer(vectors, QUICK)
+    trainer = Trainer.prepare(vectors, QUICK)
     with torch.no_grad():
-        trainer.generator.backbone.blocks[0][0].weight.fill_(float("nan"))  # type: ignore[index]
+        trainer.model.generator.backbone.blocks[0][0].weight.fill_(float("nan"))  # type: ignore[index]
     with pytest.raises(TrainingError, match="is not finite at step 2. Take a smaller lr than 0.001 or a longer warmup"):
         trainer.run()
 
 
 def test_advice_to_resume_is_given_where_a_checkpoint_exists(vectors: dict[str, Rows], tmp_path: Path) -> None:
     for folder in (None, tmp_path / "run"):
-        trainer = Trainer(vectors, QUICK.changed(save_every=1, log_every=1), folder=folder)
+        trainer = Trainer.prepare(vectors, QUICK.changed(save_every=1, log_every=1), folder=folder)
 
         def spoil(step: dict[str, Any], trainer: Trainer = trainer) -> None:
             if step.get("at") == 3:
                 with torch.no_grad():
-                    trainer.generator.backbone.blocks[0][0].weight.fill_(float("nan"))  # type: ignore[index]
+                    trainer.model.generator.backbone.blocks[0][0].weight.fill_(float("nan"))  # type: ignore[index]
 
         trainer._on_step = spoil
         with pytest.raises(TrainingError, match="is not finite at step") as raised:
@@ -258,7 +260,7 @@ torch.set_num_threads(1)
 folder, die, resume = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "resume"
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
 settings = QUICK.changed(log_every=1, skips=True, mirrors=2)
-trainer = Trainer(vectors, settings, seed=3, folder=folder, selection=Selection(vectors))
+trainer = Trainer.prepare(vectors, settings, seed=3, folder=folder, selection=Selection(vectors))
 inner = trainer._train
 def train():
     if trainer._step == die:
@@ -299,11 +301,11 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_a_run_is_not_started_over_nor_mixed(vectors: dict[str, Rows], tmp_path: Path) -> None:
-    Trainer(vectors, QUICK, folder=tmp_path).run()
+    Trainer.prepare(vectors, QUICK, folder=tmp_path).run()
     with pytest.raises(InputError, match="holds a run already; resume it, or choose another folder"):
-        Trainer(vectors, QUICK, folder=tmp_path).run()
+        Trainer.prepare(vectors, QUICK, folder=tmp_path).run()
     with pytest.raises(InputError, match=r"holds a run with other settings \(lr 0.001, now 0.1\)"):
-        Trainer(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)
+        Trainer.prepare(vectors, QUICK.changed(lr=0.1), folder=tmp_path).run(resume=True)
 
 
 LENGTHENED = QUICK.changed(vsp_end=None, instance_noise=0.0, log_every=2)
@@ -312,21 +314,21 @@ LENGTHENED = QUICK.changed(vsp_end=None, instance_noise=0.0, log_every=2)
 def test_a_run_can_be_lengthened_and_equals_one_that_was_long_from_the_start(
     vectors: dict[str, Rows], tmp_path: Path
 ) -> None:
-    whole = Trainer(vectors, LENGTHENED.changed(steps=24), selection=Selection(vectors)).run()
-    Trainer(vectors, LENGTHENED, folder=tmp_path, selection=Selection(vectors)).run()
-    longer = Trainer(vectors, LENGTHENED.changed(steps=24), folder=tmp_path, selection=Selection(vectors))
+    whole = Trainer.prepare(vectors, LENGTHENED.changed(steps=24), selection=Selection(vectors)).run()
+    Trainer.prepare(vectors, LENGTHENED, folder=tmp_path, selection=Selection(vectors)).run()
+    longer = Trainer.prepare(vectors, LENGTHENED.changed(steps=24), folder=tmp_path, selection=Selection(vectors))
     lengthened = longer.run(resume=True)
     assert lengthened.history == whole.history
     assert same(lengthened.network, whole.network)
 
 
 def test_a_run_whose_schedule_follows_its_length_cannot_be_lengthened(vectors: dict[str, Rows], tmp_path: Path) -> None:
-    Trainer(vectors, QUICK, folder=tmp_path / "scheduled").run()
+    Trainer.prepare(vectors, QUICK, folder=tmp_path / "scheduled").run()
     with pytest.raises(InputError, match="12 steps that cannot become one of 24: instance_noise, vsp_end changes at"):
-        Trainer(vectors, QUICK.changed(steps=24), folder=tmp_path / "scheduled").run(resume=True)
-    Trainer(vectors, LENGTHENED, folder=tmp_path / "plain").run()
+        Trainer.prepare(vectors, QUICK.changed(steps=24), folder=tmp_path / "scheduled").run(resume=True)
+    Trainer.prepare(vectors, LENGTHENED, folder=tmp_path / "plain").run()
     with pytest.raises(InputError, match="12 steps that cannot become one of 8: it has taken more. Repeat steps=12"):
-        Trainer(vectors, LENGTHENED.changed(steps=8), folder=tmp_path / "plain").run(resume=True)
+        Trainer.prepare(vectors, LENGTHENED.changed(steps=8), folder=tmp_path / "plain").run(resume=True)
 
 
 def test_a_resumed_run_reports_the_steps_of_before_so_that_its_trace_is_whole(
@@ -341,7 +343,7 @@ def test_a_resumed_run_reports_the_steps_of_before_so_that_its_trace_is_whole(
     for (steps, folder, resume), lines in zip(
         ((24, "whole", False), (12, "parts", False), (24, "parts", True)), lists, strict=True
     ):
-        trainer = Trainer(
+        trainer = Trainer.prepare(
             vectors,
             LENGTHENED.changed(steps=steps),
             folder=tmp_path / folder,
@@ -357,7 +359,7 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old(
     vectors: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("interlingua.neural.trainer._SAVE_SECONDS", 0.0)
-    trainer = Trainer(vectors, QUICK.changed(save_every=1000), folder=tmp_path)
+    trainer = Trainer.prepare(vectors, QUICK.changed(save_every=1000), folder=tmp_path)
     train = trainer._train
 
     def interrupted() -> Any:
@@ -378,21 +380,21 @@ def test_the_loss_scale_does_not_change_accumulated_gradients(vectors: dict[str,
     s = QUICK.changed(accumulate=2, steps=4)
     networks = []
     for scaled in (False, True):
-        trainer = Trainer(vectors, s)
+        trainer = Trainer.prepare(vectors, s)
         if scaled:
-            for optimizer in trainer._optimizers:
+            for optimizer in trainer.model.optimizers:
                 optimizer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_factor=2.0, growth_interval=1)
         networks.append(trainer.run().network)
-    assert trainer._optimizers[0].scaler.get_scale() == 2**5
+    assert trainer.model.optimizers[0].scaler.get_scale() == 2**5
     for name, tensor in networks[0].tensors.items():
         assert networks[1].tensors[name] == pytest.approx(tensor, rel=1e-5, abs=1e-7), name
 
 
 def test_extra_terms_and_their_weights_are_part_of_a_run(vectors: dict[str, Rows], tmp_path: Path) -> None:
     term = LossTerm("size", lambda step: step.latents[0].square().mean(), weight=0.1)
-    Trainer(vectors, QUICK, folder=tmp_path, extra_terms=[term]).run()
+    Trainer.prepare(vectors, QUICK, folder=tmp_path, extra_terms=[term]).run()
     with pytest.raises(InputError, match=r"other settings \(extra_terms \{'size': 0.1\}, now \{\}\)"):
-        Trainer(vectors, QUICK, folder=tmp_path).run(resume=True)
+        Trainer.prepare(vectors, QUICK, folder=tmp_path).run(resume=True)
 
 
 def test_tensorboard_gets_grouped_tags_and_no_file_without_a_step(
@@ -409,7 +411,7 @@ def test_tensorboard_gets_grouped_tags_and_no_file_without_a_step(
             scalars[tag] = value
 
     monkeypatch.setattr(monitor, "require", lambda module, extra: SimpleNamespace(SummaryWriter=Writer))
-    trainer = Trainer(vectors, QUICK, folder=tmp_path, tensorboard=True, selection=Selection(vectors))
+    trainer = Trainer.prepare(vectors, QUICK, folder=tmp_path, tensorboard=True, selection=Selection(vectors))
     assert not opened
     trainer.run()
     assert opened == [str(tmp_path)]
@@ -443,7 +445,7 @@ from interlingua.neural.trainer import Trainer
 torch.set_num_threads(1)
 vectors = unpaired(WIDTHS, np.random.default_rng(0))
 s = QUICK.changed(dropout=0.0, noise=0.0, instance_noise=0.0, log_every=1, batch=int(sys.argv[2]))
-Trainer(vectors, s, folder=Path(sys.argv[1])).run()
+Trainer.prepare(vectors, s, folder=Path(sys.argv[1])).run()
 """
 
 
@@ -468,5 +470,5 @@ def test_two_processes_take_the_steps_of_one_with_the_doubled_batch(tmp_path: Pa
 def test_a_run_on_an_accelerator_ends_with_finite_numbers(precision: str, vectors: dict[str, Rows]) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no accelerator is here")
-    network = Trainer(vectors, QUICK.changed(precision=precision), device="auto").run().network
+    network = Trainer.prepare(vectors, QUICK.changed(precision=precision), device="auto").run().network
     assert np.isfinite(network.translate(vectors["a"], "a", "b")).all()

@@ -142,7 +142,8 @@ def check_matrix(
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return an array of the same memory that cannot be written to; the array itself stays as it is."""
     # The base of a view would be the writable array, and could make the view writable again.
-    return np.asarray(memoryview(array).toreadonly())
+    buffer: Any = array  # an array is a buffer to type checkers from Python 3.12 on
+    return np.asarray(memoryview(buffer).toreadonly())
 
 
 class RowCheck:

@@ -259,7 +259,7 @@ class Adversarial:
     ) -> Trained:
         from interlingua.neural.trainer import Trainer
 
-        trainer = Trainer(
+        trainer = Trainer.prepare(
             spaces,
             s,
             seed=seed,

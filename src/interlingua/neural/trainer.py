@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from interlingua.core.backend import limit_torch_threads
 from interlingua.core.errors import InputError, TrainingError
 from interlingua.core.maps import AffineMap
 from interlingua.core.networks import Network
-from interlingua.neural import checkpoints, mirrors, nets, randomness, schedule, steps, warm
+from interlingua.neural import checkpoints, mirrors, nets, randomness, schedule, steps
 from interlingua.neural.batches import Batches
+from interlingua.neural.model import Model
 from interlingua.neural.monitor import Monitor
-from interlingua.neural.optimizers import ScaledAdam, moving_average
 from interlingua.neural.processes import Processes
 from interlingua.neural.settings import Settings
 from interlingua.neural.terms import TERMS, LossTerm, check_terms
@@ -59,29 +60,48 @@ class Trained:
 
 
 class Trainer:
-    """One training run.
+    """One training run, as `prepare` makes it.
 
     Args:
-        vectors: [n_k, d_k] of each space by name, two or more; with one latent discriminator, the latents of the last
-            space count as real.
+        model: the networks and their optimizers.
+        batches: of all spaces.
+        processes: those that train together.
+        monitor: writes metrics.
         settings: of the run.
-        seed: decides initial values, batches, dropout and noise.
-        maps: a linear alignment to start from, as :func:`interlingua.neural.warm.initialize` takes it; None starts
-            cold.
-        teachers: translations to stay close to, by (from, to), with the weight ``consensus``; none by default.
-        folder: for checkpoints and metrics; None keeps none.
+        seed: decides dropout and noise.
+        terms: of the generator's loss.
+        teachers: translations to stay close to, by the numbers of two spaces.
+        folder: for checkpoints; None keeps none.
         selection: measures snapshots without pairs; the best one is the result.
         on_step: called with a dict of numbers at every logged step.
-        device: as :func:`interlingua.core.backend.resolve_device` takes it.
-        tensorboard: also write metrics for TensorBoard.
-        extra_terms: further terms of the generator's loss.
-
-    Raises:
-        InputError: fewer than two spaces, fewer rows than a batch, or a loss term that cannot be used.
     """
 
     def __init__(
         self,
+        model: Model,
+        batches: Batches,
+        processes: Processes,
+        monitor: Monitor,
+        settings: Settings,
+        *,
+        seed: int,
+        terms: Sequence[LossTerm],
+        teachers: Mapping[tuple[int, int], Teacher],
+        folder: Path | None,
+        selection: SelectionScore | None,
+        on_step: OnStep,
+    ) -> None:
+        self.model, self.settings, self.seed = model, settings, seed
+        self._batches, self._processes, self._monitor = batches, processes, monitor
+        self._terms, self._teachers = terms, teachers
+        self._folder, self._selection, self._on_step = folder, selection, on_step
+        self._step, self._seconds = 0, 0.0
+        self._history: list[dict[str, float]] = []
+        self._best: tuple[int, dict[str, Tensor]] | None = None
+
+    @classmethod
+    def prepare(
+        cls,
         vectors: Mapping[str, npt.NDArray[Any]],
         settings: Settings,
         *,
@@ -94,47 +114,60 @@ class Trainer:
         device: str = "cpu",
         tensorboard: bool = False,
         extra_terms: Sequence[LossTerm] = (),
-    ) -> None:
+    ) -> Trainer:
+        """Build the networks of a run on their device; nothing is trained or written.
+
+        Args:
+            vectors: [n_k, d_k] of each space by name, two or more; with one latent discriminator, the latents of the
+                last space count as real.
+            settings: of the run.
+            seed: decides initial values, batches, dropout and noise.
+            maps: a linear alignment to start from, as :func:`interlingua.neural.warm.initialize` takes it; None starts
+                cold.
+            teachers: translations to stay close to, by (from, to), with the weight ``consensus``; none by default.
+            folder: for checkpoints and metrics; None keeps none.
+            selection: measures snapshots without pairs; the best one is the result.
+            on_step: called with a dict of numbers at every logged step.
+            device: as :func:`interlingua.core.backend.resolve_device` takes it.
+            tensorboard: also write metrics for TensorBoard.
+            extra_terms: further terms of the generator's loss.
+
+        Raises:
+            InputError: fewer than two spaces, fewer rows than a batch, a loss term that cannot be used, or maps that do
+                not fit the spaces.
+        """
         if len(vectors) < 2:
             raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed.")
-        self.settings, self.seed = settings, seed
-        self._folder, self._selection, self._on_step = folder, selection, on_step
-        self._terms = check_terms(extra_terms)
-        limit_torch_threads()
-        self._processes = Processes(device)
-        self._device = self._processes.device
-        s, count = settings, self._processes.count
-        self._batches = Batches(vectors, s.batch * count, seed, (self._processes.index, count))
-        self._widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
-        names = list(self._widths)
+        terms = check_terms(extra_terms)
         needing = [term.name for term in extra_terms if "teacher_targets" in term.needs]
         if needing and not teachers:
             raise InputError(
                 f"loss term {needing[0]!r} needs teacher_targets and there are no teachers. Use a warm start with "
                 "consensus above 0, or leave the term out."
             )
-        self._teachers = {(names.index(j), names.index(k)): f for (j, k), f in (teachers or {}).items()}
-        latent = None if maps is None else self._widths[warm.latent_space(names, maps)]
-        # torch draws initial values from its global generator; ours replace them.
-        with randomness.preserve_rng(self._device):
-            self.generator = nets.Generator(self._widths, s, gated=s.skips or maps is not None, latent=latent)
-            self.discriminators = steps.Discriminators(list(self._widths.values()), self.generator.latent, s)
-        nets.build([self.generator, self.discriminators], seed)
-        if maps is not None:
-            warm.initialize(self.generator, maps)
-        for module in (self.generator, self.discriminators):
-            module.to(self._device)
-        self._average = moving_average(self.generator, s.average) if s.average else None
-        self._precision = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(s.precision)
-        if self._device.type == "cpu":
-            self._precision = None
-        self._optimizers = self._build_optimizers()
-        self._mirrored = schedule.mirror_steps(settings) if selection is not None else range(0)
-        self._step, self._seconds = 0, 0.0
-        self._history: list[dict[str, float]] = []
-        self._best: tuple[int, dict[str, Tensor]] | None = None
-        is_main = self._processes.is_main
-        self._monitor = Monitor(folder if is_main else None, tensorboard=tensorboard and is_main)
+        limit_torch_threads()
+        processes = Processes(device)
+        widths = {name: int(rows.shape[1]) for name, rows in vectors.items()}
+        numbers = {name: number for number, name in enumerate(widths)}
+        is_main = processes.is_main
+        return cls(
+            Model.build(widths, settings, seed=seed, maps=maps, device=processes.device),
+            Batches(vectors, settings.batch * processes.count, seed, (processes.index, processes.count)),
+            processes,
+            Monitor(folder if is_main else None, tensorboard=tensorboard and is_main),
+            settings,
+            seed=seed,
+            terms=terms,
+            teachers={(numbers[j], numbers[k]): teach for (j, k), teach in (teachers or {}).items()},
+            folder=folder,
+            selection=selection,
+            on_step=on_step,
+        )
+
+    @cached_property
+    def _mirrored(self) -> range:
+        """The steps that every mirrored copy takes; none without a selection."""
+        return range(0) if self._selection is None else schedule.mirror_steps(self.settings)
 
     def run(self, *, resume: bool = False) -> Trained:
         """Train to the last step.
@@ -155,7 +188,7 @@ class Trainer:
         if self._selection is not None and not self._history:
             self._evaluate()
         s = self.settings
-        with randomness.preserve_rng(self._device):
+        with randomness.preserve_rng(self._processes.device):
             while self._step < s.steps:
                 before = self._step
                 terms = self._try_mirrors() if self._step in self._mirrored[:1] else self._train()
@@ -179,35 +212,36 @@ class Trainer:
 
     def snapshot(self) -> Network:
         """Return the current network, with averaged weights where an average is kept."""
-        return self._network(self._weights())
+        return self.model.network(self.model.weights())
 
     def _train(self) -> dict[str, Tensor]:
         """Take one step and return all terms."""
         s = schedule.settings_at(self.settings, self._step)
-        networks, discriminators = self._optimizers
+        model = self.model
+        networks, discriminators = model.optimizers
         noise = schedule.instance_noise(s, self._step)
-        for optimizer in self._optimizers:
+        for optimizer in (networks, discriminators):
             optimizer.set_lr(schedule.lr_factor(s, self._step))
-        self.generator.train()
-        self.discriminators.train()
-        randomness.reseed([self.seed, self._step, self._processes.index], self._device)
+        model.generator.train()
+        model.discriminators.train()
+        randomness.reseed([self.seed, self._step, self._processes.index], self._processes.device)
         terms: dict[str, Tensor] = {}
         for part in range(s.accumulate):
             rows = self._rows(self._step * s.accumulate + part)
-            with self._autocast():
-                outputs = steps.forward(self.generator, rows)
-                discriminator_terms = steps.discriminator_terms(self.discriminators, outputs, s, instance_noise=noise)
+            with model.autocast():
+                outputs = steps.forward(model.generator, rows)
+                discriminator_terms = steps.discriminator_terms(model.discriminators, outputs, s, instance_noise=noise)
             if discriminator_terms:
                 discriminators.backward(torch.stack(list(discriminator_terms.values())).sum() / s.accumulate)
             terms |= {name: term.detach() for name, term in discriminator_terms.items()}
             if part == s.accumulate - 1 and discriminator_terms:
-                self._processes.average_gradients(self.discriminators)
+                self._processes.average_gradients(model.discriminators)
                 discriminators.step()
-            self.discriminators.requires_grad_(False).eval()
-            with self._autocast():
+            model.discriminators.requires_grad_(False).eval()
+            with model.autocast():
                 generator_terms = steps.generator_terms(
-                    self.generator,
-                    self.discriminators,
+                    model.generator,
+                    model.discriminators,
                     outputs,
                     s,
                     terms=self._terms,
@@ -220,21 +254,21 @@ class Trainer:
                 # One step later all terms are NaN, and which of them was the first cannot be seen.
                 self._check_finite(generator_terms, self._step + 1)
             networks.backward(loss / s.accumulate)
-            self.discriminators.requires_grad_(True).train()
+            model.discriminators.requires_grad_(True).train()
             terms |= {name: term.detach() for name, term in generator_terms.items()} | {"loss": loss.detach()}
-        self._processes.average_gradients(self.generator)
+        self._processes.average_gradients(model.generator)
         self._monitor.gradient_norm = networks.step(s.max_grad_norm)
-        if self._average is not None:
-            self._average.update_parameters(self.generator)
+        if model.average is not None:
+            model.average.update_parameters(model.generator)
         return terms
 
     def _try_mirrors(self) -> dict[str, Tensor]:
         """Take some steps with every mirrored copy, continue with the best one, and return its last terms."""
-        begin = deepcopy(self._state())
+        begin = deepcopy(self.model.state())
         best: tuple[float, dict[str, Any], dict[str, Tensor]] = (math.nan, begin, {})
-        for number, reflect in enumerate(mirrors.copies(self._batches, len(self._widths), self.settings.mirrors)):
-            self._restore(deepcopy(begin))
-            for module in (self.generator, self._average.module if self._average else None):
+        for number, reflect in enumerate(mirrors.copies(self._batches, len(self.model.widths), self.settings.mirrors)):
+            self.model.restore(deepcopy(begin))
+            for module in (self.model.generator, self.model.average.module if self.model.average else None):
                 if isinstance(module, nets.Generator):
                     reflect(module)
             for step in self._mirrored:
@@ -243,12 +277,12 @@ class Trainer:
             score = float(self._selection(self.snapshot())["score"]) if self._selection else math.nan
             self._on_step({"step": "mirror", "at": self._step + 1, "copy": number, "score": score})
             if number == 0 or score > best[0]:
-                best = score, deepcopy(self._state()), terms
-        self._restore(best[1])
+                best = score, deepcopy(self.model.state()), terms
+        self.model.restore(best[1])
         return best[2]
 
     def _rows(self, step: int) -> list[Tensor]:
-        rows = [torch.as_tensor(x).to(self._device, non_blocking=True) for x in self._batches(step)]
+        rows = [torch.as_tensor(x).to(self._processes.device, non_blocking=True) for x in self._batches(step)]
         if self.settings.noise:
             lengths = [self.settings.noise / math.sqrt(x.shape[1]) for x in rows]
             rows = [nets.unit(x + a * torch.randn_like(x)) for x, a in zip(rows, lengths, strict=True)]
@@ -256,28 +290,9 @@ class Trainer:
 
     def _teacher_targets(self, rows: Sequence[Tensor]) -> dict[tuple[int, int], Tensor]:
         return {
-            (j, k): nets.unit(torch.as_tensor(teach(rows[j].cpu().numpy())).to(self._device))
+            (j, k): nets.unit(torch.as_tensor(teach(rows[j].cpu().numpy())).to(self._processes.device))
             for (j, k), teach in self._teachers.items()
         }
-
-    def _build_optimizers(self) -> tuple[ScaledAdam, ScaledAdam]:
-        s = self.settings
-        skips = {id(p) for p in self.generator.skips()}
-        networks = [
-            {"params": [p for p in self.generator.parameters() if id(p) not in skips], "lr_factor": 1.0},
-            {"params": list(self.generator.skips()), "lr_factor": s.skip_lr},
-        ]
-        discriminators = [{"params": list(self.discriminators.parameters()), "lr_factor": 1.0}]
-        scalers = [torch.amp.GradScaler(self._device.type, enabled=self._precision is torch.float16) for _ in range(2)]
-        return (
-            ScaledAdam(networks, lr=s.lr, beta1=s.beta1, eps=1e-8, scaler=scalers[0]),
-            ScaledAdam(
-                discriminators, lr=s.discriminator_lr, beta1=s.beta1, eps=s.discriminator_eps, scaler=scalers[1]
-            ),
-        )
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, dtype=self._precision, enabled=self._precision is not None)
 
     def _log(self, terms: Mapping[str, Tensor], *, seconds_left: float) -> None:
         """Write the terms of a step and report them."""
@@ -313,8 +328,8 @@ class Trainer:
         """Measure the current network, and keep it if its score is the best so far."""
         if self._selection is None:
             return
-        weights = self._weights()
-        measures = {key: float(value) for key, value in self._selection(self._network(weights)).items()}
+        weights = self.model.weights()
+        measures = {key: float(value) for key, value in self._selection(self.model.network(weights)).items()}
         best = -math.inf if self._best is None else self._measures_at(self._best[0])["score"]
         self._history.append({"at": self._step, **measures})
         if schedule.is_selectable(self.settings, self._step) and measures["score"] > best:
@@ -322,49 +337,27 @@ class Trainer:
         self._monitor.log_measures(self._step, measures)
         self._on_step({"step": "check", "at": self._step, **measures})
 
-    def _weights(self) -> dict[str, Tensor]:
-        state = self._average.module.state_dict() if self._average else self.generator.state_dict()
-        return {name: tensor.detach() for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-
-    def _network(self, weights: Mapping[str, Tensor]) -> Network:
-        s = self.settings
-        tensors = {name: tensor.float().cpu().numpy().copy() for name, tensor in weights.items()}
-        return Network(self._widths, (s.adapter_depth, s.backbone_depth), s.norm, self.generator.gated, tensors)
-
     def _trained(self) -> Trained:
         if self._best is None:
             return Trained(self.snapshot(), self._step, {}, (), self._seconds)
         step, weights = self._best
-        return Trained(self._network(weights), step, self._measures_at(step), tuple(self._history), self._seconds)
+        return Trained(self.model.network(weights), step, self._measures_at(step), tuple(self._history), self._seconds)
 
     def _measures_at(self, step: int) -> Mapping[str, float]:
         return next(line for line in self._history if line["at"] == step)
 
-    def _state(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(state[name])
-
-    def _parts(self) -> dict[str, Any]:
-        networks, discriminators = self._optimizers
-        parts: dict[str, Any] = {"generator": self.generator, "discriminators": self.discriminators}
-        parts |= {"generator_optimizer": networks, "discriminator_optimizer": discriminators}
-        return parts if self._average is None else {**parts, "average": self._average}
-
     def _identity(self) -> dict[str, Any]:
         """Return what two runs must share for one to continue the other."""
         own = {term.name: term.weight_in(self.settings) for term in self._terms[len(TERMS) :]}
-        run = {"seed": self.seed, "widths": dict(self._widths), "gated": self.generator.gated, "extra_terms": own}
-        return {**run, **asdict(self.settings)}
+        widths, gated = dict(self.model.widths), self.model.generator.gated
+        return {"seed": self.seed, "widths": widths, "gated": gated, "extra_terms": own, **asdict(self.settings)}
 
     def _save(self) -> None:
         if self._folder is None or not self._processes.is_main:
             return
         progress = {"at": self._step, "seconds": self._seconds, "history": self._history}
-        best = None if self._best is None else list(self._best)
-        checkpoints.write(self._folder, {"run": self._identity(), **progress, "best": best, "state": self._state()})
+        state = {"best": None if self._best is None else list(self._best), "state": self.model.state()}
+        checkpoints.write(self._folder, {"run": self._identity(), **progress, **state})
 
     def _prepare_folder(self, *, resume: bool) -> None:
         if self._folder is None:
@@ -374,7 +367,7 @@ class Trainer:
             checkpoints.check_new(self._folder)
             return
         self._check_identity(saved)
-        self._restore(saved["state"])
+        self.model.restore(saved["state"])
         self._step, self._seconds, self._history = saved["at"], saved["seconds"], list(saved["history"])
         self._best = None if saved["best"] is None else (saved["best"][0], saved["best"][1])
 
