@@ -128,28 +128,19 @@ def align(
     candidates = read_candidates(target)
     aligner: Aligner
     fit: Fit
-    if candidates is not None:
-        if labels is not None:
-            raise InputError("labels cannot be used with several targets; give one target, or leave labels out.")
-        aligner = linear = linear_for_candidates(method, pairs, settings, _keywords(align))
-        problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
-    else:
+    if candidates is None:
         problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
-        chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
-        check_known_settings(chosen, settings, _keywords(align))
-        aligner = create_aligner(chosen, **settings)
-        if pair_use(aligner) == "unused":
-            check_no_pairs(problem, method_name(aligner))
-        elif pair_use(aligner) == "required":
-            check_known_pairs(problem, method_name(aligner), at_least=1)
-        if label_use(aligner) == "unused":
-            check_no_labels(problem, method_name(aligner))
+        aligner = _aligner_for(problem, method, settings)
         fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
+        tried: tuple[Mapping[str, Any], ...] = ()
+    else:
+        aligner = linear = linear_for_candidates(method, pairs, labels, settings, _keywords(align))
+        problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
+        # Only this fit records candidates: a method of the caller's may have steps of the same name.
+        tried = tuple(step for step in fit.trace if step.get("step") == "candidate")
     verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
     verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
     sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
-    # Only this fit records candidates: a method of the caller's may have steps of the same name.
-    tried = () if candidates is None else tuple(step for step in fit.trace if step.get("step") == "candidate")
     fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
     alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried)
     report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
@@ -226,6 +217,25 @@ def align_spaces(
         report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
         alignments[a, b] = _assemble(aligner, problem, fit, verdict, seed, max_rows, started)
     return alignments
+
+
+def _aligner_for(problem: Problem, method: str | Aligner, settings: Mapping[str, Any]) -> Aligner:
+    """Return the method that was asked for, with its settings, for a problem that it can use whole.
+
+    Raises:
+        InputError: no such method or setting, pairs or labels that the method would ignore, or no pairs where the
+            method needs them.
+    """
+    chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
+    check_known_settings(chosen, settings, _keywords(align))
+    aligner = create_aligner(chosen, **settings)
+    if pair_use(aligner) == "unused":
+        check_no_pairs(problem, method_name(aligner))
+    elif pair_use(aligner) == "required":
+        check_known_pairs(problem, method_name(aligner), at_least=1)
+    if label_use(aligner) == "unused":
+        check_no_labels(problem, method_name(aligner))
+    return aligner
 
 
 def _assemble(

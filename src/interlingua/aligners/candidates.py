@@ -7,7 +7,7 @@ the enlarged target agree better. No pair and no row order takes part in the cho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -130,61 +130,43 @@ def fit_candidates(
     Raises:
         InputError: a side with too few rows or directions.
     """
-    problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
-    for name, problem in problems.items():
-        reason = problem.insufficient_rows_reason(target=name)
-        if reason:
-            raise InputError(f"{reason} Give more of them, or leave this candidate out.")
-    trials = []
-    for number, (name, problem) in enumerate(problems.items(), 1):
-        on_step({"step": "trial", "name": name, "at": number, "of": len(problems)})
-        try:
-            fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
-        except InputError as error:
-            raise InputError(f"Candidate target {name!r}: {error}") from error
-        trials.append(_Trial(name, problem, replace(fit, verdict=correct_for_tries(fit.verdict, len(problems)))))
+    problems = _problems(source, targets, max_rows, seed)
+    trials = _fit_each(linear, problems, seed, on_step)
     best = max(trials, key=lambda trial: trial.rank)
-    roles: dict[str, _Role] = dict.fromkeys(targets, "left out")
-    roles[best.name] = "kept"
-    chosen, tries = best, len(trials)
-    if best.fit.verdict.status == Status.FAILED:
-        if linear.budget:
-            chosen = replace(best, fit=linear.fit(best.problem, seed=seed, on_step=on_step))
+    if best.fit.verdict.status != Status.FAILED:
+        chosen, added = _add_others(linear, best, trials, max_rows, seed, on_step)
+    elif linear.budget:
+        chosen, added = replace(best, fit=linear.fit(best.problem, seed=seed, on_step=on_step)), {}
     else:
-        for other in sorted(trials, key=lambda trial: trial.rank, reverse=True):
-            larger = _with_rows_of(chosen, other, max_rows, seed) if other is not best else None
-            if larger is None:
-                continue
-            tries += 1
-            on_step({"step": "union", "name": other.name})
-            start = chosen.fit.start_agreement
-            fit = linear.refine(larger, chosen.fit.rotation, seed=seed, start_agreement=start, on_step=on_step)
-            fit = replace(fit, verdict=correct_for_tries(fit.verdict, tries))
-            if _agrees_better(fit.verdict, chosen.fit.verdict):
-                chosen = _Trial(f"{chosen.name} + {other.name}", larger, fit)
-                roles[other.name] = "added"
-    verdict = correct_for_tries(chosen.fit.verdict, tries)
+        chosen, added = best, {}
+    verdict = correct_for_tries(chosen.fit.verdict, len(trials) + len(added))
     log = StepLog(on_step)
     for trial in trials:
         cosine = _map_agreement(best, trial)
-        log(_step(trial, roles[trial.name], cosine))
+        role: _Role = "kept" if trial is best else "added" if added.get(trial.name) else "left out"
+        log(_step(trial, role, cosine))
         if _contradicts(best, trial, cosine):
             verdict = at_most_doubtful(verdict, _contradiction(best.name, trial.name, cosine))
     return chosen.problem, replace(chosen.fit, verdict=verdict, trace=(*chosen.fit.trace, *log.steps))
 
 
-def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], keywords: Iterable[str]) -> Linear:
+def linear_for_candidates(
+    method: Any, pairs: Any, labels: Any, settings: Mapping[str, Any], keywords: Iterable[str]
+) -> Linear:
     """Return the linear method for several candidate targets, or refuse what cannot be combined with them.
 
     Args:
         method: as :func:`interlingua.align` takes it; ``"auto"`` is the linear method.
         pairs: must be None.
+        labels: must be None.
         settings: of the method.
         keywords: of `align`, which a misspelled setting may stand for.
 
     Raises:
-        InputError: known pairs, another method, or an unknown setting.
+        InputError: known pairs or labels, another method, or an unknown setting.
     """
+    if labels is not None:
+        raise InputError("labels cannot be used with several targets; give one target, or leave labels out.")
     if pairs is not None:
         raise InputError(
             "pairs were given with several candidate targets; the rows of a pair belong to one target. Pass that "
@@ -198,6 +180,64 @@ def linear_for_candidates(method: Any, pairs: Any, settings: Mapping[str, Any], 
     chosen = method if isinstance(method, Linear) else "linear"
     check_known_settings(chosen, settings, keywords)
     return cast(Linear, create_aligner(chosen, **settings))
+
+
+def _problems(
+    source: Any, targets: Mapping[str, EmbeddingSpace], max_rows: int | None, seed: int
+) -> dict[str, Problem]:
+    """Return the problem of each candidate by its name.
+
+    Raises:
+        InputError: a side with too few rows or columns.
+    """
+    problems = {name: Problem.of(source, space, max_rows=max_rows, seed=seed) for name, space in targets.items()}
+    for name, problem in problems.items():
+        reason = problem.insufficient_rows_reason(target=name)
+        if reason:
+            raise InputError(f"{reason} Give more of them, or leave this candidate out.")
+    return problems
+
+
+def _fit_each(linear: Linear, problems: Mapping[str, Problem], seed: int, on_step: OnStep) -> list[_Trial]:
+    """Return the fit of each candidate by the fast search.
+
+    Raises:
+        InputError: a candidate with too few directions.
+    """
+    trials = []
+    for number, (name, problem) in enumerate(problems.items(), 1):
+        on_step({"step": "trial", "name": name, "at": number, "of": len(problems)})
+        try:
+            fit = replace(linear, budget=0.0).fit(problem, seed=seed, on_step=on_step)
+        except InputError as error:
+            raise InputError(f"Candidate target {name!r}: {error}") from error
+        trials.append(_Trial(name, problem, replace(fit, verdict=correct_for_tries(fit.verdict, len(problems)))))
+    return trials
+
+
+def _add_others(
+    linear: Linear, best: _Trial, trials: Sequence[_Trial], max_rows: int | None, seed: int, on_step: OnStep
+) -> tuple[_Trial, dict[str, bool]]:
+    """Add rows of other candidates to the best one, strongest first, where refits of the larger target agree better.
+
+    Returns:
+        The trial of the target with all added rows; and for each candidate that was tried by its name,
+        whether its rows were added.
+    """
+    chosen, added = best, dict[str, bool]()
+    for other in sorted(trials, key=lambda trial: trial.rank, reverse=True):
+        larger = _with_rows_of(chosen, other, max_rows, seed) if other is not best else None
+        if larger is None:
+            continue
+        on_step({"step": "union", "name": other.name})
+        start = chosen.fit.start_agreement
+        fit = linear.refine(larger, chosen.fit.rotation, seed=seed, start_agreement=start, on_step=on_step)
+        # Each such fit is one more try, after those of the candidates alone.
+        fit = replace(fit, verdict=correct_for_tries(fit.verdict, len(trials) + len(added) + 1))
+        added[other.name] = _agrees_better(fit.verdict, chosen.fit.verdict)
+        if added[other.name]:
+            chosen = _Trial(f"{chosen.name} + {other.name}", larger, fit)
+    return chosen, added
 
 
 def _is_matrix(item: Any) -> bool:
