@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from threading import Lock
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -153,7 +154,7 @@ def limit_torch_threads() -> int:
     Raises:
         MissingExtraError: torch is not installed.
     """
-    torch = require("torch", "torch")
+    torch = _torch()
     threads = min(torch.get_num_threads(), available_cores())
     if threads < torch.get_num_threads():
         torch.set_num_threads(threads)
@@ -170,7 +171,7 @@ def default_torch() -> Iterator[None]:
     Raises:
         MissingExtraError: torch is not installed.
     """
-    torch = require("torch", "torch")
+    torch = _torch()
     dtype, device = torch.get_default_dtype(), torch.empty(0).device
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -213,7 +214,7 @@ def resolve_device(device: str) -> str:
     if device == "cpu":
         return device
     try:
-        torch = require("torch", "torch")
+        torch = _torch()
     except MissingExtraError:
         if device == "auto":
             return "cpu"
@@ -242,7 +243,7 @@ def to_device(x: np.ndarray[Any, Any], device: str) -> Array:
     """
     if device == "cpu":
         return x
-    torch = require("torch", "torch")
+    torch = _torch()
     try:
         # torch warns of arrays that cannot be written, such as those of a problem.
         return torch.as_tensor(x if x.flags.writeable else x.copy(), device=device)
@@ -266,7 +267,7 @@ def sparse_ones(i: Array, j: Array, shape: tuple[int, int], like: Array) -> Any:
         from scipy.sparse import csr_array
 
         return csr_array((np.ones(len(i), like.dtype), (i, j)), shape=shape)
-    torch = require("torch", "torch")
+    torch = _torch()
     return torch.sparse_coo_tensor(
         torch.stack([i, j]), torch.ones_like(i, dtype=like.dtype), shape, check_invariants=False
     )
@@ -280,3 +281,12 @@ def largest(x: Array, k: int, *, axis: int) -> Array:
     # Blocks that fit into the cache; a transposed line is gathered once and not at every comparison.
     blocks = (np.ascontiguousarray(lines[start : start + _LINES]) for start in range(0, len(lines), _LINES))
     return np.concatenate([np.partition(block, -k, axis=1)[:, -k:] for block in blocks])
+
+
+def _torch() -> ModuleType:
+    """Import torch.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    return require("torch", "torch")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -52,7 +53,7 @@ class Part:
         size = check_count(size, "size", minimum=1)
         if self.schema is None:
             folder, version, number = self.unit
-            fragment = require("lance", "ray").dataset(folder, version=version).get_fragment(number)
+            fragment = _lance().dataset(folder, version=version).get_fragment(number)
             yield from fragment.to_batches(batch_size=size, offset=self.start, limit=self.stop - self.start, **_AHEAD)
             return
         # Rows inside a row group cannot be skipped without reading them.
@@ -150,13 +151,22 @@ def _parquet_units(source: Path) -> tuple[list[tuple[Any, int]], pa.Schema]:
 
 
 def _lance_units(source: Path) -> tuple[list[tuple[Any, int]], None]:
-    lance = require("lance", "ray")
+    lance = _lance()
     try:
         dataset = lance.dataset(str(source))
         fragments = [(fragment.fragment_id, fragment.count_rows()) for fragment in dataset.get_fragments()]
     except (ValueError, OSError) as error:
         raise InputError(f"{source} cannot be read as Lance: {str(error).splitlines()[0][:300]}") from error
     return [((str(source), dataset.version, number), rows) for number, rows in fragments], None
+
+
+def _lance() -> ModuleType:
+    """Import Lance.
+
+    Raises:
+        MissingExtraError: the extra ``ray`` is not installed.
+    """
+    return require("lance", "ray")
 
 
 def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> WrittenPart:
@@ -183,7 +193,7 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
             yield batch
 
     if is_lance(folder):
-        require("lance", "ray")
+        _lance()
         from lance.fragment import write_fragments
 
         made = write_fragments(pa.RecordBatchReader.from_batches(schema, rows()), str(folder), mode="create")
@@ -212,7 +222,7 @@ def finish(folder: Path, written: Sequence[WrittenPart]) -> None:
         for path in folder.glob(".*"):
             path.unlink()
         return
-    lance = require("lance", "ray")
+    lance = _lance()
     fragments = [text for part in sorted(written, key=lambda part: part.number) for text in part.fragments]
     made = [lance.FragmentMetadata.from_json(text) for text in fragments]
     schema = pa.ipc.read_schema(pa.py_buffer(written[0].schema))

@@ -43,7 +43,7 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
     """
     path, mapping = check_path(path), direction(translator, inverse=inverse)
     onnx = require("onnx", "onnx")
-    graph = _Graph()
+    graph = _Graph(onnx)
     if isinstance(mapping, AffineMap):
         out = _affine(graph, mapping)
     elif isinstance(mapping, NetworkMap):
@@ -61,8 +61,8 @@ def to_onnx(translator: Translator, path: str | Path, *, inverse: bool = False) 
 class _Graph:
     """Nodes and weights of a graph under construction; values are named by their index."""
 
-    def __init__(self) -> None:
-        self._onnx = require("onnx", "onnx")
+    def __init__(self, onnx: Any) -> None:
+        self._onnx = onnx
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arrays import FloatArray, require
+from interlingua.core.arrays import FloatArray
 from interlingua.report._rows import PicturedRows
 from interlingua.report._svg import svg_element
 
@@ -131,6 +131,8 @@ def curves(
 
     Lines differ in color and in dashes, so that they can be distinguished without colors.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _canvas(3.6, 2.9)
     for number, (name, (steps, values)) in enumerate(lines.items()):
         color = COLORS[f"label-{number % LABELS + 1}"]
@@ -145,7 +147,7 @@ def curves(
     ticks = _ticks(*axes.get_ylim(), log=log)
     axes.minorticks_off()
     axes.set_yticks(ticks, [f"{tick:.12g}" for tick in ticks])
-    axes.xaxis.set_major_locator(require("matplotlib.ticker", "report").MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
     axes.set_axisbelow(True)
@@ -170,11 +172,12 @@ def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], li
 
 def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | None) -> str:
     """Draw similarities [h, h], with a strip of the rows' colors if they are given."""
-    palette = require("matplotlib.colors", "report")
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
     # Unrelated rows are transparent, so that the picture works on any background.
-    opposed, alike = (palette.to_rgb(color) for color in _HEAT_COLORS)
+    opposed, alike = (to_rgb(color) for color in _HEAT_COLORS)
     anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
-    fading = palette.LinearSegmentedColormap.from_list("fading", anchors)
+    fading = LinearSegmentedColormap.from_list("fading", anchors)
     figure, axes = _canvas(3.0, 3.0)
     n = len(matrix)
     axes.imshow(matrix, cmap=fading, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
@@ -191,11 +194,12 @@ def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | Non
 
 def _ticks(low: float, high: float, *, log: bool) -> list[float]:
     """Return at least two round numbers between the ends of an axis."""
-    ticker = require("matplotlib.ticker", "report")
-    locators = [ticker.MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])]
+    from matplotlib.ticker import Locator, LogLocator, MaxNLocator
+
+    locators: list[Locator] = [MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])]
     if log:
         # Powers of ten where the axis is long, fractions of a decade or equal steps where it is short.
-        locators = [ticker.LogLocator(), ticker.LogLocator(subs=(1, 2, 5)), *locators]
+        locators = [LogLocator(), LogLocator(subs=(1, 2, 5)), *locators]
     for locator in locators:
         ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
         if len(ticks) > 1:
@@ -210,7 +214,9 @@ def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = require("matplotlib.figure", "report").Figure(figsize=(width, height), layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from xml.dom import minidom
 
-from interlingua.core.arrays import require
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -31,9 +29,11 @@ def svg_element(figure: Figure, key: str, alt: str, colors: Mapping[str, str]) -
         alt: description for readers who do not see the picture.
         colors: hexadecimal colors by the name of the CSS custom property that replaces each.
     """
+    from matplotlib import rc_context
+
     stream = io.BytesIO()
     # With this font type text stays text.
-    with require("matplotlib", "report").rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     root: Any = minidom.parseString(stream.getvalue()).documentElement
     for node in list(_descendants(root)):
