@@ -116,10 +116,11 @@ class Problem:
         rng = np.random.default_rng(seed)
         picked = source.sample(max_rows, rng), target.sample(max_rows, rng)
         rows = source.take(picked[0]), target.take(picked[1])
-        none = [] if pairs is None else [dict(NO_PAIRS)]
-        known, merged = (None, none) if index is None else distinct_pairs(index, source, target)
-        sampled = None if codes is None else (codes[0][picked[0]], codes[1][picked[1]])
-        return cls(source, target, rows, known, sampled, (*merged, *counted))
+        known, merged = None, [] if pairs is None else [dict(NO_PAIRS)]
+        if index is not None:
+            known, merged = distinct_pairs(index, source, target)
+        sampled_codes = None if codes is None else (codes[0][picked[0]], codes[1][picked[1]])
+        return cls(source, target, rows, known, sampled_codes, (*merged, *counted))
 
     @cached_property
     def frames(self) -> tuple[Frame, Frame]:

@@ -25,8 +25,8 @@ from interlingua.identification import MIN_ROWS, Fingerprint
 
 __all__ = ["crossing_limit", "diagnose", "measure_groups", "neighbor_profile", "profile_difference"]
 
-# Most causes that are named.
-_MOST = 3
+# Largest number of causes that are named.
+_MAX_CAUSES = 3
 # The smallest side of an aligned fit has 1,998 distinct rows (benchmarks/results/solver.jsonl); 4,398 per side are
 # aligned with every seed (beir.jsonl).
 _FEW_ROWS, _ENOUGH_ROWS = 1_998, 4_398
@@ -112,7 +112,7 @@ def diagnose(problem: Problem, fit: Fit) -> tuple[Diagnosis, ...]:
         _Side("target", problem.rows[1], counts[1], counts[0]),
     )
     causes = [cause for measure in _CAUSES for cause in measure(sides)]
-    return tuple(sorted(causes, key=lambda cause: -cause.weight)[:_MOST])
+    return tuple(sorted(causes, key=lambda cause: -cause.weight)[:_MAX_CAUSES])
 
 
 def _few_rows(sides: tuple[_Side, _Side]) -> Iterator[Diagnosis]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ __all__ = ["NO_PAIRS", "check_pairs", "distinct_pairs", "shared_categories"]
 # A row with more partners than this is refused if it is also in more than half of all pairs.
 _MAX_PARTNERS = 10
 _MIN_CATEGORIES = 2
-# What the trace says of pairs that were given and are none.
-NO_PAIRS = {"step": "pairs", "given": 0, "repeated": 0, "sharing_rows": 0, "used": 0}
+# The step of the trace for an empty list of pairs.
+NO_PAIRS: Mapping[str, Any] = MappingProxyType(
+    {"step": "pairs", "given": 0, "repeated": 0, "sharing_rows": 0, "used": 0}
+)
 
 
 def check_pairs(pairs: npt.ArrayLike | None, source: EmbeddingSpace, target: EmbeddingSpace) -> IntArray | None:

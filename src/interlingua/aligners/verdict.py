@@ -63,7 +63,7 @@ LIFT_LIMITS = (0.18, 0.1)
 _START_LIMITS, _START_LIMITS_MANY_ROWS, _MANY_ROWS = (0.6, 0.3), (0.8, 0.3), 4_000
 # Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
 # the effective rank of real rows.
-_HUB_MARGIN, _CLOUD_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
+_HUB_MARGIN, _DISTANCE_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
@@ -339,7 +339,7 @@ def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generat
             "sliced_wasserstein",
             distance,
             own_distance,
-            _CLOUD_MARGIN,
+            _DISTANCE_MARGIN,
             "Distance between the distributions of translated and real rows, relative to the spread of the real ones.",
         ),
         _at_most(

@@ -41,9 +41,11 @@ _FLOOR = 1e-4
 _LEAST_VARIANCE = 0.02
 # Coordinates whose standard deviation is below this share of the largest are constant.
 _CONSTANT = 1e-3
-# One row can tell where this tail of the held-out rows and all of these random rows are apart by this share of their
-# ranges; a batch is foreign if more than half of its rows tell so.
-_TAIL, _MARGIN, _RANDOM_ROWS, _MOST = 0.001, 0.5, 1_000, 0.5
+# A single row can be judged where this quantile of the held-out rows exceeds the largest value of so many random rows
+# by this share of both ranges.
+_TAIL, _MARGIN, _RANDOM_ROWS = 0.001, 0.5, 1_000
+# A batch is foreign if more than this share of its rows are outside of the space.
+_OUTSIDE_LIMIT = 0.5
 _ABOVE_RANDOM = 0.1
 # Below this mean squared cosine, in units of that of unrelated columns, rows are random; above this cosine two means
 # are of the same texts.
@@ -52,7 +54,7 @@ _TINY = 1e-12
 # The limit of a statistic that decides nothing; saved tensors must be finite.
 _NEVER = -1e6
 # Spaces of at most this width are compared with so many random rotations of themselves.
-_NARROW, _TURNS = 256, 10
+_NARROW, _ROTATIONS = 256, 10
 # Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
 _CHECKED_ROWS = 256
 
@@ -85,7 +87,10 @@ class Comparison:
     def foreign(self) -> bool:
         """Whether the rows cannot be of the space. A statistic that is NaN decides nothing."""
         return (
-            self.spectrum < self.needed or self.mean < MEAN_LIMIT or self.spread > SPREAD_LIMIT or self.outside > _MOST
+            self.spectrum < self.needed
+            or self.mean < MEAN_LIMIT
+            or self.spread > SPREAD_LIMIT
+            or self.outside > _OUTSIDE_LIMIT
         )
 
     @property
@@ -105,7 +110,7 @@ class Comparison:
             f"the scales of their columns differ from its by a factor of {np.exp(self.spread):.1f}": (
                 self.spread > SPREAD_LIMIT
             ),
-            f"{self.outside:.0%} of them are far from all of its rows": self.outside > _MOST,
+            f"{self.outside:.0%} of them are far from all of its rows": self.outside > _OUTSIDE_LIMIT,
         }
         return tuple(phrase for phrase, applies in phrases.items() if applies)
 
@@ -123,7 +128,7 @@ class SpaceProfile:
         shares: [k], shares of the variance along them.
         spread: [d], standard deviation of each coordinate.
         limits: [4], the smallest accepted spectrum and mean of a batch, and spectrum and cosine with the mean of a row;
-            -1e6, which no row is below, where the space does not permit the decision.
+            -1e6, which no row is below, where the statistic cannot tell rows of this space from others.
     """
 
     mean: FloatArray
@@ -140,7 +145,8 @@ class SpaceProfile:
     def of(cls, rows: FloatArray) -> SpaceProfile:
         """Measure the profile of rows [n, d].
 
-        Half of the rows are compared with a profile of the other half, to find out what this space permits to decide.
+        Half of the rows are compared with a profile of the other half. This shows which statistics tell rows of this
+        space from others, and sets their limits.
         """
         rows = unit_rows(rows)
         order = np.random.default_rng(0).permutation(len(rows))
@@ -148,7 +154,7 @@ class SpaceProfile:
         profile = cls._measured(rows)
         if len(held_out) < 2 * MIN_BATCH:
             return profile
-        return replace(profile, limits=_f32(cls._measured(half)._permitted(held_out)))
+        return replace(profile, limits=_f32(cls._measured(half)._limits_for(held_out)))
 
     @classmethod
     def _measured(cls, rows: FloatArray) -> SpaceProfile:
@@ -160,8 +166,8 @@ class SpaceProfile:
         nothing = np.full(4, _NEVER)
         return cls(*map(_f32, (mean, axes[:, ::-1][:, :k], shares[:k], centered.std(axis=0), nothing)))
 
-    def _permitted(self, held_out: FloatArray) -> npt.NDArray[np.float64]:
-        """Return the limits that rows of the same texts, which this profile has not seen, permit."""
+    def _limits_for(self, held_out: FloatArray) -> npt.NDArray[np.float64]:
+        """Return limits [4] that rows of this space that were held out from the profile keep."""
         batches = [held_out[start : start + MIN_BATCH] for start in range(0, len(held_out) - MIN_BATCH + 1, MIN_BATCH)]
         own = np.array([self._spectrum(batch - batch.mean(axis=0)) for batch in batches[:_RANDOM_ROWS]])
         lowest = max(SPECTRUM_LIMIT, self._chance(batches))
@@ -183,9 +189,9 @@ class SpaceProfile:
         d, rng = len(self.mean), np.random.default_rng(0)
         if d > _NARROW:
             return 0.0
-        turns = (np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32) for _ in range(_TURNS))
-        turned = [(batch - batch.mean(axis=0)) @ turn for turn in turns for batch in batches[:_TURNS]]
-        return 1.25 * max(map(self._spectrum, turned))
+        rotations = (np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32) for _ in range(_ROTATIONS))
+        rotated = [(batch - batch.mean(axis=0)) @ matrix for matrix in rotations for batch in batches[:_ROTATIONS]]
+        return 1.25 * max(map(self._spectrum, rotated))
 
     def compare(self, rows: FloatArray) -> Comparison:
         """Compare rows [n, d] with the space; their lengths do not matter."""
@@ -236,7 +242,7 @@ class SpaceProfile:
         randomness = (cosines**2).sum() / (n * (n - 1)) / ((variances**2).sum() / variances.sum() ** 2)
         if randomness < _RANDOM_LIKE and self.limits[0] > _NEVER:
             if compared.mean > _SAME_MEAN:
-                return "Each column has the right mean, and the columns are unrelated: was each shuffled for itself?"
+                return "Each column has the right mean, and the columns are unrelated: was each shuffled on its own?"
             return "They look like random numbers: no two of them are more similar than random directions are."
         return "They look like vectors of another model, or of the same one after a rotation or reordering of columns."
 
@@ -250,7 +256,7 @@ class SpaceProfile:
         return np.asarray(other._row_statistics(rows)[0] > self._row_statistics(rows)[0])
 
     def accepts(self, rows: FloatArray) -> bool:
-        """Return whether rows [n, d] are probably of this space, which needs 50 rows and more than no contradiction."""
+        """Return whether rows [n, d], at least 50, are probably of this space: evidence for it and none against it."""
         compared = self.compare(rows)
         has_axes = self.limits[0] > _NEVER
         clear = compared.spectrum > _CLEARANCE * compared.needed if has_axes else compared.mean > _SAME_MEAN
