@@ -60,7 +60,7 @@ class Problem:
     """Two spaces to align, validated once. All arrays are read-only, so no method can change those of the caller.
 
     Attributes:
-        source: all source vectors, [n_source, d_source]; a memory map stays one.
+        source: all source vectors, [n_source, d_source]; those of a memory map are not read into memory.
         target: all target vectors, [n_target, d_target].
         rows: float32 samples of both sides that linear methods read, at most ``max_rows`` rows each.
         known: rows [p, d_source] and [p, d_target] of known pairs in float32, or None. No two pairs share a row.
