@@ -308,13 +308,15 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
     import interlingua
     from interlingua.core.storage import check_destination
     from interlingua.stores import open_source
+    from interlingua.stores.planning import advise_skip_bad
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
     with open_source(like) as new, console.working("Reading samples"):
-        spaces = [
-            interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (old, new)
-        ]
+        with advise_skip_bad():
+            x = sample_rows(old, rows, seed)
+        samples = ((old, x), (new, sample_rows(new, rows, seed)))
+        spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
     with console.fit_progress(inputs.fit_title(*spaces)) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict

@@ -25,6 +25,7 @@ from interlingua.stores._ducktable import (
     quoted,
     widened,
 )
+from interlingua.stores._names import NOT_EMPTY
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -47,6 +48,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         changes=("float16", "category", "timestamp_zone", "json"),
         limits="search is exact and reads every row",
     )
+    _collection_rule = _column_rule = NOT_EMPTY
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

@@ -21,7 +21,7 @@ from interlingua.stores._base import Adapter
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
-from interlingua.stores.files import FileStore
+from interlingua.stores.files import FileStore, check_name_length
 
 __all__ = ["FaissStore"]
 
@@ -71,7 +71,8 @@ class FaissStore(Adapter):
             raise InputError(f"{url}: ?index={self._kind}; flat or hnsw is needed.")
         self._faiss = require("faiss", "faiss")
         self._path = Path(url.path)
-        self._spool = FileStore(StoreURL("file", f"{url.path}.rows.parquet"))
+        self._spool_path = Path(f"{url.path}.rows.parquet")
+        self._spool = FileStore(StoreURL("file", str(self._spool_path)))
 
     def exists(self) -> bool:
         """Return whether the file exists."""
@@ -116,9 +117,10 @@ class FaissStore(Adapter):
         ]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a folder that does not exist."""
+        """Refuse a folder that does not exist, and a name that is too long."""
         super().check(spec)
         check_parent(self._path)
+        check_name_length(self._spool_path, self._path)
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse whole numbers that 64 bits with sign do not hold."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,10 +19,12 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io._checkpoint import partial_folder
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
 from interlingua.stores._documents import document_field
+from interlingua.stores._names import NOT_EMPTY
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -29,6 +32,8 @@ from interlingua.stores.memory import exact_search
 
 __all__ = ["FileStore"]
 
+# The longest name of a file.
+_NAME_BYTES = 255
 # JSON has whole numbers of any length.
 _JSON_LIMITS = Limits("JSON", least=-(2**256), most=2**256)
 
@@ -47,6 +52,7 @@ class FileStore(Adapter):
     _name_counts = (0, 1)
     _collection_noun = "column"
     _example = "file://PATH#column"
+    _column_rule = NOT_EMPTY
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -106,6 +112,7 @@ class FileStore(Adapter):
         if sink is None:
             raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
         check_parent(self._path)
+        check_name_length(self._path, self._path)
         if sink.columns == "none" and (self.url.names or self.url.options):
             raise InputError(f"{self.url}: a {self._path.suffix} file has no names; leave out what follows its path.")
         if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
@@ -236,10 +243,7 @@ class FileStore(Adapter):
         return ids
 
     def _rows(self, size: int, start: int = 0) -> Iterator[Records]:
-        try:
-            yield from map(self._with_ids, self._file.batches(size, start=start))
-        except InputError as error:
-            raise InputError(str(error), "Rows that cannot be used can be left out with {skip_bad}.") from error
+        yield from map(self._with_ids, self._file.batches(size, start=start))
 
     def _with_ids(self, records: Records) -> Records:
         """Return rows of the file with row numbers as ids where it has none."""
@@ -249,6 +253,25 @@ class FileStore(Adapter):
         else:
             ids = plain_ids(ids, str(self._file.id_name), str(self._path))
         return replace(records, ids=ids)
+
+
+def check_name_length(path: Path, named: Path) -> None:
+    """Refuse a path whose unfinished file could not be made, because the name of its folder would be too long.
+
+    Args:
+        path: of the file that is written.
+        named: the path in the address, for the message.
+
+    Raises:
+        InputError: the name is too long.
+    """
+    length = len(os.fsencode(named.name))
+    longest = _NAME_BYTES - len(os.fsencode(partial_folder(path).name)) + length
+    if length > longest:
+        raise InputError(
+            f"{named.with_name(named.name[:40])}...: the name has {length} bytes; up to {longest} are needed. Choose a "
+            "shorter one."
+        )
 
 
 @cache

@@ -24,7 +24,7 @@ from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
-from interlingua.stores.planning import Options, Plan, check_choices, make_plan, target_spec
+from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
 
@@ -63,6 +63,7 @@ class Migration:
     skipped_ids: str | None = None
 
 
+@advise_skip_bad()
 def migrate(
     translator: Translator,
     source: Store,

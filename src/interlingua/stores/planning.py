@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from interlingua.core.arguments import check_settings
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, OutputExistsError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.io._checks import ID_NAMES, check_output
@@ -24,7 +24,7 @@ from interlingua.stores._vectors import check_vectors, usable_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Options", "Plan", "make_plan", "plan", "check_choices", "target_spec"]
+__all__ = ["Options", "Plan", "advise_skip_bad", "check_choices", "make_plan", "plan", "target_spec"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
@@ -143,6 +143,17 @@ class Plan:
         return cls(**{**facts, **lists, "types": tuple(tuple(row) for row in facts["types"])})
 
 
+@contextmanager
+def advise_skip_bad() -> Iterator[None]:
+    """Say of a row that cannot be used that a migration can leave it out; other work has no such option."""
+    try:
+        yield
+    except UnusableRowError as error:
+        error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
+        raise
+
+
+@advise_skip_bad()
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
     """Return what a migration would do and cost; reads a few pages and writes nothing.
 

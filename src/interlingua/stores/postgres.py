@@ -15,6 +15,7 @@ from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
+from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 
@@ -47,6 +48,8 @@ class PostgresStore(PostgresTable):
         ),
         limits=f"{_MOST_COLUMNS:,} columns; an index up to {_INDEXED:,}, in half precision up to {_INDEXED_HALF:,}",
     )  # fmt: skip
+    # A longer name would be cut without an error.
+    _collection_rule = _column_rule = NameRule(f"1 to {_NAME_BYTES} bytes are", most_bytes=_NAME_BYTES)
 
     def info(self) -> StoreInfo:
         """Return facts about the table; the metric is that of the column's index."""
@@ -140,12 +143,6 @@ class PostgresStore(PostgresTable):
         if spec.d > _MOST_COLUMNS:
             raise InputError(
                 f"{self.url}: pgvector holds up to {_MOST_COLUMNS:,} values per vector and {spec.d} are needed."
-            )
-        names = [*self.url.names, *(() if spec.schema is None or spec.as_new_vector else spec.schema.names)]
-        long = next((name for name in names if len(name.encode()) > _NAME_BYTES), None)
-        if long is not None:
-            raise InputError(
-                f"{self.url}: the name {long!r} is longer than the {_NAME_BYTES} bytes that PostgreSQL keeps of one."
             )
         self._of_pgvector("vector")  # refuses a database without pgvector
         if not self._columns():
