@@ -292,7 +292,7 @@ def test_what_no_option_leaves_out_is_refused_without_that_advice(tmp_path: Path
     with (
         open_store(str(path)) as source,
         open_store(str(tmp_path / "new.parquet")) as target,
-        pytest.raises(InputError, match="1 ids in 'id' are null; every row needs an id") as error,
+        pytest.raises(InputError, match="1 id in 'id' is null; every row needs an id") as error,
     ):
         plan(translator(), source, target)
     assert "skip_bad" not in str(error.value)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
@@ -256,10 +257,19 @@ def plain_ids(ids: pa.Array | pa.ChunkedArray, name: str, where: str) -> pa.Arra
         InputError: some are null.
     """
     if ids.null_count:
-        raise InputError(f"{where}: {ids.null_count} ids in {name!r} are null; every row needs an id.")
+        raise null_ids(where, ids.null_count, (name,))
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
     return ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids
+
+
+def null_ids(where: str, count: int, names: Collection[str]) -> InputError:
+    """Return the error for ids that are null, or of which a part is null."""
+    what = f"{count_of(count, 'id')} in {', '.join(map(repr, names))} {'is' if count == 1 else 'are'} null"
+    return InputError(
+        f"{where}: {what}; every row needs an id{' without a null' if len(names) > 1 else ''}. Fill them, or choose "
+        "other columns with ?id=."
+    )
 
 
 def sql_literal(value: Any) -> str:

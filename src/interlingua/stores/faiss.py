@@ -126,6 +126,14 @@ class FaissStore(Adapter):
         """Refuse whole numbers that 64 bits with sign do not hold."""
         check_int64(records.ids, str(self.url))
 
+    def check_translated(self, vectors: FloatArray, spec: Spec) -> None:
+        """Refuse vectors of other than unit norm if they are searched by cosine, which FAISS lacks."""
+        if spec.metric == "cosine" and not is_unit(vectors):
+            raise InputError(
+                f"{self.url}: FAISS has no cosine, and the translated vectors are not of unit norm.",
+                "Use {metric=dot} or {metric=l2}.",
+            )
+
     def _create(self, spec: Spec) -> None:
         self._spool.create(spec)  # the index appears when it is finished
 
@@ -137,10 +145,8 @@ class FaissStore(Adapter):
 
     def upsert(self, records: Records) -> None:
         """Append rows to the spool."""
-        if self._spec is not None and self._spec.metric == "cosine" and not is_unit(records.vectors):
-            raise InputError(
-                f"{self.url}: FAISS has no cosine and these vectors are not of unit norm. Use the metric dot or l2."
-            )
+        if self._spec is not None:
+            self.check_translated(records.vectors, self._spec)
         self._spool.upsert(records)
 
     def finish(self) -> None:

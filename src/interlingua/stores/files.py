@@ -216,7 +216,7 @@ class FileStore(Adapter):
         try:
             return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
         except AmbiguousVectorsError as error:
-            named = f"Name one in the address, file://{self._path}#COLUMN."
+            named = f"Name one in the address, {replace(self.url, names=('COLUMN',))}."
             raise InputError(
                 error.args[0], named if error.kind == "column" else "Save that array as a file of its own."
             ) from error

@@ -16,6 +16,7 @@ from interlingua.core.arguments import check_settings
 from interlingua.core.errors import InputError, OutputExistsError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo, to_text
 from interlingua.stores._url import StoreURL
@@ -238,7 +239,7 @@ def make_plan(
     free = _free(target.url)
     if free is not None and free < needed:
         raise InputError(
-            f"{target.url}: about {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free. Make room, or "
+            f"{target.url}: about {size_of(needed)} are needed and {size_of(free)} are free. Make room, or "
             "choose another place."
         )
     return Plan(
@@ -293,7 +294,8 @@ def _measure(
             if rows < _ESTIMATE_ROWS and len(records):
                 check_vectors(records, source.url, info.d)
                 target.check_records(options.as_written(records), spec)
-                convert(np.asarray(records.vectors, np.float32), allow_foreign=options.allow_foreign)
+                vectors = np.asarray(records.vectors, np.float32)
+                target.check_translated(convert(vectors, allow_foreign=options.allow_foreign), spec)
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes
                 reading = (time.perf_counter() - first_page) / rows
@@ -329,8 +331,9 @@ def check_choices(plan: Plan, options: Options) -> None:
     """
     if plan.nulls and not (options.skip_null or options.skip_bad):
         raise InputError(
-            f"{plan.source}: the vector of id {plan.first_null} is null; {plan.nulls:,} rows have no vector and "
-            f"{plan.rows:,} have one.",
+            f"{plan.source}: the vector of id {plan.first_null} is null; {count_of(plan.nulls)} "
+            f"{'has' if plan.nulls == 1 else 'have'} no vector and {plan.rows:,} "
+            f"{'has' if plan.rows == 1 else 'have'} one.",
             "Fill them, or leave them out with {skip_null}.",
         )
     if plan.triggers and options.triggers is None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
 from interlingua.stores._names import NameRule
@@ -63,9 +64,7 @@ class PostgresStore(PostgresTable):
             raise InputError(
                 f"{self.url}: the vector of id {next(self.skipped(1))[0].as_py()!r} is null, as in all {rows} rows."
             )
-        if not count:
-            loose = "" if vector.width > 0 else f", and its column {vector.name!r} has no fixed width"
-            raise InputError(f"{self.url} is empty{loose}; at least 1 row is needed.")
+        self._check_filled(count)
         self._check_key(key)
         with closing(self._pages(256, self._filled(vector), limit=256)) as pages:  # type: ignore[type-var]
             first = next(pages)
@@ -166,7 +165,7 @@ class PostgresStore(PostgresTable):
             _, _, size, indexes, _, published = self._one(catalog.TABLE)
             notes.append(
                 f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
-                f"the old versions are dead rows (up to {size / 1e9:,.2f} GB) until VACUUM, and the {indexes} "
+                f"the old versions are dead rows (up to {size_of(size)}) until VACUUM, and the {indexes} "
                 "indexes of the table are written to again. A new table costs the source nothing."
             )
             if published:
