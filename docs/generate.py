@@ -82,8 +82,8 @@ def stores() -> str:
     parts += [
         "",
         "Payload of a kind in the column *refused* is refused before anything is made. A kind in the column *changed*",
-        "is kept in another type, and the plan names each such column. All other kinds are kept as they are. The columns",
-        "*--catch-up* and *--delete-vanished* say which targets these options of `interlingua migrate` can write to.",
+        "is kept in another type, and the plan names each such column. All other kinds are kept as they are.",
+        "The columns *--catch-up* and *--delete-vanished* say for which targets `interlingua migrate` has the options.",
         "",
         "| scheme | rows can be selected by | `--catch-up` | `--delete-vanished` | refused | changed | limits |",
         "|---|---|---|---|---|---|---|",

@@ -66,7 +66,7 @@ class TestChroma(StoreContract):
         return lambda name: f"chroma://{tmp_path}/c#{name}"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestChromaServer(StoreContract):
     scheme = "chroma"
 
@@ -105,8 +105,17 @@ class TestChromaServer(StoreContract):
         client = chromadb.HttpClient("127.0.0.1", server)
         for found in client.list_collections():
             client.delete_collection(found.name)
+        session = client._server._session  # type: ignore[attr-defined, unused-ignore]
         client.close()  # type: ignore[attr-defined, unused-ignore]
+        session.close()  # the client leaves it open
         return lambda name: f"chroma://127.0.0.1:{server}#{name}"
+
+    def test_a_closed_store_leaves_no_connection_open(self, opened: Open, url: Callable[[str], str]) -> None:
+        with opened(url("things")) as store:
+            assert not store.exists()
+            session = store._client._server._session  # type: ignore[attr-defined]
+            assert not session.is_closed
+        assert session.is_closed
 
     def test_a_path_names_tenant_and_database(self, url: Callable[[str], str], server: int) -> None:
         for path, name in (("tenants", "Acme"), ("tenants/Acme/databases", "Prod")):

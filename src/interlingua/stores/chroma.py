@@ -187,5 +187,12 @@ class ChromaStore(CollectionStore):
         vectors = np.asarray(result["embeddings"], np.float32).reshape(len(documents), -1)
         return Records(pa.array(result["ids"], pa.string()), vectors, from_documents(documents))
 
+    def _close_client(self, client: Any) -> None:
+        """Close the client, and the connections to a server, which the client leaves open."""
+        session = getattr(getattr(client, "_server", None), "_session", None)
+        super()._close_client(client)
+        if session is not None:
+            session.close()
+
     def _is_outage(self, error: Exception) -> bool:
         return bool(self.url.host) and isinstance(error, ValueError | OSError)
