@@ -105,17 +105,19 @@ class TestChromaServer(StoreContract):
         client = chromadb.HttpClient("127.0.0.1", server)
         for found in client.list_collections():
             client.delete_collection(found.name)
-        session = client._server._session  # type: ignore[attr-defined, unused-ignore]
+        sessions = [part._server._session for part in (client, client._admin_client)]  # type: ignore[attr-defined, unused-ignore]
         client.close()  # type: ignore[attr-defined, unused-ignore]
-        session.close()  # the client leaves it open
+        for session in sessions:
+            session.close()  # the client leaves it open
         return lambda name: f"chroma://127.0.0.1:{server}#{name}"
 
     def test_a_closed_store_leaves_no_connection_open(self, opened: Open, url: Callable[[str], str]) -> None:
         with opened(url("things")) as store:
             assert not store.exists()
-            session = store._client._server._session  # type: ignore[attr-defined]
-            assert not session.is_closed
-        assert session.is_closed
+            client = store._client  # type: ignore[attr-defined]
+            sessions = [part._server._session for part in (client, client._admin_client)]
+            assert not sessions[0].is_closed
+        assert [session.is_closed for session in sessions] == [True, True]
 
     def test_a_path_names_tenant_and_database(self, url: Callable[[str], str], server: int) -> None:
         for path, name in (("tenants", "Acme"), ("tenants/Acme/databases", "Prod")):

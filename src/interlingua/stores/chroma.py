@@ -189,10 +189,12 @@ class ChromaStore(CollectionStore):
 
     def _close_client(self, client: Any) -> None:
         """Close the client, and the connections to a server, which the client leaves open."""
-        session = getattr(getattr(client, "_server", None), "_session", None)
+        parts = (client, getattr(client, "_admin_client", None))
+        servers = [getattr(part, "_server", None) for part in parts]
         super()._close_client(client)
-        if session is not None:
-            session.close()
+        for server in servers:
+            if hasattr(server, "_session"):
+                server._session.close()
 
     def _is_outage(self, error: Exception) -> bool:
         return bool(self.url.host) and isinstance(error, ValueError | OSError)
