@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
 from interlingua.core.translator import Translator
 from interlingua.stores import open_source, open_store
 from interlingua.stores.migration import migrate
@@ -161,6 +162,7 @@ def test_translations_of_other_than_unit_norm_are_refused_by_the_plan(tmp_path: 
     url = f"faiss://{tmp_path}/new.faiss"
     with open_store(saved(index("Flat"), tmp_path)) as source, open_store(url) as target:
         unit_map = translator()
+        assert isinstance(unit_map.forward, AffineMap)
         longer = replace(unit_map.forward, norm_out=2.0)
         scaled = Translator(longer, unit_map.backward, unit_map.profiles, unit_map.card)
         with pytest.raises(InputError, match="FAISS has no cosine, and the translated vectors are not of unit norm"):

@@ -189,12 +189,13 @@ class ChromaStore(CollectionStore):
 
     def _close_client(self, client: Any) -> None:
         """Close the client, and the connections to a server, which the client leaves open."""
-        parts = (client, getattr(client, "_admin_client", None))
-        servers = [getattr(part, "_server", None) for part in parts]
+        # The client of a server has two, one of them for tenants and databases. The embedded engine has none.
+        parts: list[Any] = [client, getattr(client, "_admin_client", None)]
+        sessions = [getattr(getattr(part, "_server", None), "_session", None) for part in parts]
         super()._close_client(client)
-        for server in servers:
-            if hasattr(server, "_session"):
-                server._session.close()
+        for session in sessions:
+            if session is not None:
+                session.close()
 
     def _is_outage(self, error: Exception) -> bool:
         return bool(self.url.host) and isinstance(error, ValueError | OSError)
