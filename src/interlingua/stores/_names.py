@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from interlingua.core.errors import InputError
+from interlingua.io._checkpoint import partial_folder
+
+# Characters of a long name that a message shows.
+_SHOWN = 40
+# The longest name of a file.
+_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -33,5 +41,23 @@ class NameRule:
         return InputError(f"{where}: {shown} cannot be the name of a {what}: {self.needed} needed.", remedy)
 
 
-_SHOWN = 40
 NOT_EMPTY = NameRule("at least 1 character is")
+
+
+def check_name_length(path: Path, named: Path) -> None:
+    """Refuse a path whose unfinished file could not be made, because the name of its folder would be too long.
+
+    Args:
+        path: of the file that is written.
+        named: the path in the address, for the message.
+
+    Raises:
+        InputError: the name is too long.
+    """
+    length = len(os.fsencode(named.name))
+    longest = _NAME_BYTES - len(os.fsencode(partial_folder(path).name)) + length
+    if length > longest:
+        raise InputError(
+            f"{named.with_name(named.name[:40])}...: the name has {length} bytes; up to {longest} are needed. Choose a "
+            "shorter one."
+        )

@@ -19,9 +19,10 @@ from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
 from interlingua.stores._base import Adapter
 from interlingua.stores._distinct import check_int64
+from interlingua.stores._names import check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
-from interlingua.stores.files import FileStore, check_name_length
+from interlingua.stores.files import FileStore
 
 __all__ = ["FaissStore"]
 

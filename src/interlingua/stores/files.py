@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,12 +18,11 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
-from interlingua.io._checkpoint import partial_folder
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
 from interlingua.stores._documents import document_field
-from interlingua.stores._names import NOT_EMPTY
+from interlingua.stores._names import NOT_EMPTY, check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -32,8 +30,6 @@ from interlingua.stores.memory import exact_search
 
 __all__ = ["FileStore"]
 
-# The longest name of a file.
-_NAME_BYTES = 255
 # JSON has whole numbers of any length.
 _JSON_LIMITS = Limits("JSON", least=-(2**256), most=2**256)
 
@@ -253,25 +249,6 @@ class FileStore(Adapter):
         else:
             ids = plain_ids(ids, str(self._file.id_name), str(self._path))
         return replace(records, ids=ids)
-
-
-def check_name_length(path: Path, named: Path) -> None:
-    """Refuse a path whose unfinished file could not be made, because the name of its folder would be too long.
-
-    Args:
-        path: of the file that is written.
-        named: the path in the address, for the message.
-
-    Raises:
-        InputError: the name is too long.
-    """
-    length = len(os.fsencode(named.name))
-    longest = _NAME_BYTES - len(os.fsencode(partial_folder(path).name)) + length
-    if length > longest:
-        raise InputError(
-            f"{named.with_name(named.name[:40])}...: the name has {length} bytes; up to {longest} are needed. Choose a "
-            "shorter one."
-        )
 
 
 @cache
