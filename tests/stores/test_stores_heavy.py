@@ -111,8 +111,8 @@ class TestChromaServer(StoreContract):
             session.close()  # the client leaves it open
         return lambda name: f"chroma://127.0.0.1:{server}#{name}"
 
-    def test_a_closed_store_leaves_no_connection_open(self, opened: Open, url: Callable[[str], str]) -> None:
-        with opened(url("things")) as store:
+    def test_a_closed_store_leaves_no_connection_open(self, opened: Open) -> None:
+        with opened("things") as store:
             assert not store.exists()
             client = store._client  # type: ignore[attr-defined]
             sessions = [part._server._session for part in (client, client._admin_client)]
