@@ -83,16 +83,18 @@ def stores() -> str:
         "",
         "Payload of a kind in the column *refused* is refused before anything is made. A kind in the column *changed*",
         "is kept in another type, and the plan names each such column. All other kinds are kept as they are.",
+        "The columns *--catch-up* and *--delete-vanished* say for which targets `interlingua migrate` has the options.",
         "",
-        "| scheme | rows can be selected by | a catch-up can write to it | refused | changed | limits |",
-        "|---|---|---|---|---|---|",
+        "| scheme | rows can be selected by | `--catch-up` | `--delete-vanished` | refused | changed | limits |",
+        "|---|---|---|---|---|---|---|",
     ]
     for kind in STORES.values():
         can = kind.load().capabilities
         refused, changed = (", ".join(names).replace("_", " ") or "none" for names in (can.refuses, can.changes))
         parts.append(
             f"| `{kind.scheme}` | {', '.join(selects[name] for name in can.selects) or 'nothing'} "
-            f"| {'no' if can.appends else 'yes'} | {refused if can.payload != 'none' else 'all'} | {changed} "
+            f"| {'no' if can.appends else 'yes'} | {'yes' if can.deletes and not can.appends else 'no'} "
+            f"| {refused if can.payload != 'none' else 'all'} | {changed} "
             f"| {can.limits} |"
         )
     return "\n".join(parts) + "\n"

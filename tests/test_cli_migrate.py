@@ -279,7 +279,7 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     assert fitted.code == 2
     assert "--fit and --catch-up exclude each other" in fitted.json["error"]
     removed = run(*command, "--catch-up", "--delete-vanished")
-    assert f"2 rows that {store} no longer has were deleted in duckdb://new.duckdb#docs.v" in removed.err
+    assert f"Deleted in duckdb://new.duckdb#docs.v: 2 rows that {store} no longer has." in removed.err
     assert run(*command, "--catch-up", "--json").json["deleted"] == 0
 
 
@@ -295,10 +295,10 @@ def test_rows_that_cannot_be_translated_are_left_out_on_demand(run: Run, store: 
     assert "left out with --skip-bad" in refused.json["error"]
     dry = run("migrate", saved, store, "new.parquet", "--skip-bad", "--dry-run")
     assert "598 rows of width 24" in dry.out
-    assert "2 more rows have a vector that cannot be translated: left out" in dry.out
+    assert "with a vector that cannot be translated: 2 rows more, left out" in dry.out
     ran = run("migrate", saved, store, "new.parquet", "--skip-bad", "--journal", "j")
     assert ran.code == 0, ran.err
-    assert "2 rows without a usable vector were left out: j.skipped.jsonl lists their ids" in ran.err
+    assert "Left out: 2 rows without a usable vector; j.skipped.jsonl lists the ids" in ran.err
     assert Path("j.skipped.jsonl").read_text("utf-8").splitlines() == ['"row 7"', '"row 23"']
     assert pq.read_metadata("new.parquet").num_rows == N - 2
 

@@ -9,7 +9,7 @@ import pytest
 
 import interlingua
 from interlingua.core import wording
-from interlingua.core.wording import describe_step
+from interlingua.core.wording import count_of, describe_step, size_of
 
 SOURCE = Path(interlingua.__file__).parent
 
@@ -70,3 +70,16 @@ def test_a_text_names_the_work_that_begins(step: dict[str, object], text: str) -
 @pytest.mark.parametrize("step", [{"step": "own"}, {"step": "round"}, {"step": "refit", "at": None, "of": 2}])
 def test_a_step_of_a_user_s_method_has_its_name(step: dict[str, object]) -> None:
     assert describe_step(step) == step["step"]
+
+
+def test_one_row_is_no_rows_and_small_sizes_are_not_zero() -> None:
+    assert [count_of(number) for number in (0, 1, 2, 12_345)] == ["0 rows", "1 row", "2 rows", "12,345 rows"]
+    assert [size_of(number) for number in (0, 1, 999, 1_500, 2_340_000, 1.5e9, 2e13)] == [
+        "0 bytes",
+        "1 byte",
+        "999 bytes",
+        "1.50 kB",
+        "2.34 MB",
+        "1.50 GB",
+        "20,000.00 GB",
+    ]

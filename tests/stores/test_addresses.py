@@ -5,12 +5,15 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua.cli import main
 from interlingua.core.errors import InputError
+from interlingua.stores import open_store
 from interlingua.stores._secrets import may_hold_secret
 from interlingua.stores._url import StoreURL, parse_url
 
@@ -223,3 +226,26 @@ def test_an_address_that_is_printed_can_be_read_again(names: list[str], user: st
     if may_hold_secret(str(url)):
         return
     assert parse_url(str(url)) == url
+
+
+@pytest.mark.parametrize("path", ["a#b.parquet", "a%20b.parquet", "a b?.parquet", "é %23/ü&=.parquet", "A;B+c.parquet"])
+@pytest.mark.parametrize("column", [None, "a#b", "50 %", "a?b=c&d", "a.b", "ü é", "x/y@z"])
+@pytest.mark.parametrize("key", [None, "k#1", "a b%20", "a&b=c?"])
+def test_addresses_of_files_are_read_as_they_are_printed(path: str, column: str | None, key: str | None) -> None:
+    url = StoreURL("file", path, () if column is None else (column,), options={} if key is None else {"id": key})
+    assert parse_url(str(url)) == url
+
+
+def test_a_file_with_several_vectors_is_named_by_an_address_that_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "50 % #1?.parquet"
+    vectors = [[1.0, 2.0], [3.0, 4.0]]
+    pq.write_table(pa.table({"key #": [1, 2], "v": vectors, "w #": vectors}), path)
+    with (
+        open_store(str(path)) as store,
+        pytest.raises(InputError, match=r"Name one in the address, (file://.*)COLUMN\.") as error,
+    ):
+        store.info()
+    address = str(error.value).split("address, ")[1].removesuffix("COLUMN.")
+    with open_store(f"{address.replace('#', '?id=key%20%23#')}w %23") as store:
+        info = store.info()
+    assert (info.vector_name, info.count, str(info.id_type)) == ("w #", 2, "int64")

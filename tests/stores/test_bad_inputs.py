@@ -312,7 +312,7 @@ def null_vector_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", "values (1, null)"), place.at("new.parquet"), {}
 
 
-@case("1 ids in 'id' are null")
+@case("1 id in 'id' is null")
 def null_id_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", f"select null, {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
@@ -640,7 +640,7 @@ def test_a_full_disk_stops_the_copy_and_resume_ends_it(place: Place, monkeypatch
 def test_too_little_room_is_seen_before_anything_is_made(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlingua.stores.planning._free", lambda url: 1000)
     source, target = open_store(place.memory("old")), open_store(place.at("new.parquet"))
-    with pytest.raises(InputError, match="GB are free. Make room"):
+    with pytest.raises(InputError, match="are free. Make room"):
         migrate(translator(), source, target, journal=place.at("j"))
     assert list(place.folder.iterdir()) == []
 

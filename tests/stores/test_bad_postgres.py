@@ -42,7 +42,7 @@ def old(postgres: str) -> Iterator[Store]:
         ("nothing.v", "there is no such table"),
         ("things.nothing", "vector columns are: old"),
         ("things.title", "vector columns are: old"),
-        ("loose.v", "has no fixed width"),
+        ("loose.v", "is empty; at least 1 row"),
         ("bare.v", "no id column"),
         ("holes.v", "the vector of id 1 is null"),
         ("secret.v", "permission denied"),

@@ -101,6 +101,6 @@ def test_names_that_chroma_refuses_are_refused_before_anything_is_made(name: str
         if name in {"a" * 512, "abc"}:
             store.check(spec)
         else:
-            with pytest.raises(InputError, match="Chroma takes names of 3 to 512 letters"):
+            with pytest.raises(InputError, match="cannot be the name of a collection: 3 to 512 letters from A to Z"):
                 store.check(spec)
     assert not (tmp_path / "c").exists()

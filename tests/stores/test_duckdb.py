@@ -301,3 +301,20 @@ def test_temporary_files_of_a_large_sort_are_the_users_own(at: At, tmp_path: Pat
     folder = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0])
     assert folder.stat().st_mode & 0o077 == 0
     at("#t.v").close()
+
+
+@pytest.mark.parametrize("page", [10, 4_096])
+def test_a_null_in_a_part_of_the_key_is_refused(page: int, tmp_path: Path) -> None:
+    path = tmp_path / "d.duckdb"
+    with duckdb.connect(str(path)) as db:
+        db.execute(f"create table t as select i a, nullif(i, 571) b, [i + 1.0{', 1.0' * (D_IN - 1)}]::float[{D_IN}] v "
+                   "from range(600) r(i)")  # fmt: skip
+    wanted = "1 id in 'a', 'b' is null; every row needs an id without a null. Fill them, or choose other columns with"
+    with open_store(f"duckdb://{path}?id=a,b#t") as store:
+        with pytest.raises(InputError, match=wanted):
+            store.info()
+        # A row that loses a part of its key later is not read under a made-up id either.
+        with pytest.raises(InputError, match="1 id in 'a, b' is null"):
+            list(store.scan(page))
+        store.restrict(where="a < 500")
+        assert store.info().count == 500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 
 from interlingua.core.errors import InputError
+from interlingua.core.maps import AffineMap
+from interlingua.core.translator import Translator
 from interlingua.stores import open_source, open_store
 from interlingua.stores.migration import migrate
+from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN, assert_migrated, translator, unit, whole
 
 faiss = pytest.importorskip("faiss", reason="the extra faiss is not installed")
@@ -152,3 +156,18 @@ def test_an_index_whose_parts_differ_is_refused(place: int, tmp_path: Path) -> N
     (tmp_path / "x.faiss").write_bytes(content)
     with pytest.raises(InputError, match="is damaged: its parts differ|is no index that FAISS can read"):
         open_store(f"faiss://{tmp_path}/x.faiss").info()
+
+
+def test_translations_of_other_than_unit_norm_are_refused_by_the_plan(tmp_path: Path) -> None:
+    url = f"faiss://{tmp_path}/new.faiss"
+    with open_store(saved(index("Flat"), tmp_path)) as source, open_store(url) as target:
+        unit_map = translator()
+        assert isinstance(unit_map.forward, AffineMap)
+        longer = replace(unit_map.forward, norm_out=2.0)
+        scaled = Translator(longer, unit_map.backward, unit_map.profiles, unit_map.card)
+        with pytest.raises(InputError, match="FAISS has no cosine, and the translated vectors are not of unit norm"):
+            plan(scaled, source, target)
+        with pytest.raises(InputError, match=r"Use metric=dot or metric=l2\."):
+            migrate(scaled, source, target, journal=tmp_path / "j")
+        assert plan(scaled, source, target, Options(metric="l2")).metric == "l2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.faiss"]

@@ -199,8 +199,8 @@ def test_columns_can_be_named_as_a_key(at: Callable[[str], Store], db: Any, post
 def test_null_in_a_key_that_was_named_is_refused(db: Any, postgres: str) -> None:
     db.execute(f"create table docs (tenant int, id int, old vector({D_IN}))")
     put(db, "docs", [(i % 2 or None, i // 2) for i in range(60)])
-    for key in ("tenant,id", "tenant"):
-        with open_store(f"{postgres}&id={key}#docs.old") as old, pytest.raises(InputError, match="30 ids in tenant"):
+    for key, named in (("tenant,id", "'tenant', 'id' are null"), ("tenant", "'tenant' are null")):
+        with open_store(f"{postgres}&id={key}#docs.old") as old, pytest.raises(InputError, match=f"30 ids in {named}"):
             old.info()
 
 
@@ -515,7 +515,7 @@ def test_vectors_of_every_type(
         (f"'{{null{',1' * (D_IN - 1)}}}'", "the vector of id 7 has another width than 12, or holds null"),
         (f"array_fill(1, array[{D_IN // 2}, 2])::real[]", "the array of id 7 has several dimensions|another width"),
         ("'{}'", "the vector of id 7 has another width"),
-        ("null", "the vector of id 7 is null; 1 rows have no vector and 9 have one"),
+        ("null", "the vector of id 7 is null; 1 row has no vector and 9 have one"),
     ],
 )
 def test_an_array_that_is_no_vector_is_named(value: str, message: str, db: Any, run: Run, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores.changes import catch_up
 from interlingua.stores.migration import Migration, migrate
@@ -265,3 +265,34 @@ def test_a_catch_up_counts_the_rows_that_it_leaves_out(tmp_path: Path) -> None:
         source.upsert(Records(pa.array([N]), np.zeros((1, D_IN), np.float32), None))
         done = catch_up(translator(), source, target, journal=tmp_path / "j")
     assert (done.read, done.updated, done.added, done.deleted, done.left_out) == (N - 1, 0, 0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("r.jsonl", ['{"id": 1, "vector": [1.0, 2.0]}', '{"id": 2, "vector": null}']),
+        ("r.csv", ["id,vector", '1,"[1.0, 2.0]"', "2,no list"]),
+        ("r.vec", ["a 1.0 2.0", "b 1.0 x"]),
+    ],
+)
+def test_only_a_migration_says_that_rows_can_be_left_out(name: str, rows: list[str], tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+    with open_store(str(path)) as source, open_store(str(tmp_path / "new.parquet")) as target:
+        with pytest.raises(UnusableRowError) as read:
+            whole(source)
+        assert "skip_bad" not in str(read.value)
+        with pytest.raises(UnusableRowError, match=r"can be left out with skip_bad=True\.$"):
+            plan(translator(), source, target)
+
+
+def test_what_no_option_leaves_out_is_refused_without_that_advice(tmp_path: Path) -> None:
+    path = tmp_path / "r.parquet"
+    pq.write_table(pa.table({"id": [1, None], "vector": list(unit(2, D_IN, 0))}), path)
+    with (
+        open_store(str(path)) as source,
+        open_store(str(tmp_path / "new.parquet")) as target,
+        pytest.raises(InputError, match="1 id in 'id' is null; every row needs an id") as error,
+    ):
+        plan(translator(), source, target)
+    assert "skip_bad" not in str(error.value)

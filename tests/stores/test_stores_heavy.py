@@ -66,7 +66,7 @@ class TestChroma(StoreContract):
         return lambda name: f"chroma://{tmp_path}/c#{name}"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestChromaServer(StoreContract):
     scheme = "chroma"
 
@@ -105,8 +105,19 @@ class TestChromaServer(StoreContract):
         client = chromadb.HttpClient("127.0.0.1", server)
         for found in client.list_collections():
             client.delete_collection(found.name)
+        sessions = [part._server._session for part in (client, client._admin_client)]  # type: ignore[attr-defined, unused-ignore]
         client.close()  # type: ignore[attr-defined, unused-ignore]
+        for session in sessions:
+            session.close()  # the client leaves it open
         return lambda name: f"chroma://127.0.0.1:{server}#{name}"
+
+    def test_a_closed_store_leaves_no_connection_open(self, opened: Open) -> None:
+        with opened("things") as store:
+            assert not store.exists()
+            client = store._client  # type: ignore[attr-defined]
+            sessions = [part._server._session for part in (client, client._admin_client)]
+            assert not sessions[0].is_closed
+        assert [session.is_closed for session in sessions] == [True, True]
 
     def test_a_path_names_tenant_and_database(self, url: Callable[[str], str], server: int) -> None:
         for path, name in (("tenants", "Acme"), ("tenants/Acme/databases", "Prod")):

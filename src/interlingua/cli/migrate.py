@@ -18,6 +18,7 @@ from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import AllowForeign, AsJson, Inverse, Log, Seed, TranslatorFolder, check_effect
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of, size_of
 from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
@@ -216,14 +217,14 @@ def migrate(
         raise typer.Exit(int(changed))
     before = f" ({result.resumed_from:,} of them in an earlier run)" if result.resumed_from else ""
     console.note(
-        f"Wrote {result.rows:,} rows to {result.plan.target}{before} in {watch.seconds:.1f} s; {result.checked} of "
-        f"them were read back and compared, largest difference {result.largest_error:.1g}."
+        f"Wrote {count_of(result.rows)} to {result.plan.target}{before} in {watch.seconds:.1f} s. Read back and "
+        f"compared: {count_of(result.checked)}, largest difference {result.largest_error:.1g}."
     )
     for sentence in result.plan.notes:
         console.note(sentence)
     if result.skipped_ids:
         left_out = result.plan.nulls + result.plan.bad
-        console.note(f"{left_out:,} rows without a usable vector were left out: {result.skipped_ids} lists their ids.")
+        console.note(f"Left out: {count_of(left_out)} without a usable vector; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
     if changed:
         console.note(
@@ -272,16 +273,16 @@ def _catch_up(
     if as_json:
         console.emit_json(asdict(done))
         return
-    console.note(f"{done.read:,} rows of {source} were compared: {_counts(done)}.")
+    console.note(f"Compared {count_of(done.read)} of {source}: {_counts(done)}.")
     if done.left_out:
-        console.note(f"{done.left_out:,} rows without a usable vector were left out.")
+        console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
     if dry_run:
         console.note("Nothing was written.")
     elif done.listed:
         written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
         console.note(f"{written}{done.listed} lists the ids.")
     if done.removed:
-        console.note(f"{done.removed:,} rows that {source} no longer has were deleted in {target}.")
+        console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
     elif done.deleted and not delete_vanished:
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
         console.note(f"Deleted rows are still in the target; the same command with {change} deletes them.")
@@ -295,7 +296,7 @@ def _after_interruption(journal: Path) -> str:
 
 def _counts(changes: CatchUp | Migration) -> str:
     deleted = "" if changes.deleted is None else f", {changes.deleted:,} deleted"
-    return f"{changes.updated:,} rows updated, {changes.added:,} added{deleted}"
+    return f"{count_of(changes.updated)} updated, {changes.added:,} added{deleted}"
 
 
 def _journal_of(directory: Path, source: str, target: str) -> Path:
@@ -308,13 +309,15 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
     import interlingua
     from interlingua.core.storage import check_destination
     from interlingua.stores import open_source
+    from interlingua.stores.planning import advise_skip_bad
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
     with open_source(like) as new, console.working("Reading samples"):
-        spaces = [
-            interlingua.EmbeddingSpace(sample_rows(store, rows, seed), name=str(store.url)) for store in (old, new)
-        ]
+        with advise_skip_bad():
+            x = sample_rows(old, rows, seed)
+        samples = ((old, x), (new, sample_rows(new, rows, seed)))
+        spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
     with console.fit_progress(inputs.fit_title(*spaces)) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
@@ -364,17 +367,17 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
         console.emit_json({"plan": asdict(plan), "options": asdict(options)})
         return
     out = console.stdout()
-    out.print(f"{plan.rows:,} rows of width {plan.d_in} from {plan.source}", soft_wrap=True)
+    out.print(f"{count_of(plan.rows)} of width {plan.d_in} from {plan.source}", soft_wrap=True)
     what = "a second vector in the same rows" if plan.as_new_vector else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
-    free = "" if plan.free_bytes is None else f" of {plan.free_bytes / 1e9:,.2f} GB free"
-    out.print(f"about {plan.needed_bytes / 1e9:,.2f} GB{free}, about {_time(plan.seconds)}")
+    free = "" if plan.free_bytes is None else f" of {size_of(plan.free_bytes)} free"
+    out.print(f"about {size_of(plan.needed_bytes)}{free}, about {_time(plan.seconds)}")
     if plan.nulls:
         left_out = options.skip_null or options.skip_bad
         reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
-        out.print(f"{plan.nulls:,} more rows have no vector: {reason}", soft_wrap=True)
+        out.print(f"without a vector: {count_of(plan.nulls)} more, {reason}", soft_wrap=True)
     if plan.bad:
-        out.print(f"{plan.bad:,} more rows have a vector that cannot be translated: left out", soft_wrap=True)
+        out.print(f"with a vector that cannot be translated: {count_of(plan.bad)} more, left out", soft_wrap=True)
     if plan.triggers:
         reason = options.triggers or "refused without --triggers fire or skip"
         out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)

@@ -8,6 +8,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson, Seed
+from interlingua.core.wording import count_of, size_of
 from interlingua.stores.registry import address_forms
 
 __all__ = ["plan"]
@@ -37,7 +38,7 @@ def plan(
     out = console.stdout()
     nulls = f", {result.nulls:,} more without a vector" if result.nulls else ""
     repeats = f", {result.repeats:.0%} of them copies" if result.repeats else ""
-    out.print(f"{result.source}: {result.rows:,} rows of width {result.d}{nulls}{repeats}", soft_wrap=True)
+    out.print(f"{result.source}: {count_of(result.rows)} of width {result.d}{nulls}{repeats}", soft_wrap=True)
     out.print(f"model: {result.model}; route: {result.route}")
     for sentence in result.reasons:
         out.print(f"- {sentence}", soft_wrap=True)
@@ -48,9 +49,9 @@ def plan(
         out.print(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
     if result.route in ("public pairs", "unpaired"):
         costs = result.costs
-        disk = "" if costs.disk_bytes is None else f", {costs.disk_bytes / 1e9:.2f} GB of new vectors"
+        disk = "" if costs.disk_bytes is None else f", {size_of(costs.disk_bytes)} of new vectors"
         out.print(
-            f"about {costs.fit_seconds:,.0f} s and {costs.fit_bytes / 1e9:.1f} GB of memory for a fit, "
+            f"about {costs.fit_seconds:,.0f} s and {size_of(costs.fit_bytes)} of memory for a fit, "
             f"{costs.migrate_seconds:,.0f} s to translate and write every row{disk}",
             soft_wrap=True,
         )

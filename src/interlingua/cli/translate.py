@@ -15,6 +15,7 @@ from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Inverse, Log, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError, SpaceMismatchError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -147,7 +148,7 @@ def translate(
     if as_json:
         console.emit_json(result)
     else:
-        console.note(f"Wrote {out}: {stop - start:,} rows, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
+        console.note(f"Wrote {out}: {count_of(stop - start)}, {watch.seconds:.1f} s, {speed:,.0f} rows/s")
 
 
 def _stream(
@@ -176,7 +177,7 @@ def _stream(
                 progress.update(task, completed=writer.rows)
                 record("rows", done=writer.rows, rows=stop - start)
     except KeyboardInterrupt:
-        console.note(f"Interrupted after {writer.rows:,} rows; run the same command with --resume to continue.")
+        console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
         raise
 
 
@@ -198,7 +199,7 @@ def _translate_with_ray(
         console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})
     else:
         start = f"including {done.starting_seconds:.1f} s to start Ray"
-        console.note(f"Wrote {out}: {done.rows:,} rows, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
+        console.note(f"Wrote {out}: {count_of(done.rows)}, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
 
 
 def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import described
-from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.errors import InputError, MissingExtraError, UnusableRowError
 
 __all__ = [
     "BLOCK_ROWS",
@@ -188,7 +188,7 @@ class RowCheck:
             (extreme, _EXTREME, "; float32 cannot square such values", "Scale"),
         ):
             if count:
-                raise InputError(
+                raise UnusableRowError(
                     f"{name}: {count} of {self._rows} rows {fault}, the first is row {first}{reason}. "
                     f"{remedy} them and try again."
                 )

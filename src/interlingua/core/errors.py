@@ -17,6 +17,7 @@ __all__ = [
     "SpaceMismatchError",
     "SpaceMismatchWarning",
     "TrainingError",
+    "UnusableRowError",
 ]
 
 _ARGUMENT = re.compile(r"\{(\w+)(?:=([^}]*))?\}")
@@ -50,6 +51,13 @@ class InterlinguaError(Exception):
 
 class InputError(InterlinguaError, ValueError):
     """The data or an argument cannot be used; nothing was computed or written."""
+
+
+class UnusableRowError(InputError):
+    """A row has no vector that can be used: it is missing, zero, not finite or of another width, or cannot be read.
+
+    A migration can leave such rows out; other work needs every row.
+    """
 
 
 class SpaceMismatchError(InputError):

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import size_of
 
 __all__ = ["available_bytes", "check_memory"]
 
@@ -40,7 +41,7 @@ def check_memory(needed: float, purpose: str, remedy: str) -> None:
     """
     available = available_bytes()
     if available is not None and needed > available:
-        sizes = [f"{size / 1e9:.2f} GB" for size in (needed, available)]
+        sizes = [size_of(size) for size in (needed, available)]
         raise InputError(f"{purpose} needs about {sizes[0]} of memory and {sizes[1]} are available. {remedy}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, IntArray
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +163,7 @@ def to_matrix(
         bad_as_nan: return rows of NaN where a vector is null, holds null values or has another width.
 
     Raises:
-        InputError: null vectors, null values inside vectors, or vectors of another width.
+        UnusableRowError: null vectors, null values inside vectors, or vectors of another width.
     """
     import pyarrow as pa
 
@@ -177,21 +177,23 @@ def to_matrix(
         column = _without_bad(column, d)
     if column.null_count:
         row = int(np.asarray(column.is_null()).argmax())
-        raise InputError(f"{where}: {label(row)} of column {name!r} is null; every row needs a vector. Drop such rows.")
+        raise UnusableRowError(
+            f"{where}: {label(row)} of column {name!r} is null; every row needs a vector. Drop such rows."
+        )
     widths = np.asarray(column.value_lengths())
     if d is None:
         d = int(widths[0]) if len(widths) else 0
     other = np.flatnonzero(widths != d)
     if len(other):
         row = int(other[0])
-        raise InputError(
+        raise UnusableRowError(
             f"{where}: {label(row)} of column {name!r} has {widths[row]} values and {d} are needed; "
             "all rows need one width."
         )
     values = column.flatten()
     if values.null_count:
         row = int(np.asarray(values.is_null()).argmax()) // d
-        raise InputError(
+        raise UnusableRowError(
             f"{where}: column {name!r} has null values inside vectors, the first in {label(row)}. Drop such rows."
         )
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), d)

@@ -7,11 +7,13 @@ from typing import Any
 
 __all__ = [
     "comparison",
+    "count_of",
     "describe_candidate",
     "describe_diagnosis",
     "describe_evidence",
     "describe_step",
     "evidence_cells",
+    "size_of",
 ]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
@@ -61,6 +63,19 @@ def _training(step: Mapping[str, Any]) -> str:
     terms = "  ".join(f"{term} {step[term]:.3f}" for term in _TERMS if term in step)
     left = step.get("seconds_left")
     return f"training step {step['at']} of {step['of']}  {terms}" + (f"  {left:.0f} s left" if left else "")
+
+
+def count_of(number: int, noun: str = "row") -> str:
+    """Return a number with its noun, whose plural ends in s: ``1 row``, ``1,234 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size_of(number: float) -> str:
+    """Return a number of bytes in the largest unit that it has at least one of, such as ``1.50 GB`` or ``12 bytes``."""
+    for unit, divisor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= divisor:
+            return f"{number / divisor:,.2f} {unit}"
+    return count_of(round(number), "byte")
 
 
 def comparison(evidence: Mapping[str, Any]) -> str:

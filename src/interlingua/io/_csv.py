@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pv
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import to_column
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import Request
@@ -105,7 +105,7 @@ def _column(
         values = [_parse_list(text) for text in table.column(name).to_pylist()]
         if None in values and not skip_bad:
             bad = row + values.index(None)
-            raise InputError(
+            raise UnusableRowError(
                 f"{path}: row {bad} of column {name!r} is no list of numbers. Write vectors as JSON, for example with "
                 "json.dumps; printed arrays are abbreviated."
             )
@@ -117,7 +117,9 @@ def _column(
             if skip_bad:
                 cells = zip(*(table.column(part).to_pylist() for part in layout.wide), strict=True)
                 return pa.array([_as_floats(list(texts)) for texts in cells], pa.list_(pa.float32()))
-            raise InputError(f"{path}: rows {row} to {row + len(table)}: a value is no number ({error}).") from error
+            raise UnusableRowError(
+                f"{path}: rows {row} to {row + len(table)}: a value is no number ({error})."
+            ) from error
         vectors = to_column(np.stack(numbers, axis=1))
         return vectors.cast(pa.list_(pa.float32()))
     return table.column(name)

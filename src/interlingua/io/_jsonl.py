@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import RowCheck
-from interlingua.core.errors import InputError, InputWarning
+from interlingua.core.errors import InputError, InputWarning, UnusableRowError
 from interlingua.core.records import is_list, is_marked_json, json_field
 from interlingua.io._checks import check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import INT8, AnyArray, Buffers, Contents, Output, Request
@@ -207,7 +207,9 @@ def _scan(path: Path, vector_path: VectorPath, dtype: np.dtype[Any], header: int
     if request.skip_bad:
         return scan
     if scan.bad:
-        raise InputError(f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first.")
+        raise UnusableRowError(
+            f"{scan.fault} {scan.bad} of {scan.bad + scan.n} lines cannot be used; this is the first."
+        )
     seen.check_directions(path)
     return scan
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import BLOCK_ROWS
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, to_matrix
 from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import FLOATS, INT8, AnyArray, Contents, Request, Source
@@ -169,7 +169,9 @@ def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool)
         widths = getattr(column, "storage", column).value_lengths()
         widths = widths.filter(pc.fill_null(pc.greater(widths, 0), False)) if skip_bad else widths
         if len(widths) and not widths[0].is_valid:
-            raise InputError(f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows.")
+            raise UnusableRowError(
+                f"{path}: row 0 of column {name!r} is null; every row needs a vector. Drop such rows."
+            )
         if len(widths):
             return int(widths[0].as_py())
     fault = "no row has a vector" if skip_bad else "the footer announces rows and none can be read"

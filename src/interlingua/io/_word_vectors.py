@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.io._checks import check_shape, check_unused
 from interlingua.io._formats import AnyArray, Contents, Request
 from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines
@@ -36,7 +36,7 @@ class WordSource(LineSource):
                 raise ValueError(f"{len(values)} values")
             return word.decode(), np.array(values, np.float64).astype(np.float32)
         except ValueError as error:
-            raise InputError(
+            raise UnusableRowError(
                 f"{self._path}: line {line.number} is no word in UTF-8 with {d} numbers ({error}). "
                 "The file is damaged, or its words contain tabs or line breaks."
             ) from error

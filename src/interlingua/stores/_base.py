@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES
+from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 
@@ -28,6 +30,10 @@ class Adapter(Store):
     _collection_noun: ClassVar[str] = "collection"
     _example: ClassVar[str] = "#table.column"
     _client_errors: tuple[type[Exception], ...] = ()
+    # The names of new collections, vectors and columns that the store takes. A document checks its own keys.
+    _collection_rule: NameRule | None = None
+    _vector_rule: NameRule | None = None
+    _column_rule: NameRule | None = None
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -44,10 +50,34 @@ class Adapter(Store):
         return None
 
     def check(self, spec: Spec) -> None:
-        """Refuse columns of the same name."""
+        """Refuse names that the store does not take, and columns of the same name."""
         super().check(spec)
+        self._check_names(spec)
         if self._new_column is not None and not spec.as_new_vector:
             self._check_distinct_names(spec, self._new_column)
+
+    def _check_names(self, spec: Spec) -> None:
+        """Refuse names in the address, and of columns that would be made, which the store does not take."""
+        own = self._new_column or (self.url.names[-1] if len(self.url.names) > 1 else None)
+        vectors = [name for name in (own,) if name is not None]
+        columns: list[str] = []
+        if not spec.as_new_vector and self._new_column is not None:
+            columns = [spec.id_name]
+        if not spec.as_new_vector and self.capabilities.payload == "typed" and spec.schema is not None:
+            columns += spec.schema.names
+        for rule, what, names, remedy in (
+            (self._collection_rule, self._collection_noun, self._new_names, "Choose another name."),
+            (self._vector_rule or self._column_rule, "vector", vectors, "Choose another name in the address."),
+            (self._column_rule, "column", columns, "Rename it, or leave the payload out with {drop_payload}."),
+        ):
+            for name in names:
+                if rule is not None and not rule.allows(name):
+                    raise rule.refusal(what, name, str(self.url), remedy)
+
+    @property
+    def _new_names(self) -> tuple[str, ...]:
+        """The names of the collection in the address, without that of its vectors."""
+        return self.url.names[:1]
 
     def create(self, spec: Spec) -> None:
         """Make the empty collection, or an empty vector in an existing one."""
@@ -173,6 +203,10 @@ class TableAdapter(Adapter):
     def _new_column(self) -> str | None:
         return self._column_name
 
+    @property
+    def _new_names(self) -> tuple[str, ...]:
+        return self._table_names
+
     def since(self, column: str, value: str) -> str:
         """Return the condition that a column is at least a value, which the database converts to the column's type."""
         columns = self._columns()
@@ -223,10 +257,19 @@ def plain_ids(ids: pa.Array | pa.ChunkedArray, name: str, where: str) -> pa.Arra
         InputError: some are null.
     """
     if ids.null_count:
-        raise InputError(f"{where}: {ids.null_count} ids in {name!r} are null; every row needs an id.")
+        raise null_ids(where, ids.null_count, (name,))
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
     return ids.cast(pa.string()) if pa.types.is_large_string(ids.type) else ids
+
+
+def null_ids(where: str, count: int, names: Collection[str]) -> InputError:
+    """Return the error for ids that are null, or of which a part is null."""
+    what = f"{count_of(count, 'id')} in {', '.join(map(repr, names))} {'is' if count == 1 else 'are'} null"
+    return InputError(
+        f"{where}: {what}; every row needs an id{' without a null' if len(names) > 1 else ''}. Fill them, or choose "
+        "other columns with ?id=."
+    )
 
 
 def sql_literal(value: Any) -> str:

@@ -47,7 +47,13 @@ class Layout:
         if len(self.key) == 1:
             # A collation such as NOCASE would take ids for equal that differ only in upper and lower case.
             return quoted(self.key[0]) + (' collate "binary"' if self.is_text else "")
-        return f"json_array({', '.join(map(quoted, self.key))})::varchar"
+        # The id is null if a part of it is, like that of a key of one column.
+        return f"case when not {self.has_null} then json_array({', '.join(map(quoted, self.key))})::varchar end"
+
+    @property
+    def has_null(self) -> str:
+        """Return the condition that a column of the key is null."""
+        return f"({' or '.join(f'{quoted(name)} is null' for name in self.key)})"
 
     @property
     def columns(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from interlingua.core.arguments import check_text
 from interlingua.core.errors import InputError
+from interlingua.core.wording import size_of
 from interlingua.stores._protocol import FileFacts, Store
 from interlingua.stores._url import StoreURL, parse_url
 
@@ -59,8 +60,8 @@ def open_source(url: str | StoreURL) -> Store:
     needed, free = sum(size for size, _ in before.values()), shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:
         raise InputError(
-            f"{url} is read from a copy, because opening it changes its files. The copy needs {needed / 1e9:.2f} GB "
-            f"and {free / 1e9:.2f} GB are free in {tempfile.gettempdir()}. Set TMPDIR to a folder with more space."
+            f"{url} is read from a copy, because opening it changes its files. The copy needs {size_of(needed)} "
+            f"and {size_of(free)} are free in {tempfile.gettempdir()}. Set TMPDIR to a folder with more space."
         )
     copy = tempfile.TemporaryDirectory(prefix="interlingua-")
     try:

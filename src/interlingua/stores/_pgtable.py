@@ -15,7 +15,7 @@ from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.records import Records
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
-from interlingua.stores._base import TableAdapter, first_line
+from interlingua.stores._base import TableAdapter, first_line, null_ids
 from interlingua.stores._protocol import Spec
 from interlingua.stores._url import StoreURL
 
@@ -99,7 +99,7 @@ class PostgresTable(TableAdapter):
             key=key.listed(), where=self._filter(), read_only=True,
         )[0]  # fmt: skip
         if nulls:
-            raise InputError(f"{self.url}: {nulls} ids in {', '.join(key.names)} are null; every row needs an id.")
+            raise null_ids(str(self.url), nulls, key.names)
         if unique:
             return
         repeated = self._run(

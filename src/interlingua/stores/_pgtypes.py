@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import FloatArray
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, json_field
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import is_json
@@ -293,9 +293,9 @@ def decode(
     for value, row in zip(sent, ids, strict=True):
         if value is None or len(value) != head + d * cell:
             wrong = "is null" if value is None else f"has another width than {d}, or holds null values"
-            raise InputError(f"{where}: the vector of id {row!r} {wrong}; remove such rows or fill them.")
+            raise UnusableRowError(f"{where}: the vector of id {row!r} {wrong}; remove such rows or fill them.")
         if head == 20 and value[:4] != b"\0\0\0\1":
-            raise InputError(f"{where}: the array of id {row!r} has several dimensions; one is needed.")
+            raise UnusableRowError(f"{where}: the array of id {row!r} has several dimensions; one is needed.")
     block = np.frombuffer(b"".join(value or b"" for value in sent), np.uint8).reshape(len(sent), -1)[:, head:]
     numbers = block.reshape(len(sent), d, cell)[:, :, cell - number.itemsize :]
     return np.ascontiguousarray(numbers).view(number)[:, :, 0].astype(number.newbyteorder("="))

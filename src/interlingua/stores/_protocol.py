@@ -294,6 +294,13 @@ class Store(ABC):
             InputError: a value that the store cannot hold, with its column and id.
         """
 
+    def check_translated(self, vectors: FloatArray, spec: Spec) -> None:  # noqa: B027 - most stores accept any
+        """Refuse translations [n, d] of the first rows before anything is made.
+
+        Raises:
+            InputError: vectors that the store cannot hold.
+        """
+
     def notes(self, spec: Spec) -> tuple[str, ...]:
         """Return sentences for the plan: the costs of the new collection to others, and the limits of its index."""
         return ()

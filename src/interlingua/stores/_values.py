@@ -10,6 +10,7 @@ from typing import Any
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._documents import to_documents
+from interlingua.stores._names import NameRule
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Limits:
         most: largest whole number.
         finite: whether NaN and infinity are refused.
         flat: whether values are scalars or lists of scalars of one type that are not empty.
+        names: of the fields that a document can have, ``None`` for any.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Limits:
     most: int = 2**63 - 1
     finite: bool = True
     flat: bool = False
+    names: NameRule | None = None
 
 
 def documents_of(records: Records, where: str, limits: Limits) -> list[dict[str, Any]]:
@@ -51,6 +54,9 @@ def documents_of(records: Records, where: str, limits: Limits) -> list[dict[str,
         raise _refusal(where, name, records.ids[row].as_py(), problem) from error
     for row, document in enumerate(documents):
         for key, value in document.items():
+            if limits.names is not None and not limits.names.allows(key):
+                remedy = "Rename it, choose another target, or leave the payload out with {drop_payload}."
+                raise limits.names.refusal(f"field of {limits.name}", key, where, remedy)
             for problem in _problems(value, limits):
                 raise _refusal(where, key, records.ids[row].as_py(), problem)
     return documents

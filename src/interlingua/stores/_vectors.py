@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import LARGEST, SMALLEST, FloatArray, check_matrix
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.stores._url import StoreURL
 
@@ -15,18 +15,16 @@ def check_vectors(records: Records, url: StoreURL, width: int) -> None:
     """Refuse rows whose vectors cannot be translated.
 
     Raises:
-        InputError: zero vectors, NaN, infinity or another width; the message gives the id of the first such row.
+        InputError: another width.
+        UnusableRowError: zero vectors, NaN or infinity; the message gives the id of the first such row.
     """
     try:
         check_matrix(records.vectors, f"{url}", width=width)
     except InputError as error:
-        bad = ~np.isfinite(records.vectors).all(axis=1) | ~np.any(records.vectors, axis=1)
+        bad = ~usable_rows(records.vectors)
         if not bad.any():
             raise
-        raise InputError(
-            f"{error} That row has the id {records.ids[int(bad.argmax())].as_py()!r}.",
-            "Such rows can be left out with {skip_bad}.",
-        ) from error
+        raise UnusableRowError(f"{error} That row has the id {records.ids[int(bad.argmax())].as_py()!r}.") from error
 
 
 def usable_rows(vectors: FloatArray) -> npt.NDArray[np.bool_]:

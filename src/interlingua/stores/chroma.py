@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +13,10 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
-from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
+from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -27,9 +26,14 @@ __all__ = ["ChromaStore"]
 _SPACES: dict[Metric, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
 # Chroma keeps the text and the URI of a row apart from its metadata. Payloads have them as two more keys.
 _PARTS = {"chroma:document": "documents", "chroma:uri": "uris"}
-_LIMITS = Limits("Chroma", flat=True)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,510}[A-Za-z0-9]")
-_IP_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+_LIMITS = Limits(
+    "Chroma",
+    flat=True,
+    names=NameRule(
+        f"at least 1 character, no # or $ first, and no chroma: first other than in {' and '.join(_PARTS)} is",
+        rf"({'|'.join(_PARTS)})|(?![#$]|chroma:).+",
+    ),
+)
 _INCLUDED = ["embeddings", "metadatas", *_PARTS.values()]
 
 
@@ -50,6 +54,11 @@ class ChromaStore(CollectionStore):
         limits="metadata is flat: scalars, and lists of scalars of one type",
     )  # fmt: skip
     _name_counts = (1, 1)
+    _collection_rule = NameRule(
+        "3 to 512 letters from A to Z, digits, dots, _ and -, with a letter or a digit at the beginning and the end, "
+        "no two dots in a row and no IP address, are",
+        r"(?!.*\.\.)(?!\d{1,3}(\.\d{1,3}){3}$)[A-Za-z0-9][A-Za-z0-9._-]{1,510}[A-Za-z0-9]",
+    )
     _database_file = "chroma.sqlite3"
 
     def __init__(self, url: StoreURL) -> None:
@@ -117,15 +126,6 @@ class ChromaStore(CollectionStore):
             hits.append(Hits(list(ids), -np.sqrt(values) if metric == "l2" else 1 - values))
         return hits
 
-    def check(self, spec: Spec) -> None:
-        """Refuse names that a collection cannot have."""
-        super().check(spec)
-        if not _NAME.fullmatch(self._name) or ".." in self._name or _IP_ADDRESS.fullmatch(self._name):
-            raise InputError(
-                f"{self.url}: Chroma takes names of 3 to 512 letters from A to Z, digits, dots, _ and -, which begin "
-                "and end with a letter or a digit, have no two dots in a row and are no IP address. Choose another."
-            )
-
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse payload that flat metadata cannot hold."""
         documents_of(records, str(self.url), _LIMITS)
@@ -186,6 +186,16 @@ class ChromaStore(CollectionStore):
                     document[key] = value
         vectors = np.asarray(result["embeddings"], np.float32).reshape(len(documents), -1)
         return Records(pa.array(result["ids"], pa.string()), vectors, from_documents(documents))
+
+    def _close_client(self, client: Any) -> None:
+        """Close the client, and the connections to a server, which the client leaves open."""
+        # The client of a server has two, one of them for tenants and databases. The embedded engine has none.
+        parts: list[Any] = [client, getattr(client, "_admin_client", None)]
+        sessions = [getattr(getattr(part, "_server", None), "_session", None) for part in parts]
+        super()._close_client(client)
+        for session in sessions:
+            if session is not None:
+                session.close()
 
     def _is_outage(self, error: Exception) -> bool:
         return bool(self.url.host) and isinstance(error, ValueError | OSError)

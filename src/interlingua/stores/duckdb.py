@@ -13,7 +13,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.stores._base import TableAdapter, plain_ids, sql_literal
+from interlingua.stores._base import TableAdapter, null_ids, plain_ids, sql_literal
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -25,6 +25,7 @@ from interlingua.stores._ducktable import (
     quoted,
     widened,
 )
+from interlingua.stores._names import NOT_EMPTY
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -47,6 +48,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         changes=("float16", "category", "timestamp_zone", "json"),
         limits="search is exact and reads every row",
     )
+    _collection_rule = _column_rule = NOT_EMPTY
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -79,6 +81,9 @@ class DuckStore(SharedClientStore, TableAdapter):
                 f"{self.url}: the row with id {first_id!r} of column {layout.vector!r} is null, as are all."
             )
         self._check_filled(count)
+        nulls = self._rows(f"select count(*) from {self._table} {self._where_clause(layout.has_null)}")[0][0]
+        if nulls:
+            raise null_ids(str(self.url), nulls, layout.key)
         filled = self._where_clause(f"{quoted(layout.vector)} is not null")
         first = next(self._pages(layout, f"{filled} order by {layout.id}", 256, limit=256))
         notes = []

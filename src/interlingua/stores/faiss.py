@@ -19,6 +19,7 @@ from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
 from interlingua.stores._base import Adapter
 from interlingua.stores._distinct import check_int64
+from interlingua.stores._names import check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
 from interlingua.stores.files import FileStore
@@ -71,7 +72,8 @@ class FaissStore(Adapter):
             raise InputError(f"{url}: ?index={self._kind}; flat or hnsw is needed.")
         self._faiss = require("faiss", "faiss")
         self._path = Path(url.path)
-        self._spool = FileStore(StoreURL("file", f"{url.path}.rows.parquet"))
+        self._spool_path = Path(f"{url.path}.rows.parquet")
+        self._spool = FileStore(StoreURL("file", str(self._spool_path)))
 
     def exists(self) -> bool:
         """Return whether the file exists."""
@@ -116,13 +118,22 @@ class FaissStore(Adapter):
         ]
 
     def check(self, spec: Spec) -> None:
-        """Refuse a folder that does not exist."""
+        """Refuse a folder that does not exist, and a name that is too long."""
         super().check(spec)
         check_parent(self._path)
+        check_name_length(self._spool_path, self._path)
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse whole numbers that 64 bits with sign do not hold."""
         check_int64(records.ids, str(self.url))
+
+    def check_translated(self, vectors: FloatArray, spec: Spec) -> None:
+        """Refuse vectors of other than unit norm if they are searched by cosine, which FAISS lacks."""
+        if spec.metric == "cosine" and not is_unit(vectors):
+            raise InputError(
+                f"{self.url}: FAISS has no cosine, and the translated vectors are not of unit norm.",
+                "Use {metric=dot} or {metric=l2}.",
+            )
 
     def _create(self, spec: Spec) -> None:
         self._spool.create(spec)  # the index appears when it is finished
@@ -135,10 +146,8 @@ class FaissStore(Adapter):
 
     def upsert(self, records: Records) -> None:
         """Append rows to the spool."""
-        if self._spec is not None and self._spec.metric == "cosine" and not is_unit(records.vectors):
-            raise InputError(
-                f"{self.url}: FAISS has no cosine and these vectors are not of unit norm. Use the metric dot or l2."
-            )
+        if self._spec is not None:
+            self.check_translated(records.vectors, self._spec)
         self._spool.upsert(records)
 
     def finish(self) -> None:

@@ -22,6 +22,7 @@ from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
 from interlingua.stores._documents import document_field
+from interlingua.stores._names import NOT_EMPTY, check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -47,6 +48,7 @@ class FileStore(Adapter):
     _name_counts = (0, 1)
     _collection_noun = "column"
     _example = "file://PATH#column"
+    _column_rule = NOT_EMPTY
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -106,6 +108,7 @@ class FileStore(Adapter):
         if sink is None:
             raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
         check_parent(self._path)
+        check_name_length(self._path, self._path)
         if sink.columns == "none" and (self.url.names or self.url.options):
             raise InputError(f"{self.url}: a {self._path.suffix} file has no names; leave out what follows its path.")
         if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
@@ -209,7 +212,7 @@ class FileStore(Adapter):
         try:
             return open_vectors(self._path, column=column, id_column=id_column, skip_bad=self._bad_as_nan)
         except AmbiguousVectorsError as error:
-            named = f"Name one in the address, file://{self._path}#COLUMN."
+            named = f"Name one in the address, {replace(self.url, names=('COLUMN',))}."
             raise InputError(
                 error.args[0], named if error.kind == "column" else "Save that array as a file of its own."
             ) from error
@@ -236,10 +239,7 @@ class FileStore(Adapter):
         return ids
 
     def _rows(self, size: int, start: int = 0) -> Iterator[Records]:
-        try:
-            yield from map(self._with_ids, self._file.batches(size, start=start))
-        except InputError as error:
-            raise InputError(str(error), "Rows that cannot be used can be left out with {skip_bad}.") from error
+        yield from map(self._with_ids, self._file.batches(size, start=start))
 
     def _with_ids(self, records: Records) -> Records:
         """Return rows of the file with row numbers as ids where it has none."""

@@ -14,6 +14,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
 from interlingua.io._checks import ID_NAMES, AmbiguousVectorsError, choose_vectors
 from interlingua.stores._base import Adapter, plain_ids, sql_literal
+from interlingua.stores._names import NameRule
 from interlingua.stores._pages import pages
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
@@ -23,6 +24,10 @@ __all__ = ["LanceStore"]
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 # A scan of fewer rows is faster than an index, and exact.
 _INDEXED_ROWS = 20_000
+# Columns that LanceDB adds to the rows that it returns.
+_RESERVED = (
+    "_distance", "_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version",
+)  # fmt: skip
 
 
 class LanceStore(Adapter):
@@ -38,6 +43,15 @@ class LanceStore(Adapter):
         limits=f"an index is built from {_INDEXED_ROWS:,} rows on",
     )
     _collection_noun = "table"
+    _collection_rule = NameRule(
+        "1 to 249 letters from A to Z, digits, dots, _ and -, and not only one or two dots, are",
+        r"(?!\.{1,2}$)[A-Za-z0-9_.-]+",
+        249,
+    )
+    _column_rule = NameRule(
+        f"at least 1 character, no dot, no grave accent and none of {', '.join(_RESERVED)} is",
+        rf"(?!({'|'.join(_RESERVED)})$)[^\0.`]+",
+    )
     # The client raises several classes, one of which cannot be imported, with the cause only in the text.
     _client_errors = (Exception,)
 

@@ -18,13 +18,14 @@ from typing import Any
 from interlingua.core.arguments import check_flag, check_instance, check_path, shown
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import Translator
+from interlingua.core.wording import count_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
 from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
-from interlingua.stores.planning import Options, Plan, check_choices, make_plan, target_spec
+from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
 
 __all__ = ["Migration", "check_journal", "migrate", "rollback"]
 
@@ -63,6 +64,7 @@ class Migration:
     skipped_ids: str | None = None
 
 
+@advise_skip_bad()
 def migrate(
     translator: Translator,
     source: Store,
@@ -190,7 +192,7 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
                 "After a rollback, which drops the target, the migration can start again."
             )
         else:
-            state = f"shows that this migration was interrupted with {log.rows(done=True)} rows written."
+            state = f"shows that this migration was interrupted with {count_of(log.rows(done=True))} written."
             remedy = "Go on with {resume}, or drop what it made with a rollback."
         raise OutputExistsError(f"{path} {state}", remedy)
 

@@ -19,6 +19,7 @@ from interlingua.stores._base import first_line
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
+from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
@@ -26,9 +27,14 @@ from interlingua.stores._values import Limits, documents_of
 __all__ = ["MilvusStore"]
 
 _METRICS: dict[Metric, str] = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
-_LIMITS = Limits("Milvus")
+_LIMITS = Limits(
+    "Milvus", names=NameRule("another name than $meta, which holds all other fields, is", r"(?!\$meta$).*")
+)
 _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
+# The name of the file that holds an index of Milvus Lite has the name of the field in it, and 255 bytes at most.
+_LITE_BYTES = 200
+_FIELD = "[A-Za-z_][A-Za-z0-9_]*"
 
 
 class MilvusStore(CollectionStore):
@@ -45,6 +51,8 @@ class MilvusStore(CollectionStore):
     )
 
     _example = "#collection.field"
+    _column_rule = NameRule("1 to 255 letters from A to Z, digits and _, and no digit first, are", _FIELD, 255)
+    _collection_rule = _column_rule
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)
@@ -55,6 +63,13 @@ class MilvusStore(CollectionStore):
             address = f"{'https' if url.uses_https else 'http'}://{url.host}:{url.port or 19530}"
         else:
             address = url.path
+            # The embedded database makes folders and files of names and takes more characters.
+            self._collection_rule = NameRule(
+                "1 to 255 bytes, with no / and \\ and not only one or two dots, are", r"(?!\.{1,2}$)[^/\\\0]+", 255
+            )
+            self._vector_rule = NameRule(
+                f"1 to {_LITE_BYTES} letters from A to Z, digits and _, and no digit first, are", _FIELD, _LITE_BYTES
+            )
             check_parent(Path(address))
             require("milvus_lite", "milvus")
         token = os.environ.get("MILVUS_TOKEN", "") if url.host else ""
@@ -122,13 +137,6 @@ class MilvusStore(CollectionStore):
                 Hits([row["id"] if "id" in row else row[key] for row in rows], -scores if metric == "l2" else scores)
             )
         return hits
-
-    def check(self, spec: Spec) -> None:
-        """Refuse names that a field cannot have, before the server does."""
-        super().check(spec)
-        for name in (spec.id_name, self._new_column):
-            if not name.isidentifier() or not name.isascii():
-                raise InputError(f"{self.url}: Milvus takes letters, digits and _ in names, and not {name!r}.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a row cannot have."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from interlingua.core.arguments import check_settings
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, OutputExistsError, UnusableRowError
 from interlingua.core.records import Records
 from interlingua.core.translator import Translator
+from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo, to_text
 from interlingua.stores._url import StoreURL
@@ -24,7 +25,7 @@ from interlingua.stores._vectors import check_vectors, usable_rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PAGE_ROWS", "Options", "Plan", "check_choices", "make_plan", "plan", "target_spec"]
+__all__ = ["PAGE_ROWS", "Options", "Plan", "advise_skip_bad", "check_choices", "make_plan", "plan", "target_spec"]
 
 PAGE_ROWS = 4_096
 # Bytes of the target for each byte of its vectors: an index and a log of changes are stored as well.
@@ -143,6 +144,17 @@ class Plan:
         return cls(**{**facts, **lists, "types": tuple(tuple(row) for row in facts["types"])})
 
 
+@contextmanager
+def advise_skip_bad() -> Iterator[None]:
+    """Say of a row that cannot be used that a migration can leave it out; other work has no such option."""
+    try:
+        yield
+    except UnusableRowError as error:
+        error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
+        raise
+
+
+@advise_skip_bad()
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
     """Return what a migration would do and cost; reads a few pages and writes nothing.
 
@@ -227,7 +239,7 @@ def make_plan(
     free = _free(target.url)
     if free is not None and free < needed:
         raise InputError(
-            f"{target.url}: about {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free. Make room, or "
+            f"{target.url}: about {size_of(needed)} are needed and {size_of(free)} are free. Make room, or "
             "choose another place."
         )
     return Plan(
@@ -282,7 +294,8 @@ def _measure(
             if rows < _ESTIMATE_ROWS and len(records):
                 check_vectors(records, source.url, info.d)
                 target.check_records(options.as_written(records), spec)
-                convert(np.asarray(records.vectors, np.float32), allow_foreign=options.allow_foreign)
+                vectors = np.asarray(records.vectors, np.float32)
+                target.check_translated(convert(vectors, allow_foreign=options.allow_foreign), spec)
                 rows += len(records)
                 payload_bytes += 0 if records.payload is None else records.payload.nbytes
                 reading = (time.perf_counter() - first_page) / rows
@@ -318,8 +331,9 @@ def check_choices(plan: Plan, options: Options) -> None:
     """
     if plan.nulls and not (options.skip_null or options.skip_bad):
         raise InputError(
-            f"{plan.source}: the vector of id {plan.first_null} is null; {plan.nulls:,} rows have no vector and "
-            f"{plan.rows:,} have one.",
+            f"{plan.source}: the vector of id {plan.first_null} is null; {count_of(plan.nulls)} "
+            f"{'has' if plan.nulls == 1 else 'have'} no vector and {plan.rows:,} "
+            f"{'has' if plan.rows == 1 else 'have'} one.",
             "Fill them, or leave them out with {skip_null}.",
         )
     if plan.triggers and options.triggers is None:

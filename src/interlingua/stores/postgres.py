@@ -13,8 +13,10 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records
+from interlingua.core.wording import size_of
 from interlingua.stores import _pgcatalog as catalog
 from interlingua.stores import _pgtypes as pgtypes
+from interlingua.stores._names import NameRule
 from interlingua.stores._pgtable import PostgresTable
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 
@@ -47,6 +49,8 @@ class PostgresStore(PostgresTable):
         ),
         limits=f"{_MOST_COLUMNS:,} columns; an index up to {_INDEXED:,}, in half precision up to {_INDEXED_HALF:,}",
     )  # fmt: skip
+    # A longer name would be cut without an error.
+    _collection_rule = _column_rule = NameRule(f"1 to {_NAME_BYTES} bytes are", most_bytes=_NAME_BYTES)
 
     def info(self) -> StoreInfo:
         """Return facts about the table; the metric is that of the column's index."""
@@ -60,9 +64,7 @@ class PostgresStore(PostgresTable):
             raise InputError(
                 f"{self.url}: the vector of id {next(self.skipped(1))[0].as_py()!r} is null, as in all {rows} rows."
             )
-        if not count:
-            loose = "" if vector.width > 0 else f", and its column {vector.name!r} has no fixed width"
-            raise InputError(f"{self.url} is empty{loose}; at least 1 row is needed.")
+        self._check_filled(count)
         self._check_key(key)
         with closing(self._pages(256, self._filled(vector), limit=256)) as pages:  # type: ignore[type-var]
             first = next(pages)
@@ -141,12 +143,6 @@ class PostgresStore(PostgresTable):
             raise InputError(
                 f"{self.url}: pgvector holds up to {_MOST_COLUMNS:,} values per vector and {spec.d} are needed."
             )
-        names = [*self.url.names, *(() if spec.schema is None or spec.as_new_vector else spec.schema.names)]
-        long = next((name for name in names if len(name.encode()) > _NAME_BYTES), None)
-        if long is not None:
-            raise InputError(
-                f"{self.url}: the name {long!r} is longer than the {_NAME_BYTES} bytes that PostgreSQL keeps of one."
-            )
         self._of_pgvector("vector")  # refuses a database without pgvector
         if not self._columns():
             with self._errors("cannot be created"), self._connection.transaction(force_rollback=True):
@@ -169,7 +165,7 @@ class PostgresStore(PostgresTable):
             _, _, size, indexes, _, published = self._one(catalog.TABLE)
             notes.append(
                 f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
-                f"the old versions are dead rows (up to {size / 1e9:,.2f} GB) until VACUUM, and the {indexes} "
+                f"the old versions are dead rows (up to {size_of(size)}) until VACUUM, and the {indexes} "
                 "indexes of the table are written to again. A new table costs the source nothing."
             )
             if published:

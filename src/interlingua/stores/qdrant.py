@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from interlingua.core.arrays import FloatArray, require
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS
+from interlingua.stores._names import NameRule
 from interlingua.stores._points import DISTANCES, Page, Parts, PointStore, VectorParameters
 from interlingua.stores._protocol import Capabilities, Spec
 from interlingua.stores._unpickling import points_only
@@ -21,6 +22,10 @@ from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits
 
 __all__ = ["QdrantStore"]
+
+# Names become names of folders.
+_NO_PATH = r'with none of < > : " / \ | ? *, no control characters and not only one or two dots'
+_IN_PATH = r'(?!\.{1,2}$)[^<>:"/\\|?*\x00-\x1f]'
 
 
 class QdrantStore(CollectionStore, PointStore):
@@ -42,6 +47,8 @@ class QdrantStore(CollectionStore, PointStore):
     )
 
     _database_file = "meta.json"
+    _collection_rule = NameRule(f"1 to 255 characters, {_NO_PATH}, are", rf"{_IN_PATH}{{1,255}}")
+    _vector_rule = NameRule(f"1 to 200 bytes, {_NO_PATH}, are", rf"{_IN_PATH}+", 200)
 
     def __init__(self, url: StoreURL) -> None:
         super().__init__(url)

@@ -1,0 +1,63 @@
+"""Names that a store takes for what a migration makes: collections, vectors, columns and fields."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from interlingua.core.errors import InputError
+from interlingua.io._checkpoint import partial_folder
+
+# Characters of a long name that a message shows.
+_SHOWN = 40
+# The longest name of a file.
+_NAME_BYTES = 255
+
+
+@dataclass(frozen=True)
+class NameRule:
+    """What names a store takes.
+
+    Attributes:
+        needed: the rule as a phrase, for messages.
+        pattern: regular expression of the whole name.
+        most_bytes: longest name in UTF-8, ``None`` without a limit.
+    """
+
+    needed: str
+    pattern: str = r"[^\0]+"
+    most_bytes: int | None = None
+
+    def allows(self, name: str) -> bool:
+        """Return whether a store takes this name."""
+        fits = self.most_bytes is None or len(name.encode("utf-8", "replace")) <= self.most_bytes
+        return fits and re.fullmatch(self.pattern, name, re.DOTALL) is not None
+
+    def refusal(self, what: str, name: str, where: str, remedy: str) -> InputError:
+        """Return the error for a name that the store does not take."""
+        shown = repr(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!r}... ({len(name.encode())} bytes)"
+        return InputError(f"{where}: {shown} cannot be the name of a {what}: {self.needed} needed.", remedy)
+
+
+NOT_EMPTY = NameRule("at least 1 character is")
+
+
+def check_name_length(path: Path, named: Path) -> None:
+    """Refuse a path whose unfinished file could not be made, because the name of its folder would be too long.
+
+    Args:
+        path: of the file that is written.
+        named: the path in the address, for the message.
+
+    Raises:
+        InputError: the name is too long.
+    """
+    length = len(os.fsencode(named.name))
+    longest = _NAME_BYTES - len(os.fsencode(partial_folder(path).name)) + length
+    if length > longest:
+        raise InputError(
+            f"{named.with_name(named.name[:40])}...: the name has {length} bytes; up to {longest} are needed. Choose a "
+            "shorter one."
+        )
