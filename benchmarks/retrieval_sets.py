@@ -27,10 +27,14 @@ from typing import Any
 
 import numpy as np
 
+import interlingua as il
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "demo"))
 import make_data
 
 QUERIES, DOCUMENTS, OTHERS, SEED = 500, 6_000, 4_500, 20_261_129
+# The set whose texts play the part of public ones.
+PUBLIC = {"medquad": "wiki-split", "wiki-split": "nq-open", "clinc150": "nq-open", "nq-open": "wiki-split"}
 PARTS = ("queries", "documents", "others")
 # Answers of more sentences are documents of several topics.
 MOST_SENTENCES = 10
@@ -128,17 +132,55 @@ def _distinct(texts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return list(found.values())
 
 
+def load(folder: Path, name: str, encoder: str) -> dict[str, Any]:
+    """Return the vectors of each part of a set in float32."""
+    return {part: np.load(folder / f"retrieval-{name}.{part}.{encoder}.npy").astype(np.float32) for part in PARTS}
+
+
+def is_encoded(folder: Path, name: str, encoders: Iterable[str]) -> bool:
+    """Return whether a set has all its vectors."""
+    return all((folder / f"retrieval-{name}.{part}.{encoder}.npy").exists() for encoder in encoders for part in PARTS)
+
+
+def fitted(folder: Path, name: str, encoders: tuple[str, str], kind: str, seed: int) -> il.Translator:
+    """Return the translator of a set between two encoders, fitted on first use and kept in the folder.
+
+    Args:
+        folder: of the vectors.
+        name: of the set.
+        encoders: old and new.
+        kind: ``unpaired``: documents under the old encoder, other texts under the new one; ``public``: pairs of texts of
+            another set; ``paired``: pairs of other texts of the same kind.
+        seed: of the fit.
+    """
+    kept = folder / "translators" / f"{name}.{encoders[0]}.{encoders[1]}.{kind}.{seed}"
+    if kept.exists():
+        return il.load(kept)
+    if kind == "unpaired":
+        old, new = (load(folder, name, encoder) for encoder in encoders)
+        alignment = il.align(old["documents"][:OTHERS], new["others"], seed=seed)
+    else:
+        of = name if kind == "paired" else PUBLIC[name]
+        old, new = (load(folder, of, encoder)["others"] for encoder in encoders)
+        pairs = np.stack([np.arange(len(old))] * 2, axis=1)
+        alignment = il.align(old, new, pairs=pairs, method="ridge", seed=seed)
+    translator = alignment.translator(force=True)
+    translator.save(kept)
+    return translator
+
+
 def main() -> None:
     """Make every set and encode it with the encoders named, leaving out what is there already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoders", nargs="+", choices=make_data.ENCODERS)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for encoder in arguments.encoders:
-        for name in SETS:
+        for name in arguments.sets:
             made = make_set(arguments.corpora, name)
             (arguments.out / f"retrieval-{name}.json").write_text(json.dumps(made), "utf-8")
             for part in PARTS:

@@ -134,7 +134,7 @@ class Translator:
         """
         if self.calibration is None:
             raise InputError(
-                "This translator has no calibration of scores, which a fit adds from 1,000 rows a side on. Add one with "
+                "This translator has no calibration of scores; a fit adds one from 1,000 rows a side on. Add it with "
                 f"fit_calibration(source, target) and {MIN_ROWS} or more rows a side that the fit has not seen."
             )
         return self.calibration.convert(scores, kind, scale)
