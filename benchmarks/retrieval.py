@@ -28,13 +28,13 @@ from typing import Any
 
 import numpy as np
 from records import arguments_of
-from retrieval_sets import SETS, fitted, is_encoded, load
+from retrieval_sets import PUBLIC, SETS, fitted, is_encoded, load
 
 from interlingua.core.arrays import unit_rows
 from interlingua.evaluation.retrieval import evaluate_ranking, rank_documents, relevance_of_ranking
 
 K = 10
-ENCODERS = (("use", "minilm"), ("wordllama", "minilm"), ("wordllama", "use"))
+ENCODERS = (("use", "minilm"), ("bge", "minilm"), ("wordllama", "use"))
 KINDS = ("unpaired", "public", "paired")
 NOMINEES = (10, 20, 50, 100, 200, 500)
 
@@ -91,9 +91,9 @@ def measure(name: str, encoders: tuple[str, str], kind: str | None, seed: int, f
 def cases(seeds: range, folder: Path) -> Iterator[tuple[str, Callable[[], list[dict[str, Any]]]]]:
     """Yield key and function of each translator whose sets are encoded."""
     for encoders in ENCODERS:
-        for name in SETS:
+        for name in (*SETS, "beir"):
             if is_encoded(folder, name, encoders):
-                for kind in (None, *reversed(KINDS)):
+                for kind in (None, *(kind for kind in reversed(KINDS) if kind != "public" or name in PUBLIC)):
                     for seed in seeds:
                         key = f"{name}: {encoders[0]} -> {encoders[1]}, {kind}/{seed}"
                         yield key, partial(measure, name, encoders, kind, seed, folder)

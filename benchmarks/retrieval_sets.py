@@ -8,6 +8,7 @@ A set has queries, documents, and other texts of the same kind that are in neith
 - wiki-split: halves of sentences, and sentences; relevant is the sentence that was split
 - clinc150: utterances to an assistant, and other utterances; relevant are those of the same intent
 - nq-open: search questions, without judgments
+- beir: questions of 23 search benchmarks under BGE and MiniLM, which are given as vectors (--spaces), without judgments
 
 Writes retrieval-SET.PART.ENCODER.npy, float16 unit rows, with PART one of queries, documents and others, and
 retrieval-SET.json with the texts, and the relevant documents of each query or null. Encoders are those of
@@ -35,6 +36,7 @@ import make_data
 QUERIES, DOCUMENTS, OTHERS, SEED = 500, 6_000, 4_500, 20_261_129
 # The set whose texts play the part of public ones.
 PUBLIC = {"medquad": "wiki-split", "wiki-split": "nq-open", "clinc150": "nq-open", "nq-open": "wiki-split"}
+BEIR = {"bge": "bge-base-en-v1.5", "minilm": "all-MiniLM-L6-v2"}
 PARTS = ("queries", "documents", "others")
 # Answers of more sentences are documents of several topics.
 MOST_SENTENCES = 10
@@ -132,6 +134,16 @@ def _distinct(texts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
     return list(found.values())
 
 
+def write_beir(spaces: Path, out: Path) -> None:
+    """Cut the vectors of the BEIR questions into the parts of a set."""
+    for encoder, name in BEIR.items():
+        vectors = np.load(spaces / f"beir-queries.{name}.npy")
+        order = np.random.default_rng(SEED).permutation(len(vectors))
+        for part, rows in zip(PARTS, np.split(order, [QUERIES, QUERIES + DOCUMENTS]), strict=True):
+            np.save(out / f"retrieval-beir.{part}.{encoder}.npy", vectors[rows])
+    (out / "retrieval-beir.json").write_text(json.dumps({"relevant": None}), "utf-8")
+
+
 def load(folder: Path, name: str, encoder: str) -> dict[str, Any]:
     """Return the vectors of each part of a set in float32."""
     return {part: np.load(folder / f"retrieval-{name}.{part}.{encoder}.npy").astype(np.float32) for part in PARTS}
@@ -149,8 +161,8 @@ def fitted(folder: Path, name: str, encoders: tuple[str, str], kind: str, seed: 
         folder: of the vectors.
         name: of the set.
         encoders: old and new.
-        kind: ``unpaired``: documents under the old encoder, other texts under the new one; ``public``: pairs of texts of
-            another set; ``paired``: pairs of other texts of the same kind.
+        kind: ``unpaired``: documents under the old encoder, other texts under the new one; ``public``: pairs of texts
+            of another set; ``paired``: pairs of other texts of the same kind.
         seed: of the fit.
     """
     kept = folder / "translators" / f"{name}.{encoders[0]}.{encoders[1]}.{kind}.{seed}"
@@ -172,13 +184,16 @@ def fitted(folder: Path, name: str, encoders: tuple[str, str], kind: str, seed: 
 def main() -> None:
     """Make every set and encode it with the encoders named, leaving out what is there already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("encoders", nargs="+", choices=make_data.ENCODERS)
+    parser.add_argument("encoders", nargs="*", choices=make_data.ENCODERS)
+    parser.add_argument("--spaces", type=Path, help="the folder of the vectors of set beir")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.spaces:
+        write_beir(arguments.spaces, arguments.out)
     for encoder in arguments.encoders:
         for name in arguments.sets:
             made = make_set(arguments.corpora, name)

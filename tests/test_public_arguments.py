@@ -75,8 +75,8 @@ RESULTS = frozenset({
     "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DistributedResult",
     "DocumentFindings", "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
     "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Decoded", "Reidentification",
-    "Reliability", "RetrievalFindings", "RetrievalQuality", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
-    "Part", "WrittenPart",
+    "Reliability", "RetrievalFindings", "RetrievalQuality", "RetrievalScores", "Table", "TextFigures", "WordFigures",
+    "WordFindings", "Part", "WrittenPart",
 })  # fmt: skip
 # Their class methods fit, of and load construct them.
 CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDecoder", "WordProbe"})

@@ -165,6 +165,7 @@ def search(
         for store in (first, second):
             if store is not None:
                 store.close()
+    columns = _columns(results, show)
     notes = _explain(joint, translator, space, None if rerank is None else encoder_title(rerank), results)
     if as_json:
         hits = [[asdict(hit) for hit in row] for row in results]
@@ -172,7 +173,7 @@ def search(
         console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
     sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
-    console.stdout().print(_table(results, sides, _columns(results, show)))
+    console.stdout().print(_table(results, sides, columns))
     for line in notes:
         console.note(line)
 

@@ -107,6 +107,8 @@ def restore_maps(kind: str, settings: Mapping[str, Any], tensors: Mapping[str, A
         network = Network.restore(settings, parts)
         source, target = settings["ends"]
         return NetworkMap(network, source, target), NetworkMap(network, target, source)
+    if not isinstance(kind, str):
+        raise TypeError("the kind of the maps is not a text")
     raise OtherFormatError
 
 
