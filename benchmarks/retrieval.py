@@ -99,6 +99,56 @@ def cases(seeds: range, folder: Path) -> Iterator[tuple[str, Callable[[], list[d
                         yield key, partial(measure, name, encoders, kind, seed, folder)
 
 
+COLUMNS = (
+    ("new model", None, "new"),
+    ("old model", None, "old"),
+    ("pairs of own texts", "paired", "translated"),
+    ("pairs of public texts", "public", "translated"),
+    ("unpaired", "unpaired", "translated"),
+    ("bridge, own pairs", "paired", "bridge"),
+    ("bridge, public pairs", "public", "bridge"),
+    ("bridge, unpaired", "unpaired", "bridge"),
+)
+
+
+def table(records: list[dict[str, Any]], judge: str, figure: str) -> str:
+    """Return a figure of each route as a Markdown table, a row for each set and pair of models.
+
+    Args:
+        records: of all cases.
+        judge: ``judged`` or ``own``.
+        figure: ``ndcg`` or ``recall``.
+    """
+    lines = ["| set | models | " + " | ".join(title for title, _, _ in COLUMNS) + " |"]
+    lines.append("|---|---|" + "--:|" * len(COLUMNS))
+    for name, encoders in dict.fromkeys((r["set"], tuple(r["encoders"])) for r in records if r[judge]):
+        cells = []
+        for _, fit, route in COLUMNS:
+            found = [r for r in _of(records, name, encoders) if (r["fit"], r["route"]) == (fit, route)]
+            text = "/".join(f"{r[judge][figure][0]:.2f}" for r in found)
+            failed = [r["verdict"] for r in found if r["verdict"] not in (None, "aligned")]
+            cells.append(text + "".join(f" ({verdict})" for verdict in failed[:1]) if found else "")
+        lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def cascade_table(records: list[dict[str, Any]]) -> str:
+    """Return recall@10 of the new model's own ranking by the number of nominees, as a Markdown table."""
+    lines = [
+        "| set | models | verdict | " + " | ".join(map(str, NOMINEES)) + " |",
+        "|---|---|---|" + "--:|" * len(NOMINEES),
+    ]
+    for name, encoders in dict.fromkeys((r["set"], tuple(r["encoders"])) for r in records if r["nominees"]):
+        found = [r for r in _of(records, name, encoders) if r["nominees"]]
+        cells = ["/".join(f"{r['own']['recall'][0]:.2f}" for r in found if r["nominees"] == n) for n in NOMINEES]
+        lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | {found[0]['verdict']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _of(records: list[dict[str, Any]], name: str, encoders: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [r for r in records if r["set"] == name and tuple(r["encoders"]) == encoders]
+
+
 def main() -> None:
     """Measure what is not in the output yet."""
     parser = arguments_of(__doc__, "retrieval.jsonl", "0:1")

@@ -184,7 +184,7 @@ def fitted(folder: Path, name: str, encoders: tuple[str, str], kind: str, seed: 
 def main() -> None:
     """Make every set and encode it with the encoders named, leaving out what is there already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("encoders", nargs="*", choices=make_data.ENCODERS)
+    parser.add_argument("encoders", nargs="*", help=f"any of {', '.join(make_data.ENCODERS)}")
     parser.add_argument("--spaces", type=Path, help="the folder of the vectors of set beir")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))

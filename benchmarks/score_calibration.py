@@ -2,9 +2,11 @@
 
     OMP_NUM_THREADS=1 nice python benchmarks/score_calibration.py --vectors DIR
 
-A threshold is a score of the real model that a share of all pairs of 500 queries and 6,000 documents exceeds. After the
+A threshold is a score of the real model that a share of all pairs of 250 queries and 6,000 documents exceeds. After the
 translation the same pairs are compared with it: ``raw`` cosines, cosines that the calibration of the translator has
-converted, and as a reference ``isotonic`` regression on 1,000 documents whose vectors of both models are known.
+converted, cosines converted by a calibration with ``queries``: on 700 documents under the old model, 700 others under
+the new one, and 250 other queries under either; and as a reference ``isotonic`` regression on 1,000 documents whose
+vectors of both models are known.
 ``ratio`` is the number of decisions for a pair divided by that of the real model, ``jaccard`` the number of pairs that
 both decide for, divided by the number that either does. ``gate`` is the share of queries for which "the best document
 exceeds the threshold" is decided alike, at the quartiles of the best scores of the real model.
@@ -33,7 +35,9 @@ from sklearn.isotonic import IsotonicRegression
 from interlingua.core.arrays import FloatArray, unit_rows
 
 SHARES, QUARTILES, REFERENCE = (1e-2, 1e-3, 1e-4), (0.25, 0.5, 0.75), 1000
-METHODS = ("raw", "calibrated", "isotonic")
+METHODS = ("raw", "calibrated", "queries", "isotonic")
+# The last documents, which no fit has seen.
+ASKED, ROWS = 250, 700
 
 
 def decisions(scores: FloatArray, truth: FloatArray) -> dict[str, Any]:
@@ -60,6 +64,14 @@ def measure(name: str, encoders: tuple[str, str], kind: str, seed: int, folder: 
     """Return the records of one translator."""
     old, new = ({part: unit_rows(z) for part, z in load(folder, name, encoder).items()} for encoder in encoders)
     translator = fitted(folder, name, encoders, kind, seed)
+    asked = translator.fit_calibration(
+        old["documents"][-ROWS:],
+        new["documents"][-2 * ROWS : -ROWS],
+        queries=(old["queries"][:ASKED], new["queries"][:ASKED]),
+        allow_foreign=True,
+    )
+    for side in (old, new):
+        side["queries"] = side["queries"][ASKED:]
     translated = unit_rows(translator.translate(old["documents"]))
     inverted, known = unit_rows(translator.invert(new["queries"])), slice(0, REFERENCE)
     truth = {side: z["queries"] @ z["documents"].T for side, z in (("target", new), ("source", old))}
@@ -75,7 +87,7 @@ def measure(name: str, encoders: tuple[str, str], kind: str, seed: int, folder: 
         for scale, real in truth.items():
             curve = IsotonicRegression(out_of_bounds="clip").fit(reference[others], among[scale][others])
             calibrated = None if translator.calibration is None else translator.calibrate(raw, of, scale)
-            values = (raw, calibrated, curve.predict(raw.ravel()).reshape(raw.shape))
+            values = (raw, calibrated, asked.calibrate(raw, of, scale), curve.predict(raw.ravel()).reshape(raw.shape))
             for method, scores in zip(METHODS, values, strict=True):
                 if scores is not None:
                     head = {"set": name, "encoders": list(encoders), "fit": kind, "seed": seed, "kind": of}
@@ -93,6 +105,33 @@ def cases(seeds: range, folder: Path) -> Iterator[tuple[str, Callable[[], list[d
                     for seed in seeds:
                         key = f"{name}: {encoders[0]} -> {encoders[1]}, {kind}/{seed}"
                         yield key, partial(measure, name, encoders, kind, seed, folder)
+
+
+_FIGURES = ("ratio at 1 in 1,000", "at 1 in 10,000", "gate")
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """Return the decisions of every translator as a Markdown table, ``raw`` and ``calibrated`` side by side.
+
+    Cells are ranges over the sets: ``ratio`` at 1 pair in 1,000 and in 10,000, and ``gate`` at the median best score.
+    """
+    names = {"raw": "raw", "calibrated": "calibrated", "queries": "with queries", "isotonic": "isotonic"}
+    heads = [f"{what}: {names[m]}" if m == "raw" else names[m] for what in _FIGURES for m in METHODS]
+    lines = ["| fit | scores | scale | " + " | ".join(heads) + " |", "|---|---|---|" + "--:|" * len(heads)]
+    for fit, kind, scale in dict.fromkeys((r["fit"], r["kind"], r["scale"]) for r in records):
+        cells = []
+        for at in (1, 2, None):
+            for method in METHODS:
+                values = [
+                    r["gate"][1] if at is None else r["pairs"][at]["ratio"]
+                    for r in records
+                    if (r["fit"], r["kind"], r["scale"], r["method"]) == (fit, kind, scale, method)
+                    and r["verdict"] != "failed"
+                ]
+                cells.append(f"{min(values):.2f}–{max(values):.2f}" if values else "")
+        model = "new" if scale == "target" else "old"
+        lines.append(f"| {fit} | {kind} | {model} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:

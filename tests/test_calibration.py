@@ -170,6 +170,12 @@ def test_what_cannot_be_calibrated_is_refused(translator: Translator, sides: tup
         translator.fit_calibration(x, y[:250], paired=True)
     with pytest.raises(InputError, match="source vectors has 16 columns; 24 are needed"):
         translator.fit_calibration(y, y)
+    with pytest.raises(InputError, match="There are 150 source queries; at least 200 are needed, or None"):
+        translator.fit_calibration(x, y, queries=(x[:150], None))
+    with pytest.raises(InputError, match="target queries has 24 columns; 16 are needed"):
+        translator.fit_calibration(x, y, queries=(None, x))
+    with pytest.raises(InputError, match="queries is 5; a pair is needed"):
+        translator.fit_calibration(x, y, queries=5)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="kind is 'old'; choose from source, target, translated"):
         translator.calibrate(0.5, "old")
     with pytest.raises(InputError, match="scale is 'new'; choose from"):
@@ -182,6 +188,24 @@ def test_what_cannot_be_calibrated_is_refused(translator: Translator, sides: tup
     with pytest.raises(SpaceMismatchError, match="target vectors are not of the space"):
         translator.fit_calibration(x, noise)
     assert translator.fit_calibration(x, noise, allow_foreign=True).calibration is not None
+
+
+def test_scores_of_queries_have_a_scale_of_their_own(translator: Translator, sides: tuple[Array, Array]) -> None:
+    """Queries that are unlike the documents have lower scores with them than these have among each other."""
+    x, y = (side[N : 2 * N] for side in sides)
+    shift_x, shift_y = (
+        unit_rows(np.random.default_rng(d).standard_normal((1, d)).astype(np.float32)) for d in (24, 16)
+    )
+    asked = unit_rows(x[:300] - 0.7 * shift_x), unit_rows(y[300:600] - 0.7 * shift_y)
+    made = translator.fit_calibration(x[:600], y[600:], queries=asked)
+    real = asked[1] @ y[600:].T
+    raw = asked[1] @ unit_rows(translator.translate(x[600:])).T
+    for share in (0.01, 0.001):
+        threshold = float(np.quantile(real, 1 - share))
+        assert 0.6 * share < decisions(made.calibrate(raw), threshold) < 1.6 * share
+    assert made.calibration is not None
+    old = np.quantile(asked[0] @ x[:600].T, QUANTILE_LEVELS)
+    assert made.calibration.quantiles[SCORE_KINDS.index("source")] == pytest.approx(old, abs=1e-3)
 
 
 def test_copies_say_nothing_about_a_scale(translator: Translator, sides: tuple[Array, Array]) -> None:

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_choice
-from interlingua.core.arrays import FloatArray, as_array, unit_rows
+from interlingua.core.arguments import check_choice, check_flag, shown
+from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
 if TYPE_CHECKING:
     from interlingua.core.maps import VectorMap
 
-__all__ = ["MIN_ROWS", "QUANTILE_LEVELS", "SCORE_KINDS", "ScoreCalibration", "match_quantiles", "quantiles_of"]
+__all__ = [
+    "MIN_ROWS",
+    "QUANTILE_LEVELS",
+    "SCORE_KINDS",
+    "ScoreCalibration",
+    "check_and_calibrate",
+    "match_quantiles",
+    "quantiles_of",
+]
 
 # Which vectors are compared: two of the source model; two of the target model; a translated and a real one of the
 # target model; two translated ones; an inverted and a real one of the source model; two inverted ones.
@@ -34,6 +42,7 @@ _MAX_ROWS = 2_048
 # Rows with a higher cosine are taken for copies of each other.
 _COPY = 1 - 1e-5
 _STEP = 1e-9
+_SIDES = ("source", "target")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +66,13 @@ class ScoreCalibration:
 
     @classmethod
     def fit(
-        cls, maps: tuple[VectorMap, VectorMap], source: FloatArray, target: FloatArray, *, paired: bool = False
+        cls,
+        maps: tuple[VectorMap, VectorMap],
+        source: FloatArray,
+        target: FloatArray,
+        *,
+        paired: bool = False,
+        queries: tuple[FloatArray | None, FloatArray | None] = (None, None),
     ) -> ScoreCalibration | None:
         """Measure the scores among rows of both spaces.
 
@@ -68,6 +83,8 @@ class ScoreCalibration:
             source: [n, d_source].
             target: [m, d_target], other texts of the same kind.
             paired: row i of both sides is the same text.
+            queries: [q, d_source] and [p, d_target], whose scores with the rows are measured in place of those among
+                the rows; None where there are none.
 
         Returns:
             The calibration, or None with fewer than 200 different rows on a side.
@@ -80,19 +97,25 @@ class ScoreCalibration:
             x, y = x[~_is_copy(x)], y[~_is_copy(y)]
         if min(len(x), len(y)) < MIN_ROWS:
             return None
-        translated, inverted = (
-            unit_rows(np.asarray(f(side), np.float32)) for f, side in zip(maps, (x, y), strict=True)
-        )
+        asked = [
+            side if given is None else unit_rows(np.asarray(given[:_MAX_ROWS], np.float32))
+            for given, side in zip(queries, (x, y), strict=True)
+        ]
+        forward, backward = (lambda rows, f=f: unit_rows(np.asarray(f(rows), np.float32)) for f in maps)
+        translated, inverted = forward(x), backward(y)
+        asked_back = inverted if queries[1] is None else backward(asked[1])
         sides = {
-            "source": (x, x),
-            "target": (y, y),
-            "translated": (y, translated),
+            "source": (asked[0], x),
+            "target": (asked[1], y),
+            "translated": (asked[1], translated),
             "both-translated": (translated, translated),
-            "inverted": (x, inverted),
+            "inverted": (asked_back, x),
             "both-inverted": (inverted, inverted),
         }
+        between = {"translated", "inverted"} if paired and queries[1] is None else set()
         quantiles = [
-            _quantiles(*sides[kind], others_only=paired or sides[kind][0] is sides[kind][1]) for kind in SCORE_KINDS
+            _quantiles(*sides[kind], others_only=kind in between or sides[kind][0] is sides[kind][1])
+            for kind in SCORE_KINDS
         ]
         return cls(np.asarray(quantiles, np.float32), (len(x), len(y)), paired)
 
@@ -116,6 +139,57 @@ class ScoreCalibration:
             raise InputError(f"scores has dtype {values.dtype}; finite real numbers are needed.")
         values = values.astype(np.float64)
         return values if kind == scale else match_quantiles(values, first, second)
+
+    def curves(self, kind: str) -> dict[str, list[float]]:
+        """Return points of the conversion from one kind of score to the scales of both models, for other programs.
+
+        Linear interpolation between them, as ``numpy.interp(score, curves["scores"], curves["target"])``, is `convert`.
+
+        Args:
+            kind: one of `SCORE_KINDS`.
+        """
+        own = self.quantiles[SCORE_KINDS.index(check_choice(kind, "kind", SCORE_KINDS))].astype(np.float64)
+        points = np.unique(np.concatenate([[-1.0], np.clip(own, -1, 1), [1.0]]))
+        scales = {scale: self.convert(points, kind, scale).tolist() for scale in ("source", "target")}
+        return {"scores": points.tolist(), **scales}
+
+
+def check_and_calibrate(
+    maps: tuple[VectorMap, VectorMap], source: Any, target: Any, *, queries: Any, paired: Any
+) -> ScoreCalibration:
+    """Check the arguments of `ScoreCalibration.fit` as a caller gives them, and return the calibration.
+
+    Raises:
+        InputError: vectors that cannot be used, too few different rows, or pairs of different numbers of rows.
+    """
+    widths = maps[0].d_in, maps[0].d_out
+    sides = [
+        check_matrix(side, f"{name} vectors", width=width)
+        for name, side, width in zip(_SIDES, (source, target), widths, strict=True)
+    ]
+    if not isinstance(queries, tuple | list) or len(queries) != len(_SIDES):
+        raise InputError(
+            f"queries is {shown(queries)}; a pair is needed: vectors by the source and by the target model, or None."
+        )
+    asked = [
+        None if side is None else check_matrix(side, f"{name} queries", width=width)
+        for name, side, width in zip(_SIDES, queries, widths, strict=True)
+    ]
+    for name, side in zip(_SIDES, asked, strict=True):
+        if side is not None and len(side) < MIN_ROWS:
+            raise InputError(f"There are {len(side)} {name} queries; at least {MIN_ROWS} are needed, or None.")
+    if check_flag(paired, "paired") and len(sides[0]) != len(sides[1]):
+        raise InputError(
+            f"source has {len(sides[0])} rows and target {len(sides[1])}; row i of both must be the same text. "
+            "Without pairs, leave paired out."
+        )
+    calibration = ScoreCalibration.fit(maps, *sides, paired=paired, queries=(asked[0], asked[1]))
+    if calibration is None:
+        raise InputError(
+            f"source and target have {len(sides[0])} and {len(sides[1])} rows; at least {MIN_ROWS} different ones on "
+            "each side are needed for a calibration of scores. Give more rows."
+        )
+    return calibration
 
 
 def quantiles_of(scores: FloatArray) -> npt.NDArray[np.float64]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from interlingua.core import summaries, weights
 from interlingua.core.arguments import check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
-from interlingua.core.calibration import MIN_ROWS, ScoreCalibration
+from interlingua.core.calibration import MIN_ROWS, ScoreCalibration, check_and_calibrate
 from interlingua.core.errors import InputError
 from interlingua.core.hub import download, upload
 from interlingua.core.maps import VectorMap
@@ -140,7 +140,13 @@ class Translator:
         return self.calibration.convert(scores, kind, scale)
 
     def fit_calibration(
-        self, source: Any, target: Any, *, paired: bool = False, allow_foreign: bool = False
+        self,
+        source: Any,
+        target: Any,
+        *,
+        queries: tuple[Any, Any] = (None, None),
+        paired: bool = False,
+        allow_foreign: bool = False,
     ) -> Translator:
         """Return the same translator with the scales of scores measured on these rows.
 
@@ -148,6 +154,8 @@ class Translator:
             source: [n, d_source], at least 200 different rows; the first 2,048 are used. The fit must not have seen
                 them, because it moves translations toward the rows that it reads.
             target: [m, d_target], other texts of the same kind, which the fit has not seen either.
+            queries: vectors of queries by the source model and by the target model, which need not be of the same
+                texts; None for a model without. Scores of queries with documents differ from those among documents.
             paired: row i of both sides is the same text.
             allow_foreign: do not compare the rows with the spaces of the translator.
 
@@ -155,24 +163,10 @@ class Translator:
             SpaceMismatchError: the rows cannot be of these spaces.
             InputError: too few different rows, or pairs of different numbers of rows.
         """
-        sides = (
-            check_matrix(source, "source vectors", width=self.d_source),
-            check_matrix(target, "target vectors", width=self.d_target),
-        )
-        if check_flag(paired, "paired") and len(sides[0]) != len(sides[1]):
-            raise InputError(
-                f"source has {len(sides[0])} rows and target {len(sides[1])}; row i of both must be the same text. "
-                "Without pairs, leave paired out."
-            )
         if not check_flag(allow_foreign, "allow_foreign"):
-            self.check_space(sides[0])
-            self.check_space(sides[1], inverse=True)
-        calibration = ScoreCalibration.fit((self.forward, self.backward), *sides, paired=paired)
-        if calibration is None:
-            raise InputError(
-                f"source and target have {len(sides[0])} and {len(sides[1])} rows; at least {MIN_ROWS} different ones "
-                "on each side are needed for a calibration of scores. Give more rows."
-            )
+            self.check_space(source)
+            self.check_space(target, inverse=True)
+        calibration = check_and_calibrate((self.forward, self.backward), source, target, queries=queries, paired=paired)
         return type(self)(self.forward, self.backward, self.profiles, self.card, calibration)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
