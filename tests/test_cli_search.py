@@ -156,3 +156,10 @@ def test_scores_are_on_the_scale_that_is_asked_for(run: Run, calibrated: str) ->
         "search", calibrated, "old.parquet", "--query", "few.npy", "--no-calibrate", "--scale", "source", "--json"
     )
     assert "need the calibration of a translator, and it is switched off" in ran.json["error"]
+
+
+def test_inspect_says_whether_scores_are_calibrated(run: Run, calibrated: str) -> None:
+    assert "calibrated on 600 and 600 pairs" in run("inspect", calibrated).out
+    assert run("inspect", calibrated, "--json").json["calibration"] == {"rows": [600, 600], "paired": True}
+    assert "not calibrated: thresholds cannot be converted" in run("inspect", "translator").out
+    assert run("inspect", "translator", "--json").json["calibration"] is None
