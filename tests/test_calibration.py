@@ -120,7 +120,7 @@ def test_a_fit_has_a_calibration_where_enough_rows_can_be_held_out(sides: tuple[
         assert (alignment.calibration is not None) is expected
     assert alignment.calibration is not None
     assert alignment.calibration.paired
-    assert repr(alignment.calibration).startswith("ScoreCalibration(200 and 200 held-out pairs")
+    assert repr(alignment.calibration).startswith("ScoreCalibration(200 and 200 pairs")
     assert il.align(source[:N], target[:N], method="identity").calibration is None
     unpaired = il.align(source[:N], target[N : 2 * N], rounds=1).calibration
     assert unpaired is not None

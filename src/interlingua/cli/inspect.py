@@ -60,7 +60,7 @@ def _overview(card: dict[str, Any]) -> Table:
     scores = "not calibrated: thresholds cannot be converted"
     if card["calibration"]:
         n, m = card["calibration"]["rows"]
-        kind = "held-out pairs" if card["calibration"]["paired"] else "rows without pairs"
+        kind = "pairs" if card["calibration"]["paired"] else "rows without pairs"
         scores = f"calibrated on {n:,} and {m:,} {kind}"
     for name, value in (("method", method), ("scores", scores), ("settings", settings), ("versions", versions)):
         if value:

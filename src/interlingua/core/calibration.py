@@ -61,7 +61,7 @@ class ScoreCalibration:
 
     def __repr__(self) -> str:
         """Return the number of rows and whether they were pairs."""
-        kind = "held-out pairs" if self.paired else "unpaired rows"
+        kind = "pairs" if self.paired else "unpaired rows"
         return f"ScoreCalibration({self.rows[0]:,} and {self.rows[1]:,} {kind})"
 
     @classmethod
@@ -101,9 +101,8 @@ class ScoreCalibration:
             side if given is None else unit_rows(np.asarray(given[:_MAX_ROWS], np.float32))
             for given, side in zip(queries, (x, y), strict=True)
         ]
-        forward, backward = (lambda rows, f=f: unit_rows(np.asarray(f(rows), np.float32)) for f in maps)
-        translated, inverted = forward(x), backward(y)
-        asked_back = inverted if queries[1] is None else backward(asked[1])
+        translated, inverted = _mapped(maps[0], x), _mapped(maps[1], y)
+        asked_back = inverted if queries[1] is None else _mapped(maps[1], asked[1])
         sides = {
             "source": (asked[0], x),
             "target": (asked[1], y),
@@ -215,6 +214,11 @@ def match_quantiles(scores: FloatArray, given: npt.NDArray[Any], wanted: npt.NDA
     known = np.concatenate([ends[:1], known, ends[1:]])
     matched = np.concatenate([[min(-1.0, matched[0])], matched, [max(1.0, matched[-1])]])
     return np.asarray(np.interp(scores, known, matched))
+
+
+def _mapped(function: VectorMap, rows: FloatArray) -> FloatArray:
+    """Return rows [n, d] after a map, as unit rows."""
+    return unit_rows(np.asarray(function(rows), np.float32))
 
 
 def _quantiles(a: FloatArray, b: FloatArray, *, others_only: bool) -> npt.NDArray[np.float64]:
