@@ -107,20 +107,20 @@ def cases(seeds: range, folder: Path) -> Iterator[tuple[str, Callable[[], list[d
                         yield key, partial(measure, name, encoders, kind, seed, folder)
 
 
-_FIGURES = ("ratio at 1 in 1,000", "at 1 in 10,000", "gate")
+_FIGURES = ("ratio", "gate")
 
 
 def table(records: list[dict[str, Any]]) -> str:
     """Return the decisions of every translator as a Markdown table, ``raw`` and ``calibrated`` side by side.
 
-    Cells are ranges over the sets: ``ratio`` at 1 pair in 1,000 and in 10,000, and ``gate`` at the median best score.
+    Cells are ranges over the sets: ``ratio`` at 1 pair in 10,000, and ``gate`` at the median best score.
     """
     names = {"raw": "raw", "calibrated": "calibrated", "queries": "with queries", "isotonic": "isotonic"}
     heads = [f"{what}: {names[m]}" if m == "raw" else names[m] for what in _FIGURES for m in METHODS]
     lines = ["| fit | scores | scale | " + " | ".join(heads) + " |", "|---|---|---|" + "--:|" * len(heads)]
     for fit, kind, scale in dict.fromkeys((r["fit"], r["kind"], r["scale"]) for r in records):
         cells = []
-        for at in (1, 2, None):
+        for at in (len(SHARES) - 1, None):
             for method in METHODS:
                 values = [
                     r["gate"][1] if at is None else r["pairs"][at]["ratio"]
