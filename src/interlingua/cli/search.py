@@ -252,8 +252,9 @@ def _explain(
     results: Sequence[Sequence[JointHit]],
 ) -> list[str]:
     """Return sentences that say what the scores are."""
-    names = {side: str((translator.card.get(side) or {}).get("name") or side) for side in Space}
-    lines = [f"score: cosine with the query, on the scale of {names[Space(joint.scale)]} ({joint.scale} space)."]
+    name = (translator.card.get(joint.scale) or {}).get("name")
+    of = f"the {joint.scale} space" if name in (None, "", joint.scale) else f"{name} ({joint.scale} space)"
+    lines = [f"score: cosine with the query, on the scale of {of}."]
     if reranker is not None:
         lines[0] = f"score: cosine of the query with the text of the hit, both by {reranker}."
         if any(not hit.reranked for hits in results for hit in hits):
