@@ -7,7 +7,7 @@ MiniLM vectors. The truth is what MiniLM finds when every row is embedded with i
 stored thirds, which share no row: unpaired, and as a ceiling with the true pairs of the first third. Recall@10 of:
 
 - nothing: MiniLM's third alone is searched; what a user has without translation
-- joint: both thirds as they are stored, with and without calibration
+- joint: both thirds as they are stored; scores matched by samples of both, raw, or by the calibration of the translator
 - bridge: the BGE third alone, queries translated, against MiniLM's truth on that third
 - migrated: the BGE third migrated into a store of MiniLM vectors, then one search
 
@@ -30,7 +30,7 @@ import pyarrow as pa
 import interlingua as il
 from interlingua.core.arrays import unit_rows
 from interlingua.stores import Records, Spec, open_store
-from interlingua.stores.joint import JointSearch
+from interlingua.stores.joint import JointHit, JointSearch
 from interlingua.stores.migration import migrate
 
 HERE = Path(__file__).resolve().parent
@@ -55,6 +55,13 @@ def nearest(queries: Any, rows: Any, ids: Any) -> list[set[int]]:
 def recall(found: list[set[int]], truth: list[set[int]]) -> float:
     """Return the mean share of the true ten that was found."""
     return float(np.mean([len(here & there) / K for here, there in zip(found, truth, strict=True)]))
+
+
+def _calibrated(translator: il.Translator, hits: list[JointHit]) -> list[JointHit]:
+    """Return the best hits with the scores of translated ones converted by the calibration of the translator."""
+    converted = translator.calibrate([hit.raw for hit in hits])
+    scores = [float(c) if hit.translated else hit.raw for hit, c in zip(hits, converted, strict=True)]
+    return [hits[at] for at in np.argsort(-np.array(scores), kind="stable")[:K]]
 
 
 def main() -> None:
@@ -95,6 +102,13 @@ def main() -> None:
                     record[f"{name}_share_translated"] = float(
                         np.mean([hit.translated for hits in found for hit in hits])
                     )
+                if translator.calibration is not None:
+                    # Ten times as many raw hits as needed, so that few can be missing after the conversion.
+                    raw = JointSearch(translator, here, there, sample=0).search(y[q], 10 * K, candidates=1)
+                    best = [_calibrated(translator, hits) for hits in raw]
+                    record["joint_translator"] = recall([{hit.id for hit in hits} for hits in best], truth)
+                    share = np.mean([hit.translated for hits in best for hit in hits])
+                    record["joint_translator_share_translated"] = float(share)
                 bridge = JointSearch(translator, here).search(y[q], K, candidates=1)
                 record["bridge"] = recall([{hit.id for hit in hits} for hits in bridge], truth_a)
                 wide = JointSearch(translator, here).search(y[q], K)

@@ -21,7 +21,10 @@ release = version = metadata.version("interlingua")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "examples", "_generated/foreign.md", "_generated/stores.md"]
+exclude_patterns = ["_build", "examples"] + [
+    f"_generated/{name}.md"
+    for name in ("foreign", "stores", "retrieval-judged", "retrieval-own", "cascade", "score-calibration")
+]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 # Shown by name, because what they stand for is long.

@@ -32,6 +32,7 @@ def write(folder: Path) -> None:
     (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "foreign.md").write_text(foreign(), "utf-8")
     (folder / "benchmarks.md").write_text(tables(), "utf-8")
+    retrieval(folder)
     _style()
     import peers as p
 
@@ -105,6 +106,18 @@ def foreign() -> str:
     from foreign import table
 
     return str(table(_records(RESULTS / "foreign.jsonl")))
+
+
+def retrieval(folder: Path) -> None:
+    """Write the tables of search quality by route, of the cascade, and of decisions at thresholds."""
+    import retrieval as r
+    import score_calibration as s
+
+    records = _records(RESULTS / "retrieval.jsonl")
+    (folder / "retrieval-judged.md").write_text(r.table(records, "judged", "ndcg"), "utf-8")
+    (folder / "retrieval-own.md").write_text(r.table(records, "own", "recall"), "utf-8")
+    (folder / "cascade.md").write_text(r.cascade_table(records), "utf-8")
+    (folder / "score-calibration.md").write_text(s.table(_records(RESULTS / "score-calibration.jsonl")), "utf-8")
 
 
 def tables() -> str:

@@ -25,6 +25,7 @@ ENCODERS = "fit --source-encoder command:cat --target-encoder command:tee --text
 TRANSLATE = "translate translator source.npy --out out.npy"
 EVALUATE = "evaluate translator source.npy target.npy"
 MIGRATE = "migrate translator source.npy moved.npy"
+SEARCH = "search translator source.npy"
 EXPORT = "export translator --to onnx --out t.onnx"
 AUDIT = "audit source.npy --authorized-by me --corpus words.txt --corpus-vectors target.npy"
 BENCH = "bench in-distribution"
@@ -113,6 +114,16 @@ REFUSED = [
     ("--catch-up", f"{MIGRATE} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
     ("--catch-up", f"{MIGRATE} --catch-up --resume", "--resume and --catch-up exclude each other"),
     ("--triggers", f"{MIGRATE} --triggers skip", "updates no row of a table .* Leave --triggers skip out"),
+    ("--query", f"{SEARCH} --query target.npy --text a", "--query FILE or --text TEXT is needed, and not both"),
+    ("--query", SEARCH, "--query FILE or --text TEXT is needed, and not both"),
+    ("--text", f"{SEARCH} --text a", "--text needs --encoder, the model of the query space"),
+    ("--encoder", f"{SEARCH} --query target.npy --encoder e", "--encoder has no effect without --text"),
+    ("--rerank", f"{SEARCH} --text a --encoder e --rerank f", "are different models, whose scores cannot be ranked"),
+    ("--nominees", f"{SEARCH} --query target.npy --nominees 50", "--nominees has no effect without --rerank"),
+    ("--nominees", f"{SEARCH} --text a --rerank e --nominees 5", "--nominees is 5 and -k 10; at least as many"),
+    ("--text-column", f"{SEARCH} --query target.npy --text-column t", "--text-column has no effect without --rerank"),
+    ("--scale", f"{SEARCH} --text a --rerank e --scale source", "--scale source has no effect with --rerank"),
+    ("--scale", f"{SEARCH} --query target.npy --scale source", "and this translator has none. .*leave --scale out"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
     ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
@@ -158,7 +169,7 @@ ALWAYS = {
     "evaluate": "--pool --seed --column --key --scale --report --json --sample --allow-foreign",
     "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
     "--allow-foreign --seed --log --json",
-    "search": "--query --space -k --calibrate --allow-foreign --seed --json",
+    "search": "--space -k --calibrate --show --allow-foreign --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -393,3 +394,29 @@ def test_a_sentence_transformers_folder_is_an_encoder(
     ran = run("fit", *given, "--texts", place["folder"] / "texts.txt", "--out", tmp_path / "t", "--json")
     assert ran.code == 0, ran.err
     assert il.load(tmp_path / "t").d_source == D_TARGET
+
+
+@pytest.mark.parametrize(
+    ("task", "called"), [(None, "encode"), ("query", "encode_query"), ("document", "encode_document")]
+)
+def test_the_prompt_of_a_model_goes_with_the_task(
+    monkeypatch: pytest.MonkeyPatch, task: str | None, called: str
+) -> None:
+    class Model:
+        """Returns the length of the name of the method that was called."""
+
+        def __init__(self, name: str, **options: object) -> None:
+            assert options["trust_remote_code"] is False
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            return lambda texts, **options: np.full((len(texts), 2), len(name))
+
+    fake = ModuleType("sentence_transformers")
+    fake.SentenceTransformer = Model  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sentence_transformers", fake)
+    assert open_encoder("some/model", task=task)(["a"]).tolist() == [[len(called)] * 2]
+
+
+def test_another_task_is_refused() -> None:
+    with pytest.raises(il.InputError, match="task is 'answer'; choose from query, document"):
+        open_encoder("some/model", task="answer")

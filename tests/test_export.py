@@ -289,3 +289,18 @@ def test_a_place_where_nothing_can_be_written_is_refused(
     with pytest.raises(InputError, match=message):
         export(linear(), tmp_path / (name + suffix))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_the_calibration_of_scores_is_written_beside_the_modules(tmp_path: Path, inverse: bool) -> None:
+    translator = linear().fit_calibration(rows(D_SOURCE), rows(D_TARGET), allow_foreign=True)
+    folder = to_sentence_transformers(translator, tmp_path / "with", inverse=inverse)
+    curves = json.loads((folder / "score_calibration.json").read_text("utf-8"))
+    scores = np.linspace(-1, 1, 301)
+    for scale in ("source", "target"):
+        expected = translator.calibrate(scores, "inverted" if inverse else "translated", scale)
+        assert np.interp(scores, curves["scores"], curves[scale]) == pytest.approx(expected, abs=1e-5)
+    assert 'np.interp(scores, curves["scores"], curves["target"])' in (folder / "README.md").read_text("utf-8")
+    plain = to_sentence_transformers(linear(), tmp_path / "without")
+    assert not (plain / "score_calibration.json").exists()
+    assert "curves" not in (plain / "README.md").read_text("utf-8")

@@ -32,6 +32,14 @@ from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
 from interlingua.evaluation.oracles import couple, match
+from interlingua.evaluation.retrieval import (
+    evaluate_ranking,
+    evaluate_retrieval,
+    ndcg_at_k,
+    rank_documents,
+    recall_at_k,
+    relevance_of_ranking,
+)
 from interlingua.evaluation.scores import check_translator, mean_unit_row
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
 from interlingua.io import create_writer
@@ -67,8 +75,8 @@ RESULTS = frozenset({
     "AttributeInference", "AttributeScores", "Audit", "DefenseScore", "DirectionScores", "DistributedResult",
     "DocumentFindings", "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
     "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Decoded", "Reidentification",
-    "Reliability", "RetrievalFindings", "RetrievalScores", "Table", "TextFigures", "WordFigures", "WordFindings",
-    "Part", "WrittenPart",
+    "Reliability", "RetrievalFindings", "RetrievalQuality", "RetrievalScores", "Table", "TextFigures", "WordFigures",
+    "WordFindings", "Part", "WrittenPart",
 })  # fmt: skip
 # Their class methods fit, of and load construct them.
 CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDecoder", "WordProbe"})
@@ -166,6 +174,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "entities": (words.entities, {"text": "x"}),
     "entity_recall": (scores.entity_recall, {"guess": "Paris", "text": "in Paris"}),
     "evaluate": (evaluate, {"translator": linear(), "source": X, "target": Y}),
+    "evaluate_ranking": (evaluate_ranking, {"ranking": [[0]], "relevant": [[0]], "documents": 1}),
+    "evaluate_retrieval": (evaluate_retrieval, {"queries": X, "documents": X, "relevant": [[0]] * len(X)}),
     "evaluate_defense": (evaluate_defense, {"defense": defenses.NoDefense(), "store": X, "attacker": Y}),
     "Extraction.asserted": (Extraction().asserted, {}),
     "figure_rows": (lambda **given: figure_rows(**{"audit": findings(), **given}), {}),
@@ -202,6 +212,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "mean_unit_row": (mean_unit_row, {"matrix": X}),
     "model_statement": (lambda **given: model_statement(**{"audit": findings(), **given}), {}),
     "most_probable": (keywords.most_probable, {"probabilities": np.ones((3, 2)), "words": ["a", "b"]}),
+    "ndcg_at_k": (ndcg_at_k, {"ranking": [[0]], "relevant": [[0]]}),
     "NoDefense.apply": (defenses.NoDefense().apply, {"vectors": X, "seed": 0}),
     "Noise": (defenses.Noise, {"level": 0.1}),
     "Noise.apply": (defenses.Noise(0.1).apply, {"vectors": X, "seed": 0}),
@@ -217,6 +228,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "PublicCorpus.fit_decoder": (PublicCorpus(Y, TEXTS, vocabulary=VOCABULARY).fit_decoder, {}),
     "Quantization": (defenses.Quantization, {"bits": 8}),
     "Quantization.apply": (defenses.Quantization(8).apply, {"vectors": X, "seed": 0}),
+    "rank_documents": (rank_documents, {"queries": X, "documents": X}),
+    "recall_at_k": (recall_at_k, {"ranking": [[0]], "relevant": [[0]]}),
+    "relevance_of_ranking": (relevance_of_ranking, {"ranking": [[0]]}),
     "reencoded_cosine": (
         scores.reencoded_cosine,
         {"extractions": EXTRACTIONS, "texts": TEXTS, "vectors": Y, "encode": encode},

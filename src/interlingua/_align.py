@@ -35,7 +35,8 @@ from interlingua.aligners.base import (
 )
 from interlingua.core.alignment import Alignment, Verdict
 from interlingua.core.arguments import check_count, shown
-from interlingua.core.backend import describe_machine
+from interlingua.core.backend import describe_machine, resolve_device
+from interlingua.core.calibration import MIN_ROWS, ScoreCalibration
 from interlingua.core.errors import InputError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.spaces import as_space
@@ -49,6 +50,8 @@ __all__ = ["MAX_ROWS", "align", "align_spaces", "choose_method"]
 MAX_ROWS = 20_000
 # Methods whose failed unpaired fits are diagnosed. Controls are expected to fail on any data.
 _DIAGNOSED = ("linear", "adversarial")
+# One of this many rows or known pairs is held out to calibrate scores.
+_HELD_OUT = 5
 _PACKAGES = ("interlingua", "numpy", "scipy", "scikit-learn")
 
 
@@ -262,6 +265,7 @@ def _assemble(
         source=problem.source.describe(),
         target=problem.target.describe(),
         profiles=(SpaceProfile.of(problem.rows[0]), SpaceProfile.of(problem.rows[1])),
+        calibration=_calibrate(aligner, problem, fit, seed),
         candidates=candidates,
         diagnoses=diagnose(problem, fit) if is_diagnosed else None,
         trace=fit.trace,
@@ -269,6 +273,25 @@ def _assemble(
         machine=describe_machine(),
         seconds=time.perf_counter() - started,
     )
+
+
+def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> ScoreCalibration | None:
+    """Measure the scales of scores on rows or pairs that a second fit, or a second refinement, has not seen."""
+    from interlingua.aligners.linear.aligner import LinearFit
+    from interlingua.aligners.linear.held_out import held_out_maps
+
+    known = problem.known
+    if pair_use(aligner) == "required" and known is not None:
+        held, rest = np.split(np.random.default_rng(seed).permutation(len(known[0])), [len(known[0]) // _HELD_OUT])
+        if len(held) < MIN_ROWS:
+            return None
+        second = aligner.fit(problem.with_known((known[0][rest], known[1][rest])), seed=seed, on_step=ignore_step)
+        return ScoreCalibration.fit((second.forward, second.backward), known[0][held], known[1][held], paired=True)
+    if isinstance(fit, LinearFit) and min(map(len, problem.rows)) >= _HELD_OUT * MIN_ROWS:
+        device = resolve_device(str(settings_of(aligner).get("device", "cpu")))
+        unseen = held_out_maps(problem, fit.rotation, fit.nonorthogonal, seed=seed, device=device)
+        return ScoreCalibration.fit(unseen.maps, *unseen.rows)
+    return None
 
 
 def _with_copies(on_step: OnStep | None) -> OnStep:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_count, check_text
+from interlingua.core.arguments import check_choice, check_count, check_text
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 
@@ -23,15 +23,20 @@ Encode = Callable[[list[str]], Any]
 
 _COMMAND = "command:"
 _NPY = b"\x93NUMPY"
+_TASKS = ("query", "document")
 
 
-def open_encoder(name: str, *, device: str | None = "cpu") -> Callable[[list[str]], FloatArray]:
+def open_encoder(
+    name: str, *, device: str | None = "cpu", task: str | None = None
+) -> Callable[[list[str]], FloatArray]:
     """Return the function from texts to vectors [n, d] that a name stands for.
 
     Args:
         name: ``command:`` followed by a command, as `command_encoder` runs it; or a sentence-transformers folder or
             name on the Hub, optionally with ``@`` and a revision, as `sentence_encoder` loads it.
         device: of a sentence-transformers model.
+        task: ``"query"`` or ``"document"`` for texts of a search; a sentence-transformers model then uses the prompt
+            that it has for them. A command is not told.
 
     Raises:
         InputError: the model cannot be loaded, or there is no such command.
@@ -39,10 +44,11 @@ def open_encoder(name: str, *, device: str | None = "cpu") -> Callable[[list[str
     """
     name = check_text(name, "name")
     device = None if device is None else check_text(device, "device")
+    task = None if task is None else check_choice(task, "task", _TASKS)
     if name.startswith(_COMMAND):
         return command_encoder(name.removeprefix(_COMMAND))
     model, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
-    return sentence_encoder(model, revision=revision or None, device=device)
+    return sentence_encoder(model, revision=revision or None, device=device, task=task)
 
 
 def encoder_title(name: str) -> str:
@@ -133,6 +139,7 @@ def sentence_encoder(
     device: str | None = "cpu",
     max_tokens: int | None = None,
     batch: int = 32,
+    task: str | None = None,
 ) -> Callable[[list[str]], FloatArray]:
     """Return a function from texts to unit vectors [n, d]; no code of the model's repository is run.
 
@@ -142,12 +149,14 @@ def sentence_encoder(
         device: device of the model; None leaves the choice to sentence-transformers.
         max_tokens: tokens after which texts are truncated, if the model does not truncate them earlier.
         batch: texts encoded at a time.
+        task: ``"query"`` or ``"document"``, for the model's own prompt; by default none is used.
 
     Raises:
         InputError: the model cannot be loaded.
         MissingExtraError: sentence-transformers is not installed.
     """
     name, batch = check_text(name, "name"), check_count(batch, "batch", minimum=1)
+    task = None if task is None else check_choice(task, "task", _TASKS)
     revision = None if revision is None else check_text(revision, "revision")
     device = None if device is None else check_text(device, "device")
     max_tokens = None if max_tokens is None else check_count(max_tokens, "max_tokens", minimum=1)
@@ -160,11 +169,11 @@ def sentence_encoder(
     if max_tokens is not None:
         model.max_seq_length = min(max_tokens, model.max_seq_length or max_tokens)
 
+    run = model.encode if task is None else model.encode_query if task == "query" else model.encode_document
+
     def encode(texts: list[str]) -> FloatArray:
         return np.asarray(
-            model.encode(
-                texts, batch_size=batch, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-            )
+            run(texts, batch_size=batch, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
         )
 
     return encode

@@ -110,7 +110,9 @@ def alignment_of(translator: Translator) -> Alignment:
         raise InputError(f"The translator's card has no usable verdict ({error!r}); fit it again.") from error
     candidates = tuple(card.get("candidates", ()))
     maps = translator.forward, translator.backward
-    return Alignment(*maps, verdict, profiles=translator.profiles, candidates=candidates, **facts)
+    return Alignment(
+        *maps, verdict, profiles=translator.profiles, calibration=translator.calibration, candidates=candidates, **facts
+    )
 
 
 def _check_folder(folder: Path, digests: dict[str, str]) -> None:

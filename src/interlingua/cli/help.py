@@ -33,7 +33,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua migrate translator old.parquet lancedb:///data/lance#new --dry-run",
             "interlingua migrate translator qdrant://127.0.0.1#old qdrant://127.0.0.1#new",
         ),
-        "search": ("interlingua search translator old.parquet --query queries.npy -k 5",),
+        "search": (
+            "interlingua search translator old.parquet --query queries.npy -k 5",
+            "interlingua search translator old.parquet --text 'renew a passport' --rerank NEW-MODEL",
+        ),
         "export": (
             "interlingua export translator --to onnx --out translator.onnx",
             "interlingua export translator --to sentence-transformers --encoder minilm --out bridge",

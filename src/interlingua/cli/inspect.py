@@ -24,6 +24,8 @@ def inspect(directory: TranslatorFolder, as_json: AsJson = False) -> None:
 
     translator = load(directory)
     card = {"path": str(directory), "d_source": translator.d_source, "d_target": translator.d_target, **translator.card}
+    calibration = translator.calibration
+    card["calibration"] = calibration and {"rows": list(calibration.rows), "paired": calibration.paired}
     if as_json:
         console.emit_json(card)
         return
@@ -55,7 +57,12 @@ def _overview(card: dict[str, Any]) -> Table:
     settings = ", ".join(f"{name}={value}" for name, value in (card.get("settings") or {}).items())
     versions = ", ".join(f"{name} {value}" for name, value in (card.get("versions") or {}).items())
     method = f"{card.get('method', '?')}, seed {card.get('seed', '?')}, {_number(card.get('seconds'), '.1f')} s"
-    for name, value in (("method", method), ("settings", settings), ("versions", versions)):
+    scores = "not calibrated: thresholds cannot be converted"
+    if card["calibration"]:
+        n, m = card["calibration"]["rows"]
+        kind = "pairs" if card["calibration"]["paired"] else "rows without pairs"
+        scores = f"calibrated on {n:,} and {m:,} {kind}"
+    for name, value in (("method", method), ("scores", scores), ("settings", settings), ("versions", versions)):
         if value:
             table.add_row(Text(name, style="bold"), value)
     return table

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
-from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Seed, TranslatorFolder
+from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Seed, TranslatorFolder, check_effect
+from interlingua.core.errors import InputError
 from interlingua.stores.registry import address_forms
 
+if TYPE_CHECKING:
+    from interlingua.core.arrays import FloatArray
+    from interlingua.core.translator import Translator
+    from interlingua.stores.joint import JointHit, JointSearch
+
 __all__ = ["Space", "search"]
+
+_MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"
+_TEXTS, _SCORES = "Queries and hits as texts", "Scores"
+_NOMINEES, _COLUMN = 100, "text"
+# Characters of a value in the table.
+_SHOWN = 70
 
 
 class Space(StrEnum):
@@ -33,12 +46,77 @@ def search(
     target: Annotated[
         str | None, typer.Argument(metavar="TARGET", help="A collection in the target space, if there is one.")
     ] = None,
-    query: Annotated[Path, typer.Option(metavar="FILE", help=f"Query vectors: {FORMATS}.")] = ...,  # type: ignore[assignment]
+    query: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Query vectors: {FORMATS}.")] = None,
     space: Annotated[Space, typer.Option(help="The space of the queries.")] = Space.TARGET,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits per query.")] = 10,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A query as text, in place of --query; needs --encoder or --rerank. Give it several times for several "
+            "queries.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help=f"The model of the query space, which embeds --text: {_MODEL} (extra: encoder).",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The model of the query space. It embeds the texts of --nominees rows that the search has found, and "
+            "the best of them are printed.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    nominees: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help=f"With --rerank: rows per query whose texts are read; {_NOMINEES} by default.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"With --rerank: the column of the texts; {_COLUMN} by default.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
+    show: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help=f"A column to print with each hit; {_COLUMN} by default, if there is one. Give it several times for "
+            "several columns. --json has all columns.",
+            rich_help_panel=_TEXTS,
+        ),
+    ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate/--no-calibrate", help="Convert the scores of both collections to one scale.")
+        bool,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            help="Convert the scores of translated vectors to the scale of the query's model.",
+            rich_help_panel=_SCORES,
+        ),
     ] = True,
+    scale: Annotated[
+        Space | None,
+        typer.Option(
+            help="The model on whose scale scores are printed, so that its thresholds apply; that of the queries by "
+            "default.",
+            rich_help_panel=_SCORES,
+        ),
+    ] = None,
     allow_foreign: AllowForeign = False,
     seed: Seed = 0,
     as_json: AsJson = False,
@@ -46,14 +124,26 @@ def search(
     """Search two collections of different models as one.
 
     Queries are translated and the databases are not changed. With SOURCE alone, queries of the new model search the
-    vectors of the old model.
+    vectors of the old model. Where a collection still has its texts, --rerank reads those of the rows found and ranks
+    them by the new model.
     """
+    _check_options(query, text, encoder, rerank)
+    if rerank is None:
+        check_effect({"--nominees": nominees, "--text-column": text_column}, "has no effect without --rerank.")
+    elif scale is not None and scale is not space:
+        raise InputError(f"--scale {scale} has no effect with --rerank, whose scores are those of the model itself.")
+    if nominees is not None and nominees < k:
+        raise InputError(f"--nominees is {nominees} and -k {k}; at least as many nominees as hits are needed.")
     from interlingua.core.translator import load
-    from interlingua.io import open_vectors
+    from interlingua.encoders import encoder_title
     from interlingua.stores import open_source
     from interlingua.stores.joint import JointSearch
+    from interlingua.stores.rerank import rerank as rank_again
 
-    translator, queries = load(directory), open_vectors(query).vectors()
+    translator = load(directory)
+    name = encoder or rerank
+    queries = _read_queries(query, text, name)
+    encode = None if rerank is None else _opened(rerank, "document")
     # Some databases write to their files as soon as they are opened.
     first, second = open_source(source), open_source(target) if target else None
     try:
@@ -63,28 +153,123 @@ def search(
             second,
             query_space=space.value,
             sample=1_000 if calibrate else 0,
+            scale=None if scale is None else scale.value,
             seed=seed,
             allow_foreign=allow_foreign,
         )
-        results = joint.search(queries, k)
+        found = joint.search(queries, k if encode is None else max(k, nominees or _NOMINEES), payload=True)
+        results = found
+        if encode is not None:
+            results = rank_again(found, queries, encode, column=text_column or _COLUMN, k=k)
     finally:
         for store in (first, second):
             if store is not None:
                 store.close()
+    columns = _columns(results, show)
+    notes = _explain(joint, translator, space, None if rerank is None else encoder_title(rerank), results)
     if as_json:
-        console.emit_json(
-            {"hits": [[asdict(hit) for hit in hits] for hits in results], "k": k, "queries": len(results)}
-        )
+        hits = [[asdict(hit) for hit in row] for row in results]
+        more = {"scale": joint.scale, "calibration": joint.calibration, "notes": notes}
+        console.emit_json({"hits": hits, "k": k, "queries": len(results), **more})
         return
+    sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
+    console.stdout().print(_table(results, sides, columns))
+    for line in notes:
+        console.note(line)
+
+
+def _check_options(query: Path | None, text: Sequence[str] | None, encoder: str | None, rerank: str | None) -> None:
+    """Refuse queries that are missing or given twice, and two models."""
+    if (query is None) == (not text):
+        raise InputError("--query FILE or --text TEXT is needed, and not both.")
+    if text and not (encoder or rerank):
+        raise InputError("--text needs --encoder, the model of the query space.")
+    if not text:
+        check_effect({"--encoder": encoder}, "has no effect without --text.")
+    if encoder and rerank and encoder != rerank:
+        raise InputError(
+            "--encoder and --rerank are different models, whose scores cannot be ranked together. Leave one out."
+        )
+
+
+def _read_queries(query: Path | None, texts: Sequence[str] | None, name: str | None) -> FloatArray:
+    from interlingua.io import open_vectors
+
+    if query is not None:
+        return open_vectors(query).vectors()
+    if not all(text.strip() for text in texts or ()):
+        raise InputError("--text is empty; write the words to search for.")
+    return _opened(str(name), "query")(list(texts or ()))
+
+
+def _opened(name: str, task: str) -> Callable[[list[str]], FloatArray]:
+    from interlingua.encoders import open_encoder
+
+    return open_encoder(name, task=task)
+
+
+def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) -> list[str]:
+    """Return the columns to print.
+
+    Raises:
+        InputError: no hit has such a column.
+    """
+    there = {name for hits in results for hit in hits for name in hit.payload or ()}
+    missing = [name for name in show or () if name not in there]
+    if missing:
+        raise InputError(
+            f"--show: no hit has a column {missing[0]!r}; columns are {', '.join(sorted(there)) or 'none'}."
+        )
+    return list(show or ([_COLUMN] if _COLUMN in there else []))
+
+
+def _table(results: Sequence[Sequence[JointHit]], sides: dict[str, Space], columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("query", "rank", "score"):
         table.add_column(heading, justify="right")
-    for heading in ("id", "from"):
+    for heading in ("id", "from", *columns):
         table.add_column(heading, overflow="fold")
-    sides = {str(store.url): side for store, side in zip((first, second), Space, strict=True) if store is not None}
     for number, hits in enumerate(results):
         for rank, hit in enumerate(hits, 1):
             side = str(sides.get(hit.store, hit.store))
             origin = f"{side}, query translated" if hit.translated else side
-            table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin)
-    console.stdout().print(table)
+            origin += ", ranked again" if hit.reranked else ""
+            values = [_short((hit.payload or {}).get(name)) for name in columns]
+            table.add_row(str(number), str(rank), f"{hit.score:.3f}", str(hit.id), origin, *values)
+    return table
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else " ".join(str(value).split())
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
+def _explain(
+    joint: JointSearch,
+    translator: Translator,
+    space: Space,
+    reranker: str | None,
+    results: Sequence[Sequence[JointHit]],
+) -> list[str]:
+    """Return sentences that say what the scores are."""
+    name = (translator.card.get(joint.scale) or {}).get("name")
+    of = f"the {joint.scale} space" if name in (None, "", joint.scale) else f"{name} ({joint.scale} space)"
+    lines = [f"score: cosine with the query, on the scale of {of}."]
+    if reranker is not None:
+        lines[0] = f"score: cosine of the query with the text of the hit, both by {reranker}."
+        if any(not hit.reranked for hits in results for hit in hits):
+            lines.append("Hits without a text are not ranked again; their score is an estimate of the same cosine.")
+    elif any(hit.translated for hits in results for hit in hits):
+        how = {
+            "translator": "converted by the calibration of the translator",
+            "collections": "converted by the scores among samples of both collections",
+            "none": "not converted, and usually lower than that of a text embedded again",
+        }[joint.calibration]
+        lines.append(f"Hits of the {_other(space)} collection were translated; their cosine is {how}.")
+    if reranker is None and joint.calibration == "none" and translator.calibration is None:
+        lines.append("This translator has no calibration of scores; fit again, or add one with fit_calibration.")
+    return lines
+
+
+def _other(space: Space) -> Space:
+    return Space.SOURCE if space is Space.TARGET else Space.TARGET

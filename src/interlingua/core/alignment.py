@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interlingua.core import summaries
 from interlingua.core.arguments import check_choice, check_flag, check_number
+from interlingua.core.calibration import ScoreCalibration
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import VectorMap
 from interlingua.core.profiles import SpaceProfile
@@ -181,6 +182,7 @@ class Alignment:
         source: name, shape and fingerprint of the source space.
         target: the same of the target space.
         profiles: statistics of source and target rows, by which a translator recognizes vectors of other models.
+        calibration: the scales of scores, by which a translator converts them; None where no rows could be held out.
         candidates: of a fit with several candidate targets, a record of each: its name and rows, the status and
             evidence of its own fit, the agreement of its map with that of the kept candidate, and its use (``kept``,
             ``added`` or ``left out``).
@@ -201,6 +203,7 @@ class Alignment:
     source: Mapping[str, Any]
     target: Mapping[str, Any]
     profiles: tuple[SpaceProfile, SpaceProfile]
+    calibration: ScoreCalibration | None = None
     candidates: tuple[Mapping[str, Any], ...] = ()
     diagnoses: tuple[Diagnosis, ...] | None = None
     trace: tuple[Mapping[str, Any], ...] = ()
@@ -239,7 +242,7 @@ class Alignment:
                 self,
                 f"{FAILED_FIT_ADVICE}. {{force}} makes the translator nevertheless.",
             )
-        return translator_of(self.forward, self.backward, self.profiles, self.card())
+        return translator_of(self.forward, self.backward, self.profiles, self.card(), self.calibration)
 
     def card(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain values for JSON."""

@@ -14,6 +14,11 @@ __all__ = ["escape_markdown", "model_card"]
 
 _EVIDENCE_HEADING = "| evidence | value | null | needed | passed | meaning |\n|---|--:|--:|--:|---|---|"
 
+_NO_THRESHOLDS = "thresholds do not, because scores of translated vectors are on a scale of their own."
+_THRESHOLDS = """scores of translated vectors are on a scale of their own. `translator.calibrate(scores)` converts
+  them to the scale of the target model, and with `scale="source"` to that of the source model, so that thresholds can
+  be used."""
+
 
 def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
     """Return the README of a translator: what it translates, its verdict, an example, and its limits.
@@ -58,7 +63,7 @@ From label-free evidence: **{verdict.get("status", "none")}** (score {verdict.ge
 
 - A translated vector is an approximation: it keeps what both models share and loses the rest. It is not the same as
   embedding the text with the target model.
-- Rankings carry over; thresholds tuned on the target model's cosines do not.
+- Rankings carry over; {_THRESHOLDS if "calibration" in card else _NO_THRESHOLDS}
 - Vectors of any other model give meaningless results. Batches of 50 rows and more that cannot be of the fitted space
   are refused, with what they look like instead. Fewer rows are refused only where one row can tell.
 

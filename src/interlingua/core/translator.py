@@ -12,22 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core import summaries
+from interlingua.core import summaries, weights
 from interlingua.core.arguments import check_flag, check_path, check_text
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, row_blocks
+from interlingua.core.calibration import MIN_ROWS, ScoreCalibration, check_and_calibrate
 from interlingua.core.errors import InputError
 from interlingua.core.hub import download, upload
-from interlingua.core.maps import AffineMap, VectorMap
+from interlingua.core.maps import VectorMap
 from interlingua.core.model_card import model_card
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.profiles import SpaceProfile, check_not_foreign
 from interlingua.core.storage import CARD, FORMAT, README, read_folder, short_digest, write_folder
 
 __all__ = ["NeuralTranslator", "Translator", "load", "translator_of"]
-
-_SIDES = ("source", "target")
-_PARTS = ("mean_in", "matrix", "mean_out")
-_PROFILE_PARTS = ("mean", "basis", "shares", "spread", "limits")
 
 
 class Translator:
@@ -38,6 +35,7 @@ class Translator:
         backward: map from target to source.
         profiles: statistics of source and target rows, to recognize vectors of other models.
         card: provenance: spaces, verdict, method, seed, settings, versions.
+        calibration: the scales of scores, for `calibrate`; None if the fit measured none.
     """
 
     def __init__(
@@ -46,11 +44,13 @@ class Translator:
         backward: VectorMap,
         profiles: tuple[SpaceProfile, SpaceProfile],
         card: Mapping[str, Any],
+        calibration: ScoreCalibration | None = None,
     ) -> None:
         self.forward = forward
         self.backward = backward
         self.profiles = profiles
         self.card = dict(card)
+        self.calibration = calibration
 
     @property
     def d_source(self) -> int:
@@ -108,6 +108,67 @@ class Translator:
         profiles = self.profiles[::-1] if check_flag(inverse, "inverse") else self.profiles
         check_not_foreign(check_matrix(rows, f"{name} vectors", width=width), profiles, name, stacklevel=3)
 
+    def calibrate(self, scores: Any, kind: str = "translated", scale: str = "target") -> npt.NDArray[np.float64]:
+        """Return cosine scores on the scale of another model's scores, so that a threshold keeps its meaning.
+
+        Scores are matched by their quantiles, which the fit or :meth:`fit_calibration` has measured. Their order stays.
+
+        Args:
+            scores: cosines of any shape.
+            kind: what they are cosines of. ``"translated"``: a translated vector and one of the target model, as in a
+                search of a migrated collection. ``"inverted"``: an inverted vector and one of the source model, as in a
+                search of the old collection with queries of the new model. ``"both-translated"`` and
+                ``"both-inverted"``: two vectors of which both are, as in a search for copies in a migrated collection.
+                ``"source"`` and ``"target"``: two vectors of that model.
+            scale: the kind of scores to convert to, usually ``"target"`` or ``"source"``.
+
+        Raises:
+            InputError: the translator has no calibration, or another kind, or scores that are not finite.
+
+        Example:
+            ::
+
+                hits = translator.calibrate(scores) >= 0.62  # a threshold of the new model
+                hits = translator.calibrate(scores, scale="source") >= 0.7  # a threshold of the old model
+                limit = translator.calibrate(0.7, "source", "target")  # the threshold of the new model for it
+        """
+        if self.calibration is None:
+            raise InputError(
+                "This translator has no calibration of scores; a fit adds one from 1,000 rows a side on. Add it with "
+                f"fit_calibration(source, target) and {MIN_ROWS} or more rows a side that the fit has not seen."
+            )
+        return self.calibration.convert(scores, kind, scale)
+
+    def fit_calibration(
+        self,
+        source: Any,
+        target: Any,
+        *,
+        queries: tuple[Any, Any] = (None, None),
+        paired: bool = False,
+        allow_foreign: bool = False,
+    ) -> Translator:
+        """Return the same translator with the scales of scores measured on these rows.
+
+        Args:
+            source: [n, d_source], at least 200 different rows; the first 2,048 are used. The fit must not have seen
+                them, because it moves translations toward the rows that it reads.
+            target: [m, d_target], other texts of the same kind, which the fit has not seen either.
+            queries: vectors of queries by the source model and by the target model, which need not be of the same
+                texts; None for a model without. Scores of queries with documents differ from those among documents.
+            paired: row i of both sides is the same text.
+            allow_foreign: do not compare the rows with the spaces of the translator.
+
+        Raises:
+            SpaceMismatchError: the rows cannot be of these spaces.
+            InputError: too few different rows, or pairs of different numbers of rows.
+        """
+        if not check_flag(allow_foreign, "allow_foreign"):
+            self.check_space(source)
+            self.check_space(target, inverse=True)
+        calibration = check_and_calibrate((self.forward, self.backward), source, target, queries=queries, paired=paired)
+        return type(self)(self.forward, self.backward, self.profiles, self.card, calibration)
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the folder ``path`` with weights, card and model card.
 
@@ -124,7 +185,11 @@ class Translator:
         """
         folder = check_path(path)
         card = {**self.card, "format": FORMAT, **self._map_card()}
-        write_folder(folder, self._tensors(), card, overwrite=check_flag(overwrite, "overwrite"))
+        tensors = self._tensors()
+        if self.calibration is not None:
+            card["calibration"] = weights.calibration_card(self.calibration)
+            tensors |= weights.calibration_tensors(self.calibration)
+        write_folder(folder, tensors, card, overwrite=check_flag(overwrite, "overwrite"))
         return folder
 
     @classmethod
@@ -137,19 +202,17 @@ class Translator:
         folder = check_path(path)
         card, tensors = read_folder(folder)
         try:
-            restore = _RESTORERS.get(card.pop("kind")) if card.pop("format") == FORMAT else None
-            if restore is None:
-                raise _OtherFormatError
-            forward, backward = restore(card.pop("maps"), tensors)
-            source, target = (SpaceProfile(*(tensors[f"{side}.{part}"] for part in _PROFILE_PARTS)) for side in _SIDES)
-            if not _fit_together(forward, backward, source, target):
-                raise ValueError("the tensors disagree on the widths")  # noqa: TRY301
-        except _OtherFormatError as error:
+            if card.pop("format") != FORMAT:
+                raise weights.OtherFormatError
+            forward, backward = weights.restore_maps(card.pop("kind"), card.pop("maps"), tensors)
+            profiles = weights.restore_profiles(tensors, forward, backward)
+            calibration = weights.restore_calibration(card.pop("calibration", None), tensors)
+        except weights.OtherFormatError as error:
             message = f"{folder} has another format than {FORMAT}; a newer interlingua wrote it. Upgrade."
             raise InputError(message) from error
         except (ArithmeticError, LookupError, TypeError, AttributeError, ValueError) as error:
             raise InputError(f"{folder} is damaged ({error}); fit again or restore it from a copy.") from error
-        return translator_of(forward, backward, (source, target), card)
+        return translator_of(forward, backward, profiles, card, calibration)
 
     def save_pretrained(self, path: str | Path) -> Path:
         """Write the folder as :meth:`save` does and replace a translator in it, as tools of the Hub expect."""
@@ -193,40 +256,17 @@ class Translator:
             return upload(folder, name, **options)
 
     def fingerprint(self) -> str:
-        """Return 16 hex digits that identify both maps, as they would be saved."""
+        """Return 16 hex digits that identify both maps and profiles, as they would be saved."""
         return short_digest(json.dumps(self._map_card(), sort_keys=True), self._tensors())
 
     def _tensors(self) -> dict[str, npt.NDArray[Any]]:
-        tensors = self._map_tensors()
-        for side, profile in zip(_SIDES, self.profiles, strict=True):
-            for part in _PROFILE_PARTS:
-                tensors[f"{side}.{part}"] = np.ascontiguousarray(getattr(profile, part), np.float32)
-        return tensors
+        return self._map_tensors() | weights.profile_tensors(self.profiles)
 
     def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
-        return {
-            f"{direction}.{part}": np.ascontiguousarray(getattr(mapping, part), np.float32)
-            for direction, mapping in self._affine_maps().items()
-            for part in _PARTS
-        }
+        return weights.affine_tensors(self.forward, self.backward)
 
     def _map_card(self) -> dict[str, Any]:
-        settings = {
-            direction: {"unit_in": m.unit_in, "unit_out": m.unit_out, "norm_out": float(m.norm_out)}
-            for direction, m in self._affine_maps().items()
-        }
-        return {"kind": "affine", "maps": settings}
-
-    def _affine_maps(self) -> dict[str, AffineMap]:
-        maps = {}
-        for direction, mapping in (("forward", self.forward), ("backward", self.backward)):
-            if not isinstance(mapping, AffineMap):
-                raise InputError(
-                    f"the {direction} map is {type(mapping).__name__}; only AffineMap and networks can be saved and "
-                    "identified. Return AffineMap objects, as interlingua.aligners.frames.affine_maps makes them."
-                )
-            maps[direction] = mapping
-        return maps
+        return {"kind": weights.AFFINE, "maps": weights.affine_settings(self.forward, self.backward)}
 
     def __repr__(self) -> str:
         """Return both widths and the verdict."""
@@ -313,62 +353,27 @@ class NeuralTranslator(Translator):
         return ends.get(space)
 
     def _map_tensors(self) -> dict[str, npt.NDArray[Any]]:
-        return {f"network.{name}": np.ascontiguousarray(t, np.float32) for name, t in self.network.tensors.items()}
+        return weights.network_tensors(self.network)
 
     def _map_card(self) -> dict[str, Any]:
-        return {"kind": "network", "maps": {"ends": list(self.ends), **self.network.settings()}}
+        return {"kind": weights.NETWORK, "maps": {"ends": list(self.ends), **self.network.settings()}}
 
 
 def translator_of(
-    forward: VectorMap, backward: VectorMap, profiles: tuple[SpaceProfile, SpaceProfile], card: Mapping[str, Any]
+    forward: VectorMap,
+    backward: VectorMap,
+    profiles: tuple[SpaceProfile, SpaceProfile],
+    card: Mapping[str, Any],
+    calibration: ScoreCalibration | None = None,
 ) -> Translator:
     """Return the translator that goes with the kind of maps; arguments as :class:`Translator` takes them."""
     kind = NeuralTranslator if isinstance(forward, NetworkMap) else Translator
-    return kind(forward, backward, profiles, card)
+    return kind(forward, backward, profiles, card, calibration)
 
 
 def load(path: str | Path) -> Translator:
     """Read a saved translator; see :meth:`Translator.load`."""
     return Translator.load(path)
-
-
-class _OtherFormatError(Exception):
-    """A folder has a format or a kind of maps that this version does not read."""
-
-
-def _affine_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
-    maps = []
-    for direction in ("forward", "backward"):
-        parts = {part: tensors[f"{direction}.{part}"] for part in _PARTS}
-        if (*parts["mean_in"].shape, *parts["mean_out"].shape) != parts["matrix"].shape:
-            raise ValueError("the tensors disagree on the widths")
-        maps.append(AffineMap(**parts, **settings[direction]))
-    return maps[0], maps[1]
-
-
-def _network_maps(settings: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[VectorMap, VectorMap]:
-    prefix = "network."
-    network = Network.restore(settings, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-    source, target = settings["ends"]
-    return NetworkMap(network, source, target), NetworkMap(network, target, source)
-
-
-# A card can name these kinds and no others.
-_RESTORERS = {"affine": _affine_maps, "network": _network_maps}
-
-
-def _fit_together(forward: VectorMap, backward: VectorMap, source: SpaceProfile, target: SpaceProfile) -> bool:
-    widths = (forward.d_in, forward.d_out)
-    return (
-        widths == (backward.d_out, backward.d_in)
-        and (source.mean.shape, target.mean.shape) == tuple((width,) for width in widths)
-        and all(
-            p.basis.shape == (*p.mean.shape, *p.shares.shape)
-            and p.spread.shape == p.mean.shape
-            and p.limits.shape == (4,)
-            for p in (source, target)
-        )
-    )
 
 
 def _apply(

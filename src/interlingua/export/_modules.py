@@ -22,13 +22,17 @@ from interlingua.export._parts import Folded, direction, fold, new_folder, prove
 # These names have been importable since version 2 and still are in 6.
 _TYPE = "sentence_transformers.models.{}"
 _SETTINGS = "config_sentence_transformers.json"
-_ROOT_ONLY = {"modules.json", _SETTINGS, "README.md", ".gitattributes"}
+_CALIBRATION = "score_calibration.json"
+_ROOT_ONLY = {"modules.json", _SETTINGS, _CALIBRATION, "README.md", ".gitattributes"}
 
 
 def to_sentence_transformers(
     translator: Translator, path: str | Path, *, encoder: str | Path | None = None, inverse: bool = False
 ) -> Path:
     """Write one direction as ``Normalize``, ``Dense``, ``Normalize`` that ``SentenceTransformer(path)`` loads.
+
+    If the translator has a calibration, ``score_calibration.json`` beside the modules converts scores of the translated
+    vectors, as the README of the folder shows.
 
     With an encoder in front the result takes texts and gives vectors of the other model. Without, it takes
     ``{"sentence_embedding": vectors}`` and translates them in that dict. The folder contains no remote code.
@@ -59,7 +63,7 @@ def to_sentence_transformers(
         _write(folder / "modules.json", modules)
         if before is None:
             _write(folder / _SETTINGS, {"similarity_fn_name": "cosine"})
-        (folder / "README.md").write_text(_readme(translator, before is not None, inverse=inverse), "utf-8")
+        _write_about(folder, translator, before is not None, inverse=inverse)
     return path
 
 
@@ -69,7 +73,8 @@ def to_query_bridge(
     """Write a ``Router`` that encodes queries with one model and documents with another, in the documents' space.
 
     ``encode_query`` runs the query encoder and the translator, ``encode_document`` the old encoder alone: an index
-    of the old model is searched with queries of the new one, and grows with documents of the old one.
+    of the old model is searched with queries of the new one, and grows with documents of the old one. Scores are
+    converted as by `to_sentence_transformers`.
 
     Args:
         translator: a linear one, from the space of the query encoder to that of the documents'.
@@ -108,7 +113,7 @@ def to_query_bridge(
         _write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": _TYPE.format("Router")}])
         prompts = {"query": query_encoder.prompt("query"), "document": document_encoder.prompt("document")}
         _write(folder / _SETTINGS, {"prompts": prompts, "similarity_fn_name": "cosine"})
-        (folder / "README.md").write_text(_readme(translator, True, inverse=inverse), "utf-8")
+        _write_about(folder, translator, True, inverse=inverse)
     return path
 
 
@@ -215,6 +220,27 @@ def _write(path: Path, value: Any) -> None:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
+
+
+def _write_about(folder: Path, translator: Translator, takes_texts: bool, *, inverse: bool) -> None:
+    """Write the README, and the calibration of scores if there is one."""
+    readme = _readme(translator, takes_texts, inverse=inverse)
+    if translator.calibration is not None:
+        _write(folder / _CALIBRATION, translator.calibration.curves("inverted" if inverse else "translated"))
+        readme += _SCORES
+    (folder / "README.md").write_text(readme, "utf-8")
+
+
+_SCORES = f"""
+Cosines of translated vectors with vectors of the model itself are on a scale of their own. To use thresholds, convert
+them to the scale of the translator's target model, or to that of its source model:
+
+```python
+import json, numpy as np
+curves = json.load(open("this-folder/{_CALIBRATION}"))
+on_the_scale_of_the_target = np.interp(scores, curves["scores"], curves["target"])
+```
+"""
 
 
 def _readme(translator: Translator, takes_texts: bool, *, inverse: bool) -> str:

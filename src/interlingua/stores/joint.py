@@ -3,13 +3,15 @@
 The query is sent unchanged to the collection of its own model, and translated to the other collection; neither database
 is changed. Hits of the other collection are translated into the query's space and scored in it, because a score between
 a translated query and old vectors is on the scale of the old model. Translations can still score higher or lower than
-vectors of the model itself. This difference is removed by matching the quantiles of background scores.
+vectors of the model itself. For one collection the calibration of the translator removes this difference. Two
+collections are merged by matching the quantiles of background scores among their own rows. This ranks hits of the other
+model lower and finds more of the true ones than the calibration does (benchmarks/notes.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 
 from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
 from interlingua.stores._protocol import Store
@@ -31,8 +34,8 @@ _POOL_ROWS = 50_000
 _QUERIES = 256
 # Rows of a collection that are compared with the space of the translator.
 _COMPARED = 1_024
-# Scores are matched at these quantiles, which are densest at the top, where the hits are.
-_QUANTILES = np.concatenate([np.linspace(0, 0.9, 91), 1 - np.geomspace(0.1, 1e-5, 120), [1.0]])
+# What converts scores; see `JointSearch.calibration`.
+Calibration = Literal["translator", "collections", "none"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,12 @@ class JointHit:
     Attributes:
         store: address of the row's collection.
         id: of the row in that collection.
-        score: cosine with the query, on the scale of the query's own collection; larger is nearer.
-        raw: the cosine before the scales were matched.
+        score: cosine with the query on the scale of `JointSearch.scale`, or after `interlingua.stores.rerank.rerank`
+            that of the encoder; larger is nearer.
+        raw: the cosine before any conversion, in the query's space.
         translated: whether the row is of the other model, so that its score depends on the translation.
+        payload: the other columns of the row, if they were asked for.
+        reranked: whether the score is that of an encoder which read the text of the row.
     """
 
     store: str
@@ -52,6 +58,8 @@ class JointHit:
     score: float
     raw: float
     translated: bool
+    payload: Mapping[str, Any] | None = None
+    reranked: bool = False
 
 
 class JointSearch:
@@ -62,13 +70,20 @@ class JointSearch:
         source: a collection of the source space, if any.
         target: a collection of the target space, if any.
         query_space: space of the query vectors, usually that of the model that can still be run.
-        sample: rows of each collection that calibrate the scores; 0 disables calibration.
-        seed: of the random generator that draws them.
+        sample: rows of each of two collections that match their scores; 0 disables every conversion of scores.
+        scale: the model on whose scale scores are given, so that its thresholds apply; that of the queries by default.
+        seed: of the random generator that draws the sample.
         allow_foreign: do not compare collections and queries with the spaces of the translator.
+
+    Attributes:
+        calibration: what converts the scores of the other model's collection: the calibration of the ``"translator"``,
+            samples of both ``"collections"``, or ``"none"``.
+        scale: the model on whose scale scores are given.
 
     Raises:
         SpaceMismatchError: the vectors of a collection cannot be of its space.
-        InputError: no collection, a collection of another width, or one that is not searched by cosine.
+        InputError: no collection, a collection of another width, or one that is not searched by cosine; or the scale of
+            the other model without a calibration of the translator.
 
     Example:
         ::
@@ -86,6 +101,7 @@ class JointSearch:
         *,
         query_space: Side = "target",
         sample: int = 1_000,
+        scale: Side | None = None,
         seed: int = 0,
         allow_foreign: bool = False,
     ) -> None:
@@ -98,6 +114,14 @@ class JointSearch:
             check_instance(store, name, (Store, type(None)), "a store, as open_store returns it, or None")
         check_choice(query_space, "query_space", ("source", "target"))
         sample, seed = check_count(sample, "sample"), check_count(seed, "seed")
+        self.scale: Side = query_space if scale is None else check_choice(scale, "scale", ("source", "target"))  # type: ignore[assignment]
+        self._query_space, self._known = query_space, translator.calibration if sample else None
+        if self.scale != query_space and self._known is None:
+            reason = "it is switched off" if translator.calibration is not None else "this translator has none"
+            raise InputError(
+                f"Scores on the scale of the {self.scale} space need the calibration of a translator, and {reason}.",
+                "Add one with Translator.fit_calibration, or leave {scale=...} out.",
+            )
         self._d = translator.d_target if query_space == "target" else translator.d_source
         self._own, self._other = (target, source) if query_space == "target" else (source, target)
         # Collections and queries are compared with their spaces before they are translated.
@@ -113,17 +137,21 @@ class JointSearch:
         self._check_queries: Callable[[FloatArray], None] | None = None
         if not allow_foreign:
             self._check_queries = partial(translator.check_space, inverse=query_space == "target")
-        self._scale: tuple[FloatArray, FloatArray] | None = None
+        self._quantiles: tuple[FloatArray, FloatArray] | None = None
         if sample:
-            self._scale = self._calibrate(sample, np.random.default_rng(seed))
+            self._quantiles = self._sampled_quantiles(sample, np.random.default_rng(seed))
+        self.calibration: Calibration = "none" if self._quantiles is None else "collections"
+        if self._own is None and self._known is not None:
+            self.calibration = "translator"
 
-    def search(self, queries: Any, k: int = 10, *, candidates: int = 10) -> list[list[JointHit]]:
+    def search(self, queries: Any, k: int = 10, *, candidates: int = 10, payload: bool = False) -> list[list[JointHit]]:
         """Return the k nearest rows of each query, best first.
 
         Args:
             queries: [q, d] vectors of the query space, or a single one [d].
             k: number of hits.
             candidates: the other collection returns this many times k hits, because scoring changes their order.
+            payload: whether hits have the other columns of their rows.
 
         Raises:
             SpaceMismatchError: the queries cannot be of the query space.
@@ -137,15 +165,17 @@ class JointSearch:
         units = unit_rows(np.asarray(rows, np.float32))
         if self._check_queries is not None:
             self._check_queries(units)
+        check_flag(payload, "payload")
         merged: list[list[JointHit]] = [[] for _ in units]
         if self._own is not None:
             for hits, own in zip(merged, self._own.search(units, k), strict=True):
                 pairs = zip(own.ids, own.scores.tolist(), strict=True)
-                hits += [JointHit(str(self._own.url), i, s, s, False) for i, s in pairs]
+                hits += [JointHit(str(self._own.url), i, self._scaled(s), s, False) for i, s in pairs]
         if self._other is not None:
             for hits, more in zip(merged, self._search_other(self._other, units, k * candidates), strict=True):
                 hits += more
-        return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
+        best = [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
+        return self._with_payload(best) if payload else best
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
         answers = other.search(np.asarray(self._to_other(units), np.float32), k)
@@ -158,12 +188,38 @@ class JointSearch:
         scored = []
         for query, hits in zip(units, answers, strict=True):
             raw = vectors[[positions[value] for value in hits.ids]] @ query
-            scores = raw if self._scale is None else np.interp(raw, *self._scale)
-            pairs = zip(hits.ids, scores.tolist(), raw.tolist(), strict=True)
-            scored.append([JointHit(str(other.url), i, float(s), float(r), True) for i, s, r in pairs])
+            pairs = zip(hits.ids, self._converted(raw).tolist(), raw.tolist(), strict=True)
+            scored.append([JointHit(str(other.url), i, self._scaled(s), float(r), True) for i, s, r in pairs])
         return scored
 
-    def _calibrate(self, sample: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray] | None:
+    def _converted(self, raw: FloatArray) -> FloatArray:
+        """Return cosines of translated rows on the scale of the query's model."""
+        if self.calibration == "translator" and self._known is not None:
+            kind = "translated" if self._query_space == "target" else "inverted"
+            return self._known.convert(raw, kind, self._query_space)
+        return raw if self._quantiles is None else match_quantiles(raw, *self._quantiles)
+
+    def _scaled(self, score: float) -> float:
+        """Return a score on the scale of the query's model on the scale that was asked for."""
+        if self._known is None or self.scale == self._query_space:
+            return float(score)
+        return float(self._known.convert(score, self._query_space, self.scale))
+
+    def _with_payload(self, results: list[list[JointHit]]) -> list[list[JointHit]]:
+        """Return the hits with the other columns of their rows, which are read once."""
+        rows: dict[tuple[str, Any], Mapping[str, Any]] = {}
+        for store in (self._own, self._other):
+            if store is None:
+                continue
+            url = str(store.url)
+            ids = list(dict.fromkeys(hit.id for hits in results for hit in hits if hit.store == url))
+            if ids:
+                found = store.fetch(pa.array(ids, store.info().id_type)).payload
+                values = [{}] * len(ids) if found is None else found.to_pylist()
+                rows |= {(url, key): value for key, value in zip(ids, values, strict=True)}
+        return [[replace(hit, payload=rows[hit.store, hit.id]) for hit in hits] for hits in results]
+
+    def _sampled_quantiles(self, sample: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray] | None:
         """Return quantiles of background scores: of translated rows, and of the query's own collection."""
         if self._own is None or self._other is None:
             return None
@@ -176,11 +232,7 @@ class JointSearch:
             return None
         queries, background = own[:_QUERIES], own[_QUERIES:]
         translated = unit_rows(np.asarray(self._to_own(other), np.float32))
-        quantiles = [np.quantile(queries @ rows.T, _QUANTILES) for rows in (translated, background)]
-        # Interpolation needs increasing values; the last point is at 1, so that no score is cut off.
-        raw = np.maximum.accumulate(quantiles[0] + np.arange(len(_QUANTILES)) * 1e-9)
-        matched = quantiles[1]
-        return np.append(raw, max(1.0, raw[-1] + 1e-6)), np.append(matched, max(1.0, matched[-1]))
+        return quantiles_of(queries @ translated.T), quantiles_of(queries @ background.T)
 
 
 def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None:

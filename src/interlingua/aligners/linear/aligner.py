@@ -60,6 +60,7 @@ class LinearFit(Fit):
         null: maps from random starts on the same rows.
         start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1. For a map of the
             second search, agreement of two groups of islands, or None if there was time for one group only.
+        nonorthogonal: whether the non-orthogonal stage was used, forward and backward; None if it was switched off.
     """
 
     forward: AffineMap
@@ -68,6 +69,7 @@ class LinearFit(Fit):
     rotation: FloatArray
     null: NullMaps
     start_agreement: float | None
+    nonorthogonal: tuple[bool, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,9 @@ class Linear:
         forward_map = affine_map(x, y, forward, **forward_offset)
         translated = y.center(forward_map(problem.rows[0]))
         verdict = judge_rotation(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
+        used = (bool(step["forward"]), bool(step["backward"])) if self.nonorthogonal else None
         return LinearFit(
+            nonorthogonal=used,
             forward=forward_map,
             backward=affine_map(y, x, backward, **backward_offset),
             trace=tuple(log.steps),

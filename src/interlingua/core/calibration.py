@@ -1,0 +1,232 @@
+"""Conversion of cosine scores between the scales of two models, so that thresholds on scores survive a translation.
+
+A cosine of 0.6 means something else in every model, and translated vectors have a scale of their own. Two kinds of
+scores are compared by their quantiles: the score that one pair of texts in 10,000 exceeds with one model corresponds to
+the score that one in 10,000 exceeds with the other. This needs texts of the same kind on both sides, and no pairs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua.core.arguments import check_choice, check_flag, shown
+from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
+from interlingua.core.errors import InputError
+
+if TYPE_CHECKING:
+    from interlingua.core.maps import VectorMap
+
+__all__ = [
+    "MIN_ROWS",
+    "QUANTILE_LEVELS",
+    "SCORE_KINDS",
+    "ScoreCalibration",
+    "check_and_calibrate",
+    "match_quantiles",
+    "quantiles_of",
+]
+
+# Which vectors are compared: two of the source model; two of the target model; a translated and a real one of the
+# target model; two translated ones; an inverted and a real one of the source model; two inverted ones.
+SCORE_KINDS = ("source", "target", "translated", "both-translated", "inverted", "both-inverted")
+# The highest levels are densest, because search results and thresholds are there.
+QUANTILE_LEVELS = np.concatenate([np.linspace(0, 0.9, 91), 1 - np.geomspace(0.1, 1e-6, 120), [1.0]])
+# Fewer rows have too few pairs for the highest levels.
+MIN_ROWS = 200
+# Rows of a side whose scores are compared; they make two million pairs.
+_MAX_ROWS = 2_048
+# Rows with a higher cosine are taken for copies of each other.
+_COPY = 1 - 1e-5
+_STEP = 1e-9
+_SIDES = ("source", "target")
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCalibration:
+    """Quantiles of the scores of unrelated texts, of each kind of score.
+
+    Attributes:
+        quantiles: [6, k], scores at `QUANTILE_LEVELS` for each of `SCORE_KINDS`.
+        rows: number of source rows and of target rows whose scores were compared.
+        paired: whether these rows were pairs.
+    """
+
+    quantiles: FloatArray
+    rows: tuple[int, int]
+    paired: bool = False
+
+    def __repr__(self) -> str:
+        """Return the number of rows and whether they were pairs."""
+        kind = "pairs" if self.paired else "unpaired rows"
+        return f"ScoreCalibration({self.rows[0]:,} and {self.rows[1]:,} {kind})"
+
+    @classmethod
+    def fit(
+        cls,
+        maps: tuple[VectorMap, VectorMap],
+        source: FloatArray,
+        target: FloatArray,
+        *,
+        paired: bool = False,
+        queries: tuple[FloatArray | None, FloatArray | None] = (None, None),
+    ) -> ScoreCalibration | None:
+        """Measure the scores among rows of both spaces.
+
+        Copies within a side are left out, because a score of 1 says nothing about a scale.
+
+        Args:
+            maps: from source to target, and from target to source, which have not seen these rows.
+            source: [n, d_source].
+            target: [m, d_target], other texts of the same kind.
+            paired: row i of both sides is the same text.
+            queries: [q, d_source] and [p, d_target], whose scores with the rows are measured in place of those among
+                the rows; None where there are none.
+
+        Returns:
+            The calibration, or None with fewer than 200 different rows on a side.
+        """
+        x, y = (unit_rows(np.asarray(side[:_MAX_ROWS], np.float32)) for side in (source, target))
+        if paired:
+            keep = ~(_is_copy(x) | _is_copy(y))
+            x, y = x[keep], y[keep]
+        else:
+            x, y = x[~_is_copy(x)], y[~_is_copy(y)]
+        if min(len(x), len(y)) < MIN_ROWS:
+            return None
+        asked = [
+            side if given is None else unit_rows(np.asarray(given[:_MAX_ROWS], np.float32))
+            for given, side in zip(queries, (x, y), strict=True)
+        ]
+        translated, inverted = _mapped(maps[0], x), _mapped(maps[1], y)
+        asked_back = inverted if queries[1] is None else _mapped(maps[1], asked[1])
+        sides = {
+            "source": (asked[0], x),
+            "target": (asked[1], y),
+            "translated": (asked[1], translated),
+            "both-translated": (translated, translated),
+            "inverted": (asked_back, x),
+            "both-inverted": (inverted, inverted),
+        }
+        between = {"translated", "inverted"} if paired and queries[1] is None else set()
+        quantiles = [
+            _quantiles(*sides[kind], others_only=kind in between or sides[kind][0] is sides[kind][1])
+            for kind in SCORE_KINDS
+        ]
+        return cls(np.asarray(quantiles, np.float32), (len(x), len(y)), paired)
+
+    def convert(self, scores: Any, kind: str, scale: str) -> npt.NDArray[np.float64]:
+        """Return scores of one kind on the scale of another; the order of scores is kept.
+
+        Args:
+            scores: cosines of any shape.
+            kind: what they are scores of, one of `SCORE_KINDS`.
+            scale: the kind to convert to.
+
+        Raises:
+            InputError: another kind, or no finite numbers.
+        """
+        first, second = (
+            self.quantiles[SCORE_KINDS.index(check_choice(value, name, SCORE_KINDS))]
+            for value, name in ((kind, "kind"), (scale, "scale"))
+        )
+        values = as_array(scores, "scores")
+        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise InputError(f"scores has dtype {values.dtype}; finite real numbers are needed.")
+        values = values.astype(np.float64)
+        return values if kind == scale else match_quantiles(values, first, second)
+
+    def curves(self, kind: str) -> dict[str, list[float]]:
+        """Return points of the conversion from one kind of score to the scales of both models, for other programs.
+
+        Linear interpolation between them, as ``numpy.interp(score, curves["scores"], curves["target"])``, is `convert`.
+
+        Args:
+            kind: one of `SCORE_KINDS`.
+        """
+        own = self.quantiles[SCORE_KINDS.index(check_choice(kind, "kind", SCORE_KINDS))].astype(np.float64)
+        points = np.unique(np.concatenate([[-1.0], np.clip(own, -1, 1), [1.0]]))
+        scales = {scale: self.convert(points, kind, scale).tolist() for scale in ("source", "target")}
+        return {"scores": points.tolist(), **scales}
+
+
+def check_and_calibrate(
+    maps: tuple[VectorMap, VectorMap], source: Any, target: Any, *, queries: Any, paired: Any
+) -> ScoreCalibration:
+    """Check the arguments of `ScoreCalibration.fit` as a caller gives them, and return the calibration.
+
+    Raises:
+        InputError: vectors that cannot be used, too few different rows, or pairs of different numbers of rows.
+    """
+    widths = maps[0].d_in, maps[0].d_out
+    sides = [
+        check_matrix(side, f"{name} vectors", width=width)
+        for name, side, width in zip(_SIDES, (source, target), widths, strict=True)
+    ]
+    if not isinstance(queries, tuple | list) or len(queries) != len(_SIDES):
+        raise InputError(
+            f"queries is {shown(queries)}; a pair is needed: vectors by the source and by the target model, or None."
+        )
+    asked = [
+        None if side is None else check_matrix(side, f"{name} queries", width=width)
+        for name, side, width in zip(_SIDES, queries, widths, strict=True)
+    ]
+    for name, side in zip(_SIDES, asked, strict=True):
+        if side is not None and len(side) < MIN_ROWS:
+            raise InputError(f"There are {len(side)} {name} queries; at least {MIN_ROWS} are needed, or None.")
+    if check_flag(paired, "paired") and len(sides[0]) != len(sides[1]):
+        raise InputError(
+            f"source has {len(sides[0])} rows and target {len(sides[1])}; row i of both must be the same text. "
+            "Without pairs, leave paired out."
+        )
+    calibration = ScoreCalibration.fit(maps, *sides, paired=paired, queries=(asked[0], asked[1]))
+    if calibration is None:
+        raise InputError(
+            f"source and target have {len(sides[0])} and {len(sides[1])} rows; at least {MIN_ROWS} different ones on "
+            "each side are needed for a calibration of scores. Give more rows."
+        )
+    return calibration
+
+
+def quantiles_of(scores: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the scores at `QUANTILE_LEVELS` [k] among scores of any shape."""
+    # One sort is many times faster than the selection of each level in numpy.quantile.
+    ordered = np.sort(scores, axis=None)
+    positions = QUANTILE_LEVELS * (len(ordered) - 1)
+    below = np.floor(positions).astype(np.int64)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    shares = positions - below
+    return np.asarray((1 - shares) * ordered[below] + shares * ordered[above], np.float64)
+
+
+def match_quantiles(scores: FloatArray, given: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return cosines on the scale of ``wanted``, given the quantiles [k] of both scales at the same levels.
+
+    Beyond the outermost quantiles the result goes linearly to -1 and to 1.
+    """
+    # Interpolation needs increasing values.
+    known = np.maximum.accumulate(np.asarray(given, np.float64)) + np.arange(len(given)) * _STEP
+    matched = np.maximum.accumulate(np.asarray(wanted, np.float64))
+    ends = min(-1.0, known[0] - _STEP), max(1.0, known[-1] + _STEP)
+    known = np.concatenate([ends[:1], known, ends[1:]])
+    matched = np.concatenate([[min(-1.0, matched[0])], matched, [max(1.0, matched[-1])]])
+    return np.asarray(np.interp(scores, known, matched))
+
+
+def _mapped(function: VectorMap, rows: FloatArray) -> FloatArray:
+    """Return rows [n, d] after a map, as unit rows."""
+    return unit_rows(np.asarray(function(rows), np.float32))
+
+
+def _quantiles(a: FloatArray, b: FloatArray, *, others_only: bool) -> npt.NDArray[np.float64]:
+    """Return the quantiles of the cosines of unit rows a [n, d] with b [m, d], or of row i with rows j > i."""
+    cosines = a @ b.T
+    return quantiles_of(cosines[np.triu_indices(len(a), 1)] if others_only else cosines)
+
+
+def _is_copy(rows: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return for each unit row [n, d] whether it is a copy of an earlier one."""
+    return np.asarray((np.tril(rows @ rows.T, -1) > _COPY).any(axis=1))

@@ -1,0 +1,165 @@
+"""Searches on the command line: queries as texts, hits with their columns, ranking again, and what scores are."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from command_line import D_SOURCE, N, Rows, Run
+from interlingua.core.translator import load
+
+# An encoder of texts such as "text 7": it knows the vector of each in the target space.
+PROGRAM = """
+import sys
+import numpy as np
+rows = np.load(sys.argv[1])
+for line in sys.stdin:
+    print(rows[int(line.split()[1])].tolist())
+"""
+
+
+@pytest.fixture
+def place(folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A collection of the source space with texts in most rows, and the encoder of the target space."""
+    monkeypatch.chdir(folder)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(planted[0].ravel()), D_SOURCE)
+    texts = [None if i % 3 == 0 else f"text {i}" for i in range(N)]
+    long = ["word " * 50] * N
+    pq.write_table(pa.table({"id": range(N), "vector": vectors, "text": texts, "note": long}), "old.parquet")
+    Path("embed.py").write_text(PROGRAM)
+    return folder
+
+
+@pytest.fixture
+def encoder(place: Path) -> str:
+    return "command:" + shlex.join([sys.executable, str(place / "embed.py"), str(place / "target.npy")])
+
+
+@pytest.fixture
+def calibrated(place: Path, planted: tuple[Rows, Rows]) -> str:
+    load("translator").fit_calibration(*planted, paired=True).save("calibrated")
+    return "calibrated"
+
+
+def test_a_query_as_text_is_embedded_by_the_encoder(run: Run, encoder: str) -> None:
+    ran = run(
+        "search", "translator", "old.parquet", "--text", "text 7", "--text", "text 8", "--encoder", encoder, "-k", 2
+    )
+    assert ran.code == 0, ran.err
+    rows = [line.split() for line in ran.out.splitlines() if line.strip()[:1].isdigit()]
+    assert [row[:2] for row in rows] == [["0", "1"], ["0", "2"], ["1", "1"], ["1", "2"]]
+    assert [rows[0][3], rows[2][3]] == ["7", "8"]
+    assert "text 7" in ran.out
+    assert "source, query translated" in ran.out
+    assert "score: cosine with the query, on the scale of right (target space)." in ran.err
+    assert "not converted, and usually lower than that of a text embedded again" in ran.err
+    assert "This translator has no calibration of scores" in ran.err
+
+
+def test_hits_show_the_columns_that_are_asked_for(run: Run, place: Path) -> None:
+    ran = run("search", "translator", "old.parquet", "--query", "target.npy", "-k", 1, "--show", "note", "--json")
+    assert ran.code == 0, ran.err
+    hit = ran.json["hits"][8][0]
+    assert (hit["id"], hit["payload"]) == (8, {"text": "text 8", "note": "word " * 50})
+    np.save("few.npy", np.load("target.npy")[:2])
+    shown = run("search", "translator", "old.parquet", "--query", "few.npy", "-k", 1, "--show", "note")
+    assert "note" in shown.out
+    assert "text 1" not in shown.out
+    assert "…" in shown.out
+    ran = run("search", "translator", "old.parquet", "--query", "few.npy", "--show", "title", "--json")
+    assert ran.code == 2
+    assert "--show: no hit has a column 'title'; columns are note, text" in ran.json["error"]
+
+
+def test_texts_of_nominees_are_ranked_again_by_the_model(run: Run, encoder: str, planted: tuple[Rows, Rows]) -> None:
+    # A translator that confuses rows nominates the right one, but not first.
+    translator = load("translator")
+    translator.forward.matrix[...] *= np.linspace(0.2, 2, translator.d_target, dtype=np.float32)  # type: ignore[attr-defined]
+    translator.save("rough")
+    asked = ["--text", "text 7", "--text", "text 31", "--json"]
+    ran = run("search", "rough", "old.parquet", *asked, "--rerank", encoder, "--nominees", 200, "-k", 3)
+    assert ran.code == 0, ran.err
+    hits = [row[0] for row in ran.json["hits"]]
+    assert [hit["id"] for hit in hits] == [7, 31]
+    assert [hit["score"] for hit in hits] == pytest.approx([1, 1], abs=1e-5)
+    assert all(hit["reranked"] for hit in hits)
+    assert "both by command python" in ran.json["notes"][0]
+    target = planted[1]
+    for row in ran.json["hits"]:
+        for hit in row:
+            assert hit["reranked"] == (hit["id"] % 3 != 0)
+            if hit["reranked"]:
+                expected = float(target[hit["id"]] @ target[row[0]["id"]])
+                assert hit["score"] == pytest.approx(expected, abs=1e-4)
+    vectors = run("search", "rough", "old.parquet", "--query", "target.npy", "--rerank", encoder, "-k", 1, "--json")
+    assert [vectors.json["hits"][row][0]["id"] for row in (7, 31)] == [7, 31]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            ["--text-column", "body"],
+            "No hit has a text in a column 'body'; its columns are note, text. .*--text-column",
+        ),
+        (["--rerank", "command:no-such-program"], "The encoder's program no-such-program does not exist"),
+    ],
+)
+def test_a_ranking_that_cannot_be_made_is_refused(run: Run, encoder: str, more: list[str], message: str) -> None:
+    import re
+
+    np.save("few.npy", np.load("target.npy")[:2])
+    asked = ["--query", "few.npy", "--rerank", encoder]
+    ran = run("search", "translator", "old.parquet", *asked, *more, "--json")
+    assert ran.code == 2
+    assert re.search(message, ran.json["error"]), ran.json["error"]
+
+
+def test_an_empty_query_is_refused(run: Run, encoder: str) -> None:
+    ran = run("search", "translator", "old.parquet", "--text", " ", "--encoder", encoder, "--json")
+    assert "--text is empty; write the words to search for" in ran.json["error"]
+
+
+def scores(run: Run, *more: str) -> tuple[Any, dict[str, Any]]:
+    ran = run("search", *more, "--query", "few.npy", "-k", 5, "--json")
+    assert ran.code == 0, ran.err
+    return [[hit["score"] for hit in row] for row in ran.json["hits"]], ran.json
+
+
+def test_scores_are_on_the_scale_that_is_asked_for(run: Run, calibrated: str) -> None:
+    np.save("few.npy", np.load("target.npy")[:3])
+    translator = load(calibrated)
+    plain, record = scores(run, calibrated, "old.parquet")
+    assert (record["calibration"], record["scale"]) == ("translator", "target")
+    assert "converted by the calibration of the translator" in record["notes"][1]
+    raw = [[hit["raw"] for hit in row] for row in record["hits"]]
+    assert plain == pytest.approx(translator.calibrate(raw))
+    old, record = scores(run, calibrated, "old.parquet", "--scale", "source")
+    assert "on the scale of left (source space)" in record["notes"][0]
+    assert old == pytest.approx(translator.calibrate(plain, "target", "source"))
+    both, record = scores(run, calibrated, "old.parquet", "target.npy", "--scale", "source")
+    assert record["calibration"] == "collections"
+    assert "by the scores among samples of both collections" in record["notes"][1]
+    assert json.dumps(both)
+    none, record = scores(run, calibrated, "old.parquet", "--no-calibrate")
+    assert none == [[hit["raw"] for hit in row] for row in record["hits"]]
+    assert "not converted" in record["notes"][1]
+    ran = run(
+        "search", calibrated, "old.parquet", "--query", "few.npy", "--no-calibrate", "--scale", "source", "--json"
+    )
+    assert "need the calibration of a translator, and it is switched off" in ran.json["error"]
+
+
+def test_inspect_says_whether_scores_are_calibrated(run: Run, calibrated: str) -> None:
+    assert "calibrated on 600 and 600 pairs" in run("inspect", calibrated).out
+    assert run("inspect", calibrated, "--json").json["calibration"] == {"rows": [600, 600], "paired": True}
+    assert "not calibrated: thresholds cannot be converted" in run("inspect", "translator").out
+    assert run("inspect", "translator", "--json").json["calibration"] is None
