@@ -163,12 +163,12 @@ def audit(
             inputs=_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
         )
-        decoder = audit_fits.make_decoder(inputs.corpus, seed, keep)
+        evidence, decoder = audit_fits.make_decoder(inputs.corpus, seed, keep, log_event)
         with console.working("Recovering words, labels and neighbors"):
             result = measure(
                 alignments,
                 inputs.vectors,
-                inputs.corpus,
+                evidence,
                 decoder=decoder,
                 labels=inputs.labels,
                 truth=inputs.truth,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,19 @@ import numpy.typing as npt
 
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_choice, check_count, check_instance
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.statistics import agreement
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
+from interlingua.leakage._defended import defense_scores
+from interlingua.leakage._predictions import expected_leak_rate, meaningless, offered, predict
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION
 from interlingua.leakage.centering import collection_mean
-from interlingua.leakage.defense_scores import Decoded, DefenseScore, evaluate_defense
-from interlingua.leakage.defenses import SUITES, Rotation, suite
+from interlingua.leakage.defense_scores import DefenseScore
+from interlingua.leakage.defenses import SUITES
 from interlingua.leakage.findings import (
     Audit,
     DocumentFindings,
@@ -39,13 +40,11 @@ from interlingua.leakage.findings import (
 )
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
-from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
 
 __all__ = ["audit"]
 
 DOCUMENTS = 2_000
-_BLOCK = 512
 _EXAMPLES = 8
 
 
@@ -97,13 +96,13 @@ def audit(
     known = truth.take(picked)
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
-    # Rotated about its mean, a translation keeps every distance and loses all meaning.
-    center = translated.mean(axis=0)
-    rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
+    rotated = meaningless(translated, seed)
     resamples = Resamples(len(picked), seed)
-    decoder = decoder or corpus.fit_decoder(seed)
-    predictions = _predict(decoder, translations)
-    words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), known.texts, resamples, seed)
+    if decoder is None:
+        corpus = corpus.align_stand_in(seed)
+        decoder = corpus.fit_decoder(seed)
+    predictions = predict(decoder, translations)
+    words = _words(decoder, corpus, predictions, predict(decoder, [rotated]), known.texts, resamples, seed)
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     label_findings, order = None, None
     if labels is not None:
@@ -111,7 +110,10 @@ def audit(
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
     if defenses and has_usable_fit:
-        scores = _defenses(alignment, rows, corpus, truth, _Decoder(decoder, labels, truth, seed), defenses, seed)
+        scores = defense_scores(
+            defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
+            translate=lambda x: _translate(alignment, x), seed=seed,
+        )  # fmt: skip
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
@@ -140,14 +142,11 @@ def _words(
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
     asserted = [[keyword for keyword in document.keywords if keyword.p >= LEVEL] for document in predictions]
     counts = [len(keywords) for keywords in asserted]
-    calibration = "the vectors of the public text itself, which makes probabilities too high for translations"
-    with_stand_in = corpus.stand_in is not None
-    if with_stand_in:
-        calibration = f"a second encoder of the public text, at a centered cosine of {decoder.translation_cosine:.2f}"
+    with_stand_in = decoder.calibrated_with == "unpaired"
     return WordFindings(
         leak_rate=Estimate(
-            _expected_leak_rate(predictions, resamples),
-            _expected_leak_rate(rotated, resamples),
+            expected_leak_rate(predictions, resamples),
+            expected_leak_rate(rotated, resamples),
             LEAK_RATE if with_stand_in else None,
         ),
         precision=Estimate(
@@ -157,56 +156,26 @@ def _words(
         ),
         asserted=resamples.mean([bool(keywords) for keywords in asserted]),
         vocabulary=len(decoder.vocabulary.words),
-        calibration=calibration,
+        calibration=_calibration(decoder, corpus),
         measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
     )
 
 
-def _predict(decoder: KeywordDecoder, translations: Sequence[FloatArray]) -> list[Extraction]:
-    """Return the most probable words of every row, by the mean of the probabilities of all fits."""
-    means = [collection_mean(rows) for rows in translations]
-    extractions: list[Extraction] = []
-    for block in row_blocks(len(translations[0]), _BLOCK):
-        pairs = zip(translations, means, strict=True)
-        probabilities = np.mean(
-            [decoder.probabilities(translation[block], mean=mean) for translation, mean in pairs], axis=0
+def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:
+    """Return what the probabilities were calibrated with, in words."""
+    if decoder.calibrated_with == "unpaired":
+        return (
+            "a second encoder of the public text, translated without pairs at a centered cosine of "
+            f"{decoder.translation_cosine:.2f}"
         )
-        extractions += most_probable(probabilities, decoder.vocabulary.words)
-    return extractions
-
-
-def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
-    """Return the expected share of documents whose most probable asserted word is right."""
-    probabilities = (document.keywords[0].p if document.asserted(LEVEL) else 0.0 for document in predictions)
-    return resamples.mean(list(probabilities))
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoder:
-    """Recovers words and labels from the vectors that an attack on a defense recovered."""
-
-    decoder: KeywordDecoder
-    labels: Labels | None
-    truth: GroundTruth
-    seed: int
-
-    def __call__(self, recovered: FloatArray, picked: IntArray) -> Decoded:
-        mean = collection_mean(recovered)
-        predictions = _predict(self.decoder, [unit_rows(recovered)])
-        truth = self.truth.take(picked)
-        if truth.texts is None:
-            words, basis = _expected_leak_rate(predictions, Resamples(len(picked), self.seed)), "estimated"
-        else:
-            figures = score_keywords(predictions, truth.texts, self.decoder.vocabulary, seed=self.seed)
-            words, basis = figures.leak_rate.interval, "measured"
-        right = None
-        if self.labels is not None and truth.labels is not None:
-            first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
-            names = self.labels.names
-            rows = zip(first, _offered(truth.labels, names), strict=True)
-            hits = [names[i] in true if true else np.nan for i, true in rows]
-            right = Resamples(len(picked), self.seed).mean(hits)
-        return Decoded(words, basis, right)
+    if decoder.calibrated_with == "paired":
+        return f"a second encoder of the public text, translated with pairs at a centered cosine of {decoder.translation_cosine:.2f}"
+    own = "the vectors of the public text itself, which makes probabilities too high for translations"
+    if corpus.stand_in_fit is None or corpus.stand_in_translates:
+        return own
+    return (
+        f"{own} (the stand-in was not used, because its own fit without pairs is {corpus.stand_in_fit.verdict.status})"
+    )
 
 
 def _retrieval(
@@ -236,7 +205,7 @@ def _infer_labels(
     shares = {labels.names[i]: count / len(order) for i, count in counts.most_common()}
     measured = None
     if true_labels is not None:
-        kept = _offered(true_labels, labels.names)
+        kept = offered(true_labels, labels.names)
         with_label = np.array([bool(row) for row in kept])
         if with_label.sum() > 1:
             truth = truth_matrix([row for row in kept if row], labels.names)
@@ -244,12 +213,6 @@ def _infer_labels(
                 translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed
             )
     return LabelFindings(shares, measured), order
-
-
-def _offered(true_labels: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
-    """Return the true labels of each row that are among the labels to infer."""
-    inferred = set(names)
-    return [[name for name in row if name in inferred] for row in true_labels]
 
 
 def _leak(
@@ -271,31 +234,6 @@ def _leak(
         return Leak(*max(measured), "measured")
     what = f"share of documents with a correct word at p >= {LEVEL}"
     return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
-
-
-def _defenses(
-    alignment: Alignment,
-    rows: npt.NDArray[Any],
-    corpus: PublicCorpus,
-    truth: GroundTruth,
-    decode: _Decoder,
-    suite_name: str,
-    seed: int,
-) -> tuple[DefenseScore, ...]:
-    # Without true vectors, re-identification compares with the attack on unprotected vectors.
-    reference = _translate(alignment, rows) if truth.vectors is None else truth.vectors
-    return tuple(
-        evaluate_defense(
-            defense,
-            rows,
-            corpus.vectors,
-            truth=reference,
-            translate=lambda x: _translate(alignment, x),
-            decode=decode,
-            seed=seed,
-        )
-        for defense in suite(suite_name, rows.shape[1])
-    )
 
 
 def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:

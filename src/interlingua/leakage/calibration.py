@@ -2,8 +2,8 @@
 
 An audit without a ground truth estimates figures from probabilities that were calibrated with a stand-in encoder. The
 bootstrap interval of such an estimate covers the sample of documents and not the error of the calibration. The errors
-in this module come from the records of ``benchmarks/calibration.py`` and of the suite ``keywords`` of
-``benchmarks/leakage.py``: ``leakage-calibration.jsonl`` and ``leakage-keywords.jsonl`` in ``benchmarks/results``.
+in this module come from the records of ``benchmarks/calibration.py``, ``leakage-calibration.jsonl`` in
+``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from interlingua.core.arguments import check_choice, check_number, check_setting
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._checks import check_members
-from interlingua.leakage.inversion.scores import LEVEL
 
 __all__ = ["CalibrationError"]
 
@@ -51,20 +50,28 @@ class CalibrationError(JsonRecord):
     def from_records(cls, records: Sequence[dict[str, Any]], figure: str) -> CalibrationError:
         """Return the errors of ``leak_rate`` or ``precision`` in benchmark records.
 
-        Cases whose fits all failed are left out: an audit makes no estimate for them. Records of the suite ``keywords``
-        of ``benchmarks/leakage.py`` hold the precision only, as reliability bins.
+        Cases whose fits all failed are left out: an audit makes no estimate for them. So are cases whose stand-in was
+        not used because its own fit is not aligned.
         """
         check_choice(figure, "figure", ("leak_rate", "precision"))
         errors, corpora, pairs = [], set(), set()
         for record in check_members(records, "records", dict, "records of these benchmarks"):
-            verdicts = record["verdicts"] if "verdicts" in record else [record["fit"]["verdict"]]
-            values = _estimated_and_measured(record, figure)
-            if values is not None and any(verdict != "failed" for verdict in verdicts):
-                errors.append(values[1] - values[0])
-                corpora.add(record["corpus"])
-                pairs.add((record["victim"], record["known"]))
+            try:
+                words, verdicts, basis = record["words"], record["verdicts"], record["calibrated_with"]
+                error = float(words["measured"][figure]["value"][0]) - float(words[figure]["value"][0])
+                names = record["corpus"], (record["victim"], record["known"])
+            except (KeyError, TypeError, ValueError, IndexError) as cause:
+                raise InputError(
+                    f"A record lacks what benchmarks/calibration.py writes ({cause!r}); give its records."
+                ) from cause
+            if basis == "unpaired" and any(verdict != "failed" for verdict in verdicts):
+                errors.append(error)
+                corpora.add(names[0])
+                pairs.add(names[1])
         if not errors:
-            raise InputError("No record holds an estimate and a measured value; run benchmarks/calibration.py.")
+            raise InputError(
+                "No record holds an estimate that was calibrated with an aligned stand-in; run benchmarks/calibration.py."
+            )
         lowest, median, highest = (round(float(np.quantile(errors, q)), 3) for q in (0, 0.5, 1))
         return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
 
@@ -73,19 +80,6 @@ class CalibrationError(JsonRecord):
         estimate = check_number(estimate, "estimate", minimum=0, maximum=1)
         low, high = estimate + min(0.0, self.lowest), estimate + max(0.0, self.highest)
         return Interval(estimate, max(0.0, low), min(1.0, high))
-
-
-def _estimated_and_measured(record: dict[str, Any], figure: str) -> tuple[float, float] | None:
-    """Return the estimate and the measured value of a figure, or None if the record lacks it."""
-    if "reliability" not in record:
-        words = record["words"]
-        return words[figure]["value"][0], words["measured"][figure]["value"][0]
-    if figure != "precision":
-        return None
-    bins = [part for part in record["reliability"] if part["low"] >= LEVEL]
-    count = sum(part["count"] for part in bins)
-    claimed, right = (sum(part[name] * part["count"] for part in bins) / count for name in ("claimed", "right"))
-    return claimed, right
 
 
 # Errors with a stand-in in these records; a test computes them again.
