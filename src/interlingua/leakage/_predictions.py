@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL
 
-__all__ = ["expected_leak_rate", "meaningless", "offered", "predict"]
+__all__ = ["expected_leak_rate", "meaningless", "most_frequent", "offered", "predict"]
 
 _BLOCK = 512
 
@@ -48,3 +49,9 @@ def offered(true_labels: Sequence[Sequence[str]], names: Sequence[str]) -> list[
     """Return the true labels of each row that are among the labels to infer."""
     inferred = set(names)
     return [[name for name in row if name in inferred] for row in true_labels]
+
+
+def most_frequent(predictions: Iterable[Extraction], limit: int) -> list[tuple[str, int]]:
+    """Return the words asserted for the most documents, with their number."""
+    counts = Counter(word for document in predictions for word in document.asserted(LEVEL))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]

@@ -8,22 +8,23 @@ estimates from calibrated probabilities. With a ground truth they are measured, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua._align import align
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_choice, check_count, check_instance
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.statistics import agreement
-from interlingua.evaluation.bootstrap import Interval, Resamples
+from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
-from interlingua.leakage._checks import check_members
+from interlingua.leakage._checks import check_callable, check_members
 from interlingua.leakage._defended import defense_scores
-from interlingua.leakage._predictions import expected_leak_rate, meaningless, offered, predict
+from interlingua.leakage._predictions import expected_leak_rate, meaningless, most_frequent, offered, predict
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
 from interlingua.leakage.calibration import LEAK_RATE, PRECISION
 from interlingua.leakage.centering import collection_mean
@@ -33,19 +34,27 @@ from interlingua.leakage.findings import (
     Audit,
     DocumentFindings,
     Estimate,
+    FrequentWord,
     LabelFindings,
     Leak,
     RetrievalFindings,
     WordFindings,
 )
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
+from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, Records, SecondLeak
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
+from interlingua.leakage.kinds import KindFinding, kinds_of_words
+from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
+from interlingua.leakage.linkage import Linkage, linkage
+from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
+from interlingua.leakage.row_curves import RowPoint, leak_by_rows
 
 __all__ = ["audit"]
 
 DOCUMENTS = 2_000
 _EXAMPLES = 8
+_FREQUENT = 12
+_WORDS = 6
 
 
 def audit(
@@ -57,6 +66,11 @@ def audit(
     labels: Labels | None = None,
     truth: GroundTruth | None = None,
     defenses: str | None = None,
+    records: Records | None = None,
+    second: SecondLeak | None = None,
+    kinds: bool = False,
+    halvings: int = 0,
+    fit: Callable[..., Alignment] = align,
     documents: int = DOCUMENTS,
     seed: int = 0,
 ) -> Audit:
@@ -71,6 +85,12 @@ def audit(
         labels: labels to infer.
         truth: true contents of the rows, if known.
         defenses: suite of defenses to evaluate, ``quick`` or ``full``; None for none. A failed fit evaluates none.
+        records: records of known membership, for the membership test; by default the true vectors, if they are known.
+        second: a second leak, whose rows are linked with the audited ones.
+        kinds: count kinds of data among the recovered words; needs the extra ``kinds``.
+        halvings: number of halvings of the leaked rows, and of the public texts, for the leak by the number of rows;
+            each needs a fit.
+        fit: aligns (vectors, public vectors, seed=seed) for these, such as a function that keeps fits.
         documents: largest number of rows that are attacked.
         seed: random seed.
 
@@ -81,10 +101,15 @@ def audit(
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
-    optional = {"decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth)}
+    optional: dict[str, tuple[Any, type]] = {
+        "decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth),
+        "records": (records, Records), "second": (second, SecondLeak),
+    }  # fmt: skip
     for name, (value, kind) in optional.items():
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
+    check_callable(fit, "fit", "a function")
+    kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     rows = check_matrix(vectors, "the audited vectors")
     truth = truth or GroundTruth()
@@ -102,7 +127,8 @@ def audit(
         corpus = corpus.align_stand_in(seed)
         decoder = corpus.fit_decoder(seed)
     predictions = predict(decoder, translations)
-    words = _words(decoder, corpus, predictions, predict(decoder, [rotated]), known.texts, resamples, seed)
+    null = predict(decoder, [rotated])
+    words = _words(decoder, corpus, predictions, null, known.texts, resamples, seed)
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     label_findings, order = None, None
     if labels is not None:
@@ -114,6 +140,23 @@ def audit(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
             translate=lambda x: _translate(alignment, x), seed=seed,
         )  # fmt: skip
+    tested, controls = None, ""
+    if has_usable_fit:
+        tested, controls = _membership(records, known, _translate_all(usable, rows), corpus, seed)
+    linked = None
+    if second is not None and has_usable_fit:
+        linked = _linkage(second, translated, known.texts, seed)
+    points: tuple[RowPoint, ...] = ()
+    if halvings:
+        points = leak_by_rows(
+            rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed
+        )
+    shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
+    found_kinds: tuple[KindFinding, ...] = ()
+    if kinds:
+        found_kinds = kinds_of_words(
+            predictions, null, decoder.vocabulary.words, corpus.texts, texts=known.texts, seed=seed
+        )
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
@@ -126,7 +169,15 @@ def audit(
         reidentified=reidentified,
         leak=_leak(has_usable_fit, words, label_findings, reidentified),
         defenses=scores,
-        documents=_documents(picked, predictions, retrieved, labels, order),
+        documents=_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
+        frequent=tuple(
+            FrequentWord(word, count, shares[word]) for word, count in most_frequent(predictions, _FREQUENT)
+        ),
+        kinds=found_kinds,
+        membership=tested,
+        membership_controls=controls,
+        linkage=linked,
+        points=points,
     )
 
 
@@ -163,13 +214,10 @@ def _words(
 
 def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:
     """Return what the probabilities were calibrated with, in words."""
-    if decoder.calibrated_with == "unpaired":
-        return (
-            "a second encoder of the public text, translated without pairs at a centered cosine of "
-            f"{decoder.translation_cosine:.2f}"
-        )
-    if decoder.calibrated_with == "paired":
-        return f"a second encoder of the public text, translated with pairs at a centered cosine of {decoder.translation_cosine:.2f}"
+    if decoder.calibrated_with in ("unpaired", "paired"):
+        pairs = "without pairs" if decoder.calibrated_with == "unpaired" else "with pairs"
+        cosine = f"{decoder.translation_cosine:.2f}"
+        return f"a second encoder of the public text, translated {pairs} at a centered cosine of {cosine}"
     own = "the vectors of the public text itself, which makes probabilities too high for translations"
     if corpus.stand_in_fit is None or corpus.stand_in_translates:
         return own
@@ -240,6 +288,38 @@ def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(alignment.forward(np.asarray(rows, np.float32)), np.float32)
 
 
+def _translate_all(alignments: Sequence[Alignment], rows: npt.NDArray[Any]) -> FloatArray:
+    """Return the mean of the translations of all rows by all fits."""
+    return np.asarray(np.mean([unit_rows(_translate(fit, rows)) for fit in alignments], axis=0), np.float32)
+
+
+def _membership(
+    records: Records | None, known: GroundTruth, translated: FloatArray, corpus: PublicCorpus, seed: int
+) -> tuple[Membership | None, str]:
+    """Return the membership test of the records, or of the true vectors, and what its controls are."""
+    members = known.vectors if records is None else records.members
+    if members is None:
+        return None, ""
+    public = np.asarray(corpus.vectors)
+    order = np.random.default_rng(seed).permutation(len(public))
+    if records is not None and records.controls is not None:
+        return membership(members, records.controls, translated, public, seed=seed), "the records that were given"
+    held, rest = order[: len(order) // 2][:DOCUMENTS], order[len(order) // 2 :]
+    if min(len(members), len(held)) < MIN_RECORDS:
+        return None, ""
+    return membership(members, public[held], translated, public[rest], seed=seed), "public texts"
+
+
+def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage | None:
+    """Return the links with the second leak; None if all its fits failed or a side has too few rows."""
+    usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
+    if not usable or min(len(translated), len(second.vectors)) < LINKED_ROWS:
+        return None
+    other = _translate_all(usable, np.asarray(second.vectors))
+    pair = None if texts is None or second.texts is None else (texts, second.texts)
+    return linkage(translated, other, texts=pair, seed=seed)
+
+
 def _agreement(translations: Sequence[FloatArray]) -> float | None:
     if len(translations) < 2:
         return None
@@ -253,14 +333,25 @@ def _documents(
     retrieved: Sequence[Extraction],
     labels: Labels | None,
     order: npt.NDArray[np.int64] | None,
+    decoder: KeywordDecoder,
+    texts: Sequence[str] | None,
 ) -> tuple[DocumentFindings, ...]:
     return tuple(
         DocumentFindings(
             row=int(picked[i]),
-            words=tuple((k.word, k.p) for k in predictions[i].keywords[:6] if k.p >= LEVEL),
+            words=tuple((k.word, k.p) for k in predictions[i].keywords[:_WORDS] if k.p >= LEVEL),
             labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
             nearest=retrieved[i].neighbors[0].text,
             cosine=retrieved[i].neighbors[0].cosine,
+            text=None if texts is None else texts[i],
+            right=() if texts is None else _right(predictions[i], decoder, texts[i]),
         )
         for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
     )
+
+
+def _right(prediction: Extraction, decoder: KeywordDecoder, text: str) -> tuple[bool, ...]:
+    """Return whether each word that a report shows is in the true text."""
+    row = decoder.vocabulary.matrix([text])
+    true = {decoder.vocabulary.words[column] for column in row.indices}
+    return tuple(k.word in true for k in prediction.keywords[:_WORDS] if k.p >= LEVEL)

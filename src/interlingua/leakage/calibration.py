@@ -21,6 +21,9 @@ from interlingua.leakage._checks import check_members
 
 __all__ = ["CalibrationError"]
 
+# With 19 cases the worst error is a bound that holds in 95 % of further cases of the same kind.
+_CASES_OF_A_BOUND = 19
+
 
 @dataclass(frozen=True)
 class CalibrationError(JsonRecord):
@@ -69,11 +72,14 @@ class CalibrationError(JsonRecord):
                 corpora.add(names[0])
                 pairs.add(names[1])
         if not errors:
-            raise InputError(
-                "No record holds an estimate that was calibrated with an aligned stand-in; run benchmarks/calibration.py."
-            )
+            raise InputError("No record holds an estimate with an aligned stand-in; run benchmarks/calibration.py.")
         lowest, median, highest = (round(float(np.quantile(errors, q)), 3) for q in (0, 0.5, 1))
         return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether there are enough cases for a bound: below the worst of n cases a new one falls with 1 / (n + 1)."""
+        return self.cases >= _CASES_OF_A_BOUND
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""

@@ -1,9 +1,9 @@
 """Linkage: which rows of two leaked collections of different models hold the same text.
 
-Both collections are translated into the auditor's space, and every row looks for its nearest row on the other side. Two
-collections of one kind have similar rows without sharing a text, so that the nearest row is no link by itself. It is one
-if it stands out: if its lead over the second nearest is larger than leads are by chance. What they are by chance is
-seen one place further down: without shared texts, the lead of the first over the second and twice the lead of the
+Both collections are translated into the auditor's space, and every row looks for its nearest row on the other side.
+Two collections of one kind have similar rows without sharing a text, so that the nearest row is no link by itself. It
+is one if it stands out: if its lead over the second nearest is larger than leads are by chance. What they are by chance
+is seen one place further down: without shared texts, the lead of the first over the second and twice the lead of the
 second over the third have about the same distribution (normalized spacings of exponential tails; Rényi 1953).
 """
 

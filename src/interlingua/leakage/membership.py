@@ -71,9 +71,7 @@ class Membership(JsonRecord):
         return values | {"same_kind": self.same_kind}
 
 
-def membership_scores(
-    records: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLike
-) -> FloatArray:
+def membership_scores(records: npt.ArrayLike, translated: npt.ArrayLike, public: npt.ArrayLike) -> FloatArray:
     """Return a score for each record [n], which is higher the more likely the record is in the collection.
 
     The score of a record and a row is twice their cosine less the mean cosines of each with its ten nearest public
@@ -147,14 +145,10 @@ def membership(
     )
 
 
-def _curve(
-    members: FloatArray, controls: FloatArray
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _curve(members: FloatArray, controls: FloatArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the shares of controls and of members at or above every score, the highest score first."""
     thresholds = np.unique(np.concatenate([members, controls]))[::-1]
-    above = [
-        1 - np.searchsorted(np.sort(side), thresholds, side="left") / len(side) for side in (controls, members)
-    ]
+    above = [1 - np.searchsorted(np.sort(side), thresholds, side="left") / len(side) for side in (controls, members)]
     return tuple(np.concatenate([[0.0], side]) for side in above)  # type: ignore[return-value]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,16 @@ from interlingua.evaluation.bootstrap import Interval
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.report._figures import COLORS, LABELS, canvas, svg
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 __all__ = ["roc", "sizes", "tradeoff"]
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def tradeoff(scores: Sequence[DefenseScore]) -> str | None:
-    """Draw what is still read of each defense against the search quality kept; strengths of one mechanism are joined."""
+    """Draw what is still read against the search quality kept; strengths of one mechanism are joined."""
     shown = [score for score in scores if score.decoded is not None]
     if len(shown) < 2:
         return None
@@ -36,9 +40,7 @@ def tradeoff(scores: Sequence[DefenseScore]) -> str | None:
             markerfacecolor="none" if points[0].keyed else color,
         )  # fmt: skip
     axes.axhline(control, color=COLORS["muted"], linewidth=0.9, linestyle=(0, (3, 2)))
-    axes.annotate(
-        "control", (0.02, control), (0, 3), textcoords="offset points", fontsize=8, color=COLORS["muted"]
-    )
+    axes.annotate("control", (0.02, control), (0, 3), textcoords="offset points", fontsize=8, color=COLORS["muted"])
     _unit_axes(axes, "search quality kept", "documents with a word named")
     figure.legend(loc="outside right center", frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=1.6)
     parts = (
@@ -93,9 +95,9 @@ def _bars(values: Sequence[Interval]) -> npt.NDArray[np.float64]:
     return np.maximum(np.array([low, high], np.float64), 0)
 
 
-def _unit_axes(axes: object, xlabel: str, ylabel: str) -> None:
-    axes.set(xlim=(-0.02, 1.04), ylim=(0, None))  # type: ignore[attr-defined]
-    axes.set_xlabel(xlabel)  # type: ignore[attr-defined]
-    axes.set_ylabel(ylabel)  # type: ignore[attr-defined]
+def _unit_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
+    axes.set(xlim=(-0.02, 1.04), ylim=(0, None))
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
     for spine in ("bottom", "left"):
-        axes.spines[spine].set_visible(True)  # type: ignore[attr-defined]
+        axes.spines[spine].set_visible(True)

@@ -69,6 +69,7 @@ class KeywordDecoder:
         stand_in: npt.ArrayLike | None = None,
         stand_in_map: VectorMap | None = None,
         vocabulary: Vocabulary | None = None,
+        identifiers: bool = False,
         epochs: int = 12,
         seed: int = 0,
     ) -> KeywordDecoder:
@@ -86,6 +87,7 @@ class KeywordDecoder:
                 errs like the attack; by default orthogonal Procrustes on the pairs of the training texts, which errs
                 less.
             vocabulary: words to predict; by default the most frequent content words of the corpus.
+            identifiers: without a vocabulary, predict e-mail addresses and numbers too.
             epochs: passes over the corpus.
             seed: seed of the split and of the order of the rows.
 
@@ -100,7 +102,7 @@ class KeywordDecoder:
         rng = np.random.default_rng(seed)
         held_out, train = _split(rng, len(rows))
         # The held-out texts must not select the words, or their frequencies would be biased.
-        vocabulary = vocabulary or Vocabulary.of([texts[i] for i in train])
+        vocabulary = vocabulary or Vocabulary.of([texts[i] for i in train], identifiers=identifiers)
         truth = vocabulary.matrix(texts)
         mean = rows[train].mean(axis=0)
         weights, bias = _train(rows[train] - mean, truth[train], vocabulary, epochs, rng)
