@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from interlingua.leakage.inputs import PublicCorpus
     from interlingua.leakage.inversion import KeywordDecoder
 
-__all__ = ["alignment_of", "make_decoder", "make_fits", "read_fits"]
+__all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits"]
 
 _INPUTS = "inputs.json"
 
@@ -93,6 +93,24 @@ def make_decoder(
     return corpus, decoder
 
 
+def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
+    """Return a function that aligns two matrices; it keeps the fits in the folder ``keep`` and reads them again."""
+    import interlingua
+    from interlingua.core.translator import load
+
+    def fit(vectors: Any, public: Any, *, seed: int) -> Alignment:
+        parts = f"{_digest(vectors)}{_digest(public)}{seed}"
+        folder = None if keep is None else keep / f"part-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+        if folder is not None and folder.exists():
+            return alignment_of(load(folder))
+        alignment = interlingua.align(vectors, public, seed=seed)
+        if folder is not None:
+            alignment.translator(force=True).save(folder)
+        return alignment
+
+    return fit
+
+
 def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignment]:
     """Read saved translators as the fits of an audit.
 
@@ -152,7 +170,7 @@ def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:
     """Return the SHA-256 of everything that decides the decoder."""
     words = None if corpus.vocabulary is None else corpus.vocabulary.words
     stand_in = None if corpus.stand_in is None else _digest(corpus.stand_in)
-    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, seed]
+    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, corpus.identifiers, seed]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -100,12 +100,14 @@ def defense_scores(
     truth: GroundTruth,
     translate: Callable[[FloatArray], FloatArray],
     seed: int,
+    on_step: Callable[[str], None],
 ) -> tuple[DefenseScore, ...]:
     """Apply every defense of a suite to the audited rows [n, d], attack it, and read what it leaves."""
     # Without true vectors, re-identification and retrieval compare with the attack on unprotected vectors.
     reference = translate(rows) if truth.vectors is None else np.asarray(truth.vectors, np.float32)
     scores = []
     for position, defense in enumerate(suite(name, rows.shape[1])):
+        on_step(f"Attacking the defense: {defense.name}")
         adapted = _adapted(decoder, corpus, name, position, defense, seed)
         reader = Reader(adapted, corpus, labels, truth, reference, seed)
         scores.append(

@@ -73,6 +73,7 @@ def audit(
     fit: Callable[..., Alignment] = align,
     documents: int = DOCUMENTS,
     seed: int = 0,
+    on_step: Callable[[str], None] = lambda part: None,
 ) -> Audit:
     """Measure what an attacker can read with unpaired fits.
 
@@ -93,6 +94,7 @@ def audit(
         fit: aligns (vectors, public vectors, seed=seed) for these, such as a function that keeps fits.
         documents: largest number of rows that are attacked.
         seed: random seed.
+        on_step: called with the name of each part of the audit when it begins.
 
     Raises:
         InputError: no fit, or shapes that do not match.
@@ -109,6 +111,7 @@ def audit(
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     check_callable(fit, "fit", "a function")
+    check_callable(on_step, "on_step", "a function of the name of a part")
     kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     rows = check_matrix(vectors, "the audited vectors")
@@ -119,6 +122,7 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
     known = truth.take(picked)
+    on_step("Translating")
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
     rotated = meaningless(translated, seed)
@@ -126,6 +130,7 @@ def audit(
     if decoder is None:
         corpus = corpus.align_stand_in(seed)
         decoder = corpus.fit_decoder(seed)
+    on_step("Recovering words, labels and neighbors")
     predictions = predict(decoder, translations)
     null = predict(decoder, [rotated])
     words = _words(decoder, corpus, predictions, null, known.texts, resamples, seed)
@@ -136,11 +141,13 @@ def audit(
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
     if defenses and has_usable_fit:
+        on_step("Evaluating defenses")
         scores = defense_scores(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
-            translate=lambda x: _translate(alignment, x), seed=seed,
+            translate=lambda x: _translate(alignment, x), seed=seed, on_step=on_step,
         )  # fmt: skip
     tested, controls = None, ""
+    on_step("Testing membership and links")
     if has_usable_fit:
         tested, controls = _membership(records, known, _translate_all(usable, rows), corpus, seed)
     linked = None
@@ -148,12 +155,14 @@ def audit(
         linked = _linkage(second, translated, known.texts, seed)
     points: tuple[RowPoint, ...] = ()
     if halvings:
+        on_step("Attacking with fewer rows")
         points = leak_by_rows(
             rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed
         )
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
     found_kinds: tuple[KindFinding, ...] = ()
     if kinds:
+        on_step("Counting kinds of words")
         found_kinds = kinds_of_words(
             predictions, null, decoder.vocabulary.words, corpus.texts, texts=known.texts, seed=seed
         )

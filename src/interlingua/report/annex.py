@@ -1,7 +1,7 @@
 """An annex to an audit for the data protection officer, as HTML and as Markdown.
 
-It follows what Article 33(3) of the GDPR asks of a notification, and says what the controller has to add: an audit knows
-vectors, and neither persons nor contracts. It holds no recovered word and no text.
+It follows what Article 33(3) of the GDPR asks of a notification, and says what the controller has to add: an audit
+knows vectors, and neither persons nor contracts. It holds no recovered word and no text.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         AnnexSection(
             "What was tested (Article 33(3)(a))",
             (
-                f"{rows:,} vectors of {clean(provenance.vectors)}, as they would be in a leaked copy or backup without the "
-                f"texts. The audit was authorized by {clean(provenance.authorized_by)} and made on "
+                f"{rows:,} vectors of {clean(provenance.vectors)}, as they would be in a leaked copy or backup without "
+                f"the texts. The audit was authorized by {clean(provenance.authorized_by)} and made on "
                 f"{provenance.date[:10]}.",
             ),
         ),
@@ -66,8 +66,8 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         AnnexSection(
             "Against which attacker",
             (
-                f"Somebody with a copy of the vectors, {public:,} public texts of a similar kind and an encoder of their "
-                "own, who has neither the texts nor known pairs of text and vector, and who does not need the model.",
+                f"Somebody with a copy of the vectors, {public:,} public texts of a similar kind and an encoder of "
+                "their own. The attack needs neither the texts, nor known pairs of text and vector, nor the model.",
                 model_statement(audit),
                 *_needed_rows(audit),
             ),
@@ -76,8 +76,8 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
             "Severity and consequences (Articles 33(3)(c) and 34(1))",
             (
                 f"Severity: {found.level}. The rule: {found.rule}. Here: {'; '.join(found.reasons)}.",
-                "The severity describes what can be read from the vectors. Whether a high risk to the rights and freedoms "
-                "of persons is likely, so that they have to be told, is for the controller to decide.",
+                "The severity describes what can be read from the vectors. Whether a high risk to the rights and "
+                "freedoms of persons is likely, so that they have to be told, is for the controller to decide.",
             ),
         ),
         AnnexSection("What would reduce it (Article 33(3)(d))", _measures(audit)),
@@ -103,9 +103,9 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
         )
     return (
         f"{start}were aligned without pairs with {public:,} public texts under another encoder (verdicts: "
-        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p >= 0.5 for "
-        f"{_percent(leak)} of {audit.rows:,} documents, {basis}; the same procedure without anything to find gives "
-        f"{_percent(control) if control else 'no value'}. Neither the texts nor the encoder of the collection were used."
+        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p >= 0.5 "
+        f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, without anything to find, is "
+        f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
     )
 
 
@@ -165,9 +165,7 @@ def _kinds(audit: Audit) -> list[str]:
 
 
 def _certainty(audit: Audit) -> tuple[str, ...]:
-    lines = [
-        f"{len(audit.verdicts)} fits without pairs have the verdicts {', '.join(audit.verdicts)}; a verdict can be wrong."
-    ]
+    lines = [f"The verdicts of the fits without pairs are {', '.join(audit.verdicts)}; a verdict can be wrong."]
     error = audit.words.leak_rate.error
     if audit.words.measured is not None:
         lines.append("The figures are measured against the true contents; intervals cover the sample of documents.")
@@ -179,9 +177,7 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
             f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
             f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate; {bound}."
         )
-    lines.append(
-        "Every figure has a control, the same procedure without anything to find. A failed attack proves nothing."
-    )
+    lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
     return tuple(lines)
 
 
@@ -199,13 +195,12 @@ def _measures(audit: Audit) -> tuple[str, ...]:
         "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the texts, and "
         "encrypt them at rest with a key outside the store.",
     ]
-    tried = [score for score in audit.defenses if score.decoded is not None and not score.baseline]
-    best = sorted(tried, key=lambda score: score.decoded.words.value - score.overlap.value)[:_DEFENSES]  # type: ignore[union-attr]
+    tried = [(s, s.decoded) for s in audit.defenses if s.decoded is not None and not s.baseline]
+    best = sorted(tried, key=lambda pair: pair[1].words.value - pair[0].overlap.value)[:_DEFENSES]
     lines += [
-        f"{score.name[0].upper()}{score.name[1:]}: {score.overlap.value:.0%} of the search quality is kept and a word is "
-        f"named for {score.decoded.words.value:.0%} of the documents ({score.finding})."
-        for score in best
-        if score.decoded is not None
+        f"{score.name[0].upper()}{score.name[1:]}: {score.overlap.value:.0%} of the search quality is kept, and a word "
+        f"is named for {decoded.words.value:.0%} of the documents ({score.finding})."
+        for score, decoded in best
     ]
     if not tried:
         lines.append("Defenses of the vectors themselves were not evaluated in this audit.")
