@@ -4,7 +4,9 @@ A word has a kind by its form or by a word list. The lists come with packages th
 surnames of the United States (Faker, MIT license), cities with an airport (airportsdata, MIT license), and words of the
 ICD-10-CM classification of diseases, a work of the United States government in the public domain (simple-icd-10-cm, MIT
 license). Ordinary English words are left out of all lists. A word can be of a kind without being on a list, so that
-figures are low rather than high for collections of other languages.
+figures are low rather than high for collections of other languages. Medical terms are the least certain kind: of the
+frequent words of search questions, headlines and encyclopedia sentences 0.3 to 1.1 % are called medical, of those of
+medical notes and questions 10 to 11 %.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ KINDS = (NAME, PLACE, MEDICAL, NUMBER, EMAIL)
 PERSONAL_KINDS = (NAME, MEDICAL, EMAIL)
 _SHORTEST = 3
 # A word of the classification is medical if it is in this many codes of diseases, and these are most of its codes.
-_CODES, _SHARE_OF_CODES, _SHORTEST_TERM = 3, 0.9, 6
+_CODES, _SHARE_OF_CODES, _SHORTEST_TERM = 8, 0.7, 6
 _DISEASE = re.compile(r"[A-N]\d")
 _LETTERS = re.compile(r"[a-z]{4,}")
 _INSIDE = re.compile(r"(?<![.!?:]\s)(?<!^)\b([^\W\d_]\w+)")

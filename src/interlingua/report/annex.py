@@ -6,6 +6,7 @@ knows vectors, and neither persons nor contracts. It holds no recovered word and
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from interlingua.report.audit import OWASP, Provenance, conclusion, model_statem
 
 __all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!])")
 _DEFENSES = 3
 
 
@@ -219,4 +220,4 @@ def _markdown(section: AnnexSection) -> str:
 
 def _escaped(text: str) -> str:
     """Return text without anything that Markdown or HTML would interpret."""
-    return _MARKDOWN.sub(r"\\\1", clean(text, 4_000))
+    return html.escape(_MARKDOWN.sub(r"\\\1", clean(text, 4_000)), quote=False)
