@@ -5,7 +5,7 @@
 A case is a corpus and a pair of encoders. Half of a corpus is audited under the victim's encoder, the other half is the
 public text under the known encoder, and a third encoder is the stand-in, which is translated by a fit of its own. The
 fits see no pairs. The audit's estimates of the share of documents with a correct word and of the precision of the words
-are compared with the true texts. Cases whose stand-in is not aligned are recorded, and give no errors of calibration.
+are compared with the true texts. Where the stand-in is not aligned, the decoder is calibrated with the corpus alone.
 ``--vectors`` holds what ``encode.py`` wrote, ``--rows`` limits the rows of a corpus. The errors are summarized by
 ``interlingua.leakage.calibration``.
 """

@@ -17,7 +17,7 @@ from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
 from interlingua.identification import Candidate
 from interlingua.leakage.audit import audit
-from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
+from interlingua.leakage.calibration import BASES, ERRORS, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, Records, SecondLeak
@@ -132,9 +132,11 @@ def test_estimates_fall_where_fits_disagree(world: World) -> None:
 
 def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: World, tmp_path: Path) -> None:
     result = world.audit()
-    assert result.words.leak_rate.plausible is None
-    assert "about" in conclusion(result)
-    assert "this estimate is probably too high" in conclusion(result)
+    unknown = replace(result.words.leak_rate, error=None)
+    without = replace(result, words=replace(result.words, leak_rate=unknown))
+    assert without.words.leak_rate.plausible is None
+    assert "about" in conclusion(without)
+    assert "the errors of such estimates were not measured, and it is probably too high" in conclusion(without)
     error = CalibrationError(-0.2, -0.05, 0.1, 20, 7, 3)
     leak_rate = replace(result.words.leak_rate, error=error, interval=Interval(0.5, 0.48, 0.52))
     carried = conclusion(replace(result, words=replace(result.words, leak_rate=leak_rate)))
@@ -144,7 +146,7 @@ def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: Wo
     assert f"about {result.leak.value:.0%}</span>" in page
 
 
-def test_with_a_stand_in_estimates_carry_measured_errors(world: World, tmp_path: Path) -> None:
+def test_an_aligned_stand_in_calibrates(world: World) -> None:
     noise = np.random.default_rng(3).standard_normal(world.corpus.vectors.shape) / 8
     stand_in = np.asarray(world.corpus.vectors + noise, np.float32)
     pairs = [[i, i] for i in range(400)]
@@ -152,23 +154,28 @@ def test_with_a_stand_in_estimates_carry_measured_errors(world: World, tmp_path:
     corpus = replace(world.corpus, stand_in=stand_in, stand_in_fit=fit)
     result = audit([world.fit()], world.vectors, corpus)
     assert "translated without pairs" in result.words.calibration
+    assert result.words.leak_rate.error == ERRORS.get("unpaired", {}).get("leak_rate")
+
+
+def test_estimates_carry_the_errors_of_their_calibration(world: World, tmp_path: Path) -> None:
+    result = world.audit()
     for estimate in (result.words.leak_rate, result.words.precision):
         assert estimate.plausible is not None
         assert (estimate.plausible.low or 0) <= estimate.value <= 1
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     assert "plausible:" in page
-    assert f"in {LEAK_RATE.cases} cases with known truth" in page
+    assert f"in {ERRORS['corpus']['leak_rate'].cases} cases with known truth" in page
     found = result.to_dict()["words"]
-    assert found["precision"]["calibration_error"] == PRECISION.to_dict()
+    assert found["precision"]["calibration_error"] == ERRORS["corpus"]["precision"].to_dict()
 
 
-def test_a_stand_in_is_used_only_if_its_own_fit_is_aligned(world: World, tmp_path: Path) -> None:
+def test_a_stand_in_is_used_only_if_its_own_fit_is_aligned(world: World) -> None:
     stand_in = np.random.default_rng(3).standard_normal(world.corpus.vectors.shape).astype(np.float32)
     wrong = align(stand_in, world.corpus.vectors, method="random-rotation")
     corpus = replace(world.corpus, stand_in=stand_in, stand_in_fit=wrong)
     assert not corpus.stand_in_translates
     result = audit([world.fit()], world.vectors, corpus)
-    assert result.words.leak_rate.plausible is None
+    assert result.words.leak_rate.error == ERRORS["corpus"]["leak_rate"]
     assert "the stand-in was not used, because its own fit without pairs is failed" in result.words.calibration
     assert corpus.fit_decoder().calibrated_with == "corpus"
     assert corpus.align_stand_in() is corpus
@@ -180,8 +187,10 @@ def test_the_errors_of_estimates_are_those_of_the_records() -> None:
     folder = Path(__file__).parents[1] / "benchmarks" / "results"
     lines = (folder / "leakage-calibration.jsonl").read_text("utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    assert CalibrationError.from_records(records, "leak_rate") == LEAK_RATE
-    assert CalibrationError.from_records(records, "precision") == PRECISION
+    measured = {record["calibrated_with"] for record in records if set(record["verdicts"]) != {"failed"}}
+    assert measured == set(ERRORS) <= set(BASES)
+    for basis, errors in ERRORS.items():
+        assert {figure: CalibrationError.from_records(records, figure, basis) for figure in errors} == errors
 
 
 def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
@@ -191,16 +200,16 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
         return {**case, "verdicts": verdicts, "words": words}
 
     records = [record(0.4, "aligned", "failed"), record(0.45, "doubtful"), record(0.55, "aligned"), record(0, "failed")]
-    error = CalibrationError.from_records(records, "leak_rate")
+    error = CalibrationError.from_records(records, "leak_rate", "unpaired")
     assert error == CalibrationError(-0.1, -0.05, 0.05, 3, 1, 1)
     assert error.plausible(0.97) == Interval(0.97, 0.87, 1.0)
     assert replace(error, highest=-0.02).plausible(0.5) == Interval(0.5, 0.4, 0.5)
     unused = record(0.9, "aligned") | {"calibrated_with": "corpus"}
-    assert CalibrationError.from_records([*records, unused], "leak_rate") == error
-    with pytest.raises(InputError, match="No record holds an estimate with an aligned stand-in"):
-        CalibrationError.from_records([unused], "leak_rate")
+    assert CalibrationError.from_records([*records, unused], "leak_rate", "unpaired") == error
+    with pytest.raises(InputError, match="No record holds an estimate calibrated with unpaired"):
+        CalibrationError.from_records([unused], "leak_rate", "unpaired")
     with pytest.raises(InputError, match=r"A record lacks what benchmarks/calibration.py writes \(KeyError"):
-        CalibrationError.from_records([{"corpus": "a"}], "leak_rate")
+        CalibrationError.from_records([{"corpus": "a"}], "leak_rate", "corpus")
     assert not error.is_bound
     assert replace(error, cases=19).is_bound
 

@@ -26,7 +26,7 @@ from interlingua.leakage._checks import check_callable, check_members
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._predictions import expected_leak_rate, meaningless, most_frequent, offered, predict
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
-from interlingua.leakage.calibration import LEAK_RATE, PRECISION
+from interlingua.leakage.calibration import ERRORS
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.defenses import SUITES
@@ -202,17 +202,17 @@ def _words(
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
     asserted = [[keyword for keyword in document.keywords if keyword.p >= LEVEL] for document in predictions]
     counts = [len(keywords) for keywords in asserted]
-    with_stand_in = decoder.calibrated_with == "unpaired"
+    errors = ERRORS.get(decoder.calibrated_with, {})
     return WordFindings(
         leak_rate=Estimate(
             expected_leak_rate(predictions, resamples),
             expected_leak_rate(rotated, resamples),
-            LEAK_RATE if with_stand_in else None,
+            errors.get("leak_rate"),
         ),
         precision=Estimate(
             resamples.ratio([sum(keyword.p for keyword in keywords) for keywords in asserted], counts),
             resamples.ratio([sum(shares[keyword.word] for keyword in keywords) for keywords in asserted], counts),
-            PRECISION if with_stand_in else None,
+            errors.get("precision"),
         ),
         asserted=resamples.mean([bool(keywords) for keywords in asserted]),
         vocabulary=len(decoder.vocabulary.words),
