@@ -336,7 +336,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 # They read vectors, texts or models that are not there; only the wrong arguments are tried.
 NEED_FILES = frozenset({
-    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "kind_of", "kinds_of_words", "leak_by_rows", "open_encoder",
+    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "kind_of", "kinds_of_words", "leak_by_rows",
+    "open_encoder",
     "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
     "TextDecoder.load", "translate_with_ray", "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels",
     "Vectors.rows", "Vectors.texts", "write_part",

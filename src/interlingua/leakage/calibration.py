@@ -100,8 +100,8 @@ class CalibrationError(JsonRecord):
         return Interval(estimate, max(0.0, low), min(1.0, high))
 
 
-# Errors in these records by what probabilities were calibrated with and by figure; a test computes them again. None were
-# measured for "unpaired": in the cases so far the public texts were too few for an aligned fit of the stand-in.
+# Errors in these records by what probabilities were calibrated with and by figure; a test computes them again. None
+# were measured for "unpaired": in the cases so far the public texts were too few for an aligned fit of the stand-in.
 ERRORS = {
     "corpus": {
         "leak_rate": CalibrationError(-0.176, -0.122, -0.107, cases=4, corpora=3, pairs=2),

@@ -108,8 +108,8 @@ def _estimated(audit: Audit) -> str:
     claim = f"By estimate, without the true texts, a correct word is named for about {leak.value:.0%} of the documents"
     if leak.error is None or leak.plausible is None:
         return (
-            f"{claim}; the errors of such estimates were not measured, and it is probably too high. The same procedure on "
-            f"meaningless vectors gives {leak.control.value:.0%}."
+            f"{claim}; the errors of such estimates were not measured, and it is probably too high. The same procedure "
+            f"on meaningless vectors gives {leak.control.value:.0%}."
         )
     low, high = (f"{bound or 0.0:.0%}" for bound in (leak.plausible.low, leak.plausible.high))
     return (
