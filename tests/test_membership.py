@@ -25,7 +25,7 @@ def noisy(rows: Any, rng: np.random.Generator, level: float = 0.5) -> Any:
 
 @pytest.fixture
 def sides(rng: np.random.Generator) -> tuple[Any, Any, Any]:
-    return tuple(texts_like(rng, n) for n in (600, 1_200, 600))  # type: ignore[return-value]
+    return tuple(texts_like(rng, n) for n in (600, 1_200, 600))
 
 
 def test_members_are_found_and_other_records_of_the_same_kind_are_not(sides: Any, rng: np.random.Generator) -> None:
@@ -102,7 +102,7 @@ def test_collections_without_shared_texts_are_not_linked(sides: Any, rng: np.ran
     assert found.measured is None
     with pytest.raises(InputError, match="There are 3 texts for 600 rows of the first collection"):
         linkage(first, other, texts=(["a"] * 3, ["a"] * len(other)))
-    with pytest.raises(InputError, match="texts has to be a tuple"):
+    with pytest.raises(InputError, match="a tuple of the texts of both collections is needed"):
         linkage(first, other, texts=[["a"] * 600, ["a"] * len(other)])  # type: ignore[arg-type]
 
 

@@ -149,7 +149,7 @@ def audit(
     tested, controls = None, ""
     on_step("Testing membership and links")
     if has_usable_fit:
-        tested, controls = _membership(records, known, _translate_all(usable, rows), corpus, seed)
+        tested, controls = _membership(records, known, lambda: _translate_all(usable, rows), corpus, seed)
     linked = None
     if second is not None and has_usable_fit:
         linked = _linkage(second, translated, known.texts, seed)
@@ -303,7 +303,11 @@ def _translate_all(alignments: Sequence[Alignment], rows: npt.NDArray[Any]) -> F
 
 
 def _membership(
-    records: Records | None, known: GroundTruth, translated: FloatArray, corpus: PublicCorpus, seed: int
+    records: Records | None,
+    known: GroundTruth,
+    translate: Callable[[], FloatArray],
+    corpus: PublicCorpus,
+    seed: int,
 ) -> tuple[Membership | None, str]:
     """Return the membership test of the records, or of the true vectors, and what its controls are."""
     members = known.vectors if records is None else records.members
@@ -312,11 +316,11 @@ def _membership(
     public = np.asarray(corpus.vectors)
     order = np.random.default_rng(seed).permutation(len(public))
     if records is not None and records.controls is not None:
-        return membership(members, records.controls, translated, public, seed=seed), "the records that were given"
+        return membership(members, records.controls, translate(), public, seed=seed), "the records that were given"
     held, rest = order[: len(order) // 2][:DOCUMENTS], order[len(order) // 2 :]
     if min(len(members), len(held)) < MIN_RECORDS:
         return None, ""
-    return membership(members, public[held], translated, public[rest], seed=seed), "public texts"
+    return membership(members, public[held], translate(), public[rest], seed=seed), "public texts"
 
 
 def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage | None:

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from interlingua.core.arguments import check_count, check_texts
+from interlingua.core.arguments import check_count, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
-from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 from interlingua.leakage._checks import check_one_each
@@ -118,6 +117,7 @@ def linkage(
         InputError: as :func:`link_rows`, or not one text per row.
     """
     seed = check_count(seed, "seed")
+    check_instance(texts, "texts", (tuple, type(None)), "a tuple of the texts of both collections")
     links, leads, controls = link_rows(first, second)
     n, m = len(links), len(np.asarray(second))
     linked = leads > float(np.quantile(controls, 1 - FALSE_LINKS))
@@ -140,8 +140,6 @@ def _measure(
     resamples: Resamples,
     seed: int,
 ) -> MeasuredLinks:
-    if not isinstance(texts, tuple) or len(texts) != 2:
-        raise InputError("texts has to be a tuple of the texts of the first and of the second collection.")
     left, right = (check_texts(side, "texts") for side in texts)
     check_one_each(len(left), "texts", len(links), "rows of the first collection")
     check_one_each(len(right), "texts", m, "rows of the second collection")
