@@ -41,7 +41,7 @@ from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import evaluate_defense, reconstruct, retained_neighbors
 from interlingua.leakage.findings import Audit
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, Records, SecondLeak
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import (
     CorpusRetrieval,
     Extraction,
@@ -163,7 +163,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "PublicCorpus.align_stand_in": (PublicCorpus(Y, TEXTS).align_stand_in, {}),
     "PublicCorpus.take": (PublicCorpus(Y, TEXTS).take, {"rows": [0]}),
     "reconstruct": (reconstruct, {"protected": X, "rows": X, "train": [0, 1, 2], "picked": [3]}),
-    "Records": (Records, {"members": Y}),
+    "KnownRecords": (KnownRecords, {"members": Y}),
     "SecondLeak": (lambda **given: SecondLeak(**{"alignments": [fit()], **given}), {"vectors": X}),
     "severity": (lambda **given: severity(**{"audit": findings(), **given}), {}),
     "write_annex": (

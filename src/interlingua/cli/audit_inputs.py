@@ -17,7 +17,7 @@ from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
-    from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, Records
+    from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 
 __all__ = [
     "AuditInputs",
@@ -238,17 +238,17 @@ def check_kinds() -> None:
         require(package, "kinds")
 
 
-def read_records(members: Path | None, nonmembers: Path | None) -> Records | None:
+def read_records(members: Path | None, nonmembers: Path | None) -> KnownRecords | None:
     """Read the records of the membership test, if there are any.
 
     Raises:
         InputError: a file that cannot be used, or sides of different widths.
     """
-    from interlingua.leakage.inputs import Records
+    from interlingua.leakage.inputs import KnownRecords
 
     if members is None:
         return None
-    return Records(_vectors(members), None if nonmembers is None else _vectors(nonmembers))
+    return KnownRecords(_vectors(members), None if nonmembers is None else _vectors(nonmembers))
 
 
 def read_second(

@@ -40,7 +40,7 @@ from interlingua.leakage.findings import (
     RetrievalFindings,
     WordFindings,
 )
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus, Records, SecondLeak
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
 from interlingua.leakage.kinds import KindFinding, kinds_of_words
@@ -66,7 +66,7 @@ def audit(
     labels: Labels | None = None,
     truth: GroundTruth | None = None,
     defenses: str | None = None,
-    records: Records | None = None,
+    records: KnownRecords | None = None,
     second: SecondLeak | None = None,
     kinds: bool = False,
     halvings: int = 0,
@@ -105,7 +105,7 @@ def audit(
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
         "decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth),
-        "records": (records, Records), "second": (second, SecondLeak),
+        "records": (records, KnownRecords), "second": (second, SecondLeak),
     }  # fmt: skip
     for name, (value, kind) in optional.items():
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
@@ -303,7 +303,7 @@ def _translate_all(alignments: Sequence[Alignment], rows: npt.NDArray[Any]) -> F
 
 
 def _membership(
-    records: Records | None,
+    records: KnownRecords | None,
     known: GroundTruth,
     translate: Callable[[], FloatArray],
     corpus: PublicCorpus,

@@ -19,7 +19,7 @@ from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._checks import check_members
 
-__all__ = ["BASES", "ERRORS", "CalibrationError"]
+__all__ = ["BASES", "ERRORS", "MIN_CASES", "CalibrationError"]
 
 # What probabilities can be calibrated with, as in KeywordDecoder.
 BASES = ("corpus", "paired", "unpaired")
@@ -100,8 +100,10 @@ class CalibrationError(JsonRecord):
         return Interval(estimate, max(0.0, low), min(1.0, high))
 
 
-# Errors in these records by what probabilities were calibrated with and by figure; a test computes them again. None
-# were measured for "unpaired": in the cases so far the public texts were too few for an aligned fit of the stand-in.
+# Errors in these records by what probabilities were calibrated with and by figure; a test computes them again. A basis
+# with fewer cases gives no range: "unpaired" has one, because the public texts of the others were too few for an
+# aligned fit of the stand-in.
+MIN_CASES = 3
 ERRORS = {
     "corpus": {
         "leak_rate": CalibrationError(-0.176, -0.122, -0.107, cases=4, corpora=3, pairs=2),

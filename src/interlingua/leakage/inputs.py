@@ -15,12 +15,19 @@ from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix
 from interlingua.core.errors import InputError
-from interlingua.leakage._checks import check_corpus, check_indices, check_label_rows, check_members, check_one_each
+from interlingua.leakage._checks import (
+    check_callable,
+    check_corpus,
+    check_indices,
+    check_label_rows,
+    check_members,
+    check_one_each,
+)
 from interlingua.leakage.attributes import truth_matrix
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.words import Vocabulary
 
-__all__ = ["GroundTruth", "Labels", "PublicCorpus", "Records", "SecondLeak"]
+__all__ = ["GroundTruth", "Labels", "PublicCorpus", "KnownRecords", "SecondLeak"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,8 @@ class PublicCorpus:
             InputError: as :func:`interlingua.align`.
         """
         seed = check_count(seed, "seed")
+        if on_step is not None:
+            check_callable(on_step, "on_step", "a function of a step of the fit")
         if self.stand_in is None or self.stand_in_fit is not None:
             return self
         first, second = np.array_split(np.random.default_rng(seed).permutation(len(self.texts)), 2)
@@ -209,8 +218,8 @@ class GroundTruth:
 
 
 @dataclass(frozen=True, eq=False)
-class Records:
-    """Records whose membership in the audited collection is known, in the auditor's space.
+class KnownRecords:
+    """KnownRecords whose membership in the audited collection is known, in the auditor's space.
 
     Attributes:
         members: records that are in the collection [n, d].
