@@ -103,7 +103,7 @@ class PublicCorpus:
         calibration: dict[str, Any] = {}
         if corpus.stand_in_translates and corpus.stand_in_fit is not None:
             calibration = {"stand_in": corpus.stand_in, "stand_in_map": corpus.stand_in_fit.forward}
-        settings = {"vocabulary": self.vocabulary, "identifiers": self.identifiers, "seed": seed}
+        settings: dict[str, Any] = {"vocabulary": self.vocabulary, "identifiers": self.identifiers, "seed": seed}
         return KeywordDecoder.fit(self.vectors, self.texts, **calibration, **settings)
 
     def take(self, rows: IntArray) -> PublicCorpus:
