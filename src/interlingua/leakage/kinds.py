@@ -20,6 +20,7 @@ from functools import cache
 from interlingua.core.arguments import check_text, check_texts
 from interlingua.core.arrays import require
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
+from interlingua.leakage._checks import check_members, check_one_each
 from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.scores import LEVEL
 from interlingua.leakage.inversion.words import is_email, is_number, tokens
@@ -120,8 +121,10 @@ def kinds_of_words(
         MissingExtraError: the extra ``kinds`` is not installed.
     """
     words = check_texts(vocabulary, "vocabulary")
-    predictions, _ = check_extractions(predictions, [""] * len(predictions))
-    control, _ = check_extractions(control, [""] * len(predictions))
+    needed = "extractions, as invert returns them,"
+    predictions = check_members(predictions, "predictions", Extraction, needed)
+    control = check_members(control, "control", Extraction, needed)
+    check_one_each(len(control), "extractions of the control", len(predictions), "predictions")
     proper = capitalized_words(public)
     kinds = {word: _checked(kind_of(word), word, proper) for word in words}
     true = None if texts is None else [_words(text) for text in check_extractions(predictions, texts)[1]]

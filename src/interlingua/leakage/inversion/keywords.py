@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_instance, check_texts
+from interlingua.core.arguments import check_count, check_flag, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
@@ -96,6 +96,7 @@ class KeywordDecoder:
         """
         rows, texts = check_corpus(vectors, texts, min_rows=50)
         epochs, seed = check_count(epochs, "epochs", minimum=1), check_count(seed, "seed")
+        identifiers = check_flag(identifiers, "identifiers")
         check_instance(vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
         if stand_in_map is not None:
             check_callable(stand_in_map, "stand_in_map", "a map of vectors, as the forward map of a fit is,")
