@@ -106,8 +106,8 @@ class CalibrationError(JsonRecord):
 MIN_CASES = 3
 ERRORS = {
     "corpus": {
-        "leak_rate": CalibrationError(-0.176, -0.122, -0.107, cases=4, corpora=3, pairs=2),
-        "precision": CalibrationError(-0.388, -0.321, -0.277, cases=4, corpora=3, pairs=2),
+        "leak_rate": CalibrationError(-0.176, -0.11, -0.074, cases=5, corpora=4, pairs=2),
+        "precision": CalibrationError(-0.388, -0.306, -0.252, cases=5, corpora=4, pairs=2),
     },
     "paired": {
         "leak_rate": CalibrationError(-0.208, -0.058, -0.027, cases=8, corpora=4, pairs=3),
