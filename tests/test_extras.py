@@ -79,7 +79,11 @@ ABSENCES: dict[str, list[Absence]] = {
         Absence("matplotlib", "matplotlib", [*FIT, "--report", "report.html"]),
         Absence("jinja2", "jinja2", [*FIT, "--report", "report.html"]),
     ],
-    "kinds": [Absence(package, module, [*AUDIT, "--kinds"]) for package, module in WORD_LISTS.items()],
+    "kinds": [
+        # The packages are asked for in this order.
+        Absence(package, module, [*AUDIT, "--kinds"], tuple(WORD_LISTS.values())[:number])
+        for number, (package, module) in enumerate(WORD_LISTS.items())
+    ],
     "ot": [Absence("POT", "ot", ["bench", "in-distribution", "--corpus", "c", "--vectors", ".", "--oracle-rows", "9"])],
     "neural": [
         Absence("torch", "torch", ADVERSARIAL),
