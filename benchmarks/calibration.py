@@ -3,8 +3,9 @@
     python benchmarks/calibration.py --vectors DIR --fits 2
 
 A case is a corpus and a pair of encoders. Half of a corpus is audited under the victim's encoder, the other half is the
-public text under the known encoder, and a third encoder is the stand-in. The fits see no pairs. The audit's estimates
-of the share of documents with a correct word and of the precision of the words are compared with the true texts.
+public text under the known encoder, and a third encoder is the stand-in, which is translated by a fit of its own. The
+fits see no pairs. The audit's estimates of the share of documents with a correct word and of the precision of the words
+are compared with the true texts. Where the stand-in is not aligned, the decoder is calibrated with the corpus alone.
 ``--vectors`` holds what ``encode.py`` wrote, ``--rows`` limits the rows of a corpus. The errors are summarized by
 ``interlingua.leakage.calibration``.
 """
@@ -43,18 +44,23 @@ def measure(
     lines = (folder / f"{corpus}.texts.jsonl").read_text("utf-8").splitlines()[:rows]
     texts = [json.loads(line)["text"] for line in lines]
     audited, public = np.array_split(np.random.default_rng(seed).permutation(len(texts)), 2)
-    evidence = PublicCorpus(known[public], [texts[i] for i in public], stand_in[public])
+    evidence = PublicCorpus(known[public], [texts[i] for i in public], stand_in[public]).align_stand_in(seed)
+    decoder = evidence.fit_decoder(seed)
+    assert evidence.stand_in_fit is not None
     truth = GroundTruth([texts[i] for i in audited])
     started = time.process_time()
     alignments = [il.align(victim[audited], known[public], seed=seed + number) for number in range(fits)]
     seconds = time.process_time() - started
     for count in sorted({1, fits}):
-        result = audit(alignments[:count], victim[audited], evidence, truth=truth, seed=seed)
+        result = audit(alignments[:count], victim[audited], evidence, decoder=decoder, truth=truth, seed=seed)
         yield {
             "fits": count,
             "rows": len(audited),
             "documents": result.rows,
             "verdicts": list(result.verdicts),
+            "stand_in_verdict": str(evidence.stand_in_fit.verdict.status),
+            "calibrated_with": decoder.calibrated_with,
+            "translation_cosine": decoder.translation_cosine,
             "agreement": result.agreement,
             "words": result.words.to_dict(),
             "fit_seconds": round(seconds / fits * count, 1),

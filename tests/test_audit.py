@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,10 @@ from interlingua.core.maps import VectorMap
 from interlingua.evaluation import Interval
 from interlingua.identification import Candidate
 from interlingua.leakage.audit import audit
-from interlingua.leakage.calibration import LEAK_RATE, PRECISION, CalibrationError
+from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
 
@@ -132,9 +134,11 @@ def test_estimates_fall_where_fits_disagree(world: World) -> None:
 
 def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: World, tmp_path: Path) -> None:
     result = world.audit()
-    assert result.words.leak_rate.plausible is None
-    assert "about" in conclusion(result)
-    assert "without a stand-in encoder this estimate is probably too high" in conclusion(result)
+    unknown = replace(result.words.leak_rate, error=None)
+    without = replace(result, words=replace(result.words, leak_rate=unknown))
+    assert without.words.leak_rate.plausible is None
+    assert "about" in conclusion(without)
+    assert "the errors of such estimates were not measured, and it is probably too high" in conclusion(without)
     error = CalibrationError(-0.2, -0.05, 0.1, 20, 7, 3)
     leak_rate = replace(result.words.leak_rate, error=error, interval=Interval(0.5, 0.48, 0.52))
     carried = conclusion(replace(result, words=replace(result.words, leak_rate=leak_rate)))
@@ -144,46 +148,72 @@ def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: Wo
     assert f"about {result.leak.value:.0%}</span>" in page
 
 
-def test_with_a_stand_in_estimates_carry_measured_errors(world: World, tmp_path: Path) -> None:
+def test_an_aligned_stand_in_calibrates(world: World) -> None:
     noise = np.random.default_rng(3).standard_normal(world.corpus.vectors.shape) / 8
-    corpus = replace(world.corpus, stand_in=np.asarray(world.corpus.vectors + noise, np.float32))
+    stand_in = np.asarray(world.corpus.vectors + noise, np.float32)
+    pairs = [[i, i] for i in range(400)]
+    fit = align(stand_in, world.corpus.vectors, pairs=pairs, method="ridge")
+    corpus = replace(world.corpus, stand_in=stand_in, stand_in_fit=fit)
     result = audit([world.fit()], world.vectors, corpus)
+    assert "translated without pairs" in result.words.calibration
+    assert result.words.leak_rate.error == ERRORS.get("unpaired", {}).get("leak_rate")
+
+
+def test_estimates_carry_the_errors_of_their_calibration(world: World, tmp_path: Path) -> None:
+    result = world.audit()
     for estimate in (result.words.leak_rate, result.words.precision):
         assert estimate.plausible is not None
         assert (estimate.plausible.low or 0) <= estimate.value <= 1
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     assert "plausible:" in page
-    assert f"in {LEAK_RATE.cases} cases with known truth" in page
+    assert f"in {ERRORS['corpus']['leak_rate'].cases} cases with known truth" in page
     found = result.to_dict()["words"]
-    assert found["precision"]["calibration_error"] == PRECISION.to_dict()
+    assert found["precision"]["calibration_error"] == ERRORS["corpus"]["precision"].to_dict()
+
+
+def test_a_stand_in_is_used_only_if_its_own_fit_is_aligned(world: World) -> None:
+    stand_in = np.random.default_rng(3).standard_normal(world.corpus.vectors.shape).astype(np.float32)
+    wrong = align(stand_in, world.corpus.vectors, method="random-rotation")
+    corpus = replace(world.corpus, stand_in=stand_in, stand_in_fit=wrong)
+    assert not corpus.stand_in_translates
+    result = audit([world.fit()], world.vectors, corpus)
+    assert result.words.leak_rate.error == ERRORS["corpus"]["leak_rate"]
+    assert "the stand-in was not used, because its own fit without pairs is failed" in result.words.calibration
+    assert corpus.fit_decoder().calibrated_with == "corpus"
+    assert corpus.align_stand_in() is corpus
+    with pytest.raises(InputError, match="stand_in_fit is a fit of the stand-in; give the vectors"):
+        replace(corpus, stand_in=None)
 
 
 def test_the_errors_of_estimates_are_those_of_the_records() -> None:
     folder = Path(__file__).parents[1] / "benchmarks" / "results"
-    files = (folder / f"leakage-{suite}.jsonl" for suite in ("calibration", "keywords"))
-    records = [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
-    assert CalibrationError.from_records(records, "leak_rate") == LEAK_RATE
-    assert CalibrationError.from_records(records, "precision") == PRECISION
+    lines = (folder / "leakage-calibration.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    cases = Counter(record["calibrated_with"] for record in records if set(record["verdicts"]) != {"failed"})
+    assert {basis for basis, count in cases.items() if count >= MIN_CASES} == set(ERRORS) <= set(BASES)
+    for basis, errors in ERRORS.items():
+        assert {figure: CalibrationError.from_records(records, figure, basis) for figure in errors} == errors
 
 
 def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     def record(measured: float, *verdicts: str) -> dict[str, Any]:
         words = {"leak_rate": {"value": [0.5, 0.4, 0.6]}, "measured": {"leak_rate": {"value": [measured, 0, 1]}}}
-        return {"corpus": "a", "victim": "b", "known": "c", "verdicts": verdicts, "words": words}
+        case = {"corpus": "a", "victim": "b", "known": "c", "calibrated_with": "unpaired"}
+        return {**case, "verdicts": verdicts, "words": words}
 
     records = [record(0.4, "aligned", "failed"), record(0.45, "doubtful"), record(0.55, "aligned"), record(0, "failed")]
-    error = CalibrationError.from_records(records, "leak_rate")
+    error = CalibrationError.from_records(records, "leak_rate", "unpaired")
     assert error == CalibrationError(-0.1, -0.05, 0.05, 3, 1, 1)
     assert error.plausible(0.97) == Interval(0.97, 0.87, 1.0)
     assert replace(error, highest=-0.02).plausible(0.5) == Interval(0.5, 0.4, 0.5)
-    bins = [
-        {"low": 0.4, "claimed": 0.45, "right": 0, "count": 9},
-        {"low": 0.5, "claimed": 0.6, "right": 0.5, "count": 1},
-    ]
-    bins.append({"low": 0.9, "claimed": 0.92, "right": 1.0, "count": 3})
-    keywords = {"corpus": "a", "victim": "b", "known": "c", "fit": {"verdict": "aligned"}, "reliability": bins}
-    assert CalibrationError.from_records([keywords], "precision").median == pytest.approx(0.035)
-    assert CalibrationError.from_records([*records, keywords], "leak_rate") == error
+    unused = record(0.9, "aligned") | {"calibrated_with": "corpus"}
+    assert CalibrationError.from_records([*records, unused], "leak_rate", "unpaired") == error
+    with pytest.raises(InputError, match="No record holds an estimate calibrated with unpaired"):
+        CalibrationError.from_records([unused], "leak_rate", "unpaired")
+    with pytest.raises(InputError, match=r"A record lacks what benchmarks/calibration.py writes \(KeyError"):
+        CalibrationError.from_records([{"corpus": "a"}], "leak_rate", "corpus")
+    assert not error.is_bound
+    assert replace(error, cases=19).is_bound
 
 
 def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, tmp_path: Path) -> None:
@@ -205,7 +235,8 @@ def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, 
 def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("interlingua.leakage.audit.suite", lambda name, width: (NoDefense(), Noise(0.05), Noise(2.0)))
+    suite = (NoDefense(), Noise(0.05), Noise(2.0))
+    monkeypatch.setattr("interlingua.leakage._defended.suite", lambda name, width: suite)
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
     truth = GroundTruth(world.texts[:N], world.labels[:N])
     result = world.audit(labels=labels, truth=truth, defenses="quick")
@@ -221,7 +252,13 @@ def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(
     assert baseline.labels.value > 0.9
     assert noisy.words.value < 0.5 * baseline.words.value
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
-    assert [score.finding for score in result.defenses][1:] == ["broken", "not broken by the attacks run"]
+    assert result.defenses[1].finding == "still read"
+    for name in ("words", "labels", "retrieval"):
+        assert getattr(baseline, name).value > getattr(noisy, name).value
+    assert noisy.retrieval_control is not None
+    assert "Similar text found" in page
+    assert 'id="tradeoff' in page or "Leak against search quality" in page
+    assert "re-identified" not in page[page.index("Would a defense") :].lower()
     assert "No defense" in page
     assert "Word named" in page
     assert 'class="finding baseline"' in page
@@ -299,7 +336,10 @@ def test_the_report_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) 
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "default-src 'none'" in page
-    assert not any(mark in page for mark in ("http://", "https://", "src=", "url("))
+    # Pictures name the namespace of SVG and refer to parts of themselves.
+    text = re.sub(r"<svg .*?</svg>", "", page, flags=re.DOTALL)
+    assert not any(mark in text for mark in ("http://", "https://", "src=", "url("))
+    assert not set(re.findall(r"https?://[^\"/]+|url\([^#]", page)) - {"http://www.w3.org"}
 
 
 def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audit, tmp_path: Path) -> None:
@@ -327,3 +367,54 @@ def test_refusals(world: World) -> None:
         Labels.of_corpus(world.corpus.vectors, [("a",), ("b",)])
     with pytest.raises(InputError, match="No label is on 5 rows"):
         Labels.of_corpus(world.vectors[:2], [("a",), ("b",)])
+
+
+def test_sample_documents_show_which_words_are_right(found: Audit, tmp_path: Path) -> None:
+    document = found.documents[0]
+    assert document.text is not None
+    assert len(document.right) == len(document.words)
+    assert [word in document.text.split() for word, _ in document.words] == list(document.right)
+    shown = write_audit(tmp_path / "a.html", found, PROVENANCE, show=True).read_text("utf-8")
+    hidden = write_audit(tmp_path / "b.html", replace(found, label_findings=None), PROVENANCE).read_text("utf-8")
+    assert "True text" in shown
+    assert "✓" in hidden
+    assert document.text not in hidden
+
+
+def test_the_most_frequent_words_are_counted_and_redacted(found: Audit, tmp_path: Path) -> None:
+    counts = [word.documents for word in found.frequent]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > N / 10
+    assert found.to_dict(show=True)["frequent_words"][0]["documents"] == counts[0]
+    hidden = write_audit(tmp_path / "b.html", replace(found, label_findings=None), PROVENANCE).read_text("utf-8")
+    assert f"{counts[0]:,} documents" in hidden
+    assert found.frequent[0].word not in hidden
+
+
+def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) -> None:
+    steps: list[str] = []
+    # In few dimensions many rows are alike; half of the public texts are the controls.
+    other = world.secret[:N] @ np.linalg.qr(np.random.default_rng(8).standard_normal((D, D)))[0]
+    second_fit = align(other, world.known[:N], pairs=[[i, i] for i in range(400)], method="ridge")
+    second = SecondLeak([second_fit], other[:600], world.texts[:600])
+
+    def fit(vectors: Any, public: Any, *, seed: int) -> Alignment:
+        return replace(world.fit(seed=seed), seed=seed)
+
+    truth = GroundTruth(world.texts[:N], vectors=world.known[:N])
+    result = world.audit(truth=truth, second=second, halvings=1, fit=fit, on_step=steps.append)
+    assert result.membership is not None
+    assert result.membership.auc.low is not None
+    assert result.membership.auc.low > 0.55
+    assert result.membership.same_kind
+    assert result.membership_controls == "public texts"
+    assert result.linkage is not None
+    assert [(point.side, point.rows) for point in result.points] == [("leaked", N // 2), ("public", N // 2)]
+    assert all(point.basis == "measured" and point.leak.value > 0.8 for point in result.points)
+    assert "Attacking with fewer rows" in steps
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    for part in ("Is a record in the collection?", "How many rows does an attacker need?", "second leak"):
+        assert part in page
+    given = KnownRecords(world.known[:100], world.known[N : N + 100])
+    assert world.audit(records=given).membership_controls == "the records that were given"
+    json.dumps(result.to_dict())

@@ -281,3 +281,34 @@ def test_suites_and_default_size_are_those_of_the_library(run: Run, case: Path) 
     ran = run(*with_vectors(case, "--defenses", "everything", "--json"))
     assert ran.code == 2
     assert "--defenses is 'everything'; choose from none, quick, full" in ran.json["error"]
+
+
+def test_membership_links_and_the_annex_are_asked_for_with_options(run: Run, case: Path) -> None:
+    target = np.load(case / "target.npy")
+    np.save(case / "members.npy", target[:200])
+    np.save(case / "others.npy", np.random.default_rng(1).standard_normal((150, target.shape[1])).astype(np.float32))
+    np.save(case / "second.npy", np.load(case / "source.npy"))
+    options = (
+        *("--members", case / "members.npy", "--nonmembers", case / "others.npy", "--second", case / "second.npy"),
+        *("--second-truth", case / "public.jsonl", "--truth", case / "public.jsonl", "--annex", case / "annex.html"),
+        *("--fits", "1", "--keep", case / "kept"),
+    )
+    ran = run(*with_vectors(case, *options, "--json"))
+    assert ran.code == 0, ran.err
+    found = ran.json
+    assert (found["membership"]["members"], found["membership"]["controls"]) == (200, 150)
+    assert found["membership"]["control_records"] == "the records that were given"
+    assert found["membership"]["found"]["0.001"] is None
+    assert found["linkage"]["rows"] == [200, N]
+    assert found["linkage"]["measured"]["shared"] == 1.0
+    assert found["severity"]["level"] in ("high", "critical")
+    assert {"second.npy", "members.npy", "others.npy"} <= set(found["provenance"]["inputs"])
+    assert (case / "kept" / "second" / "fit-0").is_dir()
+    assert "Article 33(3)" in (case / "annex.md").read_text("utf-8")
+    assert "Recovering words, labels and neighbors" in ran.err
+    (case / "annex.html").unlink()
+    again = run(*with_vectors(case, *options, "--json", "--out", case / "b.html"))
+    assert "annex.md exists. Choose another --annex" in again.json["error"]
+    np.save(case / "second.npy", target[:9])
+    refused = run(*with_vectors(case, *options, "--force", "--json"))
+    assert "public.jsonl has 600 texts" in refused.json["error"]

@@ -135,6 +135,15 @@ REFUSED = [
     ("--text-column", f"{AUDIT} --text-column words", "--text-column has no effect: a .txt file has no columns"),
     ("--label-vectors", f"{AUDIT} --label-vectors target.npy", "--label-vectors has no effect without --labels"),
     ("--truth-labels", f"{AUDIT} --truth-labels words.txt", "--truth-labels has no effect without --labels"),
+    ("--nonmembers", f"{AUDIT} --nonmembers target.npy", "--nonmembers has no effect without --members"),
+    ("--second-truth", f"{AUDIT} --second-truth words.txt", "--second-truth has no effect without --second"),
+    (
+        "--second-truth",
+        f"{AUDIT} --second source.npy --second-truth words.txt",
+        "--second-truth has no effect without --truth: links are measured",
+    ),
+    ("--annex", f"{AUDIT} --annex annex.md", "--annex is annex.md; a name that ends in .html is needed"),
+    ("--annex", f"{AUDIT} --out a.html --annex a.html", "--annex and --out both name a.html; give two names"),
     ("--label-column", f"{AUDIT} --labels words.txt --label-column c", "--label-column and --labels exclude"),
     *(
         (option, f"audit --demo {option} x", f"{option} has no effect with --demo: --demo has its own")
@@ -150,6 +159,10 @@ REFUSED = [
             "--truth",
             "--truth-labels",
             "--truth-vectors",
+            "--members",
+            "--nonmembers",
+            "--second",
+            "--second-truth",
             "--column",
         )
     ),
@@ -173,7 +186,7 @@ ALWAYS = {
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "
-    "--log --json --translator",
+    "--log --json --translator --kinds --halvings",
     "bench": "--vectors --out --corpus --encoder --seeds --rows --pool --json --encode",
     "plan": "--rows --seed --json",
     "serve": "--port --max-mb --browser",
@@ -271,7 +284,7 @@ def test_examples_are_commands_that_parse(example: str) -> None:
                 "Training, with --method adversarial",
             ],
         ),
-        ("audit", ["Public text", "Labels", "Ground truth, if it is known"]),
+        ("audit", ["Public text", "Labels", "Ground truth, if it is known", "Membership and linkage"]),
         ("bench", ["Computing missing vectors"]),
     ],
 )

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import functools
 import json
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from interlingua import align
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
-from interlingua.leakage.defense_scores import Decoded, evaluate_defense, retained_neighbors
+from interlingua.leakage.defense_scores import Decoded, evaluate_defense, reconstruct, retained_neighbors
 from interlingua.leakage.defenses import (
+    SUITES,
     Chain,
     Defense,
     DistancePreserving,
@@ -115,7 +118,7 @@ def test_a_key_is_broken_by_a_fit_that_works_and_not_by_one_that_fails(store: An
     assert (fallen.finding, standing.finding) == ("broken", "not broken by the attacks run")
     assert fallen.top1.value == 1.0
     assert standing.verdict == "failed"
-    assert standing.anonymity_set.value > 100
+    assert standing.anonymity_set.value > 0.2 * standing.pool
 
 
 def test_what_is_read_comes_from_the_recovered_rows(store: Any) -> None:
@@ -123,10 +126,15 @@ def test_what_is_read_comes_from_the_recovered_rows(store: Any) -> None:
 
     def decode(recovered: Any, picked: Any) -> Decoded:
         seen.update(recovered=recovered, picked=picked)
-        return Decoded(Interval(0.25), "measured")
+        return Decoded(Interval(0.25, 0.2, 0.3), Interval(0.1, 0.05, 0.15), "measured")
 
     score = evaluate_defense(Rotation(), store, store, fit=FINDS, decode=decode, pool=50)
-    assert score.to_dict()["decoded"] == {"words": [0.25, None, None], "basis": "measured", "labels": None}
+    assert score.to_dict()["decoded"]["words"] == [0.25, 0.2, 0.3]
+    assert score.to_dict()["decoded"]["control"] == [0.1, 0.05, 0.15]
+    assert score.finding == "still read"
+    assert replace(
+        score, decoded=Decoded(Interval(0.16, 0.14, 0.2), Interval(0.1, 0.05, 0.15), "measured")
+    ).finding == ("not read by the attacks run")
     assert len(seen["picked"]) == 50
     assert (unit_rows(seen["recovered"]) * store[seen["picked"]]).sum(axis=1).min() > 0.9
     assert evaluate_defense(NoDefense(), store, store).decoded is None
@@ -150,12 +158,40 @@ def test_a_defense_of_a_foreign_space_is_read_through_a_translation(store: Any) 
 def test_refusals(store: Any) -> None:
     with pytest.raises(InputError, match="There are 3 true rows for 400 rows of the store"):
         evaluate_defense(NoDefense(), store, store, truth=store[:3])
-    with pytest.raises(InputError, match="4 bits is not supported; 8 or 1"):
-        Quantization(4)
+    with pytest.raises(InputError, match="2 bits is not supported; 8, 4 or 1"):
+        Quantization(2)
     with pytest.raises(InputError, match="suite is 'all'; choose from quick, full"):
         suite("all", D)
     with pytest.raises(InputError, match="There are 400 and 5 rows"):
         retained_neighbors(store, store[:5])
+    for train, message in (([0.5], "train has shape .* a vector of integers"), ([400], "names rows 400 to 400 of 400")):
+        with pytest.raises(InputError, match=message):
+            reconstruct(store, store, train, [0])
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_mechanism_with_a_strength_has_three(name: str) -> None:
+    strengths = Counter(defense.mechanism for defense in suite(name, D))
+    assert {strengths[mechanism] for mechanism in ("noise", "quantization", "truncation")} == {3}
+    assert set(strengths.values()) == {1, 3}
+    assert [defense.mechanism for defense in suite(name, D)] == [defense.mechanism for defense in suite(name, 3 * D)]
+
+
+@pytest.mark.parametrize("defense", [Noise(0.1), Quantization(1), Truncation(D // 2)], ids=lambda d: d.name)
+def test_an_attacker_who_knows_the_mechanism_reconstructs_more_than_the_protected_vectors_hold(
+    defense: Defense,
+) -> None:
+    rng = np.random.default_rng(2)
+    rows = unit_rows((rng.standard_normal((900, 6)) @ rng.standard_normal((6, D))).astype(np.float32))
+    protected = defense.apply(rows, 1)
+    held_out = np.arange(800, 900)
+    recovered = reconstruct(protected, rows, np.arange(800), held_out)
+    padded = np.pad(protected, ((0, 0), (0, D - protected.shape[1])))
+
+    def closeness(guess: Any) -> float:
+        return float((unit_rows(guess) * rows[held_out]).sum(axis=1).mean())
+
+    assert closeness(recovered) > closeness(padded[held_out]) + 0.05
 
 
 @pytest.mark.slow

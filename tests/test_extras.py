@@ -62,6 +62,8 @@ class Absence:
 
 
 ALIGN = "import numpy as np, interlingua as il\nsides = np.load('source.npy'), np.load('target.npy')\n"
+AUDIT = ["audit", "source.npy", "--authorized-by", "me", "--corpus", "words.txt", "--corpus-vectors", "target.npy"]
+WORD_LISTS = {"faker": "faker", "airportsdata": "airportsdata", "simple-icd-10-cm": "simple_icd_10_cm"}
 ABSENCES: dict[str, list[Absence]] = {
     "torch": [
         Absence("torch", "torch", f"{ALIGN}il.align(*sides, device='cuda')"),
@@ -76,6 +78,11 @@ ABSENCES: dict[str, list[Absence]] = {
     "report": [
         Absence("matplotlib", "matplotlib", [*FIT, "--report", "report.html"]),
         Absence("jinja2", "jinja2", [*FIT, "--report", "report.html"]),
+    ],
+    "kinds": [
+        # The packages are asked for in this order.
+        Absence(package, module, [*AUDIT, "--kinds"], tuple(WORD_LISTS.values())[:number])
+        for number, (package, module) in enumerate(WORD_LISTS.items())
     ],
     "ot": [Absence("POT", "ot", ["bench", "in-distribution", "--corpus", "c", "--vectors", ".", "--oracle-rows", "9"])],
     "neural": [

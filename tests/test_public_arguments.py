@@ -43,13 +43,13 @@ from interlingua.evaluation.retrieval import (
 from interlingua.evaluation.scores import check_translator, mean_unit_row
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
 from interlingua.io import create_writer
-from interlingua.leakage import attributes, centering, defenses
+from interlingua.leakage import attributes, centering, defenses, kinds, linkage, membership
 from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
-from interlingua.leakage.defense_scores import evaluate_defense, retained_neighbors
+from interlingua.leakage.defense_scores import evaluate_defense, reconstruct, retained_neighbors
 from interlingua.leakage.findings import Audit
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import (
     CorpusRetrieval,
     Extraction,
@@ -65,7 +65,10 @@ from interlingua.leakage.inversion import (
 )
 from interlingua.leakage.inversion.decoder import tokenize
 from interlingua.leakage.inversion.extraction import check_extractions
+from interlingua.leakage.row_curves import leak_by_rows
+from interlingua.leakage.severity import severity
 from interlingua.report import write_report
+from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 from test_arguments import _OPAQUE, NOT_COUNTS, NOT_FLAGS, NOT_MATRICES, NOT_PATHS, NOT_TEXTS
 
@@ -76,7 +79,8 @@ RESULTS = frozenset({
     "DocumentFindings", "Estimate", "Evaluation", "Extraction", "Figure", "FigureRow", "Interval", "JsonRecord",
     "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Decoded", "Reidentification",
     "Reliability", "RetrievalFindings", "RetrievalQuality", "RetrievalScores", "Table", "TextFigures", "WordFigures",
-    "WordFindings", "Part", "WrittenPart",
+    "WordFindings", "Part", "WrittenPart", "FrequentWord", "KindFinding", "Linkage", "MeasuredLinks", "Membership",
+    "RowPoint", "Severity", "AnnexSection",
 })  # fmt: skip
 # Their class methods fit, of and load construct them.
 CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDecoder", "WordProbe"})
@@ -132,7 +136,7 @@ def encoder_folder() -> Path:
     return folder
 
 
-RECORD = {"corpus": "a", "victim": "b", "known": "c", "verdicts": ["aligned"], "words": {
+RECORD = {"corpus": "a", "victim": "b", "known": "c", "verdicts": ["aligned"], "calibrated_with": "corpus", "words": {
     "precision": {"value": [0.5, 0.4, 0.6]}, "measured": {"precision": {"value": [0.4, 0.3, 0.5]}},
 }}  # fmt: skip
 BATCH = pa.record_batch({"id": [1, 2]})
@@ -141,6 +145,39 @@ GUIDED: dict[str, Any] = {"propose": propose, "encode": encode, "mean": Y.mean(a
 ERRORS: dict[str, Any] = {"lowest": 0.0, "median": 0.0, "highest": 0.1, "cases": 1, "corpora": 1, "pairs": 1}
 # A usable call of every public function, by its name and the method's.
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "annex_sections": (
+        lambda **given: annex_sections(**{"audit": findings(), **given}),
+        {"provenance": Provenance(**PROVENANCE)},
+    ),
+    "capitalized_words": (kinds.capitalized_words, {"texts": TEXTS}),
+    "held_out_rows": (keywords.held_out_rows, {"n": 10}),
+    "is_email": (words.is_email, {"word": "a@b.c"}),
+    "is_number": (words.is_number, {"word": "12"}),
+    "KeywordDecoder.recalibrate": (lambda **k: decoder().recalibrate(**k), {"vectors": Y, "texts": TEXTS}),
+    "kind_of": (kinds.kind_of, {"word": "12"}),
+    "kinds_of_words": (
+        kinds.kinds_of_words,
+        {"predictions": EXTRACTIONS, "control": EXTRACTIONS, "vocabulary": ["12"], "public": TEXTS},
+    ),
+    "leak_by_rows": (leak_by_rows, {"vectors": X, "corpus": PublicCorpus(Y, TEXTS, vocabulary=VOCABULARY)}),
+    "link_rows": (linkage.link_rows, {"first": Y, "second": Y}),
+    "linkage": (linkage.linkage, {"first": Y, "second": Y}),
+    "membership": (membership.membership, {"members": Y, "controls": Y, "translated": Y, "public": Y}),
+    "membership_scores": (membership.membership_scores, {"records": Y, "translated": Y, "public": Y}),
+    "owasp_paragraph": (
+        lambda **given: owasp_paragraph(**{"audit": findings(), **given}),
+        {"provenance": Provenance(**PROVENANCE)},
+    ),
+    "PublicCorpus.align_stand_in": (PublicCorpus(Y, TEXTS).align_stand_in, {}),
+    "PublicCorpus.take": (PublicCorpus(Y, TEXTS).take, {"rows": [0]}),
+    "reconstruct": (reconstruct, {"protected": X, "rows": X, "train": [0, 1, 2], "picked": [3]}),
+    "KnownRecords": (KnownRecords, {"members": Y}),
+    "SecondLeak": (lambda **given: SecondLeak(**{"alignments": [fit()], **given}), {"vectors": X}),
+    "severity": (lambda **given: severity(**{"audit": findings(), **given}), {}),
+    "write_annex": (
+        lambda **given: write_annex(**{"audit": findings(), **given}),
+        {"path": "never.html", "provenance": Provenance(**PROVENANCE)},
+    ),
     "adapt": (adapt, {"vectors": X, "translated": Y, "public": Y}),
     "audit": (
         lambda **given: audit(**{"alignments": [fit()], "decoder": decoder(), **given}),
@@ -148,7 +185,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "cached": (judge.cached, {"ask": lambda question: "no", "path": "never.jsonl", "identity": "x"}),
     "CalibrationError": (CalibrationError, ERRORS),
-    "CalibrationError.from_records": (CalibrationError.from_records, {"records": [RECORD], "figure": "precision"}),
+    "CalibrationError.from_records": (
+        CalibrationError.from_records,
+        {"records": [RECORD], "figure": "precision", "calibrated_with": "corpus"},
+    ),
     "CalibrationError.plausible": (lambda **k: CalibrationError(**ERRORS).plausible(**k), {"estimate": 0.5}),
     "Case": (Case, {"source": "a", "target": "b", "column": "c", "seed": 0}),
     "causal_lm": (causal_lm, {"name": "nowhere"}),
@@ -310,7 +350,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 # They read vectors, texts or models that are not there; only the wrong arguments are tried.
 NEED_FILES = frozenset({
-    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "open_encoder",
+    "causal_lm", "command_encoder", "hub_texts", "KeywordDecoder.load", "kind_of", "kinds_of_words", "leak_by_rows",
+    "open_encoder",
     "Part.batches", "parts_of", "run", "sentence_encoder", "TextDecoder.invert",
     "TextDecoder.load", "translate_with_ray", "VectorBuilder.make", "Vectors.label_rows", "Vectors.labels",
     "Vectors.rows", "Vectors.texts", "write_part",
@@ -499,7 +540,12 @@ def untyped(value: Any) -> Any:
         (lambda: Labels(("a",), DIRECTIONS[0]), r"the labels have shape \(16,\); numbers \[l, d\] or \[t, l, d\]"),
         (lambda: PublicCorpus(Y, TEXTS, stand_in=X[:9]), "There are 9 rows of stand_in for 120 texts; one each"),
         (lambda: words.Vocabulary(("a",), np.ones(2)), "There are 2 shares for 1 words; one each is needed"),
-        (lambda: CalibrationError.from_records([], "precision"), "No record holds an estimate and a measured value"),
+        (lambda: CalibrationError.from_records([], "precision", "paired"), "No record holds an estimate calibrated"),
+        (lambda: KnownRecords(Y, Y[:, :3]), "the controls"),
+        (lambda: SecondLeak([], X), "A second leak needs at least one fit to the public texts"),
+        (lambda: SecondLeak([fit()], X, ["a"]), "There are 1 texts for 120 rows of the second leak"),
+        (lambda: linkage.linkage(Y, Y, texts=(["a"], TEXTS)), "There are 1 texts for 120 rows of the first collection"),
+        (lambda: leak_by_rows(X, PublicCorpus(Y, TEXTS)), "Both sides have fewer than 500 rows; a curve needs more"),
         (lambda: Resamples(3, 0).mean(np.ones(2)), r"values has shape \(2,\); numbers for each of 3 rows"),
         (lambda: interval(np.ones((2, 2))), r"values has shape \(2, 2\); one number or more"),
         (lambda: create_writer("never.npy", d=3, dtype="text"), "dtype is 'text'; float16, float32, float64 or int8"),

@@ -6,6 +6,7 @@ import hashlib
 import shlex
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,10 +32,12 @@ _TEXTS = ".txt (one per line), .jsonl, .jsonl.gz or .parquet"
 _FITS = 2
 _SUITES = ("none", *SUITES)
 _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is known"
+_MORE = "Membership and linkage"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
     "--corpus", "--column", "--corpus-vectors", "--encoder", "--stand-in", "--labels", "--label-vectors",
-    "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
+    "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors", "--members", "--nonmembers",
+    "--second", "--second-truth",
 )  # fmt: skip
 
 
@@ -56,6 +59,12 @@ _DEMO = "Audit the demo's data, which comes with the repository and whose truth 
 _DEFENSES = "Defenses to evaluate; full needs a dozen more fits."
 _COUNT = f"Number of fits, from different seeds; {_FITS} by default."
 _LARGEST = "Largest number of documents to attack."
+_ANNEX = "Also write an annex for the data protection officer here, and as FILE.md (extra: report)."
+_KINDS = "Count names, places, medical terms, numbers and e-mail addresses among the words (extra: kinds)."
+_HALVINGS = "Repeat the attack with a half, a quarter ... of the rows, N times on each side; 2 N more fits."
+_MEMBERS = "Vectors, under your encoder, of records that are in the collection: can they be found?"
+_NONMEMBERS = "Vectors of other records of the same kind; half of --corpus by default."
+_SECOND = "Vectors of a second leak, of another model, whose rows are linked with VECTORS."
 _AUTHORIZED = "Who authorized this audit; written into the report."
 
 
@@ -82,6 +91,13 @@ def audit(
     truth: Annotated[Path | None, _file("The true texts of VECTORS.", _TRUTH)] = None,
     truth_labels: Annotated[Path | None, _file("The true labels of VECTORS.", _TRUTH)] = None,
     truth_vectors: Annotated[Path | None, _file("Vectors of --truth under your encoder.", _TRUTH)] = None,
+    members: Annotated[Path | None, _file(_MEMBERS, _MORE)] = None,
+    nonmembers: Annotated[Path | None, _file(_NONMEMBERS, _MORE)] = None,
+    second: Annotated[Path | None, _file(_SECOND, _MORE)] = None,
+    second_truth: Annotated[Path | None, _file("The true texts of --second, to measure with --truth.", _MORE)] = None,
+    kinds: Annotated[bool, typer.Option("--kinds", help=_KINDS)] = False,
+    halvings: Annotated[int, typer.Option(metavar="N", min=0, max=6, help=_HALVINGS)] = 0,
+    annex: Annotated[Path | None, typer.Option(metavar="FILE.html", help=_ANNEX)] = None,
     defenses: Annotated[str, typer.Option(metavar="|".join(_SUITES), help=_DEFENSES)] = _SUITES[0],
     fits: Annotated[int | None, typer.Option(metavar="N", min=1, help=_COUNT)] = None,
     keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP)] = None,
@@ -104,6 +120,8 @@ def audit(
     yours or that you were asked to audit. A failed attack is no proof of safety.
     """
     from interlingua.leakage.audit import audit as measure
+    from interlingua.leakage.inputs import SecondLeak
+    from interlingua.leakage.severity import severity
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
     if not authorized_by and not demo_data:
@@ -125,7 +143,14 @@ def audit(
     json_file = out.with_suffix(".json")
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
-    files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
+    if annex is not None:
+        audit_inputs.check_annex(annex, out, force=force)
+    if kinds:
+        audit_inputs.check_kinds()
+    files = (
+        vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors, members,
+        nonmembers, second, second_truth,
+    )  # fmt: skip
     if demo_folder is not None:
         inputs = audit_inputs.demo_inputs(demo_folder, demo.read_json(demo_folder / "CARD.json"))
     else:
@@ -144,7 +169,10 @@ def audit(
             truth_labels=truth_labels,
             truth_vectors=truth_vectors,
         )
-    public = inputs.corpus.vectors
+    records = audit_inputs.read_records(members, nonmembers)
+    other = audit_inputs.read_second(second, second_truth, text_column)
+    corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
+    public = corpus_texts.vectors
     watch = console.Stopwatch()
     with open_log(log, files) as log_event:
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
@@ -153,6 +181,11 @@ def audit(
         else:
             seeds = [seed + number for number in range(fits or _FITS)]
             alignments = audit_fits.make_fits(inputs.vectors, public, seeds, keep, log_event)
+        second_leak = None
+        if other is not None:
+            rows, texts = other
+            folder = None if keep is None else keep / "second"
+            second_leak = SecondLeak(audit_fits.make_fits(rows, public, [seed], folder, log_event), rows, texts)
         provenance = Provenance(
             authorized_by=authorized_by or "not needed: demo data",
             date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -163,23 +196,30 @@ def audit(
             inputs=_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
         )
-        decoder = audit_fits.make_decoder(inputs.corpus, seed, keep)
-        with console.working("Recovering words, labels and neighbors"):
+        evidence, decoder = audit_fits.make_decoder(corpus_texts, seed, keep, log_event)
+        with console.audit_progress() as on_step:
             result = measure(
                 alignments,
                 inputs.vectors,
-                inputs.corpus,
+                evidence,
                 decoder=decoder,
                 labels=inputs.labels,
                 truth=inputs.truth,
                 defenses=None if suite == _SUITES[0] else suite,
+                records=records,
+                second=second_leak,
+                kinds=kinds,
+                halvings=halvings,
+                fit=audit_fits.kept_fit(keep),
                 documents=documents,
                 seed=seed,
+                on_step=on_step,
             )
         exceeded = fail_above is not None and result.leak.value > fail_above
         record = {
             **result.to_dict(show=show_words),
             "limit": {"fail_above": fail_above, "exceeded": exceeded},
+            "severity": severity(result).to_dict(),
             "conclusion": conclusion(result),
             "provenance": provenance.to_dict(),
             "report": str(out),
@@ -187,6 +227,10 @@ def audit(
         }
         write_audit(out, result, provenance, fail_above=fail_above, show=show_words)
         write_audit_json(json_file, record)
+        if annex is not None:
+            from interlingua.report.annex import write_annex
+
+            write_annex(annex, result, provenance)
         log_event("audited", leak=result.leak.value, basis=result.leak.basis, exceeded=exceeded)
     if as_json:
         console.emit_json(record)
@@ -241,6 +285,7 @@ def _sha256(path: Path) -> str:
 
 
 def _print(out: Console, result: Audit, fail_above: float | None) -> None:
+    from interlingua.leakage.severity import severity
     from interlingua.report.audit import conclusion, figure_rows, model_statement
 
     out.print(f"Fits: {', '.join(result.verdicts)}")
@@ -255,12 +300,23 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         table.add_row(row.name, *("" if value is None else f"{value.value:.3f}" for value in values))
     out.print(table)
     for score in result.defenses:
-        read = "" if score.decoded is None else f"{score.decoded.words.value:.0%} with a word named, "
+        if score.decoded is not None:
+            out.print(
+                f"{score.name}: {score.finding} ({score.decoded.words.value:.0%} with a word named, "
+                f"{score.overlap.value:.0%} of search quality kept)",
+                soft_wrap=True,
+            )
+    if result.membership is not None:
+        found = result.membership.found[0.01]
+        share = "too few controls" if found is None else f"{found.value:.0%} of the members found at 1 % false alarms"
+        out.print(f"Membership: AUC {result.membership.auc.value:.3f}, {share}", soft_wrap=True)
+    if result.linkage is not None:
         out.print(
-            f"{score.name}: {score.finding} ({read}{score.top1.value:.0%} re-identified, {score.overlap.value:.0%} of "
-            "search quality kept)",
+            f"Linkage: {result.linkage.linked.value:.1%} of the rows linked, {result.linkage.expected:.0%} by chance",
             soft_wrap=True,
         )
+    found_severity = severity(result)
+    out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
     if fail_above is not None and result.leak.basis != "attack failed":
         word = "above" if result.leak.value > fail_above else "not above"
         out.print(f"Leak {result.leak.value:.3f} ({result.leak.basis}), {word} the limit of {fail_above:g}.")

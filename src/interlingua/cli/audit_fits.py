@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from interlingua.leakage.inputs import PublicCorpus
     from interlingua.leakage.inversion import KeywordDecoder
 
-__all__ = ["alignment_of", "make_decoder", "make_fits", "read_fits"]
+__all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits"]
 
 _INPUTS = "inputs.json"
 
@@ -59,18 +60,55 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
     return alignments
 
 
-def make_decoder(corpus: PublicCorpus, seed: int, keep: Path | None) -> KeywordDecoder:
-    """Fit the keyword decoder, or read it from the folder ``keep`` if it was fitted on the same inputs."""
+def make_decoder(
+    corpus: PublicCorpus, seed: int, keep: Path | None, record: EventLog
+) -> tuple[PublicCorpus, KeywordDecoder]:
+    """Fit the stand-in and the keyword decoder, or read them from the folder ``keep`` if the inputs are the same.
+
+    Returns:
+        The corpus with the fit of its stand-in, and the decoder.
+    """
+    from interlingua.core.translator import load
     from interlingua.leakage.inversion import KeywordDecoder
 
-    path = None if keep is None else keep / f"decoder-{_decoder_digest(corpus, seed)[:16]}.safetensors"
+    digest = "" if keep is None else _decoder_digest(corpus, seed)[:16]
+    if corpus.stand_in is not None:
+        folder = None if keep is None else keep / f"stand-in-{digest}"
+        if folder is not None and folder.exists():
+            corpus = replace(corpus, stand_in_fit=alignment_of(load(folder)))
+        else:
+            with console.fit_progress("Fit of the stand-in, without pairs") as on_step:
+                corpus = corpus.align_stand_in(seed, on_step=on_step)
+            if folder is not None and corpus.stand_in_fit is not None:
+                corpus.stand_in_fit.translator(force=True).save(folder)
+        if corpus.stand_in_fit is not None:
+            record("stand-in", status=str(corpus.stand_in_fit.verdict.status))
+    path = None if keep is None else keep / f"decoder-{digest}.safetensors"
     if path is not None and path.is_file():
-        return KeywordDecoder.load(path)
+        return corpus, KeywordDecoder.load(path)
     with console.working("Fitting the keyword decoder"):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
         decoder.save(path)
-    return decoder
+    return corpus, decoder
+
+
+def kept_fit(keep: Path | None) -> Callable[..., Alignment]:
+    """Return a function that aligns two matrices; it keeps the fits in the folder ``keep`` and reads them again."""
+    import interlingua
+    from interlingua.core.translator import load
+
+    def fit(vectors: Any, public: Any, *, seed: int) -> Alignment:
+        parts = f"{_digest(vectors)}{_digest(public)}{seed}"
+        folder = None if keep is None else keep / f"part-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+        if folder is not None and folder.exists():
+            return alignment_of(load(folder))
+        alignment = interlingua.align(vectors, public, seed=seed)
+        if folder is not None:
+            alignment.translator(force=True).save(folder)
+        return alignment
+
+    return fit
 
 
 def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignment]:
@@ -134,7 +172,7 @@ def _decoder_digest(corpus: PublicCorpus, seed: int) -> str:
     """Return the SHA-256 of everything that decides the decoder."""
     words = None if corpus.vocabulary is None else corpus.vocabulary.words
     stand_in = None if corpus.stand_in is None else _digest(corpus.stand_in)
-    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, seed]
+    parts = [_digest(corpus.vectors), stand_in, list(corpus.texts), words, corpus.identifiers, seed]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.cli.options import check_effect
-from interlingua.core.errors import InputError
+from interlingua.cli.reports import check_report
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
     from interlingua.encoders import Encode
-    from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
+    from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 
 __all__ = [
     "AuditInputs",
     "demo_inputs",
-    "read_inputs",
+    "check_annex",
+    "check_kinds",
     "check_options",
+    "read_inputs",
+    "read_records",
+    "read_second",
 ]
 
 # Package names are short, so that a word in up to a tenth of them is still informative.
@@ -77,7 +83,15 @@ def check_options(*, demo: bool, options: Mapping[str, object]) -> None:
         check_absent("--label-column", "and --labels exclude each other: both name the labels.")
     if options["--corpus-vectors"] and (options["--labels"] is None or options["--label-vectors"]):
         check_absent("--encoder", "has no effect: the vectors of all texts and labels are given.")
-    texts = [Path(str(options[name])) for name in ("--corpus", "--truth") if options[name] is not None]
+    if options["--members"] is None:
+        check_absent("--nonmembers", "has no effect without --members.")
+    if options["--second"] is None:
+        check_absent("--second-truth", "has no effect without --second.")
+    elif options["--truth"] is None:
+        check_absent("--second-truth", "has no effect without --truth: links are measured between equal true texts.")
+    texts = [
+        Path(str(options[name])) for name in ("--corpus", "--truth", "--second-truth") if options[name] is not None
+    ]
     if texts and all(path.suffix == ".txt" for path in texts):
         check_absent("--text-column", "has no effect: a .txt file has no columns.")
 
@@ -195,6 +209,65 @@ def _read_truth(
         None if labels is None else read_labels(labels, label_column),
         None if vectors is None else _vectors(vectors),
     )
+
+
+def check_annex(annex: Path, out: Path, *, force: bool) -> None:
+    """Refuse an annex that could not be written, or that would replace the report or other files.
+
+    Raises:
+        InputError: not an .html file, or the report itself.
+        OutputExistsError: the annex exists.
+    """
+    if annex.suffix != ".html":
+        raise InputError(f"--annex is {annex}; a name that ends in .html is needed, FILE.md is written beside it.")
+    if annex.resolve() == out.resolve():
+        raise InputError(f"--annex and --out both name {out}; give two names.")
+    check_report(annex, force=force)
+    markdown = annex.with_suffix(".md")
+    if markdown.exists() and not force:
+        raise OutputExistsError(f"{markdown} exists.", "Choose another --annex, or overwrite it with {force}.")
+
+
+def check_kinds() -> None:
+    """Refuse before any work if the packages with the word lists are missing.
+
+    Raises:
+        MissingExtraError: the extra ``kinds`` is not installed.
+    """
+    for package in ("faker", "airportsdata", "simple_icd_10_cm"):
+        require(package, "kinds")
+
+
+def read_records(members: Path | None, nonmembers: Path | None) -> KnownRecords | None:
+    """Read the records of the membership test, if there are any.
+
+    Raises:
+        InputError: a file that cannot be used, or sides of different widths.
+    """
+    from interlingua.leakage.inputs import KnownRecords
+
+    if members is None:
+        return None
+    return KnownRecords(_vectors(members), None if nonmembers is None else _vectors(nonmembers))
+
+
+def read_second(
+    vectors: Path | None, texts: Path | None, column: str
+) -> tuple[FloatArray, Sequence[str] | None] | None:
+    """Read the vectors of a second leak and its true texts, if they are given.
+
+    Raises:
+        InputError: a file that cannot be used, or not one text per vector.
+    """
+    from interlingua.io import read_texts
+
+    if vectors is None:
+        return None
+    rows = _vectors(vectors)
+    true = None if texts is None else read_texts(texts, column)
+    if true is not None and len(true) != len(rows):
+        raise InputError(f"{texts} has {len(true)} texts and {vectors} {len(rows)} vectors; one each is needed.")
+    return rows, true
 
 
 def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:

@@ -33,6 +33,7 @@ __all__ = [
     "STATUS_STYLES",
     "Stopwatch",
     "WarningPrinter",
+    "audit_progress",
     "emit_json",
     "fit_progress",
     "note",
@@ -121,6 +122,20 @@ def working(task: str) -> Iterator[None]:
     """Show a spinner on a terminal while a task of unknown length runs."""
     with stderr().status(f"{task} ..."):
         yield
+
+
+@contextmanager
+def audit_progress() -> Iterator[Callable[[str], None]]:
+    """Show which part of an audit runs; yields the function to call with the name of each part as it begins.
+
+    If standard error is not a terminal, it gets one line for each part.
+    """
+    screen, started = stderr(), time.monotonic()
+    if not screen.is_terminal:
+        yield lambda part: note(f"{part} ({time.monotonic() - started:.0f} s)")
+        return
+    with screen.status("Auditing ...") as status:
+        yield lambda part: status.update(f"{part} ({time.monotonic() - started:.0f} s) ...")
 
 
 @contextmanager

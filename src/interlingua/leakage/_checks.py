@@ -8,10 +8,18 @@ from typing import Any
 import numpy as np
 
 from interlingua.core.arguments import check_texts, described, shown
-from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
-__all__ = ["check_callable", "check_corpus", "check_label_rows", "check_members", "check_one_each", "check_vector"]
+__all__ = [
+    "check_callable",
+    "check_corpus",
+    "check_indices",
+    "check_label_rows",
+    "check_members",
+    "check_one_each",
+    "check_vector",
+]
 
 
 def check_one_each(count: int, what: str, needed: int, of: str) -> None:
@@ -66,3 +74,13 @@ def check_vector(value: Any, name: str, width: int | None = None) -> FloatArray:
             "collection_mean returns it."
         )
     return vector.astype(np.float32)
+
+
+def check_indices(value: Any, name: str, n: int) -> IntArray:
+    """Return indices [k] of n rows, at least one."""
+    indices = as_array(value, name)
+    if indices.dtype.kind not in "iu" or indices.ndim != 1 or not len(indices):
+        raise InputError(f"{name} has shape {indices.shape} and dtype {indices.dtype}; a vector of integers is needed.")
+    if indices.min() < 0 or indices.max() >= n:
+        raise InputError(f"{name} names rows {indices.min()} to {indices.max()} of {n}; rows 0 to {n - 1} are needed.")
+    return indices.astype(np.int64)

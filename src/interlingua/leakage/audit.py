@@ -8,45 +8,53 @@ estimates from calibrated probabilities. With a ground truth they are measured, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua._align import align
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_choice, check_count, check_instance
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.statistics import agreement
-from interlingua.evaluation.bootstrap import Interval, Resamples
+from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
-from interlingua.leakage._checks import check_members
+from interlingua.leakage._checks import check_callable, check_members
+from interlingua.leakage._defended import defense_scores
+from interlingua.leakage._predictions import expected_leak_rate, meaningless, most_frequent, offered, predict
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
-from interlingua.leakage.calibration import LEAK_RATE, PRECISION
+from interlingua.leakage.calibration import ERRORS
 from interlingua.leakage.centering import collection_mean
-from interlingua.leakage.defense_scores import Decoded, DefenseScore, evaluate_defense
-from interlingua.leakage.defenses import SUITES, Rotation, suite
+from interlingua.leakage.defense_scores import DefenseScore
+from interlingua.leakage.defenses import SUITES
 from interlingua.leakage.findings import (
     Audit,
     DocumentFindings,
     Estimate,
+    FrequentWord,
     LabelFindings,
     Leak,
     RetrievalFindings,
     WordFindings,
 )
-from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
+from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
-from interlingua.leakage.inversion.keywords import most_probable
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
+from interlingua.leakage.kinds import KindFinding, kinds_of_words
+from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
+from interlingua.leakage.linkage import Linkage, linkage
+from interlingua.leakage.membership import MIN_RECORDS, Membership, membership
+from interlingua.leakage.row_curves import RowPoint, leak_by_rows
 
 __all__ = ["DOCUMENTS", "audit"]
 
 DOCUMENTS = 2_000
-_BLOCK = 512
 _EXAMPLES = 8
+_FREQUENT = 12
+_WORDS = 6
 
 
 def audit(
@@ -58,8 +66,14 @@ def audit(
     labels: Labels | None = None,
     truth: GroundTruth | None = None,
     defenses: str | None = None,
+    records: KnownRecords | None = None,
+    second: SecondLeak | None = None,
+    kinds: bool = False,
+    halvings: int = 0,
+    fit: Callable[..., Alignment] = align,
     documents: int = DOCUMENTS,
     seed: int = 0,
+    on_step: Callable[[str], None] = lambda part: None,
 ) -> Audit:
     """Measure what an attacker can read with unpaired fits.
 
@@ -72,8 +86,15 @@ def audit(
         labels: labels to infer.
         truth: true contents of the rows, if known.
         defenses: suite of defenses to evaluate, ``quick`` or ``full``; None for none. A failed fit evaluates none.
+        records: records of known membership, for the membership test; by default the true vectors, if they are known.
+        second: a second leak, whose rows are linked with the audited ones.
+        kinds: count kinds of data among the recovered words; needs the extra ``kinds``.
+        halvings: number of halvings of the leaked rows, and of the public texts, for the leak by the number of rows;
+            each needs a fit.
+        fit: aligns (vectors, public vectors, seed=seed) for these, such as a function that keeps fits.
         documents: largest number of rows that are attacked.
         seed: random seed.
+        on_step: called with the name of each part of the audit when it begins.
 
     Raises:
         InputError: no fit, or shapes that do not match.
@@ -82,10 +103,16 @@ def audit(
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
-    optional = {"decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth)}
+    optional: dict[str, tuple[Any, type]] = {
+        "decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth),
+        "records": (records, KnownRecords), "second": (second, SecondLeak),
+    }  # fmt: skip
     for name, (value, kind) in optional.items():
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
+    check_callable(fit, "fit", "a function")
+    check_callable(on_step, "on_step", "a function of the name of a part")
+    kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     rows = check_matrix(vectors, "the audited vectors")
     truth = truth or GroundTruth()
@@ -95,15 +122,18 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
     known = truth.take(picked)
+    on_step("Translating")
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
-    # Rotated about its mean, a translation keeps every distance and loses all meaning.
-    center = translated.mean(axis=0)
-    rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
+    rotated = meaningless(translated, seed)
     resamples = Resamples(len(picked), seed)
-    decoder = decoder or corpus.fit_decoder(seed)
-    predictions = _predict(decoder, translations)
-    words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), known.texts, resamples, seed)
+    if decoder is None:
+        corpus = corpus.align_stand_in(seed)
+        decoder = corpus.fit_decoder(seed)
+    on_step("Recovering words, labels and neighbors")
+    predictions = predict(decoder, translations)
+    null = predict(decoder, [rotated])
+    words = _words(decoder, corpus, predictions, null, known.texts, resamples, seed)
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     label_findings, order = None, None
     if labels is not None:
@@ -111,7 +141,31 @@ def audit(
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
     if defenses and has_usable_fit:
-        scores = _defenses(alignment, rows, corpus, truth, _Decoder(decoder, labels, truth, seed), defenses, seed)
+        on_step("Evaluating defenses")
+        scores = defense_scores(
+            defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
+            translate=lambda x: _translate(alignment, x), seed=seed, on_step=on_step,
+        )  # fmt: skip
+    tested, controls = None, ""
+    on_step("Testing membership and links")
+    if has_usable_fit:
+        tested, controls = _membership(records, known, lambda: _translate_all(usable, rows), corpus, seed)
+    linked = None
+    if second is not None and has_usable_fit:
+        linked = _linkage(second, translated, known.texts, seed)
+    points: tuple[RowPoint, ...] = ()
+    if halvings:
+        on_step("Attacking with fewer rows")
+        points = leak_by_rows(
+            rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed
+        )
+    shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
+    found_kinds: tuple[KindFinding, ...] = ()
+    if kinds:
+        on_step("Counting kinds of words")
+        found_kinds = kinds_of_words(
+            predictions, null, decoder.vocabulary.words, corpus.texts, texts=known.texts, seed=seed
+        )
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
@@ -124,7 +178,15 @@ def audit(
         reidentified=reidentified,
         leak=_leak(has_usable_fit, words, label_findings, reidentified),
         defenses=scores,
-        documents=_documents(picked, predictions, retrieved, labels, order),
+        documents=_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
+        frequent=tuple(
+            FrequentWord(word, count, shares[word]) for word, count in most_frequent(predictions, _FREQUENT)
+        ),
+        kinds=found_kinds,
+        membership=tested,
+        membership_controls=controls,
+        linkage=linked,
+        points=points,
     )
 
 
@@ -140,73 +202,37 @@ def _words(
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
     asserted = [[keyword for keyword in document.keywords if keyword.p >= LEVEL] for document in predictions]
     counts = [len(keywords) for keywords in asserted]
-    calibration = "the vectors of the public text itself, which makes probabilities too high for translations"
-    with_stand_in = corpus.stand_in is not None
-    if with_stand_in:
-        calibration = f"a second encoder of the public text, at a centered cosine of {decoder.translation_cosine:.2f}"
+    errors = ERRORS.get(decoder.calibrated_with, {})
     return WordFindings(
         leak_rate=Estimate(
-            _expected_leak_rate(predictions, resamples),
-            _expected_leak_rate(rotated, resamples),
-            LEAK_RATE if with_stand_in else None,
+            expected_leak_rate(predictions, resamples),
+            expected_leak_rate(rotated, resamples),
+            errors.get("leak_rate"),
         ),
         precision=Estimate(
             resamples.ratio([sum(keyword.p for keyword in keywords) for keywords in asserted], counts),
             resamples.ratio([sum(shares[keyword.word] for keyword in keywords) for keywords in asserted], counts),
-            PRECISION if with_stand_in else None,
+            errors.get("precision"),
         ),
         asserted=resamples.mean([bool(keywords) for keywords in asserted]),
         vocabulary=len(decoder.vocabulary.words),
-        calibration=calibration,
+        calibration=_calibration(decoder, corpus),
         measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
     )
 
 
-def _predict(decoder: KeywordDecoder, translations: Sequence[FloatArray]) -> list[Extraction]:
-    """Return the most probable words of every row, by the mean of the probabilities of all fits."""
-    means = [collection_mean(rows) for rows in translations]
-    extractions: list[Extraction] = []
-    for block in row_blocks(len(translations[0]), _BLOCK):
-        pairs = zip(translations, means, strict=True)
-        probabilities = np.mean(
-            [decoder.probabilities(translation[block], mean=mean) for translation, mean in pairs], axis=0
-        )
-        extractions += most_probable(probabilities, decoder.vocabulary.words)
-    return extractions
-
-
-def _expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
-    """Return the expected share of documents whose most probable asserted word is right."""
-    probabilities = (document.keywords[0].p if document.asserted(LEVEL) else 0.0 for document in predictions)
-    return resamples.mean(list(probabilities))
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoder:
-    """Recovers words and labels from the vectors that an attack on a defense recovered."""
-
-    decoder: KeywordDecoder
-    labels: Labels | None
-    truth: GroundTruth
-    seed: int
-
-    def __call__(self, recovered: FloatArray, picked: IntArray) -> Decoded:
-        mean = collection_mean(recovered)
-        predictions = _predict(self.decoder, [unit_rows(recovered)])
-        truth = self.truth.take(picked)
-        if truth.texts is None:
-            words, basis = _expected_leak_rate(predictions, Resamples(len(picked), self.seed)), "estimated"
-        else:
-            figures = score_keywords(predictions, truth.texts, self.decoder.vocabulary, seed=self.seed)
-            words, basis = figures.leak_rate.interval, "measured"
-        right = None
-        if self.labels is not None and truth.labels is not None:
-            first = label_scores(recovered, self.labels.vectors, mean=mean).argmax(axis=1)
-            names = self.labels.names
-            rows = zip(first, _offered(truth.labels, names), strict=True)
-            hits = [names[i] in true if true else np.nan for i, true in rows]
-            right = Resamples(len(picked), self.seed).mean(hits)
-        return Decoded(words, basis, right)
+def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:
+    """Return what the probabilities were calibrated with, in words."""
+    if decoder.calibrated_with in ("unpaired", "paired"):
+        pairs = "without pairs" if decoder.calibrated_with == "unpaired" else "with pairs"
+        cosine = f"{decoder.translation_cosine:.2f}"
+        return f"a second encoder of the public text, translated {pairs} at a centered cosine of {cosine}"
+    own = "the vectors of the public text itself, which makes probabilities too high for translations"
+    if corpus.stand_in_fit is None or corpus.stand_in_translates:
+        return own
+    return (
+        f"{own} (the stand-in was not used, because its own fit without pairs is {corpus.stand_in_fit.verdict.status})"
+    )
 
 
 def _retrieval(
@@ -236,7 +262,7 @@ def _infer_labels(
     shares = {labels.names[i]: count / len(order) for i, count in counts.most_common()}
     measured = None
     if true_labels is not None:
-        kept = _offered(true_labels, labels.names)
+        kept = offered(true_labels, labels.names)
         with_label = np.array([bool(row) for row in kept])
         if with_label.sum() > 1:
             truth = truth_matrix([row for row in kept if row], labels.names)
@@ -244,12 +270,6 @@ def _infer_labels(
                 translated[with_label], labels.vectors, truth, labels.names, mean=mean, seed=seed
             )
     return LabelFindings(shares, measured), order
-
-
-def _offered(true_labels: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
-    """Return the true labels of each row that are among the labels to infer."""
-    inferred = set(names)
-    return [[name for name in row if name in inferred] for row in true_labels]
 
 
 def _leak(
@@ -273,33 +293,44 @@ def _leak(
     return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
 
 
-def _defenses(
-    alignment: Alignment,
-    rows: npt.NDArray[Any],
-    corpus: PublicCorpus,
-    truth: GroundTruth,
-    decode: _Decoder,
-    suite_name: str,
-    seed: int,
-) -> tuple[DefenseScore, ...]:
-    # Without true vectors, re-identification compares with the attack on unprotected vectors.
-    reference = _translate(alignment, rows) if truth.vectors is None else truth.vectors
-    return tuple(
-        evaluate_defense(
-            defense,
-            rows,
-            corpus.vectors,
-            truth=reference,
-            translate=lambda x: _translate(alignment, x),
-            decode=decode,
-            seed=seed,
-        )
-        for defense in suite(suite_name, rows.shape[1])
-    )
-
-
 def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(alignment.forward(np.asarray(rows, np.float32)), np.float32)
+
+
+def _translate_all(alignments: Sequence[Alignment], rows: npt.NDArray[Any]) -> FloatArray:
+    """Return the mean of the translations of all rows by all fits."""
+    return np.asarray(np.mean([unit_rows(_translate(fit, rows)) for fit in alignments], axis=0), np.float32)
+
+
+def _membership(
+    records: KnownRecords | None,
+    known: GroundTruth,
+    translate: Callable[[], FloatArray],
+    corpus: PublicCorpus,
+    seed: int,
+) -> tuple[Membership | None, str]:
+    """Return the membership test of the records, or of the true vectors, and what its controls are."""
+    members = known.vectors if records is None else records.members
+    if members is None:
+        return None, ""
+    public = np.asarray(corpus.vectors)
+    order = np.random.default_rng(seed).permutation(len(public))
+    if records is not None and records.controls is not None:
+        return membership(members, records.controls, translate(), public, seed=seed), "the records that were given"
+    held, rest = order[: len(order) // 2][:DOCUMENTS], order[len(order) // 2 :]
+    if min(len(members), len(held)) < MIN_RECORDS:
+        return None, ""
+    return membership(members, public[held], translate(), public[rest], seed=seed), "public texts"
+
+
+def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage | None:
+    """Return the links with the second leak; None if all its fits failed or a side has too few rows."""
+    usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
+    if not usable or min(len(translated), len(second.vectors)) < LINKED_ROWS:
+        return None
+    other = _translate_all(usable, np.asarray(second.vectors))
+    pair = None if texts is None or second.texts is None else (texts, second.texts)
+    return linkage(translated, other, texts=pair, seed=seed)
 
 
 def _agreement(translations: Sequence[FloatArray]) -> float | None:
@@ -315,14 +346,25 @@ def _documents(
     retrieved: Sequence[Extraction],
     labels: Labels | None,
     order: npt.NDArray[np.int64] | None,
+    decoder: KeywordDecoder,
+    texts: Sequence[str] | None,
 ) -> tuple[DocumentFindings, ...]:
     return tuple(
         DocumentFindings(
             row=int(picked[i]),
-            words=tuple((k.word, k.p) for k in predictions[i].keywords[:6] if k.p >= LEVEL),
+            words=tuple((k.word, k.p) for k in predictions[i].keywords[:_WORDS] if k.p >= LEVEL),
             labels=() if labels is None or order is None else tuple(labels.names[j] for j in order[i, :2]),
             nearest=retrieved[i].neighbors[0].text,
             cosine=retrieved[i].neighbors[0].cosine,
+            text=None if texts is None else texts[i],
+            right=() if texts is None else _right(predictions[i], decoder, texts[i]),
         )
         for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
     )
+
+
+def _right(prediction: Extraction, decoder: KeywordDecoder, text: str) -> tuple[bool, ...]:
+    """Return whether each word that a report shows is in the true text."""
+    row = decoder.vocabulary.matrix([text])
+    true = {decoder.vocabulary.words[column] for column in row.indices}
+    return tuple(k.word in true for k in prediction.keywords[:_WORDS] if k.p >= LEVEL)

@@ -1,9 +1,9 @@
 """Errors of calibrated estimates, measured on corpora and pairs of encoders whose truth is known.
 
-An audit without a ground truth estimates figures from probabilities that were calibrated with a stand-in encoder. The
+An audit without a ground truth estimates figures from probabilities that were calibrated on public texts. The
 bootstrap interval of such an estimate covers the sample of documents and not the error of the calibration. The errors
-in this module come from the records of ``benchmarks/calibration.py`` and of the suite ``keywords`` of
-``benchmarks/leakage.py``: ``leakage-calibration.jsonl`` and ``leakage-keywords.jsonl`` in ``benchmarks/results``.
+in this module come from the records of ``benchmarks/calibration.py``, ``leakage-calibration.jsonl`` in
+``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from interlingua.core.arguments import check_choice, check_number, check_setting
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage._checks import check_members
-from interlingua.leakage.inversion.scores import LEVEL
 
-__all__ = ["LEAK_RATE", "PRECISION", "CalibrationError"]
+__all__ = ["BASES", "ERRORS", "MIN_CASES", "CalibrationError"]
+
+# What probabilities can be calibrated with, as in KeywordDecoder.
+BASES = ("corpus", "paired", "unpaired")
+
+# With 19 cases the worst error is a bound that holds in 95 % of further cases of the same kind.
+_CASES_OF_A_BOUND = 19
 
 
 @dataclass(frozen=True)
@@ -48,25 +53,45 @@ class CalibrationError(JsonRecord):
         check_settings(self)
 
     @classmethod
-    def from_records(cls, records: Sequence[dict[str, Any]], figure: str) -> CalibrationError:
+    def from_records(cls, records: Sequence[dict[str, Any]], figure: str, calibrated_with: str) -> CalibrationError:
         """Return the errors of ``leak_rate`` or ``precision`` in benchmark records.
 
-        Cases whose fits all failed are left out: an audit makes no estimate for them. Records of the suite ``keywords``
-        of ``benchmarks/leakage.py`` hold the precision only, as reliability bins.
+        Args:
+            records: what ``benchmarks/calibration.py`` wrote.
+            figure: ``leak_rate`` or ``precision``.
+            calibrated_with: cases with this calibration count, see :class:`KeywordDecoder`. Cases whose fits all failed
+                are left out: an audit makes no estimate for them.
+
+        Raises:
+            InputError: no such case, or a record that lacks a value.
         """
+        calibrated_with = check_choice(calibrated_with, "calibrated_with", BASES)
         check_choice(figure, "figure", ("leak_rate", "precision"))
         errors, corpora, pairs = [], set(), set()
         for record in check_members(records, "records", dict, "records of these benchmarks"):
-            verdicts = record["verdicts"] if "verdicts" in record else [record["fit"]["verdict"]]
-            values = _estimated_and_measured(record, figure)
-            if values is not None and any(verdict != "failed" for verdict in verdicts):
-                errors.append(values[1] - values[0])
-                corpora.add(record["corpus"])
-                pairs.add((record["victim"], record["known"]))
+            try:
+                words, verdicts, basis = record["words"], record["verdicts"], record["calibrated_with"]
+                error = float(words["measured"][figure]["value"][0]) - float(words[figure]["value"][0])
+                names = record["corpus"], (record["victim"], record["known"])
+            except (KeyError, TypeError, ValueError, IndexError) as cause:
+                raise InputError(
+                    f"A record lacks what benchmarks/calibration.py writes ({cause!r}); give its records."
+                ) from cause
+            if basis == calibrated_with and any(verdict != "failed" for verdict in verdicts):
+                errors.append(error)
+                corpora.add(names[0])
+                pairs.add(names[1])
         if not errors:
-            raise InputError("No record holds an estimate and a measured value; run benchmarks/calibration.py.")
+            raise InputError(
+                f"No record holds an estimate calibrated with {calibrated_with}; run benchmarks/calibration.py."
+            )
         lowest, median, highest = (round(float(np.quantile(errors, q)), 3) for q in (0, 0.5, 1))
         return cls(lowest, median, highest, len(errors), len(corpora), len(pairs))
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether there are enough cases for a bound: below the worst of n cases a new one falls with 1 / (n + 1)."""
+        return self.cases >= _CASES_OF_A_BOUND
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""
@@ -75,19 +100,17 @@ class CalibrationError(JsonRecord):
         return Interval(estimate, max(0.0, low), min(1.0, high))
 
 
-def _estimated_and_measured(record: dict[str, Any], figure: str) -> tuple[float, float] | None:
-    """Return the estimate and the measured value of a figure, or None if the record lacks it."""
-    if "reliability" not in record:
-        words = record["words"]
-        return words[figure]["value"][0], words["measured"][figure]["value"][0]
-    if figure != "precision":
-        return None
-    bins = [part for part in record["reliability"] if part["low"] >= LEVEL]
-    count = sum(part["count"] for part in bins)
-    claimed, right = (sum(part[name] * part["count"] for part in bins) / count for name in ("claimed", "right"))
-    return claimed, right
-
-
-# Errors with a stand-in in these records; a test computes them again.
-LEAK_RATE = CalibrationError(-0.208, -0.058, -0.027, cases=8, corpora=4, pairs=3)
-PRECISION = CalibrationError(-0.476, 0.036, 0.08, cases=22, corpora=6, pairs=5)
+# Errors in these records by what probabilities were calibrated with and by figure; a test computes them again. A basis
+# with fewer cases gives no range: "unpaired" has one, because the public texts of the others were too few for an
+# aligned fit of the stand-in.
+MIN_CASES = 3
+ERRORS = {
+    "corpus": {
+        "leak_rate": CalibrationError(-0.176, -0.11, -0.074, cases=5, corpora=4, pairs=2),
+        "precision": CalibrationError(-0.388, -0.306, -0.252, cases=5, corpora=4, pairs=2),
+    },
+    "paired": {
+        "leak_rate": CalibrationError(-0.208, -0.058, -0.027, cases=8, corpora=4, pairs=3),
+        "precision": CalibrationError(-0.476, -0.204, -0.134, cases=8, corpora=4, pairs=3),
+    },
+}

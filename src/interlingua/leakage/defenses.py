@@ -41,6 +41,10 @@ class Defense(Protocol):
         """Name in reports, with the parameters."""
 
     @property
+    def mechanism(self) -> str:
+        """The name without the parameters: defenses that differ only in their strength have the same."""
+
+    @property
     def keyed(self) -> bool:
         """Whether it has a secret key, which queries need too."""
 
@@ -75,6 +79,7 @@ class NoDefense(_Checked):
     """No defense: the baseline."""
 
     name: ClassVar[str] = "no defense"
+    mechanism: ClassVar[str] = "no defense"
 
     def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
         return rows
@@ -85,6 +90,7 @@ class Rotation(_Checked):
     """A secret orthogonal matrix; it preserves every cosine."""
 
     name: ClassVar[str] = "secret rotation"
+    mechanism: ClassVar[str] = "secret rotation"
     keyed: ClassVar[bool] = True
 
     def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
@@ -99,6 +105,7 @@ class SignedPermutation(_Checked):
     """A secret permutation of the coordinates with secret signs; it preserves every cosine."""
 
     name: ClassVar[str] = "secret signed permutation"
+    mechanism: ClassVar[str] = "secret signed permutation"
     keyed: ClassVar[bool] = True
 
     def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
@@ -116,6 +123,7 @@ class Noise(_Checked):
     """
 
     level: float
+    mechanism: ClassVar[str] = "noise"
 
     bounds: ClassVar[Bounds] = {"level": {"minimum": 0}}
 
@@ -134,28 +142,29 @@ class Noise(_Checked):
 
 @dataclass(frozen=True)
 class Quantization(_Checked):
-    """Fewer bits for each coordinate: 8, with one scale for all rows, or 1, the sign. Vectors are dequantized again.
+    """Fewer bits per coordinate: 8 or 4, with one scale for all rows, or 1, the sign. Vectors are dequantized again.
 
     Raises:
         InputError: another number of bits.
     """
 
     bits: int
+    mechanism: ClassVar[str] = "quantization"
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.bits not in (1, 8):
-            raise InputError(f"Quantization to {self.bits} bits is not supported; 8 or 1 is needed.")
+        if self.bits not in (1, 4, 8):
+            raise InputError(f"Quantization to {self.bits} bits is not supported; 8, 4 or 1 is needed.")
 
     @property
     def name(self) -> str:
         """The name with the bits."""
-        return "int8" if self.bits == 8 else "1 bit"
+        return "1 bit" if self.bits == 1 else f"int{self.bits}"
 
     def _protect(self, rows: FloatArray, seed: int) -> FloatArray:
         if self.bits == 1:
             return np.where(rows < 0, -1, 1).astype(np.float32)
-        scale = np.abs(rows).max() / 127
+        scale = np.abs(rows).max() / (2 ** (self.bits - 1) - 1)
         return np.asarray(np.rint(rows / scale) * scale)
 
 
@@ -168,6 +177,7 @@ class Truncation(_Checked):
     """
 
     width: int
+    mechanism: ClassVar[str] = "truncation"
 
     bounds: ClassVar[Bounds] = {"width": {"minimum": 1}}
 
@@ -197,6 +207,7 @@ class DistancePreserving(_Checked):
 
     beta: float
     keyed: ClassVar[bool] = True
+    mechanism: ClassVar[str] = "distance-preserving encryption"
 
     bounds: ClassVar[Bounds] = {"beta": {"minimum": 0}}
 
@@ -237,6 +248,11 @@ class Chain(_Checked):
         return " + ".join(part.name for part in self.parts)
 
     @property
+    def mechanism(self) -> str:
+        """The mechanisms of the parts."""
+        return " + ".join(part.mechanism for part in self.parts)
+
+    @property
     def keyed(self) -> bool:  # type: ignore[override]
         """Whether any part has a key."""
         return any(part.keyed for part in self.parts)
@@ -250,20 +266,25 @@ class Chain(_Checked):
 def suite(name: str, width: int) -> tuple[Defense, ...]:
     """Return the defenses of the suite ``quick`` (one of them with a key) or ``full`` for vectors of a width.
 
+    Every mechanism that has a strength is in a suite with three of them, the weakest first. The position of a defense
+    does not depend on the width.
+
     Raises:
         InputError: there is no suite of that name.
     """
-    name, width = check_choice(name, "suite", SUITES), check_count(width, "width", minimum=4)
-    lossy = (Quantization(8), Quantization(1), Noise(0.02), Noise(0.05), Truncation(width // 2))
-    keyless: tuple[Defense, ...] = (NoDefense(), *lossy, Truncation(width // 4))
+    name, width = check_choice(name, "suite", SUITES), check_count(width, "width", minimum=8)
+    truncations = (Truncation(width // 2), Truncation(width // 4), Truncation(width // 8))
+    quantizations = (Quantization(8), Quantization(4), Quantization(1))
+    noises = (Noise(0.02), Noise(0.05), Noise(0.1))
+    keyless: tuple[Defense, ...] = (NoDefense(), *noises, *quantizations, *truncations)
     if name == "quick":
         return (*keyless, Rotation())
-    after_rotation = (*lossy[:2], Noise(0.01), *lossy[2:])
+    weak_noises = (Noise(0.01), Noise(0.02), Noise(0.05))
     return (
         *keyless,
         Rotation(),
         SignedPermutation(),
-        *(Chain((Rotation(), part)) for part in after_rotation),
+        *(Chain((Rotation(), part)) for part in (*weak_noises, *quantizations, *truncations)),
         *(DistancePreserving(beta) for beta in (2.0, 2.5, 7.2)),
     )
 

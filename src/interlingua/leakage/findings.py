@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from interlingua.core.alignment import Alignment, Status
@@ -13,8 +13,21 @@ from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.inversion.scores import Reidentification, WordFigures
+from interlingua.leakage.kinds import KindFinding
+from interlingua.leakage.linkage import Linkage
+from interlingua.leakage.membership import Membership
+from interlingua.leakage.row_curves import RowPoint
 
-__all__ = ["Audit", "DocumentFindings", "Estimate", "LabelFindings", "Leak", "RetrievalFindings", "WordFindings"]
+__all__ = [
+    "Audit",
+    "DocumentFindings",
+    "Estimate",
+    "FrequentWord",
+    "LabelFindings",
+    "Leak",
+    "RetrievalFindings",
+    "WordFindings",
+]
 
 
 @dataclass(frozen=True)
@@ -105,13 +118,40 @@ class RetrievalFindings(JsonRecord):
 
 @dataclass(frozen=True)
 class DocumentFindings:
-    """What was recovered of one row; holds recovered words and public texts, so reports show it only on request."""
+    """What was recovered of one row; holds recovered words and texts, so reports show it only on request.
+
+    Attributes:
+        row: index of the row.
+        words: words asserted, with their probabilities.
+        labels: the most probable labels.
+        nearest: the nearest public text.
+        cosine: its cosine.
+        text: the true text, if it is known.
+        right: whether each of the words is in the true text.
+    """
 
     row: int
     words: tuple[tuple[str, float], ...]
     labels: tuple[str, ...]
     nearest: str
     cosine: float
+    text: str | None = None
+    right: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class FrequentWord:
+    """A word that is asserted for many documents; reports show it only on request.
+
+    Attributes:
+        word: the word.
+        documents: number of documents with it.
+        public: share of the public texts that contain it.
+    """
+
+    word: str
+    documents: int
+    public: float
 
 
 @dataclass(frozen=True)
@@ -146,6 +186,12 @@ class Audit:
         defenses: scores of the defenses.
         documents: findings for a few rows.
         leak: the headline figure.
+        frequent: the words asserted most often.
+        kinds: kinds of data among the words, if they were asked for.
+        membership: whether records can be found in the collection, where members are known.
+        membership_controls: what the controls of the membership test are.
+        linkage: links with a second leak, if one was given.
+        points: the leak with fewer rows, if it was asked for.
     """
 
     alignment: Alignment
@@ -160,6 +206,12 @@ class Audit:
     leak: Leak
     defenses: tuple[DefenseScore, ...] = ()
     documents: tuple[DocumentFindings, ...] = field(default=(), repr=False)
+    frequent: tuple[FrequentWord, ...] = field(default=(), repr=False)
+    kinds: tuple[KindFinding, ...] = ()
+    membership: Membership | None = None
+    membership_controls: str = ""
+    linkage: Linkage | None = None
+    points: tuple[RowPoint, ...] = ()
 
     @property
     def has_usable_fit(self) -> bool:
@@ -186,10 +238,18 @@ class Audit:
             "labels": self.label_findings and self.label_findings.to_dict(),
             "reidentified": self.reidentified and self.reidentified.to_dict(),
             "defenses": [score.to_dict() for score in self.defenses],
+            "kinds": [finding.to_dict() for finding in self.kinds],
+            "membership": self.membership and self.membership.to_dict() | {"control_records": self.membership_controls},
+            "linkage": self.linkage and self.linkage.to_dict(),
+            "by_rows": [point.to_dict() for point in self.points],
         }
         if show:
             values["documents"] = [
-                {"row": d.row, "words": dict(d.words), "labels": list(d.labels), "nearest": d.nearest}
+                {
+                    "row": d.row, "words": dict(d.words), "labels": list(d.labels), "nearest": d.nearest,
+                    "text": d.text, "right": list(d.right),
+                }
                 for d in self.documents
-            ]
+            ]  # fmt: skip
+            values["frequent_words"] = [asdict(word) for word in self.frequent]
         return values

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_instance, check_texts
+from interlingua._align import align
+from interlingua.core.alignment import Alignment, Status
+from interlingua.core.arguments import check_count, check_flag, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix
 from interlingua.core.errors import InputError
-from interlingua.leakage._checks import check_corpus, check_label_rows, check_one_each
+from interlingua.leakage._checks import (
+    check_callable,
+    check_corpus,
+    check_indices,
+    check_label_rows,
+    check_members,
+    check_one_each,
+)
 from interlingua.leakage.attributes import truth_matrix
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.words import Vocabulary
 
-__all__ = ["GroundTruth", "Labels", "PublicCorpus"]
+__all__ = ["GroundTruth", "Labels", "PublicCorpus", "KnownRecords", "SecondLeak"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +39,9 @@ class PublicCorpus:
         texts: m texts.
         stand_in: the same texts under any other encoder [m, e], for the calibration; see :meth:`KeywordDecoder.fit`.
         vocabulary: words to predict; by default the frequent content words of the texts.
+        stand_in_fit: fit without pairs from the space of the stand-in to the auditor's, as :meth:`align_stand_in`
+            returns it. The stand-in is used only if this fit is aligned.
+        identifiers: without a vocabulary, predict e-mail addresses and numbers too.
 
     Raises:
         InputError: not one text per vector, or a value of another type.
@@ -38,22 +51,71 @@ class PublicCorpus:
     texts: Sequence[str]
     stand_in: FloatArray | None = None
     vocabulary: Vocabulary | None = None
+    stand_in_fit: Alignment | None = None
+    identifiers: bool = False
 
     def __post_init__(self) -> None:
         check_corpus(self.vectors, self.texts)
         if self.stand_in is not None:
             check_one_each(len(check_matrix(self.stand_in, "stand_in")), "rows of stand_in", len(self.texts), "texts")
         check_instance(self.vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
+        check_instance(
+            self.stand_in_fit, "stand_in_fit", (Alignment, type(None)), "a fit, as align_stand_in returns it,"
+        )
+        check_flag(self.identifiers, "identifiers")
+        if self.stand_in_fit is not None and self.stand_in is None:
+            raise InputError("stand_in_fit is a fit of the stand-in; give the vectors of the stand-in too.")
+
+    @property
+    def stand_in_translates(self) -> bool:
+        """Whether there is a stand-in whose own fit is aligned."""
+        return self.stand_in_fit is not None and self.stand_in_fit.verdict.status is Status.ALIGNED
+
+    def align_stand_in(self, seed: int = 0, *, on_step: Callable[[dict[str, Any]], None] | None = None) -> PublicCorpus:
+        """Return this corpus with the fit of its stand-in; without a stand-in, or with a fit, the corpus as it is.
+
+        One half of the texts under the stand-in is aligned with the other half under the auditor's encoder, without
+        pairs, like the audited vectors with the corpus.
+
+        Args:
+            seed: seed of the halves and of the fit.
+            on_step: receives each step of the fit.
+
+        Raises:
+            InputError: as :func:`interlingua.align`.
+        """
+        seed = check_count(seed, "seed")
+        if on_step is not None:
+            check_callable(on_step, "on_step", "a function of a step of the fit")
+        if self.stand_in is None or self.stand_in_fit is not None:
+            return self
+        first, second = np.array_split(np.random.default_rng(seed).permutation(len(self.texts)), 2)
+        fitted = align(self.stand_in[first], self.vectors[second], seed=seed, on_step=on_step)
+        return replace(self, stand_in_fit=fitted)
 
     def fit_decoder(self, seed: int = 0) -> KeywordDecoder:
-        """Fit the keyword decoder of an audit.
+        """Fit the keyword decoder of an audit; the stand-in calibrates it if its own fit is aligned.
 
         Raises:
             InputError: as :meth:`KeywordDecoder.fit`.
         """
-        return KeywordDecoder.fit(
-            self.vectors, self.texts, stand_in=self.stand_in, vocabulary=self.vocabulary, seed=seed
-        )
+        corpus = self.align_stand_in(seed)
+        calibration: dict[str, Any] = {}
+        if corpus.stand_in_translates and corpus.stand_in_fit is not None:
+            calibration = {"stand_in": corpus.stand_in, "stand_in_map": corpus.stand_in_fit.forward}
+        settings: dict[str, Any] = {"vocabulary": self.vocabulary, "identifiers": self.identifiers, "seed": seed}
+        return KeywordDecoder.fit(self.vectors, self.texts, **calibration, **settings)
+
+    def take(self, rows: IntArray) -> PublicCorpus:
+        """Return the texts with these indices, with the fit of the stand-in of all texts.
+
+        Raises:
+            InputError: indices of no texts.
+        """
+        rows = check_indices(rows, "rows", len(self.texts))
+        stand_in = None if self.stand_in is None else np.asarray(self.stand_in)[rows]
+        vectors = np.asarray(self.vectors)[rows]
+        return replace(self, vectors=vectors, texts=[self.texts[i] for i in rows], stand_in=stand_in)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,3 +215,49 @@ class GroundTruth:
             None if self.labels is None else [self.labels[i] for i in rows],
             None if self.vectors is None else np.asarray(self.vectors[rows], np.float32),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class KnownRecords:
+    """KnownRecords whose membership in the audited collection is known, in the auditor's space.
+
+    Attributes:
+        members: records that are in the collection [n, d].
+        controls: records of the same kind that are not in it [c, d]; by default half of the public texts.
+
+    Raises:
+        InputError: a value of another type, or sides of different widths.
+    """
+
+    members: FloatArray
+    controls: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        width = check_matrix(self.members, "the members").shape[1]
+        if self.controls is not None:
+            check_matrix(self.controls, "the controls", width=width)
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLeak:
+    """A second leaked collection, of another model, whose rows may hold the same texts.
+
+    Attributes:
+        alignments: fits from it to the public texts of the audit, without pairs.
+        vectors: its rows [m, e].
+        texts: its m true texts, if they are known; with the true texts of the audit, links are measured.
+
+    Raises:
+        InputError: no fit, or not one text per row.
+    """
+
+    alignments: Sequence[Alignment]
+    vectors: FloatArray
+    texts: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not check_members(self.alignments, "alignments", Alignment, "fits, as interlingua.align returns them,"):
+            raise InputError("A second leak needs at least one fit to the public texts.")
+        rows = check_matrix(self.vectors, "the second leak")
+        if self.texts is not None:
+            check_one_each(len(check_texts(self.texts, "texts")), "texts", len(rows), "rows of the second leak")

@@ -58,7 +58,7 @@ def scatter(
         colors: names from `COLORS`, at least one per point; points of color ``rest`` are drawn below the others.
         joined: draw lines between the first rows of both sides; row i of both must be the same text.
     """
-    figure, axes = _canvas(3.6, 3.4)
+    figure, axes = canvas(3.6, 3.4)
     everything = np.concatenate(points)
     low, high = everything.min(axis=0), everything.max(axis=0)
     middle, half = (low + high) / 2, 0.53 * float((high - low).max()) or 1.0
@@ -83,12 +83,12 @@ def scatter(
             axes.scatter(group[:, 0], group[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
     axes.set_xlabel("first axis")
     axes.set_ylabel("second axis")
-    return _svg(figure, key, alt)
+    return svg(figure, key, alt)
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:
     """Draw the share of rows by the rank of their true match, in bins of doubling width, with chance as a line."""
-    figure, axes = _canvas(3.6, 2.5)
+    figure, axes = canvas(3.6, 2.5)
     pool = len(ranks)
     # The last bin includes the remainder if that is less than half a bin.
     edges = np.append(2.0 ** np.arange(max(2, round(np.log2(pool)))), pool + 1)
@@ -115,7 +115,7 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: st
     axes.set_ylabel("share of rows")
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(True)
-    return _svg(figure, key, alt)
+    return svg(figure, key, alt)
 
 
 def curves(
@@ -133,7 +133,7 @@ def curves(
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _canvas(3.6, 2.9)
+    figure, axes = canvas(3.6, 2.9)
     for number, (name, (steps, values)) in enumerate(lines.items()):
         color = COLORS[f"label-{number % LABELS + 1}"]
         dashes = _DASHES[number // 2 % len(_DASHES)]
@@ -144,9 +144,9 @@ def curves(
     log = log and all(value > 0 for _, values in lines.values() for value in values)
     if log:
         axes.set_yscale("log")
-    ticks = _ticks(*axes.get_ylim(), log=log)
+    marks = round_ticks(*axes.get_ylim(), log=log)
     axes.minorticks_off()
-    axes.set_yticks(ticks, [f"{tick:.12g}" for tick in ticks])
+    axes.set_yticks(marks, [f"{mark:.12g}" for mark in marks])
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.ticklabel_format(axis="x", style="plain", useOffset=False)
     axes.yaxis.grid(visible=True, color=COLORS["line"], linewidth=0.6)
@@ -158,7 +158,7 @@ def curves(
         figure.legend(
             loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=2.4
         )
-    return _svg(figure, key, alt)
+    return svg(figure, key, alt)
 
 
 def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -178,7 +178,7 @@ def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | Non
     opposed, alike = (to_rgb(color) for color in _HEAT_COLORS)
     anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
     fading = LinearSegmentedColormap.from_list("fading", anchors)
-    figure, axes = _canvas(3.0, 3.0)
+    figure, axes = canvas(3.0, 3.0)
     n = len(matrix)
     axes.imshow(matrix, cmap=fading, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
     strip = 0.03 * n
@@ -189,10 +189,10 @@ def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | Non
     margin = 2 * strip if colors else 0
     axes.set(xlim=(-0.5 - margin, n - 0.5), ylim=(n - 0.5, -0.5 - margin), xticks=[], yticks=[])
     axes.plot([-0.5, n - 0.5, n - 0.5, -0.5, -0.5], [-0.5, -0.5, n - 0.5, n - 0.5, -0.5], color=COLORS["line"], lw=0.8)
-    return _svg(figure, key, alt)
+    return svg(figure, key, alt)
 
 
-def _ticks(low: float, high: float, *, log: bool) -> list[float]:
+def round_ticks(low: float, high: float, *, log: bool) -> list[float]:
     """Return at least two round numbers between the ends of an axis."""
     from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 
@@ -213,7 +213,7 @@ def _runs(values: Sequence[str]) -> list[tuple[float, float, str]]:
     return [(start - 0.5, stop - 0.5, values[start]) for start, stop in pairwise(edges)]
 
 
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -228,5 +228,5 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, key: str, alt: str) -> str:
+def svg(figure: Figure, key: str, alt: str) -> str:
     return svg_element(figure, key, alt, COLORS)

@@ -13,12 +13,14 @@ from interlingua.core.atomic import write_text
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inversion.scores import Figure
+from interlingua.leakage.severity import SOME, severity
+from interlingua.report import _audit_figures
 from interlingua.report._page import clean, render
 
 __all__ = ["FigureRow", "Provenance", "conclusion", "figure_rows", "model_statement", "write_audit", "write_audit_json"]
 
-# Headline figures from which the page is amber and red.
-_SOME, _MUCH = 0.02, 0.2
+# Colors of the page by severity.
+_TONES = {"critical": "much", "high": "much", "medium": "some", "low": "little", "not shown": "none"}
 _SHARES = 12
 
 
@@ -88,7 +90,7 @@ def conclusion(audit: Audit) -> str:
         return f"By their own verdicts, all fits of these {rows} vectors failed. {claim} This is no proof of safety."
     start = f"An attacker with a copy of these {rows} vectors needs neither the texts nor the model that made them: "
     method = "with public texts of a similar kind and another encoder, the vectors can be translated and read. "
-    if audit.leak.value < _SOME:
+    if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the texts."
 
@@ -106,8 +108,8 @@ def _estimated(audit: Audit) -> str:
     claim = f"By estimate, without the true texts, a correct word is named for about {leak.value:.0%} of the documents"
     if leak.error is None or leak.plausible is None:
         return (
-            f"{claim}; without a stand-in encoder this estimate is probably too high. The same procedure on "
-            f"meaningless vectors gives {leak.control.value:.0%}."
+            f"{claim}; the errors of such estimates were not measured, and it is probably too high. The same procedure "
+            f"on meaningless vectors gives {leak.control.value:.0%}."
         )
     low, high = (f"{bound or 0.0:.0%}" for bound in (leak.plausible.low, leak.plausible.high))
     return (
@@ -162,7 +164,10 @@ def write_audit(
         ("style.css", "audit.css"),
         audit=audit,
         provenance=_printable(provenance),
-        severity=_severity(audit),
+        severity=severity(audit),
+        tone=_TONES[severity(audit).level],
+        with_truth=bool(audit.documents) and audit.documents[0].text is not None,
+        **_pictures(audit),
         summary=conclusion(audit),
         model=model_statement(audit),
         figures=figure_rows(audit),
@@ -192,10 +197,26 @@ def _printable(provenance: Provenance) -> Provenance:
     return replace(provenance, **cleaned, command=clean(provenance.command, 4_000), inputs=inputs)
 
 
-def _severity(audit: Audit) -> str:
-    if audit.leak.basis == "attack failed":
-        return "none"
-    return "much" if audit.leak.value >= _MUCH else "some" if audit.leak.value >= _SOME else "little"
+def _pictures(audit: Audit) -> dict[str, Any]:
+    """Return the pictures of the page, SVG without any text of the user."""
+    pictures: dict[str, Any] = {"defense_picture": None, "roc": None, "row_pictures": {}}
+    if audit.defenses:
+        pictures["defense_picture"] = _audit_figures.tradeoff(audit.defenses)
+    if audit.membership is not None:
+        tested = audit.membership
+        pictures["roc"] = _audit_figures.roc(tested.false_alarms, tested.finds, 1e-3)
+    whole = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
+    for side, space in (("leaked", audit.alignment.source), ("public", audit.alignment.target)):
+        points = [point for point in audit.points if point.side == side]
+        if points:
+            rows = [*(point.rows for point in points), int(space["n"])]
+            leaks, controls = ([getattr(point, name) for point in points] for name in ("leak", "control"))
+            levels = [control.value for control in controls]
+            label = "leaked rows" if side == "leaked" else "public texts"
+            pictures["row_pictures"][side] = _audit_figures.sizes(
+                f"rows-{side}", rows, [*leaks, whole], [*levels, levels[-1]], label
+            )
+    return pictures
 
 
 @dataclass(frozen=True)

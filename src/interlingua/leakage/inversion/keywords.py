@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_instance, check_texts
+from interlingua.core.arguments import check_count, check_flag, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.maps import VectorMap
 from interlingua.core.statistics import agreement
-from interlingua.leakage._checks import check_corpus
+from interlingua.leakage._checks import check_callable, check_corpus
 from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
-__all__ = ["KeywordDecoder", "most_probable"]
+__all__ = ["KeywordDecoder", "held_out_rows", "most_probable"]
 
 _BATCH = 256
 _RATE = 0.003
@@ -45,6 +46,8 @@ class KeywordDecoder:
         calibration_rates: [c], share of correct predictions at each logit on held-out documents.
         translation_cosine: mean centered cosine between the vectors used for calibration and the true vectors; 1 if the
             calibration used true vectors.
+        calibrated_with: ``corpus``, the true vectors; ``paired`` or ``unpaired``, translations of a stand-in by a map
+            that was fitted with or without pairs; or ``given``, the vectors given to :meth:`recalibrate`.
     """
 
     vocabulary: Vocabulary
@@ -54,6 +57,7 @@ class KeywordDecoder:
     calibration_logits: FloatArray
     calibration_rates: FloatArray
     translation_cosine: float = 1.0
+    calibrated_with: str = "corpus"
     name: str = "keywords"
 
     @classmethod
@@ -63,7 +67,9 @@ class KeywordDecoder:
         texts: Sequence[str],
         *,
         stand_in: npt.ArrayLike | None = None,
+        stand_in_map: VectorMap | None = None,
         vocabulary: Vocabulary | None = None,
+        identifiers: bool = False,
         epochs: int = 12,
         seed: int = 0,
     ) -> KeywordDecoder:
@@ -75,9 +81,13 @@ class KeywordDecoder:
             stand_in: the same n texts under any other encoder [n, e]. Translations deviate from the true vectors, so
                 probabilities calibrated on true vectors are too high for them. By how much cannot be known without
                 pairs of the victim's encoder. A stand-in replaces it: the held-out fifth is translated from the
-                stand-in's space by orthogonal Procrustes, and the calibration uses these translations. See
+                stand-in's space, and the calibration uses these translations. See
                 :mod:`interlingua.leakage.calibration` for the errors that remain.
+            stand_in_map: map from the space of the stand-in to the known space, best from a fit without pairs, which
+                errs like the attack; by default orthogonal Procrustes on the pairs of the training texts, which errs
+                less.
             vocabulary: words to predict; by default the most frequent content words of the corpus.
+            identifiers: without a vocabulary, predict e-mail addresses and numbers too.
             epochs: passes over the corpus.
             seed: seed of the split and of the order of the rows.
 
@@ -86,19 +96,45 @@ class KeywordDecoder:
         """
         rows, texts = check_corpus(vectors, texts, min_rows=50)
         epochs, seed = check_count(epochs, "epochs", minimum=1), check_count(seed, "seed")
+        identifiers = check_flag(identifiers, "identifiers")
         check_instance(vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
+        if stand_in_map is not None:
+            check_callable(stand_in_map, "stand_in_map", "a map of vectors, as the forward map of a fit is,")
         rng = np.random.default_rng(seed)
-        held_out, train = np.split(rng.permutation(len(rows)), [int(_HELD_OUT * len(rows))])
+        held_out, train = _split(rng, len(rows))
         # The held-out texts must not select the words, or their frequencies would be biased.
-        vocabulary = vocabulary or Vocabulary.of([texts[i] for i in train])
+        vocabulary = vocabulary or Vocabulary.of([texts[i] for i in train], identifiers=identifiers)
         truth = vocabulary.matrix(texts)
         mean = rows[train].mean(axis=0)
         weights, bias = _train(rows[train] - mean, truth[train], vocabulary, epochs, rng)
-        sample, cosine = (rows[held_out], 1.0) if stand_in is None else _stand_in(stand_in, rows, train, held_out)
+        sample, cosine, basis = rows[held_out], 1.0, "corpus"
+        if stand_in is not None:
+            sample, cosine = _stand_in(stand_in, stand_in_map, rows, train, held_out)
+            basis = "paired" if stand_in_map is None else "unpaired"
+        empty = np.zeros(0, np.float32)
+        fitted = cls(vocabulary, mean, weights, bias, empty, empty, cosine, basis)
+        return fitted._calibrated(sample, truth[held_out])
+
+    def recalibrate(self, vectors: npt.ArrayLike, texts: Sequence[str]) -> KeywordDecoder:
+        """Return the same decoder with probabilities that are calibrated on other vectors.
+
+        Args:
+            vectors: what an attack recovers of public texts in the known space [n, d], such as the translations of
+                vectors with noise. The texts must not be those of the training; see :func:`held_out_rows`.
+            texts: the n texts.
+
+        Raises:
+            InputError: not one text per vector, too few of them, or another width than the corpus had.
+        """
+        rows, texts = check_corpus(vectors, texts, min_rows=10)
+        rows = check_matrix(rows, "vectors", width=len(self.mean))
+        return replace(self._calibrated(rows, self.vocabulary.matrix(texts)), calibrated_with="given")
+
+    def _calibrated(self, sample: FloatArray, truth: Any) -> KeywordDecoder:
         # Centered by its own mean, like a collection under attack.
-        logits = _logits(subtract_mean(sample, collection_mean(sample), mean), weights, bias)
-        calibration = _calibrate(logits, truth[held_out])
-        return cls(vocabulary, mean, weights, bias, *calibration, cosine)
+        logits = _logits(subtract_mean(sample, collection_mean(sample), self.mean), self.weights, self.bias)
+        calibration_logits, calibration_rates = _calibrate(logits, truth)
+        return replace(self, calibration_logits=calibration_logits, calibration_rates=calibration_rates)
 
     def probabilities(self, vectors: npt.ArrayLike, *, mean: npt.ArrayLike | None = None) -> FloatArray:
         """Return the probability of every word in every document [n, v]; arguments as `Inverter.invert` takes them.
@@ -116,7 +152,11 @@ class KeywordDecoder:
     def save(self, path: str | Path) -> Path:
         """Write the decoder as one .safetensors file and return its path."""
         tensors = {name: np.ascontiguousarray(getattr(self, name), np.float32) for name in _TENSORS}
-        values = {"words": json.dumps(self.vocabulary.words), "translation_cosine": str(self.translation_cosine)}
+        values = {
+            "words": json.dumps(self.vocabulary.words),
+            "translation_cosine": str(self.translation_cosine),
+            "calibrated_with": self.calibrated_with,
+        }
         return write_decoder(path, _FORMAT, {**tensors, "shares": self.vocabulary.shares}, values)
 
     @classmethod
@@ -130,7 +170,12 @@ class KeywordDecoder:
         values, tensors = read_decoder(path, _FORMAT, needed, title="keyword decoder", writer="KeywordDecoder.save")
         vocabulary = Vocabulary(tuple(json.loads(values["words"])), tensors["shares"])
         parts = {name: tensors[name] for name in _TENSORS}
-        return cls(vocabulary, **parts, translation_cosine=float(values["translation_cosine"]))
+        return cls(
+            vocabulary,
+            **parts,
+            translation_cosine=float(values["translation_cosine"]),
+            calibrated_with=values.get("calibrated_with", "corpus"),
+        )
 
 
 def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 20) -> list[Extraction]:
@@ -144,8 +189,19 @@ def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 
     ]
 
 
+def held_out_rows(n: int, seed: int = 0) -> IntArray:
+    """Return which of the n texts of a corpus a decoder with this seed was not trained on; it is calibrated on them."""
+    return _split(np.random.default_rng(check_count(seed, "seed")), check_count(n, "n", minimum=2))[0]
+
+
+def _split(rng: np.random.Generator, n: int) -> tuple[IntArray, IntArray]:
+    """Return the rows that are held out and those of the training."""
+    held_out, train = np.split(rng.permutation(n), [int(_HELD_OUT * n)])
+    return held_out, train
+
+
 def _stand_in(
-    vectors: npt.ArrayLike, rows: FloatArray, train: IntArray, held_out: IntArray
+    vectors: npt.ArrayLike, translate: VectorMap | None, rows: FloatArray, train: IntArray, held_out: IntArray
 ) -> tuple[FloatArray, float]:
     """Return the held-out rows translated from another encoder, and their mean centered cosine with the true ones."""
     from scipy.linalg import orthogonal_procrustes
@@ -153,11 +209,15 @@ def _stand_in(
     other = unit_rows(check_matrix(vectors, "stand_in", min_rows=len(rows)).astype(np.float32))
     if len(other) != len(rows):
         raise InputError(f"stand_in has {len(other)} rows and the corpus {len(rows)}; one per text is needed.")
+    true = rows[held_out] - rows[train].mean(axis=0)
+    if translate is not None:
+        mapped = check_matrix(translate(other[held_out]), "what stand_in_map returned", width=rows.shape[1])
+        translated = unit_rows(mapped.astype(np.float32))
+        return translated, agreement(translated - translated.mean(axis=0), true)
     width = max(other.shape[1], rows.shape[1])
     x, y = (np.pad(z - z[train].mean(axis=0), ((0, 0), (0, width - z.shape[1]))) for z in (other, rows))
     rotation, _ = orthogonal_procrustes(x[train], y[train])
     translated = unit_rows((x[held_out] @ rotation)[:, : rows.shape[1]].astype(np.float32))
-    true = rows[held_out] - rows[train].mean(axis=0)
     return rows[train].mean(axis=0) + translated, agreement(translated, true)
 
 

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_number, check_text, check_texts
+from interlingua.core.arguments import check_count, check_flag, check_number, check_text, check_texts
 from interlingua.core.errors import InputError
 from interlingua.leakage._checks import check_one_each, check_vector
 
-__all__ = ["Vocabulary", "entities", "tokens"]
+__all__ = ["Vocabulary", "entities", "is_email", "is_number", "tokens"]
 
 # A word starts with a letter and has at least two characters: single letters and numbers carry little information.
 _WORD = r"(?u)\b[^\W\d_]\w+\b"
+_EMAIL = r"[\w.+-]+@[\w-]+\.[\w.]*\w"
+_NUMBER = r"\b\d[\d.,:/-]*\d\b"
+_IS_EMAIL, _IS_NUMBER = re.compile(_EMAIL), re.compile(_NUMBER)
+_IDENTIFIER = f"(?u){_EMAIL}|{_NUMBER}|{_WORD.removeprefix('(?u)')}"
 _TOKEN = re.compile(r"\w+")
 _ENTITY = re.compile(
     r"""
@@ -51,7 +55,13 @@ class Vocabulary:
 
     @classmethod
     def of(
-        cls, texts: Sequence[str], *, size: int = 8_000, min_documents: int = 5, max_share: float = 0.03
+        cls,
+        texts: Sequence[str],
+        *,
+        size: int = 8_000,
+        min_documents: int = 5,
+        max_share: float = 0.03,
+        identifiers: bool = False,
     ) -> Vocabulary:
         """Return the most frequent content words of a corpus.
 
@@ -60,6 +70,7 @@ class Vocabulary:
             size: largest size of the vocabulary.
             min_documents: smallest number of documents that a word must occur in.
             max_share: largest share of the documents that a word may occur in; frequent words reveal nothing.
+            identifiers: also take e-mail addresses, and numbers of two digits or more.
 
         Raises:
             InputError: no word meets both conditions.
@@ -69,7 +80,8 @@ class Vocabulary:
         texts, size = check_texts(texts, "texts"), check_count(size, "size", minimum=1)
         min_documents = check_count(min_documents, "min_documents", minimum=1)
         max_share = check_number(max_share, "max_share", above=0, maximum=1)
-        counter = CountVectorizer(token_pattern=_WORD, stop_words="english", binary=True, min_df=min_documents)
+        pattern = _IDENTIFIER if check_flag(identifiers, "identifiers") else _WORD
+        counter = CountVectorizer(token_pattern=pattern, stop_words="english", binary=True, min_df=min_documents)
         # max_df is at least min_df, also in a small corpus.
         counter.set_params(max_df=max(min_documents, int(max_share * len(texts))))
         try:
@@ -93,8 +105,20 @@ class Vocabulary:
         """Return which words occur in which text, a sparse matrix [n, v] of 0 and 1."""
         from sklearn.feature_extraction.text import CountVectorizer
 
-        counter = CountVectorizer(token_pattern=_WORD, vocabulary=list(self.words), binary=True, dtype=np.float32)
+        has_identifiers = any(is_email(word) or is_number(word) for word in self.words)
+        pattern = _IDENTIFIER if has_identifiers else _WORD
+        counter = CountVectorizer(token_pattern=pattern, vocabulary=list(self.words), binary=True, dtype=np.float32)
         return counter.fit_transform(check_texts(texts, "texts"))
+
+
+def is_email(word: str) -> bool:
+    """Return whether a word is an e-mail address."""
+    return _IS_EMAIL.fullmatch(check_text(word, "word")) is not None
+
+
+def is_number(word: str) -> bool:
+    """Return whether a word is a number of two digits or more, such as a year, a date or a telephone number."""
+    return _IS_NUMBER.fullmatch(check_text(word, "word")) is not None
 
 
 def tokens(text: str) -> list[str]:

@@ -1,0 +1,57 @@
+"""Words and labels that an audit reads from translations; shared by its parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray, row_blocks
+from interlingua.evaluation.bootstrap import Interval, Resamples
+from interlingua.leakage.centering import collection_mean
+from interlingua.leakage.defenses import Rotation
+from interlingua.leakage.inversion import Extraction, KeywordDecoder
+from interlingua.leakage.inversion.keywords import most_probable
+from interlingua.leakage.inversion.scores import LEVEL
+
+__all__ = ["expected_leak_rate", "meaningless", "most_frequent", "offered", "predict"]
+
+_BLOCK = 512
+
+
+def predict(decoder: KeywordDecoder, translations: Sequence[FloatArray]) -> list[Extraction]:
+    """Return the most probable words of every row, by the mean of the probabilities of all fits."""
+    means = [collection_mean(rows) for rows in translations]
+    extractions: list[Extraction] = []
+    for block in row_blocks(len(translations[0]), _BLOCK):
+        pairs = zip(translations, means, strict=True)
+        probabilities = np.mean(
+            [decoder.probabilities(translation[block], mean=mean) for translation, mean in pairs], axis=0
+        )
+        extractions += most_probable(probabilities, decoder.vocabulary.words)
+    return extractions
+
+
+def expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:
+    """Return the expected share of documents whose most probable asserted word is right."""
+    probabilities = (document.keywords[0].p if document.asserted(LEVEL) else 0.0 for document in predictions)
+    return resamples.mean(list(probabilities))
+
+
+def meaningless(translated: FloatArray, seed: int) -> FloatArray:
+    """Return translations rotated at random about their mean, which keeps every distance and destroys all meaning."""
+    center = translated.mean(axis=0)
+    return np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
+
+
+def offered(true_labels: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str]]:
+    """Return the true labels of each row that are among the labels to infer."""
+    inferred = set(names)
+    return [[name for name in row if name in inferred] for row in true_labels]
+
+
+def most_frequent(predictions: Iterable[Extraction], limit: int) -> list[tuple[str, int]]:
+    """Return the words asserted for the most documents, with their number."""
+    counts = Counter(word for document in predictions for word in document.asserted(LEVEL))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]

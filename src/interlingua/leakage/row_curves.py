@@ -1,0 +1,135 @@
+"""The leak against the number of rows: how many leaked rows, and how many public texts, an attacker needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from interlingua._align import align
+from interlingua.core.alignment import Alignment, Status
+from interlingua.core.arguments import check_count, check_instance
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
+from interlingua.core.errors import InputError
+from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
+from interlingua.leakage._checks import check_callable
+from interlingua.leakage._predictions import expected_leak_rate, meaningless, predict
+from interlingua.leakage.inputs import GroundTruth, PublicCorpus
+from interlingua.leakage.inversion import KeywordDecoder
+from interlingua.leakage.inversion.scores import score_keywords
+
+__all__ = ["RowPoint", "leak_by_rows"]
+
+Side = Literal["leaked", "public"]
+MIN_ROWS = 250
+DOCUMENTS = 1_000
+
+
+@dataclass(frozen=True)
+class RowPoint(JsonRecord):
+    """What an attacker with fewer rows reads.
+
+    Attributes:
+        side: which side has fewer rows: ``leaked`` or ``public``.
+        rows: number of rows of that side.
+        verdict: verdict of the fit.
+        leak: share of documents with a correct word; 0 if the fit failed.
+        control: the same for other documents, or for meaningless translations without true texts.
+        basis: ``measured``, ``estimated`` or ``attack failed``.
+    """
+
+    side: Side
+    rows: int
+    verdict: str
+    leak: Interval
+    control: Interval
+    basis: str
+
+
+def leak_by_rows(
+    vectors: npt.ArrayLike,
+    corpus: PublicCorpus,
+    *,
+    halvings: int = 3,
+    truth: GroundTruth | None = None,
+    decoder: KeywordDecoder | None = None,
+    fit: Callable[..., Alignment] = align,
+    seed: int = 0,
+) -> tuple[RowPoint, ...]:
+    """Attack random subsamples of the leaked rows with all public texts, and all leaked rows with fewer public texts.
+
+    Every point is a fit of its own. Intervals are bootstrap intervals over documents; they do not hold the spread
+    between subsamples.
+
+    Args:
+        vectors: the leaked rows [n, d].
+        corpus: public texts.
+        halvings: number of points on each side: a half, a quarter, an eighth and so on. Points below 250 rows are left
+            out.
+        truth: true contents of the rows, if they are known.
+        decoder: decoder of the whole corpus; fitted by default. Fewer public texts get a decoder of their own.
+        fit: aligns (leaked, public, seed=seed) without pairs, such as a function that keeps fits.
+        seed: seed of subsamples, fits, decoders and resamples.
+
+    Raises:
+        InputError: shapes that do not match.
+    """
+    rows = check_matrix(vectors, "the leaked vectors").astype(np.float32)
+    check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
+    check_instance(truth, "truth", (GroundTruth, type(None)), "a GroundTruth")
+    check_instance(decoder, "decoder", (KeywordDecoder, type(None)), "a KeywordDecoder")
+    check_callable(fit, "fit", "a function")
+    halvings, seed = check_count(halvings, "halvings", minimum=1), check_count(seed, "seed")
+    truth = truth or GroundTruth()
+    truth.check_rows(len(rows))
+    order = {
+        "leaked": np.random.default_rng(seed).permutation(len(rows)),
+        "public": np.random.default_rng(seed + 1).permutation(len(corpus.texts)),
+    }
+    if not any(len(rows) // 2 >= MIN_ROWS for rows in order.values()):
+        raise InputError(f"Both sides have fewer than {2 * MIN_ROWS} rows; a curve needs more.")
+    points = []
+    for side in order:
+        for power in range(halvings, 0, -1):
+            count = len(order[side]) >> power
+            if count < MIN_ROWS:
+                continue
+            some = np.sort(order[side][:count])
+            if side == "leaked":
+                own, picked = decoder or corpus.fit_decoder(seed), some
+                alignment = fit(rows[some], corpus.vectors, seed=seed)
+            else:
+                part = corpus.take(some)
+                own, picked = part.fit_decoder(seed), np.sort(order["leaked"])
+                alignment = fit(rows, part.vectors, seed=seed)
+            points.append(_point(side, count, alignment, rows, picked, own, truth, seed))  # type: ignore[arg-type]
+    return tuple(points)
+
+
+def _point(
+    side: Side,
+    count: int,
+    alignment: Alignment,
+    rows: FloatArray,
+    picked: IntArray,
+    decoder: KeywordDecoder,
+    truth: GroundTruth,
+    seed: int,
+) -> RowPoint:
+    picked = np.sort(np.random.default_rng(seed).permutation(picked)[:DOCUMENTS])
+    verdict = alignment.verdict.status
+    translated = unit_rows(np.asarray(alignment.forward(rows[picked]), np.float32))
+    resamples = Resamples(len(picked), seed)
+    predictions = predict(decoder, [translated])
+    known: Any = truth.take(picked).texts
+    if known is None:
+        control = expected_leak_rate(predict(decoder, [meaningless(translated, seed)]), resamples)
+        leak, basis = expected_leak_rate(predictions, resamples), "estimated"
+        if verdict is Status.FAILED:
+            leak, basis = Interval(0.0), "attack failed"
+        return RowPoint(side, count, str(verdict), leak, control, basis)
+    figure = score_keywords(predictions, known, decoder.vocabulary, seed=seed).leak_rate
+    return RowPoint(side, count, str(verdict), figure.interval, figure.control or figure.interval, "measured")

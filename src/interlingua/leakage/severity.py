@@ -1,0 +1,84 @@
+"""Severity of an audit, by a rule that the report states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from interlingua.core.arguments import check_instance
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.leakage.findings import Audit
+from interlingua.leakage.kinds import PERSONAL_KINDS
+
+__all__ = ["LEVELS", "RULES", "Severity", "severity"]
+
+LEVELS = ("not shown", "low", "medium", "high", "critical")
+SOME, MUCH = 0.02, 0.2
+_PERSONAL, _FOUND, _MANY_FOUND, _RATE = 0.01, 0.1, 0.5, 0.01
+_P_VALUE = 0.01
+RULES = {
+    "critical": f"high, and names, medical terms or e-mail addresses are read in {_PERSONAL:.0%} of the documents, or "
+    f"{_MANY_FOUND:.0%} of the members are found at {_RATE:.0%} false alarms",
+    "high": f"the headline figure is {MUCH:.0%} or more, or {_FOUND:.0%} of the members are found at {_RATE:.0%} false "
+    "alarms, or rows can be linked with a second leak",
+    "medium": f"the headline figure is {SOME:.0%} or more",
+    "low": f"the headline figure is below {SOME:.0%}",
+    "not shown": "the attack failed, which is no proof of safety",
+}
+
+
+@dataclass(frozen=True)
+class Severity(JsonRecord):
+    """How severe the findings of an audit are.
+
+    Attributes:
+        level: one of :data:`LEVELS`.
+        reasons: the findings that decided it.
+    """
+
+    level: str
+    reasons: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        """The rule of the level."""
+        return RULES[self.level]
+
+
+def severity(audit: Audit) -> Severity:
+    """Return the severity of the findings by :data:`RULES`.
+
+    A figure counts with the lower end of its interval where it has a control that it must exceed.
+    """
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    if audit.leak.basis == "attack failed":
+        return Severity("not shown", ("the attack failed",))
+    leak = audit.leak.value
+    headline = f"the headline figure is {leak:.0%}"
+    reasons = [headline] if leak >= MUCH else []
+    found = _members_found(audit)
+    if found >= _FOUND:
+        reasons.append(f"{found:.0%} of the members are found at {_RATE:.0%} false alarms")
+    if audit.linkage is not None and audit.linkage.p_value <= _P_VALUE:
+        reasons.append("rows can be linked with a second leak")
+    if not reasons:
+        return Severity("medium" if leak >= SOME else "low", (headline,))
+    personal = [
+        f"words of the kind {finding.kind} are read in {finding.documents.value:.0%} of the documents"
+        for finding in audit.kinds
+        if finding.kind in PERSONAL_KINDS and _above(finding.right or finding.documents, finding.control)
+    ]
+    is_critical = bool(personal) or found >= _MANY_FOUND
+    return Severity("critical" if is_critical else "high", (*reasons, *personal))
+
+
+def _members_found(audit: Audit) -> float:
+    """Return the share of members found, 0 where members and controls are not of one kind."""
+    tested = audit.membership
+    found = None if tested is None or not tested.same_kind else tested.found[_RATE]
+    return 0.0 if found is None else found.value
+
+
+def _above(value: Interval, control: Interval) -> bool:
+    low = value.value if value.low is None else value.low
+    high = control.value if control.high is None else control.high
+    return value.value >= _PERSONAL and low > high

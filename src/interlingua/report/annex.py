@@ -1,0 +1,223 @@
+"""An annex to an audit for the data protection officer, as HTML and as Markdown.
+
+It follows what Article 33(3) of the GDPR asks of a notification, and says what the controller has to add: an audit
+knows vectors, and neither persons nor contracts. It holds no recovered word and no text.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from interlingua.core.arguments import check_instance, check_path
+from interlingua.core.atomic import write_text
+from interlingua.core.errors import InputError
+from interlingua.evaluation.bootstrap import Interval
+from interlingua.leakage.findings import Audit
+from interlingua.leakage.severity import severity
+from interlingua.report._page import clean, render
+from interlingua.report.audit import OWASP, Provenance, conclusion, model_statement
+
+__all__ = ["AnnexSection", "annex_sections", "owasp_paragraph", "write_annex"]
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|!])")
+_DEFENSES = 3
+
+
+@dataclass(frozen=True)
+class AnnexSection:
+    """One section of the annex.
+
+    Attributes:
+        heading: what it answers.
+        lines: its statements, whole sentences.
+    """
+
+    heading: str
+    lines: tuple[str, ...]
+
+
+def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, ...]:
+    """Return the sections of the annex: what, about whom, how sure, which attacker, and what would reduce it."""
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    check_instance(provenance, "provenance", Provenance, "a Provenance")
+    rows, public = (int(side["n"]) for side in (audit.alignment.source, audit.alignment.target))
+    found = severity(audit)
+    return (
+        AnnexSection(
+            "What was tested (Article 33(3)(a))",
+            (
+                f"{rows:,} vectors of {clean(provenance.vectors)}, as they would be in a leaked copy or backup without "
+                f"the texts. The audit was authorized by {clean(provenance.authorized_by)} and made on "
+                f"{provenance.date[:10]}.",
+            ),
+        ),
+        AnnexSection("What can be read", (conclusion(audit), *_readings(audit))),
+        AnnexSection(
+            "About whom",
+            (
+                *_kinds(audit),
+                "To be added by the controller: the categories and the approximate number of data subjects and of "
+                "records, and a contact point (Article 33(3)(a) and (b)). The audit cannot know them.",
+            ),
+        ),
+        AnnexSection("How sure this is", _certainty(audit)),
+        AnnexSection(
+            "Against which attacker",
+            (
+                f"Somebody with a copy of the vectors, {public:,} public texts of a similar kind and an encoder of "
+                "their own. The attack needs neither the texts, nor known pairs of text and vector, nor the model.",
+                model_statement(audit),
+                *_needed_rows(audit),
+            ),
+        ),
+        AnnexSection(
+            "Severity and consequences (Articles 33(3)(c) and 34(1))",
+            (
+                f"Severity: {found.level}. The rule: {found.rule}. Here: {'; '.join(found.reasons)}.",
+                "The severity describes what can be read from the vectors. Whether a high risk to the rights and "
+                "freedoms of persons is likely, so that they have to be told, is for the controller to decide.",
+            ),
+        ),
+        AnnexSection("What would reduce it (Article 33(3)(d))", _measures(audit)),
+        AnnexSection(f"Reference to OWASP {OWASP}", (owasp_paragraph(audit, provenance),)),
+    )
+
+
+def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
+    """Return a paragraph that can be cited as evidence for the OWASP entry on vector and embedding weaknesses."""
+    check_instance(audit, "audit", Audit, "the findings of an audit")
+    check_instance(provenance, "provenance", Provenance, "a Provenance")
+    rows, public = (int(side["n"]) for side in (audit.alignment.source, audit.alignment.target))
+    leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
+    control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
+    basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
+    start = (
+        f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of an undisclosed model "
+    )
+    if not audit.has_usable_fit:
+        return (
+            f"{start}were aligned without pairs with {public:,} public texts under another encoder. All fits failed by "
+            "their own verdicts. This is no proof that other attacks fail."
+        )
+    return (
+        f"{start}were aligned without pairs with {public:,} public texts under another encoder (verdicts: "
+        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p >= 0.5 "
+        f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, without anything to find, is "
+        f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
+    )
+
+
+def write_annex(path: str | Path, audit: Audit, provenance: Provenance) -> tuple[Path, Path]:
+    """Write the annex as HTML and, with the suffix ``.md``, as Markdown; both are readable by their owner only.
+
+    Raises:
+        InputError: the path does not end in ``.html``.
+        MissingExtraError: the extra ``report`` is not installed.
+    """
+    path = check_path(path)
+    if path.suffix != ".html":
+        raise InputError(f"{path} does not end in .html; name the HTML file, the Markdown file is written beside it.")
+    sections = annex_sections(audit, provenance)
+    title = f"Annex for the data protection officer: {clean(provenance.vectors)}"
+    page = render("annex.html.jinja", ("style.css", "audit.css"), title=title, sections=sections)
+    parts = [f"# {_escaped(title)}", *(_markdown(section) for section in sections)]
+    return (
+        write_text(path, page, mode=0o600),
+        write_text(path.with_suffix(".md"), "\n\n".join(parts) + "\n", mode=0o600),
+    )
+
+
+def _readings(audit: Audit) -> list[str]:
+    lines = []
+    if audit.label_findings is not None and audit.label_findings.measured is not None:
+        measured = audit.label_findings.measured
+        lines.append(
+            f"The first inferred label is right for {_percent(measured.translated.top1)} of the documents; always "
+            f"choosing the most frequent one gives {_percent(measured.majority.top1)}."
+        )
+    if audit.membership is not None:
+        found = audit.membership.found[0.01]
+        kind = "" if audit.membership.same_kind else " Members and controls differ in kind, so this is too high."
+        if found is not None:
+            lines.append(
+                f"Whether a given record is in the collection is answered for {_percent(found)} of its records at 1 % "
+                f"false alarms (area under the ROC curve {audit.membership.auc.value:.2f}, 0.5 is chance).{kind}"
+            )
+    if audit.linkage is not None:
+        lines.append(
+            f"{_percent(audit.linkage.linked)} of the rows are linked with a second leak of another model; "
+            f"{audit.linkage.expected:.0%} would be by chance (p = {audit.linkage.p_value:.3f})."
+        )
+    return lines
+
+
+def _kinds(audit: Audit) -> list[str]:
+    shown = [
+        f"{finding.kind} in {_percent(finding.right or finding.documents)} (control {_percent(finding.control)})"
+        for finding in audit.kinds
+    ]
+    if not shown:
+        return ["Kinds of data among the recovered words were not counted in this audit."]
+    basis = "that are right" if audit.kinds[0].right else "that were recovered, by estimate"
+    return [f"Share of the documents with words {basis}, by kind of data: {'; '.join(shown)}."]
+
+
+def _certainty(audit: Audit) -> tuple[str, ...]:
+    lines = [f"The verdicts of the fits without pairs are {', '.join(audit.verdicts)}; a verdict can be wrong."]
+    error = audit.words.leak_rate.error
+    if audit.words.measured is not None:
+        lines.append("The figures are measured against the true contents; intervals cover the sample of documents.")
+    elif error is None:
+        lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
+    else:
+        bound = "a bound expected to hold in 95 % of such cases" if error.is_bound else "too few cases for a bound"
+        lines.append(
+            f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
+            f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate; {bound}."
+        )
+    lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
+    return tuple(lines)
+
+
+def _needed_rows(audit: Audit) -> list[str]:
+    lines = []
+    for side, what in (("leaked", "leaked rows"), ("public", "public texts")):
+        works = [point.rows for point in audit.points if point.side == side and point.verdict == "aligned"]
+        if works:
+            lines.append(f"The attack still worked with {min(works):,} {what}; fewer were not tried or did not work.")
+    return lines
+
+
+def _measures(audit: Audit) -> tuple[str, ...]:
+    lines = [
+        "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the texts, and "
+        "encrypt them at rest with a key outside the store.",
+    ]
+    tried = [(s, s.decoded) for s in audit.defenses if s.decoded is not None and not s.baseline]
+    best = sorted(tried, key=lambda pair: pair[1].words.value - pair[0].overlap.value)[:_DEFENSES]
+    lines += [
+        f"{score.name[0].upper()}{score.name[1:]}: {score.overlap.value:.0%} of the search quality is kept, and a word "
+        f"is named for {decoded.words.value:.0%} of the documents ({score.finding})."
+        for score, decoded in best
+    ]
+    if not tried:
+        lines.append("Defenses of the vectors themselves were not evaluated in this audit.")
+    return tuple(lines)
+
+
+def _percent(value: Interval) -> str:
+    interval = "" if value.low is None or value.high is None else f" ({value.low:.1%} to {value.high:.1%})"
+    return f"{value.value:.1%}{interval}"
+
+
+def _markdown(section: AnnexSection) -> str:
+    lines = "\n\n".join(_escaped(line) for line in section.lines)
+    return f"## {_escaped(section.heading)}\n\n{lines}"
+
+
+def _escaped(text: str) -> str:
+    """Return text without anything that Markdown or HTML would interpret."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", clean(text, 4_000)), quote=False)

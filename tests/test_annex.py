@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from interlingua.core.errors import InputError
+from interlingua.leakage.findings import Audit
+from interlingua.leakage.inputs import GroundTruth
+from interlingua.leakage.severity import LEVELS, RULES, severity
+from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
+from test_audit import PROVENANCE, WORDS, N, World
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def found(world: World) -> Audit:
+    return world.audit(truth=GroundTruth(world.texts[:N]))
+
+
+def test_the_annex_answers_what_article_33_asks(found: Audit, tmp_path: Path) -> None:
+    page, markdown = write_annex(tmp_path / "annex.html", found, PROVENANCE)
+    assert markdown == tmp_path / "annex.md"
+    html, text = page.read_text("utf-8"), markdown.read_text("utf-8")
+    for heading in (
+        "What was tested", "What can be read", "About whom", "How sure this is", "Against which attacker",
+        "Severity and consequences", "What would reduce it", "Reference to OWASP",
+    ):  # fmt: skip
+        assert heading in html
+        assert f"## {heading}" in text
+    assert "To be added by the controller" in text
+    assert "measured against the true contents" in text
+    for path in (page, markdown):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_annex_holds_no_recovered_word_and_neutralizes_what_it_was_given(found: Audit, tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> [x](http://evil) # no heading \x1b[31m"
+    page, markdown = write_annex(tmp_path / "a.html", found, replace(PROVENANCE, vectors=evil, authorized_by=evil))
+    html, text = page.read_text("utf-8"), markdown.read_text("utf-8")
+    assert "<script" not in html
+    assert "<script" not in text
+    assert "[x](http" not in text.replace("\\[x\\]", "")
+    assert "\x1b" not in html + text
+    assert not any(word in html + text for word in WORDS)
+
+
+def test_the_paragraph_for_owasp_can_be_cited_alone(found: Audit) -> None:
+    said = owasp_paragraph(found, PROVENANCE)
+    for part in ("LLM08:2025", f"{N:,} vectors", "without pairs", "measured against the true texts", "control"):
+        assert part in said or part in said.replace(f"{2 * N:,}", f"{N:,}")
+    assert "safe" not in said
+
+
+def test_a_failed_attack_is_no_proof_in_the_annex(world: World) -> None:
+    failed = world.audit(world.fit(right=False))
+    assert severity(failed).level == "not shown"
+    assert "no proof" in owasp_paragraph(failed, PROVENANCE)
+    assert any("no proof of safety" in line for section in annex_sections(failed, PROVENANCE) for line in section.lines)
+
+
+def test_the_severity_follows_its_rule(found: Audit) -> None:
+    assert tuple(RULES) == LEVELS[::-1]
+    for leak, level in ((0.01, "low"), (0.05, "medium"), (0.2, "high")):
+        assert severity(replace(found, leak=replace(found.leak, value=leak))).level == level
+
+
+def test_the_annex_is_an_html_file(found: Audit, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"does not end in \.html; name the HTML file"):
+        write_annex(tmp_path / "annex.md", found, PROVENANCE)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from interlingua.leakage.linkage import link_rows, linkage
+from interlingua.leakage.membership import membership, membership_scores
+
+D = 48
+
+
+def texts_like(rng: np.random.Generator, n: int) -> Any:
+    """Rows in clusters, so that every row is similar to others."""
+    centers = np.random.default_rng(0).standard_normal((30, D))
+    return unit_rows((centers[rng.integers(0, 30, n)] + 0.7 * rng.standard_normal((n, D))).astype(np.float32))
+
+
+def noisy(rows: Any, rng: np.random.Generator, level: float = 0.5) -> Any:
+    return unit_rows(rows + np.float32(level / np.sqrt(D)) * rng.standard_normal(rows.shape).astype(np.float32))
+
+
+@pytest.fixture
+def sides(rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    return tuple(texts_like(rng, n) for n in (600, 1_200, 600))
+
+
+def test_members_are_found_and_other_records_of_the_same_kind_are_not(sides: Any, rng: np.random.Generator) -> None:
+    members, controls, public = sides
+    found = membership(members, controls, noisy(members, rng), public)
+    assert found.auc.value > 0.95
+    assert found.same_kind
+    at_one_percent, at_one_permille = found.found[0.01], found.found[0.001]
+    assert at_one_percent is not None
+    assert at_one_permille is not None
+    assert at_one_percent.value > 0.5
+    assert at_one_permille.value <= at_one_percent.value
+    blind = found.blind_found[0.01]
+    assert blind is not None
+    assert blind.value < 0.1
+    assert (found.false_alarms[0], found.false_alarms[-1], found.finds[-1]) == (0, 1, 1)
+    assert (np.diff(found.finds) >= 0).all()
+
+
+def test_nothing_is_found_in_meaningless_translations(sides: Any, rng: np.random.Generator) -> None:
+    members, controls, public = sides
+    found = membership(members, controls, texts_like(rng, 600), public)
+    assert abs(found.auc.value - 0.5) < 0.06
+    assert found.found[0.01] is not None
+    assert found.found[0.01].value < 0.06
+
+
+def test_controls_of_another_kind_are_noticed(sides: Any, rng: np.random.Generator) -> None:
+    members, _, public = sides
+    other = unit_rows(members + np.float32(0.5))
+    found = membership(members, other, texts_like(rng, 600), public)
+    assert not found.same_kind
+    assert found.to_dict()["same_kind"] is False
+
+
+def test_few_controls_give_no_rate_of_one_permille(sides: Any, rng: np.random.Generator) -> None:
+    members, controls, public = sides
+    found = membership(members, controls[:200], noisy(members, rng), public)
+    assert found.found[0.001] is None
+    assert found.found[0.01] is not None
+    with pytest.raises(InputError, match="There are 5 controls; at least 20 are needed"):
+        membership(members, controls[:5], members, public)
+    with pytest.raises(InputError, match="members have width 48 and the controls 8; one encoder"):
+        membership(members, controls[:, :8], members, public)
+
+
+def test_a_score_does_not_depend_on_other_records(sides: Any) -> None:
+    members, controls, public = sides
+    alone = membership_scores(controls, members, public)
+    assert alone.shape == (len(controls),)
+    assert membership_scores(controls, controls, public).mean() > alone.mean()
+
+
+def test_shared_texts_are_linked_and_others_are_not(sides: Any, rng: np.random.Generator) -> None:
+    first, other, _ = sides
+    second = np.concatenate([first[:300], other])
+    names = [f"text {row}" for row in range(600)]
+    texts = names, [*names[:300], *(f"other {row}" for row in range(len(other)))]
+    found = linkage(noisy(first, rng), noisy(second, rng), texts=texts)
+    assert found.measured is not None
+    assert found.measured.shared == 0.5
+    assert found.linked.value > 0.1
+    assert found.p_value < 0.01
+    assert found.measured.precision.value > 0.9
+    assert found.measured.recall.value > 0.2
+    assert found.measured.precision_control < 0.02
+
+
+def test_collections_without_shared_texts_are_not_linked(sides: Any, rng: np.random.Generator) -> None:
+    first, other, _ = sides
+    found = linkage(noisy(first, rng), noisy(other, rng))
+    assert found.linked.value < 0.03
+    assert found.p_value > 0.01
+    assert found.measured is None
+    with pytest.raises(InputError, match="There are 3 texts for 600 rows of the first collection"):
+        linkage(first, other, texts=(["a"] * 3, ["a"] * len(other)))
+    with pytest.raises(InputError, match="a tuple of the texts of both collections is needed"):
+        linkage(first, other, texts=[["a"] * 600, ["a"] * len(other)])  # type: ignore[arg-type]
+
+
+def test_a_link_is_the_nearest_row(sides: Any) -> None:
+    first = sides[0]
+    links, leads, controls = link_rows(first, first)
+    assert (links == np.arange(len(first))).mean() > 0.99
+    assert leads.min() >= 0
+    assert np.median(leads) > np.median(controls)
