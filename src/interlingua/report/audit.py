@@ -17,7 +17,16 @@ from interlingua.leakage.severity import SOME, severity
 from interlingua.report import _audit_figures
 from interlingua.report._page import clean, render
 
-__all__ = ["FigureRow", "Provenance", "conclusion", "figure_rows", "model_statement", "write_audit", "write_audit_json"]
+__all__ = [
+    "OWASP",
+    "FigureRow",
+    "Provenance",
+    "conclusion",
+    "figure_rows",
+    "model_statement",
+    "write_audit",
+    "write_audit_json",
+]
 
 # Colors of the page by severity.
 _TONES = {"critical": "much", "high": "much", "medium": "some", "low": "little", "not shown": "none"}
@@ -58,7 +67,7 @@ class Provenance(JsonRecord):
 
 
 # Risks named by LLM08:2025 of the OWASP Top 10 for LLM applications.
-_OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
+OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
     ("Embedding inversion", "words, labels and nearest public texts above", True),
     ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
@@ -175,7 +184,7 @@ def write_audit(
         rest=max(0, len(shares) - _SHARES),
         fail_above=fail_above,
         show=show,
-        owasp=_OWASP,
+        owasp=OWASP,
         risks=_RISKS,
         limits=_LIMITS,
     )
