@@ -170,10 +170,10 @@ def overlapping() -> tuple[Problem, list[list[int]]]:
     rng = np.random.default_rng(2)
     content = topics(1100, 20, rng)
     source, target = (encode(content, d, rng) for d in (24, 20))
-    order = rng.permutation(400)
+    order = rng.permutation(250)
     return (
-        Problem(source[:400], target[360:760][order], source[760:], target[760:]),
-        [[360 + int(i), int(np.argmax(order == i))] for i in range(40)],
+        Problem(source[:250], target[210:460][order], source[760:], target[760:]),
+        [[210 + int(i), int(np.argmax(order == i))] for i in range(40)],
     )
 
 

@@ -73,7 +73,7 @@ def test_what_cannot_be_matched_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         match(x, y[1:], Oracle.EMD)
     with monkeypatch.context() as patched:
         patched.setattr("interlingua.core.memory.available_bytes", lambda: 1_000)
-        with pytest.raises(InputError, match="Coupling 20 with 20 rows needs about .* GB of memory .* Pass fewer rows"):
+        with pytest.raises(InputError, match="Coupling 20 with 20 rows needs about .* of memory .* Pass fewer rows"):
             couple(x, y, Oracle.ASSIGNMENT)
     monkeypatch.setitem(sys.modules, "ot", None)
     with pytest.raises(MissingExtraError, match=r"ot is needed and .* pip install 'interlingua\[ot\]'"):
