@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.aligners.coarse import CoarseSpaces, Schedule, orthogonal_steps
+from interlingua.aligners.coarse import CoarseSpaces, Schedule, refine_coarse
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear.exchanges import exchange_groups, reflections, two_groups_reason
 from interlingua.core.arrays import FloatArray, unit_rows
@@ -25,7 +25,7 @@ def solved() -> tuple[CoarseSpaces, FloatArray]:
     spaces = CoarseSpaces.of(x.rows, y.rows)
     a, b = (frame.center(z) for frame, z in ((x, planted.source_eval), (y, planted.target_eval)))
     truth = spaces.reduce(polar(a.T @ b))[None]
-    return spaces, orthogonal_steps(spaces, truth, Schedule([0.045] * 20, batch=1000), rng=np.random.default_rng(0))[0]
+    return spaces, refine_coarse(spaces, truth, Schedule([0.045] * 20, batch=1000), rng=np.random.default_rng(0))[0]
 
 
 def agreement_with(spaces: CoarseSpaces, first: FloatArray, second: FloatArray) -> float:

@@ -15,7 +15,7 @@ from interlingua.aligners.linear.full_width_refinement import (
     refine_to_full_width,
     retrieval_agreement,
 )
-from interlingua.aligners.linear.island_starts import perturbed
+from interlingua.aligners.linear.island_starts import perturb
 from interlingua.core.arrays import FloatArray, unit_rows
 from planted import Problem, problem, rotation
 
@@ -29,7 +29,7 @@ def sides() -> Sides:
     x, y = Frame.of(planted.source[:400]).rows, Frame.of(planted.target).rows
     held = held_out(planted)
     spaces = CoarseSpaces.of(x, y, width=20)
-    coarse = perturbed(spaces.reduce(polar(held[0].T @ held[1])), 0.8, np.random.default_rng(0))
+    coarse = perturb(spaces.reduce(polar(held[0].T @ held[1])), 0.8, np.random.default_rng(0))
     return x, y, spaces.lift(coarse), planted
 
 

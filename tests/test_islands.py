@@ -11,10 +11,10 @@ import pytest
 from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, resamples
 from interlingua.aligners.linear.island_settings import IslandSettings
-from interlingua.aligners.linear.island_starts import perturbed, weighted_sum
+from interlingua.aligners.linear.island_starts import perturb, weighted_sum
 from interlingua.aligners.linear.islands import IslandsResult, search_islands
 from interlingua.aligners.linear.resamples import RefinementOnResamples
-from interlingua.aligners.refine import coupled_step
+from interlingua.aligners.refine import wasserstein_procrustes_step
 from interlingua.core import backend
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import available_cores
@@ -164,19 +164,19 @@ def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Proble
     assert top1(planted, found.matrix) > 0.8
 
 
-@pytest.mark.parametrize("size", [0.0, 0.3, 0.6, 0.9, 1.0])
-def test_a_perturbed_map_agrees_with_its_origin_by_the_size_given(size: float) -> None:
+@pytest.mark.parametrize("cosine", [0.0, 0.3, 0.6, 0.9, 1.0])
+def test_a_perturbed_map_has_the_cosine_given_with_its_origin(cosine: float) -> None:
     rng = np.random.default_rng(5)
     origin = polar(rng.standard_normal((64, 64)).astype(np.float32))
-    moved = perturbed(origin, size, rng)
+    moved = perturb(origin, cosine, rng)
     np.testing.assert_allclose(moved @ moved.T, np.eye(64), atol=1e-4)
-    assert abs(float((moved * origin).sum()) / 64 - size) < 0.12
+    assert abs(float((moved * origin).sum()) / 64 - cosine) < 0.12
 
 
 def test_errors_cancel_in_a_weighted_sum_and_low_scores_count_less() -> None:
     rng = np.random.default_rng(6)
     truth, false = (polar(rng.standard_normal((48, 48)).astype(np.float32)) for _ in range(2))
-    maps = np.stack([perturbed(truth, 0.4, rng) for _ in range(12)])
+    maps = np.stack([perturb(truth, 0.4, rng) for _ in range(12)])
     together = float((weighted_sum(maps, np.zeros(12)) * truth).sum()) / 48
     assert together > max(float((m * truth).sum()) / 48 for m in maps) + 0.2
     pulled = np.concatenate([maps, [false] * 12])
@@ -203,12 +203,12 @@ def test_numpy_and_torch_take_the_same_step() -> None:
         for n in (40, 60)
     )
     maps = np.stack([polar(rng.standard_normal((16, 16)).astype(np.float32)) for _ in range(3)])
-    expected = coupled_step(a, b, maps, 0.05)
+    expected = wasserstein_procrustes_step(a, b, maps, 0.05)
     tensors = [torch.as_tensor(z) for z in (a, b, maps)]
-    got = coupled_step(tensors[0], tensors[1], tensors[2], 0.05)
+    got = wasserstein_procrustes_step(tensors[0], tensors[1], tensors[2], 0.05)
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-3)
     # Each map sees its own rows only.
-    np.testing.assert_allclose(coupled_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)
+    np.testing.assert_allclose(wasserstein_procrustes_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)
 
 
 def test_islands_know_no_evaluation() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.components import find_components, match_components
-from interlingua.aligners.qap import best_swap
+from interlingua.aligners.qap import search_matchings
 from interlingua.core.statistics import agreement
 from planted import rotation, topics
 
@@ -40,7 +40,7 @@ def objective(a: Array, b: Array, nodes: Array, p: Array) -> float:
 def test_every_result_is_a_permutation_that_no_swap_improves(seed: int, k: int, layers: int) -> None:
     rng = np.random.default_rng(seed)
     a, b, nodes = graph(k, rng, layers=layers), graph(k, rng, layers=layers), rng.standard_normal((k, k))
-    matchings, objectives = best_swap(a, b, nodes, starts=6, rng=rng)
+    matchings, objectives = search_matchings(a, b, nodes, starts=6, rng=rng)
     assert (np.diff(objectives) <= 0).all()
     for matching, value in zip(matchings, objectives, strict=True):
         assert sorted(matching) == list(range(k))
@@ -57,7 +57,7 @@ def test_many_starts_reach_the_best_of_all_permutations(k: int, rng: np.random.G
     everything = np.array(list(permutations(range(k))))
     permuted = b[:, everything[:, :, None], everything[:, None, :]]
     values = np.einsum("eij,epij->p", a, permuted) + nodes[np.arange(k), everything].sum(axis=1)
-    matchings, objectives = best_swap(a, b, nodes, starts=100, rng=rng)
+    matchings, objectives = search_matchings(a, b, nodes, starts=100, rng=rng)
     assert objectives[0] == pytest.approx(values.max(), rel=1e-4)
     assert np.array_equal(matchings[0], everything[values.argmax()])
 
@@ -66,15 +66,15 @@ def test_a_relabeled_graph_is_matched_with_itself(rng: np.random.Generator) -> N
     a = graph(25, rng, layers=3)
     order = rng.permutation(25)
     inverse = np.argsort(order)
-    matchings, _ = best_swap(a, a[:, order[:, None], order], np.zeros((25, 25)), starts=200, rng=rng)
+    matchings, _ = search_matchings(a, a[:, order[:, None], order], np.zeros((25, 25)), starts=200, rng=rng)
     assert np.array_equal(matchings[0], inverse)
 
 
 def test_relabeling_a_side_relabels_the_best_matching(rng: np.random.Generator) -> None:
     a, b, nodes = graph(7, rng), graph(7, rng), rng.standard_normal((7, 7))
     order = rng.permutation(7)
-    plain, value = best_swap(a, b, nodes, starts=100, rng=rng)
-    turned, other = best_swap(a, b[:, order[:, None], order], nodes[:, order], starts=100, rng=rng)
+    plain, value = search_matchings(a, b, nodes, starts=100, rng=rng)
+    turned, other = search_matchings(a, b[:, order[:, None], order], nodes[:, order], starts=100, rng=rng)
     assert np.array_equal(order[turned[0]], plain[0])
     assert other[0] == pytest.approx(value[0], rel=1e-4)
 
@@ -82,14 +82,14 @@ def test_relabeling_a_side_relabels_the_best_matching(rng: np.random.Generator) 
 def test_nodes_alone_decide_where_there_are_no_edges(rng: np.random.Generator) -> None:
     order = rng.permutation(8)
     nothing = np.zeros((1, 8, 8), np.float32)
-    matchings, objectives = best_swap(nothing, nothing, np.eye(8)[order], starts=5, rng=rng)
+    matchings, objectives = search_matchings(nothing, nothing, np.eye(8)[order], starts=5, rng=rng)
     assert (matchings == order).all()
     assert objectives == pytest.approx(8)
 
 
 def test_the_generator_decides_the_result(rng: np.random.Generator) -> None:
     a, b, nodes = graph(9, rng), graph(9, rng), rng.standard_normal((9, 9))
-    results = [best_swap(a, b, nodes, starts=10, rng=np.random.default_rng(seed)) for seed in (5, 5)]
+    results = [search_matchings(a, b, nodes, starts=10, rng=np.random.default_rng(seed)) for seed in (5, 5)]
     assert all(np.array_equal(first, second) for first, second in zip(*results, strict=True))
 
 

@@ -15,7 +15,7 @@ from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear import full_width
 from interlingua.aligners.refine import (
-    orthogonal,
+    approximate_polar,
     polish,
     transport_similarity,
     wasserstein_procrustes,
@@ -64,13 +64,13 @@ def test_products_alone_come_to_the_polar_factor(seed: int, shape: tuple[int, in
     k = min(shape)
     left, right = (np.linalg.qr(rng.standard_normal((width, k)))[0] for width in shape)
     matrices = np.stack([left * np.geomspace(scale, scale / condition, k) @ right.T for scale in (1.0, 1e-6, 1e6)])
-    for factor in orthogonal(matrices):
+    for factor in approximate_polar(matrices):
         assert factor == pytest.approx(polar(matrices[0]), abs=1e-3)
 
 
 def test_directions_that_say_nothing_stay_short() -> None:
-    assert orthogonal(np.zeros((4, 4))) == pytest.approx(0)
-    assert orthogonal(np.diag([1.0, 0.5, 1e-9])) == pytest.approx(np.diag([1.0, 1.0, 0.0]), abs=1e-3)
+    assert approximate_polar(np.zeros((4, 4))) == pytest.approx(0)
+    assert approximate_polar(np.diag([1.0, 0.5, 1e-9])) == pytest.approx(np.diag([1.0, 1.0, 0.0]), abs=1e-3)
 
 
 def test_maps_do_not_depend_on_which_maps_are_refined_with_them(

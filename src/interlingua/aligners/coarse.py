@@ -18,7 +18,7 @@ from interlingua.aligners.refine import transport_similarity, wasserstein_procru
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
 
-__all__ = ["COARSE_WIDTH", "CoarseSpaces", "Schedule", "anneal", "orthogonal_steps", "refit", "settle"]
+__all__ = ["COARSE_WIDTH", "CoarseSpaces", "Schedule", "anneal", "refine_coarse", "refit", "settle"]
 
 COARSE_WIDTH = 64
 # Directions with less than this share of the largest variance are rounding errors.
@@ -102,7 +102,7 @@ class CoarseSpaces:
         return transport_similarity(*self.rows, to_device(maps, self.device), temperature=_SCORE_TEMPERATURE, rows=rows)
 
 
-def orthogonal_steps(
+def refine_coarse(
     spaces: CoarseSpaces,
     maps: FloatArray,
     schedule: Schedule,
@@ -137,7 +137,7 @@ def anneal(
     spaces: CoarseSpaces, maps: FloatArray, rng: np.random.Generator, prior: FloatArray | None = None
 ) -> FloatArray:
     """Refine rough coarse maps on small batches, from soft couplings to sharp ones."""
-    return orthogonal_steps(spaces, maps, _ANNEALING, rng=rng, prior=prior)
+    return refine_coarse(spaces, maps, _ANNEALING, rng=rng, prior=prior)
 
 
 def settle(
@@ -145,7 +145,7 @@ def settle(
 ) -> FloatArray:
     """Refine annealed coarse maps: soft steps on small batches, then sharper ones on larger batches."""
     for schedule in _SETTLING:
-        maps = orthogonal_steps(spaces, maps, schedule, rng=rng, prior=prior)
+        maps = refine_coarse(spaces, maps, schedule, rng=rng, prior=prior)
     return maps
 
 
@@ -162,7 +162,7 @@ def refit(spaces: CoarseSpaces, maps: FloatArray, rows: tuple[Array, Array], rng
     """
     sample = replace(spaces, rows=rows, labels=None)
     for schedule in _REFITTING:
-        maps = orthogonal_steps(sample, maps, schedule, rng=rng)
+        maps = refine_coarse(sample, maps, schedule, rng=rng)
     return maps
 
 

@@ -1,9 +1,9 @@
-"""Quadratic assignment by batched best-swap local search.
+"""Quadratic assignment by local search from many random matchings at once.
 
 Two graphs of k nodes have e symmetric matrices of edge weights each, A and B, and a bonus C for matching two nodes. The
-matching ``p`` maximizes ``sum_e <A_e, B_e[p][:, p]> + sum_i C[i, p_i]``. Hundreds of random matchings are improved side
-by side, each by its best swap of two partners (2-opt); a rank-e update after each swap keeps the gains of all
-k (k - 1) / 2 swaps.
+matching ``p`` maximizes ``sum_e <A_e, B_e[p][:, p]> + sum_i C[i, p_i]`` (Koopmans and Beckmann, Econometrica 1957).
+Hundreds of random matchings are improved side by side. Each step swaps the two partners whose swap gains most (2-opt
+with best improvement). The gains of all k (k - 1) / 2 swaps are kept and updated by matrices of rank e after each swap.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from interlingua.core.arrays import FloatArray, IntArray
 
-__all__ = ["best_swap"]
+__all__ = ["search_matchings"]
 
 # Smaller gains are rounding errors.
 _MIN_GAIN = 1e-6
@@ -20,10 +20,10 @@ _MIN_GAIN = 1e-6
 _SWAPS_PER_NODE = 20
 
 
-def best_swap(
+def search_matchings(
     edges_source: FloatArray, edges_target: FloatArray, nodes: FloatArray, *, starts: int, rng: np.random.Generator
 ) -> tuple[IntArray, FloatArray]:
-    """Return the local optima of ``starts`` random starts, best first.
+    """Return the matchings that local search reaches from random starts, best first.
 
     Args:
         edges_source: [e, k, k], symmetric, zero diagonal.

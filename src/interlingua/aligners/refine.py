@@ -3,8 +3,9 @@
 `wasserstein_procrustes` refines on small random batches (Grave, Joulin and Berthet, AISTATS 2019, with the entropic
 coupling of Cuturi, NeurIPS 2013): a Sinkhorn coupling of the mapped source rows with target rows, then the polar factor
 of the coupled cross-covariance. Small batches and a soft coupling let a rough map move far, and many maps are refined
-side by side. `polish` ends on all rows with mutual nearest neighbors by hub-corrected similarity (CSLS). Neither sees
-pairs unless some are known, and both take numpy arrays or torch tensors.
+side by side, all on the same batches. `refine_on_batches` takes the same steps where each map has batches of its own.
+`polish` refines one map on all rows, with mutual nearest neighbors by hub-corrected similarity (CSLS). None of them
+sees pairs unless some are known, and all take numpy arrays or torch tensors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.backend import Array, namespace, parallel_map, row_parts, sequential_map, take
 from interlingua.core.neighbors import mutual_neighbors
 
-__all__ = ["coupled_step", "coupled_steps", "orthogonal", "polish", "transport_similarity", "wasserstein_procrustes"]
+__all__ = [
+    "approximate_polar",
+    "polish",
+    "refine_on_batches",
+    "transport_similarity",
+    "wasserstein_procrustes",
+    "wasserstein_procrustes_step",
+]
 
 _SINKHORN_STEPS = 3
 # Far below every entry in use; prevents a division by zero for a row without partners.
@@ -42,12 +50,13 @@ _POLAR_STEPS = (
 _POLAR_MARGIN = 1.01
 
 
-def orthogonal(matrices: Array) -> Array:
+def approximate_polar(matrices: Array) -> Array:
     """Return the (semi-)orthogonal polar factors of ``matrices`` [..., d_source, d_target], to three digits or better.
 
-    Matrix products only, a hundredth of the time of many small singular value decompositions: the Polar Express
-    (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932). Directions with singular values far below
-    1/10,000 of the norm are not determined and stay short.
+    The Polar Express (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932) needs matrix products only. That takes a
+    hundredth of the time of many small singular value decompositions, with which `interlingua.aligners.frames.polar`
+    computes exact factors. Directions with singular values far below 1/10,000 of the norm are not determined and stay
+    short.
     """
     xp = namespace(matrices)
     wide = matrices.shape[-2] <= matrices.shape[-1]
@@ -112,7 +121,7 @@ def wasserstein_procrustes(
             us, v = _sinkhorn(kernels, apply)
             weighted = v * b
             covariance = sum(apply(lambda r, k, u, w=weighted: r.T @ (u * (k @ w)), a, kernels, us))
-            maps = orthogonal(covariance if prior is None else covariance + b.shape[0] * prior)
+            maps = approximate_polar(covariance if prior is None else covariance + b.shape[0] * prior)
         return maps
 
     if not isinstance(maps, np.ndarray):
@@ -124,10 +133,12 @@ def wasserstein_procrustes(
     return np.concatenate(parallel_map(lambda part: refine(part, sequential_map), parts))
 
 
-def coupled_step(a: Array, b: Array, maps: Array, temperature: float, prior: Array | None = None) -> Array:
-    """Return the rotations [r, w_source, w_target] that fit the couplings under ``maps`` best.
+def wasserstein_procrustes_step(
+    a: Array, b: Array, maps: Array, temperature: float, prior: Array | None = None
+) -> Array:
+    """Return maps [r, w_source, w_target] after one step of entropic Wasserstein-Procrustes, each on its own rows.
 
-    One step of entropic Wasserstein-Procrustes: Sinkhorn couplings of ``a @ maps`` with ``b``, then polar factors.
+    The step couples ``a @ maps`` with ``b`` (Sinkhorn) and takes the polar factors of the coupled cross-covariances.
 
     Args:
         a: [r, n, w_source], unit rows; each map has rows of its own.
@@ -141,19 +152,30 @@ def coupled_step(a: Array, b: Array, maps: Array, temperature: float, prior: Arr
     covariance = namespace(maps).permute_dims(a, (0, 2, 1)) @ (u * (kernel @ (v * b)))
     if prior is not None:
         covariance = covariance + b.shape[1] * prior
-    return orthogonal(covariance)
+    return approximate_polar(covariance)
 
 
-def coupled_steps(
+def refine_on_batches(
     rows: tuple[Array, Array],
     maps: Array,
     temperatures: Iterable[float],
     batches: Iterable[Sequence[IntArray]],
     prior: Array | None = None,
 ) -> Array:
-    """Return maps after one `coupled_step` per temperature on the rows of that batch, [r, b] numbers on either side."""
+    """Refine many maps, each on batches of its own, by `wasserstein_procrustes_step`.
+
+    Args:
+        rows: unit rows [n_source, w_source] and [n_target, w_target].
+        maps: [r, w_source, w_target].
+        temperatures: one per step.
+        batches: for each step the row numbers [r, b] of every map, of the source and of the target.
+        prior: [w_source, w_target], as in `wasserstein_procrustes_step`.
+
+    Returns:
+        [r, w_source, w_target].
+    """
     for temperature, (rows_x, rows_y) in zip(temperatures, batches, strict=True):
-        maps = coupled_step(take(rows[0], rows_x), take(rows[1], rows_y), maps, temperature, prior)
+        maps = wasserstein_procrustes_step(take(rows[0], rows_x), take(rows[1], rows_y), maps, temperature, prior)
     return maps
 
 
@@ -217,8 +239,8 @@ def polish(
         covariance = a.T @ (coupling @ b)
         if prior is not None:
             covariance = covariance + coupling.sum() * prior
-        rotation = orthogonal(covariance)
-        extrapolated = orthogonal(2 * rotation - previous)
+        rotation = approximate_polar(covariance)
+        extrapolated = approximate_polar(2 * rotation - previous)
         previous = rotation
     return previous
 

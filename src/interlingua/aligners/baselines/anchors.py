@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import quadratic_assignment
 
 from interlingua.aligners.base import Problem
-from interlingua.aligners.qap import best_swap
+from interlingua.aligners.qap import search_matchings
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.errors import InputError
 
@@ -79,7 +79,7 @@ def _batched_swaps(a: FloatArray, b: FloatArray, rng: np.random.Generator, *, st
     edges = [gram / (np.linalg.norm(gram) or 1.0) for gram in (a, b)]
     nodes = np.outer(np.diag(edges[0]), np.diag(edges[1]))
     bare = [(gram - np.diag(np.diag(gram)))[None] for gram in edges]
-    matchings, _ = best_swap(bare[0], bare[1], nodes, starts=starts, rng=rng)
+    matchings, _ = search_matchings(bare[0], bare[1], nodes, starts=starts, rng=rng)
     return np.asarray(matchings[0])
 
 

@@ -17,7 +17,7 @@ from threading import Lock
 import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
-from interlingua.aligners.qap import best_swap
+from interlingua.aligners.qap import search_matchings
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
 
@@ -120,7 +120,7 @@ def match_components(
     """Return the ``keep`` best matchings as cross-covariances [d_source, d_target], best first."""
     distance = ((source.quantiles[:, None] - target.quantiles[None]) ** 2).mean(axis=-1)
     nodes = -_NODE_WEIGHT * len(source.edges) * (distance - distance.mean()) / distance.std()
-    matchings, _ = best_swap(source.edges, target.edges, nodes, starts=starts, rng=rng)
+    matchings, _ = search_matchings(source.edges, target.edges, nodes, starts=starts, rng=rng)
     distinct = dict.fromkeys(map(tuple, matchings.tolist()))
     return [source.directions @ target.directions[:, list(matching)].T for matching in list(distinct)[:keep]]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interlingua.aligners.base import OnStep, ignore_step
-from interlingua.aligners.coarse import CoarseSpaces, Schedule, orthogonal_steps
+from interlingua.aligners.coarse import CoarseSpaces, Schedule, refine_coarse
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
@@ -168,7 +168,7 @@ def _compare(
     spaces: CoarseSpaces, starts: FloatArray, rng: np.random.Generator, prior: FloatArray | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Refine maps [r, w_source, w_target] side by side; return them, their similarities and agreements [r, r]."""
-    refined = orthogonal_steps(spaces, starts, _SCHEDULE, rng=rng, prior=prior)
+    refined = refine_coarse(spaces, starts, _SCHEDULE, rng=rng, prior=prior)
     rows = to_numpy(spaces.rows[0][:_AGREEMENT_ROWS])
     mapped = [rows @ matrix for matrix in refined]
     agreements = np.array([[agreement(first, second) for second in mapped] for first in mapped])

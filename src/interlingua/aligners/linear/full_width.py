@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from interlingua.aligners.base import OnStep, ignore_step
-from interlingua.aligners.coarse import CoarseSpaces, Schedule, orthogonal_steps
+from interlingua.aligners.coarse import CoarseSpaces, Schedule, refine_coarse
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior, pair_covariance
 from interlingua.aligners.refine import polish
@@ -69,10 +69,10 @@ def widen(
     prior = coarse_prior(fine, pairs)
     more = max(1.0, fine.n / _USUAL_ROWS)
     schedule = Schedule((_CANDIDATE_TEMPERATURE,) * round(_CANDIDATE_STEPS * more), _CANDIDATE_BATCH)
-    maps = orthogonal_steps(fine, maps, schedule, rng=rng, prior=prior)
+    maps = refine_coarse(fine, maps, schedule, rng=rng, prior=prior)
     scores = fine.similarity(maps, rows=_SCORED_ROWS)
     schedule = Schedule((_BEST_TEMPERATURE,) * round(_BEST_STEPS * more), _BEST_BATCH)
-    best = orthogonal_steps(fine, maps[int(scores.argmax())][None], schedule, rng=rng, prior=prior)
+    best = refine_coarse(fine, maps[int(scores.argmax())][None], schedule, rng=rng, prior=prior)
     on_step({"step": "fine", "similarity": float(scores.max())})
     start = polar(fine.lift(best[0]))
     device = spaces.device

@@ -1,9 +1,9 @@
 """From a coarse rotation to one of full width, by the refinement that suits the rows best.
 
 A coarse map uses 64 principal coordinates. With many rows, steps on mutual neighbors determine the others (*polished*).
-With few rows every refinement overfits, and the mean of refinements on random subsets is better than each (*averaged*),
-as in bagging (Breiman, Machine Learning 1996). The choice needs no pairs: each refinement is run on two disjoint halves
-of the rows, and the one whose results agree more is used.
+With few rows every refinement overfits. Then the mean of refinements on random subsets is better than each of them
+(*averaged*), as in bagging (Breiman, Machine Learning 1996). No pairs are needed to choose: each refinement is run on
+two disjoint halves of the rows, and the one whose two results agree most is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.full_width import polish_rotation, widen
-from interlingua.aligners.refine import coupled_steps
+from interlingua.aligners.refine import refine_on_batches
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map, sequential_map, to_device, to_numpy
 from interlingua.core.statistics import self_retrieval
@@ -27,9 +27,9 @@ __all__ = [
     "FULL_WIDTH_REFINEMENTS",
     "FullWidthMap",
     "FullWidthRefinement",
-    "averaged",
-    "averaged_and_bagged",
-    "polished",
+    "refine_by_averaging",
+    "refine_by_averaging_and_bagging",
+    "refine_by_polishing",
     "refine_to_full_width",
     "retrieval_agreement",
 ]
@@ -38,8 +38,8 @@ __all__ = [
 _WIDTHS = (64, 96, 128)
 _REPEATS, _SUMMED = 2, 8
 _TEMPERATURES = (0.05,) * 10 + (0.04,) * 10
-# Source rows of a batch, as a share and at most. The larger side may give more, because close neighbors need many
-# candidates.
+# Rows of a batch: the share of a side, and the most of source and target. The larger side may give more, because close
+# neighbors are found only among many rows.
 _PART, _BATCHES = 0.7, (800, 3000)
 # Relative size of the noise that fills the directions outside a coarse map, which would otherwise be 0.
 _NOISE = 0.01
@@ -105,13 +105,13 @@ def refine_to_full_width(
     return FullWidthMap(result, best, half_agreement)
 
 
-def polished(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
+def refine_by_polishing(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
     """Return the map [d_source, d_target] after refinement in 128 coordinates and steps on neighbors of all rows."""
     spaces = CoarseSpaces.of(x, y, device=device)
     return widen(x, y, [matrix], spaces=spaces, rng=np.random.default_rng([seed, 1]))
 
 
-def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
+def refine_by_averaging(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
     """Return the map [d_source, d_target], of rank 128, after sums of refinements in more and more coordinates."""
     coarse = CoarseSpaces.of(x, y, device=device)
     for width in _WIDTHS:
@@ -125,9 +125,11 @@ def averaged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device
     return matrix
 
 
-def averaged_and_bagged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str) -> FloatArray:
+def refine_by_averaging_and_bagging(
+    x: FloatArray, y: FloatArray, matrix: FloatArray, seed: int, device: str
+) -> FloatArray:
     """Return the averaged map [d_source, d_target] after summed steps on neighbors of random parts of the rows."""
-    matrix = averaged(x, y, matrix, seed, device)
+    matrix = refine_by_averaging(x, y, matrix, seed, device)
     total = np.zeros(matrix.shape, np.float32)
     for bag in range(_BAGS):
         rng = np.random.default_rng([seed, 2, bag])
@@ -138,9 +140,9 @@ def averaged_and_bagged(x: FloatArray, y: FloatArray, matrix: FloatArray, seed: 
 
 FULL_WIDTH_REFINEMENTS: Mapping[str, FullWidthRefinement] = MappingProxyType(
     {
-        "polished": polished,
-        "averaged": averaged,
-        "averaged and bagged": averaged_and_bagged,
+        "polished": refine_by_polishing,
+        "averaged": refine_by_averaging,
+        "averaged and bagged": refine_by_averaging_and_bagging,
     }
 )
 
@@ -162,7 +164,7 @@ def _sum_refinements(spaces: CoarseSpaces, start: FloatArray, key: Sequence[int]
         maps = to_device(np.asarray(start, np.float32)[None], spaces.device)
         limits = [(len(z), min(most, int(_PART * len(z)))) for z, most in zip(spaces.rows, _BATCHES, strict=True)]
         batches = [[rng.choice(n, size, replace=False)[None] for n, size in limits] for _ in _TEMPERATURES]
-        return np.asarray(to_numpy(coupled_steps(spaces.rows, maps, _TEMPERATURES, batches))[0])
+        return np.asarray(to_numpy(refine_on_batches(spaces.rows, maps, _TEMPERATURES, batches))[0])
 
     # On a device, the work of one refinement is already parallel.
     run = parallel_map if spaces.device == "cpu" else sequential_map

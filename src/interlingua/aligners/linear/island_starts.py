@@ -9,7 +9,7 @@ from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.components import ComponentRound, component_count, find_round, match_components
 from interlingua.core.arrays import FloatArray
 
-__all__ = ["component_starts", "perturbed", "weighted_sum"]
+__all__ = ["component_starts", "perturb", "weighted_sum"]
 
 # Temperature of the softmax over scores that weights the maps of a sum. Independent errors cancel in a sum; at a lower
 # temperature one wrong map with a good score would dominate.
@@ -67,7 +67,13 @@ def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
     return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTMAX_TEMPERATURE), maps, axes=1))
 
 
-def perturbed(matrix: FloatArray, size: float, rng: np.random.Generator) -> FloatArray:
-    """Return a (semi-)orthogonal map near ``matrix`` [w_source, w_target]; at ``size`` 1 the same, at 0 unrelated."""
+def perturb(matrix: FloatArray, cosine: float, rng: np.random.Generator) -> FloatArray:
+    """Return a (semi-)orthogonal map near ``matrix`` [w_source, w_target]: ``polar(c M + sqrt(1 - c^2) N)``.
+
+    Args:
+        matrix: M.
+        cosine: c, about the agreement of both maps; 1 returns the same map, 0 an unrelated one.
+        rng: draws the noise N.
+    """
     noise = rng.standard_normal(matrix.shape) / np.sqrt(max(matrix.shape))
-    return polar(np.asarray(size * matrix + np.sqrt(1 - size**2) * noise, np.float32))
+    return polar(np.asarray(cosine * matrix + np.sqrt(1 - cosine**2) * noise, np.float32))

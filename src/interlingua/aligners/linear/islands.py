@@ -32,7 +32,7 @@ from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.exchanges import exchange_groups
 from interlingua.aligners.linear.island_settings import IslandSettings
-from interlingua.aligners.linear.island_starts import component_starts, perturbed, weighted_sum
+from interlingua.aligners.linear.island_starts import component_starts, perturb, weighted_sum
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.null import robust_spread
@@ -105,7 +105,7 @@ class IslandsResult:
 
 
 class _OutOfTimeError(Exception):
-    """The budget is spent; the maps so far are the result."""
+    """The budget is used up; the maps so far are the result."""
 
 
 @dataclass(eq=False)
@@ -132,7 +132,13 @@ class _Run:
 
     @property
     def null(self) -> tuple[float, float]:
+        """The median score of random starts and the spread of their scores."""
         return float(np.median(self.nulls)), robust_spread(self.nulls)
+
+    def excess(self, score: float) -> float:
+        """Return by how many of their standard deviations a score exceeds those of random starts."""
+        null, spread = self.null
+        return (score - null) / spread
 
     def check_budget(self) -> None:
         """End the search where the budget is spent and there is a map to return."""
@@ -147,7 +153,6 @@ class _Run:
         self.refinements += len(maps)
 
     def report(self, stage: str, number: int, generation: int, score: float) -> None:
-        null, spread = self.null
         self.on_step(
             {
                 "step": "islands",
@@ -155,7 +160,7 @@ class _Run:
                 "number": number,
                 "generation": generation,
                 "score": score,
-                "excess": (score - null) / spread,
+                "excess": self.excess(score),
                 "refinements": self.refinements,
                 "seconds": self.seconds,
                 "budget": self.budget,
@@ -288,9 +293,9 @@ def _offspring(
             origin = matrix
         else:
             origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
-        # In a merge, a mixture and the next consensus share a size, so that both see all sizes.
-        sizes, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
-        offspring.append(perturbed(origin, sizes[step % len(sizes)], rng))
+        # In a merge, a mixture and the next consensus share a cosine, so that both see all of them.
+        cosines, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
+        offspring.append(perturb(origin, cosines[step % len(cosines)], rng))
     return np.stack(offspring).astype(np.float32)
 
 
@@ -303,9 +308,8 @@ def _scores(spaces: CoarseSpaces, maps: FloatArray) -> FloatArray:
 
 def _is_repeated(run: _Run) -> bool:
     """Return whether two groups arrived at the same map, and that map scores beyond random starts."""
-    null, spread = run.null
     best = max(merged.score for merged in run.merges)
-    return _agreement(run, run.merges) >= run.settings.same_map and (best - null) / spread >= run.settings.excess
+    return _agreement(run, run.merges) >= run.settings.same_map and run.excess(best) >= run.settings.excess
 
 
 def _agreement(run: _Run, maps: Sequence[ScoredMap]) -> float:

@@ -2,8 +2,8 @@
 
 The topics of a side are the clusters of its rows (k-means). Each refinement of a map draws one weight ``e_c`` per topic
 from the exponential distribution with mean 1, as the Bayesian bootstrap does for rows (Rubin, Ann. Statist. 1981), and
-samples the rows of topic c with probability proportional to ``e_c ** strength``. At strength 0 the proportions of
-topics stay as they are. The last steps always use uniform samples, so that scores of all maps are comparable.
+samples the rows of topic c with probability proportional to ``e_c ** exponent``. With the exponent 0 the proportions
+of topics stay as they are. The last steps always use uniform samples, so that scores of all maps are comparable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
-from interlingua.aligners.refine import coupled_steps
+from interlingua.aligners.refine import refine_on_batches
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.backend import Array, parallel_map, to_device, to_numpy
 
@@ -66,20 +66,20 @@ class RefinementOnResamples:
             # Of each step, the rows [r, b] of every map on either side.
             batches = [[np.stack(rows) for rows in zip(*step, strict=True)] for step in zip(*drawn, strict=True)]
             maps = to_device(starts[np.asarray(numbers)], self.spaces.device)
-            return np.asarray(to_numpy(coupled_steps(self.spaces.rows, maps, temperatures, batches, self.prior)))
+            return np.asarray(to_numpy(refine_on_batches(self.spaces.rows, maps, temperatures, batches, self.prior)))
 
         numbers = range(len(starts))
         if self.spaces.device != "cpu":
             return refine(numbers)
         return np.concatenate(parallel_map(lambda i: refine([i]), numbers))
 
-    def _draw(self, rng: np.random.Generator, strength: float) -> list[tuple[IntArray, IntArray]]:
+    def _draw(self, rng: np.random.Generator, exponent: float) -> list[tuple[IntArray, IntArray]]:
         """Return the row indices of each step of one refinement, on the source and on the target side."""
         batches: tuple[list[IntArray], list[IntArray]] = ([], [])
         for side, labels in zip(batches, self._labels, strict=True):
             n = len(labels)
             most = int((1 - _LEFT_OUT) * n)
-            weights = (rng.exponential(size=labels.max() + 1) ** strength)[labels]
+            weights = (rng.exponential(size=labels.max() + 1) ** exponent)[labels]
             for _ in _REWEIGHTED:
                 side.append(_weighted_sample(weights, min(_REWEIGHTED_BATCH, most), rng))
             for _ in _UNIFORM:
