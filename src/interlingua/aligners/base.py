@@ -35,7 +35,7 @@ __all__ = [
     "check_no_pairs",
     "ignore_step",
     "insufficient_rows_reason",
-    "single_step",
+    "single_step_fit",
 ]
 
 # Called with one dict of numbers and short words after each step of a fit.
@@ -206,7 +206,7 @@ class StepLog:
         self.on_step(step)
 
 
-def single_step(
+def single_step_fit(
     name: str, maps: tuple[VectorMap, VectorMap], measured: Mapping[str, Any], on_step: OnStep = ignore_step
 ) -> Fit:
     """Return the fit of a method whose trace is one step, and report that step.

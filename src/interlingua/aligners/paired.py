@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 
-from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, check_known_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, PairUse, Problem, check_known_pairs, ignore_step, single_step_fit
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, unit_rows
@@ -43,7 +43,7 @@ class Procrustes:
         rotation = polar(x.rows.T @ y.rows)
         cosine = float(np.einsum("ij,ij->", x.rows @ rotation, y.rows) / len(x.rows))
         measured = {"pairs": len(x.rows), "fitted_cosine": cosine}
-        return single_step(self.name, affine_maps(x, y, rotation), measured, on_step)
+        return single_step_fit(self.name, affine_maps(x, y, rotation), measured, on_step)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Ridge:
         means = mean_x.astype(np.float32), mean_y.astype(np.float32)
         forward = AffineMap(means[0], self._solve(x, cross), means[1])
         backward = AffineMap(means[1], self._solve(y, cross.T), means[0])
-        return single_step(self.name, (forward, backward), {"pairs": len(x)}, on_step)
+        return single_step_fit(self.name, (forward, backward), {"pairs": len(x)}, on_step)
 
     def _solve(self, inputs: npt.NDArray[np.float64], cross: npt.NDArray[np.float64]) -> FloatArray:
         covariance = inputs.T @ inputs

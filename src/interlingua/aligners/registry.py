@@ -33,7 +33,7 @@ __all__ = [
     "attribute_docs",
     "available_methods",
     "check_known_settings",
-    "check_name",
+    "check_method_name",
     "constructor_settings",
     "create_aligner",
     "describe_settings",
@@ -100,7 +100,7 @@ def available_methods() -> tuple[str, ...]:
     return names
 
 
-def check_name(name: str) -> None:
+def check_method_name(name: str) -> None:
     """Refuse a method that does not exist.
 
     Raises:
@@ -295,7 +295,7 @@ def _setting_names(kind: Any) -> list[str]:
 
 
 def _load(name: str) -> Any:
-    check_name(name)
+    check_method_name(name)
     if name in _PATHS:
         module, _, attribute = _PATHS[name].partition(":")
         return getattr(importlib.import_module(module), attribute)

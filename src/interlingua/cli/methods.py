@@ -25,9 +25,9 @@ def check_method(name: str) -> None:
     Raises:
         InputError: there is no method of this name.
     """
-    from interlingua.aligners import check_name
+    from interlingua.aligners import check_method_name
 
-    check_name(name)
+    check_method_name(name)
 
 
 def complete_method(incomplete: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step_fit
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, require
@@ -86,7 +86,7 @@ class AdversarialRotation:
         for _ in range(self.refinements):
             a, b = (z[rng.permutation(len(z))[:_REFINED_ROWS]] for z in (x, y))
             matrix = polar(a.T @ (mutual_neighbors(a @ matrix, b, 1, keep=0) @ b))
-        return single_step(self.name, affine_maps(*frames, matrix), {"csls": scores}, on_step)
+        return single_step_fit(self.name, affine_maps(*frames, matrix), {"csls": scores}, on_step)
 
     def _train(self, x: FloatArray, y: FloatArray, seed: int) -> tuple[FloatArray, list[float]]:
         torch = require("torch", "neural")

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step_fit
 from interlingua.aligners.baselines.anchors import QapSolver, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
@@ -78,7 +78,7 @@ class CentroidConsensus:
             "assigned_cosine": objectives,
             "seconds": {"anchors": matched - started, "refinement": perf_counter() - matched},
         }
-        return single_step(self.name, affine_maps(*frames, w), trace, on_step)
+        return single_step_fit(self.name, affine_maps(*frames, w), trace, on_step)
 
     def _consensus(self, x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, list[float]]:
         """Return ``M = mean_s A_s^T P_s B_s / C`` [d_source, d_target] and each run's CKA."""

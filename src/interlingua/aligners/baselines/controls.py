@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step_fit
 from interlingua.aligners.frames import affine_maps, polar, principal_axes, skewness_signs
 from interlingua.core.arrays import FloatArray
 from interlingua.core.maps import AffineMap
@@ -24,7 +24,7 @@ class _Control(ABC):
     def fit(self, problem: Problem, *, seed: int, on_step: OnStep = ignore_step) -> Fit:
         """Align a problem; see :meth:`interlingua.aligners.base.Aligner.fit`."""
         check_no_pairs(problem, self.name)
-        return single_step(self.name, self._maps(problem, seed), {}, on_step)
+        return single_step_fit(self.name, self._maps(problem, seed), {}, on_step)
 
     @abstractmethod
     def _maps(self, problem: Problem, seed: int) -> tuple[AffineMap, AffineMap]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step_fit
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import require
@@ -72,4 +72,4 @@ class Gromov:
         converged = bool(log["err"][-1] <= _TOLERANCE)
         measured = {"distance": float(log["gw_dist"]), "converged": converged}
         matrix = polar((x.T @ plan @ y).astype(np.float32))
-        return single_step(self.name, affine_maps(*frames, matrix), measured, on_step)
+        return single_step_fit(self.name, affine_maps(*frames, matrix), measured, on_step)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step_fit
 from interlingua.aligners.baselines.anchors import QapSolver, centroids, check_rows, match_centroids, two_opt
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
@@ -88,7 +88,7 @@ class MiniVec2Vec:
             "pseudo_pair_cosine": objectives,
             "seconds": {"anchors": matched - started, "pseudo_pairs": paired - matched, "refinement": refined - paired},
         }
-        return single_step(self.name, affine_maps(*frames, matrix), trace, on_step)
+        return single_step_fit(self.name, affine_maps(*frames, matrix), trace, on_step)
 
     def _anchors(
         self, x: FloatArray, y: FloatArray, rng: np.random.Generator

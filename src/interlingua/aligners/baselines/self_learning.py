@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import csr_array
 
-from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step
+from interlingua.aligners.base import Fit, OnStep, Problem, check_no_pairs, ignore_step, single_step_fit
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
@@ -94,7 +94,7 @@ class SelfLearning:
                     break
                 keep, since = min(1.0, self.grow * keep), 0
             matrix = _fit(x, y, dictionary)
-        return single_step(self.name, affine_maps(*frames, matrix), {"objective": objectives}, on_step)
+        return single_step_fit(self.name, affine_maps(*frames, matrix), {"objective": objectives}, on_step)
 
 
 def _profiles(x: FloatArray) -> FloatArray:
