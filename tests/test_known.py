@@ -10,7 +10,14 @@ import pytest
 import interlingua as il
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.frames import Frame
-from interlingua.aligners.linear.guide import Guide, category_covariance, held_out, partial_isometry
+from interlingua.aligners.linear.guide import (
+    Guide,
+    HeldOutTranslations,
+    LabeledTranslations,
+    category_covariance,
+    partial_isometry,
+    translate_held_out,
+)
 from interlingua.aligners.linear.known_evidence import category_evidence, judge_known, pair_evidence
 from interlingua.aligners.linear.repeats import distinct_rows, merged_labels
 from interlingua.core.alignment import Alignment, Status, Verdict
@@ -201,7 +208,7 @@ def test_a_pair_is_translated_by_a_search_that_knows_neither_it_nor_its_near_cop
 
     monkeypatch.setattr(Guide, "of", classmethod(recorded))
     monkeypatch.setattr(Guide, "search", lambda *_, **__: np.eye(8, dtype=np.float32))
-    held = held_out(CoarseSpaces.of(x, y), (x, y), None, rng)
+    held = translate_held_out(CoarseSpaces.of(x, y), (x, y), None, rng)
     assert len(seen) == 5
     assert held.pairs is not None
     assert held.pairs[0].shape == (24, 8)
@@ -221,12 +228,10 @@ VERDICT = Verdict(Status.FAILED, 0.1, ("weak",))
 
 
 def held(count: int, noise: float) -> Any:
-    from interlingua.aligners.linear.guide import HeldOut
-
     rng = np.random.default_rng(4)
     target = unit_rows(rng.standard_normal((2000, 32)))
     translated = unit_rows(target[:count] + noise * rng.standard_normal((count, 32)) / np.sqrt(32))
-    return HeldOut((translated, target[:count])), target
+    return HeldOutTranslations((translated, target[:count])), target
 
 
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def test_category_agreement_of_right_and_renamed_categories() -> None:
     centers = unit_rows(rng.standard_normal((6, 16)))
     labels = rng.integers(6, size=400)
     rows = Frame.of((centers[labels] + 0.1 * rng.standard_normal((400, 16))).astype(np.float32)).rows
-    right = category_evidence(((rows[:200], labels[:200], rows[200:], labels[200:]),))
-    renamed = category_evidence(((rows[:200], (labels[:200] + 1) % 6, rows[200:], labels[200:]),))
+    right = category_evidence([LabeledTranslations(rows[:200], labels[:200], rows[200:], labels[200:])])
+    renamed = category_evidence([LabeledTranslations(rows[:200], (labels[:200] + 1) % 6, rows[200:], labels[200:])])
     assert right.passed
     assert not renamed.passed

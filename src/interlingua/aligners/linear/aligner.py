@@ -21,7 +21,7 @@ from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_groups_reason
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
-from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settled_rotation
+from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settle_rotation
 from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_maps, radius_factor
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
 from interlingua.aligners.linear.repeats import merge_copies
@@ -44,8 +44,6 @@ from interlingua.core.maps import AffineMap
 
 __all__ = ["Linear", "LinearFit"]
 
-# How many of the best candidates are refined in more coordinates.
-_WIDENED = 2
 # Keeps the draws of a search with pairs or categories apart from all others with the same seed.
 _KNOWN_STREAM = 17
 
@@ -150,14 +148,15 @@ class Linear:
             pairs = centered_pairs(problem)
             widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log)
             null = NullMaps.sample(spaces, seed=seed)
-            return self._finished(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
+            return self._finish(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
 
     def _fit(self, problem: Problem, seed: int, log: StepLog) -> LinearFit:
+        """Search for a rotation, refine it at full width and judge it, with known pairs or a second search if asked."""
         problem = merge_copies(problem, log)
         pairs = centered_pairs(problem)
         seeds = np.random.SeedSequence(seed).spawn(5)
         order, starts, width, halves, groups = map(np.random.default_rng, seeds)
-        known = np.random.default_rng([seed, _KNOWN_STREAM])
+        known_rng = np.random.default_rng([seed, _KNOWN_STREAM])
         # Some steps read the first rows only. In random order the result does not depend on the order of the input.
         orders = [order.permutation(len(frame.rows)) for frame in problem.frames]
         a, b = (frame.rows[drawn] for frame, drawn in zip(problem.frames, orders, strict=True))
@@ -169,12 +168,13 @@ class Linear:
         result: SearchResult | None
         if pairs is None and problem.labels is None:
             result = search(context, rounds=self.rounds, on_step=log)
-            coarse = [candidate.matrix for candidate in result.candidates[:_WIDENED]]
+            coarse = result.leading
         else:
             labels = None if problem.labels is None else (problem.labels[0][orders[0]], problem.labels[1][orders[1]])
-            guided = search_with_known(context, labels, rounds=self.rounds, rng=known, on_step=log)
+            guided = search_with_known(context, labels, rounds=self.rounds, rng=known_rng, on_step=log)
             spaces, pairs, result, coarse = guided.spaces, guided.pairs, guided.plain, list(guided.matrices)
         second, ambiguity = None, None
+        # The result is None where known pairs or categories confirm the guided map, which needs no further search.
         if self.budget and result is not None and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
         start_agreement = None if result is None else result.start_agreement
@@ -185,16 +185,9 @@ class Linear:
         if second is not None and second.rotation is not None and second.at_full_width:
             rotation = second.rotation
         else:
-            rotation = widen(a, b, matrices, spaces=spaces, rng=width, pairs=pairs, on_step=log)
-            # Only in a map refined in many coordinates do the scores of exchanges differ enough.
-            prior = coarse_prior(spaces, pairs)
-            exchanged = exchange_groups(spaces, spaces.reduce(rotation), groups, prior=prior, on_step=log)
-            if exchanged.rounds:
-                corrected = [spaces.lift(exchanged.matrix)]
-                rotation = widen(a, b, corrected, spaces=spaces, rng=width, pairs=pairs, on_step=log)
-            ambiguity = AMBIGUOUS if exchanged.ambiguous else two_groups_reason(spaces, exchanged.matrix, groups)
-        judged = rotation if guided is None else settled_rotation(null.spaces, rotation, known)
-        fit = self._finished(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
+            rotation, ambiguity = _widen_and_exchange((a, b), matrices, spaces, pairs, width, groups, log)
+        judged = rotation if guided is None else settle_rotation(null.spaces, rotation, known_rng)
+        fit = self._finish(problem, (a, b), rotation, judged, null, pairs, halves, log, seed, start_agreement)
         verdict = fit.verdict
         if guided is not None:
             verdict = judge_known(verdict, guided.held, to_numpy(null.spaces.rows[1]))
@@ -206,7 +199,7 @@ class Linear:
             verdict = _limit_verdict(verdict, second)
         return replace(fit, verdict=verdict)
 
-    def _finished(
+    def _finish(
         self,
         problem: Problem,
         rows: tuple[FloatArray, FloatArray],
@@ -219,9 +212,20 @@ class Linear:
         seed: int,
         start_agreement: float | None = None,
     ) -> LinearFit:
-        """Return the maps of both directions for a rotation, with the verdict on the rotation ``judged``.
+        """Return the maps of both directions for a rotation, with their verdict.
 
-        ``rows`` are those of the frames in random order.
+        Args:
+            problem: both sides without copies.
+            rows: those of the frames in random order.
+            rotation: [d_source, d_target] between the frames.
+            judged: the rotation that refits and transport are measured on; the same, unless known pairs took part in
+                the other.
+            null: maps from random starts on the same rows.
+            pairs: rows of known pairs, if any.
+            halves: draws the batches of refits on halves of the rows.
+            log: receives the steps.
+            seed: of the measurements.
+            start_agreement: part of the evidence.
         """
         x, y = problem.frames
         a, b = rows
@@ -247,6 +251,28 @@ class Linear:
             null=null,
             start_agreement=start_agreement,
         )
+
+
+def _widen_and_exchange(
+    rows: tuple[FloatArray, FloatArray],
+    matrices: list[FloatArray],
+    spaces: CoarseSpaces,
+    pairs: Pairs | None,
+    width_rng: np.random.Generator,
+    groups_rng: np.random.Generator,
+    log: StepLog,
+) -> tuple[FloatArray, str | None]:
+    """Return the best of rough maps at full width without swapped groups, and why it is ambiguous, or None."""
+    rotation = widen(*rows, matrices, spaces=spaces, rng=width_rng, pairs=pairs, on_step=log)
+    # Only in a map refined in many coordinates do the scores of exchanges differ enough.
+    prior = coarse_prior(spaces, pairs)
+    exchanged = exchange_groups(spaces, spaces.reduce(rotation), groups_rng, prior=prior, on_step=log)
+    if exchanged.rounds:
+        corrected = [spaces.lift(exchanged.matrix)]
+        rotation = widen(*rows, corrected, spaces=spaces, rng=width_rng, pairs=pairs, on_step=log)
+    if exchanged.ambiguous:
+        return rotation, AMBIGUOUS
+    return rotation, two_groups_reason(spaces, exchanged.matrix, groups_rng)
 
 
 def _limit_verdict(verdict: Verdict, second: SecondResult) -> Verdict:

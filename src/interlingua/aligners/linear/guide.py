@@ -12,6 +12,7 @@ of one search.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,16 @@ from interlingua.aligners.linear.pairs import Pairs, coarse_pairs, pair_covarian
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.backend import take, to_device, to_numpy
 
-__all__ = ["Guide", "HeldOut", "Labels", "category_covariance", "held_out", "partial_isometry"]
+__all__ = [
+    "Guide",
+    "HeldOutTranslations",
+    "LabeledTranslations",
+    "Labels",
+    "category_covariance",
+    "partial_isometry",
+    "translate_held_out",
+    "translate_labeled",
+]
 
 # Numbers of the categories of the rows [n_source] and [n_target], -1 for none.
 Labels = tuple[IntArray, IntArray]
@@ -83,17 +93,33 @@ class Guide:
         return float(self.spaces.similarity(matrix[None])[0]) + float((self.prior * matrix).sum())
 
 
+class LabeledTranslations(NamedTuple):
+    """Translated source rows beside target rows, both with categories.
+
+    Attributes:
+        translated: [n, w_target], unit rows.
+        labels: [n], categories of the translated rows.
+        target: [m, w_target], unit rows.
+        target_labels: [m], categories of the target rows.
+    """
+
+    translated: FloatArray
+    labels: IntArray
+    target: FloatArray
+    target_labels: IntArray
+
+
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Translations of pairs and rows by maps fitted without them, in coarse coordinates.
+class HeldOutTranslations:
+    """Translations of pairs and labeled rows by maps fitted without them, in coarse coordinates.
 
     Attributes:
         pairs: translated rows and true rows [p, w_target] of known pairs, or None.
-        rows: translated source rows and target rows, with their categories, or None: two of each, for the halves.
+        rows: labeled rows, one entry for each map that they were held out of; empty without labels.
     """
 
     pairs: tuple[FloatArray, FloatArray] | None = None
-    rows: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...] = ()
+    rows: tuple[LabeledTranslations, ...] = ()
 
 
 def partial_isometry(matrix: FloatArray) -> FloatArray:
@@ -125,7 +151,22 @@ def category_covariance(rows: tuple[FloatArray, FloatArray], labels: Labels) -> 
     return np.asarray((first * weight[:, None]).T @ second, np.float32)
 
 
-def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, rng: np.random.Generator) -> HeldOut:
+def translate_labeled(spaces: CoarseSpaces, matrix: FloatArray, labels: Labels) -> LabeledTranslations:
+    """Translate the source rows that have a label by a coarse map, and take the target rows that have one.
+
+    Args:
+        spaces: the rows in coarse coordinates.
+        matrix: [w_source, w_target].
+        labels: numbers of the categories of the rows, -1 for rows to leave out.
+    """
+    labeled = [np.flatnonzero(side >= 0) for side in labels]
+    x, y = (to_numpy(take(z, index)) for z, index in zip(spaces.rows, labeled, strict=True))
+    return LabeledTranslations(unit_rows(x @ matrix), labels[0][labeled[0]], y, labels[1][labeled[1]])
+
+
+def translate_held_out(
+    spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, rng: np.random.Generator
+) -> HeldOutTranslations:
     """Translate pairs and labeled rows by maps of searches without them.
 
     Pairs are left out in five folds, or one at a time where there are fewer, and so are their near-copies. A single
@@ -137,7 +178,7 @@ def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, r
         labels: numbers of the categories of the rows.
         rng: draws folds and batches.
     """
-    tested, compared = None, []
+    pair_rows, labeled_rows = None, []
     if pairs is not None and len(pairs[0]) > 1:
         coarse = coarse_pairs(spaces, pairs)
         fold = rng.permutation(len(pairs[0])) % min(_FOLDS, len(pairs[0]))
@@ -147,20 +188,21 @@ def held_out(spaces: CoarseSpaces, pairs: Pairs | None, labels: Labels | None, r
             near = np.logical_or(*(near_copies(side, side[out]) for side in pairs))
             matrix = Guide.of(spaces, (pairs[0][~near], pairs[1][~near]), labels).search(rng, repeats=1)
             translated[out] = unit_rows(coarse[0][out] @ matrix)
-        tested = translated, coarse[1]
+        pair_rows = translated, coarse[1]
     if labels is not None:
         halves = [rng.permutation(len(side)) % 2 for side in labels]
         for number in (0, 1):
-            first, second = (np.where(half == number, -1, side) for side, half in zip(labels, halves, strict=True))
-            matrix = Guide.of(spaces, pairs, (first, second)).search(rng, repeats=1)
-            picked = [np.flatnonzero((half == number) & (side >= 0)) for side, half in zip(labels, halves, strict=True)]
-            x, y = (to_numpy(take(z, index)) for z, index in zip(spaces.rows, picked, strict=True))
-            compared.append((unit_rows(x @ matrix), labels[0][picked[0]], y, labels[1][picked[1]]))
-    return HeldOut(tested, tuple(compared))
+            used, left_out = (
+                tuple(np.where(keep, side, -1) for side, keep in zip(labels, kept, strict=True))
+                for kept in ([half != number for half in halves], [half == number for half in halves])
+            )
+            matrix = Guide.of(spaces, pairs, (used[0], used[1])).search(rng, repeats=1)
+            labeled_rows.append(translate_labeled(spaces, matrix, (left_out[0], left_out[1])))
+    return HeldOutTranslations(pair_rows, tuple(labeled_rows))
 
 
 def _codes(labels: Labels, device: str) -> tuple[FloatArray, FloatArray]:
-    """Return codes [n, c] of categories: their inner product is positive for the same one, negative for different ones.
+    """Return codes [n, c] of categories, whose inner product is positive for equal categories and otherwise negative.
 
     A row without a category has the code 0, so nothing is added to its similarities.
     """

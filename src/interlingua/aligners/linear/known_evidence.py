@@ -7,18 +7,26 @@ with a sufficient transport excess they can make a failed map doubtful.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from interlingua.aligners.linear.guide import HeldOut
+from interlingua.aligners.linear.guide import HeldOutTranslations, LabeledTranslations
 from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
 from interlingua.core.statistics import mismatch_limit
 
-__all__ = ["NO_HELD_OUT", "category_evidence", "confirmed", "judge_known", "pair_evidence"]
+__all__ = [
+    "MIN_REFUTING_PAIRS",
+    "NO_HELD_OUT",
+    "category_evidence",
+    "is_confirmed",
+    "judge_known",
+    "pair_evidence",
+]
 
 NO_HELD_OUT = "1 pair is known, and it cannot be held out: the verdict rests on measurements without pairs."
 # A held-out pair disagrees where more than this share of the target rows are nearer to the translation than it.
@@ -26,12 +34,12 @@ _NEAR_SHARE, _MAX_DISAGREEING = 0.1, 0.5
 # Maps with a top-1 of a half have a mean share under 0.01, those with a fifth exceed it (pairs-curve.jsonl).
 _MAX_NEARER = 0.01
 # Fewest pairs that can refute a map, and fewest that can confirm one on their own.
-_FEW, _CONFIRMING = 10, 30
+MIN_REFUTING_PAIRS, _MIN_CONFIRMING_PAIRS = 10, 30
 # Gain over chance, relative to that among rows of one side: 0.6 for maps that swap categories, 1 for right maps
 # (labels.jsonl).
 _NEIGHBORS, _MIN_GAIN, _SHARE_OF_GAIN = 10, 0.05, 0.8
 _REFITS = ("refit_agreement", "cycle")
-_OF_ALL_MAPS = ("sliced_wasserstein", "hubness", "effective_rank")
+_SANITY_CHECKS = ("sliced_wasserstein", "hubness", "effective_rank")
 
 
 def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> tuple[Evidence, Evidence, Evidence]:
@@ -47,7 +55,7 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     own = np.diag(cosines)
     others = cosines[~np.eye(count, dtype=bool)] if count > 1 else (translated @ target.T).ravel()
     null, limit = mismatch_limit(others, count)
-    few = f" {count} pairs are weak evidence." if count < _FEW else ""
+    few = f" {count} pairs are weak evidence." if count < MIN_REFUTING_PAIRS else ""
     mean = Evidence(
         "held_out_pairs",
         float(own.mean()),
@@ -84,16 +92,17 @@ def pair_evidence(pairs: tuple[FloatArray, FloatArray], target: FloatArray) -> t
     return mean, rank, share
 
 
-def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...]) -> Evidence:
+def category_evidence(held_out: Sequence[LabeledTranslations]) -> Evidence:
     """Return how often the nearest target rows of a translation have its category, for held-out categories.
 
-    The threshold lies between the share of chance and the share among the rows of one side, which no map can exceed.
+    The threshold is at four fifths of the way from the share by chance to the share among the rows of one side, which
+    no map can exceed, and at least 0.05 above the share by chance.
 
     Args:
-        halves: translated source rows [n, w], their categories [n], target rows [m, w] and their categories [m].
+        held_out: rows whose categories were held out, for each map that was fitted without them.
     """
     values, nulls, reachable = [], [], []
-    for x, first, y, second in halves:
+    for x, first, y, second in held_out:
         values.append(_same_category(x, first, y, second))
         nulls.append(float((first[:, None] == second[None]).mean()))
         reachable.append(
@@ -110,15 +119,15 @@ def category_evidence(halves: tuple[tuple[FloatArray, IntArray, FloatArray, IntA
     )
 
 
-def confirmed(held: HeldOut, target: FloatArray) -> bool:
+def is_confirmed(held: HeldOutTranslations, target: FloatArray) -> bool:
     """Return whether held-out pairs or categories confirm the guided map, so that no search without them is needed."""
-    if held.pairs is not None and len(held.pairs[0]) >= _FEW:
+    if held.pairs is not None and len(held.pairs[0]) >= MIN_REFUTING_PAIRS:
         mean, _, share = pair_evidence(held.pairs, target)
         return mean.passed and share.passed
     return held.pairs is None and bool(held.rows) and category_evidence(held.rows).passed
 
 
-def judge_known(verdict: Verdict, held: HeldOut, target: FloatArray) -> Verdict:
+def judge_known(verdict: Verdict, held: HeldOutTranslations, target: FloatArray) -> Verdict:
     """Return a verdict that also counts evidence from known pairs and categories.
 
     Args:
@@ -139,18 +148,18 @@ def judge_known(verdict: Verdict, held: HeldOut, target: FloatArray) -> Verdict:
     count = len(held.pairs[0])
     mean, rank, share = pair_evidence(held.pairs, target)
     verdict = replace(verdict, evidence=(*verdict.evidence, mean, rank, share))
-    if not share.passed or (count >= _FEW and not mean.passed):
+    if not share.passed or (count >= MIN_REFUTING_PAIRS and not mean.passed):
         missed = share if not share.passed else mean
         return _with_reason(at_most_doubtful(verdict, str(missed)), share.meaning)
-    if count < _FEW:
+    if count < MIN_REFUTING_PAIRS:
         return verdict
     if verdict.status == Status.ALIGNED:
         return verdict if rank.passed else at_most_doubtful(verdict, str(rank))
-    refuted = [e for e in verdict.evidence if e.name in _OF_ALL_MAPS and not e.passed]
-    if count >= _CONFIRMING and rank.passed and not refuted:
+    refuted = [e for e in verdict.evidence if e.name in _SANITY_CHECKS and not e.passed]
+    if count >= _MIN_CONFIRMING_PAIRS and rank.passed and not refuted:
         score = min(1.0, (mean.value - mean.null) / (1 - mean.null))
         return replace(verdict, status=Status.ALIGNED, score=score, reasons=(str(mean), str(share)))
-    few = f"{count} held-out pairs support the map; at least {_CONFIRMING} can confirm it alone."
+    few = f"{count} held-out pairs support the map; at least {_MIN_CONFIRMING_PAIRS} can confirm it alone."
     reason = few if rank.passed else str(rank)
     return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
 

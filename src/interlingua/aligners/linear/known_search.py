@@ -1,8 +1,8 @@
-"""The first search where pairs or categories are known: guided by them, and if necessary also without them.
+"""The first search when pairs or categories are known.
 
-If held-out pairs or categories confirm the guided map, no other search is needed. Otherwise the search without them
-runs too. If its map is accepted by label-free evidence, all pairs and categories are tested against that map, because
-none of them took part in it. Pairs and categories that contradict it are not used.
+A search that is guided by them comes first. If held-out pairs or categories confirm its map, no other search is needed.
+Otherwise the search without them runs too. If its map is accepted by label-free evidence, all pairs and categories are
+tested against that map, because none of them took part in it. Pairs and categories that contradict it are not used.
 """
 
 from __future__ import annotations
@@ -14,18 +14,26 @@ import numpy as np
 
 from interlingua.aligners.base import OnStep
 from interlingua.aligners.coarse import CoarseSpaces, settle
-from interlingua.aligners.linear.guide import Guide, HeldOut, Labels, held_out
-from interlingua.aligners.linear.known_evidence import category_evidence, confirmed, pair_evidence
+from interlingua.aligners.linear.guide import (
+    Guide,
+    HeldOutTranslations,
+    Labels,
+    translate_held_out,
+    translate_labeled,
+)
+from interlingua.aligners.linear.known_evidence import (
+    MIN_REFUTING_PAIRS,
+    category_evidence,
+    is_confirmed,
+    pair_evidence,
+)
 from interlingua.aligners.linear.pairs import Pairs, coarse_pairs
 from interlingua.aligners.linear.search import SearchResult, is_accepted, search
 from interlingua.aligners.linear.starts import SearchContext
-from interlingua.core.arrays import FloatArray, IntArray, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import to_numpy
 
-__all__ = ["KnownResult", "search_with_known", "settled_rotation"]
-
-# Fewer held-out pairs are too few to reject the pairs.
-_MIN_TESTED = 10
+__all__ = ["KnownResult", "search_with_known", "settle_rotation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +51,7 @@ class KnownResult:
     matrices: Sequence[FloatArray]
     spaces: CoarseSpaces
     pairs: Pairs | None
-    held: HeldOut
+    held: HeldOutTranslations
     plain: SearchResult | None
 
 
@@ -62,18 +70,18 @@ def search_with_known(
     spaces, pairs = context.null.spaces, context.pairs
     target = to_numpy(spaces.rows[1])
     guide = Guide.of(spaces, pairs, labels)
-    held = held_out(spaces, pairs, labels, rng)
+    held = translate_held_out(spaces, pairs, labels, rng)
     guided = guide.search(rng)
-    if confirmed(held, target):
+    if is_confirmed(held, target):
         on_step(_step("guided", held, target, used=True))
         return KnownResult([guided], guide.spaces, pairs, held, None)
     plain = search(replace(context, pairs=None), rounds=rounds, on_step=on_step)
     if is_accepted(context, plain):
-        held = _tested_by(spaces, plain.best.matrix, pairs, labels)
-        used = _supports(held, target)
-        chosen, matrices = "without", [candidate.matrix for candidate in plain.candidates[:2]]
+        held = _translate_known(spaces, plain.best.matrix, pairs, labels)
+        used = _is_supported(held, target)
+        chosen, matrices = "without", plain.leading
     else:
-        used = held.pairs is None or len(held.pairs[0]) < _MIN_TESTED or _supports(held, target)
+        used = held.pairs is None or len(held.pairs[0]) < MIN_REFUTING_PAIRS or _is_supported(held, target)
         candidates = {"guided": guided, "both": guide.refine(plain.best.matrix, rng)}
         chosen = max(candidates, key=lambda name: guide.objective(candidates[name]))
         matrices = [candidates[chosen]]
@@ -85,7 +93,7 @@ def search_with_known(
     return KnownResult(matrices, guide.spaces, pairs, held, plain)
 
 
-def settled_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
+def settle_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Return a rotation [d_source, d_target] after refinement without pairs or categories, to compare it with a null.
 
     Maps from random starts are optima of the transport similarity. A map that was refined with known pairs is not one
@@ -94,28 +102,25 @@ def settled_rotation(spaces: CoarseSpaces, rotation: FloatArray, rng: np.random.
     return spaces.lift(settle(spaces, spaces.reduce(rotation)[None], rng)[0])
 
 
-def _tested_by(spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, labels: Labels | None) -> HeldOut:
+def _translate_known(
+    spaces: CoarseSpaces, matrix: FloatArray, pairs: Pairs | None, labels: Labels | None
+) -> HeldOutTranslations:
     """Return translations of all pairs and labeled rows by a map that was fitted without them."""
-    tested = None
-    compared: tuple[tuple[FloatArray, IntArray, FloatArray, IntArray], ...] = ()
+    translated = None
     if pairs is not None:
         first, second = coarse_pairs(spaces, pairs)
-        tested = unit_rows(first @ matrix), second
-    if labels is not None:
-        picked = [np.flatnonzero(side >= 0) for side in labels]
-        x, y = (to_numpy(z)[index] for z, index in zip(spaces.rows, picked, strict=True))
-        compared = ((unit_rows(x @ matrix), labels[0][picked[0]], y, labels[1][picked[1]]),)
-    return HeldOut(tested, compared)
+        translated = unit_rows(first @ matrix), second
+    return HeldOutTranslations(translated, () if labels is None else (translate_labeled(spaces, matrix, labels),))
 
 
-def _supports(held: HeldOut, target: FloatArray) -> bool:
+def _is_supported(held: HeldOutTranslations, target: FloatArray) -> bool:
     """Return whether held-out pairs, or categories where there are no pairs, do not contradict the map."""
     if held.pairs is not None:
         return pair_evidence(held.pairs, target)[-1].passed
     return not held.rows or category_evidence(held.rows).passed
 
 
-def _step(chosen: str, held: HeldOut, target: FloatArray, *, used: bool) -> dict[str, object]:
+def _step(chosen: str, held: HeldOutTranslations, target: FloatArray, *, used: bool) -> dict[str, object]:
     step: dict[str, object] = {"step": "known", "search": chosen, "used": used}
     if held.pairs is not None:
         step["pairs"] = len(held.pairs[0])

@@ -26,11 +26,12 @@ __all__ = ["Candidate", "SearchResult", "check_ranks", "is_accepted", "search"]
 
 # How many of the best unsettled candidates are settled at a time.
 _FINALISTS = 6
-# A map is accepted when a map of another origin agrees this much, more where there are many rows, because maps of many
-# rows carry less noise, and when its excess over random starts is this large.
+# A map is accepted when a map of another origin agrees with it this much and its excess over random starts is this
+# large. Maps of many rows carry less noise, so more agreement is needed of them.
 _AGREEMENT, _AGREEMENT_MANY_ROWS, _MANY_ROWS = 0.8, 0.9, 5_000
 _EXCESS = 8.0
 _AGREEMENT_ROWS = 1000
+_LEADING = 2
 # Origin of averages over all candidates. They depend on the other candidates, so they cannot confirm them.
 _AVERAGE = "average of all candidates"
 
@@ -71,29 +72,42 @@ class SearchResult:
         """The candidate of the largest transport similarity."""
         return self.candidates[0]
 
+    @property
+    def leading(self) -> list[FloatArray]:
+        """The maps [w_source, w_target] of the two best candidates, which are compared in more coordinates."""
+        return [candidate.matrix for candidate in self.candidates[:_LEADING]]
+
 
 def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step) -> SearchResult:
     """Search for the rotation between two sides in coarse coordinates.
+
+    The starts of :data:`interlingua.aligners.linear.starts.STARTS` come first. Each further round adds starts from
+    independent components and two averages of all candidates. Starts are annealed together, and the best of them are
+    settled, both by entropic Wasserstein-Procrustes (:func:`interlingua.aligners.refine.wasserstein_procrustes`). The
+    search ends when `is_accepted` accepts the best candidate, or after the last round.
 
     Args:
         context: rows, null and random draws.
         rounds: most rounds of component starts.
         on_step: called with a dict of numbers after each round.
+
+    Returns:
+        The settled candidates of all rounds, accepted or not.
     """
     null = context.null
-    pool = _refined_starts(context, {name: start(context) for name, start in STARTS.items()})
-    result, pool = _settled(context, pool)
+    pool = _refine_starts(context, {name: start(context) for name, start in STARTS.items()})
+    result, pool = _settle_best(context, pool)
     earlier: list[ComponentRound] = []
     for number in range(rounds):
         if is_accepted(context, result):
             break
         earlier.append(components_of_round(context, number))
-        pool += _refined_starts(context, match_last_round(context, earlier))
+        pool += _refine_starts(context, match_last_round(context, earlier))
         if number == 0:
             # Two rounds at least: they can be matched with each other, and confirm each other.
             continue
-        pool += _refined_starts(context, {_AVERAGE: _averages(context, pool)})
-        result, pool = _settled(context, pool)
+        pool += _refine_starts(context, {_AVERAGE: _average_candidates(context, pool)})
+        result, pool = _settle_best(context, pool)
         on_step(
             {
                 "step": "round",
@@ -126,7 +140,7 @@ def check_ranks(ranks: tuple[int, int]) -> None:
             )
 
 
-def _refined_starts(context: SearchContext, starts: Mapping[str, list[FloatArray]]) -> list[Candidate]:
+def _refine_starts(context: SearchContext, starts: Mapping[str, list[FloatArray]]) -> list[Candidate]:
     """Anneal all starts together and return them as candidates."""
     spaces = context.null.spaces
     origins = [origin for origin, matrices in starts.items() for _ in matrices]
@@ -135,7 +149,7 @@ def _refined_starts(context: SearchContext, starts: Mapping[str, list[FloatArray
     return [Candidate(*values) for values in zip(maps, origins, spaces.similarity(maps), initial, strict=True)]
 
 
-def _settled(context: SearchContext, pool: list[Candidate]) -> tuple[SearchResult, list[Candidate]]:
+def _settle_best(context: SearchContext, pool: list[Candidate]) -> tuple[SearchResult, list[Candidate]]:
     """Settle the unsettled candidates with the best scores; return the result so far and all candidates."""
     spaces = context.null.spaces
     waiting = sorted((c for c in pool if not c.settled), key=lambda c: -c.score)
@@ -155,7 +169,7 @@ def _settled(context: SearchContext, pool: list[Candidate]) -> tuple[SearchResul
     return SearchResult(tuple(done), max(agreements, default=0.0)), done + waiting[_FINALISTS:]
 
 
-def _averages(context: SearchContext, pool: list[Candidate]) -> list[FloatArray]:
+def _average_candidates(context: SearchContext, pool: list[Candidate]) -> list[FloatArray]:
     """Return two averages of all candidates: errors are independent across starts and cancel.
 
     One is the plain sum of the starts, the other the sum of the refined maps weighted by

@@ -20,9 +20,9 @@ __all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further"]
 UNCALIBRATED = (
     "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
+INTERRUPTED = "The second search was interrupted; this is the best map up to then."
 # With so many rows, polishing on neighbors is better than averages of refinements.
 _MANY_ROWS = 4_000
-INTERRUPTED = "The second search was interrupted; this is the best map up to then."
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,14 @@ def search_further(
     """Search with islands within a budget, and keep the result where it beats the fast search.
 
     Both results are compared by transport similarity on the same rows. With few rows the map is refined at full width
-    here, by averages. With many rows, that is left to the refinement of the fast search's maps, which chooses among
-    them in more coordinates: in those of the search, a sum of many maps scores
-    more than it is worth. An interrupt from the keyboard ends the search with the best map up to then.
+    here. With many rows, it is refined together with the maps of the fast search, and the best of them is chosen in
+    more coordinates: in the coordinates of the search, the sum of many maps scores higher than it is worth. An
+    interrupt from the keyboard ends the search with the best map up to then.
 
     Args:
         context: rows, null and known pairs of the fast search.
         fast: the result of the fast search.
-        budget: seconds for the islands; the refinement at full width takes a part of a minute more.
+        budget: seconds for the islands; the refinement at full width comes on top and takes less than a minute.
         seed: decides every random draw.
         on_step: called with a dict of numbers and short words after each generation, at full width, and at the end.
     """

@@ -71,7 +71,11 @@ Start = Callable[[SearchContext], list[FloatArray]]
 def skewed_principal_axes(first_row: int) -> Start:
     """Return the start that matches principal axes by rank of variance, signed so that their skewness is positive.
 
-    Enough for one encoder under a secret rotation. The axes of the two halves of the rows make two starts.
+    This start alone finds the rotation between two spaces of one encoder, one of which was rotated. The axes of the two
+    halves of the rows make two starts.
+
+    Args:
+        first_row: 0 for the even rows, 1 for the odd rows.
     """
 
     def start(context: SearchContext) -> list[FloatArray]:
