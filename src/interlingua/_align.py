@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import combinations
@@ -26,15 +25,16 @@ from interlingua.aligners.base import (
     Fit,
     OnStep,
     Problem,
-    check_fit,
     check_known_pairs,
     check_no_labels,
     check_no_pairs,
+    check_on_step,
     ignore_step,
     insufficient_rows_reason,
 )
+from interlingua.aligners.fit_checks import check_fit
 from interlingua.core.alignment import Alignment, Verdict
-from interlingua.core.arguments import check_count, shown
+from interlingua.core.arguments import check_count, keyword_names, shown
 from interlingua.core.backend import describe_machine, resolve_device
 from interlingua.core.calibration import MIN_ROWS, ScoreCalibration
 from interlingua.core.errors import InputError
@@ -126,8 +126,8 @@ def align(
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
-    seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    criteria, report = check_criteria(criteria), _with_copies(on_step)
+    seed, max_rows, report = _check_arguments(seed, max_rows, on_step)
+    criteria = check_criteria(criteria)
     candidates = read_candidates(target)
     aligner: Aligner
     fit: Fit
@@ -137,7 +137,7 @@ def align(
         fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
         tried: tuple[Mapping[str, Any], ...] = ()
     else:
-        aligner = linear = linear_for_candidates(method, pairs, labels, settings, _keywords(align))
+        aligner = linear = linear_for_candidates(method, pairs, labels, settings, keyword_names(align))
         problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
         # Only this fit records candidates: a method of the caller's may have steps of the same name.
         tried = tuple(step for step in fit.trace if step.get("step") == "candidate")
@@ -185,13 +185,13 @@ def align_spaces(
     from interlingua.neural.aligner import Adversarial, verdict_of
 
     started = time.perf_counter()
-    seed, max_rows = _check_arguments(seed, max_rows, on_step)
+    seed, max_rows, report = _check_arguments(seed, max_rows, on_step)
     criteria = check_criteria(criteria)
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
     if len(vectors) < 2:
         raise InputError(f"{len(vectors)} spaces were given; at least 2 are needed, as {{name: vectors}}.")
-    check_known_settings("adversarial", settings, _keywords(align_spaces))
+    check_known_settings("adversarial", settings, keyword_names(align_spaces))
     aligner = Adversarial(**settings)
     network_settings = aligner.resolve_settings()
     spaces = {name: as_space(z, name).read_only() for name, z in vectors.items()}
@@ -201,7 +201,6 @@ def align_spaces(
         reason = insufficient_rows_reason(name, sample, spaces[name].n)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this space out.")
-    report = _with_copies(on_step)
     trained, starts, steps = aligner.train(
         {name: space.vectors for name, space in spaces.items()},
         rows,
@@ -230,7 +229,7 @@ def _aligner_for(problem: Problem, method: str | Aligner, settings: Mapping[str,
             method needs them.
     """
     chosen = choose_method(problem) if isinstance(method, str) and method == "auto" else method
-    check_known_settings(chosen, settings, _keywords(align))
+    check_known_settings(chosen, settings, keyword_names(align))
     aligner = create_aligner(chosen, **settings)
     if pair_use(aligner) == "unused":
         check_no_pairs(problem, method_name(aligner))
@@ -294,27 +293,13 @@ def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> Score
     return None
 
 
-def _with_copies(on_step: OnStep | None) -> OnStep:
-    """Return a function that passes a copy of each step on, so that a caller cannot change the trace."""
-    if on_step is None:
-        return ignore_step
-    receive = on_step
-    return lambda step: receive(dict(step))
-
-
-def _keywords(function: Callable[..., Any]) -> list[str]:
-    """Return the keywords of a function, without those that it passes on."""
-    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-
-
-def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int | None]:
-    """Return the seed and the limit of rows as plain values; refuse other types.
+def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int | None, OnStep]:
+    """Return the seed and the limit of rows as plain values, and a function that takes the steps; refuse other types.
 
     Raises:
         InputError: an argument of another type or out of range.
     """
     if max_rows is not None:
         max_rows = check_count(max_rows, "max_rows", minimum=1)
-    if on_step is not None and not callable(on_step):
-        raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
-    return check_count(seed, "seed"), max_rows
+    report = check_on_step(on_step)
+    return check_count(seed, "seed"), max_rows, report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import numpy as np
 
 from interlingua._align import align
 from interlingua.aligners import check_known_settings, create_aligner
-from interlingua.aligners.base import OnStep, ignore_step
-from interlingua.core.arguments import check_choice, check_count, check_texts, shown
+from interlingua.aligners.base import OnStep, check_on_step
+from interlingua.core.arguments import check_choice, check_count, check_texts, keyword_names, shown
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.spaces import EmbeddingSpace, as_space
@@ -199,22 +198,17 @@ def align_encoders(
     """
     check_method(method)
     if method != "auto":
-        check_known_settings(method, settings, _KEYWORDS)
+        check_known_settings(method, settings, keyword_names(align_encoders))
         create_aligner(method, **settings)
     elif settings:
         raise InputError(f"{next(iter(settings))} needs a method by name, ridge or procrustes; the method is auto.")
-    if on_step is not None and not callable(on_step):
-        raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
-    report = ignore_step if on_step is None else on_step
+    report = check_on_step(on_step)
     collections = [
         None if rows is None else as_space(rows, side) for rows, side in zip((source, target), _SIDES, strict=True)
     ]
     pair = EncoderPair.of(source_encoder, target_encoder, texts, sample=sample, seed=seed, device=device)
     spaces, steps = pair.embed(collections, report)
     return pair.fit(spaces, steps, method=method, seed=seed, on_step=report, **settings)
-
-
-_KEYWORDS = [p.name for p in inspect.signature(align_encoders).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def check_method(method: Any) -> None:

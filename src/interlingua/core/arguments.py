@@ -8,7 +8,7 @@ import math
 import operator
 import os
 import types
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -20,6 +20,7 @@ from interlingua.core.errors import InputError
 __all__ = [
     "Bounds",
     "check_bounds",
+    "check_callable",
     "check_choice",
     "check_count",
     "check_flag",
@@ -33,6 +34,7 @@ __all__ = [
     "describe_bounds",
     "described",
     "did_you_mean",
+    "keyword_names",
     "shown",
 ]
 
@@ -180,6 +182,27 @@ def check_instance(value: Any, name: str, kind: type | tuple[type, ...], needed:
     """
     if not isinstance(value, kind):
         raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
+
+
+def check_callable(value: Any, name: str, needed: str, method: str = "__call__") -> None:
+    """Refuse an object without a method; by default anything that is not a function. A class is refused, too.
+
+    Args:
+        value: the object.
+        name: the argument's name, for the message.
+        needed: what is needed, for the message: "a function of one dict".
+        method: the method that it must have.
+
+    Raises:
+        InputError: it has no such method.
+    """
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
+
+
+def keyword_names(function: Callable[..., Any]) -> list[str]:
+    """Return the keyword-only parameters of a function, without those that it passes on as ``**settings``."""
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
 
 def check_settings(settings: Any) -> None:

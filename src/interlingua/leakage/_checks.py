@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_texts, described, shown
+from interlingua.core.arguments import check_callable, check_texts, described
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
@@ -55,12 +55,6 @@ def check_members(values: Any, name: str, kind: type, needed: str) -> list[Any]:
         if not isinstance(value, kind):
             raise InputError(f"{name}[{number}] is of type {type(value).__name__}; a sequence of {needed} is needed.")
     return list(values)
-
-
-def check_callable(value: Any, name: str, needed: str, method: str = "__call__") -> None:
-    """Refuse an object without a method; by default anything that is not a function."""
-    if isinstance(value, type) or not callable(getattr(value, method, None)):
-        raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
 
 
 def check_vector(value: Any, name: str, width: int | None = None) -> FloatArray:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from interlingua.core.arguments import check_flag, check_instance, check_path, shown
+from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
@@ -96,8 +96,8 @@ def migrate(
     for store, name in ((source, "source"), (target, "target")):
         check_instance(store, name, Store, "a store, as open_store returns it,")
     check_instance(options, "options", Options, "Options or None")
-    if on_rows is not None and not callable(on_rows):
-        raise InputError(f"on_rows is {shown(on_rows)}; a function or None is needed.")
+    if on_rows is not None:
+        check_callable(on_rows, "on_rows", "a function or None")
     resume = check_flag(resume, "resume")
     if options.page_rows < 1:
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
