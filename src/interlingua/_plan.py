@@ -1,4 +1,4 @@
-"""What to do with a collection whose model is to be replaced: the route that fits, its commands and its costs."""
+"""`plan`: how to move a collection to another model, with the commands to run and their costs."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ __all__ = ["CollectionPlan", "Costs", "plan", "public_pairs_command"]
 Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
 
 _PAGE_ROWS = 4_096
-# A text column has values of at least this mean length, and at least this share of them differ. The same share has
-# spaces or other letters than ASCII, which addresses, paths and keys do not have.
+# A column holds texts if its values have at least this mean length, at least this share of them are different, and at
+# least the same share contain spaces or non-ASCII letters, which addresses, paths and keys do not.
 _TEXT_LENGTH, _TEXT_VARIETY = 20, 0.5
 # Rows of a side, and the range of top-1 of all recorded fits with as many (benchmarks/results/beir.jsonl and
 # exchanges.jsonl, BGE to MiniLM). Fits with 1,000 rows or fewer fail.
 _QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.87)))
 # The same of fits on 3,000 pairs of public texts (benchmarks/results/public-pairs.jsonl).
 _PAIRED_QUALITY = (0.81, 0.95)
-# Names on the Hub of the models that `identify` knows; the others are run by a program of the user's.
+# Names on the Hub of models that `identify` knows. The other models that it knows are run by a program of the user.
 _ENCODERS = {
     "BGE-base-en-v1.5": "BAAI/bge-base-en-v1.5",
     "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
 }
-_NEEDED_ROWS, _PAIRED_ROWS, _FEWEST_ROWS = 4_398, 5_000, 1_000
+# Rows that an unpaired fit needs, public texts that a fit on pairs embeds, and rows with which every recorded unpaired
+# fit failed.
+_NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
 # Rows of a side, seconds on two cores and bytes of memory of recorded fits (speed-fit.json, speed-fit-large.json).
 _FITS = ((4_398, 18.0, 0.76e9), (20_000, 485.0, 5.7e9))
 # Rows that are translated in a second on two cores, at widths of 768 and 384 (speed-translate.json).
 _TRANSLATED_PER_SECOND = 110_000
 # Rows that a store whose rate is not known writes in a second.
 _WRITTEN_PER_SECOND = 5_000
-_SHOWN_IDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +71,15 @@ class CollectionPlan:
         rows: number of rows with a vector.
         nulls: number of rows without one.
         d: width.
-        sampled: rows that were looked at.
+        sampled: rows with a usable vector that were looked at.
         unusable: further rows that were read and have no vector, or one of zeros or NaN.
-        repeats: share of these rows whose vector is a copy of another's.
+        repeats: share of the sampled rows whose vector is a copy of another's.
         texts: payload columns that hold texts.
         model: the known model that made the vectors, or ``"unknown"``.
         mixed_share: share of rows of a second model, 0 where none was found.
         mixed_ids: ids of these rows in the sample.
-        route: ``"separate"`` two models first, ``"re-embed"`` the texts, fit on ``"public pairs"``, or fit
-            ``"unpaired"``.
+        route: what to do: ``"separate"`` the rows of two models first; ``"re-embed"`` the texts with the new model; fit
+            on ``"public pairs"``, texts that both models embed; or fit ``"unpaired"``.
         reasons: sentences that explain the route.
         commands: the next commands, in order.
         needed_rows: rows of the new model that the route needs.
@@ -118,6 +119,9 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
         rows: number of rows to look at, drawn at random. The collection is read once, up to the last of them.
         seed: of the draw.
 
+    Returns:
+        What the collection holds, the route that fits it with its reasons, the next commands, and estimated costs.
+
     Raises:
         InputError: a collection cannot be read, or fewer than 50 of the rows that were read have a usable vector.
         MissingExtraError: the client of a store is not installed.
@@ -130,7 +134,7 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
     with open_source(check_text(source, "source")) as store:
         store.restrict(skip_null="skip_null" in store.capabilities.selects, bad_as_nan=True)
         info, address = store.info(), str(store.url)
-        drawn = _sample(store, info.count, rows, seed)
+        drawn = _draw_rows(store, info.count, rows, seed)
     sample = [part.take(np.flatnonzero(usable_rows(part.vectors))) for part in drawn]
     vectors = np.concatenate([np.asarray(part.vectors, np.float32) for part in sample])
     if len(vectors) < identification.MIN_ROWS:
@@ -154,15 +158,17 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
         "sampled": len(vectors),
         "unusable": sum(map(len, drawn)) - len(vectors),
         "repeats": round(1 - len(np.unique(vectors, axis=0)) / len(vectors), 4),
-        "texts": _text_columns(sample),
+        "texts": _find_text_columns(sample),
         "model": model,
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
         "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.rows.tolist()),
     }
-    return CollectionPlan(**facts, **_route(facts, target, available), costs=_costs(info.count, available, width))
+    costs = _estimate_costs(info.count, available, width)
+    return CollectionPlan(**facts, **_choose_route(facts, target, available), costs=costs)
 
 
-def _sample(store: Store, count: int, rows: int, seed: int) -> list[Records]:
+def _draw_rows(store: Store, count: int, rows: int, seed: int) -> list[Records]:
+    """Return ``rows`` of ``count`` rows, drawn at random, as parts of the pages that they are on."""
     from interlingua.core.records import select_rows
 
     drawn = np.sort(np.random.default_rng(seed).choice(count, min(rows, count), replace=False))
@@ -170,7 +176,8 @@ def _sample(store: Store, count: int, rows: int, seed: int) -> list[Records]:
         return list(select_rows((records for records, _ in pages), drawn))
 
 
-def _text_columns(sample: list[Records]) -> tuple[str, ...]:
+def _find_text_columns(sample: list[Records]) -> tuple[str, ...]:
+    """Return the names of the payload columns whose values are texts, and not addresses, keys or categories."""
     import pyarrow as pa
 
     payload = sample[0].payload
@@ -182,14 +189,20 @@ def _text_columns(sample: list[Records]) -> tuple[str, ...]:
             parts = [part.payload.column(field.name).to_pylist() for part in sample if part.payload is not None]
             values = [value for part in parts for value in part if value]
             long = bool(values) and np.mean([len(value) for value in values]) >= _TEXT_LENGTH
-            written = sum(" " in value or not value.isascii() for value in values)
-            if long and min(len(set(values)), written) >= _TEXT_VARIETY * len(values):
+            spaced = sum(" " in value or not value.isascii() for value in values)
+            if long and min(len(set(values)), spaced) >= _TEXT_VARIETY * len(values):
                 found.append(field.name)
     return tuple(found)
 
 
-def _route(facts: dict[str, Any], target: str | None, available: int | None) -> dict[str, Any]:
-    """Return route, reasons, commands, the rows of the new model that it needs, and its expected quality."""
+def _choose_route(facts: dict[str, Any], target: str | None, available: int | None) -> dict[str, Any]:
+    """Return the fields of a plan that follow from what the collection holds, except its costs.
+
+    Args:
+        facts: the fields that say what the collection holds.
+        target: address of vectors of the new model, if there are some.
+        available: number of these vectors.
+    """
     source, new = quote(facts["source"]), quote(target or "NEW.parquet")
     after = (
         f"interlingua evaluate translator {source} {new}",
@@ -202,50 +215,53 @@ def _route(facts: dict[str, Any], target: str | None, available: int | None) -> 
     route: Route
     commands: tuple[str, ...]
     mixed = (
-        f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both."
+        f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both models."
         if facts["mixed_share"]
         else ""
     )
     if facts["texts"]:
         route, commands, expected = "re-embed", (), None
         reasons = [
-            f"The texts are there, in {', '.join(facts['texts'])}: embed them with the new model. Translated vectors "
-            "are an approximation.",
+            f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
+            "translated vectors are only an approximation.",
             *([mixed] if mixed else []),
         ]
     elif mixed:
         route, commands, expected = "separate", (f"interlingua identify {source} --json",), None
         reasons = [
-            f"{mixed} Separate them first, by the ids that identify lists, or by the date on which the model was "
+            f"{mixed} Separate the rows first, by the ids that identify lists or by the date on which the model was "
             "changed."
         ]
     elif facts["model"] != "unknown":
         route, expected = "public pairs", _PAIRED_QUALITY
         commands = (public_pairs_command(facts["source"], facts["model"], target), *after)
         reasons = [
-            f"{facts['model']} made the vectors, and anybody can run it: embed {_PAIRED_ROWS:,} public texts with it "
+            f"{facts['model']} made the vectors, and anybody can run it. Embed {_PAIRED_ROWS:,} public texts with it "
             "and with the new model, and fit on these pairs. No text of the collection is needed. NEW_MODEL is a "
-            "sentence-transformers name or folder, or command:PROGRAM, which reads a text from each line and writes a "
-            "vector for each. TEXTS.txt has a text in each line.",
-            f"Without them, an unpaired fit is possible: {fit}",
+            "sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line and "
+            "writes one vector for each. TEXTS.txt has one text per line.",
+            f"Without public texts, an unpaired fit is possible: {fit}",
         ]
     else:
         route, commands = "unpaired", (fit, *after)
-        reasons = ["Neither texts nor a known model: align the collection with other texts of the new model."]
+        reasons = [
+            "The collection holds no texts, and its model is not known. Align it with vectors of other texts that the "
+            "new model embedded."
+        ]
     if route in ("unpaired", "public pairs"):
         reasons.append(
-            "The collection can also stay as it is: interlingua search translates queries of the new model to it, and "
-            "the export sentence-transformers makes a model of queries."
+            "The collection can also stay as it is: interlingua search translates queries of the new model into its "
+            "space, and the export sentence-transformers makes a model that embeds such queries."
         )
     if facts["unusable"]:
         reasons.append(
             f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
-            "them, so remove them from what it reads; migrate leaves them out with --skip-bad."
+            "such rows, so remove them first. migrate leaves them out with --skip-bad."
         )
-    if route == "unpaired" and distinct <= _FEWEST_ROWS:
+    if route == "unpaired" and distinct <= _FAILED_ROWS:
         reasons.append(
-            f"The collection has about {distinct:,} different vectors. Recorded fits on {_FEWEST_ROWS:,} rows a side "
-            "or fewer fail, so known pairs are needed, or many more rows of the new model."
+            f"The collection has about {distinct:,} different vectors. Recorded fits on {_FAILED_ROWS:,} rows a side "
+            "or fewer fail, so known pairs are needed."
         )
     needed = {"unpaired": _NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "unpaired" and available is not None and available < needed:
@@ -273,7 +289,14 @@ def public_pairs_command(source: str, model: str, target: str | None = None) -> 
     return f"interlingua fit {sides} {encoders} --texts TEXTS.txt --out translator"
 
 
-def _costs(rows: int, available: int | None, width: int | None) -> Costs:
+def _estimate_costs(rows: int, available: int | None, width: int | None) -> Costs:
+    """Return the costs of a fit and of a migration by recorded rates.
+
+    Args:
+        rows: of the collection.
+        available: rows of the new model, if there are some.
+        width: of the new vectors, if it is known.
+    """
     used = min(20_000, max(rows, available or rows))
     sizes, seconds, memory = (np.array(values) for values in zip(*_FITS, strict=True))
     return Costs(
