@@ -149,7 +149,7 @@ def tally(convert: Callable[[Rows], Any], batches: Iterator[Rows], profile: Spac
     extremes = {
         "spectrum": [min(c.spectrum for c in compared), max(c.spectrum for c in compared)],
         "mean": [min(c.mean for c in compared), max(c.mean for c in compared)],
-        "spread": [min(c.spread for c in compared), max(c.spread for c in compared)],
+        "spread": [min(c.distortion for c in compared), max(c.distortion for c in compared)],
     }
     return {"batches": len(compared), **counts, **{k: [round(float(x), 3) for x in v] for k, v in extremes.items()}}
 

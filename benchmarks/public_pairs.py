@@ -120,7 +120,7 @@ def check(collection: str, named: str, real: str, texts: str, count: int, seed: 
         "verdict": answer,
         "spectrum": None if np.isnan(compared.spectrum) else compared.spectrum,
         "mean": compared.mean,
-        "spread": compared.spread,
+        "spread": compared.distortion,
         "forward": {"top1": None},
         "backward": {"top1": None},
         "processor_seconds": time.process_time() - start,

@@ -14,7 +14,7 @@ import pytest
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.spaces import EmbeddingSpace
-from interlingua.core.wording import comparison
+from interlingua.core.wording import comparison_sign
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.metrics import match_ranks
 from interlingua.report import _figures, _rows, write_report
@@ -316,7 +316,7 @@ def test_the_sign_before_a_limit_says_which_side_passes(
 ) -> None:
     direction = direction_of(value, threshold, passed)
     evidence = Evidence("hubness", value, 1.0, threshold, passed, "Hubs.", direction=direction)
-    assert comparison(asdict(evidence)) == sign
+    assert comparison_sign(asdict(evidence)) == sign
     made = replace(alignment, verdict=Verdict(Status.ALIGNED, 0.5, (), (evidence,)))
     page = Page(write_report(tmp_path / "report.html", made))
     assert f"{sign} {threshold:.3f}" in page.text

@@ -1,7 +1,7 @@
 """The null of a search: the same refinement from random starts, on the same rows.
 
-A refinement also ends at some map between unrelated spaces. So a map can be judged only in comparison with maps that
-the same refinement makes of random rotations.
+A refinement returns a map between unrelated spaces, too. So a map can be judged only in comparison with maps that the
+same refinement makes of random rotations.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from interlingua.core.arrays import FloatArray
 __all__ = ["NullMaps", "robust_spread"]
 
 _COUNT = 6
-# 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. The lower bound:
-# six scores can be nearly equal by chance.
+# 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. It has a lower
+# bound, because six scores can be nearly equal by chance.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
 # Keeps the draws of the null apart from those of a search with the same seed.
 _STREAM = 7

@@ -54,10 +54,10 @@ _ROWS = 1500
 _DIRECTIONS = 200
 # (pass, fail): a value of at least the first supports the fit, a value below the second refutes it.
 EXCESS_LIMITS = (5.0, 4.0)
-# Refits of wrong maps agree too, the more the fewer directions the rows have. The limit is the null plus this share of
-# the distance from the null to 1.
+# Refits of wrong maps agree too, and they agree more where the rows have fewer directions. The limit is the null plus
+# this share of the distance from the null to 1.
 LIFT_LIMITS = (0.18, 0.1)
-# With few rows, right maps of independent starts agree less too. With many rows, the limit is that of the search: of
+# With few rows, right maps of independent starts also agree less. With many rows, the limit is that of the search: of
 # the recorded fits of about 5,000 rows, the one wrong map above all other limits had 0.77, and two right ones had less
 # than 0.8 (benchmarks/notes.md, `grid`).
 _START_LIMITS, _START_LIMITS_MANY_ROWS, _MANY_ROWS = (0.6, 0.3), (0.8, 0.3), 4_000
@@ -68,7 +68,7 @@ _HUB_MARGIN, _DISTANCE_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
 _DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
-# Measurements that are the reasons of an aligned fit. They come first: transport and both agreements of refits.
+# How many of the first measurements are the reasons of an aligned fit: transport and both agreements of refits.
 _CONFIRMING = 3
 _RANDOM_STARTS, _SHUFFLED_ROWS = "random starts", "shuffled rows"
 # A map far from the rotation that was refitted is not judged by it. Nonlinear maps and maps between unequal widths stay

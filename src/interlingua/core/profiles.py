@@ -15,10 +15,10 @@ from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import SpaceMismatchError, SpaceMismatchWarning
 
 __all__ = [
+    "DISTORTION_LIMIT",
     "MEAN_LIMIT",
     "MIN_BATCH",
     "SPECTRUM_LIMIT",
-    "SPREAD_LIMIT",
     "Comparison",
     "SpaceProfile",
     "check_not_foreign",
@@ -30,9 +30,9 @@ _AXES = 256
 MIN_BATCH = 50
 # Limits of the statistics of a batch, chosen in benchmarks/foreign.py between vectors of the same model on texts of
 # other kinds and all other vectors.
-SPECTRUM_LIMIT, MEAN_LIMIT, SPREAD_LIMIT = 0.08, -0.45, 0.7
-# A batch beyond these has unusual content at least.
-_DOUBT, _MEAN_DOUBT, _SPREAD_DOUBT = 1.5, -0.25, 0.6
+SPECTRUM_LIMIT, MEAN_LIMIT, DISTORTION_LIMIT = 0.08, -0.45, 0.7
+# A batch beyond these has unusual content at least. The first is a factor on the limit of the spectrum.
+_SPECTRUM_DOUBT, _MEAN_DOUBT, _DISTORTION_DOUBT = 1.5, -0.25, 0.6
 # The spectrum decides only for spaces whose own rows, held out, exceed its limit this many times.
 _CLEARANCE = 2.5
 # Variances below this share of the largest are noise.
@@ -70,16 +70,18 @@ class Comparison:
             a space without distinct axes.
         mean: cosine between the mean of the batch and the mean of the space; NaN for fewer than 50 rows, and in a space
             whose mean is zero.
-        spread: standard deviation, over the coordinates, of the logarithm of the batch's standard deviation divided by
-            that of the space: 0 where every coordinate varies as it does in the space. NaN as ``spectrum``.
-        outside: share of the rows of which each alone is outside of the space; 0 in a space where one row cannot tell.
+        distortion: how differently the columns are scaled: for each coordinate the logarithm of the batch's standard
+            deviation divided by that of the space, and of these the standard deviation. 0 where every coordinate varies
+            as it does in the space. NaN as ``spectrum``.
+        outside: share of the rows that are outside of the space, each judged alone; 0 in a space where one row cannot
+            tell.
         needed: smallest accepted spectrum.
     """
 
     rows: int
     spectrum: float
     mean: float
-    spread: float
+    distortion: float
     outside: float
     needed: float = SPECTRUM_LIMIT
 
@@ -89,7 +91,7 @@ class Comparison:
         return (
             self.spectrum < self.needed
             or self.mean < MEAN_LIMIT
-            or self.spread > SPREAD_LIMIT
+            or self.distortion > DISTORTION_LIMIT
             or self.outside > _OUTSIDE_LIMIT
         )
 
@@ -97,7 +99,9 @@ class Comparison:
     def doubtful(self) -> bool:
         """Whether the rows are of another space, or of content that differs much from that of the fitted rows."""
         return self.foreign or (
-            self.spectrum < _DOUBT * self.needed or self.mean < _MEAN_DOUBT or self.spread > _SPREAD_DOUBT
+            self.spectrum < _SPECTRUM_DOUBT * self.needed
+            or self.mean < _MEAN_DOUBT
+            or self.distortion > _DISTORTION_DOUBT
         )
 
     @property
@@ -107,8 +111,8 @@ class Comparison:
             f"their variance along its principal axes is {self.spectrum:.2f} on a scale where unrelated vectors have 0 "
             f"and its own rows 1, and {self.needed:.2f} is needed": self.spectrum < self.needed,
             f"their mean has a cosine of {self.mean:.2f} with its mean": self.mean < MEAN_LIMIT,
-            f"the scales of their columns differ from its by a factor of {np.exp(self.spread):.1f}": (
-                self.spread > SPREAD_LIMIT
+            f"the scales of their columns differ from its by a factor of {np.exp(self.distortion):.1f}": (
+                self.distortion > DISTORTION_LIMIT
             ),
             f"{self.outside:.0%} of them are far from all of its rows": self.outside > _OUTSIDE_LIMIT,
         }
@@ -141,6 +145,16 @@ class SpaceProfile:
         """Return the width of the space."""
         return f"SpaceProfile(d={len(self.mean)})"
 
+    @property
+    def has_axes(self) -> bool:
+        """Whether the variance of a batch along the principal axes tells rows of this space from others."""
+        return bool(self.limits[0] > _NEVER)
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether the mean of a batch tells rows of this space from others."""
+        return bool(self.limits[1] > _NEVER)
+
     @classmethod
     def of(cls, rows: FloatArray) -> SpaceProfile:
         """Measure the profile of rows [n, d].
@@ -151,26 +165,27 @@ class SpaceProfile:
         rows = unit_rows(rows)
         order = np.random.default_rng(0).permutation(len(rows))
         half, held_out = rows[order[::2]], rows[order[1::2]]
-        profile = cls._measured(rows)
+        profile = cls._measure(rows)
         if len(held_out) < 2 * MIN_BATCH:
             return profile
-        return replace(profile, limits=_f32(cls._measured(half)._limits_for(held_out)))
+        return replace(profile, limits=_f32(cls._measure(half)._limits_for(held_out)))
 
     @classmethod
-    def _measured(cls, rows: FloatArray) -> SpaceProfile:
+    def _measure(cls, rows: FloatArray) -> SpaceProfile:
+        """Return the profile of unit rows [n, d] with limits that refuse nothing."""
         mean = rows.mean(axis=0, dtype=np.float64)
         centered = (rows - mean).astype(np.float64)
         variances, axes = np.linalg.eigh(centered.T @ centered)
         shares = np.maximum(variances[::-1], 0) / max(variances.sum(), np.finfo(np.float64).tiny)
         k = min(_AXES, len(mean))
-        nothing = np.full(4, _NEVER)
-        return cls(*map(_f32, (mean, axes[:, ::-1][:, :k], shares[:k], centered.std(axis=0), nothing)))
+        limits = np.full(4, _NEVER)
+        return cls(*map(_f32, (mean, axes[:, ::-1][:, :k], shares[:k], centered.std(axis=0), limits)))
 
     def _limits_for(self, held_out: FloatArray) -> npt.NDArray[np.float64]:
         """Return limits [4] that rows of this space that were held out from the profile keep."""
         batches = [held_out[start : start + MIN_BATCH] for start in range(0, len(held_out) - MIN_BATCH + 1, MIN_BATCH)]
         own = np.array([self._spectrum(batch - batch.mean(axis=0)) for batch in batches[:_RANDOM_ROWS]])
-        lowest = max(SPECTRUM_LIMIT, self._chance(batches))
+        lowest = max(SPECTRUM_LIMIT, self._chance_spectrum(batches))
         clear = bool(np.quantile(own, 0.05) > _CLEARANCE * lowest)
         random = np.random.default_rng(0).standard_normal((_RANDOM_ROWS, len(self.mean)))
         directions = unit_rows(np.array([batch.mean(axis=0) for batch in batches]))
@@ -184,7 +199,7 @@ class SpaceProfile:
             limits.append(highest + _ABOVE_RANDOM * (tail - highest) if apart else _NEVER)
         return np.array(limits)
 
-    def _chance(self, batches: Sequence[FloatArray]) -> float:
+    def _chance_spectrum(self, batches: Sequence[FloatArray]) -> float:
         """Return a spectrum that rotated batches do not reach: in a narrow space some axes coincide by chance."""
         d, rng = len(self.mean), np.random.default_rng(0)
         if d > _NARROW:
@@ -197,16 +212,16 @@ class SpaceProfile:
         """Compare rows [n, d] with the space; their lengths do not matter."""
         distinct = np.unique(unit_rows(np.asarray(rows, np.float32)), axis=0)
         outside = self.outside(distinct)
-        spectrum = mean = spread = float("nan")
+        spectrum = mean = distortion = float("nan")
         if len(distinct) >= MIN_BATCH:
             center = distinct.mean(axis=0)
             centered = distinct - center
-            if self.limits[1] > _NEVER:
+            if self.has_mean:
                 mean = float(center @ self.mean / max(np.linalg.norm(center) * np.linalg.norm(self.mean), _TINY))
             if (centered**2).sum() / len(centered) > _LEAST_VARIANCE * (self.spread**2).sum():
-                spectrum = self._spectrum(centered) if self.limits[0] > _NEVER else spectrum
-                spread = self._spread_from(centered)
-        return Comparison(len(distinct), spectrum, mean, spread, float(outside.mean()), float(self.limits[0]))
+                spectrum = self._spectrum(centered) if self.has_axes else spectrum
+                distortion = self._distortion(centered)
+        return Comparison(len(distinct), spectrum, mean, distortion, float(outside.mean()), float(self.limits[0]))
 
     def outside(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
         """Return for each of rows [n, d] whether it alone cannot be of this space."""
@@ -229,7 +244,7 @@ class SpaceProfile:
         if self.accepts(units[:, ::-1]):
             return "With the coordinates in reverse order they look like it."
         compared = self.compare(units)
-        if compared.spread > SPREAD_LIMIT and not compared.spectrum < compared.needed:
+        if compared.distortion > DISTORTION_LIMIT and not compared.spectrum < compared.needed:
             return "They look like its vectors after the columns were scaled, each by another factor."
         if len(units) < MIN_BATCH:
             return "They look like vectors of another model."
@@ -240,7 +255,7 @@ class SpaceProfile:
         # Rows of unrelated columns have squared cosines of this mean; those of texts are larger.
         variances = np.asarray(centered, np.float64).var(axis=0)
         randomness = (cosines**2).sum() / (n * (n - 1)) / ((variances**2).sum() / variances.sum() ** 2)
-        if randomness < _RANDOM_LIKE and self.limits[0] > _NEVER:
+        if randomness < _RANDOM_LIKE and self.has_axes:
             if compared.mean > _SAME_MEAN:
                 return "Each column has the right mean, and the columns are unrelated: was each shuffled on its own?"
             return "They look like random numbers: no two of them are more similar than random directions are."
@@ -258,8 +273,7 @@ class SpaceProfile:
     def accepts(self, rows: FloatArray) -> bool:
         """Return whether rows [n, d], at least 50, are probably of this space: evidence for it and none against it."""
         compared = self.compare(rows)
-        has_axes = self.limits[0] > _NEVER
-        clear = compared.spectrum > _CLEARANCE * compared.needed if has_axes else compared.mean > _SAME_MEAN
+        clear = compared.spectrum > _CLEARANCE * compared.needed if self.has_axes else compared.mean > _SAME_MEAN
         return bool(clear and not compared.mean < 0 and not compared.doubtful)
 
     @cached_property
@@ -293,7 +307,8 @@ class SpaceProfile:
         spectra = (self._weighted(centered) / energy - flat) / max(own - flat, _TINY)
         return spectra, np.asarray(rows @ self.mean / max(float(np.linalg.norm(self.mean)), _TINY), np.float64)
 
-    def _spread_from(self, centered: FloatArray) -> float:
+    def _distortion(self, centered: FloatArray) -> float:
+        """Return the distortion of centered rows [n, d], as in `Comparison`, without constant columns."""
         varied = self.spread > _CONSTANT * self.spread.max()
         ratios = np.log(np.maximum(centered[:, varied].std(axis=0) / self.spread[varied], _CONSTANT))
         return float(ratios.std())

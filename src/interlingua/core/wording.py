@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = [
-    "comparison",
+    "comparison_sign",
     "count_of",
     "describe_candidate",
     "describe_diagnosis",
@@ -18,7 +18,8 @@ __all__ = [
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
-# A step is reported when it ends, so its text names the work that begins then. Rounds and copies are counted from 0.
+# A step is reported when it ends, so its text names the work that begins then. Steps number rounds and copies from 0,
+# and texts number them from 1.
 _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "texts": lambda s: f"embedding {s['used']:,} texts with the source encoder",
     "embedded": lambda s: "embedding the texts with the target encoder" if s["side"] == "source" else "fitting the map",
@@ -78,7 +79,7 @@ def size_of(number: float) -> str:
     return count_of(round(number), "byte")
 
 
-def comparison(evidence: Mapping[str, Any]) -> str:
+def comparison_sign(evidence: Mapping[str, Any]) -> str:
     """Return the sign between a value and its threshold where the measurement passes: ``≥`` or ``≤``.
 
     Args:
@@ -88,21 +89,29 @@ def comparison(evidence: Mapping[str, Any]) -> str:
 
 
 def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:
-    """Return name, value, null, limit, whether it passed, and meaning of a measurement; argument as in `comparison`."""
+    """Return name, value, null, limit, whether it passed, and meaning of a measurement, as texts for a table.
+
+    Args:
+        evidence: as in `comparison_sign`.
+    """
     value, null, limit = (f"{evidence[key]:.3g}" for key in ("value", "null", "threshold"))
     passed = "yes" if evidence["passed"] else "no"
     return (
         evidence["name"].replace("_", " "),
         value,
         null,
-        f"{comparison(evidence)} {limit}",
+        f"{comparison_sign(evidence)} {limit}",
         passed,
         evidence["meaning"],
     )
 
 
 def describe_evidence(evidence: Mapping[str, Any]) -> str:
-    """Return a measurement with its limit, its null and its meaning, in one line; argument as `comparison` takes it."""
+    """Return a measurement with its limit, its null and its meaning, in one line.
+
+    Args:
+        evidence: as in `comparison_sign`.
+    """
     limit = f"needs {evidence['direction'].replace('_', ' ')} {evidence['threshold']:.3g}"
     null = f"{evidence.get('null_meaning', 'chance')} about {evidence['null']:.3g}"
     name = evidence["name"].replace("_", " ")

@@ -15,7 +15,7 @@ from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import NeuralTranslator, Translator
-from interlingua.core.wording import comparison
+from interlingua.core.wording import comparison_sign
 from interlingua.evaluation import Evaluation, Interval
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
@@ -238,4 +238,4 @@ def _top(kind: str, k: int) -> Any:
 
 
 def _line(item: dict[str, Any]) -> dict[str, Any]:
-    return {**item, "needed": comparison(item), "bar": bar_length(item)}
+    return {**item, "needed": comparison_sign(item), "bar": bar_length(item)}

@@ -12,7 +12,7 @@ from interlingua.core.arguments import check_instance
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import card_notes
 from interlingua.core.translator import Translator
-from interlingua.core.wording import comparison
+from interlingua.core.wording import comparison_sign
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,6 @@ def bar_length(evidence: Mapping[str, Any]) -> float:
     if not math.isfinite(value) or not math.isfinite(limit) or limit == 0:
         return 1.0 if evidence["passed"] else 0.0
     length = value / limit
-    if (comparison(evidence) == "≥") != (limit > 0):
+    if (comparison_sign(evidence) == "≥") != (limit > 0):
         length = 2 - length
     return min(2.0, max(0.0, length))

@@ -23,7 +23,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import Translator, load
-from interlingua.core.wording import comparison, describe_step
+from interlingua.core.wording import comparison_sign, describe_step
 from interlingua.io import create_writer, open_vectors
 
 __all__ = ["Session"]
@@ -191,7 +191,7 @@ class Session:
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
             verdict = {name: result[name] for name in keep if name in result}
             verdict["reasons"] = own_reasons(verdict)
-            verdict["evidence"] = [{**item, "needed": comparison(item)} for item in verdict.get("evidence", ())]
+            verdict["evidence"] = [{**item, "needed": comparison_sign(item)} for item in verdict.get("evidence", ())]
             state |= {"phase": "done", "verdict": verdict}
         else:
             lines = (fit / "err.txt").read_text("utf-8", "replace").strip() or f"The fit ended with exit code {code}."

@@ -1,14 +1,15 @@
 """Consensus of many refits of a rotation: higher cosine to the true vectors than any single refit, without pairs.
 
 A rotation fitted without pairs is wrong in directions that its rows determine poorly, and it keeps their full length.
-Refits on random halves of the rows are wrong there in different ways, so their mean M is short where they disagree: an
-estimate of the conditional mean, as in bagging (Breiman, Machine Learning 1996). With ``C`` the stage of
-:mod:`interlingua.aligners.linear.nonorthogonal`, the consensus map is
+Refits on random halves of the rows are wrong there in different ways, so their mean M is short where they disagree. It
+estimates the conditional mean, as in bagging (Breiman, Machine Learning 1996). With the rows ``X`` and ``Y`` of both
+sides, and with ``C`` the stage of :mod:`interlingua.aligners.linear.nonorthogonal`, the consensus map is
 
 ``M C / l_1 + s (X^T D X + p I)^-1 X^T P Y / l_2``
 
-where ``P`` couples mutual neighbors of translations and target rows, ``D`` holds the row sums of ``P``, ``l_1`` and
-``l_2`` are the root mean square lengths of the translations by either term, and ``s`` is the weight of the regression.
+where ``P`` couples mutual neighbors of translations and target rows, ``D`` is the diagonal matrix of the row sums of
+``P``, ``p`` is the ridge penalty, ``s`` is the weight of the regression, and ``l_1`` and ``l_2`` are the root mean
+square lengths of the translations by either term. The combination is a method of this package.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ _MAX_ROWS = 6000
 # Weight of the regression on mutual neighbors, into a narrower and into a wider space. More raises the cosine and
 # lowers retrieval.
 _REGRESSION_NARROWER, _REGRESSION_WIDER = 0.15, 0.35
-# Positions between the mean (0) and the hub-leveled mean (1). The leveled mean helps retrieval the more the longer the
-# mean is, and then costs cosine: the first position is taken at which real rows keep this cosine with themselves.
+# Positions between the mean (0) and the hub-leveled mean (1). The longer the mean is, the more the leveled mean helps
+# retrieval, and the more it lowers the cosine. The first position is taken at which real rows keep this cosine with
+# themselves.
 _OFFSET_POSITIONS, _MIN_COSINE = (1.0, 0.5, 0.25), 0.9975
 # Keeps these draws apart from those of a fit with the same seed.
 _STREAM = 2
@@ -57,6 +59,9 @@ def consensus(
         seed: draws the subsets.
         device: where refits are computed.
         on_step: called after each refit with its number and their count.
+
+    Returns:
+        The maps from source to target and from target to source.
     """
     x, y = problem.frames
     pairs = centered_pairs(problem)

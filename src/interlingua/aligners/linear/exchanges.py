@@ -1,10 +1,10 @@
-"""Correction of coarse maps that swap two groups of rows, and recognition of ambiguous maps.
+"""Correction of coarse maps that swap two groups of rows, and detection of ambiguous maps.
 
 A search without pairs often ends at a map that is right except that it swaps two groups of texts. The reflection
 ``M - 2 M u u^T``, with ``u`` the unit vector between the centers of the two groups, swaps them back. A refinement
 cannot do that, because every small step away from such a map lowers the transport similarity. So all pairs of groups
 are tried: all reflections are scored, the few best are refined together with the map itself, and the map with the
-largest transport similarity is kept.
+largest transport similarity is kept. This correction is a method of this package.
 
 If another map of that comparison fits about as well and translates rows to other places, the map is ambiguous: the
 vectors alone do not determine which of the two is right.
@@ -139,8 +139,8 @@ def two_groups_reason(spaces: CoarseSpaces, matrix: FloatArray, rng: np.random.G
 
     An attribute of two values, such as language or prompt, divides both sides into two groups. If the groups have the
     same contents, only their sizes show which groups correspond, and sizes may differ between the sides. A map is
-    ambiguous where both sides have two groups much farther apart than two kinds of text, or where both assignments of
-    the groups fit about equally well on samples in which the groups have equal shares.
+    ambiguous if both sides have two groups that lie much farther apart than two kinds of text do. It is also ambiguous
+    if both assignments of the groups fit about equally well on samples in which the groups have equal shares.
 
     Args:
         spaces: the rows of both sides.
@@ -160,7 +160,7 @@ def two_groups_reason(spaces: CoarseSpaces, matrix: FloatArray, rng: np.random.G
     )
     return (
         f"Ambiguous: both sides consist of two groups ({shares} rows), and nothing but these "
-        "shares says which group belongs to which. Fit one group alone, or give a few known pairs."
+        "shares says which groups correspond. Fit one group alone, or give a few known pairs."
     )
 
 

@@ -1,8 +1,8 @@
 """The non-orthogonal stage after the rotation: higher cosine to the true vectors at equal retrieval, without pairs.
 
-A rotation W keeps the length of every direction, of shared content as well as of noise. Two corrections use only the
-covariances ``C_x`` and ``C_y`` of the two sides (Ledoit and Wolf, J. Multivariate Anal. 2004), in the coordinates of
-the narrower space, where they are ``A = E^T C_x E`` and ``B = R^T C_y R``:
+A rotation W keeps the length of every direction, of shared content as well as of noise. This package corrects that in
+two ways. Both use only the covariances ``C_x`` and ``C_y`` of the two sides (Ledoit and Wolf, J. Multivariate Anal.
+2004), in the coordinates of the narrower space, where they are ``A = E^T C_x E`` and ``B = R^T C_y R``:
 
 * Half of the optimal transport map between Gaussians makes the spreads of the directions more alike,
   ``T = (A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2)^1/2`` (Peyré and Cuturi, Computational Optimal Transport, 2019,
@@ -67,18 +67,20 @@ def nonorthogonal_maps(
     """
     halves = [(x[i::2], y[i::2]) for i in (0, 1)]
     refits = [polish_rotation(*half, rotation, _HALF_NEIGHBORS, rng=rng, pairs=pairs, device=device) for half in halves]
-    # For each direction the two halves and the whole: (matrix, rows in, rows out).
+    # For each direction, the problems of the two halves and of all rows: (matrix, source rows, target rows).
     forward = [*zip(refits, *zip(*halves, strict=True), strict=True), (rotation, x, y)]
     backward = [(np.ascontiguousarray(matrix.T), b, a) for matrix, a, b in forward]
     stages = parallel_map(nonorthogonal_map, *zip(*forward, *backward, strict=True))
-    chosen, used = [], []
+    maps, used = [], []
     for problems, staged in ((forward, stages[:3]), (backward, stages[3:])):
-        rows = problems[2][1][:_HALF_ROWS]
-        before = _half_agreement(rows, [matrix for matrix, _, _ in problems[:2]])
+        *refitted, (whole, all_rows, _) = problems
+        rows = all_rows[:_HALF_ROWS]
+        before = _half_agreement(rows, [matrix for matrix, _, _ in refitted])
         after = _half_agreement(rows, staged[:2])
-        used.append(after[0] > before[0] and after[1] >= before[1] - _RETRIEVAL_LOSS)
-        chosen.append(staged[2] if used[-1] else problems[2][0])
-    return chosen[0], chosen[1], {"step": "nonorthogonal", "forward": used[0], "backward": used[1]}
+        is_better = after[0] > before[0] and after[1] >= before[1] - _RETRIEVAL_LOSS
+        used.append(is_better)
+        maps.append(staged[2] if is_better else whole)
+    return maps[0], maps[1], {"step": "nonorthogonal", "forward": used[0], "backward": used[1]}
 
 
 def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
