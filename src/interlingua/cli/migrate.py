@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Metric", "Triggers", "migrate"]
 
-# Rows of a store in the pictures of a report, drawn at random from its first _POOL rows.
+# Rows of a store in the pictures of a report. They are drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
 
 
@@ -208,7 +208,7 @@ def migrate(
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
         if report is not None:
-            _draw(report, translator, old, fit, facts, seed, options)
+            _write_report(report, translator, old, fit, facts, seed, options)
     if report is not None:
         console.note(f"Wrote {report}")
     changed = bool(result.changed_ids)
@@ -304,7 +304,7 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
     return Path(f"migration-{name}.sqlite")
 
 
-def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: bool, as_json: bool) -> Translator:
+def _fit(directory: Path, old: Store, new_model: str, rows: int, seed: int, *, save: bool, as_json: bool) -> Translator:
     """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
     from interlingua.core.storage import check_destination
@@ -313,7 +313,7 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
-    with open_source(like) as new, console.working("Reading samples"):
+    with open_source(new_model) as new, console.working("Reading samples"):
         with advise_skip_bad():
             x = sample_rows(old, rows, seed)
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
@@ -334,11 +334,11 @@ def _fit(directory: Path, old: Store, like: str, rows: int, seed: int, *, save: 
     return translator
 
 
-def _draw(
+def _write_report(
     report: Path,
     translator: Translator,
     old: Store,
-    like: str | None,
+    new_model: str | None,
     facts: Mapping[str, Any],
     seed: int,
     options: Options,
@@ -351,8 +351,8 @@ def _draw(
     with console.working("Drawing the report"):
         x = sample_rows(old, _PICTURED, seed, pool=_POOL)
         y = None
-        if like is not None:
-            with open_source(like) as new:
+        if new_model is not None:
+            with open_source(new_model) as new:
                 y = sample_rows(new, _PICTURED, seed, pool=_POOL)
         shown = translator
         if options.inverse:

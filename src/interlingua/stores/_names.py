@@ -1,4 +1,4 @@
-"""Names that a store takes for what a migration makes: collections, vectors, columns and fields."""
+"""Names that a store accepts for what a migration makes: collections, vectors, columns and fields."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NAME_BYTES = 255
 
 @dataclass(frozen=True)
 class NameRule:
-    """What names a store takes.
+    """Which names a store accepts.
 
     Attributes:
-        needed: the rule as a phrase, for messages.
+        needed: the rule with a verb, to which a message adds "needed": ``at least 1 character is``.
         pattern: regular expression of the whole name.
         most_bytes: longest name in UTF-8, ``None`` without a limit.
     """
@@ -31,12 +31,12 @@ class NameRule:
     most_bytes: int | None = None
 
     def allows(self, name: str) -> bool:
-        """Return whether a store takes this name."""
+        """Return whether the store accepts this name."""
         fits = self.most_bytes is None or len(name.encode("utf-8", "replace")) <= self.most_bytes
         return fits and re.fullmatch(self.pattern, name, re.DOTALL) is not None
 
     def refusal(self, what: str, name: str, where: str, remedy: str) -> InputError:
-        """Return the error for a name that the store does not take."""
+        """Return the error for a name that the store does not accept."""
         shown = repr(name) if len(name) <= _SHOWN else f"{name[:_SHOWN]!r}... ({len(name.encode())} bytes)"
         return InputError(f"{where}: {shown} cannot be the name of a {what}: {self.needed} needed.", remedy)
 
@@ -45,7 +45,7 @@ NOT_EMPTY = NameRule("at least 1 character is")
 
 
 def check_name_length(path: Path, named: Path) -> None:
-    """Refuse a path whose unfinished file could not be made, because the name of its folder would be too long.
+    """Refuse a path whose name is too long for the folder that holds the unfinished file.
 
     Args:
         path: of the file that is written.

@@ -138,7 +138,7 @@ class Run:
         last = self.log.last_written()
         number, rows = (last.number + 1, self.log.rows(done=True)) if last else (0, 0)
         if last is not None:
-            self._compare_one_written(last.number)
+            self._check_last_written(last.number)
         with closing(self.source.scan(self.options.page_rows, last.after if last else None)) as pages:  # type: ignore[type-var]
             for read, _ in pages:
                 page = self.log.page(number)
@@ -158,8 +158,8 @@ class Run:
         self.log.note(phase="indexing")
         watch.lap("copy")
 
-    def _compare_one_written(self, number: int) -> None:
-        """Refuse to resume if a page that was written before the crash reads differently now."""
+    def _check_last_written(self, number: int) -> None:
+        """Refuse to resume if the last page of the source that was copied before the interruption has changed."""
         before = self.log.page(number - 1) if number else None
         with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
             records = next(pages, (None, None))[0]
@@ -180,7 +180,7 @@ class Run:
 
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
-        changes = self._look_again()
+        changes = self._find_changes()
         # A deleted row of the same collection has lost its new vector, too.
         expected = self.spec.count - (changes.deleted if self.spec.as_new_vector else 0)
         count = self.target.info().count
@@ -192,13 +192,13 @@ class Run:
         error = 0.0
         if len(ids):
             stored, error = self.conversion.compare(self.source.fetch(ids))
-            self._search_first(stored)
+            self._check_index(stored)
         self.on_rows("checking", self.spec.count, self.spec.count)
         watch.lap("check")
         return len(ids), error, changes
 
-    def _look_again(self) -> Changes:
-        """Compare every row of the source as it is now with its digest.
+    def _find_changes(self) -> Changes:
+        """Compare every row of the source as it is now with the digest of the survey.
 
         A run that was resumed also compares every row of the target with its translation, unless it is a file: rows
         that were written before the interruption may have been edited since.
@@ -222,7 +222,7 @@ class Run:
             if source is not self.source:
                 source.close()
 
-    def _search_first(self, stored: Records) -> None:
+    def _check_index(self, stored: Records) -> None:
         """Refuse an index that does not find the first of some rows by its own vector."""
         first_id = stored.ids[0].as_py()
         nearest = self.target.search(np.asarray(stored.vectors[:1], np.float32), 10)[0].ids

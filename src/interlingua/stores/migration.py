@@ -1,9 +1,10 @@
 """Migration of one store through a translator into another: survey, copy, index, check. It can resume at any point.
 
-The source is only read, three times. The survey reads every row, refuses what cannot be translated before anything is
-made, and records digests of all rows and pages; the copy compares every page with its digest. A page is recorded as
-written after the target has stored it, so a crash repeats at most one page, under the same ids. At the end every row of
-the source is compared with its digest once more, and rows that changed behind the copy are listed.
+The source is read three times and never written to. The survey reads every row, refuses what cannot be translated
+before anything is made, and records digests of all rows and pages. The copy compares every page with its digest. A page
+is recorded as written after the target has stored it, so a crash repeats at most one page, under the same ids. At the
+end every row of the source is compared with its digest once more, and rows that changed after they had been copied are
+listed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Migration:
     """What a migration did.
 
     Attributes:
-        plan: as it was made before the first row was written.
+        plan: the plan that was made before the first row was written.
         rows: rows in the target.
         resumed_from: rows that an earlier run had written.
         checked: rows that were read again from both sides and compared.
@@ -200,8 +201,12 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
 def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
     """Drop what the migration of this journal made, and nothing else; the source is never touched.
 
+    Args:
+        journal: the journal of the migration.
+        target: the store that it wrote to; by default it is opened at the address in the journal.
+
     Returns:
-        the address that was dropped; ``None`` if the migration had made nothing yet or was rolled back before.
+        The address that was dropped; ``None`` if the migration had made nothing yet or was rolled back before.
 
     Raises:
         InputError: there is no such journal.
@@ -221,6 +226,7 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
 
 
 def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
+    """Refuse to resume a migration that was rolled back, or with another source, translator, target or options."""
     if log.phase == "rolled back":
         raise InputError(f"{log.path}: this migration was rolled back.", "Start it again without {resume}.")
     before = log.facts

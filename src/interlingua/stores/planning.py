@@ -48,8 +48,8 @@ class Options:
         skip_null: leave out rows without a vector; otherwise they are refused.
         skip_bad: leave out every row whose vector cannot be translated: it is missing, has another width, is all zeros,
             or holds null values, NaN or infinity. Lines of a file that cannot be read are left out as well.
-        triggers: whether triggers of the source's table ``"fire"`` or are ``"skip"``-ped while a new column of the same
-            table is filled. Without it a table that has triggers is refused; any other target refuses the choice.
+        triggers: ``"fire"`` or ``"skip"`` the triggers of the source's table while a new column of the same table is
+            filled. Without a choice, a table that has triggers is refused. Any other target refuses the choice.
         allow_foreign: migrate vectors that cannot be of the space of the translator; otherwise they are refused.
     """
 
@@ -71,7 +71,7 @@ class Options:
     def restrict(
         self, source: Store, condition: str | None = None, *, skip_null: bool = False, bad_as_nan: bool = False
     ) -> None:
-        """Let a source give only the rows that these options choose.
+        """Make a source return only the rows that these options choose.
 
         Args:
             source: the source.
@@ -146,7 +146,10 @@ class Plan:
 
 @contextmanager
 def advise_skip_bad() -> Iterator[None]:
-    """Say of a row that cannot be used that a migration can leave it out; other work has no such option."""
+    """Add to the error about a row without a usable vector that a migration can leave such rows out.
+
+    Only a migration has this option, so readers of rows do not name it.
+    """
     try:
         yield
     except UnusableRowError as error:
@@ -277,7 +280,7 @@ def _measure(
 ) -> tuple[float, float, int]:
     """Return the payload bytes of a row, the estimated seconds of the whole migration, and the number of bad rows.
 
-    Bad rows are counted only if they are left out, because the whole source must be read for it.
+    Bad rows are counted only if they are left out, because the whole source must be read to count them.
     """
     convert = translator.invert if options.inverse else translator.translate
     start, first_page, rows, payload_bytes, bad, reading = time.perf_counter(), 0.0, 0, 0, 0, 0.0
@@ -312,7 +315,7 @@ def _measure(
 
 @contextmanager
 def _without_nulls(source: Store, info: StoreInfo, options: Options) -> Iterator[None]:
-    """Leave out rows without a vector: a scan stops at the first one, and the plan counts them all."""
+    """Leave out rows without a vector, because a scan would stop at the first one. The plan counts them all."""
     if not info.nulls or options.skip_null or options.skip_bad:
         yield
         return
@@ -345,9 +348,9 @@ def check_choices(plan: Plan, options: Options) -> None:
 
 
 def _id_name(source: StoreURL, target: StoreURL, payload: Iterable[str]) -> str:
-    """Return a name for the column of the ids that no payload column has, in upper or lower case.
+    """Return a name for the column of ids that no payload column has, whether in upper or in lower case.
 
-    It is the name that the target's address gives after ``?id=``, or else a usual one.
+    It is the name after ``?id=`` in the target's address, or a usual one.
     """
     taken = {name.lower() for name in payload}
     named = target.options.get("id")
@@ -379,6 +382,7 @@ def _check_other_vectors(source: StoreURL, target: StoreURL) -> None:
 
 
 def _free(url: StoreURL) -> int | None:
+    """Return the free bytes on the disk of a target, or None on a server."""
     if not url.on_disk:
         return None
     folder = Path(url.path).resolve()
