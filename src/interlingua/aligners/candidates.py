@@ -1,4 +1,4 @@
-"""Several candidate targets: corpora that one target model embedded, of which some resemble the source.
+"""Several candidate targets: corpora that one target model embedded, only some of which resemble the source.
 
 Without pairs, texts of the same kind on both sides decide whether a fit succeeds. Each candidate is therefore fitted
 alone, the fit with the strongest label-free evidence is kept, and the rows of the others are added where the refits of
@@ -276,7 +276,7 @@ def _map_agreement(first: _Trial, second: _Trial) -> float:
 
 
 def _contradicts(best: _Trial, other: _Trial, cosine: float) -> bool:
-    """Return whether both have the same evidence, none of it refuted, and different maps."""
+    """Return whether two trials with the same status, neither of them failed, have different maps."""
     statuses = {trial.fit.verdict.status for trial in (best, other)}
     return len(statuses) == 1 and Status.FAILED not in statuses and cosine < _SAME_MAP
 

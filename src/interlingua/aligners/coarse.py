@@ -32,8 +32,8 @@ class Schedule:
     Attributes:
         temperatures: of the coupling, one per step.
         batch: most rows per side and step.
-        share: most rows per side and step, as a share of the rows of the smaller side; below 1, batches of few rows
-            differ from each other.
+        share: most rows per side and step, as a share of the rows of the smaller side. Below 1, batches differ from
+            each other even where there are few rows.
     """
 
     temperatures: Sequence[float]
@@ -45,7 +45,7 @@ _ANNEALING = Schedule(np.geomspace(0.08, 0.03, 60).tolist(), batch=400, share=0.
 _SETTLING = Schedule((0.06,) * 100, batch=400, share=0.5), Schedule((0.04,) * 20, batch=1000)
 # Refits of the verdict and the null take fewer steps: they start from a refined map.
 _REFITTING = Schedule((0.06,) * 50, batch=300, share=0.5), Schedule((0.04,) * 15, batch=800)
-# Scores of maps are from a coupling as sharp as the last of the annealing.
+# Maps are scored by a coupling as sharp as the last of the annealing.
 _SCORE_TEMPERATURE, _SCORED_ROWS = 0.03, 1500
 
 
@@ -72,11 +72,11 @@ class CoarseSpaces:
         """Reduce centered unit rows [n_source, d_source] and [n_target, d_target] to at most ``width`` columns."""
         (first, first_variances), (second, second_variances) = parallel_map(principal_axes, (x, y))
         ranks = tuple(int((v > _RANK_FLOOR * v[0]).sum()) for v in (first_variances, second_variances))
-        return cls((first, second), _reduced(x, y, first, second, width, device), (ranks[0], ranks[1]), device)
+        return cls((first, second), _reduce_rows(x, y, first, second, width, device), (ranks[0], ranks[1]), device)
 
     def at_width(self, x: FloatArray, y: FloatArray, width: int) -> CoarseSpaces:
         """Return the same rows x and y in another number of coordinates."""
-        return replace(self, rows=_reduced(x, y, *self.principal, width, self.device))
+        return replace(self, rows=_reduce_rows(x, y, *self.principal, width, self.device))
 
     @property
     def axes(self) -> tuple[FloatArray, FloatArray]:
@@ -136,23 +136,24 @@ def refine_coarse(
 def anneal(
     spaces: CoarseSpaces, maps: FloatArray, rng: np.random.Generator, prior: FloatArray | None = None
 ) -> FloatArray:
-    """Refine rough coarse maps on small batches, from soft couplings to sharp ones."""
+    """Refine rough coarse maps [r, w_source, w_target] on small batches, from soft couplings to sharp ones."""
     return refine_coarse(spaces, maps, _ANNEALING, rng=rng, prior=prior)
 
 
 def settle(
     spaces: CoarseSpaces, maps: FloatArray, rng: np.random.Generator, prior: FloatArray | None = None
 ) -> FloatArray:
-    """Refine annealed coarse maps: soft steps on small batches, then sharper ones on larger batches."""
+    """Refine annealed coarse maps [r, w_source, w_target]: soft steps on small batches, then sharper ones on larger."""
     for schedule in _SETTLING:
         maps = refine_coarse(spaces, maps, schedule, rng=rng, prior=prior)
     return maps
 
 
 def refit(spaces: CoarseSpaces, maps: FloatArray, rows: tuple[Array, Array], rng: np.random.Generator) -> FloatArray:
-    """Re-anneal coarse maps [r, ...] on some of the rows only, as for a bootstrap.
+    """Refine coarse maps again, on some of the rows only.
 
-    Known pairs take no part: a refit that holds on to them would confirm them and not the map.
+    The agreement of refits on disjoint samples is evidence for a map. Known pairs take no part, because a refit that
+    keeps to them would confirm the pairs and not the map.
 
     Args:
         spaces: where the rows come from.
@@ -166,7 +167,8 @@ def refit(spaces: CoarseSpaces, maps: FloatArray, rows: tuple[Array, Array], rng
     return maps
 
 
-def _reduced(
+def _reduce_rows(
     x: FloatArray, y: FloatArray, first: FloatArray, second: FloatArray, width: int, device: str
 ) -> tuple[Array, Array]:
+    """Return the unit rows of both sides along the leading ``width`` of their principal axes, on the device."""
     return to_device(unit_rows(x @ first[:, :width]), device), to_device(unit_rows(y @ second[:, :width]), device)

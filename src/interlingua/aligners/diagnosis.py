@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix, diags_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 
@@ -45,9 +46,9 @@ _SPECTRUM_ROWS, _GROUP_ROWS = 4_000, 1_500
 _FEW_DIRECTIONS = 8.0
 # Largest quotient of the effective ranks of two encoders in the aligned fits is 1.5.
 _RANK_QUOTIENT = 2.0
-# Two groups: neighbors of a row in its graph, smallest share of the rows, and largest share of links that cross the cut
-# where the fingerprints of the groups are as unlike as those of two models. The limit falls to 0 at a likeness of one
-# half. No single collection in benchmarks/results/diagnoses.jsonl is near it.
+# Two groups: neighbors of a row in the graph, smallest share of the rows in a group, and largest share of links that
+# cross the cut where the fingerprints of the groups are as different as those of two models. The limit falls to 0 at a
+# likeness of one half. No single collection in benchmarks/results/diagnoses.jsonl is near it.
 _GROUP_NEIGHBORS, _SMALLEST_GROUP, _CROSSING = 10, 0.05, 0.06
 # Profiles of neighbors: the distance of the nearest row is divided by that of this neighbor. Fewer rows have profiles
 # that are too noisy. The same corpus under two encoders reaches a difference of 0.045 (diagnoses.jsonl).
@@ -244,13 +245,13 @@ def measure_groups(rows: FloatArray) -> tuple[float, float, float]:
     """
     if len(rows) < 2 * MIN_ROWS:
         return 0.0, 1.0, 1.0
-    group, crossing = _sparsest_cut(Frame.of(rows).rows)
+    group, crossing = _find_sparsest_cut(Frame.of(rows).rows)
     parts = rows[group], rows[~group]
     smaller = min(len(part) for part in parts)
     if smaller < MIN_ROWS:
         return 0.0, crossing, 1.0
-    alike = Fingerprint.of(parts[0]).likeness(Fingerprint.of(parts[1]))
-    return smaller / len(rows), crossing, (max(alike["mean"], 0.0) + max(alike["spread"], 0.0)) / 2
+    likeness = Fingerprint.of(parts[0]).likeness(Fingerprint.of(parts[1]))
+    return smaller / len(rows), crossing, (max(likeness["mean"], 0.0) + max(likeness["spread"], 0.0)) / 2
 
 
 def neighbor_profile(rows: FloatArray) -> FloatArray:
@@ -265,7 +266,7 @@ def neighbor_profile(rows: FloatArray) -> FloatArray:
     return np.quantile(distances[:, 0] / distances[:, -1], _PROFILE_LEVELS)
 
 
-def _sparsest_cut(rows: FloatArray) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], float]:
+def _find_sparsest_cut(rows: FloatArray) -> tuple[npt.NDArray[np.bool_], float]:
     """Return the two groups [n] of the sparsest cut of the graph of nearest neighbors, and its conductance.
 
     Rows are ordered by the second eigenvector of the normalized adjacency matrix, and the cut is the position in this
@@ -292,12 +293,12 @@ def _sparsest_cut(rows: FloatArray) -> tuple[np.ndarray[tuple[int], np.dtype[np.
     order = np.argsort(vector / np.sqrt(degrees))
     position = np.empty(n, np.int64)
     position[order] = np.arange(n)
-    return _best_position(graph, degrees, order, position)
+    return _cut_order(graph, degrees, order, position)
 
 
-def _best_position(
+def _cut_order(
     graph: csr_matrix, degrees: FloatArray, order: IntArray, position: IntArray
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.bool_]], float]:
+) -> tuple[npt.NDArray[np.bool_], float]:
     """Return the groups before and after the best cut of an order of the rows, and the conductance of the cut."""
     n = len(order)
     links = graph.tocoo()

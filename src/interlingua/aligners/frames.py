@@ -71,7 +71,7 @@ def affine_maps(source: Frame, target: Frame, matrix: FloatArray) -> tuple[Affin
     """Return the affine maps that ``matrix`` [d_source, d_target] and its transpose define between two frames.
 
     A rotation between frames contains neither mean nor spread. The maps add both: translations get the mean of the
-    other space and, by one factor for all rows, its radius.
+    other space, and one factor for all rows gives them its radius.
     """
     return affine_map(source, target, matrix), affine_map(target, source, matrix.T)
 

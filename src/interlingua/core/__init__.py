@@ -1,1 +1,1 @@
-"""What everything else is built from: arrays, spaces, maps, alignments and translators."""
+"""The types and functions that all other packages build on: arrays, spaces, maps, alignments and translators."""

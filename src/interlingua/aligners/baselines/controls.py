@@ -1,4 +1,4 @@
-"""Control maps, which learn nothing about which rows correspond: their scores are chance level."""
+"""Control maps, which learn nothing about which rows correspond. Their scores show the chance level."""
 
 from __future__ import annotations
 

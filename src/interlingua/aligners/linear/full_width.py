@@ -16,7 +16,8 @@ from interlingua.core.backend import to_device, to_numpy
 
 __all__ = ["polish_rotation", "widen"]
 
-# More coordinates follow noise with the rows that collections usually have; the neighbors of all rows fill the others.
+# With as many rows as collections usually have, maps in more coordinates would follow noise. Polishing on the neighbors
+# of all rows determines the other coordinates.
 _FINE_WIDTH = 128
 # All candidates are refined on small batches, and the best one on larger batches at a lower temperature. More rows than
 # the usual number determine finer directions, which take proportionally more steps.
@@ -25,13 +26,13 @@ _CANDIDATE_TEMPERATURE, _CANDIDATE_BATCH = 0.05, 800
 _BEST_TEMPERATURE, _BEST_BATCH = 0.04, 1500
 # Twice as many rows as in the search, because few candidates are scored.
 _SCORED_ROWS = 3000
-# Many neighbors move far, few are near. Against (50, 50, 50, 50, 30), the fewer at the end gave 0.002 more top-1 for
-# BGE to MiniLM with 4,398 rows and 0.01 to 0.05 for USE to WordLlama with 4,976 (benchmarks/notes.md, suite `polish`).
-# With 2,000 rows, 5 neighbors lost 0.02.
+# Averages of many neighbors move a map far, and few neighbors are close to the true row. Compared with
+# (50, 50, 50, 50, 30), the fewer at the end gave 0.002 more top-1 for BGE to MiniLM with 4,398 rows and 0.01 to 0.05
+# for USE to WordLlama with 4,976 (benchmarks/notes.md, suite `polish`). With 2,000 rows, 5 neighbors lost 0.02.
 _POLISH_NEIGHBORS = (50, 50, 50, 30, 20, 10, 5)
-# With fewer rows, more neighbors are averaged: this number divided by the rows at least.
+# With fewer rows, more neighbors are averaged: at least this number divided by the rows.
 _LEAST_NEIGHBORS_TIMES_ROWS = 20_000
-# At most one row in this many is a neighbor, so that neighbors are near with few rows too.
+# At most one row in this many is a neighbor, so that neighbors are near even where there are few rows.
 _ROWS_PER_NEIGHBOR = 40
 _POLISH_ROWS = 6_000
 # Where batches leave rows out, the last steps use all of them. With 10,976 rows per side, that gave 0.01 to 0.07 more
@@ -51,6 +52,9 @@ def widen(
     on_step: OnStep = ignore_step,
 ) -> FloatArray:
     """Refine rough maps in more coordinates, choose the best by transport similarity and polish it on all rows.
+
+    The steps are entropic Wasserstein-Procrustes in 128 coordinates, then Procrustes on mutual nearest neighbors at
+    full width; see :mod:`interlingua.aligners.refine`.
 
     Args:
         x: [n_source, d_source], centered unit rows.
