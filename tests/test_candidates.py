@@ -11,7 +11,8 @@ import pytest
 
 import interlingua as il
 from interlingua.aligners.candidates import read_candidates
-from interlingua.aligners.verdict import EXCESS_LIMITS, correct_for_tries, weakest_margin
+from interlingua.aligners.conclusion import weakest_margin
+from interlingua.aligners.verdict import EXCESS_LIMITS, correct_for_tries
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import interlingua as il
+from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.linear import aligner, islands, second_search
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.full_width_refinement import FULL_WIDTH_REFINEMENTS
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult
-from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError

@@ -15,8 +15,9 @@ import numpy as np
 
 from interlingua.aligners import check_known_settings, create_aligner
 from interlingua.aligners.base import OnStep, Problem, StepLog
+from interlingua.aligners.conclusion import at_most_doubtful, weakest_margin
 from interlingua.aligners.linear.aligner import Linear, LinearFit
-from interlingua.aligners.verdict import MAP_LIMITS, at_most_doubtful, correct_for_tries, weakest_margin
+from interlingua.aligners.verdict import MAP_LIMITS, correct_for_tries
 from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arguments import check_text, shown
 from interlingua.core.errors import InputError

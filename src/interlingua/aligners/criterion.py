@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from interlingua.aligners.base import Fit, Problem
+from interlingua.aligners.conclusion import MAX_FAILED_SCORE
 from interlingua.aligners.frames import affine_maps, polar
 from interlingua.core.alignment import MEASUREMENTS, Evidence, Status, Verdict
 from interlingua.core.arguments import check_choice, check_instance, check_number, check_text, shown
@@ -141,7 +142,7 @@ def apply_criteria(
     if not missed:
         return judged
     others = () if verdict.status == Status.ALIGNED else verdict.reasons
-    return replace(judged, status=Status.FAILED, score=min(verdict.score, 0.5), reasons=(*missed, *others))
+    return replace(judged, status=Status.FAILED, score=min(verdict.score, MAX_FAILED_SCORE), reasons=(*missed, *others))
 
 
 def _evidence(item: Criterion, problem: Problem, fit: Fit, null: Fit) -> Evidence:

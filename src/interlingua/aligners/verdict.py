@@ -1,26 +1,42 @@
-"""The verdict: label-free measurements of a finished fit, each beside a null, and the conclusion from them.
+"""The verdict: label-free measurements of a finished fit, each beside a null.
 
-Three measurements must reach a limit: how far the transport similarity of the map exceeds that of maps from random
-starts, and how well two maps fitted on disjoint halves of the rows agree, directly and as a round trip. Their null is
-the same statistic for maps refined from random starts on the same rows. Three more are sanity checks, which no good
-translation violates. The limits separate the fits recorded in ``benchmarks/results``, whose confusion table
-``benchmarks/tables.py`` prints.
+With source rows ``x``, maps ``F_1`` and ``F_2`` that are fitted on disjoint halves of the rows, and the backward map
+``B_2`` of the second half, three measurements decide:
+
+* ``transport_excess``: by how many standard deviations the transport similarity of the map exceeds that of null maps;
+* ``refit_agreement``: the mean cosine between ``x F_1`` and ``x F_2``;
+* ``cycle``: the mean cosine between ``x`` and ``x F_1 B_2``.
+
+Their null is the same statistic for maps that are refined from random starts on the same rows. Where the fit has them,
+the agreement of independent starts, the agreement of the map with the nearest rotation, and the round trip through the
+backward map must reach limits as well. Three sanity checks are violated by no good translation: the sliced Wasserstein
+distance, hubness, and the effective rank. The limits separate the fits recorded in ``benchmarks/results``, whose
+confusion table ``benchmarks/tables.py`` prints. The combination of these measurements is a method of this package.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from interlingua.aligners.base import Aligner, Fit, Problem, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces, refit
+from interlingua.aligners.conclusion import (
+    MAX_FAILED_SCORE,
+    Check,
+    at_least,
+    at_most,
+    at_most_doubtful,
+    conclude,
+    score_of,
+)
 from interlingua.aligners.frames import Frame, near_copies, polar
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.registry import pair_use
-from interlingua.core.alignment import Evidence, Status, Verdict
+from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas, take, to_numpy
 from interlingua.core.maps import AffineMap, VectorMap
@@ -38,14 +54,12 @@ __all__ = [
     "LIFT_LIMITS",
     "MAP_LIMITS",
     "ROUND_TRIP_LIMITS",
-    "at_most_doubtful",
     "correct_for_tries",
     "judge",
     "judge_map",
     "judge_rotation",
     "refit_limits",
     "start_limits",
-    "weakest_margin",
 ]
 
 # Most rows that a measurement reads.
@@ -67,9 +81,6 @@ _HUB_MARGIN, _DISTANCE_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
 # With fewer pairs, a fit on the pairs that are not held out would not be comparable with the fit on all of them.
 _MIN_PAIRS = 10
 _MAX_HELD_OUT = 1000
-_DECISIVE = ("transport_excess", "refit_agreement", "cycle", "held_out_pairs")
-# How many of the first measurements are the reasons of an aligned fit: transport and both agreements of refits.
-_CONFIRMING = 3
 _RANDOM_STARTS, _SHUFFLED_ROWS = "random starts", "shuffled rows"
 # A map far from the rotation that was refitted is not judged by it. Nonlinear maps and maps between unequal widths stay
 # above the first limit of the round trip; an unrelated backward map stays near 0.
@@ -78,14 +89,6 @@ MAP_LIMITS, ROUND_TRIP_LIMITS = (0.7, 0.4), (0.3, 0.15)
 _STREAM = 11
 # Of Student's t: the spread of the null is estimated from six maps.
 _NULL_DEGREES = 5
-
-
-@dataclass(frozen=True)
-class _Check:
-    """A measurement, and whether it refutes the fit."""
-
-    evidence: Evidence
-    refutes: bool
 
 
 def refit_limits(null: float) -> tuple[float, float]:
@@ -110,7 +113,7 @@ def judge_rotation(
     *,
     seed: int,
     start_agreement: float | None = None,
-    checks: Sequence[_Check] = (),
+    checks: Sequence[Check] = (),
 ) -> Verdict:
     """Measure a fit and conclude. The same arguments give the same numbers, however often they are measured.
 
@@ -131,15 +134,7 @@ def judge_rotation(
         if start_agreement is not None:
             measured.append(_start_agreement(null, start_agreement))
         measured += _sanity_checks(translated, target, rng)
-    return _conclude([*measured, *checks])
-
-
-def at_most_doubtful(verdict: Verdict, reason: str) -> Verdict:
-    """Return a verdict on a map whose evidence cannot confirm it: doubtful for this reason, or failed as before."""
-    if verdict.status == Status.FAILED:
-        return verdict
-    others = () if verdict.status == Status.ALIGNED else verdict.reasons
-    return replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *others))
+    return conclude([*measured, *checks])
 
 
 def correct_for_tries(verdict: Verdict, tries: int) -> Verdict:
@@ -159,18 +154,10 @@ def correct_for_tries(verdict: Verdict, tries: int) -> Verdict:
         return verdict
     after = replace(before, threshold=limit, passed=before.value >= limit)
     evidence = tuple(after if item is before else item for item in verdict.evidence)
-    score = min(_score(evidence), 0.5) if verdict.status == Status.FAILED else _score(evidence)
+    score = min(score_of(evidence), MAX_FAILED_SCORE) if verdict.status == Status.FAILED else score_of(evidence)
     reasons = tuple(str(after) if reason == str(before) else reason for reason in verdict.reasons)
     corrected = replace(verdict, score=score, reasons=reasons, evidence=evidence)
     return at_most_doubtful(corrected, str(after)) if before.passed and not after.passed else corrected
-
-
-def weakest_margin(evidence: Sequence[Evidence]) -> float:
-    """Return the smallest ``(value - null) / (threshold - null)`` of the decisive measurements; 0 without any."""
-    margins = (
-        (e.value - e.null) / (e.threshold - e.null) for e in evidence if e.name in _DECISIVE and e.threshold > e.null
-    )
-    return float(min(margins, default=0.0))
 
 
 def judge(aligner: Aligner, problem: Problem, fit: Fit, *, seed: int) -> Verdict:
@@ -235,16 +222,16 @@ def judge_map(
         )
 
 
-def _map_agreement(rotated: FloatArray, translated: FloatArray, rng: np.random.Generator) -> _Check:
+def _map_agreement(rotated: FloatArray, translated: FloatArray, rng: np.random.Generator) -> Check:
     meaning = "Mean cosine between the map's translations and those of the rotation nearest to it."
     null = agreement(rotated, translated[rng.permutation(len(translated))])
-    return _at_least("map_agreement", agreement(rotated, translated), null, MAP_LIMITS, meaning, _SHUFFLED_ROWS)
+    return at_least("map_agreement", agreement(rotated, translated), null, MAP_LIMITS, meaning, _SHUFFLED_ROWS)
 
 
-def _round_trip(x: Frame, returned: FloatArray, rng: np.random.Generator) -> _Check:
+def _round_trip(x: Frame, returned: FloatArray, rng: np.random.Generator) -> Check:
     meaning = "Mean cosine between a row and its round trip through the forward and the backward map."
     null = agreement(x.rows, returned[rng.permutation(len(returned))])
-    return _at_least("round_trip", agreement(x.rows, returned), null, ROUND_TRIP_LIMITS, meaning, _SHUFFLED_ROWS)
+    return at_least("round_trip", agreement(x.rows, returned), null, ROUND_TRIP_LIMITS, meaning, _SHUFFLED_ROWS)
 
 
 def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray, FloatArray], seed: int) -> Verdict:
@@ -269,19 +256,19 @@ def _judge_held_out(aligner: Aligner, problem: Problem, known: tuple[FloatArray,
     meaning = "Mean cosine between translated and true rows of known pairs that were held out of a second fit."
     limits = (limit, null + PAIR_MARGIN / 2)
     value = float(cosines[is_partner].mean())
-    return _conclude([_at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
+    return conclude([at_least("held_out_pairs", value, null, limits, meaning, "mismatched pairs")])
 
 
-def _transport(null: NullMaps, coarse: FloatArray) -> _Check:
+def _transport(null: NullMaps, coarse: FloatArray) -> Check:
     excess = null.excess(float(null.spaces.similarity(coarse[None])[0]))
     meaning = (
         f"Translated rows lie {abs(excess):.0f} standard deviations {'closer to' if excess >= 0 else 'farther from'} "
         "real target rows than under maps refined from random starts."
     )
-    return _at_least("transport_excess", excess, null.excess_of_null(), EXCESS_LIMITS, meaning, _RANDOM_STARTS)
+    return at_least("transport_excess", excess, null.excess_of_null(), EXCESS_LIMITS, meaning, _RANDOM_STARTS)
 
 
-def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> list[_Check]:
+def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> list[Check]:
     """Refit the map and the null maps on disjoint halves, forward on both and backward on the second."""
     spaces = null.spaces
     maps = np.concatenate([coarse[None], null.maps])
@@ -310,20 +297,20 @@ def _refits(null: NullMaps, coarse: FloatArray, rng: np.random.Generator) -> lis
     checks = []
     for name, (value, *nulls), meaning in measured:
         typical = float(np.median(nulls))
-        checks.append(_at_least(name, value, typical, refit_limits(typical), meaning, _RANDOM_STARTS))
+        checks.append(at_least(name, value, typical, refit_limits(typical), meaning, _RANDOM_STARTS))
     return checks
 
 
-def _start_agreement(null: NullMaps, value: float) -> _Check:
+def _start_agreement(null: NullMaps, value: float) -> Check:
     rows = to_numpy(null.spaces.rows[0][:_ROWS])
     translations = [unit_rows(rows @ matrix) for matrix in null.maps]
     pairs = zip(translations, translations[1:], strict=False)
     typical = float(np.median([agreement(first, second) for first, second in pairs]))
     meaning = "Cosine between translations by this map and by the best map from an independent start."
-    return _at_least("start_agreement", value, typical, start_limits(null.spaces.n), meaning, _RANDOM_STARTS)
+    return at_least("start_agreement", value, typical, start_limits(null.spaces.n), meaning, _RANDOM_STARTS)
 
 
-def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[_Check]:
+def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[Check]:
     """Measure what can refute a translation and never prove it: good translations pass, and bad ones may."""
     picked = rng.permutation(len(y))
     first, second = y[picked[: len(y) // 2]][:_ROWS], y[picked[len(y) // 2 :]][:_ROWS]
@@ -335,14 +322,14 @@ def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generat
     hubs, own_hubs = hubness(sample, second), hubness(first, second)
     rank, own_rank = effective_rank(sample), effective_rank(first)
     return [
-        _at_most(
+        at_most(
             "sliced_wasserstein",
             distance,
             own_distance,
             _DISTANCE_MARGIN,
             "Distance between the distributions of translated and real rows, relative to the spread of the real ones.",
         ),
-        _at_most(
+        at_most(
             "hubness",
             hubs,
             own_hubs,
@@ -350,7 +337,7 @@ def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generat
             "Skewness of how often each real row is among the nearest neighbors of translated rows; large if a few "
             "real rows are neighbors of most translations.",
         ),
-        _at_least(
+        at_least(
             "effective_rank",
             rank / own_rank,
             1 / own_rank,
@@ -359,35 +346,3 @@ def _sanity_checks(translated: FloatArray, y: FloatArray, rng: np.random.Generat
             "rows on one line",
         ),
     ]
-
-
-def _at_least(
-    name: str, value: float, null: float, limits: tuple[float, float], meaning: str, null_meaning: str
-) -> _Check:
-    passing, failing = limits
-    evidence = Evidence(name, value, null, passing, value >= passing, meaning, "at_least", null_meaning)
-    return _Check(evidence, value < failing)
-
-
-def _at_most(name: str, value: float, null: float, margin: float, meaning: str) -> _Check:
-    """Return the check that a value exceeds that of real rows among themselves by at most a margin."""
-    limit = null + margin
-    evidence = Evidence(name, value, null, limit, value <= limit, meaning, "at_most", "real rows among themselves")
-    return _Check(evidence, value > limit)
-
-
-def _conclude(checks: list[_Check]) -> Verdict:
-    """Return the verdict: failed if any check refutes the fit, doubtful if any misses its limit, otherwise aligned."""
-    evidence = tuple(c.evidence for c in checks)
-    refuting = [c.evidence for c in checks if c.refutes]
-    missed = [c.evidence for c in checks if not c.evidence.passed and not c.refutes]
-    score = _score(evidence)
-    if refuting:
-        return Verdict(Status.FAILED, min(score, 0.5), tuple(map(str, refuting + missed)), evidence)
-    if missed:
-        return Verdict(Status.DOUBTFUL, score, tuple(map(str, missed)), evidence)
-    return Verdict(Status.ALIGNED, score, tuple(map(str, evidence[:_CONFIRMING])), evidence)
-
-
-def _score(evidence: Sequence[Evidence]) -> float:
-    return float(np.clip(weakest_margin(evidence), 0, 1))

@@ -17,6 +17,7 @@ from interlingua.aligners.base import (
     ignore_step,
 )
 from interlingua.aligners.coarse import CoarseSpaces
+from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_groups_reason
 from interlingua.aligners.linear.full_width import widen
@@ -34,7 +35,7 @@ from interlingua.aligners.linear.second_search import (
 )
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
-from interlingua.aligners.verdict import at_most_doubtful, judge_rotation
+from interlingua.aligners.verdict import judge_rotation
 from interlingua.core.alignment import Verdict
 from interlingua.core.arguments import Bounds, check_settings
 from interlingua.core.arrays import FloatArray

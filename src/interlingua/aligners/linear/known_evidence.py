@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.linear.guide import HeldOutTranslations, LabeledTranslations
-from interlingua.aligners.verdict import at_most_doubtful
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import nearest
