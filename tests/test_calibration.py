@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import interlingua as il
 from interlingua.aligners.base import Problem
-from interlingua.aligners.linear.held_out import held_out_maps
+from interlingua.aligners.linear.held_out import fit_held_out_maps
 from interlingua.core.arrays import unit_rows
 from interlingua.core.calibration import QUANTILE_LEVELS, SCORE_KINDS, ScoreCalibration, match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
@@ -99,7 +99,7 @@ def test_scales_are_measured_on_rows_that_the_maps_have_not_seen(rng: np.random.
     d = 160
     x, y = (rng.standard_normal((1500, d)).astype(np.float32) for _ in range(2))
     problem = Problem.of(x, y)
-    seen = held_out_maps(problem, rotation(d, d, rng), None, seed=0)
+    seen = fit_held_out_maps(problem, rotation(d, d, rng), None, seed=0)
     inside = {row.tobytes() for row in seen.rows[0]}
     fitted = np.array([row for row in x if row.tobytes() not in inside])
     assert len(seen.rows[0]) == 300

@@ -277,7 +277,7 @@ def _assemble(
 def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> ScoreCalibration | None:
     """Measure the scales of scores on rows or pairs that a second fit, or a second refinement, has not seen."""
     from interlingua.aligners.linear.aligner import LinearFit
-    from interlingua.aligners.linear.held_out import held_out_maps
+    from interlingua.aligners.linear.held_out import fit_held_out_maps
 
     known = problem.known
     if pair_use(aligner) == "required" and known is not None:
@@ -288,7 +288,7 @@ def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> Score
         return ScoreCalibration.fit((second.forward, second.backward), known[0][held], known[1][held], paired=True)
     if isinstance(fit, LinearFit) and min(map(len, problem.rows)) >= _HELD_OUT * MIN_ROWS:
         device = resolve_device(str(settings_of(aligner).get("device", "cpu")))
-        unseen = held_out_maps(problem, fit.rotation, fit.nonorthogonal, seed=seed, device=device)
+        unseen = fit_held_out_maps(problem, fit.rotation, fit.nonorthogonal, seed=seed, device=device)
         return ScoreCalibration.fit(unseen.maps, *unseen.rows)
     return None
 

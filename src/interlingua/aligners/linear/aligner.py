@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,12 +18,12 @@ from interlingua.aligners.base import (
 )
 from interlingua.aligners.coarse import CoarseSpaces
 from interlingua.aligners.conclusion import at_most_doubtful
-from interlingua.aligners.frames import Frame, affine_map
+from interlingua.aligners.frames import affine_map
 from interlingua.aligners.linear.exchanges import AMBIGUOUS, exchange_groups, two_groups_reason
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.known_evidence import NO_HELD_OUT, judge_known
 from interlingua.aligners.linear.known_search import KnownResult, search_with_known, settle_rotation
-from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_maps, radius_factor
+from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonorthogonal_maps
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
 from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
@@ -232,25 +232,24 @@ class Linear:
         a, b = rows
         device = resolve_device(self.device)
         forward, backward = rotation, np.ascontiguousarray(rotation.T)
-        forward_offset: dict[str, Any] = {}
-        backward_offset: dict[str, Any] = {}
+        used = None
         if self.nonorthogonal:
             forward, backward, step = nonorthogonal_maps(a, b, rotation, rng=halves, pairs=pairs, device=device)
-            forward_offset, backward_offset = _offset_and_radius(x, y), _offset_and_radius(y, x)
+            used = bool(step["forward"]), bool(step["backward"])
             log(step)
-        forward_map = affine_map(x, y, forward, **forward_offset)
+        to_map = leveled_affine_map if self.nonorthogonal else affine_map
+        forward_map = to_map(x, y, forward)
         translated = y.center(forward_map(problem.rows[0]))
         verdict = judge_rotation(null, judged, translated, y.rows, seed=seed, start_agreement=start_agreement)
-        used = (bool(step["forward"]), bool(step["backward"])) if self.nonorthogonal else None
         return LinearFit(
-            nonorthogonal=used,
             forward=forward_map,
-            backward=affine_map(y, x, backward, **backward_offset),
+            backward=to_map(y, x, backward),
             trace=tuple(log.steps),
             verdict=verdict,
             rotation=rotation,
             null=null,
             start_agreement=start_agreement,
+            nonorthogonal=used,
         )
 
 
@@ -281,8 +280,3 @@ def _limit_verdict(verdict: Verdict, second: SecondResult) -> Verdict:
     if second.rotation is not None:
         verdict = at_most_doubtful(verdict, UNCALIBRATED)
     return replace(verdict, reasons=(*verdict.reasons, INTERRUPTED)) if second.interrupted else verdict
-
-
-def _offset_and_radius(x: Frame, y: Frame) -> dict[str, Any]:
-    """Return the ``offset`` and ``radius_factor`` of `affine_map` for translations of x into y."""
-    return {"offset": hub_leveled_mean(y), "radius_factor": radius_factor(x, y)}

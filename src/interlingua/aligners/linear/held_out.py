@@ -13,23 +13,24 @@ import numpy as np
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.full_width import polish_rotation
-from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_map, radius_factor
+from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonorthogonal_map
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import single_threaded_blas
 from interlingua.core.maps import AffineMap
 
-__all__ = ["HeldOut", "held_out_maps"]
+__all__ = ["HeldOutMaps", "fit_held_out_maps"]
 
-# The share of the rows that is held out, and the most.
-_SHARE, _MOST = 5, 2_048
-# Each step replaces the rotation by one that the rows it reads determine, so little of the others is left after two.
+# One of this many rows is held out, and at most this number.
+_ONE_OF, _MOST = 5, 2_048
+# Each step replaces the rotation by one that the rows it reads determine. After two steps, little is left of what the
+# held-out rows had determined.
 _NEIGHBORS = (50, 50)
 # Keeps these draws apart from those of a fit with the same seed.
 _STREAM = 3
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutMaps:
     """Maps of both directions, and rows that they have not seen.
 
     Attributes:
@@ -41,22 +42,23 @@ class HeldOut:
     rows: tuple[FloatArray, FloatArray]
 
 
-def held_out_maps(
+def fit_held_out_maps(
     problem: Problem, rotation: FloatArray, nonorthogonal: tuple[bool, bool] | None, *, seed: int, device: str = "cpu"
-) -> HeldOut:
+) -> HeldOutMaps:
     """Polish a rotation without a fifth of the rows of each side.
 
     Args:
         problem: the rows.
         rotation: [d_source, d_target] between the frames of both sides, which all rows have determined.
-        nonorthogonal: whether the non-orthogonal stage follows, forward and backward; None for a fit without offset.
+        nonorthogonal: whether the non-orthogonal stage follows, forward and backward; None for a fit without that stage
+            and its offset.
         seed: draws the rows that are held out.
         device: where it is computed.
     """
     rng = np.random.default_rng([seed, _STREAM])
     held, rest = [], []
     for rows in problem.rows:
-        first, second = np.split(rng.permutation(len(rows)), [min(_MOST, len(rows) // _SHARE)])
+        first, second = np.split(rng.permutation(len(rows)), [min(_MOST, len(rows) // _ONE_OF)])
         held.append(rows[first])
         rest.append(Frame.of(rows[second]))
     x, y = rest
@@ -67,7 +69,7 @@ def held_out_maps(
             _map(here, there, matrix, None if nonorthogonal is None else nonorthogonal[direction])
             for direction, (here, there, matrix) in enumerate(((x, y, forward), (y, x, backward)))
         )
-    return HeldOut((maps[0], maps[1]), (held[0], held[1]))
+    return HeldOutMaps((maps[0], maps[1]), (held[0], held[1]))
 
 
 def _map(source: Frame, target: Frame, matrix: FloatArray, staged: bool | None) -> AffineMap:
@@ -76,6 +78,4 @@ def _map(source: Frame, target: Frame, matrix: FloatArray, staged: bool | None) 
         return affine_map(source, target, matrix)
     if staged:
         matrix = nonorthogonal_map(matrix, source.rows, target.rows)
-    return affine_map(
-        source, target, matrix, offset=hub_leveled_mean(target), radius_factor=radius_factor(source, target)
-    )
+    return leveled_affine_map(source, target, matrix)

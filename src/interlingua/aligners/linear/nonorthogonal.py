@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 from sklearn.covariance import ledoit_wolf
 
-from interlingua.aligners.frames import Frame
+from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.pairs import Pairs
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import parallel_map
+from interlingua.core.maps import AffineMap
 from interlingua.core.statistics import agreement, self_retrieval
 
-__all__ = ["hub_leveled_mean", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
+__all__ = ["hub_leveled_mean", "leveled_affine_map", "nonorthogonal_map", "nonorthogonal_maps", "radius_factor"]
 
 # Half of the transport: with all of it, directions of noise would become as long as those of content.
 _TRANSPORT_POWER = 0.5
@@ -103,6 +104,12 @@ def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> Float
     penalty = (_RIDGE_NARROWER if narrows else _RIDGE_WIDER) * np.trace(b) / len(b)
     regression = np.linalg.solve(b + penalty * np.eye(len(b)), from_target.T @ covariance_y)
     return np.asarray(to_common @ transport @ regression, np.float32)
+
+
+def leveled_affine_map(source: Frame, target: Frame, matrix: FloatArray) -> AffineMap:
+    """Return the affine map of ``matrix`` [d_source, d_target] whose translations lie around the hub-leveled mean."""
+    offset, factor = hub_leveled_mean(target), radius_factor(source, target)
+    return affine_map(source, target, matrix, offset=offset, radius_factor=factor)
 
 
 def hub_leveled_mean(frame: Frame) -> FloatArray:
