@@ -1,8 +1,10 @@
 """Conversion of cosine scores between the scales of two models, so that thresholds on scores survive a translation.
 
-A cosine of 0.6 means something else in every model, and translated vectors have a scale of their own. Two kinds of
-scores are compared by their quantiles: the score that one pair of texts in 10,000 exceeds with one model corresponds to
-the score that one in 10,000 exceeds with the other. This needs texts of the same kind on both sides, and no pairs.
+The same cosine means different degrees of similarity in different models, and translated vectors have a scale of their
+own. Scores are converted by quantiles, ``F_wanted^-1(F_given(score))`` with the distribution functions F of both kinds
+of scores (equipercentile equating; Kolen and Brennan, Test Equating, Scaling, and Linking, 2014): the score that one
+pair of texts in 10,000 exceeds with one model corresponds to the score that one in 10,000 exceeds with the other. This
+needs texts of the same kind on both sides, and no pairs.
 """
 
 from __future__ import annotations
@@ -97,20 +99,21 @@ class ScoreCalibration:
             x, y = x[~_is_copy(x)], y[~_is_copy(y)]
         if min(len(x), len(y)) < MIN_ROWS:
             return None
-        asked = [
+        x_queries, y_queries = (
             side if given is None else unit_rows(np.asarray(given[:_MAX_ROWS], np.float32))
             for given, side in zip(queries, (x, y), strict=True)
-        ]
-        translated, inverted = _mapped(maps[0], x), _mapped(maps[1], y)
-        asked_back = inverted if queries[1] is None else _mapped(maps[1], asked[1])
+        )
+        translated, inverted = _translate(maps[0], x), _translate(maps[1], y)
+        inverted_queries = inverted if queries[1] is None else _translate(maps[1], y_queries)
         sides = {
-            "source": (asked[0], x),
-            "target": (asked[1], y),
-            "translated": (asked[1], translated),
+            "source": (x_queries, x),
+            "target": (y_queries, y),
+            "translated": (y_queries, translated),
             "both-translated": (translated, translated),
-            "inverted": (asked_back, x),
+            "inverted": (inverted_queries, x),
             "both-inverted": (inverted, inverted),
         }
+        # Of pairs, row i of one side is the same text as row i of the other, so these scores are left out.
         between = {"translated", "inverted"} if paired and queries[1] is None else set()
         quantiles = [
             _quantiles(*sides[kind], others_only=kind in between or sides[kind][0] is sides[kind][1])
@@ -216,13 +219,19 @@ def match_quantiles(scores: FloatArray, given: npt.NDArray[Any], wanted: npt.NDA
     return np.asarray(np.interp(scores, known, matched))
 
 
-def _mapped(function: VectorMap, rows: FloatArray) -> FloatArray:
+def _translate(function: VectorMap, rows: FloatArray) -> FloatArray:
     """Return rows [n, d] after a map, as unit rows."""
     return unit_rows(np.asarray(function(rows), np.float32))
 
 
 def _quantiles(a: FloatArray, b: FloatArray, *, others_only: bool) -> npt.NDArray[np.float64]:
-    """Return the quantiles of the cosines of unit rows a [n, d] with b [m, d], or of row i with rows j > i."""
+    """Return the quantiles of the cosines of unit rows a [n, d] with unit rows b [m, d].
+
+    Args:
+        a: [n, d].
+        b: [m, d].
+        others_only: compare row i of ``a`` with rows j > i of ``b`` only, where row i of both is the same text.
+    """
     cosines = a @ b.T
     return quantiles_of(cosines[np.triu_indices(len(a), 1)] if others_only else cosines)
 
