@@ -25,15 +25,15 @@ __all__ = ["COMPARED_ROWS", "METHODS", "SAMPLE", "EncoderPair", "align_encoders"
 # Texts that are embedded by default: between 3,000 and 10,000, where recall at 10 grows by at most 0.04
 # (benchmarks/results/public-pairs.jsonl).
 SAMPLE = 5_000
-# With fewer different texts, a profile of their vectors cannot tell vectors of another model.
-_FEWEST = 200
+# With fewer different texts, a profile of their vectors cannot detect vectors of another model.
+_MIN_TEXTS = 200
 _SIDES = ("source", "target")
 # Rows of a collection that are compared with its encoder.
 COMPARED_ROWS = 2_000
-# Smallest spectrum of a collection along the axes of its own encoder, measured on at least so many texts. On texts of
-# other kinds the encoder itself reaches 0.55 or more on 3,000 texts, and another one of the same family at most 0.23
-# (benchmarks/results/public-pairs.jsonl). On 300 texts the encoder itself can be below.
-_SAME_MODEL, _SURE_TEXTS = 0.27, 2_000
+# Smallest spectrum of a collection along the axes of its own encoder, and the fewest texts that it can be measured on.
+# With 3,000 texts, the encoder itself reaches 0.55 or more on texts of other kinds, and another one of the same family
+# at most 0.23 (benchmarks/results/public-pairs.jsonl). With 300 texts, the encoder itself can be below the limit.
+_MIN_SPECTRUM, _SPECTRUM_TEXTS = 0.27, 2_000
 METHODS = ("auto", "ridge", "procrustes")
 # From so many pairs on, ridge keeps more of the nearest neighbors than a rotation does (same records).
 _RIDGE_PAIRS = 2_000
@@ -41,7 +41,7 @@ _RIDGE_PAIRS = 2_000
 
 @dataclass(frozen=True, eq=False)
 class EncoderPair:
-    """Two encoders that can be run, and the texts that both will embed.
+    """Two encoders that can be run, and the texts that both are to embed.
 
     Attributes:
         encoders: functions from texts to vectors [n, d], of source and target.
@@ -77,22 +77,22 @@ class EncoderPair:
             InputError: too few different texts, or an encoder that cannot be loaded.
             MissingExtraError: an encoder needs sentence-transformers, which is not installed.
         """
-        sample = check_count(sample, "sample", minimum=_FEWEST)
+        sample = check_count(sample, "sample", minimum=_MIN_TEXTS)
         given = check_texts(texts, "texts")
         different = list(
             dict.fromkeys(line for line in (" ".join(text.splitlines()).strip() for text in given) if line)
         )
-        if len(different) < _FEWEST:
+        if len(different) < _MIN_TEXTS:
             raise InputError(
                 f"{len(given):,} texts were given, of which {len(different):,} are different and not blank; at least "
-                f"{_FEWEST} are needed, and {SAMPLE:,} are better."
+                f"{_MIN_TEXTS} are needed, and {SAMPLE:,} are better."
             )
         rng = np.random.default_rng(check_count(seed, "seed"))
         drawn = np.sort(rng.permutation(len(different))[:sample]).tolist()
         if isinstance(source_encoder, str) and source_encoder == target_encoder:
             raise InputError("The source and the target encoder are the same; nothing has to be translated.")
         sides = [
-            _opened(each, side, device) for each, side in zip((source_encoder, target_encoder), _SIDES, strict=True)
+            _open_side(each, side, device) for each, side in zip((source_encoder, target_encoder), _SIDES, strict=True)
         ]
         (first, first_name), (second, second_name) = sides
         titles = names[0] or first_name, names[1] or second_name
@@ -104,8 +104,8 @@ class EncoderPair:
         """Return the spaces of the texts under both encoders, and the steps; compare each with its collection.
 
         Raises:
-            InputError: an encoder returned something else than a vector for each text, or the same for all of them; or
-                a collection has another width.
+            InputError: an encoder did not return one vector for each text, or returned the same vector for all of
+                them; or a collection has another width.
             SpaceMismatchError: another encoder made a collection.
         """
         steps: list[dict[str, Any]] = [
@@ -216,8 +216,8 @@ def check_method(method: Any) -> None:
     check_choice(method, "method", METHODS)
 
 
-def _opened(encoder: Any, side: str, device: str | None) -> tuple[Encode, str]:
-    """Return the function of an encoder, and its name."""
+def _open_side(encoder: Any, side: str, device: str | None) -> tuple[Encode, str]:
+    """Return the function and the name of an encoder, which is a function or the name of one."""
     if isinstance(encoder, str):
         return open_encoder(encoder, device=device), encoder_title(encoder)
     if not callable(encoder):
@@ -246,10 +246,12 @@ def check_collection(space: EmbeddingSpace, collection: EmbeddingSpace, side: st
     rows = collection.rows(COMPARED_ROWS, np.random.default_rng(seed))
     compared = SpaceProfile.of(np.asarray(space.vectors, np.float32)).compare(rows)
     # A statistic that is NaN decides nothing.
-    sibling = compared.spectrum < _SAME_MODEL and space.n >= _SURE_TEXTS
-    if compared.foreign or sibling:
-        scale = "on a scale where unrelated vectors have 0 and the encoder's own 1"
-        weak = f"its variance along the encoder's axes is {compared.spectrum:.2f} {scale}, and {_SAME_MODEL} is needed"
+    is_sibling = compared.spectrum < _MIN_SPECTRUM and space.n >= _SPECTRUM_TEXTS
+    if compared.foreign or is_sibling:
+        weak = (
+            f"its variance along the encoder's axes is {compared.spectrum:.2f} on a scale where unrelated vectors have "
+            f"0 and the encoder's own 1, and {_MIN_SPECTRUM} is needed"
+        )
         reasons = compared.reasons or (weak,)
         raise SpaceMismatchError(
             f"The {side} encoder {space.name} did not make the {side} collection: {'; '.join(reasons)}.",
@@ -258,6 +260,6 @@ def check_collection(space: EmbeddingSpace, collection: EmbeddingSpace, side: st
             "Name the encoder that made it, with the same prompt and revision. Without the collection nothing is "
             "compared.",
         )
-    agrees = compared.spectrum >= _SAME_MODEL and not compared.doubtful
+    agrees = compared.spectrum >= _MIN_SPECTRUM and not compared.doubtful
     spectrum = None if np.isnan(compared.spectrum) else round(compared.spectrum, 4)
     return {"step": "collection", "side": side, "agrees": bool(agrees), "spectrum": spectrum}

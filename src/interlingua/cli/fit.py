@@ -83,7 +83,7 @@ def fit(
         list[str] | None,
         typer.Option(
             "--target",
-            metavar="SOURCE",
+            metavar="TARGET",
             help="Another candidate for TARGET: vectors of other texts by the same encoder; may be repeated. Each is "
             "tried, and the ones that the evidence supports are used.",
             rich_help_panel=_INPUT,

@@ -18,6 +18,7 @@ __all__ = [
     "AFFINE",
     "NETWORK",
     "OtherFormatError",
+    "Tensors",
     "affine_settings",
     "affine_tensors",
     "calibration_card",
