@@ -20,6 +20,7 @@ from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 
 __all__ = [
+    "Relevance",
     "RetrievalQuality",
     "evaluate_ranking",
     "evaluate_retrieval",

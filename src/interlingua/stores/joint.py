@@ -26,7 +26,7 @@ from interlingua.core.translator import Translator
 from interlingua.stores._protocol import Store
 from interlingua.stores.sampling import sample_rows
 
-__all__ = ["JointHit", "JointSearch", "Side"]
+__all__ = ["Calibration", "JointHit", "JointSearch", "Side"]
 
 Side = Literal["source", "target"]
 # The background sample of a collection is drawn from this many rows at its beginning.
