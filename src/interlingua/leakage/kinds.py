@@ -25,7 +25,19 @@ from interlingua.leakage.inversion.extraction import Extraction, check_extractio
 from interlingua.leakage.inversion.scores import LEVEL
 from interlingua.leakage.inversion.words import is_email, is_number, tokens
 
-__all__ = ["KINDS", "PERSONAL_KINDS", "KindFinding", "kind_of", "kinds_of_words", "capitalized_words"]
+__all__ = [
+    "EMAIL",
+    "KINDS",
+    "MEDICAL",
+    "NAME",
+    "NUMBER",
+    "PERSONAL_KINDS",
+    "PLACE",
+    "KindFinding",
+    "capitalized_words",
+    "kind_of",
+    "kinds_of_words",
+]
 
 NAME, PLACE, MEDICAL, NUMBER, EMAIL = "name", "place", "medical term", "number", "e-mail address"
 KINDS = (NAME, PLACE, MEDICAL, NUMBER, EMAIL)

@@ -22,7 +22,7 @@ from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 from interlingua.leakage._checks import check_one_each
 
-__all__ = ["Linkage", "MeasuredLinks", "link_rows", "linkage"]
+__all__ = ["FALSE_LINKS", "MIN_ROWS", "PERMUTATIONS", "Linkage", "MeasuredLinks", "link_rows", "linkage"]
 
 MIN_ROWS = 100
 PERMUTATIONS = 999

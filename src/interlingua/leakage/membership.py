@@ -21,7 +21,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples, interval
 
-__all__ = ["Membership", "membership", "membership_scores"]
+__all__ = ["MIN_RECORDS", "RATES", "Membership", "membership", "membership_scores"]
 
 RATES = (0.01, 0.001)
 MIN_RECORDS = 20

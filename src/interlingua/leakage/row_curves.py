@@ -21,7 +21,7 @@ from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.scores import score_keywords
 
-__all__ = ["RowPoint", "leak_by_rows"]
+__all__ = ["DOCUMENTS", "MIN_ROWS", "RowPoint", "Side", "leak_by_rows"]
 
 Side = Literal["leaked", "public"]
 MIN_ROWS = 250

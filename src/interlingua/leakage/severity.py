@@ -9,7 +9,7 @@ from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.kinds import PERSONAL_KINDS
 
-__all__ = ["LEVELS", "RULES", "Severity", "severity"]
+__all__ = ["LEVELS", "MUCH", "RULES", "SOME", "Severity", "severity"]
 
 LEVELS = ("not shown", "low", "medium", "high", "critical")
 SOME, MUCH = 0.02, 0.2
