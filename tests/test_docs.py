@@ -296,3 +296,23 @@ def test_the_site_builds_without_a_warning_has_readable_signatures_and_loads_not
         assert not re.search(r"_NestedSequence|_SupportsArray|TypeAliasForwardRef", html), page
         for tag in re.findall(r"<(?:script|link|img)[^>]*>", html):
             assert not re.search(r"(?:src|href)=\"(?:https?:)?//", tag), tag
+
+
+def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_of_the_records(
+    generate: ModuleType,
+) -> None:
+    page = " ".join((ROOT / "docs" / "responsible-use.md").read_text("utf-8").split())
+    solver = generate._records(generate.RESULTS / "solver.jsonl")
+    curve = generate._records(generate.RESULTS / "pairs-curve.jsonl")
+
+    large = [r for r in solver if (r["n_source"], r["n_target"], r["budget"]) == (1000, 7000, 120)]
+    assert [(round(r["forward"]["top1"], 2), r["verdict"]) for r in large] == [(0.80, "doubtful")]
+    assert "1,000 leaked vectors were aligned with 7,000 similar public texts" in page
+    assert "(top-1 .80, one fit, verdict doubtful)" in page
+    small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
+    assert len(small) == 3
+    assert all(r["verdict"] == "failed" and round(r["forward"]["top1"], 2) <= 0.02 for r in small)
+    assert "500 leaked vectors against 8,000 public texts failed in all three fits (top-1 .02 or less)" in page
+    known = [r for r in curve if r["key"].startswith("500/100/linear/")]
+    assert [round(r["forward"]["top1"], 2) for r in known] == [0.58]
+    assert "with 100 known pairs among 500 vectors per side, top-1 was .58" in page
