@@ -19,6 +19,7 @@ import pytest
 import interlingua as il
 from command_line import Run
 from interlingua._encoder_pairs import check_collection
+from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
 from interlingua.encoders import command_encoder, encoder_title, open_encoder
 
@@ -393,3 +394,11 @@ def test_a_sentence_transformers_folder_is_an_encoder(
     ran = run("fit", *given, "--texts", place["folder"] / "texts.txt", "--out", tmp_path / "t", "--json")
     assert ran.code == 0, ran.err
     assert il.load(tmp_path / "t").d_source == D_TARGET
+
+
+def test_on_windows_a_backslash_in_a_command_is_an_ordinary_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlingua.encoders._BACKSLASH_ESCAPES", False)
+    title = encoder_title(r"command:tools\\encode.exe --model 'my model'")
+    assert title == r"command tools\\encode.exe"
+    with pytest.raises(InputError, match=r"The encoder's program tools\\encode.exe does not exist"):
+        command_encoder(r"tools\\encode.exe 'my model'")
