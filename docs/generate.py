@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,20 @@ def commands() -> str:
 
     group: Any = typer.main.get_command(app)
     context = group.make_context("interlingua", ["doctor"], resilient_parsing=True)
-    parts = ["# Commands", "", f"{group.help}", "", f"{group.epilog}", ""]
+    parts = ["# Commands", "", group.help, "", _with_code(group.epilog), ""]
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         with command.make_context(name, [], parent=context, resilient_parsing=True) as own:
             usage = " ".join(command.collect_usage_pieces(own))
             examples = "\n".join(EXAMPLES[name])
-            parts += [f"## {name}", "", f"`interlingua {name} {usage}`", "", inspect.cleandoc(command.help), ""]
+            parts += [
+                f"## {name}",
+                "",
+                f"`interlingua {name} {usage}`",
+                "",
+                _with_code(inspect.cleandoc(command.help)),
+                "",
+            ]
             parts += ["```bash", examples, "```", ""]
             for title, records in groups_of(command, own).items():
                 parts += [f"| {title} | |", "|---|---|"]
@@ -71,7 +79,12 @@ def commands() -> str:
 def _cell(text: str, *, code: bool = True) -> str:
     """Return text for a cell of a Markdown table, by default as code."""
     plain = text.replace("|", "\\|")
-    return f"`{plain}`" if code else plain.replace("<", "&lt;").replace("*", "\\*")
+    return f"`{plain}`" if code else _with_code(plain.replace("<", "&lt;").replace("*", "\\*"))
+
+
+def _with_code(text: str) -> str:
+    """Return prose with its options and commands as code; as text, two hyphens would become a dash."""
+    return re.sub(r"(?<![`\w-])(interlingua [a-z]+(?: --[a-z-]+)?|--[a-z][a-z-]*)(?!`)\b", r"`\1`", text)
 
 
 def stores() -> str:

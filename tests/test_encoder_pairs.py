@@ -398,7 +398,7 @@ def test_a_sentence_transformers_folder_is_an_encoder(
 
 def test_on_windows_a_backslash_in_a_command_is_an_ordinary_character(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("interlingua.encoders._BACKSLASH_ESCAPES", False)
-    title = encoder_title(r"command:tools\\encode.exe --model 'my model'")
-    assert title == r"command tools\\encode.exe"
+    title = encoder_title(r"command:tools\encode.exe --model 'my model'")
+    assert title == r"command tools\encode.exe"
     with pytest.raises(InputError, match=r"The encoder's program tools\\encode.exe does not exist"):
-        command_encoder(r"tools\\encode.exe 'my model'")
+        command_encoder(r"tools\encode.exe 'my model'")
