@@ -26,8 +26,8 @@ _BEST_TEMPERATURE, _BEST_BATCH = 0.04, 1500
 # Twice as many rows as in the search, because few candidates are scored.
 _SCORED_ROWS = 3000
 # Many neighbors move far, few are near. Against (50, 50, 50, 50, 30), the fewer at the end gave 0.002 more top-1 for
-# BGE to MiniLM with 4,398 rows and 0.01 to 0.05 for USE to WordLlama with 4,976 (benchmarks/notes/fits.md, suite `polish`).
-# With 2,000 rows, 5 neighbors lost 0.02.
+# BGE to MiniLM with 4,398 rows and 0.01 to 0.05 for USE to WordLlama with 4,976 (benchmarks/notes/fits.md, suite
+# `polish`). With 2,000 rows, 5 neighbors lost 0.02.
 _POLISH_NEIGHBORS = (50, 50, 50, 30, 20, 10, 5)
 # With fewer rows, more neighbors are averaged: this number divided by the rows at least.
 _LEAST_NEIGHBORS_TIMES_ROWS = 20_000
