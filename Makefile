@@ -11,7 +11,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
 
-.PHONY: help venv demo docs test test-stores test-oldest test-newest lint lint-style lint-types lint-imports format bench clean
+.PHONY: help venv demo docs test test-stores test-oldest test-newest lint lint-style lint-types lint-imports format bench bench-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-oldest, test-newest  the default tests with the oldest and the newest versions that pyproject.toml allows'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
+	@echo 'make bench-quick  the table of the README with one seed, without its slowest cells (minutes)'
 	@echo 'make bench   most suites of fits.py and neural.py, and two timings (hours)'
 	@echo 'make docs    the documentation site in docs/_build'
 	@echo 'make venv    everything for development in $(VENV)'
@@ -118,6 +119,11 @@ format: venv
 
 SUITES := beir baselines pairs domains nulls planted
 DATA ?= ../shared/data
+
+VECTORS ?= benchmarks/vectors
+
+bench-quick: venv
+	@$(BIN)/python benchmarks/quick.py --data $(DATA) --vectors $(VECTORS)
 
 bench: venv
 	@[ -d $(DATA) ] || { echo 'error: $(DATA) is not there; say make bench DATA=/path/to/data' >&2; exit 1; }

@@ -125,16 +125,16 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def summary(records: list[dict[str, Any]]) -> str:
-    """Return the README's table: median top-1 forward, a star where there is one seed; seconds are the first case's."""
+    """Return the README's table: median top-1, a star for one seed, a dash for none; seconds of the first case."""
     lines = [f"| | {' | '.join(COLUMNS)} | seconds |", "|---" + "|--:" * (len(COLUMNS) + 1) + "|"]
     for method, name in NAMES.items():
         cells = []
         for case in COLUMNS.values():
             top1 = [r["forward"]["top1"] for r in _fits(records, method) if (r["case"], r["n"]) == case]
-            cells.append(f"{np.median(top1):.3f}{'*' if len(top1) == 1 else ''}")
+            cells.append(f"{np.median(top1):.3f}{'*' if len(top1) == 1 else ''}" if top1 else "–")
         first = next(iter(COLUMNS.values()))
-        seconds = np.median([r["seconds"] for r in _fits(records, method) if (r["case"], r["n"]) == first])
-        lines.append(f"| {name} | {' | '.join(cells)} | {seconds:.0f} |")
+        times = [r["seconds"] for r in _fits(records, method) if (r["case"], r["n"]) == first]
+        lines.append(f"| {name} | {' | '.join(cells)} | {f'{np.median(times):.0f}' if times else '–'} |")
     return "\n".join(lines)
 
 

@@ -8,7 +8,9 @@ draws the pictures in `docs/pictures` again, which is needed after their records
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ def write(folder: Path) -> None:
     (folder / "cli.md").write_text(commands(), "utf-8")
     (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "foreign.md").write_text(foreign(), "utf-8")
-    (folder / "benchmarks.md").write_text(tables(), "utf-8")
+    for name, page in benchmarks().items():
+        (folder / f"{name}.md").write_text(page, "utf-8")
     retrieval(folder)
     _style()
     import peers as p
@@ -41,7 +44,7 @@ def write(folder: Path) -> None:
 
 
 def commands() -> str:
-    """Return the help of every command."""
+    """Return what every command does, with examples and a table of its options."""
     import os
 
     # The width of the terminal must not change the page.
@@ -49,15 +52,40 @@ def commands() -> str:
     import typer
 
     from interlingua.cli import app
+    from interlingua.cli.help import EXAMPLES, groups_of
 
     group: Any = typer.main.get_command(app)
     context = group.make_context("interlingua", ["doctor"], resilient_parsing=True)
-    parts = ["# Commands", "", "As `interlingua COMMAND --help` prints it.", ""]
+    parts = ["# Commands", "", group.help, "", _with_code(group.epilog), ""]
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         with command.make_context(name, [], parent=context, resilient_parsing=True) as own:
-            parts += [f"## {name}", "", "```text", command.get_help(own).rstrip(), "```", ""]
+            usage = " ".join(command.collect_usage_pieces(own))
+            examples = "\n".join(EXAMPLES[name])
+            parts += [
+                f"## {name}",
+                "",
+                f"`interlingua {name} {usage}`",
+                "",
+                _with_code(inspect.cleandoc(command.help)),
+                "",
+            ]
+            parts += ["```bash", examples, "```", ""]
+            for title, records in groups_of(command, own).items():
+                parts += [f"| {title} | |", "|---|---|"]
+                parts += [f"| {_cell(option)} | {_cell(text, code=False)} |" for option, text in records] + [""]
     return "\n".join(parts)
+
+
+def _cell(text: str, *, code: bool = True) -> str:
+    """Return text for a cell of a Markdown table, by default as code."""
+    plain = text.replace("|", "\\|")
+    return f"`{plain}`" if code else _with_code(plain.replace("<", "&lt;").replace("*", "\\*"))
+
+
+def _with_code(text: str) -> str:
+    """Return prose with its options and commands as code; as text, two hyphens would become a dash."""
+    return re.sub(r"(?<![`\w-])(interlingua [a-z]+(?: --[a-z-]+)?|--[a-z][a-z-]*)(?!`)\b", r"`\1`", text)
 
 
 def stores() -> str:
@@ -120,8 +148,8 @@ def retrieval(folder: Path) -> None:
     (folder / "score-calibration.md").write_text(s.table(_records(RESULTS / "score-calibration.jsonl")), "utf-8")
 
 
-def tables() -> str:
-    """Return the tables of all fits and of the verdict."""
+def benchmarks() -> dict[str, str]:
+    """Return the pages of the benchmarks by name, one page for each question."""
     import oracles as o
     import peers as p
     import tables as t
@@ -129,18 +157,14 @@ def tables() -> str:
     from interlingua.bench import page
 
     records = t.load()
-    later = [r for r in records if t._held_out(r)]
     paths = sorted((RESULTS / "paper").glob("*.jsonl"))
     paper = "\n".join(_without_empty_columns(page(path.stem, _records(path))) for path in paths)
-    return f"""# Benchmarks
+    return {
+        "benchmarks": f"""# How good is it?
 
 Made from the raw records in `benchmarks/results`. Source, target and held-out rows are disjoint texts, and unpaired
-methods saw no pair. `benchmarks/README.md` lists all scripts and records; `benchmarks/notes.md` has the details.
-
-## Overview
-
-Method `linear`. Top-1 is the share of held-out texts whose translation is nearest to the true vector, as the range over
-all cases, seeds and both directions of a row.
+methods saw no pair. Top-1 is the share of held-out texts whose translation is nearest to the true vector, as the range
+over all cases, seeds and both directions of a row. Method `linear`.
 
 {t.overview(records)}
 
@@ -149,9 +173,20 @@ all cases, seeds and both directions of a row.
 ```
 
 A group of texts of one kind can be mapped to the wrong place while everything else is correct, and the verdict does not
-detect it. A verdict holds for texts like those of the fit.
+detect it. `benchmarks/README.md` lists all scripts and records; `benchmarks/notes` has the details.
 
-## Every pair of encoders
+```{{toctree}}
+:maxdepth: 1
+
+encoders
+methods
+verdict
+oracles
+paper
+fits
+```
+""",
+        "encoders": f"""# Which encoders can be aligned?
 
 Top-1 from the encoder of the row to that of the column, about 5,000 rows per side; ● aligned, ○ doubtful, × failed.
 {len(_records(RESULTS / "grid.jsonl"))} cells have been measured; the others are empty.
@@ -159,24 +194,13 @@ Top-1 from the encoder of the row to that of the column, about 5,000 rows per si
 ```{{image}} ../pictures/grid.svg
 :alt: Top-1 and verdict of fits between six encoders on four corpora
 ```
+""",
+        "methods": f"""# What do other methods reach?
 
-## Every fit
+Methods without pairs on the same rows, in one run with one thread for each fit. Seconds are processor time; top-1 and
+mean rank are medians over seeds. [Compared with other tools](../compare.md) says what each method needs.
 
-{t.summary(records)}
-
-## The verdict against the truth
-
-Recorded evidence, judged by the limits of this version.
-
-{t.confusion(records)}
-
-The same for the fits that were made after the limits had been chosen:
-
-{t.confusion(later)}
-
-## Other methods
-
-One run with one thread for each fit. Seconds are processor time; top-1 and mean rank are medians over seeds.
+{p.table(_records(RESULTS / "peers.jsonl"))}
 
 ```{{image}} peers.svg
 :alt: Top-1 of every method against rows per side
@@ -187,22 +211,38 @@ Every fit is a dot; the worst seed of a case has a ring:
 ```{{image}} peers-costs.svg
 :alt: Top-1, seconds and peak memory of every fit by method
 ```
+""",
+        "verdict": f"""# Is the verdict right?
 
-{p.table(_records(RESULTS / "peers.jsonl"))}
+Recorded evidence of method `linear`, judged by the limits of this version.
+[How far to trust it](../trust.md) explains the verdict.
 
-## MiniLM to other encoders, and oracles
+{t.confusion(records)}
 
-Top-1 / mean rank on 512 held-out texts, medians over seeds: the unpaired map, the vectors without translation, and
-optimal transport, which is given the same texts on both sides. A mean rank of 256.5 is chance.
+The same for the fits that were made after the limits had been chosen:
+
+{t.confusion([r for r in records if t._held_out(r)])}
+""",
+        "oracles": f"""# How far is it from optimal transport with the same texts?
+
+MiniLM to other encoders. Top-1 / mean rank on 512 held-out texts, medians over seeds: the unpaired map, the vectors
+without translation, and optimal transport, which is given the same texts on both sides. A mean rank of 256.5 is chance.
 
 {o.table(_records(RESULTS / "oracles.jsonl"))}
-
-# The paper's tables
+""",
+        "paper": f"""# What do the paper's tables look like here?
 
 Package descriptions, 8,000 rows per side, under encoders that run on a laptop, by `interlingua bench`.
 
 {paper}
-"""
+""",
+        "fits": f"""# Every fit
+
+Median (worst) over the seeds of a case; f / b are forward and backward.
+
+{t.summary(records)}
+""",
+    }
 
 
 def _without_empty_columns(text: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -17,6 +18,7 @@ import interlingua
 from command_line import N, Rows, Run
 from interlingua._align import align
 from interlingua.cli.audit import _digests
+from interlingua.cli.demo_data import read_demo
 from interlingua.leakage.audit import DOCUMENTS
 from interlingua.leakage.defenses import SUITES
 
@@ -224,7 +226,7 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
         json.dumps({"names": ["a", "b"]} | dict.fromkeys(("source", "target"), [0, 1] * (N // 2)))
     )
     parts = ("audit", "--demo", "--data", data, "--out", case / "a.html", "--fits", "1", "--json")
-    assert "lacks names.json" in run(*parts).json["error"]
+    assert "lacks names.json;" in run(*parts).json["error"]
     (data / "names.json").write_text(json.dumps(dict.fromkeys(("source", "target"), texts)))
     ran = run(*parts)
     assert ran.code == 0, ran.err
@@ -261,17 +263,41 @@ def test_the_estimate_is_called_approximate(run: Run, case: Path) -> None:
     assert re.search(r"a correct word is named for about \d+% of", ran.json["conclusion"])
 
 
-@pytest.mark.parametrize("installed", [True, False])
-def test_the_demo_without_its_data_says_so_before_it_asks_for_an_extra(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+def test_the_packaged_demo_is_audited_outside_a_checkout(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("interlingua.cli.demo.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
-    if not installed:
-        monkeypatch.setitem(sys.modules, "jinja2", None)
-    ran = run("audit", "--demo", "--json")
-    assert ran.code == 2
-    assert "it comes with the repository and not with the package" in ran.json["error"]
+    monkeypatch.setattr("interlingua.cli.demo_data.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
+    data = read_demo(None)
+    assert data.names is not None
+    assert data.sections is not None
+    # Both sides hold the target's rows, so that a fit on all pairs is exact and takes no time.
+    doubled = dataclasses.replace(
+        data,
+        source=data.target[:500],
+        target=data.target[:500],
+        names={side: data.names["target"][:500] for side in ("source", "target")},
+        sections={side: data.sections["target"][:500] for side in ("source", "target")},
+    )
+    monkeypatch.setattr("interlingua.cli.audit.read_demo", lambda _: doubled)
+    pairs = np.stack([np.arange(500)] * 2, axis=1)
+    monkeypatch.setattr(interlingua, "align", functools.partial(interlingua.align, pairs=pairs))
+    ran = run("audit", "--demo", "--fits", "1", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["leak"]["basis"] == "measured"
+    assert ran.json["provenance"]["vectors"].startswith("the demo's vectors. The small data of the package")
+    assert (tmp_path / "audit.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_packaged_demo_reveals_words_and_sections(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interlingua.cli.demo_data.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
+    ran = run("audit", "--demo", "--fits", "1", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["leak"]["value"] > 0.1
 
 
 def test_suites_and_default_size_are_those_of_the_library(run: Run, case: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 import interlingua
 from command_line import D_SOURCE, Rows, Run
+from interlingua.cli.demo_data import read_demo, read_packaged
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -129,3 +132,88 @@ def test_sections_that_index_no_name_are_refused_before_the_fit(
     ran = run("demo", "--data", demo_data, "--json")
     assert ran.code == 2
     assert "sections.json: indices into its names are needed for every row" in ran.json["error"]
+
+
+@pytest.fixture
+def without_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, and a package that is not inside a checkout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("interlingua.cli.demo_data.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
+    return tmp_path
+
+
+def test_the_package_contains_a_demo_of_unit_rows_with_names_and_sections(without_checkout: Path) -> None:
+    data = read_demo(None)
+    for rows, count in (
+        (data.source, 4_000),
+        (data.target, 4_000),
+        (data.source_eval, 1_000),
+        (data.target_eval, 1_000),
+    ):
+        assert rows.shape == (count, 128)
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert data.names is not None
+    assert data.sections is not None
+    assert {side: len(names) for side, names in data.names.items()} == {"source": 4_000, "target": 4_000}
+    assert {part: len(rows) for part, rows in data.sections.items()} == {
+        "source": 4_000,
+        "target": 4_000,
+        "eval": 1_000,
+    }
+    assert len(set(data.eval_names or ())) == 1_000
+    assert not set(data.names["source"]) & set(data.names["target"]), "both sides hold different packages"
+    assert not {*data.names["source"], *data.names["target"]} & set(data.eval_names or ())
+    assert (Path(interlingua.__file__).parent / "demo.npz").stat().st_size < 1.5e6
+
+
+def test_a_checkout_shows_the_full_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (REPOSITORY / "demo" / "data" / "source.npy").is_file():
+        pytest.skip("needs demo/data, which only a checkout has")
+    monkeypatch.chdir(REPOSITORY)
+    assert len(read_demo(None).source) > 4_000
+
+
+def test_the_output_of_the_packaged_demo_says_which_data_it_is(
+    run: Run, without_checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = read_packaged()
+    few = [getattr(data, name)[:300] for name in ("source_eval", "target_eval")] * 2
+    names = {"sections": None, "names": None, "eval_names": None}
+    fields = dict(zip(("source", "target", "source_eval", "target_eval"), few, strict=True)) | names
+    monkeypatch.setattr("interlingua.cli.demo.read_demo", lambda _: dataclasses.replace(data, **fields))
+    pairs = np.stack([np.arange(300)] * 2, axis=1)
+    monkeypatch.setattr(interlingua, "align", functools.partial(interlingua.align, pairs=pairs))
+    shown = " ".join(run("demo").out.split())
+    assert "The small data of the package: the 128 leading axes of the uncentered second moment, int8." in shown
+    assert "Universal Sentence Encoder multilingual v3, 128 axes" in shown
+    assert (without_checkout / "interlingua-demo.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_packaged_demo_succeeds_without_a_pair(run: Run, without_checkout: Path) -> None:
+    ran = run("demo", "--json")
+    assert ran.code == 0
+    assert ran.json["verdict"]["status"] == "aligned"
+    for way in ("forward", "backward"):
+        assert ran.json["after"][way]["top1"] > 0.8 * ran.json["paired_ceiling"][way]["top1"]
+
+
+def test_the_small_data_is_what_its_script_makes_from_the_full_data(tmp_path: Path) -> None:
+    script, full = REPOSITORY / "demo" / "make_small.py", REPOSITORY / "demo" / "data"
+    if not (full / "source.npy").is_file():
+        pytest.skip("needs demo/data, which only a checkout has")
+    spec = importlib.util.spec_from_file_location("make_small", script)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    card = module.make(full, tmp_path / "demo.npz")
+    made, shipped = np.load(tmp_path / "demo.npz"), np.load(Path(interlingua.__file__).parent / "demo.npz")
+    assert set(made.files) == set(shipped.files)
+    for name in ("names", "sections", "eval-ids"):
+        assert made[name].tobytes() == shipped[name].tobytes()
+    for name in ("source", "target", "eval-source", "eval-target"):
+        # Another processor may round a value to the next one.
+        assert np.abs(made[name].astype(int) - shipped[name].astype(int)).max() <= 1
+    assert card["encoders"] == json.loads(shipped["card"].tobytes())["encoders"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -236,10 +238,86 @@ def test_the_readme_names_two_things_that_records_show(generate: ModuleType) -> 
     records = generate._records(generate.RESULTS / "peers.jsonl")
     peers = importlib.import_module("peers")  # the fixture has put benchmarks on the path
     rows = [line.strip("| ").split(" | ") for line in peers.summary(records).splitlines()[2:]]
-    assert all(float(cell) < 0.03 for row in rows[1:] for cell in row[1:-1]), "no other method comes above 0.03"
+    assert all(float(cell) < 0.05 for row in rows[1:] for cell in row[1:-1]), "no other method comes above 0.05"
     baselines = [r for r in generate._records(generate.RESULTS / "baselines.jsonl") if r["method"] == "procrustes"]
     median = sorted(r["forward"]["top1"] for r in baselines)[len(baselines) // 2]
     assert f"{median:.3f}" in (ROOT / "README.md").read_text("utf-8").split("Procrustes")[1]
+
+
+def records_of(generate: ModuleType, name: str) -> list[dict[str, Any]]:
+    found = generate._records(generate.RESULTS / name)
+    assert found
+    return found  # type: ignore[no-any-return]
+
+
+def figures(text: str) -> set[str]:
+    """Return the numbers in the prose of a page: without code, tables, links, and names such as int8."""
+    text = re.sub(r"```.*?```|`[^`]*`|^\|[^\n]*$|\]\([^)]*\)", " ", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"arXiv [\d.]+|Apache-2\.0|\w*[a-z]-?\d+", " ", text)
+    return set(re.findall(r"\d[\d,.]*\d|\d", text))
+
+
+def test_every_figure_in_the_prose_of_the_readme_is_that_of_a_record(generate: ModuleType) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    beir = [r for r in records_of(generate, "beir.jsonl") if r["method"] == "linear"]
+    peers = records_of(generate, "peers.jsonl")
+    card = json.loads((ROOT / "demo" / "data" / "CARD.json").read_text("utf-8"))
+
+    def top1(n: int) -> list[float]:
+        return [r["forward"]["top1"] for r in beir if r["n_source"] == n]
+
+    assert card["rows"]["source"] == card["rows"]["target"] == 10_976
+    assert all(r["verdict"]["status"] == "failed" for r in beir if r["n_source"] <= 1_000)
+    assert max(top1(500) + top1(1_000)) < 0.05
+    assert (min(top1(2_000)), max(top1(2_000))) == (pytest.approx(0.64, abs=0.005), pytest.approx(0.86, abs=0.005))
+    assert min(top1(4_398)) > 0.95
+    others = [r["forward"]["top1"] for r in peers if r["method"] not in ("linear", "procrustes") and "forward" in r]
+    assert max(others) < 0.05
+    failing = ("beir: bge -> minilm", 1_000), ("nq-open | clickbait: minilm -> model2vec", 4_976)
+    assert all(r["forward"]["top1"] < 0.05 for r in peers if "forward" in r and (r["case"], r["n"]) in failing)
+    checked = {"10,976", "1,000", "2,000", "0.64", "0.86", "4,398", "0.95", "0.05"}
+    # The first is tested above; a thousand pairs in the test of the limits.
+    assert figures(readme) == checked | {"0.996"}
+
+
+def test_where_pairs_win_is_what_the_records_say(generate: ModuleType) -> None:
+    records = [
+        r
+        for r in records_of(generate, "public-pairs.jsonl")
+        if r["kind"] == "fit" and r["collection"] == "nq-open" and r["encoders"] == ["use", "minilm"]
+    ]
+    own = {r["pairs"]: r["forward"]["top1"] for r in records if r["texts"] == "nq-open" and r["method"] == "procrustes"}
+    unpaired = [r["forward"]["top1"] for r in records if r["method"] == "linear"]
+    shown = [f"{value:.2f}".removeprefix("0") for value in (own[1000], own[300], *unpaired)]
+    assert shown == [".89", ".73", ".81"]
+    limits, compare = (
+        " ".join((ROOT / "docs" / f"{name}.md").read_text("utf-8").split()) for name in ("limits", "compare")
+    )
+    assert "top-1 was .89 with 1,000 pairs of the same kind, .73 with 300, and .81 without pairs" in limits
+    assert (
+        "on 1,000 pairs of the same kind reaches a top-1 of .89, on 300 pairs .73; method `linear` without" in compare
+    )
+
+
+def test_the_verdicts_on_the_page_of_trust_are_those_of_the_records(generate: ModuleType) -> None:
+    tables = importlib.import_module("tables")  # the fixture has put benchmarks on the path
+    assert tables.confusion(tables.load()) in (ROOT / "docs" / "trust.md").read_text("utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) < 750
+
+
+def test_every_command_has_examples_at_the_end_of_its_help(generate: ModuleType) -> None:
+    from interlingua.cli.help import EXAMPLES
+
+    page = generate.commands()
+    names = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(EXAMPLES) == names
+    for name, examples in EXAMPLES.items():
+        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        assert all(example in section for example in examples)
+        assert all(shlex.split(example)[:2] == ["interlingua", name] for example in examples)
 
 
 def test_columns_that_are_empty_in_every_row_are_left_out_of_the_tables_of_a_page(generate: ModuleType) -> None:
@@ -252,6 +330,35 @@ def test_the_peers_of_the_readme_are_those_of_the_records(generate: ModuleType) 
     peers = importlib.import_module("peers")  # the fixture has put benchmarks on the path
     made = peers.summary(generate._records(generate.RESULTS / "peers.jsonl"))
     assert made in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_quick_bench_takes_under_15_minutes_on_two_cores_by_recorded_times(generate: ModuleType) -> None:
+    quick, peers = (importlib.import_module(name) for name in ("quick", "peers"))
+    seconds = quick.cells(quick.recorded())
+    longest = 0.0
+    ends = [0.0, 0.0]
+    for taken in seconds.values():  # slowest first, each to the core that is free
+        ends[ends.index(min(ends))] += taken + 3
+        longest = max(ends)
+    assert longest < 15 * 60
+    first = [key for key in seconds if key.startswith("beir") and "/4398/" in key]
+    assert {key.split("/")[1] for key in first} == set(peers.NAMES)
+    linear = [key for key in seconds if "/linear/" in key]
+    assert len(linear) >= 4
+
+
+def test_the_quick_bench_leaves_out_cells_and_names_missing_vectors(generate: ModuleType, tmp_path: Path) -> None:
+    quick, peers = (importlib.import_module(name) for name in ("quick", "peers"))
+    records = [r for r in quick.recorded() if r["method"] == "linear" and r["n"] == 4398 and r["seed"] == 0]
+    assert len(records) == 1
+    lines = peers.summary(records).splitlines()
+    assert (
+        lines[2]
+        == f"| interlingua | {records[0]['forward']['top1']:.3f}* | – | – | – | – | {records[0]['seconds']:.0f} |"
+    )
+    assert lines[3].endswith("| – | – | – | – | – | – |")
+    found = quick.missing_vectors("debian: minilm -> model2vec/linear/5000/0", tmp_path, tmp_path)
+    assert [path.name for path in found] == ["debian.minilm.npy", "debian.model2vec.npy"]
 
 
 def test_pictures_of_the_pages_show_the_current_records(generate: ModuleType) -> None:
@@ -296,3 +403,23 @@ def test_the_site_builds_without_a_warning_has_readable_signatures_and_loads_not
         assert not re.search(r"_NestedSequence|_SupportsArray|TypeAliasForwardRef", html), page
         for tag in re.findall(r"<(?:script|link|img)[^>]*>", html):
             assert not re.search(r"(?:src|href)=\"(?:https?:)?//", tag), tag
+
+
+def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_of_the_records(
+    generate: ModuleType,
+) -> None:
+    page = " ".join((ROOT / "docs" / "responsible-use.md").read_text("utf-8").split())
+    solver = generate._records(generate.RESULTS / "solver.jsonl")
+    curve = generate._records(generate.RESULTS / "pairs-curve.jsonl")
+
+    large = [r for r in solver if (r["n_source"], r["n_target"], r["budget"]) == (1000, 7000, 120)]
+    assert [(round(r["forward"]["top1"], 2), r["verdict"]) for r in large] == [(0.80, "doubtful")]
+    assert "1,000 leaked vectors were aligned with 7,000 similar public texts" in page
+    assert "(top-1 .80, one fit, verdict doubtful)" in page
+    small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
+    assert len(small) == 3
+    assert all(r["verdict"] == "failed" and round(r["forward"]["top1"], 2) <= 0.02 for r in small)
+    assert "500 leaked vectors against 8,000 public texts failed in all three fits (top-1 .02 or less)" in page
+    known = [r for r in curve if r["key"].startswith("500/100/linear/")]
+    assert [round(r["forward"]["top1"], 2) for r in known] == [0.58]
+    assert "with 100 known pairs among 500 vectors per side, top-1 was .58" in page

@@ -20,6 +20,7 @@ import pytest
 import interlingua as il
 from command_line import Run
 from interlingua._encoder_pairs import check_collection
+from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
 from interlingua.encoders import command_encoder, encoder_title, open_encoder
 
@@ -420,3 +421,11 @@ def test_the_prompt_of_a_model_goes_with_the_task(
 def test_another_task_is_refused() -> None:
     with pytest.raises(il.InputError, match="task is 'answer'; choose from query, document"):
         open_encoder("some/model", task="answer")
+
+
+def test_on_windows_a_backslash_in_a_command_is_an_ordinary_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("interlingua.encoders._BACKSLASH_ESCAPES", False)
+    title = encoder_title(r"command:tools\encode.exe --model 'my model'")
+    assert title == r"command tools\encode.exe"
+    with pytest.raises(InputError, match=r"The encoder's program tools\\encode.exe does not exist"):
+        command_encoder(r"tools\encode.exe 'my model'")

@@ -23,6 +23,7 @@ import pytest
 
 from browser import Tab, chromium
 from command_line import N, Rows, Run
+from interlingua.cli.serve import _listening
 from interlingua.core.alignment import Evidence
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
@@ -406,6 +407,15 @@ def test_a_port_that_is_taken_is_refused_before_a_browser_opens(run: Run, monkey
     assert ran.code == 2
     assert re.search(rf"Port {port} cannot be opened \(.*in use\); choose another with --port", ran.err)
     assert not opened
+
+
+def test_where_ports_can_be_shared_the_port_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvicorn")
+    # Another option of sockets plays the part of the one that only Windows has.
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+    with _listening(0) as listener:
+        assert listener.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert not listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
 def free_port() -> int:

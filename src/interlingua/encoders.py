@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import shutil
 import subprocess
@@ -24,6 +25,8 @@ Encode = Callable[[list[str]], Any]
 _COMMAND = "command:"
 _NPY = b"\x93NUMPY"
 _TASKS = ("query", "document")
+# Windows writes paths with backslashes, which a shell of POSIX would read as escapes.
+_BACKSLASH_ESCAPES = os.name != "nt"
 
 
 def open_encoder(
@@ -67,7 +70,7 @@ def command_encoder(command: str) -> Callable[[list[str]], FloatArray]:
     vectors in the format ``.npy``.
 
     Args:
-        command: program and arguments, quoted as for a shell.
+        command: program and arguments, quoted as for a shell. On Windows a backslash is an ordinary character.
 
     Raises:
         InputError: there is no such program.
@@ -93,8 +96,9 @@ def command_encoder(command: str) -> Callable[[list[str]], FloatArray]:
 
 
 def _words(command: str) -> list[str]:
+    text = command if _BACKSLASH_ESCAPES else command.replace("\\", "\\\\")
     try:
-        words = shlex.split(command)
+        words = shlex.split(text)
     except ValueError as error:
         raise InputError(f"The encoder's command cannot be read ({error}); quote it as for a shell.") from error
     if not words:

@@ -3,7 +3,7 @@
 Rotations are searched for, refitted and judged in these coordinates: a step costs little, and the directions left out
 hold mostly noise. The schedules that a search, its null and its verdict share are in this module. A soft coupling (high
 temperature) and small batches escape poor optima; a sharp one and large batches come closer to a good optimum. The
-numbers were set with the `beir` seeds 0 to 19 of benchmarks/notes.md in view, and are the same for all data.
+numbers were set with the `beir` seeds 0 to 19 of benchmarks/notes/fits.md in view, and are the same for all data.
 """
 
 from __future__ import annotations

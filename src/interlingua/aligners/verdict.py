@@ -73,7 +73,7 @@ EXCESS_LIMITS = (5.0, 4.0)
 LIFT_LIMITS = (0.18, 0.1)
 # With few rows, right maps of independent starts also agree less. With many rows, the limit is that of the search: of
 # the recorded fits of about 5,000 rows, the one wrong map above all other limits had 0.77, and two right ones had less
-# than 0.8 (benchmarks/notes.md, `grid`).
+# than 0.8 (benchmarks/notes/fits.md, `grid`).
 _START_LIMITS, _START_LIMITS_MANY_ROWS, _MANY_ROWS = (0.6, 0.3), (0.8, 0.3), 4_000
 # Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
 # the effective rank of real rows.

@@ -54,8 +54,8 @@ app = typer.Typer(
     name="interlingua",
     help="Align two text-embedding spaces without paired rows and translate vectors between them. Every fit ends in "
     "a verdict that says whether to trust it.",
-    epilog="Start with interlingua doctor, then interlingua fit --help. The command demo needs data that only a "
-    "checkout of the repository has. Exit codes: 0 done, 1 the work failed, 2 bad usage or input.",
+    epilog="Start with interlingua demo, then interlingua fit --help. Exit codes: 0 done, 1 the work failed, 2 bad "
+    "usage or input.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

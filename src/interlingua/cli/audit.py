@@ -16,7 +16,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from interlingua.cli import audit_fits, audit_inputs, console, demo, reports
+from interlingua.cli import audit_fits, audit_inputs, console, reports
+from interlingua.cli.demo_data import read_demo
 from interlingua.cli.eventlog import open_log
 from interlingua.cli.options import FORMATS, AsJson, Log, Seed, check_effect
 from interlingua.core.arguments import check_choice
@@ -55,7 +56,7 @@ _FAIL_ABOVE = "Exit with code 1 if the headline figure is above this, or if the 
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
 _SHOW_WORDS = "Write recovered words and public texts into the report and the JSON."
-_DEMO = "Audit the demo's data, which comes with the repository and whose truth is known."
+_DEMO = "Audit the data of interlingua demo, whose truth is known."
 _DEFENSES = "Defenses to evaluate; full needs a dozen more fits."
 _COUNT = f"Number of fits, from different seeds; {_FITS} by default."
 _LARGEST = "Largest number of documents to attack."
@@ -136,7 +137,7 @@ def audit(
         demo=demo_data, options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}}
     )
     # Missing data are reported before any extra is needed.
-    demo_folder = demo.find_data(data) if demo_data else None
+    demo_inputs = audit_inputs.demo_inputs(read_demo(data)) if demo_data else None
     if not demo_data:
         check_effect({"--data": data}, "has no effect without --demo; leave it out.")
     reports.check_report(out, force=force)
@@ -151,24 +152,21 @@ def audit(
         vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors, members,
         nonmembers, second, second_truth,
     )  # fmt: skip
-    if demo_folder is not None:
-        inputs = audit_inputs.demo_inputs(demo_folder, demo.read_json(demo_folder / "CARD.json"))
-    else:
-        inputs = audit_inputs.read_inputs(
-            vectors,
-            corpus,
-            column=column,
-            text_column=text_column,
-            corpus_vectors=corpus_vectors,
-            encoder=encoder,
-            stand_in=stand_in,
-            labels=labels,
-            label_vectors=label_vectors,
-            label_column=label_column,
-            truth=truth,
-            truth_labels=truth_labels,
-            truth_vectors=truth_vectors,
-        )
+    inputs = demo_inputs or audit_inputs.read_inputs(
+        vectors,
+        corpus,
+        column=column,
+        text_column=text_column,
+        corpus_vectors=corpus_vectors,
+        encoder=encoder,
+        stand_in=stand_in,
+        labels=labels,
+        label_vectors=label_vectors,
+        label_column=label_column,
+        truth=truth,
+        truth_labels=truth_labels,
+        truth_vectors=truth_vectors,
+    )
     records = audit_inputs.read_records(members, nonmembers)
     other = audit_inputs.read_second(second, second_truth, text_column)
     corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from interlingua.core.arrays import require
 from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
+    from interlingua.cli.demo_data import DemoData
     from interlingua.core.arrays import FloatArray
     from interlingua.encoders import Encode
     from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
@@ -270,37 +270,31 @@ def read_second(
     return rows, true
 
 
-def demo_inputs(folder: Path, card: dict[str, Any]) -> AuditInputs:
-    """Return the demo's data: package names are the texts, archive sections the labels.
+def demo_inputs(data: DemoData) -> AuditInputs:
+    """Return the demo's data as inputs of an audit: package names are the texts, archive sections the labels.
 
     Raises:
-        InputError: the folder has no names of rows.
+        InputError: the data has no names or no sections of its rows.
     """
     from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
     from interlingua.leakage.inversion.words import Vocabulary
 
-    missing = [name for name in ("names.json", "sections.json") if not (folder / name).is_file()]
-    if missing:
-        raise InputError(f"{folder} lacks {', '.join(missing)}; an audit of it needs names and sections of its rows.")
-    source, target = (_vectors(folder / f"{side}.npy") for side in ("source", "target"))
-    names, sections = (json.loads((folder / name).read_text("utf-8")) for name in ("names.json", "sections.json"))
+    names, sections = data.names, data.sections
+    if names is None or sections is None:
+        lacking = [file for file, found in (("names.json", names), ("sections.json", sections)) if found is None]
+        raise InputError(f"The demo's data lacks {', '.join(lacking)}; an audit needs names and sections of its rows.")
     texts = {side: [name.replace("-", " ") for name in names[side]] for side in ("source", "target")}
-    sections_of = {side: _named(sections["names"], sections[side]) for side in ("source", "target")}
-    corpus = PublicCorpus(target, texts["target"], vocabulary=Vocabulary.of(texts["target"], max_share=_DEMO_SHARE))
-    encoders = card.get("encoders", {})
+    labels = {side: [(section,) for section in sections[side]] for side in ("source", "target")}
+    public = np.asarray(data.target, np.float32)
     return AuditInputs(
-        vectors=source,
-        corpus=corpus,
-        labels=Labels.of_corpus(target, sections_of["target"]),
-        truth=GroundTruth(texts["source"], sections_of["source"]),
-        vectors_name="the demo's vectors",
+        vectors=np.asarray(data.source, np.float32),
+        corpus=PublicCorpus(public, texts["target"], vocabulary=Vocabulary.of(texts["target"], max_share=_DEMO_SHARE)),
+        labels=Labels.of_corpus(public, labels["target"]),
+        truth=GroundTruth(texts["source"], labels["source"]),
+        vectors_name=f"the demo's vectors. {data.what}",
         corpus_name="names of other Debian packages",
-        encoder_name=str(encoders.get("target", {}).get("title", "the demo's target encoder")),
+        encoder_name=data.encoder("target"),
     )
-
-
-def _named(names: Sequence[str], rows: Sequence[int]) -> list[tuple[str, ...]]:
-    return [(names[row],) for row in rows]
 
 
 def _vectors(path: Path) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-__all__ = ["EXAMPLES", "Command"]
+__all__ = ["EXAMPLES", "Command", "groups_of"]
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -60,6 +60,27 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+def groups_of(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return the arguments and options of a command, with their help, by the name of their group.
+
+    Args:
+        command: a command of the command line.
+        ctx: its context, typer's own or click's.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    parameters: list[Any] = list(command.get_params(ctx))
+    for param in parameters:
+        record = param.get_help_record(ctx)
+        if record is None:
+            continue
+        if param.param_type_name == "argument":
+            # The name of an argument already says what it is; its type would repeat it.
+            groups["Arguments"].append((param.metavar or param.name.upper(), record[1]))
+        else:
+            groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
+    return {name: records for name, records in groups.items() if records}
+
+
 class Command(TyperCommand):
     """A command whose help shows the groups of its options and examples of its use.
 
@@ -74,21 +95,9 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options in groups, in the order of the function's parameters."""
-        groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
-        parameters: list[Any] = list(self.get_params(ctx))
-        for param in parameters:
-            record = param.get_help_record(ctx)
-            if record is None:
-                continue
-            if param.param_type_name == "argument":
-                # The name of an argument already says what it is; its type would repeat it.
-                groups["Arguments"].append((param.metavar or param.name.upper(), record[1]))
-            else:
-                groups.setdefault(getattr(param, "rich_help_panel", None) or "Options", []).append(record)
-        for name, records in groups.items():
-            if records:
-                with formatter.section(name):
-                    formatter.write_dl(records)
+        for name, records in groups_of(self, ctx).items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples, one per line and never wrapped, so that they can be copied."""

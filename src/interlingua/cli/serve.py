@@ -69,7 +69,9 @@ def serve(
 def _listening(port: int) -> socket.socket:
     """Return a listening socket, so that a browser can connect before the server has started."""
     listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # On Windows the option of this name would let another program listen on the same port.
+    exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
     try:
         listener.bind(("127.0.0.1", port))
     except OSError as error:

@@ -5,7 +5,7 @@ is changed. Hits of the other collection are translated into the query's space a
 a translated query and old vectors is on the scale of the old model. Translations can still score higher or lower than
 vectors of the model itself. For one collection the calibration of the translator removes this difference. Two
 collections are merged by matching the quantiles of background scores among their own rows. This ranks hits of the other
-model lower and finds more of the true ones than the calibration does (benchmarks/notes.md).
+model lower and finds more of the true ones than the calibration does (benchmarks/notes/search.md).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ _BEST_TEMPERATURE, _BEST_BATCH = 0.04, 1500
 _SCORED_ROWS = 3000
 # Averages of many neighbors move a map far, and few neighbors are close to the true row. Compared with
 # (50, 50, 50, 50, 30), the fewer at the end gave 0.002 more top-1 for BGE to MiniLM with 4,398 rows and 0.01 to 0.05
-# for USE to WordLlama with 4,976 (benchmarks/notes.md, suite `polish`). With 2,000 rows, 5 neighbors lost 0.02.
+# for USE to WordLlama with 4,976 (benchmarks/notes/fits.md, suite `polish`). With 2,000 rows, 5 neighbors lost 0.02.
 _POLISH_NEIGHBORS = (50, 50, 50, 30, 20, 10, 5)
 # With fewer rows, more neighbors are averaged: at least this number divided by the rows.
 _LEAST_NEIGHBORS_TIMES_ROWS = 20_000
@@ -36,7 +36,7 @@ _LEAST_NEIGHBORS_TIMES_ROWS = 20_000
 _ROWS_PER_NEIGHBOR = 40
 _POLISH_ROWS = 6_000
 # Where batches leave rows out, the last steps use all of them. With 10,976 rows per side, that gave 0.01 to 0.07 more
-# top-1 in eight of eight fits (benchmarks/notes.md, suite `pairs`).
+# top-1 in eight of eight fits (benchmarks/notes/fits.md, suite `pairs`).
 _CLOSING_NEIGHBORS = (20, 10, 5, 5)
 _CLOSING_ROWS = 12_000
 

@@ -1,0 +1,140 @@
+"""The data of the demo: a folder of files, as in a checkout, or the smaller data that the package contains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.errors import InputError
+
+__all__ = ["DemoData", "read_demo", "read_folder", "read_packaged"]
+
+_SIDES = ("source", "target")
+_VECTORS = ("source", "target", "eval-source", "eval-target")
+FILES = tuple(f"{name}.npy" for name in _VECTORS)
+
+
+@dataclass(frozen=True, eq=False)
+class DemoData:
+    """Two embedding spaces with held-out pairs.
+
+    Attributes:
+        what: one sentence about the data, for those who read its figures.
+        report: where the report is written by default.
+        source: vectors [n, d_source]; no row has the text of a row of ``target``.
+        target: vectors [m, d_target].
+        source_eval: vectors [p, d_source] of held-out texts.
+        target_eval: vectors [p, d_target] of the same texts, row by row.
+        card: encoders and paired ceiling.
+        sections: labels of the rows of ``source``, ``target`` and ``eval``, where the data has them.
+        names: names of the rows of ``source`` and ``target``, where the data has them.
+        eval_names: names of the held-out rows, where the data has them.
+    """
+
+    what: str
+    report: Path
+    source: FloatArray
+    target: FloatArray
+    source_eval: FloatArray
+    target_eval: FloatArray
+    card: Mapping[str, Any] = field(default_factory=dict)
+    sections: Mapping[str, list[str]] | None = None
+    names: Mapping[str, list[str]] | None = None
+    eval_names: list[str] | None = None
+
+    def encoder(self, side: str) -> str:
+        """Return the title of the encoder of ``source`` or ``target``, or the side if the card does not name it."""
+        return str(self.card.get("encoders", {}).get(side, {}).get("title", side))
+
+
+def read_demo(folder: Path | None) -> DemoData:
+    """Return the data of a folder, or by default the full data of a checkout, or the smaller data of the package.
+
+    Raises:
+        InputError: a file of the folder is missing or damaged.
+    """
+    if folder is not None:
+        return read_folder(folder)
+    checkout = Path(__file__).resolve().parents[3]
+    for candidate in (Path("demo/data"), checkout / "demo" / "data"):
+        if not _missing(candidate):
+            return read_folder(candidate)
+    return read_packaged()
+
+
+def read_folder(folder: Path) -> DemoData:
+    """Return the data of a folder with the files of ``demo/data``; all but the four files of vectors are optional.
+
+    Raises:
+        InputError: a file of vectors is missing, or a file is damaged.
+    """
+    from interlingua.io import open_vectors
+
+    missing = _missing(folder)
+    if missing:
+        raise InputError(f"{folder} lacks {', '.join(missing)}; the demo needs {', '.join(FILES)}.")
+    card, sections, names = (_mapping(folder / f"{name}.json") for name in ("CARD", "sections", "names"))
+    held_out = folder / "eval-ids.json"
+    eval_names = list(_parse(held_out)) if held_out.is_file() else None
+    labels = _labels(sections, folder / "sections.json")
+    vectors = [open_vectors(folder / name).vectors() for name in FILES]
+    what = f"The data of {folder}."
+    return DemoData(what, folder.parent / "report.html", *vectors, card, labels, names or None, eval_names)
+
+
+def read_packaged() -> DemoData:
+    """Return the data that the package contains: fewer rows than the full data and 128 axes of each space."""
+    with (files("interlingua") / "demo.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        vectors = [unit_rows(stored[name].astype(np.float32)) for name in _VECTORS]
+        card, sections, names, eval_names = (
+            json.loads(stored[name].tobytes()) for name in ("card", "sections", "names", "eval-ids")
+        )
+    what = (
+        f"The small data of the package: {card['reduced']['what']}. "
+        "A checkout of the repository has more rows and all axes (make demo)."
+    )
+    labels = _labels(sections, Path("demo.npz"))
+    return DemoData(what, Path("interlingua-demo.html"), *vectors, card, labels, names, eval_names)
+
+
+def _missing(folder: Path) -> list[str]:
+    return [name for name in FILES if not (folder / name).is_file()]
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Return the content of an optional JSON file, or an empty dict if there is none.
+
+    Raises:
+        InputError: the file is not JSON.
+    """
+    content = _parse(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _parse(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}). Restore it, or remove it.") from error
+
+
+def _labels(sections: Mapping[str, Any], path: Path) -> dict[str, list[str]] | None:
+    """Return the section of every row, by part, if the data has sections.
+
+    Raises:
+        InputError: it is not ``{"names": [...], "source": [index, ...], ...}``.
+    """
+    names: Sequence[str] | None = sections.get("names")
+    if not names:
+        return None
+    try:
+        return {part: [names[i] for i in rows] for part, rows in sections.items() if part != "names"}
+    except (IndexError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: indices into its names are needed for every row ({error}). Remove it.") from error
