@@ -14,7 +14,7 @@ import numpy as np
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 
-__all__ = ["DemoData", "read_demo", "read_folder", "read_packaged"]
+__all__ = ["FILES", "DemoData", "read_demo", "read_folder", "read_packaged"]
 
 _SIDES = ("source", "target")
 _VECTORS = ("source", "target", "eval-source", "eval-target")
@@ -84,7 +84,8 @@ def read_folder(folder: Path) -> DemoData:
     held_out = folder / "eval-ids.json"
     eval_names = list(_parse(held_out)) if held_out.is_file() else None
     labels = _labels(sections, folder / "sections.json")
-    vectors = [open_vectors(folder / name).vectors() for name in FILES]
+    source, target, eval_source, eval_target = (open_vectors(folder / name).vectors() for name in FILES)
+    vectors = (source, target, eval_source, eval_target)
     what = f"The data of {folder}."
     return DemoData(what, folder.parent / "report.html", *vectors, card, labels, names or None, eval_names)
 
@@ -92,7 +93,7 @@ def read_folder(folder: Path) -> DemoData:
 def read_packaged() -> DemoData:
     """Return the data that the package contains: fewer rows than the full data and 128 axes of each space."""
     with (files("interlingua") / "demo.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        vectors = [unit_rows(stored[name].astype(np.float32)) for name in _VECTORS]
+        source, target, eval_source, eval_target = (unit_rows(stored[name].astype(np.float32)) for name in _VECTORS)
         card, sections, names, eval_names = (
             json.loads(stored[name].tobytes()) for name in ("card", "sections", "names", "eval-ids")
         )
@@ -101,6 +102,7 @@ def read_packaged() -> DemoData:
         "A checkout of the repository has more rows and all axes (make demo)."
     )
     labels = _labels(sections, Path("demo.npz"))
+    vectors = (source, target, eval_source, eval_target)
     return DemoData(what, Path("interlingua-demo.html"), *vectors, card, labels, names, eval_names)
 
 
