@@ -112,6 +112,13 @@ def test_scales_are_measured_on_rows_that_the_maps_have_not_seen(rng: np.random.
     assert own > unseen + 0.01
 
 
+def test_copies_of_a_row_are_held_out_together(rng: np.random.Generator) -> None:
+    x, y = (np.repeat(rng.standard_normal((1000, 24)).astype(np.float32), 2, axis=0) for _ in range(2))
+    seen = fit_held_out_maps(Problem.of(x, y), rotation(24, 24, rng), None, seed=0)
+    for rows in seen.rows:
+        assert len(np.unique(rows.round(4), axis=0)) == len(rows) == 200
+
+
 def test_a_fit_has_a_calibration_where_enough_rows_can_be_held_out(sides: tuple[Array, Array]) -> None:
     source, target = sides
     for count, expected in ((900, False), (1000, True)):

@@ -14,6 +14,7 @@ from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonorthogonal_map
+from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import single_threaded_blas
 from interlingua.core.maps import AffineMap
@@ -57,7 +58,8 @@ def fit_held_out_maps(
     """
     rng = np.random.default_rng([seed, _STREAM])
     held, rest = [], []
-    for rows in problem.rows:
+    # The copies of a row are held out together.
+    for rows in merge_copies(problem).rows:
         first, second = np.split(rng.permutation(len(rows)), [min(_MOST, len(rows) // _ONE_OF)])
         held.append(rows[first])
         rest.append(Frame.of(rows[second]))
