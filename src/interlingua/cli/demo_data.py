@@ -84,16 +84,26 @@ def read_folder(folder: Path) -> DemoData:
     held_out = folder / "eval-ids.json"
     eval_names = list(_parse(held_out)) if held_out.is_file() else None
     labels = _labels(sections, folder / "sections.json")
-    source, target, eval_source, eval_target = (open_vectors(folder / name).vectors() for name in FILES)
-    vectors = (source, target, eval_source, eval_target)
+    source, target, source_eval, target_eval = (open_vectors(folder / name).vectors() for name in FILES)
     what = f"The data of {folder}."
-    return DemoData(what, folder.parent / "report.html", *vectors, card, labels, names or None, eval_names)
+    return DemoData(
+        what=what,
+        report=folder.parent / "report.html",
+        source=source,
+        target=target,
+        source_eval=source_eval,
+        target_eval=target_eval,
+        card=card,
+        sections=labels,
+        names=names or None,
+        eval_names=eval_names,
+    )
 
 
 def read_packaged() -> DemoData:
     """Return the data that the package contains: fewer rows than the full data and 128 axes of each space."""
     with (files("interlingua") / "demo.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        source, target, eval_source, eval_target = (unit_rows(stored[name].astype(np.float32)) for name in _VECTORS)
+        source, target, source_eval, target_eval = (unit_rows(stored[name].astype(np.float32)) for name in _VECTORS)
         card, sections, names, eval_names = (
             json.loads(stored[name].tobytes()) for name in ("card", "sections", "names", "eval-ids")
         )
@@ -102,8 +112,18 @@ def read_packaged() -> DemoData:
         "A checkout of the repository has more rows and all axes (make demo)."
     )
     labels = _labels(sections, Path("demo.npz"))
-    vectors = (source, target, eval_source, eval_target)
-    return DemoData(what, Path("interlingua-demo.html"), *vectors, card, labels, names, eval_names)
+    return DemoData(
+        what=what,
+        report=Path("interlingua-demo.html"),
+        source=source,
+        target=target,
+        source_eval=source_eval,
+        target_eval=target_eval,
+        card=card,
+        sections=labels,
+        names=names,
+        eval_names=eval_names,
+    )
 
 
 def _missing(folder: Path) -> list[str]:
