@@ -284,11 +284,20 @@ def test_json_objects_lists_and_mixed_keys_survive_a_visit_to_parquet(tmp_path: 
 
 
 def test_json_lacks_nan_dates_and_missing_keys(tmp_path: Path) -> None:
-    payload = {"real": [1.0, float("nan")], "day": pa.array([0, 1], pa.date32()), "code": pa.array([b"a", b"b"])}
-    with pytest.warns(InputWarning, match=r"cannot hold column 'code' \(binary\)"):
+    payload = {
+        "real": [1.0, float("nan")], "day": pa.array([0, 1], pa.date32()), "code": pa.array([b"a", b"b"]),
+        "list": [[float("inf"), 1.0], []], "object": [{"a": float("nan")}, {"a": 2.0}],
+    }  # fmt: skip
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         save(tmp_path / "a.jsonl", matrix(2, 2), as_batch(None, payload))
-    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    dropped, *lossy = [str(warning.message) for warning in caught]
+    assert "cannot hold column 'code' (binary); dropped. Write .parquet to keep" in dropped
+    lacks = "has NaN or infinity, which JSON lacks: they were written as null. Write .parquet to keep them."
+    assert lossy == [f"column {name!r} {lacks}" for name in ("list", "object", "real")]
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [(row["real"], row["day"]) for row in rows] == [(1.0, "1970-01-01"), (None, "1970-01-02")]
+    assert [(row["list"], row["object"]) for row in rows] == [([None, 1.0], {"a": None}), ([], {"a": 2.0})]
 
 
 def test_a_late_start_in_json_lines_skips_by_offset(tmp_path: Path) -> None:

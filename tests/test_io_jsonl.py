@@ -112,6 +112,19 @@ def test_failed_requests_are_counted_and_the_first_is_named(tmp_path: Path) -> N
         open_vectors(lines(tmp_path / "x.jsonl", rows))
 
 
+def test_failed_requests_before_the_first_vector_are_told(tmp_path: Path) -> None:
+    failed = {"custom_id": "a", "response": None, "error": {"message": "expired"}}
+    good = {"custom_id": "b", "response": {"body": {"data": [{"embedding": [0.5, 1.5]}]}}, "error": None}
+    path = tmp_path / "x.jsonl"
+    path.write_text("\n".join(map(json.dumps, [failed, failed, good, good])))
+    with pytest.raises(InputError, match="line 1 holds no vector, as lines of failed requests do, and line 3"):
+        open_vectors(path)
+    assert open_vectors(path, skip_bad=True).skipped == ["a", "a"]
+    path.write_text("\n".join(map(json.dumps, [failed, failed])))
+    with pytest.raises(InputError, match="has no line with a vector; at least 1 line"):
+        open_vectors(path, skip_bad=True)
+
+
 def test_bad_lines_of_every_kind_are_counted_together(tmp_path: Path) -> None:
     bad = ["oops", {"id": 1}, {"embedding": None}, {"embedding": [1.0]}, "[1]", {"embedding": ["a"] * 8}]
     path = lines(tmp_path / "x.jsonl", [*LINES[:3], *bad, *LINES[3:]])

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import save_file
 
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, InputWarning
 from interlingua.io import create_writer, open_vectors
 
 X = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
@@ -157,3 +157,93 @@ def test_a_flipped_bit_in_a_page_is_found_by_its_checksum(tmp_path: Path, own: b
     path.write_bytes(data)
     with pytest.raises(InputError, match="not a whole Parquet file"):
         open_vectors(path).check()
+
+
+def test_values_after_the_array_are_not_lost_in_silence(tmp_path: Path) -> None:
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.save(file, X[:100])
+        np.save(file, X[100:])
+    with pytest.raises(InputError, match="The rest would be lost; save each array in a file of its own"):
+        open_vectors(tmp_path / "x.npy")
+
+
+def test_an_archive_with_two_arrays_of_one_name_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.write(tmp_path / "x.npy", "vectors.npy")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.write(tmp_path / "x.npy", "vectors.npy")
+    with pytest.raises(InputError, match=r"holds vectors\.npy twice; one of the two would be lost"):
+        open_vectors(tmp_path / "x.npz")
+
+
+def write_arrays(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> Path:
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    elif path.suffix == ".safetensors":
+        save_file(arrays, path)
+    else:
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    return path
+
+
+@pytest.mark.parametrize("extension", [".npz", ".safetensors", ".h5"])
+def test_arrays_that_do_not_fit_the_vectors_are_refused_or_named(tmp_path: Path, extension: str) -> None:
+    path = write_arrays(tmp_path / f"a{extension}", {"vectors": X, "id": np.arange(150)})
+    with pytest.raises(InputError, match="'id' has 150 values and there are 200 vectors; one id for each is needed"):
+        open_vectors(path)
+    path = write_arrays(tmp_path / f"b{extension}", {"vectors": X, "box": np.zeros((200, 2)), "n": np.arange(3)})
+    with pytest.warns(InputWarning, match=r"'n' \(3,\).* left out: a column has one value for each of the 200") as w:
+        assert open_vectors(path).names == ()
+    assert "'box' (200, 2)" in str(w[0].message)
+
+
+def test_bytes_keep_what_follows_a_nul(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", vectors=X[:2], code=np.array([b"a\0b", b"c"]))
+    (batch,) = open_vectors(tmp_path / "x.npz").batches()
+    assert batch.payload.column("code").to_pylist() == [b"a\0b", b"c"]  # type: ignore[union-attr]
+
+
+def test_text_in_hdf5_is_utf8_whatever_its_mark(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    for name, text in (("good.h5", "é".encode()), ("bad.h5", b"\xe9")):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["vectors"], file["id"] = X[:2], np.array([text, b"b"])
+    assert open_vectors(tmp_path / "good.h5").ids().to_pylist() == ["é", "b"]  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="the text of 'id' is not UTF-8. Save it as UTF-8"):
+        open_vectors(tmp_path / "bad.h5").ids()
+
+
+def test_a_stream_without_its_end_is_told(tmp_path: Path) -> None:
+    table = pa.table({"id": range(200), "emb": pa.array(X.tolist(), pa.list_(pa.float32()))})
+    with pa.ipc.new_stream(tmp_path / "x.arrow", table.schema) as writer:
+        writer.write_table(table, 100)
+    assert open_vectors(tmp_path / "x.arrow").n == 200
+    (tmp_path / "y.arrow").write_bytes((tmp_path / "x.arrow").read_bytes()[:-8])
+    with pytest.warns(InputWarning, match="without the mark of its end, so later rows may be missing. 200 rows were"):
+        open_vectors(tmp_path / "y.arrow")
+
+
+def test_words_are_read_behind_a_byte_order_mark_and_must_be_there(tmp_path: Path) -> None:
+    lines = [f"w{row} " + " ".join(map(str, values)) for row, values in enumerate(X.tolist())]
+    for name, text in (("a.vec", "\n".join([f"{len(X)} 8", *lines])), ("b.vec", "\n".join(lines))):
+        (tmp_path / name).write_text(text, "utf-8-sig")
+        file = open_vectors(tmp_path / name)
+        assert (file.n, file.d, file.ids().to_pylist()[0]) == (200, 8, "w0")  # type: ignore[union-attr]
+    (tmp_path / "c.vec").write_text("\n".join(line.split(" ", 1)[1] for line in lines), "utf-8")
+    with pytest.raises(InputError, match="first line begins with a number where a word is needed, and it would be"):
+        open_vectors(tmp_path / "c.vec")
+
+
+def test_a_link_without_its_file_is_not_left_out_of_a_folder(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": range(2), "emb": X[:2].tolist()}), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").symlink_to(tmp_path / "nowhere.parquet")
+    with pytest.raises(InputError, match=r"b.parquet is a link to a file that does not exist. Remove it, or restore"):
+        open_vectors(tmp_path)
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has a part of 304 bytes; up to 255 are needed"):
+        open_vectors(tmp_path / ("x" * 300 + ".npy"))

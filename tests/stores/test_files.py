@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from interlingua.core.records import Records
 from interlingua.io import EXTENSIONS, open_vectors
 from interlingua.io._formats import find_sink
 from interlingua.stores import open_store
-from interlingua.stores.migration import migrate
+from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
 
@@ -74,3 +76,52 @@ def test_ids_of_json_that_are_neither_whole_numbers_nor_text_are_refused(ids: li
     with pytest.raises(InputError, match=r"ids in 'id' are objects, lists or of mixed types; .* with \?id="):
         migrate(translator(), old, new, journal=tmp_path / "j")
     assert not new.exists()
+
+
+def test_ids_that_json_would_give_back_as_text_are_refused_beforehand(tmp_path: Path) -> None:
+    source(tmp_path, pa.array([2**64 - 1 - row for row in range(ROWS)], pa.uint64()), None)
+    old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new.jsonl")
+    with pytest.raises(InputError, match="the id 18446744073709551615 is too large; whole numbers below"):
+        migrate(translator(), old, new, journal=tmp_path / "j")
+    migrate(translator(), old, new, journal=tmp_path / "j", options=Options(ids_as_text=True))
+
+
+def test_a_colon_in_a_relative_path_makes_no_address_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    records = source(tmp_path, pa.array(range(ROWS)), None)
+    migrate(translator(), open_store("old.parquet"), open_store("./a:b.parquet"), journal="j")
+    assert_migrated(records, open_store("./a:b.parquet"))
+
+
+def test_a_rollback_drops_what_was_made_and_nothing_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source(tmp_path, pa.array(range(ROWS)), None)
+    old = open_store(f"{tmp_path}/old.parquet")
+    migrate(translator(), old, open_store("new.parquet"), journal="j")
+    with pytest.raises(InputError, match=r"j is the journal of a migration to new\.parquet, not to other\.parquet"):
+        rollback("j", address="other.parquet")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "new.parquet").write_text("mine")
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(InputError, match="leads to another place from this folder; nothing was dropped. Go to the"):
+        rollback("../j", address="new.parquet")
+    with pytest.raises(InputError, match="cannot be resumed: the target path was"):
+        migrate(translator(), old, open_store("new.parquet"), journal="../j", resume=True)
+    assert (elsewhere / "new.parquet").read_text() == "mine"
+    monkeypatch.chdir(tmp_path)
+    assert rollback("j", address="./new.parquet") == "new.parquet"
+    assert not Path("new.parquet").exists()
+
+
+def test_a_journal_that_is_a_folder_or_another_database_is_told(tmp_path: Path) -> None:
+    source(tmp_path, pa.array(range(ROWS)), None)
+    old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new.parquet")
+    with pytest.raises(InputError, match="is a folder; the path of a file is needed for the journal"):
+        migrate(translator(), old, new, journal=tmp_path)
+    with closing(sqlite3.connect(tmp_path / "j")) as other:
+        other.execute("create table x (a)")
+    with pytest.raises(InputError, match="is not a journal of a migration .*Choose another file"):
+        migrate(translator(), old, new, journal=tmp_path / "j")

@@ -403,6 +403,22 @@ def test_a_table_under_another_spelling_is_refused_in_the_plan(
         plan(translator(), at(f"{postgres}#docs.old"), at(f"{postgres}#public.docs.new"))
 
 
+def test_a_partition_gets_no_column_of_its_own(db: Any, run: Run) -> None:
+    db.execute(f"create table whole (id int primary key, old vector({D_IN})) partition by range (id)")
+    db.execute("create table part partition of whole default")
+    put(db, "whole", [(row,) for row in range(20)])
+    with pytest.raises(InputError, match="is a partition, which has the columns of its parent. Name the parent"):
+        run("part.old", "part.new")
+
+
+def test_a_publication_of_the_schema_is_told(db: Any, at: Callable[[str], Store], postgres: str) -> None:
+    db.execute(f"create table items (id int primary key, old vector({D_IN}))")
+    put(db, "items", [(row,) for row in range(20)])
+    db.execute("create publication everything for tables in schema public")
+    made = plan(translator(), at(f"{postgres}#items.old"), at(f"{postgres}#items.new"), Options())
+    assert any("The table is published" in note for note in made.notes)
+
+
 def test_a_view_gets_no_column(db: Any, run: Run) -> None:
     db.execute(f"create table docs (id int primary key, old vector({D_IN})); create view v as select * from docs")
     put(db, "docs", [(i,) for i in range(60)])

@@ -180,7 +180,7 @@ def migrate(
         unused = {"--resume": resume, "--report": report}
         check_effect(unused, "has no effect with --dry-run, which writes nothing; leave it out.")
     if undo:
-        dropped = migration.rollback(path)
+        dropped = migration.rollback(path, address=target)
         if as_json:
             console.emit_json({"dropped": dropped, "journal": str(path)})
         elif dropped is None:

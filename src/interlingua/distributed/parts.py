@@ -205,7 +205,8 @@ def write_part(batches: Iterable[pa.RecordBatch], number: int, folder: Path) -> 
     hidden = folder / f".{number}.{uuid4().hex}"
     lists = [field.name for field in schema if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type)]
     plain = [name for name in schema.names if name not in lists]
-    with pq.ParquetWriter(hidden, schema, compression="zstd", use_dictionary=plain or False) as writer:
+    # pyarrow takes a relative path such as a:b for an address.
+    with pq.ParquetWriter(hidden.absolute(), schema, compression="zstd", use_dictionary=plain or False) as writer:
         for batch in rows():
             writer.write_batch(batch)
     os.replace(hidden, folder / f"part-{number:06d}.parquet")

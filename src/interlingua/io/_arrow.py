@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from interlingua.core.errors import InputWarning
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import Request
 from interlingua.io._tables import TableSource, open_table, reading, slices
 
 _MAGIC = b"ARROW1"
+# The mark of the end of a stream. Before Arrow 0.15, messages and this mark were without the first four bytes.
+_END = b"\xff\xff\xff\xff\0\0\0\0"
 _KIND = "Arrow IPC file of version 1"
 
 
@@ -21,6 +26,12 @@ def open_source(path: Path, request: Request) -> TableSource:
     check_unused(path, path.suffix, key=request.key)
     with reading(path, _KIND), pa.memory_map(str(path)) as file:
         schema, n = _open(path, file).schema, sum(batch.num_rows for batch in _batches(path))
+    if not _has_end(path):
+        warnings.warn(
+            f"{path} is a stream without the mark of its end, so later rows may be missing. {n} rows were found.",
+            InputWarning,
+            stacklevel=3,
+        )
     return open_table(path, schema, n, request, partial(_pages, path))
 
 
@@ -45,6 +56,17 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
                 yield reader.get_batch(index)
         else:
             yield from reader
+
+
+def _has_end(path: Path) -> bool:
+    """Return whether a file is complete: a stream of which the last batches are missing can be read without error."""
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+        if head == _MAGIC:
+            return True
+        file.seek(-min(8, path.stat().st_size), os.SEEK_END)
+        end = file.read()
+    return end == _END or (not head.startswith(_END[:4]) and end.endswith(_END[4:]))
 
 
 def _open(path: Path, file: pa.MemoryMappedFile) -> pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader:

@@ -93,10 +93,18 @@ def check_output(path: Path, inputs: Iterable[Path]) -> None:
 
 
 def list_parquet(folder: Path) -> list[Path]:
-    """Return the Parquet files in a folder and its subfolders, without hidden and bookkeeping files."""
+    """Return the Parquet files in a folder and its subfolders, without hidden and bookkeeping files.
+
+    Raises:
+        InputError: a link that leads nowhere.
+    """
     files = (path for path in folder.rglob("*") if path.name.lower().endswith(".parquet"))
     visible = (path for path in files if not any(part[0] in "._" for part in path.relative_to(folder).parts))
-    return sorted(path for path in visible if path.is_file())
+    found = sorted(path for path in visible if not path.is_dir())
+    for path in found:
+        if not path.exists():
+            raise InputError(f"{path} is a link to a file that does not exist. Remove it, or restore the file.")
+    return [path for path in found if path.is_file()]
 
 
 def check_unused(path: Path, extension: str, **arguments: str | None) -> None:

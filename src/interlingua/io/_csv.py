@@ -1,13 +1,15 @@
 """`.csv` and `.csv.gz`: vectors as text in one column, or as one numeric column per dimension; streamed by pyarrow.
 
-CSV has no types, so ids and payload are text: an id ``007`` stays what it is.
+CSV has no types, so ids and payload are text: an id ``007`` stays what it is. No message repeats the text of a row.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,24 @@ import pyarrow.csv as pv
 
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import to_column
-from interlingua.io._checks import check_unused
+from interlingua.io._checks import VECTOR_NAMES, AmbiguousVectorsError, check_unused
 from interlingua.io._formats import Request
 from interlingua.io._json_vectors import decode_vector, is_numbers
+from interlingua.io._lines import NOT_UTF8, UNPACKING, check_head, open_lines, unpacking_error
 from interlingua.io._tables import TableSource, open_table, reading, slices
 
 _KIND = "CSV file in UTF-8"
 _BLOCK_BYTES = 2**22
 _NUMBERED = re.compile(r"(.*?)(\d+)")
+_FRACTION = re.compile(r"\s*[-+]?\d*\.\d+(e[-+]?\d+)?\s*", re.IGNORECASE)
+_WRONG_FIELDS = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+# What programs write where a value is missing.
+_MISSING = {"", "null", "none", "nan", "na", "n/a", r"\n"}
 _VECTORS = "vectors"
+_NEEDED = (
+    "Vectors are lists of numbers such as [0.1, 0.2], or numeric columns for all dimensions whose names end in numbers "
+    "from 0 or 1. Base64 is read where its column is requested."
+)
 
 
 @dataclass(frozen=True)
@@ -46,17 +57,19 @@ class _Layout:
 
 
 def open_source(path: Path, request: Request) -> TableSource:
-    """Read every line once to count them; the first row shows which columns hold vectors."""
+    """Read every line once to count them; the first rows show which columns hold vectors."""
     check_unused(path, ".csv", key=request.key)
+    _check_text(path, whole=request.skip_bad)
     bad: dict[int, str] | None = {} if request.skip_bad else None
-    with reading(path, _KIND):
+    with _reading(path):
         first = next(_batches(path, None, bad), None)
         n = 0 if first is None else sum(batch.num_rows for batch in _batches(path, first.schema.names[:1], bad))
     if first is None or not n:
         raise InputError(f"{path} has no rows; a line of column names and at least 1 row are needed.")
-    if len(set(first.schema.names)) < len(first.schema.names):
-        raise InputError(f"{path}: two columns share a name, or the first line holds no names. Name every column.")
-    layout = _layout(first, request.column)
+    _check_names(path, first.schema.names)
+    layout = _layout(path, first, request.column)
+    if layout.wide:
+        request = replace(request, column=_VECTORS)
     vectors = pa.list_(pa.float32())
     fields = [pa.field(name, vectors if name in layout.texts else pa.string()) for name in layout.names]
     fields = [field for field in fields if field.name not in layout.wide]
@@ -66,25 +79,100 @@ def open_source(path: Path, request: Request) -> TableSource:
     return open_table(path, pa.schema(fields), n, request, pages, list((bad or {}).values()))
 
 
-def _layout(first: pa.RecordBatch, requested: str | None) -> _Layout:
+def _check_text(path: Path, *, whole: bool) -> None:
+    """Refuse a file that is not UTF-8 text, by its first bytes or as a whole.
+
+    Without the second check pyarrow prints a traceback for a row of other text that it leaves out.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open_lines(path) as file:
+            block = file.read(_BLOCK_BYTES)
+            check_head(path, block.split(b"\n", 1)[0])
+            while whole and block:
+                decoder.decode(block)
+                block = file.read(_BLOCK_BYTES)
+    except UNPACKING as error:
+        raise unpacking_error(path, error, 1) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} {NOT_UTF8}") from error
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: two columns share a name, or the first line holds no names. Name every column.")
+    numbers = [name for name in names if _FRACTION.fullmatch(name) or len(_parse_list(name) or ()) > 1]
+    if 2 * len(numbers) >= len(names):
+        raise InputError(f"{path}: the first line holds numbers and no names, and would be lost. Add a line of names.")
+    other = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
+    if other is not None:
+        raise InputError(
+            f"{path}: the fields of the first line are separated by {other!r}; commas are needed. Convert the file, "
+            f"for example with pandas.read_csv(path, sep={other!r}, dtype=str).to_csv(..., index=False)."
+        )
+
+
+def _layout(path: Path, first: pa.RecordBatch, requested: str | None) -> _Layout:
+    """Find the columns that hold vectors.
+
+    Args:
+        path: the file, for the messages.
+        first: the first rows.
+        requested: a column of lists, or the first column of a series; needed where there are several.
+
+    Raises:
+        AmbiguousVectorsError: a series of columns, and other candidates.
+        InputError: no column holds vectors, or the requested one holds none.
+    """
     names = tuple(first.schema.names)
-    row = {name: first.column(name)[0].as_py() for name in names}
+    row = {name: _first_value(first.column(name)) for name in names}
     listed = [name for name in names if row[name].lstrip().startswith("[") and len(_parse_list(row[name]) or ()) > 1]
     if requested in names and requested not in listed and is_numbers(decode_vector(row[requested])):
         listed.append(requested)
-    return _Layout(names, tuple(listed), () if listed else _dimensions(row))
+    series = {columns[0]: columns for columns in _find_series(row)}
+    if requested in series:
+        return _Layout(names, (), series[requested])
+    usual = [name for name in listed if name.lower() in VECTOR_NAMES]
+    if requested in listed or (requested is None and (not series or len(usual) == 1) and listed):
+        return _Layout(names, tuple(listed), ())
+    if requested is not None and (requested != _VECTORS or requested in names):
+        if requested in names:
+            raise InputError(f"{path}: column {requested!r} holds no vectors. {_NEEDED}")
+        raise InputError(f"{path}: no column {requested!r}; the file has {', '.join(map(repr, names[:20]))}. {_NEEDED}")
+    found = [f"{columns[0]!r} to {columns[-1]!r}" for columns in series.values()] + [repr(name) for name in listed]
+    if not found:
+        raise InputError(f"{path}: no column holds vectors. {_NEEDED}")
+    if len(found) > 1:
+        raise AmbiguousVectorsError(
+            f"{path}: {' and '.join(found)} could all be the vectors. A series is named by its first column.",
+            "column",
+        )
+    return _Layout(names, (), next(iter(series.values())))
 
 
-def _dimensions(row: dict[str, str]) -> tuple[str, ...]:
-    """Return the longest series of numeric columns named by one prefix and consecutive numbers from 0 or 1."""
-    series: dict[str, dict[int, str]] = {}
-    for name, value in row.items():
+def _first_value(column: pa.Array) -> str:
+    """Return the first value of a column that is not missing, ``""`` if there is none."""
+    return next((text for value in column if (text := value.as_py()).strip().lower() not in _MISSING), "")
+
+
+def _find_series(row: dict[str, str]) -> list[tuple[str, ...]]:
+    """Return every series of numeric columns named by one prefix and consecutive numbers from 0 or 1.
+
+    Args:
+        row: first value of every column.
+    """
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    for name in row:
         matched = _NUMBERED.fullmatch(name)
-        if matched and _as_floats([value]) is not None:
-            series.setdefault(matched[1], {})[int(matched[2])] = name
-    whole = [s for s in series.values() if len(s) > 1 and min(s) in (0, 1) and max(s) - min(s) + 1 == len(s)]
-    longest = max(whole, key=len, default={})
-    return tuple(longest[number] for number in sorted(longest))
+        if matched:
+            numbered.setdefault(matched[1], []).append((int(matched[2]), name))
+    found = []
+    for columns in map(sorted, numbered.values()):
+        numbers, values = [number for number, _ in columns], [row[name] for _, name in columns if row[name]]
+        consecutive = numbers[0] in (0, 1) and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        if len(numbers) > 1 and consecutive and values and _as_floats(values) is not None:
+            found.append(tuple(name for _, name in columns))
+    return found
 
 
 def _pages(
@@ -92,7 +180,7 @@ def _pages(
 ) -> Iterator[tuple[pa.Table, int]]:
     needed = [name for name in names if name in layout.names]
     needed += layout.wide if layout.wide and _VECTORS in names else ()
-    with reading(path, _KIND):
+    with _reading(path):
         for table, row in slices(_batches(path, needed, {} if skip_bad else None), needed, start, stop, size):
             columns = [_column(path, layout, table, name, row, skip_bad) for name in names]
             yield pa.table(columns, names=list(names)), row
@@ -114,11 +202,13 @@ def _column(
         try:
             numbers = [pc.cast(table.column(part), pa.float32()).to_numpy() for part in layout.wide]
         except pa.ArrowInvalid as error:
-            if skip_bad:
-                cells = zip(*(table.column(part).to_pylist() for part in layout.wide), strict=True)
-                return pa.array([_as_floats(list(texts)) for texts in cells], pa.list_(pa.float32()))
+            cells = zip(*(table.column(part).to_pylist() for part in layout.wide), strict=True)
+            rows = [_as_floats(list(texts)) for texts in cells]
+            if skip_bad or None not in rows:
+                return pa.array(rows, pa.list_(pa.float32()))
             raise UnusableRowError(
-                f"{path}: rows {row} to {row + len(table)}: a value is no number ({error})."
+                f"{path}: row {row + rows.index(None)} has a value that is no number in one of the columns "
+                f"{layout.wide[0]!r} to {layout.wide[-1]!r}. Correct or drop such rows."
             ) from error
         vectors = to_column(np.stack(numbers, axis=1))
         return vectors.cast(pa.list_(pa.float32()))
@@ -135,7 +225,8 @@ def _parse_list(text: str) -> list[float] | None:
 
 def _as_floats(texts: list[str]) -> list[float] | None:
     try:
-        return [float(text) for text in texts]
+        # Python reads 1_000 as a number.
+        return None if any("_" in text for text in texts) else [float(text) for text in texts]
     except ValueError:
         return None
 
@@ -150,17 +241,36 @@ def _batches(path: Path, names: Sequence[str] | None, bad: dict[int, str] | None
     """
 
     def leave_out(row: pv.InvalidRow) -> str:
-        if bad is None:
-            return "error"
+        assert bad is not None
         bad[row.number] = f"line {row.number}"
         return "skip"
 
     # Lines have numbers only where one thread reads them.
     read = pv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=bad is None)
-    parse = pv.ParseOptions(newlines_in_values=True, invalid_row_handler=leave_out)
+    handler = None if bad is None else leave_out
+    parse = pv.ParseOptions(newlines_in_values=True, invalid_row_handler=handler)
     with pv.open_csv(path, read, parse) as reader:
         every = reader.schema.names
     types = dict.fromkeys(every, pa.string())
     convert = pv.ConvertOptions(column_types=types, include_columns=list(names or every), strings_can_be_null=False)
     with pv.open_csv(path, read, parse, convert) as reader:
         yield from reader
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn errors of pyarrow into errors that do not repeat the text of a row."""
+    try:
+        with reading(path, _KIND):
+            yield
+    except InputError as error:
+        text = str(error.__cause__ or "")
+        wrong = _WRONG_FIELDS.search(text)
+        if wrong:
+            raise InputError(
+                f"{path}: line {wrong[1]} has {wrong[3]} fields and the first line has {wrong[2]}. Fields are separated"
+                " by commas, and a field with a comma stands in double quotes. The last line may be cut off."
+            ) from None
+        if isinstance(error.__cause__, UnicodeDecodeError) or "UTF8" in text:
+            raise InputError(f"{path} {NOT_UTF8}") from None
+        raise

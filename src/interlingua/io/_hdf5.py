@@ -90,7 +90,13 @@ def _check_chunks(path: Path, name: str, dataset: Any) -> None:
 def _load(path: Path, name: str, is_text: bool) -> AnyArray:
     with _opened(path) as file:
         dataset = file[name]
-        return np.asarray(dataset.asstr()[()] if is_text else dataset[()])
+        if not is_text:
+            return np.asarray(dataset[()])
+        try:
+            # NumPy's bytes are marked as ASCII, and are UTF-8 in most files.
+            return np.asarray(dataset.asstr("utf-8")[()])
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: the text of {name!r} is not UTF-8. Save it as UTF-8, or remove it.") from error
 
 
 @contextmanager
@@ -100,7 +106,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, LookupError, RuntimeError, TypeError, UnicodeDecodeError) as error:
-        if isinstance(error, PermissionError):
+        if isinstance(error, PermissionError | InputError):
             raise
         raise InputError(
             f"{path} is not a whole HDF5 file ({error}). It is truncated or damaged; save or download it again."

@@ -23,10 +23,11 @@ import pyarrow.compute as pc
 
 from interlingua.core.arrays import RowCheck
 from interlingua.core.errors import InputError, InputWarning, UnusableRowError
-from interlingua.core.records import is_list, is_marked_json, json_field
+from interlingua.core.records import is_marked_json, json_field
 from interlingua.io._checks import check_shape, check_unused, choose_ids, choose_vectors
 from interlingua.io._formats import INT8, AnyArray, Buffers, Contents, Output, Request
 from interlingua.io._formats import Sink as BaseSink
+from interlingua.io._json_columns import heads_of, is_json_type
 from interlingua.io._json_vectors import PRESETS, VectorPath, choose_path, find_paths, take_vector, to_vector
 from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines, open_lines
 
@@ -124,7 +125,8 @@ def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
         lines = numbered_lines(path, file, _MAX_LINE)
         if skip_bad:
             readable = (_parse_or_empty(path, line) for line in lines)
-            return next((row for row in readable if find_paths(row)), {}) or _raise_empty(path), 0
+            first = next((row for row in readable if find_paths(row)), {})
+            return first or _raise_empty(path), 0
         line = next(lines, None)
         first = _parse(path, line) if line else {}
         if not first:
@@ -143,8 +145,15 @@ def _first_row(path: Path, *, skip_bad: bool) -> tuple[dict[str, Any], int]:
     return first, header
 
 
+def _first_number(path: Path) -> int | None:
+    """Return the number of the first line that holds a vector."""
+    with open_lines(path) as file:
+        lines = numbered_lines(path, file, _MAX_LINE)
+        return next((line.number for line in lines if find_paths(_parse_or_empty(path, line))), None)
+
+
 def _raise_empty(path: Path) -> NoReturn:
-    raise InputError(f"{path} has no rows; at least 1 line with a JSON object that holds a vector is needed.")
+    raise InputError(f"{path} has no line with a vector; at least 1 line with a JSON object that holds one is needed.")
 
 
 def _parse_or_empty(path: Path, line: Line) -> dict[str, Any]:
@@ -164,6 +173,13 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
     if requested is not None and (requested in PRESETS or "." in requested):
         return choose_path(first, requested)
     paths = {str(vector_path): vector_path for vector_path in find_paths(first)}
+    if not paths and requested is None:
+        later = _first_number(path)
+        if later is not None:
+            raise UnusableRowError(
+                f"{path}: line 1 holds no vector, as lines of failed requests do, and line {later} holds one. Remove "
+                "such lines."
+            )
     name = choose_vectors(list(paths), list(first), requested, "column", path)
     return paths.get(name) or choose_path(first, name)
 
@@ -308,11 +324,12 @@ class Sink(BaseSink):
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self.stream = "rows" + output.extension
+        self._warned: set[str] = set()
 
     @classmethod
     def holds(cls, field: pa.Field, *, is_id: bool) -> bool:
         """Return whether JSON can represent the values; dates, times and decimals become text."""
-        return _is_json_type(field.type) or _as_text(field.type)
+        return is_json_type(field.type)
 
     def encode(self, vectors: AnyArray, others: pa.Table | None) -> Buffers:
         """Return one line per row, the vector last, every number in its shortest exact form."""
@@ -320,43 +337,19 @@ class Sink(BaseSink):
         numbers = pc.cast(pa.array(np.ascontiguousarray(wide).reshape(-1)), pa.string())
         ends = np.arange(0, vectors.size + 1, self._output.d, dtype=np.int64)
         joined = pc.binary_join(pa.LargeListArray.from_arrays(ends, numbers), ", ").to_pylist()
-        heads = [""] * len(vectors) if others is None else _heads(others)
+        heads, lossy = ([""] * len(vectors), set[str]()) if others is None else heads_of(others)
+        self._warn(lossy)
         name = json.dumps(self._output.vector_name, ensure_ascii=False)
         text = "".join(f"{{{head}{name}: [{row}]}}\n" for head, row in zip(heads, joined, strict=True)).encode()
         return {self.stream: [gzip.compress(text, 6, mtime=0) if self.stream.endswith(".gz") else text]}
 
-
-def _heads(others: pa.Table) -> list[str]:
-    """Return, for every row, its columns as the inside of a JSON object, with a comma at the end."""
-    parts = []
-    for column in others.schema:
-        values = others.column(column.name)
-        key = json.dumps(column.name, ensure_ascii=False)
-        if is_marked_json(column):
-            texts = ["null" if value is None else value for value in values.to_pylist()]
-        else:
-            if _as_text(column.type):
-                values = pc.cast(values, pa.string())
-            elif pa.types.is_floating(column.type):
-                # JSON has no NaN and no infinity.
-                values = pc.if_else(pc.is_finite(values), values, None)
-            texts = [json.dumps(value, ensure_ascii=False) for value in values.to_pylist()]
-        parts.append([f"{key}: {text}, " for text in texts])
-    return ["".join(row) for row in zip(*parts, strict=True)]
-
-
-def _as_text(kind: pa.DataType) -> bool:
-    """Return whether a type JSON lacks is written as text: dates, times, decimals."""
-    return bool(pa.types.is_temporal(kind) or pa.types.is_decimal(kind))
-
-
-def _is_json_type(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_json_type(kind.value_type)
-    if is_list(kind):
-        return _is_json_type(kind.value_type)
-    if pa.types.is_struct(kind):
-        return all(_is_json_type(kind.field(i).type) for i in range(kind.num_fields))
-    scalars = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
-    texts = (pa.types.is_string, pa.types.is_large_string)
-    return any(test(kind) for test in scalars + texts)
+    def _warn(self, columns: set[str]) -> None:
+        """Warn once about every column with numbers that JSON lacks."""
+        for name in sorted(columns - self._warned):
+            warnings.warn(
+                f"column {name!r} has NaN or infinity, which JSON lacks: they were written as null. "
+                "Write .parquet to keep them.",
+                InputWarning,
+                stacklevel=4,
+            )
+        self._warned |= columns

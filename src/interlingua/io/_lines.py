@@ -18,6 +18,10 @@ from interlingua.io._formats import AnyArray, Contents, Source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NOT_UTF8 = "is not UTF-8 text. Convert it, for example with iconv -f LATIN1 -t UTF-8."
+UNPACKING = (EOFError, zlib.error, gzip.BadGzipFile)
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
 # A scan records the offset of every 4096th row, so that reading from a later row need not parse the earlier ones.
 MARK_ROWS = 4096
 
@@ -85,6 +89,39 @@ def open_lines(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb"))
 
 
+def unpacking_error(path: Path, error: Exception, number: int) -> InputError:
+    """Return the error for a file that gzip cannot unpack at the line of this number."""
+    if number == 1 and isinstance(error, gzip.BadGzipFile) and not _is_packed(path):
+        return InputError(f"{path} is not packed by gzip. Remove .gz from its name.")
+    return InputError(f"{path}: line {number} cannot be unpacked ({error}). The file is truncated or damaged.")
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
+
+
+def check_head(path: Path, text: bytes) -> None:
+    """Refuse a file of lines whose first bytes are packed, or not UTF-8.
+
+    Args:
+        path: for the message.
+        text: the first bytes, unpacked where the name of the file ends in ``.gz``.
+
+    Raises:
+        InputError: text that is packed, or is UTF-16 or UTF-32.
+    """
+    if text.startswith(_GZIP):
+        is_named = path.name.lower().endswith(".gz")
+        fault = "twice. Unpack it once." if is_named else "and its name does not say so. Add .gz to the name."
+        raise InputError(f"{path} is packed by gzip {fault}")
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:64]:
+        raise InputError(
+            f"{path} is not UTF-8 text: its first bytes are those of UTF-16 or UTF-32. "
+            "Convert it, for example with iconv -f UTF-16 -t UTF-8."
+        )
+
+
 def numbered_lines(path: Path, file: IO[bytes], longest: int, offset: int = 0, number: int = 1) -> Iterator[Line]:
     """Yield the lines of a file that are not blank.
 
@@ -101,19 +138,16 @@ def numbered_lines(path: Path, file: IO[bytes], longest: int, offset: int = 0, n
     while True:
         try:
             text = file.readline(longest)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(
-                f"{path}: line {number} cannot be unpacked ({error}). The file is truncated or damaged."
-            ) from error
+        except UNPACKING as error:
+            raise unpacking_error(path, error, number) from error
         if not text:
             return
         if len(text) == longest:
             raise InputError(f"{path}: line {number} is longer than {longest} bytes. Is the extension right?")
-        if number == 1 and (text.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in text[:64]):
-            raise InputError(
-                f"{path} is not UTF-8 text: its first bytes are those of UTF-16 or UTF-32. "
-                "Convert it, for example with iconv -f UTF-16 -t UTF-8."
-            )
+        length = len(text)
+        if number == 1:
+            check_head(path, text)
+            text = text.removeprefix(_BOM)
         if text.strip():
             yield Line(offset, number, text)
-        offset, number = offset + len(text), number + 1
+        offset, number = offset + length, number + 1

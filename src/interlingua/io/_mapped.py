@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError, InputWarning
-from interlingua.io._checks import check_shape, check_stored, choose_ids, choose_vectors
+from interlingua.io._checks import ID_NAMES, check_shape, check_stored, choose_ids, choose_vectors
 from interlingua.io._formats import (
     BFLOAT16,
     FLOATS,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+# Arrays of ann-benchmarks that do not belong to the vectors row by row.
+_BENCHMARKS = ("train", "test", "neighbors", "distances")
 # Names of the arrays that describe 8-bit integers ``q``: ``q * scale + offset``, or ``(q - zero_point) * scale``.
 _OFFSETS = ("offset", "zero_point")
 # Stream of the columns that are written while vectors are.
@@ -125,6 +127,9 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     if scale is not None:
         others = [other for other in others if other not in (SCALE, *shifts)]
     kept = [other for other in others if arrays[other].dtype.kind in "biufUS"]
+    # Who chose one of several matrices knows of the others.
+    known = (name, *others, *(usable if request.key is not None else ()))
+    _check_lengths(arrays, known, n, request.id_column, path)
     if len(kept) < len(others):
         dropped = ", ".join(repr(other) for other in others if other not in kept)
         warnings.warn(
@@ -139,6 +144,29 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     return Contents(
         (n, d), dtype, None if scale is None else scale.load(), name, id_name, schema, False, offset, zero_point
     )
+
+
+def _check_lengths(
+    arrays: Mapping[str, StoredArray], known: Collection[str], n: int, id_name: str | None, path: Path
+) -> None:
+    """Refuse ids of another number than the vectors, and warn about other arrays that are no columns of theirs."""
+    unused = [name for name in arrays if name not in known and name not in (SCALE, *_OFFSETS, *_BENCHMARKS)]
+    for name in unused:
+        shape = arrays[name].shape
+        is_id = name == id_name or (id_name is None and name.rsplit("/", 1)[-1].lower() in ID_NAMES)
+        if is_id and len(shape) == 1:
+            raise InputError(
+                f"{path}: {name!r} has {shape[0]} values and there are {n} vectors; one id for each is needed. Remove "
+                "or rename it if it belongs to something else."
+            )
+    if unused:
+        listed = ", ".join(f"{name!r} {arrays[name].shape}" for name in unused[:8])
+        warnings.warn(
+            f"{path}: {listed}{' and others' if len(unused) > 8 else ''} left out: a column has one value for each of "
+            f"the {n} vectors.",
+            InputWarning,
+            stacklevel=5,
+        )
 
 
 class ArraySink(Sink):
@@ -234,4 +262,6 @@ def _to_arrow(array: StoredArray, field: pa.Field) -> pa.Array:
     import pyarrow as pa
 
     values = array.load()
+    if values.dtype.kind == "S":  # pyarrow would cut the values at a NUL
+        return pa.array(values.tolist(), type=field.type)
     return pa.array(values.astype(values.dtype.newbyteorder("=")), type=field.type)

@@ -48,7 +48,7 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
         name: the array, for the message.
 
     Raises:
-        InputError: not such an array, or one that declares more values than ``size`` can hold.
+        InputError: not such an array, or one that declares more or fewer values than ``size`` holds.
     """
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
@@ -65,6 +65,11 @@ def read_header(file: IO[bytes], size: int, path: Path, name: str) -> tuple[tupl
         # A pickle of any length follows; callers refuse it or leave it alone.
         return shape, bool(fortran), dtype
     needed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) >= 0 and file.tell() + needed < size:
+        raise InputError(
+            f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed} bytes, and {size - file.tell()} "
+            "are there. The rest would be lost; save each array in a file of its own."
+        )
     if min(shape, default=0) < 0 or file.tell() + needed > size:
         raise InputError(
             f"{path}: {name} declares shape {shape} of {dtype}, which takes {needed} bytes, and {size - file.tell()} "

@@ -44,6 +44,10 @@ def open_source(path: Path, request: Request) -> MappedSource | StreamedSource:
     check_unused(path, ".npz", column=request.column)
     try:
         with zipfile.ZipFile(path) as archive:
+            files = [info.filename for info in archive.infolist()]
+            repeated = next((name for name in files if files.count(name) > 1), None)
+            if repeated is not None:
+                raise InputError(f"{path} holds {repeated} twice; one of the two would be lost. Save it again.")
             members = {info.filename[:-4]: info for info in archive.infolist() if info.filename.endswith(".npy")}
             headers = {name: _member_header(archive, info, path) for name, info in members.items()}
     except (*_DAMAGED, OSError) as error:

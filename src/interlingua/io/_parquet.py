@@ -62,7 +62,12 @@ def column_values(path: Path, name: str) -> Iterator[Any]:
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
+    return pq.ParquetFile(_as_local(path), pre_buffer=False, page_checksum_verification=True)
+
+
+def _as_local(path: Path) -> str:
+    """Return an absolute path, since pyarrow takes a relative one such as a:b.parquet for an address."""
+    return str(path.absolute())
 
 
 class Sink(BaseSink):
@@ -102,7 +107,11 @@ class Sink(BaseSink):
                     names = [name for name in table.schema.names if name != self._field.name]
                     # Floating-point noise neither compresses nor repeats.
                     writer = pq.ParquetWriter(
-                        done, table.schema, compression="zstd", use_dictionary=names or False, write_page_checksum=True
+                        _as_local(done),
+                        table.schema,
+                        compression="zstd",
+                        use_dictionary=names or False,
+                        write_page_checksum=True,
                     )
                 waiting.append(table)
                 if sum(len(part) for part in waiting) >= BLOCK_ROWS:

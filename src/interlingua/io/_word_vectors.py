@@ -5,6 +5,7 @@ A first line of two integers is the header of word2vec, rows and width. The word
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from interlingua.io._formats import AnyArray, Contents, Request
 from interlingua.io._lines import MARK_ROWS, Line, LineSource, numbered_lines
 
 _MAX_LINE = 2**24
+_FRACTION = re.compile(rb"[-+]?\d*\.\d+(e[-+]?\d+)?", re.IGNORECASE)
 _SCHEMA = pa.schema([("word", pa.string())])
 
 
@@ -49,7 +51,7 @@ def open_source(path: Path, request: Request) -> WordSource:
     """Read every line once to count them; the first row decides the width."""
     check_unused(path, ".vec", column=request.column, key=request.key, id_column=request.id_column)
     marks, n, d, announced = list[tuple[int, int]](), 0, 0, None
-    first: list[bytes] = []
+    first_word, first = b"", list[bytes]()
     skipped: dict[int, str] = {}
     with path.open("rb") as file:
         for line in numbered_lines(path, file, _MAX_LINE):
@@ -63,8 +65,13 @@ def open_source(path: Path, request: Request) -> WordSource:
             if n % MARK_ROWS == 0:
                 marks.append((line.offset, line.number))
             if not n:
-                first, d = parts[1:], announced[1] if announced else len(parts) - 1
+                first_word, first, d = parts[0], parts[1:], announced[1] if announced else len(parts) - 1
             n += 1
+    if announced is None and first_word and _FRACTION.fullmatch(first_word):
+        raise InputError(
+            f"{path}: the first line begins with a number where a word is needed, and it would be lost. Write a word "
+            "before the values of each line, or a header with the numbers of words and values."
+        )
     shape = check_shape((n, max(d, 0)), "the list of words", path)
     # Before the values there may be more words, but not more numbers.
     extra = first[: len(first) - d]

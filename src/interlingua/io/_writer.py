@@ -258,7 +258,7 @@ class VectorWriter:
             listed = ", ".join(f"{'ids' if f.name == id_name else 'column'} {f.name!r} ({f.type})" for f in dropped)
             warnings.warn(
                 f"{self.path}: a {self._output.extension} file cannot hold {listed}; dropped. "
-                "Write .parquet or .jsonl to keep ids and payload.",
+                f"Write .parquet{'' if self._sink.columns == 'json' else ' or .jsonl'} to keep ids and payload.",
                 InputWarning,
                 stacklevel=4,
             )

@@ -234,8 +234,9 @@ class TableAdapter(Adapter):
         else:
             names = self._primary_key() or tuple(name for name in ID_NAMES if name in columns)[:1]
         if not names or not set(names) <= set(columns):
+            missing = f" {named}" if named else ""
             raise InputError(
-                f"{self.url}: no id column {named or ''}; a primary key, a column id, or ?id=COLUMN is needed. A key "
+                f"{self.url}: no id column{missing}; a primary key, a column id, or ?id=COLUMN is needed. A key "
                 "of several columns is ?id=COLUMN,COLUMN."
             )
         return names

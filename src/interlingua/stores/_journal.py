@@ -63,6 +63,8 @@ class MigrationJournal:
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self.path = path
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; the path of a file is needed for the journal.")
         if create and path.exists():
             raise OutputExistsError(
                 f"{path} is the journal of an earlier run.",
@@ -100,7 +102,7 @@ class MigrationJournal:
             return OutputExistsError(f"{self.path} is in use by another migration. Wait for it to end.")
         if "malformed" in str(error):
             return self._damaged(error)
-        if isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
             return InputError(f"{self.path} cannot be used as a journal ({error}).")
         return InputError(f"{self.path} is not a journal of a migration ({error}). Choose another file.")
 

@@ -57,8 +57,9 @@ TABLE = """
 with tree as (select relid from pg_partition_tree(to_regclass({table})) union select to_regclass({table}))
 select c.relkind, pg_has_role(c.relowner, 'usage'), (select sum(pg_table_size(relid)) from tree)::bigint,
   (select count(*) from pg_index i where i.indrelid = c.oid), (select count(*) from tree),
-  exists (select from pg_publication_rel p join tree on p.prrelid = tree.relid)
-    or exists (select from pg_publication where puballtables)
+  exists (select from pg_publication_tables p
+    join tree on to_regclass(format('%I.%I', p.schemaname, p.tablename)) = tree.relid),
+  c.relispartition
 from pg_class c where c.oid = to_regclass({table})"""
 EXTENSION = """
 select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"""

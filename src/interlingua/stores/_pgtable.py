@@ -218,9 +218,14 @@ class PostgresTable(TableAdapter):
         return "bigint" if is_id and pa.types.is_uint64(field.type) else pgtypes.column_type(field)
 
     def _check_new_column(self, spec: Spec) -> None:
-        kind, owned, *_ = self._one(catalog.TABLE)
+        kind, owned, *_, is_partition = self._one(catalog.TABLE)
         if kind not in {"r", "p"}:
             raise InputError(f"{self.url} is not a table, so no column can be added. Name a new table as the target.")
+        if is_partition:
+            raise InputError(
+                f"{self.url} is a partition, which has the columns of its parent. Name the parent, or a new table as "
+                "the target."
+            )
         if not owned:
             raise InputError(
                 f"{self.url}: only the owner of the table may add a column. Name a new table as the target."

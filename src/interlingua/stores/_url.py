@@ -84,6 +84,12 @@ class StoreURL:
         return self.host is None and self.kind.embedded
 
     @property
+    def resolved_path(self) -> str | None:
+        """The absolute path of a store of this machine, ``None`` for a server."""
+        is_path = self.scheme != "memory" and self.on_disk
+        return str(Path(self.path).resolve()) if is_path else None
+
+    @property
     def uses_https(self) -> bool:
         """Whether the connection to the server is encrypted."""
         return self.options.get("https", "") in {"1", "true"}

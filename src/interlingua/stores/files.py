@@ -21,6 +21,7 @@ from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, 
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
+from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
@@ -123,9 +124,10 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: JSON has no dates or bytes as in column {lossy[0]!r}. Write .parquet.")
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse NaN and infinity in the payload of a file of JSON."""
+        """Refuse what a file of JSON would not give back: NaN, infinity and ids beyond 64 bits with sign."""
         sink = self._sink()
         if sink is not None and sink.columns == "json":
+            check_int64(records.ids, str(self.url))
             documents_of(records, str(self.url), _JSON_LIMITS)
 
     def kept(self, field: pa.Field) -> pa.Field:

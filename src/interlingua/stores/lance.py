@@ -242,7 +242,7 @@ class LanceStore(Adapter):
             )
         key = self.url.options.get("id") or next((name for name in ID_NAMES if name in schema.names), None)
         if key is None or key not in schema.names:
-            raise InputError(f"{self.url}: no id column {key or ''}; name it id or say ?id=COLUMN.")
+            raise InputError(f"{self.url}: no id column{f' {key}' if key else ''}; name it id or say ?id=COLUMN.")
         return key, name, int(schema.field(name).type.list_size)
 
     def _payload_schema(self, schema: pa.Schema) -> pa.Schema | None:

@@ -25,6 +25,7 @@ from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
+from interlingua.stores._url import parse_url
 from interlingua.stores.changes import Progress, changes_path, differences, find_vanished
 from interlingua.stores.planning import Options, Plan, advise_skip_bad, check_choices, make_plan, target_spec
 
@@ -115,6 +116,7 @@ def migrate(
         facts = {
             "source": str(source.url),
             "target": str(target.url),
+            "target_path": target.url.resolved_path,
             "source_facts": info.identity(),
             "translator": translator.fingerprint(),
             "options": asdict(options),
@@ -198,23 +200,26 @@ def check_journal(path: Path, source: Store, target: Store, options: Options) ->
         raise OutputExistsError(f"{path} {state}", remedy)
 
 
-def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
+def rollback(journal: str | Path, *, target: Store | None = None, address: str | None = None) -> str | None:
     """Drop what the migration of this journal made, and nothing else; the source is never touched.
 
     Args:
         journal: the journal of the migration.
-        target: the store that it wrote to; by default it is opened at the address in the journal.
+        target: the store that it wrote to; by default it is opened and closed here.
+        address: the address of the target, to make sure that the journal is that of the migration that is meant.
 
     Returns:
         The address that was dropped; ``None`` if the migration had made nothing yet or was rolled back before.
 
     Raises:
-        InputError: there is no such journal.
+        InputError: there is no such journal, it has another target, or its target is a relative path that leads
+            elsewhere from this folder.
     """
     with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
         facts, dropped = log.facts, None
         if facts.get("target_begun") and log.phase != "rolled back":
             dropped = str(facts["target"])
+            _check_target(log, dropped, facts.get("target_path"), str(target.url) if target else address)
             store = target or open_store(dropped)
             try:
                 store.drop(vector_only=bool(facts.get("as_new_vector")))
@@ -223,6 +228,22 @@ def rollback(journal: str | Path, *, target: Store | None = None) -> str | None:
                     store.close()
         log.note(phase="rolled back")
         return dropped
+
+
+def _check_target(log: MigrationJournal, recorded: str, path: str | None, given: str | None) -> None:
+    """Refuse to drop another target than the one that the migration made and the caller means."""
+    if given is not None and given != recorded:
+        first, second = parse_url(recorded), parse_url(given)
+        if (first.collection_key, first.names) != (second.collection_key, second.names):
+            raise InputError(
+                f"{log.path} is the journal of a migration to {recorded}, not to {second}; nothing was dropped. Name "
+                "the target or the journal that belongs to it."
+            )
+    if path is not None and parse_url(recorded).resolved_path != path:
+        raise InputError(
+            f"{log.path}: {recorded} was {path} and leads to another place from this folder; nothing was dropped. Go "
+            "to the folder in which the migration was started."
+        )
 
 
 def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:

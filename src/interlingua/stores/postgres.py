@@ -162,7 +162,7 @@ class PostgresStore(PostgresTable):
         """Return what the plan says of the index, and of the cost to others of a new column of the same table."""
         notes = []
         if spec.as_new_vector:
-            _, _, size, indexes, _, published = self._one(catalog.TABLE)
+            _, _, size, indexes, _, published, _ = self._one(catalog.TABLE)
             notes.append(
                 f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
                 f"the old versions are dead rows (up to {size_of(size)}) until VACUUM, and the {indexes} "
