@@ -11,7 +11,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # The build backend is pinned too, and it is installed apart from the rest: older pip reads the first, newer the second.
 INSTALL = PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(PIP) install -qq -c constraints.txt -e
 
-.PHONY: help venv demo docs test test-stores test-oldest test-newest lint lint-style lint-types lint-imports format bench bench-quick clean
+.PHONY: help venv demo docs notebooks test test-stores test-oldest test-newest lint lint-style lint-types lint-imports format bench bench-quick clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make bench-quick  the table of the README with one seed, without its slowest cells (minutes)'
 	@echo 'make bench   most suites of fits.py and neural.py, and two timings (hours)'
 	@echo 'make docs    the documentation site in docs/_build'
+	@echo 'make notebooks  run the notebooks in docs/notebooks and keep their outputs'
 	@echo 'make venv    everything for development in $(VENV)'
 	@echo 'make clean   remove what the other targets wrote; $(VENV) stays'
 
@@ -66,6 +67,9 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
 docs: $(VENV)/.installed-docs
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
 	@echo 'docs/_build/index.html'
+
+notebooks: $(VENV)/.installed-docs
+	@$(BIN)/jupyter-execute --inplace docs/notebooks/*.ipynb
 
 test: venv
 	@$(ONE_THREAD) $(BIN)/python -m pytest $(PYTEST_FLAGS)

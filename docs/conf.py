@@ -18,7 +18,9 @@ author = "the interlingua authors"
 project_copyright = "the interlingua authors, Apache-2.0"
 release = version = metadata.version("interlingua")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+# The notebooks are shown with their committed outputs; tests/test_notebooks.py runs their cells.
+nb_execution_mode = "off"
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "examples"] + [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from command_line import Run
-from interlingua.bench import PAPER, TABLES, Plan, Vectors, page, run
+from interlingua.bench import PAPER, TABLES, Plan, Vectors, comma_separated, page, picture, run
 from interlingua.bench.encode import DATASETS, MODELS, VectorBuilder
 from interlingua.bench.paper import cell, span
 from interlingua.core.errors import InputError, MissingExtraError
@@ -184,7 +186,12 @@ def test_the_table_shows_the_figures_of_the_paper_for_its_own_pairs() -> None:
     [
         ("table-9", {}, "table is 'table-9'; choose from in-distribution"),
         ("seeds", {"encoders": ("red",)}, "news has vectors under red in .*; two encoders are needed"),
-        ("seeds", {"encoders": ()}, "under no encoder"),
+        (
+            "seeds",
+            {"encoders": ()},
+            r"under no encoder in .*vectors, looked for as news\.ENCODER\.npy; .* the corpora there are: mail, news\. "
+            r"Either put such files there, \[n, d\].* --vectors .*--corpus; or .*bench seeds --encode",
+        ),
         ("clip", {}, "needs an encoder called clip; there are red, green"),
         ("attributes", {}, "measured on other corpora than the fit's"),
         ("data-efficiency", {}, "needs the numbers of source rows"),
@@ -199,8 +206,46 @@ def test_a_plan_without_a_cell_is_refused(folder: Path, table: str, changes: dic
 
 
 def test_missing_vectors_are_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"news\.black\.npy does not exist; the folder has mail\.blue\.npy.*--encode"):
-        run(plan(folder, "seeds", encoders=("red", "black")))
+    out = folder.parent / "out"
+    wanted = r"needs news\.black\.npy, news\.white\.npy in .*ENCODER\.npy holds vectors .* the same text.*--encode"
+    with pytest.raises(InputError, match=wanted):
+        run(plan(folder, "seeds", encoders=("red", "black", "white")))
+    (folder / "mail.labels.red.npy").unlink()
+    (folder / "mail.texts.jsonl").unlink()
+    wanted = r"needs mail\.texts\.jsonl, mail\.labels\.red\.npy in .*texts\.jsonl has a line.*labels\.ENCODER\."
+    with pytest.raises(InputError, match=wanted):
+        run(plan(folder, "attributes", on=("mail",)))
+    assert not out.exists()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="and that folder does not exist"):
+        Plan("seeds", Vectors(tmp_path / "none"), tmp_path / "out", "nq", ())
+
+
+RECORD = {
+    "pair": "gtr -> gte", "column": "nq", "seed": 0, "verdict": "aligned",
+    "figures": {"cosine": 0.5, "top1": 0.25, "mean_rank": 1234.5},
+}  # fmt: skip
+
+
+def test_the_table_is_csv_with_numbers_that_programs_read() -> None:
+    rows = list(csv.DictReader(io.StringIO(comma_separated("in-distribution", [RECORD, {**RECORD, "seed": 1}]))))
+    assert len(rows) == 1
+    assert (rows[0]["pair"], rows[0]["seeds"], rows[0]["verdicts"]) == ("gtr -> gte", "2", "2 aligned")
+    assert float(rows[0]["mean rank"]) == 1234.5
+    assert float(rows[0]["paper: top-1"]) == 0.93
+
+
+def test_the_picture_has_a_mark_for_every_seed_and_the_figure_of_the_paper() -> None:
+    pytest.importorskip("matplotlib")
+    text = picture("in-distribution", [RECORD, {**RECORD, "seed": 1, "verdict": "failed"}])
+    assert text == picture("in-distribution", [RECORD, {**RECORD, "seed": 1, "verdict": "failed"}])
+    for words in ("gtr -&gt; gte, nq", "aligned", "failed", "paper", "top1, every seed"):
+        assert words in text, words
+    assert "doubtful" not in text
+    with pytest.raises(InputError, match="There are no records to draw"):
+        picture("seeds", [])
 
 
 def hub(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -305,6 +350,8 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
     assert len(ran.json["records"]) == 3 * 2 * 2
     shown = (folder.parent / "out" / "in-distribution.md").read_text("utf-8")
     assert "| blue -> green | news | 2 | 2 failed |" in shown
+    assert {Path(path).suffix for path in ran.json["files"].values()} == {".md", ".csv", ".svg"}
+    assert all(Path(path).stat().st_size for path in ran.json["files"].values())
     again = run("bench", "in-distribution", *where, "--method", "random-rotation", "--seeds", "0:2")
     assert "Paper: Table 2" in again.out
     assert "green -> red" in again.out
@@ -316,7 +363,7 @@ def test_the_command_prints_and_writes_the_table(run: Run, folder: Path) -> None
         (("--seeds", "3"), "write FIRST:END"),
         (("--seeds", "2:2"), "write FIRST:END"),
         (("--encode", "--model", "mine"), "write NAME=VALUE"),
-        (("--encoder", "red", "--encoder", "black"), "news.black.npy does not exist"),
+        (("--encoder", "red", "--encoder", "black"), "needs news.black.npy in"),
     ],
 )
 def test_the_command_refuses(run: Run, folder: Path, options: tuple[str, ...], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,32 @@ def test_a_fit_writes_checkpoints_and_resumes_from_them(run: Run, folder: Path, 
     first, second = (tmp_path / name / "translator.safetensors" for name in "tu")
     assert tensors(first) == tensors(second)
     assert run("inspect", tmp_path / "t", "--json").json["method"] == "adversarial"
+
+
+def test_a_failed_run_is_lengthened_and_reports_its_whole_curves(run: Run, folder: Path, tmp_path: Path) -> None:
+    """Without --allow-failed no translator is written, and the report is."""
+    pytest.importorskip("matplotlib")
+    fit = ("fit", folder / "source.npy", folder / "target.npy", "--method", "adversarial", "--run", tmp_path / "run")
+    options = ("--set", "start=cold", "--set", "log_every=1", "--set", "check_every=2")
+    first = run(*fit, "--out", tmp_path / "t", *options, "--steps", 3)
+    assert first.code == 1, first.err
+    longer = (
+        *options,
+        "--set",
+        "steps=6",
+        "--resume",
+        "--report",
+        tmp_path / "r.html",
+        "--log",
+        tmp_path / "log.jsonl",
+    )
+    second = run(*fit, "--out", tmp_path / "t", *longer)
+    assert second.code == 1, second.err
+    assert not (tmp_path / "t").exists()
+    assert "Curves of the loss terms over the training steps" in (tmp_path / "r.html").read_text("utf-8")
+    events = map(json.loads, (tmp_path / "log.jsonl").read_text("utf-8").splitlines())
+    steps = [e["at"] for e in events if e["event"] == "progress" and e.get("step") == "train"]
+    assert steps == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ REFUSED = [
     ("--where", f"{EVALUATE} --where x>1", "source.npy is a file, and rows of a file cannot be selected"),
     ("--target-where", f"{EVALUATE} --target-where x>1", "target.npy is a file, and rows of a file cannot be selected"),
     ("--show", f"{EVALUATE} --show title", "--show has no effect without --report"),
+    (
+        "--settings",
+        f"{FIT} --pairs pairs.npy --settings a.json",
+        "--settings needs --method NAME together with --pairs",
+    ),
+    ("--settings", f"{ENCODERS} --settings a.json", "--settings needs --method ridge or procrustes"),
     ("--set", f"{FIT} --method identity --set rounds=2", "the method identity has no settings"),
     ("--set", f"{FIT} --set steps=2", "the method auto has no such setting"),
     ("--workers", f"{TRANSLATE} --workers 7", "--workers has no effect without --engine ray"),

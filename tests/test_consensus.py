@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from interlingua.aligners import base
 from interlingua.aligners.frames import Frame, affine_maps, polar
 from interlingua.aligners.linear.consensus import consensus
 from interlingua.aligners.linear.full_width import polish_rotation
+from interlingua.aligners.linear.refit_file import RefitFile
 from interlingua.core.maps import AffineMap
 from interlingua.core.statistics import agreement
 from planted import Problem, encode, topics
@@ -53,3 +56,51 @@ def test_the_seed_decides_it(setting: Setting) -> None:
     for first, second, third in zip(setting.maps, again, other, strict=True):
         assert np.array_equal(first.matrix, second.matrix)
         assert not np.array_equal(first.matrix, third.matrix)
+
+
+def test_an_interrupted_consensus_continues_to_the_same_bits(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.aligners.linear.refit_file._SAVE_SECONDS", 0.0)
+    path = tmp_path / "run" / "refits.safetensors"
+
+    def interrupt(step: dict[str, Any]) -> None:
+        if step["at"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        consensus(setting.rows, setting.start, seed=0, on_step=interrupt, file=RefitFile(path))
+    steps: list[dict[str, Any]] = []
+    found = consensus(setting.rows, setting.start, seed=0, on_step=steps.append, file=RefitFile(path))
+    assert [step["at"] for step in steps] == list(range(6, 41))
+    assert all(np.array_equal(a.matrix, b.matrix) for a, b in zip(found, setting.maps, strict=True))
+    steps.clear()
+    found = consensus(setting.rows, setting.start, seed=0, on_step=steps.append, file=RefitFile(path))
+    assert steps == []
+    assert all(np.array_equal(a.matrix, b.matrix) for a, b in zip(found, setting.maps, strict=True))
+
+
+def test_refits_of_something_else_are_made_again(setting: Setting, tmp_path: Path) -> None:
+    path = tmp_path / "refits.safetensors"
+    total, rng = np.zeros((60, 48), np.float32), np.random.default_rng(0)
+    first = RefitFile(path)
+    first.identify((setting.start,), 0)
+    first.save(total + 1, rng, 40, last=True)
+    same, other = RefitFile(path), RefitFile(path)
+    same.identify((setting.start,), 0)
+    other.identify((setting.start,), 1)
+    assert other.load(total, rng) == 0
+    assert not total.any()
+    assert same.load(total, rng) == 40
+    assert total.all()
+    path.write_bytes(b"damaged")
+    assert same.load(total, rng) == 0
+
+
+def test_refits_are_saved_when_the_file_is_old_and_at_the_end(setting: Setting, tmp_path: Path) -> None:
+    path = tmp_path / "refits.safetensors"
+    file, rng = RefitFile(path), np.random.default_rng(0)
+    file.save(setting.start, rng, 3, last=False)
+    assert not path.exists()
+    file.save(setting.start, rng, 40, last=True)
+    assert path.exists()

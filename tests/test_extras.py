@@ -110,6 +110,7 @@ ABSENCES: dict[str, list[Absence]] = {
     "duckdb": [Absence("duckdb", "duckdb", ["identify", "duckdb:///data/shop.duckdb#items"])],
     "faiss": [Absence("faiss-cpu", "faiss", ["identify", "faiss:///data/items.faiss"])],
     "hdf5": [Absence("h5py", "h5py", ["translate", "translator", "rows.h5", "--out", "made.npy"])],
+    "yaml": [Absence("pyyaml", "yaml", [*FIT, "--settings", "settings.yaml"])],
     "onnx": [Absence("onnx", "onnx", ["export", "translator", "--to", "onnx", "--out", "made.onnx"])],
     "encoder": [
         Absence(
@@ -154,6 +155,7 @@ def test_every_package_of_every_extra_has_a_row() -> None:
 def place(folder: Path, saved: Path) -> Path:
     """A folder with all that the commands ask for, so that nothing but the package is missing."""
     (folder / "texts.txt").write_text("one text\nanother text\n", "utf-8")
+    (folder / "settings.yaml").write_text("rounds: 3\n", "utf-8")
     (folder / "rows.lance").mkdir()
     (folder / "rows.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     rows: Rows = np.load(folder / "source.npy")

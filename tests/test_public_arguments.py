@@ -19,8 +19,9 @@ import interlingua as il
 from exported import D_SOURCE, D_TARGET, linear, rows
 from interlingua.bench.encode import Dataset, VectorBuilder, hub_texts
 from interlingua.bench.folder import Vectors, label_names, plain
-from interlingua.bench.page import header, lines, notes, page
+from interlingua.bench.page import comma_separated, header, lines, notes, page
 from interlingua.bench.paper import cell, span
+from interlingua.bench.picture import picture
 from interlingua.bench.plan import Case, Plan, table_of
 from interlingua.bench.runs import run
 from interlingua.core.errors import InputError, MissingExtraError
@@ -41,7 +42,7 @@ from interlingua.evaluation.retrieval import (
     relevance_of_ranking,
 )
 from interlingua.evaluation.scores import check_translator, mean_unit_row
-from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers
+from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers, to_torch
 from interlingua.io import create_writer
 from interlingua.leakage import attributes, centering, defenses, kinds, linkage, membership
 from interlingua.leakage.adaptation import adapt
@@ -67,7 +68,7 @@ from interlingua.leakage.inversion.decoder import tokenize
 from interlingua.leakage.inversion.extraction import check_extractions
 from interlingua.leakage.row_curves import leak_by_rows
 from interlingua.leakage.severity import severity
-from interlingua.report import write_report
+from interlingua.report import plots, write_report
 from interlingua.report.annex import annex_sections, owasp_paragraph, write_annex
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 from test_arguments import _OPAQUE, NOT_COUNTS, NOT_FLAGS, NOT_MATRICES, NOT_PATHS, NOT_TEXTS
@@ -87,6 +88,30 @@ CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDe
 PROTOCOLS = frozenset({"Defense", "Inverter", "SupportsTranslation", "Oracle"})
 
 X, Y = rows(D_SOURCE, 120), rows(D_TARGET, 120)
+VERDICT = il.Verdict(il.Status.FAILED, 0.1, (), (il.Evidence("cycle", 0.2, 0.1, 0.5, False, "A meaning."),))
+CELL = {"pair": "a -> b", "column": "nq", "seed": 0, "verdict": "aligned", "figures": {"top1": 0.5}}
+TRACE: tuple[dict[str, Any], ...] = (
+    *({"step": "train", "seed": 0, "at": at, "of": 2, "loss": 1.0 / at} for at in (1, 2)),
+    {"step": "run", "seed": 0, "best": 2, "score": 0.5},
+)
+
+
+def trained() -> il.Alignment:
+    given = linear()
+    return il.Alignment(
+        given.forward,
+        given.backward,
+        VERDICT,
+        method="planted",
+        seed=0,
+        settings={},
+        source={"name": "left"},
+        target={"name": "right"},
+        profiles=given.profiles,
+        trace=TRACE,
+    )
+
+
 TEXTS = [f"alpha beta{i % 7} gamma{i % 5} delta{i % 3}" for i in range(len(Y))]
 VOCABULARY = words.Vocabulary(("alpha", "gamma1"), np.array([0.5, 0.2]))
 EXTRACTIONS = [Extraction(text="alpha")] * len(TEXTS)
@@ -228,6 +253,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GuidedDecoder.invert": (GuidedDecoder(**GUIDED).invert, {"vectors": Y}),
     "command_encoder": (command_encoder, {"command": "no-such-program"}),
     "encoder_title": (encoder_title, {"name": "model"}),
+    "comma_separated": (comma_separated, {"name": "seeds", "records": []}),
     "header": (header, {"name": "seeds"}),
     "hub_texts": (hub_texts, {"corpus": "nq", "limit": 5}),
     "infer_attributes": (
@@ -261,6 +287,12 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "paired_cosine": (paired_cosine, {"a": X, "b": X}),
     "Part.batches": (lambda **given: next(Part(0, None, 0, 1, pa.schema([])).batches(**given)), {"size": 5}),
     "parts_of": (parts_of, {"source": "none", "workers": 1}),
+    "plot_evidence": (plots.plot_evidence, {"fit": VERDICT}),
+    "plot_ranks": (plots.plot_ranks, {"translator": linear(), "source_eval": X, "target_eval": Y}),
+    "plot_similarities": (plots.plot_similarities, {"translator": linear(), "source_eval": X, "target_eval": Y}),
+    "plot_training": (plots.plot_training, {"alignment": trained()}),
+    "plot_spaces": (plots.plot_spaces, {"translator": linear(), "source": X, "target": Y}),
+    "picture": (picture, {"name": "seeds", "records": [CELL]}),
     "plain": (plain, {"name": "nq"}),
     "Plan": (Plan, plan()),
     "Provenance": (Provenance, PROVENANCE),
@@ -305,6 +337,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "TextDecoder.invert": (text_decoder().invert, {"vectors": Y}),
     "TextDecoder.load": (TextDecoder.load, {"path": "never"}),
     "TextDecoder.save": (text_decoder().save, {"path": "never"}),
+    "to_torch": (to_torch, {"translator": linear()}),
     "to_onnx": (to_onnx, {"translator": linear(), "path": "never.onnx"}),
     "to_query_bridge": (
         to_query_bridge,

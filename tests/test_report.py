@@ -14,11 +14,10 @@ import pytest
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.core.spaces import EmbeddingSpace
-from interlingua.core.wording import comparison_sign
+from interlingua.core.wording import bar_length, comparison_sign
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.metrics import match_ranks
 from interlingua.report import _figures, _rows, write_report
-from interlingua.report._facts import bar_length
 from reported import N, Page, planted_spaces
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -15,6 +18,7 @@ from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import interlingua as il
+from interlingua.aligners.paired import Ridge
 from interlingua.core.alignment import AlignmentError, Status
 from interlingua.core.errors import InputError
 from interlingua.sklearn import EmbeddingTranslator
@@ -65,13 +69,16 @@ def test_settings_reach_the_alignment(data: tuple[Array, Array, Array]) -> None:
 
 
 def test_parameters_are_stored_unchanged_and_cloned() -> None:
-    estimator = EmbeddingTranslator("ridge", random_state=None, max_rows=None, on_failure="ignore")
+    estimator = EmbeddingTranslator(
+        "ridge", random_state=None, max_rows=None, on_failure="ignore", settings={"alpha": 2.0}
+    )
     assert clone(estimator).get_params() == estimator.get_params()
     assert estimator.get_params() == {
         "method": "ridge",
         "random_state": None,
         "max_rows": None,
         "on_failure": "ignore",
+        "settings": {"alpha": 2.0},
     }
 
 
@@ -163,6 +170,9 @@ def test_the_score_cannot_tell_pairs_apart(fitted: EmbeddingTranslator, data: tu
         ({"method": "magic"}, {}, "There is no method 'magic'"),
         ({"random_state": -1, "method": "identity"}, {}, "seed is -1"),
         ({"max_rows": -1, "method": "identity"}, {}, "max_rows is -1"),
+        ({"settings": 5}, {}, "settings is 5; a mapping of names to values is needed"),
+        ({"settings": {"round": 5}, "method": "linear"}, {}, r"unknown keyword 'round'. Did you mean rounds\?"),
+        ({"settings": {"seed": 5}, "method": "linear"}, {}, "settings holds seed, .* it is an argument of align"),
         ({}, {"y": None}, "EmbeddingTranslator requires y to be passed, but the target y is None"),
     ],
 )
@@ -194,3 +204,62 @@ def test_messages_hold_no_vector_and_no_text(fitted: EmbeddingTranslator, data: 
     assert caught.value.__cause__ is None
     with pytest.raises(InputError, match="could not convert string to float$"):
         EmbeddingTranslator().fit(data[0], [["a private text"] * 12] * 3)
+
+
+def test_settings_of_the_method_and_objects_with_a_fit_reach_the_alignment(data: tuple[Array, Array, Array]) -> None:
+    x, y, pairs = data
+    estimator = EmbeddingTranslator("ridge", settings={"alpha": 7.0}).fit(x, y, pairs=pairs)
+    assert estimator.alignment_.settings["alpha"] == 7.0
+    own = EmbeddingTranslator(Ridge(alpha=7.0)).fit(x, y, pairs=pairs)
+    assert np.array_equal(own.transform(x), estimator.transform(x))
+    assert clone(own).method.alpha == 7.0
+
+
+def test_a_fitted_estimator_is_pickled_with_its_verdict(
+    fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]
+) -> None:
+    pipeline = make_pipeline(Normalizer(), fitted)
+    again = pickle.loads(pickle.dumps(pipeline))
+    assert np.array_equal(again.transform(data[0]), pipeline.transform(data[0]))
+    assert again[-1].verdict_ == fitted.verdict_
+    assert again[-1].alignment_.card() == fitted.alignment_.card()
+
+
+def test_a_translator_saved_as_safetensors_is_a_fitted_estimator_again(
+    fitted: EmbeddingTranslator, data: tuple[Array, Array, Array], tmp_path: Path
+) -> None:
+    folder = fitted.translator_.save(tmp_path / "translator")
+    again = EmbeddingTranslator.from_translator(il.load(folder))
+    assert np.array_equal(again.transform(data[0]), fitted.transform(data[0]))
+    assert np.array_equal(again.inverse_transform(data[1]), fitted.inverse_transform(data[1]))
+    assert again.verdict_ == fitted.verdict_
+    assert list(again.get_feature_names_out()) == list(fitted.get_feature_names_out())
+    with pytest.raises(InputError, match="17 features, but EmbeddingTranslator is expecting 16"):
+        again.transform(np.ones((2, 17)))
+
+
+def test_what_is_no_saved_translator_is_refused(fitted: EmbeddingTranslator) -> None:
+    with pytest.raises(InputError, match="translator is 5; a translator, as interlingua.load returns it"):
+        EmbeddingTranslator.from_translator(5)  # type: ignore[arg-type]
+    given = fitted.translator_
+    bare = il.Translator(given.forward, given.backward, given.profiles, {})
+    with pytest.raises(InputError, match="card has no verdict that can be read; fit again"):
+        EmbeddingTranslator.from_translator(bare)
+
+
+def test_output_is_a_data_frame_where_it_was_asked_for(
+    fitted: EmbeddingTranslator, data: tuple[Array, Array, Array]
+) -> None:
+    pytest.importorskip("pandas")
+    frame = clone(fitted).set_output(transform="pandas").fit(data[0], data[1], pairs=data[2]).transform(data[0][:3])
+    assert list(frame.columns) == [f"embeddingtranslator{i}" for i in range(12)]
+    assert np.array_equal(frame.to_numpy(), fitted.transform(data[0][:3]))
+
+
+def test_known_pairs_are_routed_through_a_pipeline(data: tuple[Array, Array, Array]) -> None:
+    x, y, pairs = data
+    with config_context(enable_metadata_routing=True):
+        step = EmbeddingTranslator("procrustes", on_failure="raise").set_fit_request(pairs=True)
+        pipeline = make_pipeline(Normalizer(), step).fit(x, y, pairs=pairs)
+    alone = EmbeddingTranslator("procrustes").fit(Normalizer().transform(x), y, pairs=pairs)
+    assert np.array_equal(pipeline.transform(x), alone.transform(Normalizer().transform(x)))

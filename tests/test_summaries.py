@@ -110,6 +110,18 @@ def test_html_has_every_measurement_once_with_its_limit(failed: il.Alignment) ->
     assert text.count("The rows are few.") == 1
 
 
+def test_html_has_a_bar_for_every_measurement_and_the_curve_of_a_network(failed: il.Alignment) -> None:
+    text = failed._repr_html_()
+    assert text.count("<svg") == len(failed.verdict.evidence)
+    checks = tuple({"step": "check", "seed": 0, "at": at, "score": 0.5 + at / 100} for at in (0, 10, 20))
+    trained = replace(failed, trace=checks)._repr_html_()
+    assert "label-free score: 0.5 at step 0, 0.7 at step 20" in trained
+    assert trained.count("<polyline") == 1
+    assert trained.endswith("</figure></div>")
+    unknown = replace(failed, trace=({**checks[0], "score": float("nan")}, checks[1]))._repr_html_()
+    assert "<polyline" not in unknown
+
+
 def test_html_of_translators_and_evaluations_is_a_title_and_a_table(failed: il.Alignment) -> None:
     translator = failed.translator(force=True)
     assert translator._repr_html_().startswith(
@@ -159,7 +171,7 @@ def test_html_holds_no_markup_from_names_and_reasons(alignment: il.Alignment, na
     text = hostile._repr_html_()
     assert name not in text
     assert "<td>half agreement</td><td>0.9</td><td>0.1</td><td>≥ 0.5</td><td>yes</td>" in text
-    assert len(text) < 1_000
+    assert len(text) < 1_600
     assert verdict._repr_html_() in text
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from interlingua._align import align, align_spaces
     from interlingua._encoder_pairs import align_encoders
     from interlingua._plan import plan
-    from interlingua.aligners import describe_settings
+    from interlingua.aligners import describe_settings, read_settings
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
 
@@ -49,6 +49,7 @@ __all__ = [
     "evaluate",
     "load",
     "plan",
+    "read_settings",
 ]
 
 __version__ = version("interlingua")
@@ -62,6 +63,7 @@ _LAZY = {
     "EmbeddingTranslator": "interlingua.sklearn",
     "describe_settings": "interlingua.aligners",
     "plan": "interlingua._plan",
+    "read_settings": "interlingua.aligners",
 }
 
 

@@ -34,11 +34,12 @@ from interlingua.aligners.base import (
 )
 from interlingua.aligners.fit_checks import check_fit
 from interlingua.core.alignment import Alignment, Verdict
-from interlingua.core.arguments import check_count, keyword_names, shown
+from interlingua.core.arguments import check_count, check_flag, keyword_names, shown
 from interlingua.core.backend import describe_machine, resolve_device
 from interlingua.core.calibration import MIN_ROWS, ScoreCalibration
 from interlingua.core.errors import InputError
 from interlingua.core.profiles import SpaceProfile
+from interlingua.core.progress import fit_progress
 from interlingua.core.spaces import as_space
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def align(
     max_rows: int | None = MAX_ROWS,
     on_step: OnStep | None = None,
     criteria: Sequence[Criterion] = (),
+    progress: bool | None = None,
     **settings: Any,
 ) -> Alignment:
     """Align two embedding spaces, with no pair known or with a few or many.
@@ -104,6 +106,8 @@ def align(
         on_step: called with a dict of numbers after each step of the fit.
         criteria: measurements of your own that the fit has to pass, :class:`interlingua.aligners.criterion.Criterion`
             objects. They are part of the evidence, and can lower the verdict but never raise it.
+        progress: True shows a bar with the present step, in a notebook or on standard error; False never; None in a
+            notebook only.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
 
     Returns:
@@ -126,28 +130,29 @@ def align(
     from interlingua.aligners.verdict import judge
 
     started = time.perf_counter()
-    seed, max_rows, report = _check_arguments(seed, max_rows, on_step)
+    seed, max_rows, report = _check_arguments(seed, max_rows, on_step, progress)
     criteria = check_criteria(criteria)
-    candidates = read_candidates(target)
-    aligner: Aligner
-    fit: Fit
-    if candidates is None:
-        problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
-        aligner = _aligner_for(problem, method, settings)
-        fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
-        tried: tuple[Mapping[str, Any], ...] = ()
-    else:
-        aligner = linear = linear_for_candidates(method, pairs, labels, settings, keyword_names(align))
-        problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
-        # Only this fit records candidates: a method of the caller's may have steps of the same name.
-        tried = tuple(step for step in fit.trace if step.get("step") == "candidate")
-    verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
-    verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
-    sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
-    fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
-    alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried)
-    report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
-    return alignment
+    with fit_progress(progress, report) as report:
+        candidates = read_candidates(target)
+        aligner: Aligner
+        fit: Fit
+        if candidates is None:
+            problem = Problem.of(source, target, pairs=pairs, labels=labels, max_rows=max_rows, seed=seed)
+            aligner = _aligner_for(problem, method, settings)
+            fit = check_fit(aligner.fit(problem, seed=seed, on_step=report), problem, method_name(aligner))
+            tried: tuple[Mapping[str, Any], ...] = ()
+        else:
+            aligner = linear = linear_for_candidates(method, pairs, labels, settings, keyword_names(align))
+            problem, fit = fit_candidates(linear, source, candidates, max_rows=max_rows, seed=seed, on_step=report)
+            # Only this fit records candidates: a method of the caller's may have steps of the same name.
+            tried = tuple(step for step in fit.trace if step.get("step") == "candidate")
+        verdict = fit.verdict or judge(aligner, problem, fit, seed=seed)
+        verdict = apply_criteria(verdict, criteria, problem, fit, seed=seed)
+        sampled = {"step": "rows", "source": len(problem.rows[0]), "target": len(problem.rows[1])}
+        fit = replace(fit, trace=(sampled, *problem.counts, *fit.trace))
+        alignment = _assemble(aligner, problem, fit, verdict, seed, max_rows, started, tried)
+        report({"step": "verdict", "status": str(verdict.status), "score": verdict.score})
+        return alignment
 
 
 def align_spaces(
@@ -157,6 +162,7 @@ def align_spaces(
     max_rows: int | None = MAX_ROWS,
     on_step: OnStep | None = None,
     criteria: Sequence[Criterion] = (),
+    progress: bool | None = None,
     **settings: Any,
 ) -> dict[tuple[str, str], Alignment]:
     """Align any number of embedding spaces through one latent space (vec2vec), with no pair known.
@@ -170,6 +176,7 @@ def align_spaces(
         max_rows: most rows per space that the linear start and the verdicts read, drawn at random; None for all.
         on_step: called with a dict of numbers after each step.
         criteria: as in :func:`interlingua.align`, for the verdict of every two spaces.
+        progress: as in :func:`interlingua.align`.
         settings: of ``method="adversarial"``, for example ``steps=500``.
 
     Returns:
@@ -185,7 +192,7 @@ def align_spaces(
     from interlingua.neural.aligner import Adversarial, verdict_of
 
     started = time.perf_counter()
-    seed, max_rows, report = _check_arguments(seed, max_rows, on_step)
+    seed, max_rows, report = _check_arguments(seed, max_rows, on_step, progress)
     criteria = check_criteria(criteria)
     if not isinstance(vectors, Mapping):
         raise InputError(f"vectors is {shown(vectors)}; {{name: vectors}} of at least 2 spaces is needed.")
@@ -201,24 +208,25 @@ def align_spaces(
         reason = insufficient_rows_reason(name, sample, spaces[name].n)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this space out.")
-    trained, starts, steps = aligner.train(
-        {name: space.vectors for name, space in spaces.items()},
-        rows,
-        network_settings,
-        known=None,
-        seed=seed,
-        on_step=report,
-    )
-    trace = ({"step": "rows", **{name: len(sample) for name, sample in rows.items()}}, *steps)
-    alignments = {}
-    for a, b in combinations(spaces, 2):
-        forward = NetworkMap(trained, a, b)
-        fit = Fit(forward, NetworkMap(trained, b, a), trace)
-        problem = Problem(spaces[a], spaces[b], (rows[a], rows[b]))
-        verdict = apply_criteria(verdict_of(forward, rows, starts, seed), criteria, problem, fit, seed=seed)
-        report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
-        alignments[a, b] = _assemble(aligner, problem, fit, verdict, seed, max_rows, started)
-    return alignments
+    with fit_progress(progress, report) as report:
+        trained, starts, steps = aligner.train(
+            {name: space.vectors for name, space in spaces.items()},
+            rows,
+            network_settings,
+            known=None,
+            seed=seed,
+            on_step=report,
+        )
+        trace = ({"step": "rows", **{name: len(sample) for name, sample in rows.items()}}, *steps)
+        alignments = {}
+        for a, b in combinations(spaces, 2):
+            forward = NetworkMap(trained, a, b)
+            fit = Fit(forward, NetworkMap(trained, b, a), trace)
+            problem = Problem(spaces[a], spaces[b], (rows[a], rows[b]))
+            verdict = apply_criteria(verdict_of(forward, rows, starts, seed), criteria, problem, fit, seed=seed)
+            report({"step": "verdict", "from": a, "to": b, "status": str(verdict.status), "score": verdict.score})
+            alignments[a, b] = _assemble(aligner, problem, fit, verdict, seed, max_rows, started)
+        return alignments
 
 
 def _aligner_for(problem: Problem, method: str | Aligner, settings: Mapping[str, Any]) -> Aligner:
@@ -293,7 +301,7 @@ def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> Score
     return None
 
 
-def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int | None, OnStep]:
+def _check_arguments(seed: Any, max_rows: Any, on_step: Any, progress: Any) -> tuple[int, int | None, OnStep]:
     """Return the seed and the limit of rows as plain values, and a function that takes the steps; refuse other types.
 
     Raises:
@@ -301,5 +309,7 @@ def _check_arguments(seed: Any, max_rows: Any, on_step: Any) -> tuple[int, int |
     """
     if max_rows is not None:
         max_rows = check_count(max_rows, "max_rows", minimum=1)
+    if progress is not None:
+        check_flag(progress, "progress")
     report = check_on_step(on_step)
     return check_count(seed, "seed"), max_rows, report

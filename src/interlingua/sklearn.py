@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,14 +17,15 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 
 from interlingua._align import MAX_ROWS, align
-from interlingua.aligners.base import insufficient_rows_reason
-from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status
-from interlingua.core.arguments import check_choice, shown
+from interlingua.aligners.base import Aligner, insufficient_rows_reason
+from interlingua.core.alignment import FAILED_FIT_ADVICE, AlignmentError, Status, Verdict
+from interlingua.core.arguments import check_choice, check_instance, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.spaces import EmbeddingSpace
 from interlingua.core.statistics import sliced_wasserstein
+from interlingua.core.translator import Translator
 
 __all__ = ["EmbeddingTranslator"]
 
@@ -31,6 +33,7 @@ _ON_FAILURE = ("raise", "warn", "ignore")
 _CONTENT = re.compile(r"(?<=instead):\narray=.*?\](?=\.\n)|(?<=string to float): .*", re.DOTALL)
 # Random directions of the sliced Wasserstein distance, and rows of each side that `score` reads.
 _DIRECTIONS, _SCORED_ROWS = 200, 5_000
+_KEYWORDS = frozenset(inspect.signature(align).parameters) - {"settings"}
 
 
 class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -44,18 +47,25 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     ``failed`` and ``on_failure`` decides what follows.
 
     Args:
-        method: as in :func:`interlingua.align`.
+        method: as in :func:`interlingua.align`, a name or an aligner object.
         random_state: a seed, a `RandomState`, or None for a fresh seed every time.
         max_rows: most rows per side that a fit reads; None for all.
         on_failure: the reaction to a ``failed`` verdict: ``"raise"`` an `AlignmentError`, ``"warn"`` with a
             `ConvergenceWarning` and keep the translator, or ``"ignore"``.
+        settings: of the method by name, for example ``{"rounds": 20}`` or what :func:`interlingua.read_settings`
+            returned; None for its defaults.
 
     Attributes:
-        alignment_: the :class:`interlingua.Alignment` that the fit returned.
+        alignment_: the :class:`interlingua.Alignment` that the fit returned; missing after :meth:`from_translator`.
         translator_: its :class:`interlingua.Translator`, after a failed fit as well.
         verdict_: the verdict on the fit. Check it before using a translation.
         n_features_in_: width of ``X``.
         feature_names_in_: column names of ``X``, where it had any.
+
+    With metadata routing, ``set_fit_request(pairs=True)`` brings known pairs through a pipeline. A fitted estimator can
+    be pickled like any other, and like any other pickle, one from someone else can run code. To store or share a fitted
+    estimator safely, save its translator as safetensors, ``estimator.translator_.save(folder)``, and read it with
+    :meth:`from_translator`.
 
     Example:
         >>> import numpy as np
@@ -69,15 +79,37 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def __init__(
         self,
-        method: str = "auto",
+        method: str | Aligner = "auto",
         random_state: int | np.random.RandomState | None = 0,
         max_rows: int | None = MAX_ROWS,
         on_failure: str = "warn",
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.method = method
         self.random_state = random_state
         self.max_rows = max_rows
         self.on_failure = on_failure
+        self.settings = settings
+
+    @classmethod
+    def from_translator(cls, translator: Translator) -> EmbeddingTranslator:
+        """Return a fitted estimator of a saved translator, ready for `transform`; reading one executes nothing.
+
+        Args:
+            translator: as :func:`interlingua.load` returns it.
+
+        Raises:
+            InputError: another object, or a translator whose card has no verdict.
+        """
+        check_instance(translator, "translator", Translator, "a translator, as interlingua.load returns it,")
+        try:
+            verdict = Verdict.from_dict(translator.card["verdict"])
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError("The translator's card has no verdict that can be read; fit again.") from error
+        estimator = cls()
+        estimator.translator_, estimator.verdict_ = translator, verdict
+        estimator.n_features_in_ = translator.d_source
+        return estimator
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, *, pairs: npt.ArrayLike | None = None) -> EmbeddingTranslator:
         """Align the spaces of ``X`` and ``y``.
@@ -98,6 +130,7 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             ConvergenceWarning: the verdict is ``failed`` and ``on_failure="warn"``.
         """
         check_choice(self.on_failure, "on_failure", _ON_FAILURE)
+        check_instance(self.settings, "settings", (Mapping, type(None)), "a mapping of names to values")
         if y is None:
             raise InputError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. "
@@ -110,10 +143,14 @@ class EmbeddingTranslator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         seed = self._seed()
         # Samples too small for the unpaired solver still get a map, as scikit-learn expects of every estimator.
         reasons = [insufficient_rows_reason(name, rows) for name, rows in sides.items()]
-        too_small = self.method == "auto" and pairs is None and any(reasons)
-        method = "principal-axes" if too_small else self.method
+        is_auto = isinstance(self.method, str) and self.method == "auto"
+        too_small = is_auto and pairs is None and any(reasons)
+        method, settings = ("principal-axes", {}) if too_small else (self.method, dict(self.settings or {}))
         spaces = [EmbeddingSpace(rows, name=name, allow_zero_rows=too_small) for name, rows in sides.items()]
-        alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows)
+        own = [name for name in settings if name in _KEYWORDS]
+        if own:
+            raise InputError(f"settings holds {own[0]}, which is no setting of a method; it is an argument of align.")
+        alignment = align(*spaces, pairs=pairs, method=method, seed=seed, max_rows=self.max_rows, **settings)
         try:
             translator = alignment.translator(force=self.on_failure != "raise")
         except AlignmentError as error:

@@ -17,6 +17,7 @@ from interlingua.aligners.registry import (
     pair_use,
     settings_of,
 )
+from interlingua.aligners.setting_files import read_settings
 
 __all__ = [
     "ENTRY_POINTS",
@@ -37,5 +38,6 @@ __all__ = [
     "label_use",
     "method_name",
     "pair_use",
+    "read_settings",
     "settings_of",
 ]

@@ -5,9 +5,10 @@ paper's encoders and corpora are downloaded from a hub; files of any other vecto
 """
 
 from interlingua.bench.folder import Vectors
-from interlingua.bench.page import page
+from interlingua.bench.page import comma_separated, page
 from interlingua.bench.paper import PAPER
+from interlingua.bench.picture import picture
 from interlingua.bench.plan import TABLES, Case, Plan
 from interlingua.bench.runs import run
 
-__all__ = ["PAPER", "TABLES", "Case", "Plan", "Vectors", "page", "run"]
+__all__ = ["PAPER", "TABLES", "Case", "Plan", "Vectors", "comma_separated", "page", "picture", "run"]

@@ -44,6 +44,10 @@ class Vectors:
         names = (p.name.removeprefix(f"{corpus}.").removesuffix(".npy") for p in self.path.glob(f"{corpus}.*.npy"))
         return tuple(sorted(name for name in names if not name.startswith("labels.")))
 
+    def corpora(self) -> tuple[str, ...]:
+        """Return the corpora with vectors of any encoder, in alphabetical order; a name ends at its first dot."""
+        return tuple(sorted({path.name.split(".")[0] for path in self.path.glob("*.*.npy")}))
+
     def rows(self, corpus: str, encoder: str) -> FloatArray:
         """Return the vectors of a corpus [n, d], float32.
 

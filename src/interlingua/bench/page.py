@@ -1,7 +1,9 @@
-"""Records as a Markdown table, next to the paper's figures."""
+"""Records as a table in Markdown or CSV, next to the paper's figures."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +14,7 @@ from interlingua.bench.paper import PAPER, cell, span
 from interlingua.bench.plan import Table, table_of
 from interlingua.leakage._checks import check_members
 
-__all__ = ["header", "lines", "notes", "page"]
+__all__ = ["comma_separated", "header", "lines", "notes", "page"]
 
 _SUMS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "median": lambda values: float(np.median(values)),
@@ -64,6 +66,16 @@ def page(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     rule = "|".join("---" if i in (0, 1, 3) else "--:" for i in range(len(heads)))
     parts = [f"## {table.title}", "", f"| {' | '.join(heads)} |", f"|{rule}|", *body, "", *notes(name)]
     return "\n".join(parts) + "\n"
+
+
+def comma_separated(name: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table as CSV, with the headings of :func:`header`; thousands are not separated."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header(name))
+    # Only numbers have thousands; names of pairs, columns and verdicts stay as they are.
+    writer.writerows([*cells[:4], *(text.replace(",", "") for text in cells[4:])] for cells in lines(name, records))
+    return stream.getvalue()
 
 
 def notes(name: str) -> Iterable[str]:

@@ -181,10 +181,15 @@ class Plan:
             for number in getattr(self, name):
                 check_count(number, name)
         if len(set(self.encoders)) < 2:
+            found = ", ".join(self.encoders) or "no encoder"
+            has = ", ".join(self.vectors.corpora()[:8]) or "none"
+            state = f"the corpora there are: {has}" if self.vectors.path.is_dir() else "that folder does not exist"
             raise InputError(
-                f"The corpus {self.corpus} has vectors under {', '.join(self.encoders) or 'no encoder'} in "
-                f"{self.vectors.path} (files {self.corpus}.ENCODER.npy); two encoders are needed. Add their files, "
-                "name another folder or corpus, or compute them with `interlingua bench --encode`."
+                f"The corpus {self.corpus} has vectors under {found} in {self.vectors.path}, looked for as "
+                f"{self.corpus}.ENCODER.npy; two encoders are needed, and {state}. Either put such files there, [n, d] "
+                "with the same text in row i under every encoder, and name the folder with --vectors and the corpus "
+                f"with --corpus; or compute them with `interlingua bench {self.table} --encode` (extra: bench), with "
+                "--encoder for encoders, --model for those of your own and --text for texts of your own."
             )
         if self.table == "clip" and _CLIP not in self.encoders:
             raise InputError(f"The table clip needs an encoder called {_CLIP}; there are {', '.join(self.encoders)}.")

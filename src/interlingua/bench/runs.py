@@ -14,6 +14,7 @@ from interlingua.bench.folder import label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
 from interlingua.core.arguments import check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
+from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
 from interlingua.leakage._checks import check_callable
@@ -22,6 +23,8 @@ __all__ = ["run"]
 
 _Record = dict[str, Any]
 _CHUNKS = 8
+# Missing files that a message names.
+_NAMED = 8
 
 
 def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list[_Record]:
@@ -39,6 +42,7 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
     check_callable(on_case, "on_case", "a function of the case")
     if plan.oracle_rows:
         require("ot", "ot")
+    _check_files(plan)
     plan.out.mkdir(parents=True, exist_ok=True)
     path = plan.out / f"{plan.table}.jsonl"
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
@@ -54,6 +58,30 @@ def run(plan: Plan, on_case: Callable[[Case], None] = lambda case: None) -> list
         records += fresh
     wanted = set(keys.values())
     return [record for record in records if record["key"] in wanted]
+
+
+def _check_files(plan: Plan) -> None:
+    """Refuse a plan with every file that it lacks, before the first fit.
+
+    Raises:
+        InputError: files are missing.
+    """
+    needed = dict.fromkeys(path for case in plan.cases() for path in _files(plan, case))
+    missing = [path.name for path in needed if not path.is_file()]
+    if not missing:
+        return
+    holds = {
+        ".texts.jsonl": "CORPUS.texts.jsonl has a line for each row, with text and, for the table attributes, label",
+        ".labels.": "CORPUS.labels.ENCODER.npy holds vectors of the labels in alphabetical order",
+        ".npy": "CORPUS.ENCODER.npy holds vectors [n, d] with the same text in row i under every encoder",
+    }
+    kinds = dict.fromkeys(next(text for kind, text in holds.items() if kind in name) for name in missing)
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    raise InputError(
+        f"The table {plan.table} needs {', '.join(missing[:_NAMED])}{more} in {plan.vectors.path}, which does not have "
+        f"them. {'. '.join(kinds)}. Add them, leave out what needs them with --encoder and --on, or compute them with "
+        "`interlingua bench --encode`."
+    )
 
 
 def _key(plan: Plan, case: Case) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from interlingua.cli import console, methods
 from interlingua.cli.options import AsJson, check_effect
 from interlingua.core.atomic import write_text
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from interlingua.bench.plan import Plan
@@ -116,12 +116,12 @@ def bench(
 ) -> None:
     """Reproduce a table of the vec2vec paper.
 
-    Prints our figures next to the paper's, for every pair of encoders and every seed. Fits see two disjoint halves of
-    a corpus, one under each encoder, and no pairs. The paper's encoders are named gtr, clip, e5, gte, stella, granite
-    and qwen. With --encode they are downloaded, and so are its corpora nq, tweets and enron. Vectors of your own can
-    replace them.
+    Prints our figures next to the paper's, for every pair of encoders and every seed, and writes them as Markdown, CSV
+    and a picture (extra: report). Fits see two disjoint halves of a corpus, one under each encoder, and no pairs. The
+    paper's encoders are named gtr, clip, e5, gte, stella, granite and qwen. With --encode they are downloaded, and so
+    are its corpora nq, tweets and enron. Vectors of your own can replace them.
     """
-    from interlingua.bench import Plan, Vectors, page, run
+    from interlingua.bench import Plan, Vectors, run
 
     folder = Vectors(vectors)
     others = tuple(on or (_DEFAULT_ON.get(table, [])))
@@ -152,12 +152,26 @@ def bench(
     records = run(
         plan, on_case=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}")
     )
-    written = write_text(out / f"{table.value}.md", page(table.value, records))
+    written = _write(table.value, out, records)
     if as_json:
-        console.emit_json({"table": table.value, "written": str(written), "records": records})
+        files = {name: str(path) for name, path in written.items()}
+        console.emit_json({"table": table.value, "written": files["md"], "files": files, "records": records})
         return
     _print(plan, records)
-    console.note(f"Wrote this table to {written} and the record of every seed to {written.with_suffix('.jsonl')}.")
+    tables = " and ".join(str(path) for path in written.values())
+    console.note(f"Wrote this table to {tables}, and the record of every seed to {out / f'{table.value}.jsonl'}.")
+
+
+def _write(table: str, out: Path, records: list[dict[str, Any]]) -> dict[str, Path]:
+    """Write the table as Markdown, CSV and, where the extra ``report`` is installed, as a picture."""
+    from interlingua.bench import comma_separated, page, picture
+
+    texts = {"md": page(table, records), "csv": comma_separated(table, records)}
+    try:
+        texts["svg"] = picture(table, records)
+    except MissingExtraError as error:
+        console.note(f"No picture is drawn: {error}")
+    return {suffix: write_text(out / f"{table}.{suffix}", text) for suffix, text in texts.items()}
 
 
 def _check_options(table: PaperTable, others: tuple[str, ...], **options: Any) -> None:

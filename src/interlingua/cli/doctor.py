@@ -25,8 +25,22 @@ from interlingua.stores.registry import STORES, available_stores
 
 __all__ = ["doctor"]
 
-_TOOLS = ("torch", "report", "ot", "neural", "tensorboard", "onnx", "hub", "encoder", "bench", "serve", "ray", "hdf5")
-_EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
+_TOOLS = (
+    "torch",
+    "report",
+    "ot",
+    "neural",
+    "tensorboard",
+    "onnx",
+    "hub",
+    "encoder",
+    "bench",
+    "serve",
+    "ray",
+    "hdf5",
+    "yaml",
+)
+_EXTRAS = (*_TOOLS, "yaml", *(kind.extra for kind in STORES.values() if kind.extra))
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -79,6 +79,7 @@ def fit_encoders(
     names: tuple[str | None, str | None],
     method: str,
     assignments: Sequence[str],
+    settings: Path | None,
     device: str | None,
     seed: int,
     record: EventLog,
@@ -93,6 +94,7 @@ def fit_encoders(
         names: of the spaces.
         method: ``auto`` or a method that fits on pairs alone.
         assignments: of ``--set``.
+        settings: file of ``--settings``.
         device: of the encoders.
         seed: decides every random draw.
         record: the log of events.
@@ -106,12 +108,13 @@ def fit_encoders(
     """
     from interlingua import _encoder_pairs as pairs
 
-    settings: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     if method != "auto":
         pairs.check_method(method)
-        settings = {"method": method, **methods.method_settings(method, assignments, {})}
-    elif assignments:
-        raise InputError("--set needs --method ridge or procrustes together with --source-encoder.")
+        chosen = {"method": method, **methods.method_settings(method, assignments, {}, file=settings)}
+    elif assignments or settings:
+        option = "--set" if assignments else "--settings"
+        raise InputError(f"{option} needs --method ridge or procrustes together with --source-encoder.")
     sample = pairs.SAMPLE if sample is None else sample
     with console.working("Reading"):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
@@ -132,7 +135,7 @@ def fit_encoders(
     with console.fit_progress(f"Embedding {len(pair.texts):,} texts") as show:
         on_step = _follow(record, show)
         spaces, steps = pair.embed(collections, on_step, seed=seed)
-        alignment = pair.fit(spaces, steps, seed=seed, on_step=on_step, **settings)
+        alignment = pair.fit(spaces, steps, seed=seed, on_step=on_step, **chosen)
     console.note(f"texts: {len(pair.texts):,} of {pair.different:,} different ones; {pair.given:,} were given")
     compared = {step["side"]: step for step in steps if step["step"] == "collection"}
     for name, step in compared.items():

@@ -150,6 +150,15 @@ def fit(
             rich_help_panel=_METHOD,
         ),
     ] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Settings of the method in a .yaml or .json file, one NAME: VALUE for each; --set replaces what it "
+            "says.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Training steps.", rich_help_panel=_TRAINING)
     ] = None,
@@ -200,6 +209,7 @@ def fit(
                 names=(source_name, target_name),
                 method=method,
                 assignments=assignments or (),
+                settings=settings,
                 device=on_device,
                 seed=seed,
                 record=record,
@@ -231,6 +241,7 @@ def fit(
                 method,
                 known,
                 assignments or (),
+                settings,
                 device=on_device,
                 steps=steps,
                 folder=None if run is None else str(run),
@@ -298,9 +309,12 @@ def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
         reports.check_report(report, force=force)
 
 
-def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[str], **options: Any) -> dict[str, Any]:
+def _method_settings(
+    method: str, pairs: IntArray | None, assignments: Sequence[str], file: Path | None, **options: Any
+) -> dict[str, Any]:
     """Return the settings of the method; without pairs, auto is the linear method."""
-    given = [name for name, value in options.items() if value is not None] + ["set"] * bool(assignments)
+    given = [name for name, value in options.items() if value is not None]
+    given += ["set"] * bool(assignments) + ["settings"] * (file is not None)
     if method == "auto" and not given:
         return {}
     if method == "auto" and pairs is not None:
@@ -308,7 +322,9 @@ def _method_settings(method: str, pairs: IntArray | None, assignments: Sequence[
             f"--{given[0]} needs --method NAME together with --pairs: auto chooses between linear and ridge by the "
             "number of pairs, and their settings differ."
         )
-    return methods.method_settings("linear" if method == "auto" else method, assignments, options, named=method)
+    return methods.method_settings(
+        "linear" if method == "auto" else method, assignments, options, file=file, named=method
+    )
 
 
 def _note_samples(used: Mapping[str, Mapping[str, int]]) -> None:

@@ -1,22 +1,15 @@
-"""The ``--method`` option, and the settings of a method from ``--set NAME=VALUE``."""
+"""The ``--method`` option, and the settings of a method from ``--set NAME=VALUE`` and ``--settings FILE``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType, NoneType
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
 from interlingua.core.arguments import did_you_mean
 from interlingua.core.errors import InputError
 
-__all__ = ["TYPES", "check_method", "complete_method", "method_settings"]
-
-# Types that a string can express, by the annotation of a setting.
-TYPES: Mapping[str, Any] = MappingProxyType(
-    {kind.__name__: kind for kind in (int, float, bool, str)}
-    | {f"{kind.__name__} | None": kind | None for kind in (int, float, bool, str)}
-)
-_NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+__all__ = ["check_method", "complete_method", "method_settings"]
 
 
 def check_method(name: str) -> None:
@@ -38,14 +31,20 @@ def complete_method(incomplete: str) -> list[str]:
 
 
 def method_settings(
-    method: str, assignments: Sequence[str], options: Mapping[str, Any], *, named: str | None = None
+    method: str,
+    assignments: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    named: str | None = None,
 ) -> dict[str, Any]:
-    """Return the settings of a method, from options of their own and from ``--set``.
+    """Return the settings of a method, from options of their own, from ``--set`` and from a file of settings.
 
     Args:
         method: the method that will run.
         assignments: ``NAME=VALUE``, as given to ``--set``.
         options: values by setting, None where the option was not given.
+        file: of ``--settings``; options and ``--set`` replace what it says.
         named: the method as the user named it, for messages; ``method`` by default.
 
     Raises:
@@ -53,6 +52,7 @@ def method_settings(
         MissingExtraError: the method needs an extra that is not installed.
     """
     from interlingua.aligners import create_aligner, describe_settings
+    from interlingua.aligners.setting_files import TYPES, parse_setting, read_settings
 
     kinds = {setting.name: TYPES[setting.type] for setting in describe_settings(method) if setting.type in TYPES}
     values: dict[str, Any] = {}
@@ -72,24 +72,14 @@ def method_settings(
             raise InputError(_unknown(name, named or method, list(kinds)))
         if name in values:
             raise InputError(f"{name} was given more than once; give it once.")
-        values[name] = _value(name, text, kinds[name])
+        values[name] = parse_setting(f"--set {name}", text, kinds[name])
+    if file is not None:
+        values = read_settings(file, method) | values
     # Refuses values that no run could use, and missing packages, before the data is read.
     aligner: Any = create_aligner(method, **values)
     if hasattr(aligner, "resolve_settings"):
         aligner.resolve_settings()
     return values
-
-
-def _value(name: str, text: str, kind: Any) -> Any:
-    optional = NoneType in get_args(kind)
-    plain = next(option for option in get_args(kind) or (kind,) if option is not NoneType)
-    if optional and text == "none":
-        return None
-    try:
-        return {"true": True, "false": False}[text.lower()] if plain is bool else plain(text)
-    except (ValueError, KeyError):
-        wanted = _NOUNS[plain] + (", or none" if optional else "")
-        raise InputError(f"--set {name} is {text!r}; {wanted} is needed.") from None
 
 
 def _unknown(name: str, method: str, known: Sequence[str]) -> str:

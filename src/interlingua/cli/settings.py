@@ -37,7 +37,7 @@ def settings(
 
     Prints the default, the accepted values and the meaning of each setting. Settings of the vec2vec paper also have
     the value in its released code, and the value in the paper where the paper differs. `fit` changes settings with
-    --set NAME=VALUE.
+    --set NAME=VALUE, or with --settings FILE, a YAML or JSON file of names and values.
     """
     from interlingua.aligners import describe_settings
 
@@ -52,7 +52,7 @@ def _print(out: Console, method: str, described: list[dict[str, Any]]) -> None:
     if not described:
         out.print(f"The method {method} has no settings.")
         return
-    out.print(f"Settings of the method {method}. Change one with --set NAME=VALUE.")
+    out.print(f"Settings of the method {method}. Change one with --set NAME=VALUE or --settings FILE.")
     for setting in described:
         out.print()
         out.print(Text.assemble((setting["name"], "bold"), f" = {_shown(setting['default'])}"))
@@ -62,8 +62,10 @@ def _print(out: Console, method: str, described: list[dict[str, Any]]) -> None:
 
 
 def _accepted(setting: Mapping[str, Any]) -> str:
+    from interlingua.aligners.setting_files import TYPES
+
     accepted = ": ".join(filter(None, (setting["type"], setting["range"].lower())))
-    return accepted if setting["type"] in methods.TYPES else f"{accepted} (in Python only)".lstrip()
+    return accepted if setting["type"] in TYPES else f"{accepted} (in Python only)".lstrip()
 
 
 def _published(setting: Mapping[str, Any]) -> str:

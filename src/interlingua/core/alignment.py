@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interlingua.core import summaries
 from interlingua.core.arguments import check_choice, check_flag, check_number
+from interlingua.core.arrays import require
 from interlingua.core.calibration import ScoreCalibration
 from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.core.maps import VectorMap
@@ -217,7 +219,31 @@ class Alignment:
         return f"Alignment({widths}, method {self.method}: {summaries.verdict_line(self.verdict.to_dict())})"
 
     def _repr_html_(self) -> str:
-        return summaries.card_html("Alignment", self.card())
+        checks = [step for step in self.trace if step.get("step") == "check" and "score" in step]
+        # Runs from several seeds follow each other; the last is drawn.
+        checks = [step for step in checks if step.get("seed") == checks[-1].get("seed")]
+        steps, scores = ([float(step[name]) for step in checks] for name in ("at", "score"))
+        curve = summaries.curve_html("label-free score", steps, scores)
+        return summaries.card_html("Alignment", self.card()).removesuffix("</div>") + f"{curve}</div>"
+
+    def report(self, path: str | Path, **parts: Any) -> Path:
+        """Write one self-contained HTML file about the fit, also about one that failed; the extra is ``report``.
+
+        Args:
+            path: the file to write; one of that name is replaced.
+            parts: spaces, held-out rows, labels and scores to show, as :func:`interlingua.report.write_report` takes
+                them, for example ``source=source, target=target``.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: parts that cannot be shown.
+            MissingExtraError: the extra ``report`` is not installed.
+        """
+        # By name, because nothing below the reports may import them; a user expects the method here nevertheless.
+        written: Path = require("interlingua.report", "report").write_report(path, self, **parts)
+        return written
 
     def summary(self) -> str:
         """Return spaces, method, and the verdict with its reasons and evidence, as plain text for one screen."""

@@ -7,17 +7,25 @@ value of it is required, and all text in HTML is escaped.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from interlingua.core.wording import describe_candidate, describe_diagnosis, describe_evidence, evidence_cells
+from interlingua.core.wording import (
+    bar_length,
+    describe_candidate,
+    describe_diagnosis,
+    describe_evidence,
+    evidence_cells,
+)
 
 __all__ = [
     "card_html",
     "card_notes",
     "card_text",
+    "curve_html",
     "own_reasons",
     "table_html",
     "verdict_html",
@@ -27,6 +35,8 @@ __all__ = [
 
 # Columns of the text: a measurement takes two lines or three, so that a verdict with every criterion fits 24 lines.
 _WIDTH = 100
+# Colors of a measurement that passed and of one that did not, which differ for every kind of color vision.
+_PASSED, _FAILED = "#0072b2", "#d55e00"
 
 
 def verdict_line(verdict: Mapping[str, Any]) -> str:
@@ -85,9 +95,12 @@ def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
 def verdict_html(verdict: Mapping[str, Any]) -> str:
     """Return the verdict as a paragraph and a table of its evidence."""
     lines = "<br>".join(escape(text) for text in (f"Verdict: {verdict_line(verdict)}", *own_reasons(verdict)))
-    rows = [evidence_cells(item) for item in _evidence(verdict)]
-    table = table_html(("criterion", "value", "null", "needed", "passed", "meaning"), rows) if rows else ""
-    return f"<p>{lines}</p>{table}"
+    evidence = _evidence(verdict)
+    if not evidence:
+        return f"<p>{lines}</p>"
+    rows = [_row("th", ("criterion", "value", "null", "needed", "passed", "meaning", "measured against needed"))]
+    rows += [f"{_row('td', evidence_cells(item))[:-5]}<td>{_bar_svg(item)}</td></tr>" for item in evidence]
+    return f"<p>{lines}</p><table>{''.join(rows)}</table>"
 
 
 def card_html(kind: str, card: Mapping[str, Any]) -> str:
@@ -100,9 +113,39 @@ def card_html(kind: str, card: Mapping[str, Any]) -> str:
     return f"<div><strong>{title}</strong><br>{origin}{verdict_html(card.get('verdict') or {})}{notes}</div>"
 
 
+def curve_html(title: str, steps: Sequence[float], values: Sequence[float]) -> str:
+    """Return a small picture of values over steps, with both ends in words; empty for fewer than two finite values."""
+    points = [(x, y) for x, y in zip(steps, values, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    if len(points) < 2:  # noqa: PLR2004
+        return ""
+    (first, start), (last, end) = points[0], points[-1]
+    low, high = (pick(y for _, y in points) for pick in (min, max))
+    width, height, span = 240, 60, (high - low) or 1.0
+    line = " ".join(
+        f"{width * (x - first) / ((last - first) or 1):.1f},{height - 2 - (height - 4) * (y - low) / span:.1f}"
+        for x, y in points
+    )
+    words = escape(f"{title}: {start:.3g} at step {first:g}, {end:.3g} at step {last:g}")
+    return (
+        f'<figure style="margin:0"><svg width="{width}" height="{height}" role="img" aria-label="{words}">'
+        f'<polyline points="{line}" fill="none" stroke="{_PASSED}" stroke-width="1.5"/></svg>'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
+
+
 def table_html(heading: Iterable[str], rows: Sequence[Iterable[str]]) -> str:
     """Return a table of escaped cells."""
     return f"<table>{_row('th', heading)}{''.join(_row('td', row) for row in rows)}</table>"
+
+
+def _bar_svg(evidence: Mapping[str, Any]) -> str:
+    """Return a measurement as a bar that reaches the line in the middle exactly where it passes."""
+    color, length = _PASSED if evidence["passed"] else _FAILED, 50 * bar_length(evidence)
+    # currentColor is that of the text, so the picture can be read on light and on dark pages.
+    return (
+        f'<svg width="100" height="12" aria-hidden="true"><rect y="3" width="{length:.1f}" height="6" fill="{color}"/>'
+        '<rect x="49.4" width="1.2" height="12" fill="currentColor"/></svg>'
+    )
 
 
 def _evidence(verdict: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

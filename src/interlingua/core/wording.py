@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = [
+    "bar_length",
     "comparison_sign",
     "count_of",
     "describe_candidate",
@@ -86,6 +88,21 @@ def comparison_sign(evidence: Mapping[str, Any]) -> str:
         evidence: a measurement as :meth:`interlingua.core.alignment.Verdict.to_dict` writes it.
     """
     return _SIGNS[evidence["direction"]]
+
+
+def bar_length(evidence: Mapping[str, Any]) -> float:
+    """Return the length of a bar from 0 to 2 that reaches 1 exactly where the measurement passes.
+
+    The null has length 0 where the value has to move away from it, and length 2 where it must not.
+    """
+    null = float(evidence["null"])
+    value, limit = float(evidence["value"]) - null, float(evidence["threshold"]) - null
+    if not math.isfinite(value) or not math.isfinite(limit) or limit == 0:
+        return 1.0 if evidence["passed"] else 0.0
+    length = value / limit
+    if (comparison_sign(evidence) == "≥") != (limit > 0):
+        length = 2 - length
+    return min(2.0, max(0.0, length))
 
 
 def evidence_cells(evidence: Mapping[str, Any]) -> tuple[str, str, str, str, str, str]:

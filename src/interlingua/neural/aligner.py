@@ -222,6 +222,7 @@ class Adversarial:
                 seed=seed,
                 on_step=on_step,
                 with_teachers=bool(s.consensus),
+                folder=None if self.folder is None else Path(self.folder),
             )
             trace += starts.trace
         selection = Selection(spaces, seed=seed, teachers=starts.teachers if starts else {})

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from interlingua.aligners.base import OnStep, Problem
 from interlingua.aligners.linear.aligner import Linear, LinearFit
 from interlingua.aligners.linear.consensus import consensus
+from interlingua.aligners.linear.refit_file import RefitFile
 from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.core.alignment import Status
 from interlingua.core.arrays import FloatArray
@@ -53,6 +55,7 @@ class PairwiseAlignments:
         seed: int,
         on_step: OnStep,
         with_teachers: bool,
+        folder: Path | None = None,
     ) -> PairwiseAlignments:
         """Align every two spaces.
 
@@ -63,6 +66,7 @@ class PairwiseAlignments:
             seed: decides every random draw.
             on_step: called with one dict of numbers after each step.
             with_teachers: also compute the consensus of refits.
+            folder: keeps the refits of each two spaces, so that an interrupted start continues.
         """
         maps: dict[Direction, AffineMap] = {}
         teachers: dict[Direction, AffineMap] = {}
@@ -84,8 +88,14 @@ class PairwiseAlignments:
             for space in (j, k):
                 dimensions[space] += min(spaces[j].d, spaces[k].d)
             if with_teachers:
+                numbers = "-".join(str(list(spaces).index(name)) for name in (j, k))
                 teachers[j, k], teachers[k, j] = consensus(
-                    merge_copies(problem), fit.rotation, seed=seed, device=aligner.device, on_step=on_step
+                    merge_copies(problem),
+                    fit.rotation,
+                    seed=seed,
+                    device=aligner.device,
+                    on_step=on_step,
+                    file=None if folder is None else RefitFile(folder / f"refits-{numbers}.safetensors"),
                 )
         latent = max(reversed(list(spaces)), key=lambda name: (dimensions[name], -spaces[name].d))
         to_latent = {name: (maps[name, latent], maps[latent, name]) for name in spaces if name != latent}

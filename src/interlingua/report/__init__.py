@@ -15,11 +15,11 @@ from interlingua.core.atomic import write_text
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import NeuralTranslator, Translator
-from interlingua.core.wording import comparison_sign
+from interlingua.core.wording import bar_length, comparison_sign
 from interlingua.evaluation import Evaluation, Interval
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _graphs, _rows
-from interlingua.report._facts import bar_length, facts_of
+from interlingua.report._facts import facts_of
 from interlingua.report._page import clean, render
 
 if TYPE_CHECKING:

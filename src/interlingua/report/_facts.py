@@ -1,8 +1,7 @@
-"""The facts in a report about a fit, from the fit itself or from the card of a saved translator, and their bars."""
+"""The facts in a report about a fit, from the fit itself or from the card of a saved translator."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ from interlingua.core.arguments import check_instance
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import card_notes
 from interlingua.core.translator import Translator
-from interlingua.core.wording import comparison_sign
 
 
 @dataclass(frozen=True)
@@ -63,18 +61,3 @@ def facts_of(fit: Alignment | Translator) -> Facts:
 def _side(card: Mapping[str, Any], side: str) -> dict[str, Any]:
     space = dict(card.get(side, {}))
     return {**space, "name": space.get("name") or side}
-
-
-def bar_length(evidence: Mapping[str, Any]) -> float:
-    """Return the length of a bar from 0 to 2 that reaches 1 exactly where the measurement passes.
-
-    The null has length 0 where the value has to move away from it, and length 2 where it must not.
-    """
-    null = float(evidence["null"])
-    value, limit = float(evidence["value"]) - null, float(evidence["threshold"]) - null
-    if not math.isfinite(value) or not math.isfinite(limit) or limit == 0:
-        return 1.0 if evidence["passed"] else 0.0
-    length = value / limit
-    if (comparison_sign(evidence) == "≥") != (limit > 0):
-        length = 2 - length
-    return min(2.0, max(0.0, length))

@@ -59,6 +59,14 @@ def scatter(
         joined: draw lines between the first rows of both sides; row i of both must be the same text.
     """
     figure, axes = canvas(3.6, 3.4)
+    draw_scatter(axes, points, colors, joined=joined)
+    return svg(figure, key, alt)
+
+
+def draw_scatter(
+    axes: Axes, points: tuple[FloatArray, FloatArray], colors: tuple[Sequence[str], Sequence[str]], *, joined: bool
+) -> None:
+    """Draw what `scatter` shows on axes."""
     everything = np.concatenate(points)
     low, high = everything.min(axis=0), everything.max(axis=0)
     middle, half = (low + high) / 2, 0.53 * float((high - low).max()) or 1.0
@@ -83,12 +91,17 @@ def scatter(
             axes.scatter(group[:, 0], group[:, 1], marker=marker, alpha=alpha, zorder=height, **look)
     axes.set_xlabel("first axis")
     axes.set_ylabel("second axis")
-    return svg(figure, key, alt)
 
 
 def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: str) -> str:
     """Draw the share of rows by the rank of their true match, in bins of doubling width, with chance as a line."""
     figure, axes = canvas(3.6, 2.5)
+    draw_ranks(axes, ranks, color)
+    return svg(figure, key, alt)
+
+
+def draw_ranks(axes: Axes, ranks: npt.NDArray[np.float64], color: str) -> None:
+    """Draw what `rank_histogram` shows on axes."""
     pool = len(ranks)
     # The last bin includes the remainder if that is less than half a bin.
     edges = np.append(2.0 ** np.arange(max(2, round(np.log2(pool)))), pool + 1)
@@ -115,7 +128,6 @@ def rank_histogram(key: str, alt: str, ranks: npt.NDArray[np.float64], color: st
     axes.set_ylabel("share of rows")
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_visible(True)
-    return svg(figure, key, alt)
 
 
 def curves(
@@ -131,9 +143,26 @@ def curves(
 
     Lines differ in color and in dashes, so that they can be distinguished without colors.
     """
+    figure, axes = canvas(3.6, 2.9)
+    draw_curves(axes, lines, ylabel=ylabel, log=log, mark=mark)
+    if len(lines) > 1:
+        figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=2.4
+        )
+    return svg(figure, key, alt)
+
+
+def draw_curves(
+    axes: Axes,
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    ylabel: str,
+    log: bool = False,
+    mark: tuple[str, float] | None = None,
+) -> None:
+    """Draw what `curves` shows on axes, without a legend."""
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = canvas(3.6, 2.9)
     for number, (name, (steps, values)) in enumerate(lines.items()):
         color = COLORS[f"label-{number % LABELS + 1}"]
         dashes = _DASHES[number // 2 % len(_DASHES)]
@@ -154,11 +183,6 @@ def curves(
     axes.set_xlabel("training step")
     axes.set_ylabel(ylabel)
     axes.spines["bottom"].set_visible(True)
-    if len(lines) > 1:
-        figure.legend(
-            loc="outside lower center", ncols=2, frameon=False, fontsize=8, labelcolor=COLORS["ink"], handlelength=2.4
-        )
-    return svg(figure, key, alt)
 
 
 def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -172,13 +196,19 @@ def row_colors(rows: PicturedRows, labels: Sequence[str]) -> tuple[list[str], li
 
 def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | None) -> str:
     """Draw similarities [h, h], with a strip of the rows' colors if they are given."""
+    figure, axes = canvas(3.0, 3.0)
+    draw_heat_map(axes, matrix, colors)
+    return svg(figure, key, alt)
+
+
+def draw_heat_map(axes: Axes, matrix: FloatArray, colors: Sequence[str] | None) -> None:
+    """Draw what `heat_map` shows on axes."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     # Unrelated rows are transparent, so that the picture works on any background.
     opposed, alike = (to_rgb(color) for color in _HEAT_COLORS)
     anchors = [(0, (*opposed, 1)), (0.5, (*opposed, 0)), (0.5, (*alike, 0)), (1, (*alike, 1))]
     fading = LinearSegmentedColormap.from_list("fading", anchors)
-    figure, axes = canvas(3.0, 3.0)
     n = len(matrix)
     axes.imshow(matrix, cmap=fading, vmin=-HEAT_LIMIT, vmax=HEAT_LIMIT, interpolation="none")
     strip = 0.03 * n
@@ -189,7 +219,6 @@ def heat_map(key: str, alt: str, matrix: FloatArray, colors: Sequence[str] | Non
     margin = 2 * strip if colors else 0
     axes.set(xlim=(-0.5 - margin, n - 0.5), ylim=(n - 0.5, -0.5 - margin), xticks=[], yticks=[])
     axes.plot([-0.5, n - 0.5, n - 0.5, -0.5, -0.5], [-0.5, -0.5, n - 0.5, n - 0.5, -0.5], color=COLORS["line"], lw=0.8)
-    return svg(figure, key, alt)
 
 
 def round_ticks(low: float, high: float, *, log: bool) -> list[float]:
@@ -220,12 +249,17 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
+    set_style(axes)
+    return figure, axes
+
+
+def set_style(axes: Axes) -> None:
+    """Give axes the quiet frame, ticks and labels of the reports."""
     for spine in axes.spines.values():
         spine.set(visible=False, color=COLORS["line"])
     axes.tick_params(length=0, labelsize=8.5, labelcolor=COLORS["muted"])
     for axis in (axes.xaxis, axes.yaxis):
         axis.label.set(color=COLORS["muted"], fontsize=8.5)
-    return figure, axes
 
 
 def svg(figure: Figure, key: str, alt: str) -> str:

@@ -14,6 +14,7 @@ square lengths of the translations by either term. The combination is a method o
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from itertools import product
 
 import numpy as np
@@ -23,6 +24,7 @@ from interlingua.aligners.frames import Frame, affine_map, polar
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.nonorthogonal import hub_leveled_mean, nonorthogonal_map, radius_factor
 from interlingua.aligners.linear.pairs import centered_pairs
+from interlingua.aligners.linear.refit_file import RefitFile
 from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import single_threaded_blas
 from interlingua.core.maps import AffineMap
@@ -49,7 +51,13 @@ _STREAM = 2
 
 
 def consensus(
-    problem: Problem, rotation: FloatArray, *, seed: int, device: str = "cpu", on_step: OnStep = ignore_step
+    problem: Problem,
+    rotation: FloatArray,
+    *,
+    seed: int,
+    device: str = "cpu",
+    on_step: OnStep = ignore_step,
+    file: RefitFile | None = None,
 ) -> tuple[AffineMap, AffineMap]:
     """Return the consensus of refits on random halves of the rows as a forward and a backward map.
 
@@ -59,6 +67,7 @@ def consensus(
         seed: draws the subsets.
         device: where refits are computed.
         on_step: called after each refit with its number and their count.
+        file: keeps the refits that are done; an interrupted consensus continues from it, to the same bits on a CPU.
 
     Returns:
         The maps from source to target and from target to source.
@@ -68,11 +77,16 @@ def consensus(
     rng = np.random.default_rng([seed, _STREAM])
     smaller = min(len(x.rows), len(y.rows))
     refits = max(_FEWEST_REFITS, min(_REFITS, _REFITS * _LARGE_SUBSET // int(_SUBSET * smaller)))
-    total = np.zeros(rotation.shape, np.float32)
+    total, done = np.zeros(rotation.shape, np.float32), 0
+    if file is not None:
+        file.identify((x.rows, y.rows, rotation, *(pairs or ())), seed, device, refits, version("interlingua"))
+        done = file.load(total, rng)
     with single_threaded_blas():
-        for number in range(refits):
+        for number in range(done, refits):
             a, b = (z.rows[rng.permutation(len(z.rows))[: int(_SUBSET * len(z.rows))]] for z in (x, y))
             total += polish_rotation(a, b, rotation, _NEIGHBORS, rng=rng, pairs=pairs, device=device)
+            if file is not None:
+                file.save(total, rng, number + 1, last=number + 1 == refits)
             on_step({"step": "refit", "at": number + 1, "of": refits})
         mean = total / np.float32(refits)
         a, b = (z.rows[rng.permutation(len(z.rows))[:_MAX_ROWS]] for z in (x, y))

@@ -1,0 +1,63 @@
+"""A table of the paper as one picture: every seed a mark, the paper's figure beside them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interlingua.bench.paper import cell
+from interlingua.bench.plan import table_of
+from interlingua.core.arrays import require
+from interlingua.core.errors import InputError
+from interlingua.leakage._checks import check_members
+
+__all__ = ["picture"]
+
+_MARKS = {"aligned": ("o", "#0072b2"), "doubtful": ("s", "#e69f00"), "failed": ("x", "#d55e00")}
+_INCHES_A_LINE = 0.26
+
+
+def picture(name: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table as SVG: a line for every pair and column, a mark for every seed by the verdict of its fit.
+
+    Args:
+        name: name of the table.
+        records: as :func:`interlingua.bench.run` returns them.
+
+    Raises:
+        InputError: there are no records.
+        MissingExtraError: the extra ``report`` is not installed.
+    """
+    table = table_of(name)
+    records = check_members(records, "records", Mapping, "records, as run returns them,")
+    if not records:
+        raise InputError("There are no records to draw.")
+    require("matplotlib", "report")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figures = [figure for _, figure, _ in table.columns]
+    shown = "top1" if "top1" in figures else figures[0]
+    places = list(dict.fromkeys((record["pair"], record["column"]) for record in records))
+    figure = Figure(figsize=(6.4, 1.2 + _INCHES_A_LINE * len(places)), layout="constrained")
+    axes = figure.add_subplot()
+    for status, (marker, color) in _MARKS.items():
+        drawn = [record for record in records if record["verdict"] == status and shown in record["figures"]]
+        at = [places.index((record["pair"], record["column"])) for record in drawn]
+        values = [record["figures"][shown] for record in drawn]
+        if drawn:
+            axes.plot(values, at, marker, color=color, alpha=0.8, label=status)
+    theirs = [(row, (cell(name, *place) or {}).get(shown)) for row, place in enumerate(places)]
+    known = [(row, value) for row, value in theirs if value is not None]
+    if known:
+        axes.plot([v for _, v in known], [row for row, _ in known], "D", color="black", mfc="none", label="paper")
+    axes.set_yticks(range(len(places)), [pair if pair == column else f"{pair}, {column}" for pair, column in places])
+    axes.set(ylim=(len(places) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel=f"{shown.replace('_', ' ')}, every seed")
+    axes.grid(axis="x", linewidth=0.4)
+    axes.set_title(table.title, fontsize=10)
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    stream = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "interlingua"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
