@@ -239,7 +239,6 @@ def _batches(path: Path, names: Sequence[str] | None, bad: dict[int, str] | None
         names: columns to read; all by default.
         bad: gets the lines with another number of columns than the first, which are left out; ``None`` refuses them.
     """
-
     skipped = {} if bad is None else bad
 
     def leave_out(row: pv.InvalidRow) -> str:
