@@ -408,7 +408,7 @@ def test_a_partition_gets_no_column_of_its_own(db: Any, run: Run) -> None:
     db.execute("create table part partition of whole default")
     put(db, "whole", [(row,) for row in range(20)])
     with pytest.raises(InputError, match="is a partition, which has the columns of its parent. Name the parent"):
-        run("part.old", "part.new")
+        run("#part.old", "#part.new")
 
 
 def test_a_publication_of_the_schema_is_told(db: Any, at: Callable[[str], Store], postgres: str) -> None:

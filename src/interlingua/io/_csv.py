@@ -239,10 +239,10 @@ def _batches(path: Path, names: Sequence[str] | None, bad: dict[int, str] | None
         names: columns to read; all by default.
         bad: gets the lines with another number of columns than the first, which are left out; ``None`` refuses them.
     """
+    skipped = {} if bad is None else bad
 
     def leave_out(row: pv.InvalidRow) -> str:
-        assert bad is not None
-        bad[row.number] = f"line {row.number}"
+        skipped[row.number] = f"line {row.number}"
         return "skip"
 
     # Lines have numbers only where one thread reads them.
