@@ -21,7 +21,7 @@ from interlingua.identification import Candidate
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
-from interlingua.leakage.findings import Audit
+from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
@@ -206,6 +206,8 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     assert error == CalibrationError(-0.1, -0.05, 0.05, 3, 1, 1)
     assert error.plausible(0.97) == Interval(0.97, 0.87, 1.0)
     assert replace(error, highest=-0.02).plausible(0.5) == Interval(0.5, 0.4, 0.5)
+    # No word was recovered, so there is no precision of words.
+    assert Estimate(Interval(float("nan")), Interval(0.0), error).plausible is None
     unused = record(0.9, "aligned") | {"calibrated_with": "corpus"}
     assert CalibrationError.from_records([*records, unused], "leak_rate", "unpaired") == error
     with pytest.raises(InputError, match="No record holds an estimate calibrated with unpaired"):

@@ -56,8 +56,9 @@ def test_hits_are_shown_without_control_characters_and_as_they_are_in_json(
     ran = run("search", saved, collection, "--query", "queries.npy", "-k", 1)
     assert ran.code == 0, ran.err
     assert_harmless(ran.out)
-    for shown in (r"\x1b[2J", r"\x9b31m", "[bold red]markup[/] :bomb:"):
-        assert shown in ran.out.replace("\n", "")
+    # A narrow column breaks a value between its words.
+    for shown in (r"\x1b[2J", r"\x9b31m", "[bold", "red]markup[/]", ":bomb:"):
+        assert shown in ran.out
     found = run("search", saved, collection, "--query", "queries.npy", "-k", 1, "--json").json
     assert [hits[0]["id"] for hits in found["hits"]] == [f"{text} {i}" for i, text in enumerate(HOSTILE)]
 

@@ -38,9 +38,10 @@ _TOOLS = (
     "serve",
     "ray",
     "hdf5",
+    "kinds",
     "yaml",
 )
-_EXTRAS = (*_TOOLS, "yaml", *(kind.extra for kind in STORES.values() if kind.extra))
+_EXTRAS = (*_TOOLS, *(kind.extra for kind in STORES.values() if kind.extra))
 
 
 def doctor(as_json: AsJson = False) -> None:

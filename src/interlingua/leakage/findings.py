@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -51,8 +52,13 @@ class Estimate:
 
     @property
     def plausible(self) -> Interval | None:
-        """The estimate with the range that the measured errors allow."""
-        return None if self.error is None else self.error.plausible(self.value)
+        """The estimate with the range that the measured errors allow; None without measured errors or an estimate.
+
+        The precision of words has no estimate where no word is recovered.
+        """
+        if self.error is None or math.isnan(self.value):
+            return None
+        return self.error.plausible(self.value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; an interval is [value, low, high]."""
