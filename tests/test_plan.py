@@ -75,7 +75,7 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path) -> None:
     new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:2_500].astype(np.float32))
     made = il.plan(str(old), str(new), rows=2_000)
     assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
-    assert made.expected_top1 == (0.64, 0.87)
+    assert made.expected_top1 == (0.64, 0.86)
     assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
     assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
     assert any("2,500 rows; 4,398 of similar content are better" in reason for reason in made.reasons)
