@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,33 @@ def test_two_files_are_paired_by_row_also_in_a_sample(run: Run, saved: Path, fol
     assert (ran.json["n"], ran.json["forward"]["top1"]) == (70, 1)
 
 
+def test_two_files_whose_ids_are_in_another_order_are_refused_and_can_be_paired_by_id(
+    run: Run, saved: Path, planted: tuple[Rows, Rows], tmp_path: Path
+) -> None:
+    def write(name: str, vectors: Rows, ids: list[str]) -> Path:
+        lines = [json.dumps({"id": key, "vector": row}) for key, row in zip(ids, vectors.tolist(), strict=True)]
+        (tmp_path / name).write_text("\n".join(lines))
+        return tmp_path / name
+
+    keys = [f"text {i}" for i in range(50)]
+    old, new = write("old.jsonl", planted[0][:50], keys), write("new.jsonl", planted[1][:50], keys)
+    other = write("other.jsonl", planted[1][:50], [f"n{i}" for i in range(50)])
+    turned = write("turned.jsonl", planted[1][49::-1], keys[::-1])
+    for same in (new, other):
+        assert run("evaluate", saved, old, same, "--json").json["forward"]["top1"] == 1
+    error = run("evaluate", saved, old, turned, "--json").json["error"]
+    assert "old.jsonl has the id 'text 0', and row 0 of" in error
+    assert "file://PATH?id=COLUMN" in error
+    paired = run("evaluate", saved, f"file://{old}?id=id", turned, "--json").json
+    assert (paired["n"], paired["forward"]["top1"]) == (50, 1)
+    few = write("few.jsonl", planted[1][:20], keys[:20])
+    assert (
+        "rows can be paired by them: write an input as file://"
+        in run("evaluate", saved, old, few, "--json").json["error"]
+    )
+    assert run("evaluate", saved, f"file://{old}?id=id", few, "--json").json["n"] == 20
+
+
 def test_a_fit_reads_stores_and_names_their_rows_in_the_report(
     run: Run, stores: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -96,6 +124,23 @@ def test_a_fit_of_a_large_store_reads_a_sample(
     ran = run("fit", *stores, "--set", "rounds=1", "--out", tmp_path / "fitted", "--allow-failed", "--json")
     assert ran.json["source"] == {"rows": 200, "of": 590}
     assert isinstance(load(tmp_path / "fitted"), Translator)
+
+
+def test_a_column_to_show_is_not_asked_of_a_file_without_columns(
+    run: Run, saved: Path, stores: tuple[str, str], folder: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "fit.html"
+    options = ["--set", "rounds=1", "--out", tmp_path / "fitted", "--report", report, "--allow-failed", "--force"]
+    ran = run("fit", stores[0], folder / "target.npy", *options, "--show", "title")
+    assert ": title " in report.read_text(), ran.err
+    twice = run("fit", stores[0], folder / "target.npy", *options, "--show", "title", "--show", "title")
+    assert "--show: " in twice.err
+    assert "no other column than its vectors and ids" in " ".join(twice.err.split())
+    neither = run(
+        "evaluate", saved, folder / "source.npy", folder / "target.npy", "--show", "t", "--report", report, "--force"
+    )
+    assert neither.code == 2
+    assert "source.npy has no column 't' and no other column" in " ".join(neither.err.split())
 
 
 @pytest.mark.parametrize(

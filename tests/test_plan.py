@@ -40,6 +40,9 @@ def test_vectors_of_a_known_model_are_fitted_on_pairs_of_public_texts(tmp_path: 
         "--out translator"
     )
     assert made.expected_top1 is not None
+    # The new model's vectors are of other texts, so they cannot be evaluated on.
+    assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
+    assert any("OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts" in reason for reason in made.reasons)
     assert made.commands[-1] == f"interlingua migrate translator {path} TARGET --dry-run"
 
 
@@ -57,10 +60,13 @@ def test_a_model_on_the_hub_is_named_in_the_command(tmp_path: Path) -> None:
 
 def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path) -> None:
     texts = [f"A description of package number {i} in some words" for i in range(600)]
-    made = il.plan(
-        str(write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600))
-    )
+    path = write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600)
+    made = il.plan(str(path))
     assert (made.route, made.texts, made.commands, made.needed_rows) == ("re-embed", ("text",), (), 600)
+    assert made.reasons[-1] == (
+        "If the new model cannot be run on them, an unpaired fit is possible: "
+        f"interlingua fit {path} NEW.parquet --out translator --report fit.html"
+    )
 
 
 def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path) -> None:
@@ -69,8 +75,9 @@ def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path) -> None:
     new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:2_500].astype(np.float32))
     made = il.plan(str(old), str(new), rows=2_000)
     assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
-    assert made.expected_top1 == (0.64, 0.87)
+    assert made.expected_top1 == (0.64, 0.86)
     assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
+    assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
     assert any("2,500 rows; 4,398 of similar content are better" in reason for reason in made.reasons)
     assert made.costs.disk_bytes == 4 * 256 * 5_000
     assert 18 < made.costs.fit_seconds < 485

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from interlingua.core.errors import InputError
@@ -68,12 +69,24 @@ def test_a_second_name_after_the_number_sign_is_refused(tmp_path: Path) -> None:
         open_store(f"file://{tmp_path}/old.parquet#vectors.second")
 
 
+@pytest.mark.parametrize("column", ["", "#vectors"])
+def test_repeated_ids_are_refused_with_an_address_that_names_another_column(column: str, tmp_path: Path) -> None:
+    table = pa.table({"id": [1, 1, 2], "vectors": unit(3, D_IN, 3).tolist()})
+    pq.write_table(table, tmp_path / "old.parquet")
+    address = f"file://{tmp_path}/old.parquet{column}" if column else f"{tmp_path}/old.parquet"
+    with open_store(address) as store, pytest.raises(InputError, match=rf"1 of 3 ids .* \?id=COLUMN{column}\.$") as e:
+        store.info()
+    assert f"address, file://{tmp_path}/old.parquet?id=COLUMN" in str(e.value)
+
+
 @pytest.mark.parametrize("ids", [[True, 1], [1.5, "a"], [{"oid": 1}, {"oid": 2}], [["a"], ["b"]]])
 def test_ids_of_json_that_are_neither_whole_numbers_nor_text_are_refused(ids: list[Any], tmp_path: Path) -> None:
     rows = [{"id": value, "v": row} for value, row in zip(ids, unit(2, D_IN, 3).tolist(), strict=True)]
     (tmp_path / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     old, new = open_store(f"{tmp_path}/old.jsonl"), open_store(f"{tmp_path}/new.parquet")
-    with pytest.raises(InputError, match=r"ids in 'id' are objects, lists or of mixed types; .* with \?id="):
+    with pytest.raises(
+        InputError, match=r"ids in 'id' are objects, lists or of mixed types; .*file://.*old.jsonl\?id=COLUMN"
+    ):
         migrate(translator(), old, new, journal=tmp_path / "j")
     assert not new.exists()
 

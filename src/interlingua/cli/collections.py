@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interlingua.core.records import Records
     from interlingua.io import VectorFile
 
-__all__ = ["Collection", "Paired", "is_file", "read_same_ids"]
+__all__ = ["Collection", "Paired", "check_same_order", "is_file", "read_same_ids"]
 
 _PAGE_ROWS = 4_096
 
@@ -88,7 +88,7 @@ def read_same_ids(
     *,
     rows: int | None,
     seed: int,
-    show: tuple[str | None, str | None] = (None, None),
+    show: Sequence[str | None] = (None, None),
 ) -> Paired:
     """Return the rows whose ids both sides have. Ids are compared as text.
 
@@ -127,6 +127,26 @@ def read_same_ids(
         (np.stack([vector for vector, _ in first]), np.stack([vector for vector, _ in second])),
         ([name for _, name in first], [name for _, name in second]),
     )
+
+
+def check_same_order(source: VectorFile, target: VectorFile) -> None:
+    """Refuse two files that are paired by row if they have ids that are in both, in another row.
+
+    Files without ids, and files of which no id is in the other one, may be of the same texts in the same order.
+
+    Raises:
+        InputError: an id is in both files, in different rows.
+    """
+    first, second = ([] if ids is None else list(map(str, ids.to_pylist())) for ids in (source.ids(), target.ids()))
+    both = set(first) & set(second)
+    rows = (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b and (a in both or b in both))
+    row = next(rows, None)
+    if row is not None:
+        raise InputError(
+            f"Row {row} of {source.path} has the id {first[row]!r}, and row {row} of {target.path} {second[row]!r}; "
+            "row i of both must be the same text. Sort the files alike, or pair their rows by the ids: write an input "
+            "as file://PATH?id=COLUMN."
+        )
 
 
 def _by_id(

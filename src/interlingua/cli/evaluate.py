@@ -60,9 +60,9 @@ def evaluate(
 ) -> None:
     """Measure a translator on paired rows.
 
-    Row i of SOURCE and row i of TARGET must be the same text; if one of them is a store, rows with the same id are. Use
-    rows that the fit has not seen. For both directions it prints how often the right row comes first (top-1), its mean
-    rank (1 is best), and the mean cosine between a translation and the real vector.
+    Row i of SOURCE and row i of TARGET must be the same text. If one of them is a store or file://PATH?id=COLUMN, rows
+    are paired by their ids. Use rows that the fit has not seen. For both directions it prints how often the right row
+    comes first (top-1), its mean rank (1 is best), and the mean cosine between a translation and the real vector.
     """
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
@@ -80,7 +80,7 @@ def evaluate(
             rows=rows,
             seed=seed,
             with_ids=report is not None,
-            show=inputs.side_columns("--show", show) or (None, None),
+            show=reports.shown_columns(show, files),
         )
         measured = inputs.without_comparison(translator) if allow_foreign else translator
         scores = measure(measured, *spaces, pool=pool, seed=seed)

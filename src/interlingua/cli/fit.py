@@ -230,8 +230,7 @@ def fit(
             sides = inputs.side_names(files)
             # A whole table of a database would be read for a fit that uses a part of it.
             drawn_rows = [MAX_ROWS if rows is None and isinstance(file, Collection) else rows for file in files]
-            shown = inputs.side_columns("--show", show) or (None, None)
-            columns_shown = [shown[0], *[shown[1]] * len(paths)]
+            columns_shown = reports.shown_columns(show, files)
             names = [source_name, *[target_name] * len(paths)]
             known = inputs.read_pairs(pairs, files[:2], rows=rows) if pairs else None
             label_columns = inputs.side_columns("--labels", labels)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.cli.collections import Collection, is_file, read_same_ids
+from interlingua.cli.collections import Collection, check_same_order, is_file, read_same_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.io import VectorFile, open_vectors
@@ -165,7 +165,8 @@ def check_widths(files: Sequence[Side], translator: Translator) -> None:
     if files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(
             f"{files[0].path} has {files[0].n} rows and {files[1].path} {files[1].n}; row i of both must be the same "
-            "text. Pass the vectors of the same texts in the same order."
+            "text. Pass the vectors of the same texts in the same order. If the files have ids, rows can be paired by "
+            "them: write an input as file://PATH?id=COLUMN."
         )
 
 
@@ -222,7 +223,7 @@ def read_paired(
     rows: int | None,
     seed: int,
     with_ids: bool,
-    show: tuple[str | None, str | None] = (None, None),
+    show: Sequence[str | None] = (None, None),
 ) -> list[EmbeddingSpace]:
     """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
 
@@ -239,6 +240,7 @@ def read_paired(
     from interlingua.core.spaces import EmbeddingSpace
 
     if not any(isinstance(file, Collection) for file in files):
+        check_same_order(*(file for file in files if isinstance(file, VectorFile)))
         return [
             read_space(file, rows=rows, seed=seed, with_ids=with_ids, show=column)
             for file, column in zip(files, show, strict=True)
@@ -267,10 +269,15 @@ def read_categories(
     """
     from interlingua.core.records import select_rows
 
+    if not file.names:
+        raise InputError(
+            f"{option}: {file.path} has no column {column!r} and no other column than its vectors and ids. Use a "
+            "format with columns, such as .parquet or .jsonl."
+        )
     if column not in file.names:
         raise InputError(
-            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names) or 'none'}. Give "
-            "the option twice where the two files use different names."
+            f"{option}: {file.path} has no column {column!r}; its columns are {', '.join(file.names)}. Give the option "
+            "twice where the two files use different names."
         )
     drawn = _drawn(file, rows, seed)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interlingua.cli.inputs import side_columns
 from interlingua.cli.options import check_effect
 from interlingua.core.arrays import require
 from interlingua.core.atomic import check_parent, check_writable
 from interlingua.core.errors import InputError, OutputExistsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interlingua.cli.inputs import Side
     from interlingua.core.alignment import Alignment
     from interlingua.core.translator import Translator
 
-__all__ = ["ReplaceReport", "ReportFile", "check_optional_report", "check_report", "write"]
+__all__ = ["ReplaceReport", "ReportFile", "check_optional_report", "check_report", "shown_columns", "write"]
 
 ReportFile = Annotated[
     Path | None, typer.Option(metavar="FILE.html", help="Also write a report with pictures (extra: report).")
@@ -55,6 +59,27 @@ def check_report(path: Path, *, force: bool) -> None:
         raise OutputExistsError(f"{path} exists.", "Choose another name, or overwrite it with {force}.")
     for module in ("matplotlib", "jinja2"):
         require(module, "report")
+
+
+def shown_columns(given: Sequence[str] | None, files: Sequence[Side]) -> list[str | None]:
+    """Return the column of each file whose values name its rows in a report, as ``--show`` names it.
+
+    A single name is not asked of a file without columns, such as ``.npy``, if another file has some.
+
+    Args:
+        given: the values of the option.
+        files: the source and one target or more.
+
+    Raises:
+        InputError: the option was given more than twice.
+    """
+    columns = side_columns("--show", given)
+    if columns is None:
+        return [None] * len(files)
+    named = [columns[0], *[columns[1]] * (len(files) - 1)]
+    if len(given or ()) > 1 or not any(file.names for file in files):
+        return list(named)
+    return [column if file.names else None for column, file in zip(named, files, strict=True)]
 
 
 def write(path: Path, fit: Alignment | Translator, **parts: Any) -> Path:

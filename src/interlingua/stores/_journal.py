@@ -71,7 +71,10 @@ class MigrationJournal:
                 "Go on with {resume}, undo it with a rollback, or name another journal.",
             )
         if not create and not path.is_file():
-            raise InputError(f"{path}: no such journal, so there is nothing to go on with or to undo.")
+            raise InputError(
+                f"{path.resolve()}: no such journal, so it is not known what an earlier run did.",
+                "If there was one, use its folder, its addresses as they were written, and its journal.",
+            )
         check_parent(path)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=0.1)

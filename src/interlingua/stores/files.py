@@ -224,10 +224,12 @@ class FileStore(Adapter):
         ids, name = self._file.ids(), str(self._file.id_name)
         if ids is None:
             return None
+        elsewhere = replace(self.url, options={**self.url.options, "id": "COLUMN"})
+        other = f"name another column of ids in the address, {elsewhere}"
         if self._file.schema is not None and is_marked_json(self._file.schema.field(name)):
             raise InputError(
                 f"{self._path}: the ids in {name!r} are objects, lists or of mixed types; whole numbers or text are "
-                "needed. Convert them, or choose another column with ?id=."
+                f"needed. Convert them, or {other}."
             )
         ids = plain_ids(ids, name, str(self._path))
         if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type)):
@@ -236,7 +238,7 @@ class FileStore(Adapter):
         if repeated:
             raise InputError(
                 f"{self._path}: {repeated} of {len(ids)} ids in {name!r} are repeated; a store keeps one row per id, "
-                "so rows would be lost. Make them distinct or choose another column with ?id=."
+                f"so rows would be lost. Make them distinct, or {other}."
             )
         return ids
 
