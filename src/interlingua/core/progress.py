@@ -16,7 +16,7 @@ __all__ = ["fit_progress", "in_notebook"]
 # Seconds between two updates; each is a message to the browser.
 _UPDATE_SECONDS = 0.2
 
-Follow = Callable[[dict[str, Any]], None]
+_Follow = Callable[[dict[str, Any]], None]
 
 
 def in_notebook() -> bool:
@@ -26,7 +26,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def fit_progress(show: bool | None, receive: Follow) -> Iterator[Follow]:
+def fit_progress(show: bool | None, receive: _Follow) -> Iterator[_Follow]:
     """Show how far a fit is; yields the function to call with each step.
 
     Args:
@@ -46,7 +46,7 @@ def fit_progress(show: bool | None, receive: Follow) -> Iterator[Follow]:
         yield pass_on
 
 
-def _in_notebook() -> Iterator[Follow]:
+def _in_notebook() -> Iterator[_Follow]:
     from IPython.display import HTML, display
 
     started = time.perf_counter()
@@ -74,7 +74,7 @@ def _markup(step: Mapping[str, Any], seconds: float) -> str:
     return f"<div><progress{value}></progress> {seconds:.0f} s {escape(describe_step(step))}</div>"
 
 
-def _on_terminal() -> Iterator[Follow]:
+def _on_terminal() -> Iterator[_Follow]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

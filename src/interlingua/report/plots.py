@@ -16,6 +16,7 @@ from interlingua.core.alignment import Alignment, Verdict
 from interlingua.core.arguments import check_choice, check_count, check_instance
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
+from interlingua.core.spaces import as_space
 from interlingua.core.wording import bar_length, comparison_sign
 from interlingua.evaluation.scores import check_translator
 from interlingua.report import _curves, _figures, _rows
@@ -187,6 +188,8 @@ def _drawn(
     check_translator(translator)
     check_instance(labels, "labels", (Mapping, type(None)), "a mapping")
     rng = np.random.default_rng(check_count(seed, "seed"))
+    # The rows of a report may lack the target; those of a plot may not.
+    source, target = as_space(source, "source"), as_space(target, "target")
     draw = _rows.draw_paired if paired else _rows.draw_unpaired
     return draw(translator, source, target, labels or {}, rng)
 
