@@ -165,8 +165,8 @@ class PostgresStore(PostgresTable):
             _, _, size, indexes, _, published, _ = self._one(catalog.TABLE)
             notes.append(
                 f"The new column is written into the source's own table. Each of its {spec.count:,} rows is rewritten: "
-                f"the old versions are dead rows (up to {size_of(size)}) until VACUUM, and the {indexes} "
-                "indexes of the table are written to again. A new table costs the source nothing."
+                f"the old versions are dead rows (up to {size_of(size)}) until VACUUM, and every index of the table "
+                f"({indexes}) is written to again. A new table costs the source nothing."
             )
             if published:
                 notes.append("The table is published: every rewritten row is sent to the subscribers.")
