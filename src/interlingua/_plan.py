@@ -24,11 +24,7 @@ _PAGE_ROWS = 4_096
 # A column holds texts if its values have at least this mean length, at least this share of them are different, and at
 # least the same share contain spaces or non-ASCII letters, which addresses, paths and keys do not.
 _TEXT_LENGTH, _TEXT_VARIETY = 20, 0.5
-<<<<<<< HEAD
 # Rows of a side, and the range of the forward top-1 of all recorded fits with as many (BGE to MiniLM,
-=======
-# Rows of a side, and the range of the forward top-1 of all recorded fits with as many (BGE to MiniLM in
->>>>>>> newcomer1
 # benchmarks/results/beir.jsonl and exchanges.jsonl). Fits with 1,000 rows or fewer fail.
 _QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.86)))
 # The same of fits on 3,000 pairs of public texts (benchmarks/results/public-pairs.jsonl).
