@@ -194,6 +194,7 @@ def _page(max_bytes: int, *, sample: bool) -> Response:
         "script": own.joinpath("page.js").read_text("utf-8"),
         "nonce": nonce,
         "max_mib": max_bytes // 2**20,
+        "max_bytes": max_bytes,
         "sample": sample,
     }
     template = own.joinpath("page.html.jinja").read_text("utf-8")
