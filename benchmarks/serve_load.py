@@ -3,7 +3,7 @@
     python benchmarks/serve_load.py --mib 300 --label after --out benchmarks/results/serve_load.jsonl
 
 Each case starts a server of its own. While files are uploaded and read, `/state` is asked every 50 ms and the time of
-each answer is kept. Cases: one large file of each format, 50 clients with small files, 50 clients that send one byte a
+each answer is kept. Cases: nothing else to do (the control on a busy machine), one large file of each format, 50 clients with small files, 50 clients that send one byte a
 second, damaged files of every format, and requests that a web page of another site could cause.
 """
 
@@ -147,6 +147,13 @@ def upload(port: int, path: Path) -> dict[str, Any]:
         status, text = ask(port, "PUT", f"/files/source?name={path.name}", stream, headers)
     facts = {"status": status, "mib": round(path.stat().st_size / 2**20), "seconds": round(time.monotonic() - began, 1)}
     return {**facts, "answer": text[:200], **watch.figures()}
+
+
+def idle(port: int) -> dict[str, Any]:
+    """Ask for the state for 20 seconds while nothing else happens: what the machine alone makes of the time."""
+    with Watch(port) as watch:
+        time.sleep(20)
+    return watch.figures()
 
 
 def many_clients(port: int) -> dict[str, Any]:
@@ -332,6 +339,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve_load.jsonl"))
     arguments = parser.parse_args()
     plain: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
+        "idle": (idle, 64),
         "50 clients": (many_clients, 64),
         "slow clients": (slow_clients, 64),
         "hostile files": (hostile_files, 64),

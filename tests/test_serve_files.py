@@ -41,10 +41,10 @@ pytest.importorskip("starlette")
 pytest.importorskip("httpx")
 
 
-@pytest.fixture(scope="module")
-def translator(planted: tuple[Rows, Rows], tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def translator(planted: tuple[Rows, Rows], tmp_path: Path) -> Path:
     pairs = np.stack([np.arange(len(planted[0]))] * 2, axis=1)
-    folder = tmp_path_factory.mktemp("fit") / "translator"
+    folder = tmp_path / "translator"
     interlingua.align(*planted, pairs=pairs).translator(force=True).save(folder)
     return folder
 
@@ -66,9 +66,7 @@ def write(path: Path, rows: Rows) -> Path:
         lines = "".join(json.dumps(row) + "\n" for row in table(rows).to_pylist())
         path.write_bytes(gzip.compress(lines.encode()) if path.suffix == ".gz" else lines.encode())
     elif path.suffix == ".npz":
-        np.savez(
-            path, vectors=rows, id=np.arange(100, 100 + len(rows)), text=[f"name {row}" for row in range(len(rows))]
-        )
+        np.savez(path, vectors=rows, id=np.arange(100, 100 + len(rows)), text=table(rows)["text"].to_pylist())
     elif path.suffix == ".csv":
         columns = "".join(f",x{column}" for column in range(rows.shape[1]))
         lines = "".join(f"a{row},name {row},{','.join(map(str, values))}\n" for row, values in enumerate(rows))
@@ -198,16 +196,9 @@ def test_a_canceled_job_ends_its_process(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_child_ends_when_the_server_does(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "waiting.jsonl")  # reading it waits forever
-    child = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "interlingua.serve.child",
-            "read",
-            json.dumps({"path": str(tmp_path / "waiting.jsonl")}),
-        ],
-        stdin=subprocess.PIPE,
-    )
+    facts = json.dumps({"path": str(tmp_path / "waiting.jsonl")})
+    command = [sys.executable, "-m", "interlingua.serve.child", "read", facts]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE)
     time.sleep(0.2)
     assert child.stdin is not None
     child.stdin.close()  # as the system does when the server is killed
@@ -349,18 +340,17 @@ def test_progress_has_share_and_time_left(tmp_path: Path) -> None:
     log.follow(1)
     assert log.progress(1) == {"share": None, "seconds_left": None}
 
-    def add(**event: Any) -> None:
+    def add(text: str) -> None:
         with (tmp_path / "log.jsonl").open("a") as stream:
-            stream.write(json.dumps({"event": "progress", **event}) + "\n")
+            stream.write(text)
 
-    add(step="fine")
-    (tmp_path / "log.jsonl").open("a").write('{"event": "progr')  # half a line
+    add('{"event": "progress", "step": "fine"}\n{"event": "progr')  # the second line is half written
     log.follow(40)
     assert log.progress(40) == {"share": 0.4, "seconds_left": 60}
     assert log.progress(50) == {"share": 0.5, "seconds_left": 50}
     # Not past the next step before it has ended, however long it takes.
     assert log.progress(500)["share"] == 0.55
-    (tmp_path / "log.jsonl").open("a").write('ess", "step": "polish"}\n')
+    add('ess", "step": "polish"}\n')
     log.follow(500)
     assert log.progress(500) == {"share": 0.55, "seconds_left": 409}
     assert log.steps() == ["refining the map", "fitting the non-orthogonal map"]
