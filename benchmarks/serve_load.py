@@ -1,10 +1,11 @@
 """Load the page of `interlingua serve` and attack it; one JSON line per case.
 
-    python benchmarks/serve_load.py --mib 300 --label after --out benchmarks/results/serve_load.jsonl
+    python benchmarks/serve_load.py --mib 300 --label after --out benchmarks/results/serve-load.jsonl
 
 Each case starts a server of its own. While files are uploaded and read, `/state` is asked every 50 ms and the time of
-each answer is kept. Cases: nothing else to do (the control on a busy machine), one large file of each format, 50 clients with small files, 50 clients that send one byte a
-second, damaged files of every format, and requests that a web page of another site could cause.
+each answer is kept. Cases: nothing else to do (the control on a busy machine), one large file of each format, 50
+clients with small files, 50 clients that send one byte a second, damaged files of every format, and requests that a web
+page of another site could cause.
 """
 
 from __future__ import annotations
@@ -336,7 +337,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=300, help="size of the large files")
     parser.add_argument("--label", default="after", help="which version of the page this is")
     parser.add_argument("--cases", nargs="*", help="run these cases only")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve_load.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve-load.jsonl"))
     arguments = parser.parse_args()
     plain: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
         "idle": (idle, 64),

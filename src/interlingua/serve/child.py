@@ -86,12 +86,12 @@ def _written(extension: str) -> str:
 def main(arguments: list[str]) -> None:
     """Run an action; see the module."""
     _end_with_server()
-    _give_way()
     action, *rest = arguments
     if action == "fit":
         sys.argv = ["interlingua", "fit", *rest]
         runpy.run_module("interlingua", run_name="__main__", alter_sys=True)
         return
+    _give_way()
     facts = json.loads(rest[0])
     path = Path(facts.pop("path"))
     _limit_time(path)
@@ -136,7 +136,7 @@ def _end_with_server() -> None:
 def _give_way() -> None:
     """Let the server answer first, and be the process that is ended where memory runs out."""
     with suppress(OSError, AttributeError):
-        os.nice(5)
+        os.nice(2)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 

@@ -150,7 +150,10 @@ class Session:
     def stop(self) -> None:
         """Stop a running fit."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
+            return
+        if process.poll() is not None:
+            self._close_input()
             return
         self._stopped = True
         process.terminate()
@@ -159,12 +162,12 @@ class Session:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._close_input()
 
     def clear(self) -> None:
         """Delete the fit and keep the files."""
         with self._lock:
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
+            self._close_input()
             self._process, self._translator, self._log, self._stopped = None, None, None, False
             self._discard(self.folder / "fit")
 
@@ -312,6 +315,10 @@ class Session:
     def _check_idle(self) -> None:
         if self.running:
             raise InputError("A fit is running; wait for it or cancel it first.")
+
+    def _close_input(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _described(self, side: str) -> dict[str, Any]:
         return dict(self._uploads[side].facts)
