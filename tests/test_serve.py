@@ -487,6 +487,13 @@ def test_all_steps_work_in_a_browser(served: str, session: Session, planted: tup
         for width in (1200, 390):
             tab.resize(width)
             assert tab.ask("document.documentElement.scrollWidth") <= width
+        # Good looks good: the bar of a measurement reaches the line in its middle exactly where it has passed.
+        assert tab.ask("document.querySelectorAll('#evidence .bar').length") == len(
+            session.state()["verdict"]["evidence"]
+        )
+        reached = "[...document.querySelectorAll('#evidence .bar .fill')].map(e => e.getAttribute('width') >= 50)"
+        assert tab.ask(reached) == [item["passed"] for item in session.state()["verdict"]["evidence"]]
+        assert tab.ask("document.querySelector('#evidence').closest('table').caption.offsetHeight") > 10
         # Every control has a name that a screen reader can say.
         named = "e.labels?.length || e.textContent.trim() || e.ariaLabel"
         assert tab.ask(f"[...document.querySelectorAll('input,select,button')].every(e => {named})")
