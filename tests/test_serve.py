@@ -27,9 +27,10 @@ from interlingua.cli.serve import _listening
 from interlingua.core.alignment import Evidence
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError, MissingExtraError
+from interlingua.core.neighbors import nearest
 from interlingua.core.translator import load
 from interlingua.serve import Session, create_app
-from interlingua.serve import session as session_module
+from interlingua.serve.child import read
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
@@ -61,7 +62,8 @@ def npy(rows: Rows) -> bytes:
 def give(page: TestClient, planted: tuple[Rows, Rows]) -> None:
     for side, rows in zip(("source", "target"), planted, strict=True):
         answer = page.put(f"/files/{side}", params={"name": f"{side}.npy"}, content=npy(rows))
-        assert answer.json() == {"name": f"{side}.npy", "rows": len(rows), "width": rows.shape[1]}
+        facts = {"name": f"{side}.npy", "rows": len(rows), "width": rows.shape[1], "ids": None, "texts": None}
+        assert answer.json() == facts
 
 
 def wait(page: TestClient) -> dict[str, Any]:
@@ -127,6 +129,7 @@ def test_the_translator_translates_and_searches(page: TestClient, session: Sessi
     assert 'filename="rows.translated.parquet"' in named.headers["content-disposition"]
     assert pq.read_table(io.BytesIO(named.content))["id"].to_pylist() == ids.to_pylist()
     found = page.get("/search", params={"side": "source", "row": 5, "k": 3}).json()
+    assert found["query"] == {"row": 5, "id": "5", "text": None}
     assert found["target"][0]["row"] == 5  # the planted pair
     assert found["target"][0]["cosine"] > 0.99
     assert 5 not in [hit["row"] for hit in found["source"]]
@@ -176,10 +179,9 @@ def test_a_file_that_arrives_while_a_fit_begins_does_not_orphan_it(
     path.write_bytes(npy(planted[0]))
     session.start(0)
     with pytest.raises(InputError, match="A fit is running; wait for it or cancel it first"):
-        session.accept("source", path)
+        session.accept("source", path, read(path))
     assert session.running
     assert session.state()["files"]["source"]["name"] == "source.npy"
-    assert not path.exists()
 
 
 def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
@@ -188,7 +190,7 @@ def test_a_file_that_arrives_while_the_page_asks_does_not_break_the_answer(
     page.put("/files/source", params={"name": "source.npy"}, content=npy(planted[0]))
     path = session.upload_path("target", "target.npy")
     path.write_bytes(npy(planted[1]))
-    taking = threading.Thread(target=session.accept, args=("target", path))
+    taking = threading.Thread(target=session.accept, args=("target", path, read(path)))
     plain = session._described
 
     def described(side: str) -> dict[str, Any]:
@@ -210,31 +212,32 @@ def test_a_search_that_began_before_a_new_file_keeps_nothing_for_it(
     ended(session, "aligned")
     path = session.upload_path("source", "source.npy")
     path.write_bytes(npy(planted[0][::-1].copy()))
-    plain = unit_rows
+    plain = nearest
 
-    def replaced_meanwhile(rows: Rows) -> Rows:
+    def replaced_meanwhile(*arguments: Any, **options: Any) -> Any:
         if path.exists():
-            session.accept("source", path)
-        return plain(rows)
+            session.accept("source", path, read(path))
+        return plain(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("interlingua.serve.session.unit_rows", replaced_meanwhile)
+        patch.setattr("interlingua.serve.session.nearest", replaced_meanwhile)
         session.search("source", 0, 3)
     ended(session, "aligned")
     # The new file is the old one in reverse, and the pairs of this fit are of equal rows.
     hits = session.search("source", 0, 1)
-    rows = plain(planted[0][::-1])
+    rows = unit_rows(planted[0][::-1])
     best = int(np.argsort(-(rows @ rows[0]))[1])
     assert hits["source"][0]["row"] == best
-    assert session._uploads["source"].vectors[0] == pytest.approx(planted[0][-1])
+    assert session._uploads["source"].stored.vectors[0] == pytest.approx(planted[0][-1])
 
 
-def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows]) -> None:
     path = session.upload_path("source", "a.npy")
     path.write_bytes(npy(planted[0]))
-    session.accept("source", path)
-    monkeypatch.setattr(session_module, "open_vectors", lambda path: pytest.fail("a file was opened"))
-    assert session.state()["files"]["source"] == {"name": "a.npy", "rows": N, "width": planted[0].shape[1]}
+    session.accept("source", path, read(path))
+    (session.folder / "source" / "a.npy").unlink()
+    described = session.state()["files"]["source"]
+    assert (described["name"], described["rows"], described["width"]) == ("a.npy", N, planted[0].shape[1])
 
 
 @pytest.mark.parametrize(
@@ -257,8 +260,11 @@ def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows
     first, second = session.upload_path("source", "a.npy"), session.upload_path("source", "a.npy")
     first.write_bytes(npy(planted[0]))
     second.write_bytes(npy(planted[1]))
-    assert session.accept("source", first)["width"] == planted[0].shape[1]
-    assert session.accept("source", second)["width"] == planted[1].shape[1]
+    assert session.accept("source", second, read(second))["width"] == planted[1].shape[1]
+    # The older upload ends later and does not replace the newer one.
+    with pytest.raises(InputError, match=r"A newer file for source has been sent, and a\.npy was left out"):
+        session.accept("source", first, read(first))
+    assert session.state()["files"]["source"]["width"] == planted[1].shape[1]
 
 
 def test_what_the_fit_refuses_is_shown(page: TestClient, planted: tuple[Rows, Rows]) -> None:
@@ -282,7 +288,7 @@ def test_files_that_cannot_be_used_leave_nothing(
     page: TestClient, session: Session, name: str, content: bytes, message: str
 ) -> None:
     answer = page.put("/files/source", params={"name": name}, content=content)
-    assert answer.status_code == 400
+    assert answer.status_code == (413 if len(content) > LIMIT else 400)
     assert re.search(message, answer.json()["error"])
     assert str(session.folder) not in answer.json()["error"]
     assert not [path for path in session.folder.rglob("*") if path.is_file()]
@@ -481,6 +487,13 @@ def test_all_steps_work_in_a_browser(served: str, session: Session, planted: tup
         for width in (1200, 390):
             tab.resize(width)
             assert tab.ask("document.documentElement.scrollWidth") <= width
+        # Good looks good: the bar of a measurement reaches the line in its middle exactly where it has passed.
+        assert tab.ask("document.querySelectorAll('#evidence .bar').length") == len(
+            session.state()["verdict"]["evidence"]
+        )
+        reached = "[...document.querySelectorAll('#evidence .bar .fill')].map(e => e.getAttribute('width') >= 50)"
+        assert tab.ask(reached) == [item["passed"] for item in evidence]
+        assert tab.ask("document.querySelector('#evidence').closest('table').caption.offsetHeight") > 10
         # Every control has a name that a screen reader can say.
         named = "e.labels?.length || e.textContent.trim() || e.ariaLabel"
         assert tab.ask(f"[...document.querySelectorAll('input,select,button')].every(e => {named})")

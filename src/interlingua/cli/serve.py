@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import signal
 import socket
-import tempfile
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from interlingua.cli import console
 from interlingua.core.errors import InputError
 
+if TYPE_CHECKING:
+    from interlingua.cli.demo_data import DemoData
+
 __all__ = ["serve"]
+
+_MOST_CONNECTIONS = 512
 
 
 def serve(
@@ -33,7 +38,8 @@ def serve(
     from interlingua.core.arrays import require
 
     uvicorn = require("uvicorn", "serve")
-    from interlingua.serve import Session, create_app
+    from interlingua.cli.demo_data import read_packaged
+    from interlingua.serve import Session, create_app, session_folder
 
     server: Any = None
     signals: list[int] = []
@@ -46,16 +52,33 @@ def serve(
     # An exception raised in a signal handler can be lost in a callback of the interpreter; a list entry cannot.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    with tempfile.TemporaryDirectory(prefix="interlingua-") as folder:
-        session = Session(Path(folder))
-        app = create_app(session, port=port, max_bytes=max_mb * 2**20)
+    demo = read_packaged()
+    with session_folder() as folder:
+        session = Session(folder)
+        app = create_app(
+            session,
+            port=port,
+            max_bytes=max_mb * 2**20,
+            write_sample=partial(_write_sample, demo),
+        )
         with _listening(port) as listener:
             address = f"http://127.0.0.1:{port}"
             console.note(f"Serving {address} until Ctrl-C")
             if browser:
                 typer.launch(address)
             server = uvicorn.Server(
-                uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+                uvicorn.Config(
+                    app,
+                    host="127.0.0.1",
+                    port=port,
+                    log_level="warning",
+                    access_log=False,
+                    lifespan="off",
+                    ws="none",
+                    limit_concurrency=_MOST_CONNECTIONS,
+                    # Clients that are slow do not keep the server from ending.
+                    timeout_graceful_shutdown=2,
+                )
             )
             server.should_exit = bool(signals)
             try:
@@ -64,6 +87,17 @@ def serve(
                 session.stop()
     if signal.SIGTERM in signals:
         raise typer.Exit(128 + signal.SIGTERM)
+
+
+def _write_sample(demo: DemoData, side: str, path: Path) -> None:
+    """Write vectors, ids and texts of a side of the demo's data as a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    vectors = demo.source if side == "source" else demo.target
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    names = (demo.names or {}).get(side, [])
+    pq.write_table(pa.table({"id": range(len(vectors)), "text": names, "vector": column}), path)
 
 
 def _listening(port: int) -> socket.socket:

@@ -5,6 +5,7 @@ and runs one fit at a time.
 """
 
 from interlingua.serve.app import create_app
+from interlingua.serve.folders import session_folder
 from interlingua.serve.session import Session
 
-__all__ = ["Session", "create_app"]
+__all__ = ["Session", "create_app", "session_folder"]

@@ -1,29 +1,32 @@
-"""Routes and guards of the page."""
+"""Routes of the page."""
 
 from __future__ import annotations
 
 import secrets
-import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from interlingua.core.arrays import require
 from interlingua.core.errors import InputError
-from interlingua.serve.session import Session
+from interlingua.serve.guard import Guard
+from interlingua.serve.session import SIDES, Session
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 __all__ = ["create_app"]
 
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+Result = TypeVar("Result")
 
 
-def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
+def create_app(
+    session: Session, *, port: int, max_bytes: int, write_sample: Callable[[str, Path], None] | None = None
+) -> Starlette:
     """Return the page as an ASGI application.
 
     Args:
@@ -31,6 +34,8 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
         port: the port of the page. Requests for another host or port are refused, so that pages of other sites
             cannot use it even if their names resolve to this machine.
         max_bytes: the largest file that is accepted.
+        write_sample: writes the sample file of a side to a path that ends in ``.parquet``; without it the page offers
+            no sample.
 
     Raises:
         MissingExtraError: the extra ``serve`` is not installed.
@@ -38,108 +43,123 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
     require("starlette", "serve")
     for module in ("jinja2", "matplotlib"):
         require(module, "serve")
+    import anyio
+    from anyio import to_thread
     from starlette.applications import Starlette
-    from starlette.background import BackgroundTask
-    from starlette.concurrency import run_in_threadpool
-    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.middleware import Middleware
     from starlette.responses import FileResponse, HTMLResponse, JSONResponse
     from starlette.routing import Route
 
-    hosts = {f"{host}:{port}" for host in _LOOPBACK} | ({*_LOOPBACK} if port == 80 else set())
+    from interlingua.serve.jobs import run_job
+    from interlingua.serve.uploads import Uploads, discard, unless_gone
 
-    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.headers.get("host") not in hosts:
-            return _refusal(403, f"This page only answers requests for {sorted(hosts)[0]}.")
-        origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
-        foreign = origin is not None and origin.removeprefix("http://") not in hosts
-        if foreign or (site not in ("same-origin", "none") and request.url.path != "/"):
-            return _refusal(403, "Pages of other sites may not use this one.")
-        try:
-            response = await call(request)
-        except InputError as error:
-            response = _refusal(400, error.render(_as_on_the_page))
-        response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
-        return response
+    uploads = Uploads(max_bytes)
+    # Each kind of work has threads or processes of its own, so that none waits for a slower kind.
+    quick, searches, jobs = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2), anyio.CapacityLimiter(2)
 
-    async def receive(request: Request, path: Path) -> None:
-        """Write the body to a file; if it is too long, delete the file again."""
-        size = 0
-        try:
-            with path.open("wb") as stream:
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > max_bytes:
-                        raise InputError(
-                            f"The file is larger than {max_bytes // 2**20:,} MiB; start with a larger --max-mb, or use "
-                            "`interlingua fit`, which needs no upload."
-                        )
-                    stream.write(chunk)
-        except BaseException:
-            shutil.rmtree(path.parent, ignore_errors=True)
-            raise
+    async def soon(call: Callable[[], Result]) -> Result:
+        return await to_thread.run_sync(call, limiter=quick)
+
+    class Temporary(FileResponse):
+        """A file whose folder is deleted when it was sent, or could not be."""
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                await discard(Path(self.path).parent)
 
     async def index(request: Request) -> Response:
-        return _page(max_bytes)
+        return _page(max_bytes, sample=write_sample is not None)
+
+    async def take(request: Request, side: str, path: Path) -> dict[str, Any]:
+        """Check a file that has arrived and make it the file of a side."""
+        facts = await unless_gone(request, lambda: run_job("read", {"path": str(path)}, jobs))
+        return await soon(lambda: session.accept(side, path, facts))
 
     async def put_file(request: Request) -> Response:
         side = request.path_params["side"]
-        path = session.upload_path(side, request.query_params.get("name", "vectors"))
-        await receive(request, path)
-        return JSONResponse(await run_in_threadpool(session.accept, side, path))
+        path = await soon(lambda: session.upload_path(side, request.query_params.get("name", "vectors")))
+        try:
+            await uploads.receive(request, path)
+            return JSONResponse(await take(request, side, path))
+        except BaseException:
+            await discard(path.parent)
+            raise
+
+    async def sample(request: Request) -> Response:
+        if write_sample is None:
+            raise InputError("This server has no sample data; upload two files.")
+        for side in SIDES:
+            path = await soon(lambda side=side: session.upload_path(side, f"sample-{side}.parquet"))
+            try:
+                await soon(lambda side=side, path=path: write_sample(side, path))
+                await take(request, side, path)
+            except BaseException:
+                await discard(path.parent)
+                raise
+        return JSONResponse(await soon(session.state))
 
     async def fit(request: Request) -> Response:
-        await run_in_threadpool(session.start, _integer(request, "seed", 0))
-        return JSONResponse(await run_in_threadpool(session.state), status_code=202)
+        seed = _integer(request, "seed", 0)
+        await soon(lambda: session.start(seed))
+        return JSONResponse(await soon(session.state), status_code=202)
 
     async def cancel(request: Request) -> Response:
-        await run_in_threadpool(session.stop)
-        return JSONResponse(await run_in_threadpool(session.state))
+        await to_thread.run_sync(session.stop, limiter=searches)
+        return JSONResponse(await soon(session.state))
 
     async def state(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(session.state))
+        return JSONResponse(await soon(session.state))
 
     async def report(request: Request) -> Response:
         # The report's own policy allows its styles; a stricter header would override it.
         return HTMLResponse(
-            await run_in_threadpool(lambda: session.report().read_text("utf-8")),
+            await soon(lambda: session.report().read_text("utf-8")),
             headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"},
         )
 
     async def archive(request: Request) -> Response:
-        path = await run_in_threadpool(lambda: session.archive(force=_forced(request)))
+        force = _forced(request)
+        path = await to_thread.run_sync(lambda: session.archive(force=force), limiter=searches)
         return FileResponse(path, filename="translator.zip")
 
     async def translate(request: Request) -> Response:
         direction = request.query_params.get("direction", "forward")
         if direction not in ("forward", "backward"):
-            raise InputError(f"There is no direction {direction!r}; use forward or backward.")
-        path = session.temporary_path(request.query_params.get("name", "vectors.npy"))
-        await receive(request, path)
+            raise InputError(f"There is no direction {direction[:40]!r}; use forward or backward.")
+        force = _forced(request)
+        # Refused before the file is sent, and again below if another fit has begun meanwhile.
+        await soon(lambda: session.translator_folder(force=force))
+        path = await soon(lambda: session.temporary_path(request.query_params.get("name", "vectors.npy")))
         try:
-            out = await run_in_threadpool(
-                lambda: session.translate(
-                    path,
-                    inverse=direction == "backward",
-                    force=_forced(request),
-                    allow_foreign=request.query_params.get("allow_foreign") == "1",
-                )
-            )
+            await uploads.receive(request, path)
+            facts = {
+                "path": str(path),
+                "translator": str(await soon(lambda: session.translator_folder(force=force))),
+                "inverse": direction == "backward",
+                "allow_foreign": request.query_params.get("allow_foreign") == "1",
+            }
+            made = await unless_gone(request, lambda: run_job("translate", facts, jobs))
         except BaseException:
-            shutil.rmtree(path.parent, ignore_errors=True)
+            await discard(path.parent)
             raise
-        return FileResponse(out, filename=out.name, background=BackgroundTask(shutil.rmtree, path.parent))
+        return Temporary(path.with_name(made["name"]), filename=made["name"])
 
     async def search(request: Request) -> Response:
         side, row, k = request.query_params.get("side", ""), _integer(request, "row", 0), _integer(request, "k", 10)
-        return JSONResponse(await run_in_threadpool(session.search, side, row, min(max(k, 1), 100)))
+        words = request.query_params.get("words", "")[:1_000]
+        return JSONResponse(
+            await to_thread.run_sync(
+                lambda: session.search(side, row, min(max(k, 1), 100), words), limiter=searches, abandon_on_cancel=True
+            )
+        )
 
-    app = Starlette(
+    return Starlette(
         routes=[
             Route("/", index),
             Route("/files/{side}", put_file, methods=["PUT"]),
+            Route("/sample", sample, methods=["POST"]),
             Route("/fit", fit, methods=["POST"]),
             Route("/cancel", cancel, methods=["POST"]),
             Route("/state", state),
@@ -147,25 +167,9 @@ def create_app(session: Session, *, port: int, max_bytes: int) -> Starlette:
             Route("/translator.zip", archive),
             Route("/translate", translate, methods=["POST"]),
             Route("/search", search),
-        ]
+        ],
+        middleware=[Middleware(Guard, port=port)],
     )
-    app.add_middleware(BaseHTTPMiddleware, dispatch=guard)
-    return app
-
-
-def _refusal(code: int, message: str) -> Response:
-    from starlette.responses import JSONResponse
-
-    return JSONResponse({"error": message}, status_code=code)
-
-
-def _as_on_the_page(name: str, value: str) -> str:
-    """Return how an argument of a remedy is written: as a box of the page, or as a parameter of the request."""
-    boxes = {
-        "force": 'the box "Use the translator of a failed fit nevertheless" (force=1)',
-        "allow_foreign": "The parameter allow_foreign=1 of the request",
-    }
-    return boxes.get(name, f"{name}={value}")
 
 
 def _integer(request: Request, name: str, default: int) -> int:
@@ -179,7 +183,7 @@ def _forced(request: Request) -> bool:
     return request.query_params.get("force") == "1"
 
 
-def _page(max_bytes: int) -> Response:
+def _page(max_bytes: int, *, sample: bool) -> Response:
     from jinja2 import Environment
     from starlette.responses import HTMLResponse
 
@@ -190,6 +194,8 @@ def _page(max_bytes: int) -> Response:
         "script": own.joinpath("page.js").read_text("utf-8"),
         "nonce": nonce,
         "max_mib": max_bytes // 2**20,
+        "max_bytes": max_bytes,
+        "sample": sample,
     }
     template = own.joinpath("page.html.jinja").read_text("utf-8")
     policy = (

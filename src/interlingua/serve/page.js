@@ -2,7 +2,10 @@
 const at = (id) => document.getElementById(id);
 const number = (x) => Number(x).toLocaleString("en", { maximumSignificantDigits: 3 });
 const waiting = Object.fromEntries(["source", "target"].map((side) => [side, at(`${side}-state`).textContent]));
+const uploads = {};
 let busy = 0;
+let heard = "";
+let phase = "";
 let timer = 0;
 let verdict = "";
 
@@ -16,10 +19,14 @@ async function ask(path, options) {
 }
 
 // fetch reports no progress of an upload, and the files are large.
-function send(path, file, progress) {
+function send(side, path, file, progress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
+    // A newer file of the same side takes the place of one that is still on its way.
+    uploads[side]?.abort();
+    uploads[side] = request;
     request.open("PUT", path);
+    request.addEventListener("abort", () => resolve());
     request.upload.addEventListener("progress", (event) => progress(event.loaded / event.total));
     request.addEventListener("error", () => reject(new Error("The server did not answer.")));
     request.addEventListener("load", () => {
@@ -39,7 +46,7 @@ function fail(error) {
 
 function element(name, text, className) {
   const made = document.createElement(name);
-  made.textContent = text;
+  made.textContent = text ?? "";
   if (className) made.className = className;
   return made;
 }
@@ -47,12 +54,16 @@ function element(name, text, className) {
 async function upload(side, file) {
   if (!file) return;
   fail();
+  const limit = Number(document.body.dataset.maxBytes);
+  if (file.size > limit) {
+    return fail(new Error(`${file.name} is larger than ${Math.floor(limit / 2 ** 20).toLocaleString("en")} MiB; start with a larger --max-mb, or use interlingua fit, which needs no upload.`));
+  }
   busy += 1;
   at("go").disabled = true;
   at(`${side}-name`).textContent = file.name;
   at(`${side}-state`).textContent = "Reading ...";
   try {
-    await send(`/files/${side}?name=${encodeURIComponent(file.name)}`, file, (share) => {
+    await send(side, `/files/${side}?name=${encodeURIComponent(file.name)}`, file, (share) => {
       at(`${side}-state`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)} %` : "Checking ...";
     });
   } catch (error) {
@@ -87,17 +98,63 @@ function show(state) {
     }
   }
   const running = state.phase === "running";
+  if (at("sample")) at("sample").disabled = running || busy > 0;
   at("go").disabled = running || busy > 0 || Object.keys(state.files).length < 2;
   at("cancel").hidden = !running;
   at("progress").hidden = !running && state.phase !== "stopped";
-  at("progress").textContent = running
-    ? `Aligning, ${Math.round(state.seconds)} s${state.steps.length ? `: ${state.steps.at(-1)}` : ""}`
-    : "The fit was stopped.";
+  showProgress(state, running);
   if (state.phase === "refused") fail(new Error(state.error));
   at("results-of-fit").hidden = state.phase !== "done";
   if (state.phase === "done") showVerdict(state.verdict);
+  if (phase === "running" && state.phase === "done") {
+    announce(`The fit has ended. Verdict: ${state.verdict.status}.`);
+    at("verdict-title").focus();
+  }
+  phase = state.phase;
   clearTimeout(timer);
   if (running) timer = setTimeout(look, 700);
+}
+
+function duration(seconds) {
+  const whole = Math.round(seconds);
+  return whole < 90 ? `${whole} s` : `${Math.round(whole / 60)} min`;
+}
+
+// A screen reader says what changes here; seconds that count up are only shown.
+function announce(text) {
+  if (text !== heard) at("announced").textContent = text;
+  heard = text;
+}
+
+function showProgress(state, running) {
+  at("share").hidden = !running;
+  if (!running) {
+    at("progress-text").textContent = "The fit was stopped.";
+    if (state.phase === "stopped" && phase === "running") announce("The fit was stopped.");
+    return;
+  }
+  const step = state.steps?.at(-1) || "starting";
+  const known = typeof state.share === "number";
+  if (known) at("share").value = Math.round(100 * state.share);
+  else at("share").removeAttribute("value");
+  const left = known ? `about ${Math.round(100 * state.share)} % done, about ${duration(state.seconds_left)} left` : "estimating the time left";
+  at("progress-text").textContent = `Aligning for ${duration(state.seconds)}, ${left}: ${step}`;
+  announce(`Aligning: ${step}`);
+}
+
+function bar(item) {
+  const make = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  const drawn = make("svg", { class: `bar ${item.passed ? "yes" : "no"}`, viewBox: "0 0 100 12", preserveAspectRatio: "none", "aria-hidden": "true" });
+  drawn.append(
+    make("rect", { class: "track", y: 3, width: 100, height: 6 }),
+    make("rect", { class: "fill", y: 3, width: 50 * item.bar, height: 6 }),
+    make("rect", { class: "mark", x: 49.4, width: 1.2, height: 12 }),
+  );
+  return drawn;
 }
 
 function showVerdict(result) {
@@ -120,7 +177,10 @@ function showVerdict(result) {
     const passed = document.createElement("td");
     passed.dataset.label = "passed";
     passed.append(element("span", item.passed ? "yes" : "no", `mark ${item.passed ? "yes" : "no"}`));
-    row.append(name, ...values, passed);
+    const limit = element("td", "", "bars");
+    limit.dataset.label = "limit";
+    limit.append(bar(item));
+    row.append(name, ...values, limit, passed);
     return row;
   }));
   at("force-label").hidden = verdict !== "failed";
@@ -145,7 +205,19 @@ at("fit").addEventListener("submit", async (event) => {
   fail();
   try { await ask(`/fit?seed=${encodeURIComponent(at("seed").value)}`, { method: "POST" }); } catch (error) { fail(error); }
   at("results").replaceChildren();
+  at("query").textContent = "";
   await look();
+});
+
+at("sample")?.addEventListener("click", async () => {
+  fail();
+  busy += 1;
+  at("sample").disabled = true;
+  announce("Reading the sample data.");
+  try { await ask("/sample", { method: "POST" }); } catch (error) { fail(error); }
+  busy -= 1;
+  await look();
+  if (!at("go").disabled) at("go").focus();
 });
 
 at("cancel").addEventListener("click", async () => {
@@ -157,18 +229,32 @@ at("search").addEventListener("submit", async (event) => {
   event.preventDefault();
   fail();
   try {
-    const hits = await (await ask(`/search?side=${at("side").value}&row=${encodeURIComponent(at("row").value)}`)).json();
+    const words = at("words").value.trim();
+    const asked = words ? `words=${encodeURIComponent(words)}` : `row=${encodeURIComponent(at("row").value)}`;
+    const hits = await (await ask(`/search?side=${at("side").value}&${asked}`)).json();
+    at("query").textContent = `Nearest to row ${hits.query.row.toLocaleString("en")} of ${at("side").value}, id ${hits.query.id}${hits.query.text ? `: ${hits.query.text}` : ""}`;
     at("results").replaceChildren(...["source", "target"].map((side) => {
       const figure = document.createElement("figure");
       const title = element("figcaption", `Nearest in ${side}`);
       const table = document.createElement("table");
+      const shown = hits[side].some((hit) => hit.text);
+      const head = document.createElement("thead");
+      const names = document.createElement("tr");
+      for (const [name, kind] of [["id", ""], ...(shown ? [["text", ""]] : []), ["cosine", "n"]]) {
+        const cell = element("th", name, kind);
+        cell.scope = "col";
+        names.append(cell);
+      }
+      head.append(names);
       const body = document.createElement("tbody");
       for (const hit of hits[side]) {
         const row = document.createElement("tr");
-        row.append(element("td", hit.id), element("td", hit.cosine.toFixed(3), "n"));
+        const id = element("th", hit.id);
+        id.scope = "row";
+        row.append(id, ...(shown ? [element("td", hit.text ?? "–")] : []), element("td", hit.cosine.toFixed(3), "n"));
         body.append(row);
       }
-      table.append(body);
+      table.append(head, body);
       figure.append(title, table);
       return figure;
     }));
@@ -182,11 +268,16 @@ at("translate").addEventListener("submit", async (event) => {
   at("translated").textContent = "Translating ...";
   try {
     const query = `direction=${at("direction").value}&name=${encodeURIComponent(file.name)}&force=${forced()}`;
-    const blob = await (await ask(`/translate?${query}`, { method: "POST", body: file })).blob();
-    const link = element("a", "Save");
+    const answer = await ask(`/translate?${query}`, { method: "POST", body: file });
+    // The server chooses the format, which may be another than that of the file.
+    const given = /filename\*=utf-8''([^;]+)|filename="([^"]+)"/i.exec(answer.headers.get("content-disposition") ?? "");
+    const blob = await answer.blob();
+    const link = element("a");
     link.href = URL.createObjectURL(blob);
-    link.download = file.name.replace(/\.|$/, ".translated$&");
+    link.download = given ? decodeURIComponent(given[1] ?? given[2]) : "translated";
+    link.textContent = `Save ${link.download}`;
     at("translated").replaceChildren(link);
+    link.focus();
   } catch (error) {
     at("translated").textContent = "";
     fail(error);

@@ -7,55 +7,47 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from interlingua.core.arrays import FloatArray, unit_rows
-from interlingua.core.atomic import remove_folder
+from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.core.summaries import own_reasons
 from interlingua.core.translator import Translator, load
-from interlingua.core.wording import comparison_sign, describe_step
-from interlingua.io import create_writer, open_vectors
+from interlingua.core.wording import bar_length, comparison_sign
+from interlingua.serve.jobs import command
+from interlingua.serve.progress import FitLog
+from interlingua.serve.rows import StoredRows
 
-__all__ = ["Session"]
+__all__ = ["SIDES", "Session", "safe_name"]
 
-_SIDES = ("source", "target")
+SIDES = ("source", "target")
 _UNSAFE = re.compile(r"[^\w.-]+")
-_BLOCK = 8_192
+_LONGEST_NAME = 120
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Upload:
-    """A file that was accepted, with what searches read from it.
+    """A file that was accepted.
 
     A search that began before another file was accepted keeps its own upload, so that no rows of the old file are
     kept for the new one.
     """
 
     path: Path
-    rows: int
-    width: int
+    facts: Mapping[str, Any]
+    stored: StoredRows
 
-    @cached_property
-    def vectors(self) -> FloatArray:
-        return np.asarray(open_vectors(self.path).vectors(), np.float32)
-
-    @cached_property
-    def unit(self) -> FloatArray:
-        return unit_rows(self.vectors)
-
-    @cached_property
-    def ids(self) -> Any:
-        return open_vectors(self.path).ids()
+    @property
+    def rows(self) -> int:
+        return int(self.facts["rows"])
 
 
 @dataclass
@@ -63,7 +55,7 @@ class Session:
     """Two files of vectors and at most one fit of them.
 
     The fit is the command ``interlingua fit`` in a process of its own, so that it can be stopped and its memory is
-    freed when it ends.
+    freed when it ends. No method but :meth:`search` takes longer for larger files.
 
     Attributes:
         folder: holds all files of the session; the caller deletes it.
@@ -76,8 +68,12 @@ class Session:
     _started: float = 0.0
     _seconds: float = 0.0
     _translator: Translator | None = None
+    _log: FitLog | None = None
+    # The newest path of each side that was handed out: an older upload that ends later does not replace it.
+    _latest: dict[str, Path] = field(default_factory=dict)
     # Requests arrive in several threads; files and fit must not change between a check and the action that needs it.
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _zipping: threading.Lock = field(default_factory=threading.Lock)
 
     def upload_path(self, side: str, name: str) -> Path:
         """Return the path to upload a file of a side to; :meth:`accept` then makes it the file of that side.
@@ -85,39 +81,42 @@ class Session:
         Raises:
             InputError: there is no such side, or a fit is running.
         """
-        if side not in _SIDES:
-            raise InputError(f"There is no side {side!r}; the two are source and target.")
-        self._check_idle()
-        return self.temporary_path(name)
+        if side not in SIDES:
+            raise InputError(f"There is no side {side[:40]!r}; the two are source and target.")
+        with self._lock:
+            self._check_idle()
+            path = self.temporary_path(name)
+            self._latest[side] = path
+        return path
 
     def temporary_path(self, name: str) -> Path:
         """Return a path in a new folder, with the name that a browser gave made safe."""
         folder = self.folder / "uploads" / secrets.token_hex(8)
         folder.mkdir(parents=True)
-        return folder / (_UNSAFE.sub("_", Path(name).name)[-80:].lstrip(".") or "vectors")
+        return folder / safe_name(name)
 
-    def accept(self, side: str, path: Path) -> dict[str, Any]:
-        """Check an uploaded file and make it the file of a side; results of an earlier fit are deleted.
+    def accept(self, side: str, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an uploaded file that can be used the file of a side; results of an earlier fit are deleted.
+
+        Args:
+            side: ``source`` or ``target``.
+            path: as :meth:`upload_path` returned it.
+            facts: as :func:`interlingua.serve.child.read` returned them.
 
         Raises:
-            InputError: it cannot be used, or a fit began during the upload.
+            InputError: a fit began during the upload, or a newer file is on its way to this side.
         """
-        try:
-            file = open_vectors(path)
-            file.check()
-            with self._lock:
-                self._check_idle()
-                self.clear()
-                kept = self.folder / side
-                if kept.exists():
-                    remove_folder(kept)
-                path.parent.rename(kept)
-                self._uploads[side] = _Upload(kept / path.name, file.n, file.d)
-                return self._described(side)
-        except InputError as error:
-            shutil.rmtree(path.parent)
-            # Readers know the file by its name and not by its temporary folder.
-            raise InputError(str(error).replace(f"{path.parent}/", "")) from error
+        with self._lock:
+            self._check_idle()
+            if self._latest.get(side) != path:
+                raise InputError(f"A newer file for {side} has been sent, and {path.name} was left out.")
+            self.clear()
+            kept = self.folder / side
+            self._discard(kept)
+            path.parent.rename(kept)
+            kept_path = kept / path.name
+            self._uploads[side] = _Upload(kept_path, {"name": path.name, **facts}, StoredRows(kept_path))
+            return self._described(side)
 
     def start(self, seed: int) -> None:
         """Start a fit.
@@ -127,7 +126,7 @@ class Session:
         """
         with self._lock:
             self._check_idle()
-            missing = [side for side in _SIDES if side not in self._uploads]
+            missing = [side for side in SIDES if side not in self._uploads]
             if missing:
                 raise InputError(f"There is no {' and no '.join(missing)} yet; drop a file of vectors there.")
             if seed < 0:
@@ -135,19 +134,26 @@ class Session:
             self.clear()
             fit = self.folder / "fit"
             fit.mkdir()
-            sides = [str(self._uploads[side].path) for side in _SIDES]
+            sides = [str(self._uploads[side].path) for side in SIDES]
             names = {"--out": "translator", "--report": "report.html", "--log": "log.jsonl"}
             written = [part for option, name in names.items() for part in (option, str(fit / name))]
-            command = [sys.executable, "-m", "interlingua", "fit", *sides, *written, "--seed", str(seed)]
+            options = ("--seed", str(seed), "--json", "--allow-failed")
             with (fit / "out.json").open("wb") as out, (fit / "err.txt").open("wb") as err:
-                # A failed fit is shown too; its translator cannot be downloaded without force.
-                self._process = subprocess.Popen([*command, "--json", "--allow-failed"], stdout=out, stderr=err)
+                # A failed fit is shown too; its translator cannot be downloaded without force. The process ends when
+                # its standard input does, which is when this one ends.
+                self._process = subprocess.Popen(
+                    command("fit", *sides, *written, *options), stdin=subprocess.PIPE, stdout=out, stderr=err
+                )
+            self._log = FitLog(fit / "log.jsonl")
             self._started = time.monotonic()
 
     def stop(self) -> None:
         """Stop a running fit."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
+            return
+        if process.poll() is not None:
+            self._close_input()
             return
         self._stopped = True
         process.terminate()
@@ -156,11 +162,14 @@ class Session:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._close_input()
 
     def clear(self) -> None:
         """Delete the fit and keep the files."""
-        self._process, self._translator, self._stopped = None, None, False
-        shutil.rmtree(self.folder / "fit", ignore_errors=True)
+        with self._lock:
+            self._close_input()
+            self._process, self._translator, self._log, self._stopped = None, None, None, False
+            self._discard(self.folder / "fit")
 
     @property
     def running(self) -> bool:
@@ -179,11 +188,16 @@ class Session:
         code = self._process.poll()
         if code is None or not self._seconds:
             self._seconds = time.monotonic() - self._started
-        state |= {"seconds": round(self._seconds, 1), "steps": self._steps()}
+        state["seconds"] = round(self._seconds, 1)
+        if self._log is not None:
+            self._log.follow(self._seconds)
+            state["steps"] = list(self._log.steps())
         fit = self.folder / "fit"
         if code is None:
+            state |= {"phase": "running", "share": None, "seconds_left": None}
+            if self._log is not None:
+                state |= self._log.progress(self._seconds)
             self._seconds = 0.0
-            state["phase"] = "running"
         elif self._stopped:
             state["phase"] = "stopped"
         elif (fit / "translator").is_dir():
@@ -191,7 +205,10 @@ class Session:
             keep = ("status", "score", "reasons", "evidence", "method", "seed", "seconds")
             verdict = {name: result[name] for name in keep if name in result}
             verdict["reasons"] = own_reasons(verdict)
-            verdict["evidence"] = [{**item, "needed": comparison_sign(item)} for item in verdict.get("evidence", ())]
+            verdict["evidence"] = [
+                {**item, "needed": comparison_sign(item), "bar": round(bar_length(item), 4)}
+                for item in verdict.get("evidence", ())
+            ]
             state |= {"phase": "done", "verdict": verdict}
         else:
             lines = (fit / "err.txt").read_text("utf-8", "replace").strip() or f"The fit ended with exit code {code}."
@@ -213,59 +230,74 @@ class Session:
         Raises:
             InputError: no fit has ended, or it failed and ``force`` is not given.
         """
-        path = self.folder / "fit" / "translator.zip"
-        with self._lock:
-            self._check_not_failed(force)
+        fit = self.folder / "fit"
+        self._check_not_failed(force)
+        with self._zipping:
+            path = fit / "translator.zip"
             if not path.exists():
-                shutil.make_archive(str(path.with_suffix("")), "zip", self.folder / "fit" / "translator")
+                # A name of its own until it is whole; the fit may be deleted meanwhile.
+                whole = Path(shutil.make_archive(str(fit / "making"), "zip", fit / "translator"))
+                whole.rename(path)
         return path
 
-    def translate(self, path: Path, *, inverse: bool, force: bool = False, allow_foreign: bool = False) -> Path:
-        """Translate a file and return one of the same format, with its ids and other columns.
+    def translator_folder(self, *, force: bool = False) -> Path:
+        """Return the folder of the translator.
 
         Raises:
-            SpaceMismatchError: the vectors cannot be of the space that was fitted, and ``allow_foreign`` is not given.
-            InputError: as :meth:`archive`, or the file cannot be used.
+            InputError: as :meth:`archive`.
         """
-        with self._lock:
-            self._check_not_failed(force)
-            translator = self._loaded()
-        file = open_vectors(path)
-        file.check()
-        convert = translator.invert if inverse else translator.translate
-        stem, dot, extension = path.name.partition(".")
-        out = path.with_name(f"{stem}.translated{dot}{extension}")
-        width = translator.card["source" if inverse else "target"]["d"]
-        with create_writer(out, d=width, dtype="float32", n=file.n, like=file) as writer:
-            for batch in file.batches(_BLOCK):
-                writer.write(convert(batch.vectors, allow_foreign=allow_foreign), batch)
-        return out
+        self._check_not_failed(force)
+        return self.folder / "fit" / "translator"
 
-    def search(self, side: str, row: int, k: int) -> dict[str, list[dict[str, Any]]]:
+    def search(self, side: str, row: int, k: int, words: str = "") -> dict[str, Any]:
         """Return the rows nearest to a row of one file, in that file and, after translation, in the other.
+
+        Args:
+            side: the file of the row.
+            row: its number.
+            k: rows to return of each file.
+            words: an id or a part of a text; the first row that has it is searched for instead of ``row``.
+
+        Returns:
+            Under ``query`` the row that was searched for, under ``source`` and ``target`` lists of rows, nearest first,
+            with number, id, text and cosine. One of the two is in the space of the other model after translation.
 
         Raises:
             InputError: no fit has ended, or no such side or row.
         """
-        if side not in _SIDES:
-            raise InputError(f"There is no side {side!r}; the two are source and target.")
-        other = _SIDES[1 - _SIDES.index(side)]
+        if side not in SIDES:
+            raise InputError(f"There is no side {side[:40]!r}; the two are source and target.")
+        other = SIDES[1 - SIDES.index(side)]
         with self._lock:
             self._card()
-            translator, searched, others = self._loaded(), self._uploads[side], self._uploads[other]
+            searched, others = self._uploads[side], self._uploads[other]
+        if words:
+            found = searched.stored.find(words)
+            if found is None:
+                raise InputError(f"No row of {side} has the id {words[:60]!r} or a text with it; try other words.")
+            row = found
         if not 0 <= row < searched.rows:
             raise InputError(f"{side} has the rows 0 to {searched.rows - 1}; {row} is not among them.")
-        vector = searched.vectors[row : row + 1]
+        vector = np.asarray(searched.stored.vectors[row : row + 1])
+        translator = self._loaded()
         convert = translator.translate if side == "source" else translator.invert
-        query = unit_rows(convert(vector, allow_foreign=True))  # a row of the fit
-        near = _nearest(searched, searched.unit[row], k + 1)
-        return {side: [hit for hit in near if hit["row"] != row][:k], other: _nearest(others, query[0], k)}
+        query = convert(vector, allow_foreign=True)  # a row of the fit
+        return {
+            "query": searched.stored.described(row),
+            side: _nearest(searched, vector, k, row),
+            other: _nearest(others, query, k, None),
+        }
 
     def _loaded(self) -> Translator:
-        """Return the translator of the fit; the caller holds the lock."""
-        if self._translator is None:
-            self._translator = load(self.folder / "fit" / "translator")
-        return self._translator
+        """Return the translator of the fit."""
+        with self._lock:
+            loaded, process = self._translator, self._process
+        if loaded is None:
+            loaded = load(self.folder / "fit" / "translator")
+            with self._lock:
+                if self._process is process:
+                    self._translator = loaded
+        return loaded
 
     def _card(self) -> dict[str, Any]:
         state = self.state()
@@ -284,22 +316,36 @@ class Session:
         if self.running:
             raise InputError("A fit is running; wait for it or cancel it first.")
 
-    def _steps(self) -> list[str]:
-        """Return the steps so far, in words."""
-        log = self.folder / "fit" / "log.jsonl"
-        if not log.exists():
-            return []
-        events = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.endswith("}")]
-        return list(dict.fromkeys(describe_step(event) for event in events if event["event"] == "progress"))
+    def _close_input(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def _described(self, side: str) -> dict[str, Any]:
-        upload = self._uploads[side]
-        return {"name": upload.path.name, "rows": upload.rows, "width": upload.width}
+        return dict(self._uploads[side].facts)
+
+    def _discard(self, folder: Path) -> None:
+        """Move a folder away and delete it in the background: large files take a while."""
+        if not folder.exists():
+            return
+        gone = self.folder / "gone" / secrets.token_hex(8)
+        gone.parent.mkdir(exist_ok=True)
+        folder.rename(gone)
+        threading.Thread(target=shutil.rmtree, args=(gone,), kwargs={"ignore_errors": True}).start()
 
 
-def _nearest(upload: _Upload, query: FloatArray, k: int) -> list[dict[str, Any]]:
-    rows, cosines = (values[0].tolist() for values in nearest(query[None], upload.unit, k))
+def safe_name(name: str) -> str:
+    """Return the last part of a name as a browser gave it, with letters, digits, ``_``, ``.`` and ``-`` only."""
+    last = _UNSAFE.sub("_", name.replace("\\", "/").rpartition("/")[2])
+    # The end holds the extension; file systems limit names to 255 bytes.
+    short = last.encode("utf-8", "ignore")[-_LONGEST_NAME:].decode("utf-8", "ignore")
+    return short.lstrip(".-") or "vectors"
+
+
+def _nearest(upload: _Upload, query: FloatArray, k: int, exclude: int | None) -> list[dict[str, Any]]:
+    if upload.rows == 1 and exclude is not None:
+        return []
+    without = None if exclude is None else np.array([exclude])
+    rows, cosines = (values[0].tolist() for values in nearest(query, upload.stored.vectors, k, exclude=without))
     return [
-        {"row": row, "id": str(row if upload.ids is None else upload.ids[row].as_py()), "cosine": round(cosine, 4)}
-        for row, cosine in zip(rows, cosines, strict=True)
+        {**upload.stored.described(row), "cosine": round(cosine, 4)} for row, cosine in zip(rows, cosines, strict=True)
     ]

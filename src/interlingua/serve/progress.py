@@ -1,0 +1,78 @@
+"""How far a fit is, from the events that it logs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from interlingua.core.wording import describe_step
+
+__all__ = ["FitLog"]
+
+# The share of the whole time that has passed when a step ends, measured with fits of 4,000 to 5,500 rows a side. Other
+# methods report how many of their steps are done.
+_SHARES = {
+    "copies": 0.02, "round": 0.28, "fine": 0.4, "polish": 0.55, "full width": 0.6, "exchange": 0.75,
+    "nonorthogonal": 0.8, "verdict": 0.97,
+}  # fmt: skip
+_TRAINING = 0.95
+
+
+class FitLog:
+    """The log of a running fit, read as it grows.
+
+    Args:
+        path: the log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = path, 0
+        self._steps: list[str] = []
+        self._share, self._at = 0.0, 0.0
+
+    def follow(self, seconds: float) -> None:
+        """Read what was added.
+
+        Args:
+            seconds: since the fit began.
+        """
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as stream:
+            stream.seek(self._read)
+            added, _, _ = stream.read().rpartition(b"\n")
+        self._read += len(added) + bool(added)
+        for line in added.splitlines():
+            event = json.loads(line)
+            if event["event"] == "progress":
+                self._take(event, seconds)
+
+    def steps(self) -> list[str]:
+        """Return what the fit has done so far, in words, the newest last."""
+        return self._steps
+
+    def progress(self, seconds: float) -> dict[str, float | None]:
+        """Return the estimated share of the fit that is done and the seconds that are left, or ``None`` for both.
+
+        The estimate lies between the share of the last step that ended and that of the next.
+
+        Args:
+            seconds: since the fit began.
+        """
+        if not self._share:
+            return {"share": None, "seconds_left": None}
+        total = max(self._at, 0.1) / self._share
+        following = min((share for share in _SHARES.values() if share > self._share), default=0.99)
+        share = min(max(seconds / total, self._share), following)
+        return {"share": round(share, 3), "seconds_left": round(max(total - seconds, (1 - share) * total))}
+
+    def _take(self, event: dict[str, Any], seconds: float) -> None:
+        words = describe_step(event)
+        if words not in self._steps:
+            self._steps.append(words)
+        share = _SHARES.get(str(event.get("step")), 0.0)
+        if event.get("step") == "train" and event.get("of"):
+            share = _TRAINING * event["at"] / event["of"]
+        if share > self._share:
+            self._share, self._at = share, seconds
