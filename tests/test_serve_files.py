@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import numpy as np
@@ -39,6 +39,9 @@ from interlingua.serve.uploads import Uploads
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 @pytest.fixture
@@ -219,7 +222,7 @@ class Body:
 
 
 def receive(uploads: Uploads, body: Body, path: Path) -> None:
-    anyio.run(uploads.receive, body, path)
+    anyio.run(uploads.receive, cast("Request[Any]", body), path)
 
 
 def test_a_body_is_written_as_it_is(tmp_path: Path) -> None:
@@ -262,10 +265,10 @@ def test_more_uploads_than_allowed_are_refused(tmp_path: Path) -> None:
 
     async def two() -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(uploads.receive, Body(b"a", b"b", pause=0.3), tmp_path / "a")
+            group.start_soon(uploads.receive, cast("Request[Any]", Body(b"a", b"b", pause=0.3)), tmp_path / "a")
             await anyio.sleep(0.1)
             with pytest.raises(RefusedRequestError, match="1 files are being received; try again"):
-                await uploads.receive(Body(b"a"), tmp_path / "b")  # type: ignore[arg-type]
+                await uploads.receive(cast("Request[Any]", Body(b"a")), tmp_path / "b")
 
     anyio.run(two)
     receive(uploads, Body(b"c"), tmp_path / "c")

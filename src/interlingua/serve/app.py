@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -91,9 +92,9 @@ def create_app(
         if write_sample is None:
             raise InputError("This server has no sample data; upload two files.")
         for side in SIDES:
-            path = await soon(lambda side=side: session.upload_path(side, f"sample-{side}.parquet"))
+            path = await soon(partial(session.upload_path, side, f"sample-{side}.parquet"))
             try:
-                await soon(lambda side=side, path=path: write_sample(side, path))
+                await soon(partial(write_sample, side, path))
                 await take(request, side, path)
             except BaseException:
                 await discard(path.parent)
