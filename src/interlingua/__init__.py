@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from interlingua._encoder_pairs import align_encoders
     from interlingua._plan import plan
     from interlingua.aligners import describe_settings
+    from interlingua.core.progress import show_progress
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
 
@@ -49,6 +50,7 @@ __all__ = [
     "evaluate",
     "load",
     "plan",
+    "show_progress",
 ]
 
 __version__ = version("interlingua")
@@ -62,6 +64,7 @@ _LAZY = {
     "EmbeddingTranslator": "interlingua.sklearn",
     "describe_settings": "interlingua.aligners",
     "plan": "interlingua._plan",
+    "show_progress": "interlingua.core.progress",
 }
 
 

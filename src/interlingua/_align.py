@@ -38,6 +38,7 @@ from interlingua.core.arguments import check_count, shown
 from interlingua.core.backend import describe_machine
 from interlingua.core.errors import InputError
 from interlingua.core.profiles import SpaceProfile
+from interlingua.core.progress import Timed
 from interlingua.core.spaces import as_space
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def align(
             and versions give the same maps and verdict on one machine to the last bit, with any number of threads and
             beside other fits.
         max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
-        on_step: called with a dict of numbers after each step of the fit.
+        on_step: called with a dict of numbers after each step of the fit. ``elapsed`` are the seconds since the call,
+            and ``seconds_left`` is added where it can be known. :func:`interlingua.show_progress` displays them.
         criteria: measurements of your own that the fit has to pass, :class:`interlingua.aligners.criterion.Criterion`
             objects. They are part of the evidence, and can lower the verdict but never raise it.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
@@ -124,7 +126,7 @@ def align(
 
     started = time.perf_counter()
     seed, max_rows = _check_arguments(seed, max_rows, on_step)
-    criteria, report = check_criteria(criteria), _with_copies(on_step)
+    criteria, report = check_criteria(criteria), _timed(on_step)
     candidates = read_candidates(target)
     aligner: Aligner
     fit: Fit
@@ -198,7 +200,7 @@ def align_spaces(
         reason = insufficient_rows_reason(name, sample, spaces[name].n)
         if reason:
             raise InputError(f"{reason} Give more of them, or leave this space out.")
-    report = _with_copies(on_step)
+    report = _timed(on_step)
     trained, starts, steps = aligner.train(
         {name: space.vectors for name, space in spaces.items()},
         rows,
@@ -271,12 +273,9 @@ def _assemble(
     )
 
 
-def _with_copies(on_step: OnStep | None) -> OnStep:
-    """Return a function that passes a copy of each step on, so that a caller cannot change the trace."""
-    if on_step is None:
-        return ignore_step
-    receive = on_step
-    return lambda step: receive(dict(step))
+def _timed(on_step: OnStep | None) -> OnStep:
+    """Return a function that passes a copy of each step on with its time, so that a caller cannot change the trace."""
+    return ignore_step if on_step is None else Timed(on_step)
 
 
 def _keywords(function: Callable[..., Any]) -> list[str]:

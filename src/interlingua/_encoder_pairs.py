@@ -15,8 +15,9 @@ from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.arguments import check_choice, check_count, check_texts, shown
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.profiles import SpaceProfile
+from interlingua.core.progress import Timed
 from interlingua.core.spaces import EmbeddingSpace, as_space
-from interlingua.encoders import Encode, encoder_title, open_encoder
+from interlingua.encoders import Encode, embed_texts, encoder_title, open_encoder
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
@@ -116,7 +117,11 @@ class EncoderPair:
         spaces = []
         for side, encode, name, collection in zip(_SIDES, self.encoders, self.names, collections, strict=True):
             title = f"The vectors of the {side} encoder {name}"
-            vectors = EmbeddingSpace(encode(list(self.texts)), name=title).vectors
+
+            def embedded(done: int, of: int, side: str = side) -> None:
+                on_step({"step": "embedding", "side": side, "at": done, "of": of})
+
+            vectors = EmbeddingSpace(embed_texts(encode, self.texts, embedded), name=title).vectors
             if len(vectors) != len(self.texts):
                 raise InputError(f"{title}: {len(vectors):,} for {len(self.texts):,} texts; one per text is needed.")
             spaces.append(EmbeddingSpace(vectors, ids=self.texts, name=name))
@@ -179,7 +184,7 @@ def align_encoders(
         method: ``"ridge"``, ``"procrustes"``, or ``"auto"``: procrustes with fewer than 2,000 texts, otherwise ridge.
         seed: decides every random draw.
         device: of sentence-transformers encoders.
-        on_step: called with a dict after each step.
+        on_step: called with a dict after each step, as by :func:`interlingua.align`, and while the texts are embedded.
         settings: of the method.
 
     Returns:
@@ -205,7 +210,7 @@ def align_encoders(
         raise InputError(f"{next(iter(settings))} needs a method by name, ridge or procrustes; the method is auto.")
     if on_step is not None and not callable(on_step):
         raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
-    report = ignore_step if on_step is None else on_step
+    report = ignore_step if on_step is None else Timed(on_step)
     collections = [
         None if rows is None else as_space(rows, side) for rows, side in zip((source, target), _SIDES, strict=True)
     ]

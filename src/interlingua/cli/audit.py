@@ -7,6 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,27 +127,29 @@ def audit(
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     files = (vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors)
-    if demo_folder is not None:
-        inputs = audit_inputs.demo_inputs(demo_folder, demo.read_json(demo_folder / "CARD.json"))
-    else:
-        inputs = audit_inputs.read_inputs(
-            vectors,
-            corpus,
-            column=column,
-            text_column=text_column,
-            corpus_vectors=corpus_vectors,
-            encoder=encoder,
-            stand_in=stand_in,
-            labels=labels,
-            label_vectors=label_vectors,
-            label_column=label_column,
-            truth=truth,
-            truth_labels=truth_labels,
-            truth_vectors=truth_vectors,
-        )
-    public = inputs.corpus.vectors
     watch = console.Stopwatch()
     with open_log(log, files) as log_event:
+        with console.show_progress("Reading", record=log_event, transient=True) as reading:
+            if demo_folder is not None:
+                inputs = audit_inputs.demo_inputs(demo_folder, demo.read_json(demo_folder / "CARD.json"))
+            else:
+                inputs = audit_inputs.read_inputs(
+                    vectors,
+                    corpus,
+                    column=column,
+                    text_column=text_column,
+                    corpus_vectors=corpus_vectors,
+                    encoder=encoder,
+                    stand_in=stand_in,
+                    labels=labels,
+                    label_vectors=label_vectors,
+                    label_column=label_column,
+                    truth=truth,
+                    truth_labels=truth_labels,
+                    truth_vectors=truth_vectors,
+                    on_texts=partial(reading.on_rows, "embedding texts,"),
+                )
+        public = inputs.corpus.vectors
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
@@ -163,8 +166,8 @@ def audit(
             inputs=_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
         )
-        decoder = audit_fits.make_decoder(inputs.corpus, seed, keep)
-        with console.working("Recovering words, labels and neighbors"):
+        decoder = audit_fits.make_decoder(inputs.corpus, seed, keep, log_event)
+        with console.show_progress("Recovering words, labels and neighbors", record=log_event) as on_step:
             result = measure(
                 alignments,
                 inputs.vectors,
@@ -175,6 +178,7 @@ def audit(
                 defenses=None if suite == _SUITES[0] else suite,
                 documents=documents,
                 seed=seed,
+                on_step=on_step,
             )
         exceeded = fail_above is not None and result.leak.value > fail_above
         record = {

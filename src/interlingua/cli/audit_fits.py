@@ -35,7 +35,7 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
         public: the public vectors [m, d].
         seeds: seeds of the fits.
         keep: folder with one translator for each seed; new fits are written to it. None keeps nothing.
-        record: receives an event for each fit.
+        record: receives the events of each fit.
 
     Raises:
         InputError: the folder holds fits of other vectors, or is not a folder of fits.
@@ -51,7 +51,7 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
         if folder is not None and folder.exists():
             alignments.append(alignment_of(load(folder)))
         else:
-            with console.fit_progress(f"Fit {number} of {len(seeds)}, without pairs") as on_step:
+            with console.show_progress(f"Fit {number} of {len(seeds)}, without pairs", record=record) as on_step:
                 alignments.append(interlingua.align(vectors, public, seed=seed, on_step=on_step))
             if folder is not None:
                 alignments[-1].translator(force=True).save(folder)
@@ -59,14 +59,14 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
     return alignments
 
 
-def make_decoder(corpus: PublicCorpus, seed: int, keep: Path | None) -> KeywordDecoder:
+def make_decoder(corpus: PublicCorpus, seed: int, keep: Path | None, record: EventLog) -> KeywordDecoder:
     """Fit the keyword decoder, or read it from the folder ``keep`` if it was fitted on the same inputs."""
     from interlingua.leakage.inversion import KeywordDecoder
 
     path = None if keep is None else keep / f"decoder-{_decoder_digest(corpus, seed)[:16]}.safetensors"
     if path is not None and path.is_file():
         return KeywordDecoder.load(path)
-    with console.working("Fitting the keyword decoder"):
+    with console.working("Fitting the keyword decoder", record):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
         decoder.save(path)

@@ -60,7 +60,7 @@ def demo(
     )
     source_eval = interlingua.EmbeddingSpace(vectors[2], ids=_names(folder))
     target_eval = interlingua.EmbeddingSpace(vectors[3])
-    with console.fit_progress(f"{inputs.fit_title(source, target)}, no pairs") as on_step:
+    with console.show_progress(f"{inputs.fit_title(source, target)}, no pairs") as on_step:
         alignment = interlingua.align(source, target, seed=seed, on_step=on_step)
     translator = alignment.translator(force=True)
     with console.working("Measuring on held-out pairs"):

@@ -57,16 +57,17 @@ def search(
     # Some databases write to their files as soon as they are opened.
     first, second = open_source(source), open_source(target) if target else None
     try:
-        joint = JointSearch(
-            translator,
-            first,
-            second,
-            query_space=space.value,
-            sample=1_000 if calibrate else 0,
-            seed=seed,
-            allow_foreign=allow_foreign,
-        )
-        results = joint.search(queries, k)
+        with console.working("Searching"):
+            joint = JointSearch(
+                translator,
+                first,
+                second,
+                query_space=space.value,
+                sample=1_000 if calibrate else 0,
+                seed=seed,
+                allow_foreign=allow_foreign,
+            )
+            results = joint.search(queries, k)
     finally:
         for store in (first, second):
             if store is not None:

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_choice, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.progress import Timed
 from interlingua.core.statistics import agreement
 from interlingua.evaluation.bootstrap import Interval, Resamples
 from interlingua.identification import MIN_ROWS, identify
@@ -60,6 +62,7 @@ def audit(
     defenses: str | None = None,
     documents: int = DOCUMENTS,
     seed: int = 0,
+    on_step: OnStep = ignore_step,
 ) -> Audit:
     """Measure what an attacker can read with unpaired fits.
 
@@ -74,6 +77,7 @@ def audit(
         defenses: suite of defenses to evaluate, ``quick`` or ``full``; None for none. A failed fit evaluates none.
         documents: largest number of rows that are attacked.
         seed: random seed.
+        on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`.
 
     Raises:
         InputError: no fit, or shapes that do not match.
@@ -101,17 +105,28 @@ def audit(
     center = translated.mean(axis=0)
     rotated = np.asarray(Rotation().apply(translated - center, seed) + center, np.float32)
     resamples = Resamples(len(picked), seed)
-    decoder = decoder or corpus.fit_decoder(seed)
+    report = Timed(on_step)
+    if decoder is None:
+        report({"step": "attack", "work": "fitting the keyword decoder"})
+        decoder = corpus.fit_decoder(seed)
+    report({"step": "attack", "work": f"reading words of {len(picked):,} rows"})
     predictions = _predict(decoder, translations)
+    report({"step": "attack", "work": "reading words of the control"})
     words = _words(decoder, corpus, predictions, _predict(decoder, [rotated]), known.texts, resamples, seed)
+    report({"step": "attack", "work": "searching the nearest public texts"})
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     label_findings, order = None, None
     if labels is not None:
+        report({"step": "attack", "work": "inferring labels"})
         label_findings, order = _infer_labels(labels, translated, known.labels, seed)
+    if known.vectors is not None:
+        report({"step": "attack", "work": "re-identifying rows"})
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
     if defenses and has_usable_fit:
-        scores = _defenses(alignment, rows, corpus, truth, _Decoder(decoder, labels, truth, seed), defenses, seed)
+        scores = _defenses(
+            alignment, rows, corpus, truth, _Decoder(decoder, labels, truth, seed), defenses, seed, report
+        )
     return Audit(
         alignment=alignment,
         verdicts=tuple(str(fit.verdict.status) for fit in ranked),
@@ -281,21 +296,26 @@ def _defenses(
     decode: _Decoder,
     suite_name: str,
     seed: int,
+    report: OnStep,
 ) -> tuple[DefenseScore, ...]:
     # Without true vectors, re-identification compares with the attack on unprotected vectors.
     reference = _translate(alignment, rows) if truth.vectors is None else truth.vectors
-    return tuple(
-        evaluate_defense(
-            defense,
-            rows,
-            corpus.vectors,
-            truth=reference,
-            translate=lambda x: _translate(alignment, x),
-            decode=decode,
-            seed=seed,
+    tried = suite(suite_name, rows.shape[1])
+    scores = []
+    for number, defense in enumerate(tried):
+        report({"step": "defense", "name": defense.name, "at": number, "of": len(tried)})
+        scores.append(
+            evaluate_defense(
+                defense,
+                rows,
+                corpus.vectors,
+                truth=reference,
+                translate=lambda x: _translate(alignment, x),
+                decode=decode,
+                seed=seed,
+            )
         )
-        for defense in suite(suite_name, rows.shape[1])
-    )
+    return tuple(scores)
 
 
 def _translate(alignment: Alignment, rows: npt.NDArray[Any]) -> FloatArray:
