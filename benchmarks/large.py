@@ -6,9 +6,9 @@
 
 ``fit`` writes two memory-mapped float16 .npy files of 1,024 columns. Every row is a mixture of two real vectors (BGE)
 and noise, in a random frame of each side; the two sides mix different texts. The truth is known, so 2,000 rows that the
-fit has not seen are compared. ``migrate`` migrates rows of 64 columns from one DuckDB file into another. ``kill`` starts
-a Ray cluster of two nodes, which are groups of processes on this machine, translates a Parquet file with it, and kills a
-worker in the middle of a part, and then a whole node; every row is compared with a translation in one process.
+fit has not seen are compared. ``migrate`` migrates rows of 64 columns from one Parquet file into another, and compares
+every row. ``kill`` starts a Ray cluster of two nodes, which are groups of processes on this machine, translates a
+Parquet file with it, kills a worker in the middle of a part and then a whole node, and compares every row.
 
 Memory of mapped files counts in the peak (``peak``), as the kernel counts it, and not in ``anonymous``. Appends to
 benchmarks/results/large.jsonl.
@@ -173,41 +173,64 @@ def narrow(folder: Path, data: Path, n: int) -> tuple[Translator, Path]:
     return translator, path
 
 
-def migrate(folder: Path, data: Path, n: int) -> dict[str, Any]:
-    """Migrate n rows from one DuckDB file into another, and compare a sample in the two files."""
-    import duckdb
+def vectors_of(batch: Any) -> np.ndarray:
+    """Return the vectors of an Arrow batch or table."""
+    column = batch["vector"]
+    flat = column.combine_chunks().flatten() if isinstance(column, pa.ChunkedArray) else column.flatten()
+    return flat.to_numpy().reshape(len(batch), -1)
 
-    translator, rows = narrow(folder, data, n)
-    with duckdb.connect(folder / "old.duckdb") as base:
-        base.execute(
-            f"CREATE TABLE items AS SELECT id, vector::FLOAT[{NARROW}] AS vector, year FROM read_parquet('{rows}')"
-        )
-        base.execute("ALTER TABLE items ALTER id SET NOT NULL")
-        base.execute("ALTER TABLE items ADD PRIMARY KEY (id)")
-    rows.unlink()
-    old, new = f"duckdb://{folder}/old.duckdb#items.vector", f"duckdb://{folder}/new.duckdb#items.vector"
-    words = ("migrate", folder / "translator", old, new, "--journal", folder / "journal.sqlite", "--page-rows", 8_192)
-    found, used = command(*words, log=folder / "log.txt")
-    sizes = {
-        name: round((folder / name).stat().st_size / 1e9, 2) for name in ("old.duckdb", "new.duckdb", "journal.sqlite")
+
+def compared(translator: Translator, before: Path, after: Path) -> dict[str, Any]:
+    """Compare every row of a Parquet file with its translation in another one, or in a folder of them."""
+    n, rows, ordered, error = pq.ParquetFile(before).metadata.num_rows, 0, True, 0.0
+    seen = np.zeros(n, np.uint8)
+    parts = [after] if after.is_file() else sorted(after.glob("*.parquet"))
+    written = (
+        batch for part in parts for batch in pq.ParquetFile(part).iter_batches(BLOCK, columns=["id", "vector", "year"])
+    )
+    reader = pq.ParquetFile(before)
+    kept: np.ndarray | None = None
+    pages = reader.iter_batches(BLOCK, columns=["vector"])
+    for batch in written:
+        ids = batch["id"].to_numpy()
+        np.add.at(seen, ids, 1)
+        ordered &= bool((ids == np.arange(rows, rows + len(ids))).all())
+        while kept is None or len(kept) < len(batch):
+            page = vectors_of(next(pages))
+            kept = page if kept is None else np.concatenate([kept, page])
+        error = max(error, float(np.abs(translator.translate(kept[: len(batch)]) - vectors_of(batch)).max()))
+        kept, rows = kept[len(batch) :], rows + len(batch)
+    return {
+        "rows_out": rows,
+        "lost": int((seen == 0).sum()),
+        "twice": int((seen > 1).sum()),
+        "in_order": ordered,
+        "largest_error": error,
     }
-    with duckdb.connect(folder / "new.duckdb", read_only=True) as base:
-        counted = base.execute("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM items").fetchone()
-        ids = np.random.default_rng(1).choice(n, min(n, 20_000), replace=False).tolist()
-        stored = dict(base.execute("SELECT id, vector FROM items WHERE id IN (SELECT unnest(?))", [ids]).fetchall())
-    with duckdb.connect(folder / "old.duckdb", read_only=True) as base:
-        before = dict(base.execute("SELECT id, vector FROM items WHERE id IN (SELECT unnest(?))", [ids]).fetchall())
-    truth = translator.translate(np.array([before[key] for key in ids], np.float32))
-    error = float(np.abs(truth - np.array([stored[key] for key in ids])).max())
+
+
+def migrate(folder: Path, data: Path, n: int) -> dict[str, Any]:
+    """Migrate n rows from one Parquet file into another, and compare all of them."""
+    translator, old = narrow(folder, data, n)
+    new = folder / "new.parquet"
+    words = (
+        "migrate",
+        folder / "translator",
+        old,
+        f"file://{new}#vector",
+        "--journal",
+        folder / "journal.sqlite",
+        "--page-rows",
+        8_192,
+    )
+    found, used = command(*words, log=folder / "log.txt")
+    sizes = {path.name: round(path.stat().st_size / 1e9, 2) for path in (old, new, folder / "journal.sqlite")}
     return {
         "rows": n,
         "d": [NARROW, NARROW],
         "phases": found["phases"],
-        "checked": found["checked"],
         "gb": sizes,
-        "counted": counted,
-        "compared": len(ids),
-        "largest_error": error,
+        **compared(translator, old, new),
         **used,
         "rows_per_second": round(n / used["seconds"]),
         "rows_per_processor_second": round(n / used["processor_seconds"]),
@@ -285,14 +308,6 @@ def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
         end.set()
         ray.shutdown()
         cluster.shutdown()
-    before, after = pq.ParquetFile(rows), pq.read_table(folder / "out", columns=["id", "vector"])
-    ids = after["id"].to_numpy()
-    stored = np.concatenate([chunk.flatten().to_numpy() for chunk in after["vector"].chunks]).reshape(len(after), -1)
-    error, at = 0.0, 0
-    for batch in before.iter_batches(BLOCK, columns=["vector"]):
-        block = batch["vector"].flatten().to_numpy().reshape(len(batch), -1)
-        error = max(error, float(np.abs(translator.translate(block) - stored[at : at + len(batch)]).max()))
-        at += len(batch)
     return {
         "rows": n,
         "d": [NARROW, NARROW],
@@ -302,11 +317,7 @@ def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
         "parts": done.parts,
         "killed": killed,
         "seconds": seconds,
-        "rows_out": len(ids),
-        "lost": int(n - len(np.unique(ids))),
-        "twice": int(len(ids) - len(np.unique(ids))),
-        "in_order": bool((ids == np.arange(n)).all()),
-        "largest_error": error,
+        **compared(translator, rows, folder / "out"),
     }
 
 

@@ -154,7 +154,7 @@ def test_the_log_of_a_fit_has_its_scores_and_times(run: Run, public: Path) -> No
     assert all("seconds_left" in step for step in refits[1:])
 
 
-def in_terminal(place: Path, words: Sequence[object], **environment: str) -> str:
+def in_terminal(words: Sequence[object], **environment: str) -> str:
     """Run a command whose standard error is a terminal, and return what it wrote there."""
     ours, theirs = pty.openpty()
     code = (
@@ -165,7 +165,7 @@ def in_terminal(place: Path, words: Sequence[object], **environment: str) -> str
     variables = {**os.environ, "TERM": "xterm", "COLUMNS": "120", **environment}
     variables.pop("NO_COLOR", None)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, stderr=theirs, env=variables, cwd=place
+        [sys.executable, "-c", code, *map(str, words)], stdout=subprocess.DEVNULL, stderr=theirs, env=variables
     )
     os.close(theirs)
     parts: list[bytes] = []
@@ -189,7 +189,7 @@ def in_terminal(place: Path, words: Sequence[object], **environment: str) -> str
 
 
 def test_a_terminal_shows_a_bar_with_rows_and_time(saved: Path, public: Path) -> None:
-    written = in_terminal(public, commands(public)["translate"][0])
+    written = in_terminal(commands(public)["translate"][0])
     assert "\x1b[" in written
     assert "━" in written
     assert re.search(r"0:00:\d\d", written)
@@ -198,7 +198,7 @@ def test_a_terminal_shows_a_bar_with_rows_and_time(saved: Path, public: Path) ->
 
 
 def test_a_dumb_terminal_gets_lines(saved: Path, public: Path) -> None:
-    written = in_terminal(public, commands(public)["evaluate"][0], TERM="dumb")
+    written = in_terminal(commands(public)["evaluate"][0], TERM="dumb")
     assert re.search(r"^Evaluating: \d+ s", written, re.MULTILINE)
     assert "━" not in written
 
