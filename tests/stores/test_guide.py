@@ -46,7 +46,7 @@ def test_every_command_of_the_guide_works(journey: ModuleType, postgres: str, tm
         printed.append(step["printed"])
     plan, identified, fitted, evaluated, searched, dry, migrated, _, caught_up, checked, _, _ = printed
     assert f"{counts['items']:,} rows of width 512" in plan
-    assert "route: unpaired" in plan
+    assert "route: public pairs" in plan  # the encoder is one that anybody can run
     assert "interlingua fit" in plan
     assert "models" in identified
     assert "Verdict: aligned" in fitted

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_choice, check_count, check_instance
+from interlingua.core.arguments import check_choice, check_count, check_instance, shown
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
@@ -90,6 +90,8 @@ def audit(
     for name, (value, kind) in optional.items():
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
+    if not callable(on_step):
+        raise InputError(f"on_step is {shown(on_step)}; a function of one dict is needed.")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     rows = check_matrix(vectors, "the audited vectors")
     truth = truth or GroundTruth()
