@@ -288,7 +288,7 @@ def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
     from interlingua.distributed.ray import translate_with_ray
 
     # Ray lowers the priority of its workers, which would starve beside other work on a loaded machine.
-    os.environ["RAY_worker_niceness"] = "0"
+    os.environ.update(RAY_worker_niceness="0")
     translator, rows = narrow(folder, data, n)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     second = cluster.add_node(num_cpus=1)
