@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_count, check_text
+from interlingua.core.arguments import check_count, check_text, check_texts, shown
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 
@@ -87,7 +88,14 @@ def embed_texts(encode: Encode, texts: Sequence[str], on_texts: OnTexts | None =
         encode: the encoder. A function of the caller is called once, with all texts.
         texts: the texts.
         on_texts: called with the number of texts embedded so far and of all; by encoders that this module opened.
+
+    Raises:
+        InputError: an argument of another type.
     """
+    for name, value in (("encode", encode), ("on_texts", on_texts)):
+        if not (callable(value) or (name == "on_texts" and value is None)):
+            raise InputError(f"{name} is {shown(value)}; a function is needed.")
+    texts = check_texts(texts, "texts")
     if on_texts is not None and isinstance(encode, _CommandEncoder | _SentenceEncoder):
         return encode(list(texts), on_texts)
     return encode(list(texts))
@@ -128,7 +136,7 @@ def _read_output(process: subprocess.Popen[bytes], count: int, on_texts: OnTexts
     if process.stdout is None:
         return b""
     written, lines = [], 0
-    while chunk := process.stdout.read1(_CHUNK):
+    while chunk := os.read(process.stdout.fileno(), _CHUNK):
         written.append(chunk)
         if on_texts is not None and not written[0].startswith(_NPY):
             lines += chunk.count(b"\n")

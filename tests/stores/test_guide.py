@@ -62,6 +62,6 @@ def test_every_command_of_the_guide_works(journey: ModuleType, postgres: str, tm
         ).fetchall()
         width, empty = connection.execute(
             "SELECT max(vector_dims(embedding)), count(*) FILTER (WHERE embedding IS NULL) FROM items"
-        ).fetchone()  # type: ignore[misc]
+        ).fetchone()
     assert {name for (name,) in columns} == {"id", "title", "embedding"}
     assert (width, empty) == (256, 0)

@@ -28,7 +28,7 @@ __all__ = ["LINE_SECONDS", "Record", "ShownProgress", "Timed", "show_progress"]
 # Seconds between two lines of progress where nothing can be drawn.
 LINE_SECONDS = 10.0
 # Seconds between two records of rows. A phase of many small pages would fill the log.
-RECORD_SECONDS = 1.0
+_RECORD_SECONDS = 1.0
 
 
 class Record(Protocol):
@@ -118,7 +118,7 @@ class ShownProgress:
         speed = (done - self._first) / spent if spent > 0 else 0.0
         left = (rows - done) / speed if speed > 0 else None
         self.state = describe_rows(phase, done, rows, speed, left)
-        if self._record is not None and (begins or done >= rows or now - self._recorded >= RECORD_SECONDS):
+        if self._record is not None and (begins or done >= rows or now - self._recorded >= _RECORD_SECONDS):
             self._recorded = now
             facts = {"phase": phase, "done": done, "rows": rows, "seconds": round(spent, 3)}
             self._record("rows", **facts, seconds_left=None if left is None else round(left, 1))
