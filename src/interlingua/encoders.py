@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_count, check_text, check_texts, shown
+from interlingua.core.arguments import check_callable, check_count, check_text, check_texts
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 
@@ -92,9 +92,9 @@ def embed_texts(encode: Encode, texts: Sequence[str], on_texts: OnTexts | None =
     Raises:
         InputError: an argument of another type.
     """
-    for name, value in (("encode", encode), ("on_texts", on_texts)):
-        if not (callable(value) or (name == "on_texts" and value is None)):
-            raise InputError(f"{name} is {shown(value)}; a function is needed.")
+    check_callable(encode, "encode", "a function from texts to vectors")
+    if on_texts is not None:
+        check_callable(on_texts, "on_texts", "a function of two numbers")
     texts = check_texts(texts, "texts")
     if on_texts is not None and isinstance(encode, _CommandEncoder | _SentenceEncoder):
         return encode(list(texts), on_texts)

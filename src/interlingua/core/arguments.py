@@ -20,6 +20,7 @@ from interlingua.core.errors import InputError
 __all__ = [
     "Bounds",
     "check_bounds",
+    "check_callable",
     "check_choice",
     "check_count",
     "check_flag",
@@ -150,6 +151,12 @@ def check_path(value: Any, name: str = "path") -> Path:
     if not path or "\0" in path:
         raise InputError(f"{name} is {shown(value)}; no file can have that name.")
     return Path(path)
+
+
+def check_callable(value: Any, name: str, needed: str, method: str = "__call__") -> None:
+    """Refuse an object without a method; by default anything that is not a function."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
 
 
 def check_texts(value: Any, name: str) -> list[str]:

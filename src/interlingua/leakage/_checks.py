@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_texts, described, shown
+from interlingua.core.arguments import check_texts, described
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
-__all__ = ["check_callable", "check_corpus", "check_label_rows", "check_members", "check_one_each", "check_vector"]
+__all__ = ["check_corpus", "check_label_rows", "check_members", "check_one_each", "check_vector"]
 
 
 def check_one_each(count: int, what: str, needed: int, of: str) -> None:
@@ -47,12 +47,6 @@ def check_members(values: Any, name: str, kind: type, needed: str) -> list[Any]:
         if not isinstance(value, kind):
             raise InputError(f"{name}[{number}] is of type {type(value).__name__}; a sequence of {needed} is needed.")
     return list(values)
-
-
-def check_callable(value: Any, name: str, needed: str, method: str = "__call__") -> None:
-    """Refuse an object without a method; by default anything that is not a function."""
-    if isinstance(value, type) or not callable(getattr(value, method, None)):
-        raise InputError(f"{name} is {shown(value)}; {needed} is needed.")
 
 
 def check_vector(value: Any, name: str, width: int | None = None) -> FloatArray:
