@@ -394,7 +394,7 @@ def test_the_most_frequent_words_are_counted_and_redacted(found: Audit, tmp_path
 
 
 def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) -> None:
-    steps: list[str] = []
+    steps: list[dict[str, Any]] = []
     # In few dimensions many rows are alike; half of the public texts are the controls.
     other = world.secret[:N] @ np.linalg.qr(np.random.default_rng(8).standard_normal((D, D)))[0]
     second_fit = align(other, world.known[:N], pairs=[[i, i] for i in range(400)], method="ridge")
@@ -413,7 +413,7 @@ def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) 
     assert result.linkage is not None
     assert [(point.side, point.rows) for point in result.points] == [("leaked", N // 2), ("public", N // 2)]
     assert all(point.basis == "measured" and point.leak.value > 0.8 for point in result.points)
-    assert "Attacking with fewer rows" in steps
+    assert "attacking with fewer rows" in [step.get("work") for step in steps]
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     for part in ("Is a record in the collection?", "How many rows does an attacker need?", "second leak"):
         assert part in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import typer
 import interlingua
 from command_line import Run
 from interlingua.aligners import METHODS
-from interlingua.cli import app, console
+from interlingua.cli import app
 from interlingua.cli.help import EXAMPLES
 from interlingua.core.translator import load
 
@@ -440,44 +440,6 @@ def test_rows_can_exceed_the_default_limit_of_the_solver(
         run("fit", *files, "--out", folder / "t", "--allow-failed", "--force", *more)
     assert "max_rows" not in given[0]
     assert given[1]["max_rows"] == 30_000
-
-
-def test_a_fit_without_a_terminal_prints_its_progress_at_intervals(
-    capsys: pytest.CaptureFixture[str], slow_clock: Callable[[], None]
-) -> None:
-    with console.fit_progress("Aligning") as on_step:
-        on_step({"step": "round", "round": 3})
-        slow_clock()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines
-    assert all(re.fullmatch(r"Aligning: \d+ s, continuing after search round 4", line) for line in lines)
-
-
-@pytest.fixture
-def slow_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    import time
-
-    monkeypatch.setattr(console, "LINE_SECONDS", 0.02)
-    return lambda: time.sleep(0.2)
-
-
-def test_a_short_fit_prints_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.fit_progress("Aligning") as on_step:
-        on_step({"step": "round", "round": 1})
-    assert capsys.readouterr().err == ""
-
-
-def test_progress_on_a_terminal_has_the_step_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
-    from rich.console import Console
-
-    stream = io.StringIO()
-    monkeypatch.setattr(console, "stderr", lambda: Console(file=stream, force_terminal=True, width=100))
-    with console.fit_progress("Aligning") as on_step:
-        on_step({"step": "train", "at": 5, "of": 50, "loss": 0.25, "seconds_left": 3})
-    assert "training step 5 of 50  loss 0.250  3 s left" in stream.getvalue()
-    assert re.search(r"0:00:0\d", stream.getvalue())
 
 
 @pytest.mark.parametrize("option", ["--out", "--report"])

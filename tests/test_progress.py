@@ -1,83 +1,289 @@
-"""A fit shows how far it is in a notebook by itself, and elsewhere where it is asked to."""
+"""Long work tells how far it is: on a terminal, in a pipe, in the log and to functions."""
 
 from __future__ import annotations
 
+import functools
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
 import sys
-from types import ModuleType
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import interlingua as il
-from interlingua.core.errors import InputError
-from interlingua.core.progress import fit_progress, in_notebook
+from command_line import N, Rows, Run
+from interlingua.core import progress
+from interlingua.core.progress import Timed, show_progress
+from interlingua.encoders import command_encoder, embed_texts
 
-X = np.random.default_rng(0).standard_normal((40, 8))
-
-
-class ZMQInteractiveShell:
-    """What get_ipython returns in the kernel of a notebook, by its name."""
+EVERY = 0.01
+Events = list[dict[str, Any]]
 
 
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A notebook without IPython; returns what is displayed."""
-    shown: list[str] = []
-
-    class Handle:
-        def update(self, html: str) -> None:
-            shown.append(html)
-
-    def display(html: str, display_id: bool) -> Handle:
-        assert display_id
-        shown.append(html)
-        return Handle()
-
-    ipython, displays = ModuleType("IPython"), ModuleType("IPython.display")
-    ipython.get_ipython = ZMQInteractiveShell  # type: ignore[attr-defined]
-    displays.HTML, displays.display = str, display  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
-    monkeypatch.setitem(sys.modules, "IPython.display", displays)
-    return shown
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line every hundredth of a second, so that work of a second stands for work of minutes."""
+    monkeypatch.setattr(progress, "LINE_SECONDS", EVERY)
 
 
-def test_a_notebook_shows_the_fit_until_its_verdict(notebook: list[str]) -> None:
-    il.align(X, X, method="identity")
-    assert notebook[0].startswith("<div><progress></progress> 0 s")
-    assert '<progress value="1" max="1">' in notebook[-1]
-    assert "verdict " in notebook[-1]
+@pytest.fixture
+def public(folder: Path, planted: tuple[Rows, Rows]) -> Path:
+    """Texts and vectors of an audit."""
+    words = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
+    tops = zip(planted[1].argmax(axis=1), planted[1].argmin(axis=1), strict=True)
+    lines = [json.dumps({"text": f"{words[a % 8]}{a // 8} {words[b % 8]}{b // 8}"}) for a, b in tops]
+    (folder / "public.jsonl").write_text("\n".join(lines) + "\n")
+    (folder / "texts.txt").write_text("".join(f"text {i} of {i * i}\n" for i in range(300)))
+    return folder
 
 
-def test_it_can_be_turned_off(notebook: list[str]) -> None:
-    il.align(X, X, method="identity", progress=False)
-    assert notebook == []
+def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
+    """Return the commands that can take minutes, and the tasks of which each has to tell."""
+    program = "import sys,time\nfor l in sys.stdin:\n print(len(l),len(l)%3,len(l)%5,1,flush=True)\n"
+    embed = "command:" + shlex.join([sys.executable, "-c", program])
+    other = "command:" + shlex.join([sys.executable, "-c", program.replace("1,flush", "len(l)%7,flush")])
+    sides = place / "source.npy", place / "target.npy"
+    audit = "audit", sides[0], "--corpus", place / "public.jsonl", "--corpus-vectors", sides[1], "--documents", "200"
+    return {
+        "fit": (("fit", *sides, "--out", place / "t", "--allow-failed"), ["Aligning 600 x 24 with 600 x 16"]),
+        "embed": (
+            ("fit", "--source-encoder", embed, "--target-encoder", other, "--texts", place / "texts.txt")
+            + ("--out", place / "t", "--allow-failed"),
+            ["Fitting on 300 texts"],
+        ),
+        "translate": (
+            ("translate", place / "translator", sides[0], "--out", place / "o.npy"),
+            ["Translating source.npy"],
+        ),
+        "migrate": (
+            ("migrate", place / "translator", sides[0], place / "o.npy", "--journal", place / "j", "--page-rows", "20"),
+            ["Migrating"],
+        ),
+        "audit": (
+            (*audit, "--authorized-by", "The Owner", "--out", place / "audit.html"),
+            ["Fit 1 of 2, without pairs", "Fitting the keyword decoder", "Recovering words, labels and neighbors"],
+        ),
+        "plan": (("plan", sides[0]), ["Reading"]),
+        "identify": (("identify", sides[0]), ["Comparing with known models"]),
+        "evaluate": (("evaluate", place / "translator", *sides), ["Evaluating"]),
+        "search": (("search", place / "translator", sides[0], "--query", sides[1]), ["Searching"]),
+        "export": (
+            ("export", place / "translator", "--to", "safetensors", "--out", place / "s.safetensors"),
+            ["Writing"],
+        ),
+    }
 
 
-def test_training_fills_the_bar_and_names_of_steps_are_no_markup(notebook: list[str]) -> None:
-    received: list[dict[str, Any]] = []
-    with fit_progress(None, received.append) as follow:
-        follow({"step": "train", "at": 30, "of": 40, "loss": 0.5})
-    assert '<progress value="30" max="40"></progress>' in notebook[-1]
-    assert "training step 30 of 40  loss 0.500" in notebook[-1]
-    with fit_progress(None, received.append) as follow:
-        follow({"step": "<b>mine"})
-    assert "&lt;b&gt;mine" in notebook[-1]
-    assert [step["step"] for step in received] == ["train", "<b>mine"]
+LOGGED = ("fit", "embed", "translate", "migrate", "audit")
+NAMES = (*LOGGED, "plan", "identify", "evaluate", "search", "export")
 
 
-def test_nothing_is_shown_elsewhere_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert not in_notebook()
-    steps: list[Any] = []
-    il.align(X, X, method="identity", on_step=steps.append)
-    assert capsys.readouterr() == ("", "")
-    il.align(X, X, method="identity", progress=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "verdict " in err
-    assert steps
+@pytest.fixture
+def slowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every task takes a few intervals at least, even where the work on planted vectors takes none."""
+    whole = progress._beating
+
+    @functools.wraps(whole)
+    def beating(display: Any, beat: Callable[[], Any] | None) -> Any:
+        manager = whole(display, beat)
+
+        class Slow:
+            def __enter__(self) -> None:
+                manager.__enter__()
+
+            def __exit__(self, *error: Any) -> None:
+                time.sleep(5 * EVERY)
+                manager.__exit__(*error)
+
+        return Slow()
+
+    monkeypatch.setattr(progress, "_beating", beating)
 
 
-def test_other_values_are_refused() -> None:
-    with pytest.raises(InputError, match="progress is 'yes'"):
-        il.align(X, X, method="identity", progress="yes")  # type: ignore[arg-type]
+@pytest.mark.usefixtures("often", "slowed")
+@pytest.mark.parametrize("name", NAMES)
+def test_no_command_is_silent_in_a_pipe(
+    run: Run, saved: Path, public: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert saved == public / "translator"
+    monkeypatch.setattr(il, "align", functools.partial(il.align, pairs=np.stack([np.arange(N)] * 2, axis=1)))
+    words, tasks = commands(public)[name]
+    log = public / "log.jsonl"
+    ran = run(*words, *(("--log", log) if name in LOGGED else ()))
+    assert ran.code == 0, ran.err
+    for task in tasks:
+        assert re.search(rf"^{re.escape(task)}: \d+ s", ran.err, re.MULTILINE), ran.err
+    assert "\x1b" not in ran.err
+    if name in LOGGED:
+        events: Events = [json.loads(line) for line in log.read_text().splitlines()]
+        told = [event for event in events if event["event"] == "working"]
+        assert set(tasks) <= {event["task"] for event in told}
+        assert all(event["seconds"] >= 0 for event in told)
+
+
+@pytest.mark.usefixtures("often", "slowed")
+@pytest.mark.parametrize(("name", "phase"), [("translate", "translating"), ("migrate", "surveying")])
+def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, phase: str) -> None:
+    assert run(*commands(public)[name][0], "--log", public / "log.jsonl").code == 0
+    events: Events = [json.loads(line) for line in (public / "log.jsonl").read_text().splitlines()]
+    rows = [event for event in events if event["event"] == "rows" and event["phase"] == phase]
+    assert rows[-1]["done"] == rows[-1]["rows"] == N
+    assert {"seconds", "seconds_left"} <= rows[-1].keys()
+    # Thirty pages in less than a second are not thirty lines.
+    assert len(rows) < 20
+
+
+def test_the_log_of_a_fit_has_its_scores_and_times(run: Run, public: Path) -> None:
+    log = public / "log.jsonl"
+    run("fit", public / "source.npy", public / "target.npy", "--out", public / "t", "--allow-failed", "--log", log)
+    steps = [event for line in log.read_text().splitlines() if (event := json.loads(line))["event"] == "progress"]
+    assert {"copies", "verdict"} <= {step["step"] for step in steps}
+    times = [step["elapsed"] for step in steps]
+    assert times == sorted(times)
+    refits = [step for step in steps if step["step"] == "refit"]
+    assert all("seconds_left" in step for step in refits[1:])
+
+
+def in_terminal(words: Sequence[object], **environment: str) -> str:
+    """Run a command whose standard error is a terminal, and return what it wrote there."""
+    ours, theirs = pty.openpty()
+    code = (
+        "import sys\nfrom interlingua.core import progress\n"
+        f"progress.LINE_SECONDS = {EVERY}\n"
+        "from interlingua.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    variables = {**os.environ, "TERM": "xterm", "COLUMNS": "120", **environment}
+    variables.pop("NO_COLOR", None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, words)], stdout=subprocess.DEVNULL, stderr=theirs, env=variables
+    )
+    os.close(theirs)
+    parts: list[bytes] = []
+
+    def read() -> None:
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:
+                return
+            if not part:
+                return
+            parts.append(part)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert process.wait(240) == 0, b"".join(parts).decode()
+    reader.join()
+    os.close(ours)
+    return b"".join(parts).decode()
+
+
+def test_a_terminal_shows_a_bar_with_rows_and_time(saved: Path, public: Path) -> None:
+    written = in_terminal(commands(public)["translate"][0])
+    assert "\x1b[" in written
+    assert "━" in written
+    assert re.search(r"0:00:\d\d", written)
+    assert "translating 600 of 600 rows" in written
+    assert not re.search(r"^Translating source.npy: \d+ s", written, re.MULTILINE)
+
+
+def test_a_dumb_terminal_gets_lines(saved: Path, public: Path) -> None:
+    written = in_terminal(commands(public)["evaluate"][0], TERM="dumb")
+    assert re.search(r"^Evaluating: \d+ s", written, re.MULTILINE)
+    assert "━" not in written
+
+
+def test_short_work_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("Aligning") as shown:
+        shown({"step": "fine"})
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("often")
+def test_a_line_has_the_time_and_the_last_step(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("Aligning \x1b[31m") as shown:
+        shown({"step": "refit", "at": 2, "of": 8, "seconds_left": 90})
+        time.sleep(0.2)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert set(lines) == {r"Aligning \x1b[31m: 0 s, refit 3 of 8, 90 s left"}
+
+
+@pytest.mark.usefixtures("often")
+def test_rows_are_shown_with_their_rate_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("Migrating") as shown:
+        shown.on_rows("copying", 0, 1_000_000)
+        time.sleep(0.1)
+        shown.on_rows("copying", 2_000, 1_000_000)
+        time.sleep(0.1)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"Migrating: 0 s, copying 2,000 of 1,000,000 rows, [\d,]+ rows/s, \d+ s left", last)
+
+
+def test_a_counted_step_gets_the_time_that_is_left() -> None:
+    steps: Events = []
+    timed = Timed(steps.append)
+    given = {"step": "refit", "at": 1, "of": 4}
+    timed(given)
+    time.sleep(0.05)
+    timed({**given, "at": 2})
+    timed({"step": "islands", "seconds": 50.0, "budget": 60.0})
+    timed({"step": "train", "at": 1, "of": 2, "seconds_left": 7})
+    assert given == {"step": "refit", "at": 1, "of": 4}
+    assert "seconds_left" not in steps[0]
+    assert 0.1 <= steps[1]["seconds_left"] < 5
+    assert [step["seconds_left"] for step in steps[2:]] == [10.0, 7]
+    assert all(step["elapsed"] >= 0 for step in steps)
+
+
+def test_a_function_gets_the_same_steps_as_the_log(planted: tuple[Rows, Rows]) -> None:
+    steps: Events = []
+    il.align(*planted, pairs=[[i, i] for i in range(100)], on_step=steps.append)
+    assert steps[-1]["step"] == "verdict"
+    assert all("elapsed" in step for step in steps)
+
+
+def test_a_command_tells_how_many_texts_it_has_embedded() -> None:
+    program = "import sys,time\nfor l in sys.stdin:\n print(len(l), flush=True); time.sleep(.05)\n"
+    told: list[tuple[int, int]] = []
+    encode = command_encoder(shlex.join([sys.executable, "-c", program]))
+    rows = embed_texts(encode, ["a", "bb", "ccc"], lambda done, of: told.append((done, of)))
+    assert rows.ravel().tolist() == [2, 3, 4]
+    assert told[-1] == (3, 3)
+    assert told[0][0] < 3
+
+
+def test_a_model_embeds_in_blocks_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    from interlingua import encoders
+
+    sizes: list[int] = []
+
+    def encode(texts: list[str], **_: Any) -> Any:
+        sizes.append(len(texts))
+        return np.array([[len(text), ord(text[0])] for text in texts], np.float32)
+
+    module = SimpleNamespace(SentenceTransformer=lambda *_, **__: SimpleNamespace(encode=encode))
+    monkeypatch.setattr(encoders, "require", lambda *_: module)
+    texts = [chr(97 + i % 26) * (1 + i % 7) for i in range(600)]
+    told: list[int] = []
+    rows = embed_texts(encoders.sentence_encoder("a"), texts, lambda done, of: told.append(done))
+    assert rows.tolist() == [[len(text), ord(text[0])] for text in texts]
+    assert sizes == [256, 256, 88]
+    assert told == [256, 512, 600]
+
+
+def test_a_task_is_text_and_a_record_a_function() -> None:
+    with pytest.raises(il.InputError, match="task is 3"), show_progress(3):  # type: ignore[arg-type]
+        pass
+    with pytest.raises(il.InputError, match="record is 'log'; a function"), show_progress("a", record="log"):  # type: ignore[arg-type]
+        pass

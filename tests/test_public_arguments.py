@@ -28,7 +28,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.distributed.arrow import translate_batches
 from interlingua.distributed.parts import Part, finish, is_lance, parts_of, write_part
 from interlingua.distributed.ray import translate_with_ray
-from interlingua.encoders import command_encoder, encoder_title, open_encoder, sentence_encoder
+from interlingua.encoders import command_encoder, embed_texts, encoder_title, open_encoder, sentence_encoder
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
@@ -252,6 +252,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "GuidedDecoder": (GuidedDecoder, GUIDED),
     "GuidedDecoder.invert": (GuidedDecoder(**GUIDED).invert, {"vectors": Y}),
     "command_encoder": (command_encoder, {"command": "no-such-program"}),
+    "embed_texts": (embed_texts, {"encode": len, "texts": TEXTS}),
     "encoder_title": (encoder_title, {"name": "model"}),
     "comma_separated": (comma_separated, {"name": "seeds", "records": []}),
     "header": (header, {"name": "seeds"}),

@@ -43,8 +43,30 @@ def test_every_reported_step_has_a_text_and_every_text_a_step() -> None:
     ("step", "text"),
     [
         ({"step": "copies", "source_exact": 3}, "search round 1"),
-        ({"step": "round", "round": 1, "candidates": 4}, "continuing after search round 2"),
-        ({"step": "islands", "refinements": 40, "seconds": 12.3}, "second search: 40 maps after 12 s"),
+        (
+            {"step": "round", "round": 1, "of": 10, "candidates": 4, "excess": 7.25},
+            "continuing after search round 2 of at most 10, best map 7.2 deviations above random ones",
+        ),
+        (
+            {
+                "step": "islands",
+                "stage": "island",
+                "number": 2,
+                "generation": 1,
+                "excess": 3.0,
+                "refinements": 40,
+                "seconds": 12.3,
+                "seconds_left": 47.7,
+            },
+            "second search, island 3, generation 1, best map 3.0 deviations above random ones, 40 maps after 12 s, "
+            "48 s left",
+        ),
+        (
+            {"step": "embedding", "side": "target", "at": 512, "of": 5000, "seconds_left": 600},
+            "embedding with the target encoder, 512 of 5,000 texts, 10 min left",
+        ),
+        ({"step": "attack", "work": "reading words of 20 rows"}, "reading words of 20 rows"),
+        ({"step": "defense", "name": "no defense", "at": 0, "of": 3}, "defense no defense, 1 of 3"),
         ({"step": "second search", "stopped": "budget"}, "carrying the best map to full width"),
         (
             {"step": "interrupted", "kept": "fast search"},

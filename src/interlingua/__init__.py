@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from interlingua._encoder_pairs import align_encoders
     from interlingua._plan import plan
     from interlingua.aligners import describe_settings, read_settings
+    from interlingua.core.progress import show_progress
     from interlingua.evaluation import evaluate
     from interlingua.sklearn import EmbeddingTranslator
 
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "plan",
     "read_settings",
+    "show_progress",
 ]
 
 __version__ = version("interlingua")
@@ -64,6 +66,7 @@ _LAZY = {
     "describe_settings": "interlingua.aligners",
     "plan": "interlingua._plan",
     "read_settings": "interlingua.aligners",
+    "show_progress": "interlingua.core.progress",
 }
 
 

@@ -103,11 +103,12 @@ def align(
             and versions give the same maps and verdict on one machine to the last bit, with any number of threads and
             beside other fits.
         max_rows: most rows per side that are read, drawn at random; None for all. The trace says how many.
-        on_step: called with a dict of numbers after each step of the fit.
+        on_step: called with a dict of numbers after each step of the fit. ``elapsed`` are the seconds since the call,
+            and ``seconds_left`` is added where it can be known. :func:`interlingua.show_progress` displays them.
         criteria: measurements of your own that the fit has to pass, :class:`interlingua.aligners.criterion.Criterion`
             objects. They are part of the evidence, and can lower the verdict but never raise it.
-        progress: True shows a bar with the present step, in a notebook or on standard error; False never; None in a
-            notebook only.
+        progress: True shows how far the fit is: a bar in a notebook or on a terminal, and lines on any other standard
+            error. False never shows it, and None in a notebook only.
         settings: of the method, for example ``rounds=20``, ``device="cuda"``.
 
     Returns:

@@ -15,7 +15,7 @@ from interlingua.core.arguments import check_choice, check_count, check_texts, k
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.spaces import EmbeddingSpace, as_space
-from interlingua.encoders import Encode, encoder_title, open_encoder
+from interlingua.encoders import Encode, embed_texts, encoder_title, open_encoder
 
 if TYPE_CHECKING:
     from interlingua.core.alignment import Alignment
@@ -115,7 +115,11 @@ class EncoderPair:
         spaces = []
         for side, encode, name, collection in zip(_SIDES, self.encoders, self.names, collections, strict=True):
             title = f"The vectors of the {side} encoder {name}"
-            vectors = EmbeddingSpace(encode(list(self.texts)), name=title).vectors
+
+            def embedded(done: int, of: int, side: str = side) -> None:
+                on_step({"step": "embedding", "side": side, "at": done, "of": of})
+
+            vectors = EmbeddingSpace(embed_texts(encode, self.texts, embedded), name=title).vectors
             if len(vectors) != len(self.texts):
                 raise InputError(f"{title}: {len(vectors):,} for {len(self.texts):,} texts; one per text is needed.")
             spaces.append(EmbeddingSpace(vectors, ids=self.texts, name=name))
@@ -178,7 +182,7 @@ def align_encoders(
         method: ``"ridge"``, ``"procrustes"``, or ``"auto"``: procrustes with fewer than 2,000 texts, otherwise ridge.
         seed: decides every random draw.
         device: of sentence-transformers encoders.
-        on_step: called with a dict after each step.
+        on_step: called with a dict after each step, as by :func:`interlingua.align`, and while the texts are embedded.
         settings: of the method.
 
     Returns:

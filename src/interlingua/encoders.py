@@ -7,26 +7,34 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_choice, check_count, check_text
+from interlingua.core.arguments import check_callable, check_choice, check_count, check_text, check_texts
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 
-__all__ = ["Encode", "command_encoder", "encoder_title", "open_encoder", "sentence_encoder"]
+__all__ = ["Encode", "OnTexts", "command_encoder", "embed_texts", "encoder_title", "open_encoder", "sentence_encoder"]
 
 # Embeds texts: returns their vectors [n, d].
 Encode = Callable[[list[str]], Any]
+# Receives the number of texts that are embedded, and of all.
+OnTexts = Callable[[int, int], None]
 
 _COMMAND = "command:"
 _NPY = b"\x93NUMPY"
 _TASKS = ("query", "document")
 # Windows writes paths with backslashes, which a shell of POSIX would read as escapes.
 _BACKSLASH_ESCAPES = os.name != "nt"
+# Most bytes of a command's output that are read at a time.
+_CHUNK = 1 << 16
+# Batches between two reports of progress.
+_BATCHES = 8
 
 
 def open_encoder(
@@ -76,23 +84,72 @@ def command_encoder(command: str) -> Callable[[list[str]], FloatArray]:
         InputError: there is no such program.
     """
     words = _words(check_text(command, "command"))
-    program = words[0]
-    if shutil.which(program) is None:
-        raise InputError(f"The encoder's program {program} does not exist or cannot be run; check its path.")
+    if shutil.which(words[0]) is None:
+        raise InputError(f"The encoder's program {words[0]} does not exist or cannot be run; check its path.")
+    return _CommandEncoder(words)
 
-    def encode(texts: list[str]) -> FloatArray:
+
+def embed_texts(encode: Encode, texts: Sequence[str], on_texts: OnTexts | None = None) -> Any:
+    """Return the vectors [n, d] that an encoder makes of all texts.
+
+    Args:
+        encode: the encoder. A function of the caller is called once, with all texts.
+        texts: the texts.
+        on_texts: called with the number of texts embedded so far and of all; by encoders that this module opened.
+
+    Raises:
+        InputError: an argument of another type.
+    """
+    check_callable(encode, "encode", "a function from texts to vectors")
+    if on_texts is not None:
+        check_callable(on_texts, "on_texts", "a function of two numbers")
+    texts = check_texts(texts, "texts")
+    if on_texts is not None and isinstance(encode, _CommandEncoder | _SentenceEncoder):
+        return encode(list(texts), on_texts)
+    return encode(list(texts))
+
+
+@dataclass(frozen=True)
+class _CommandEncoder:
+    """Runs a command for each call."""
+
+    words: list[str]
+
+    def __call__(self, texts: list[str], on_texts: OnTexts | None = None) -> FloatArray:
         lines = "".join(" ".join(text.splitlines()) + "\n" for text in texts)
-        try:
-            ran = subprocess.run(words, input=lines.encode(), capture_output=True, check=False)
-        except OSError as error:
-            raise InputError(f"The encoder's program {program} cannot be run ({error.strerror}).") from error
-        if ran.returncode:
-            said = ran.stderr.decode("utf-8", "replace").strip().splitlines()
+        program = self.words[0]
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
+            given.write(lines.encode())
+            given.seek(0)
+            try:
+                process = subprocess.Popen(self.words, stdin=given, stdout=subprocess.PIPE, stderr=errors)
+            except OSError as error:
+                raise InputError(f"The encoder's program {program} cannot be run ({error.strerror}).") from error
+            with process:
+                try:
+                    written = _read_output(process, len(texts), on_texts)
+                except BaseException:
+                    process.kill()
+                    raise
+            errors.seek(0)
+            said = errors.read().decode("utf-8", "replace").strip().splitlines()
+        if process.returncode:
             reason = f": {said[-1][:200]}" if said else ""
-            raise InputError(f"The encoder's program {program} ended with exit code {ran.returncode}{reason}.")
-        return _read_vectors(ran.stdout, program, len(texts))
+            raise InputError(f"The encoder's program {program} ended with exit code {process.returncode}{reason}.")
+        return _read_vectors(written, program, len(texts))
 
-    return encode
+
+def _read_output(process: subprocess.Popen[bytes], count: int, on_texts: OnTexts | None) -> bytes:
+    """Return all that a process writes, and report the lines so far; a line is a vector, except in an ``.npy``."""
+    if process.stdout is None:
+        return b""
+    written, lines = [], 0
+    while chunk := os.read(process.stdout.fileno(), _CHUNK):
+        written.append(chunk)
+        if on_texts is not None and not written[0].startswith(_NPY):
+            lines += chunk.count(b"\n")
+            on_texts(min(lines, count), count)
+    return b"".join(written)
 
 
 def _words(command: str) -> list[str]:
@@ -174,10 +231,37 @@ def sentence_encoder(
         model.max_seq_length = min(max_tokens, model.max_seq_length or max_tokens)
 
     run = model.encode if task is None else model.encode_query if task == "query" else model.encode_document
+    return _SentenceEncoder(run, batch)
 
-    def encode(texts: list[str]) -> FloatArray:
+
+@dataclass(frozen=True, eq=False)
+class _SentenceEncoder:
+    """Embeds texts with a model of sentence-transformers."""
+
+    run: Callable[..., Any]
+    batch: int
+
+    def __call__(self, texts: list[str], on_texts: OnTexts | None = None) -> FloatArray:
+        if on_texts is None or not texts:
+            return self._encoded(texts)
+        # Texts of similar length share a batch, as sentence-transformers orders them within one call.
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        parts = []
+        for start in range(0, len(order), _BATCHES * self.batch):
+            part = order[start : start + _BATCHES * self.batch]
+            parts.append(self._encoded([texts[i] for i in part]))
+            on_texts(start + len(part), len(texts))
+        vectors = np.concatenate(parts)
+        vectors[order] = vectors.copy()
+        return vectors
+
+    def _encoded(self, texts: list[str]) -> FloatArray:
         return np.asarray(
-            run(texts, batch_size=batch, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
+            self.run(
+                texts,
+                batch_size=self.batch,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
         )
-
-    return encode

@@ -216,7 +216,7 @@ def written_journal(path: Path) -> None:
         digests = np.random.default_rng(number).integers(-(2**62), 2**62, (N, 2))
         journal.add_page(number, [number], N, "0" * 32, list(range(number, N, 9)), digests)
         journal.mark_written(number)
-    journal.note(phase="copying")
+    journal.end_survey(phase="copying")
     journal.close()
 
 

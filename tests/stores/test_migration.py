@@ -465,6 +465,25 @@ def test_a_damaged_journal_is_refused_in_one_sentence(
         MigrationJournal(interrupted, create=False)
 
 
+def test_a_page_of_the_survey_changes_a_few_blocks_of_the_journal_however_long_it_is(tmp_path: Path) -> None:
+    path, rng, n = tmp_path / "journal.sqlite", np.random.default_rng(0), 2_000
+    digests = rng.integers(-(2**63), 2**63 - 1, (20, n, 2))
+    with contextlib.closing(MigrationJournal(path, create=True)) as log:
+        for number, page in enumerate(digests):
+            before = path.read_bytes()
+            log.add_page(number, [number], n, "0" * 32, [], page)
+        after = path.read_bytes()
+        changed = sum(before[i : i + 4096] != after[i : i + 4096] for i in range(0, len(after), 4096))
+        # 2,000 rows of about 24 bytes fill 12 blocks. In the order of their digests they would be in all 200.
+        assert changed < 25
+        log.end_survey(phase="creating")
+        assert log.phase == "creating"
+        assert log.row_count() == 20 * n
+        known, same = log.compare(np.concatenate([digests[3], digests[4] + [0, 1]]))
+        assert known.all()
+        assert same.tolist() == [True] * n + [False] * n
+
+
 def test_a_journal_whose_pages_are_mixed_up_is_refused_when_it_is_opened(interrupted: Path) -> None:
     content = bytearray(interrupted.read_bytes())
     content[4096 * 2 : 4096 * 2 + 8] = b"\x0d\xff\xff\xff\xff\xff\xff\xff"

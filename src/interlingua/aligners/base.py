@@ -17,6 +17,7 @@ from interlingua.core.arguments import check_callable
 from interlingua.core.arrays import FloatArray, IntArray, read_only
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
+from interlingua.core.progress import Timed
 from interlingua.core.spaces import EmbeddingSpace, as_space
 
 __all__ = [
@@ -52,7 +53,7 @@ def ignore_step(step: dict[str, Any]) -> None:
 
 
 def check_on_step(on_step: Any) -> OnStep:
-    """Return a function that passes a copy of each step on, so that its receiver cannot change the trace.
+    """Return a function that passes a copy of each step on with its time, so that its receiver cannot change the trace.
 
     Args:
         on_step: as users pass it; None ignores every step.
@@ -63,7 +64,7 @@ def check_on_step(on_step: Any) -> OnStep:
     if on_step is None:
         return ignore_step
     check_callable(on_step, "on_step", "a function of one dict")
-    return lambda step: on_step(dict(step))
+    return Timed(on_step)
 
 
 @dataclass(frozen=True, eq=False)

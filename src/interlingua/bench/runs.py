@@ -12,12 +12,11 @@ import numpy as np
 
 from interlingua.bench.folder import label_names
 from interlingua.bench.plan import ABLATIONS, Case, Plan
-from interlingua.core.arguments import check_instance
+from interlingua.core.arguments import check_callable, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, require
 from interlingua.core.errors import InputError
 from interlingua.core.translator import Translator, load
 from interlingua.evaluation import evaluate
-from interlingua.leakage._checks import check_callable
 
 __all__ = ["run"]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,27 +153,29 @@ def audit(
         vectors, corpus, corpus_vectors, stand_in, labels, label_vectors, truth, truth_labels, truth_vectors, members,
         nonmembers, second, second_truth,
     )  # fmt: skip
-    inputs = demo_inputs or audit_inputs.read_inputs(
-        vectors,
-        corpus,
-        column=column,
-        text_column=text_column,
-        corpus_vectors=corpus_vectors,
-        encoder=encoder,
-        stand_in=stand_in,
-        labels=labels,
-        label_vectors=label_vectors,
-        label_column=label_column,
-        truth=truth,
-        truth_labels=truth_labels,
-        truth_vectors=truth_vectors,
-    )
-    records = audit_inputs.read_records(members, nonmembers)
-    other = audit_inputs.read_second(second, second_truth, text_column)
-    corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
-    public = corpus_texts.vectors
     watch = console.Stopwatch()
     with open_log(log, files) as log_event:
+        with console.show_progress("Reading", record=log_event, transient=True) as reading:
+            inputs = demo_inputs or audit_inputs.read_inputs(
+                vectors,
+                corpus,
+                column=column,
+                text_column=text_column,
+                corpus_vectors=corpus_vectors,
+                encoder=encoder,
+                stand_in=stand_in,
+                labels=labels,
+                label_vectors=label_vectors,
+                label_column=label_column,
+                truth=truth,
+                truth_labels=truth_labels,
+                truth_vectors=truth_vectors,
+                on_texts=partial(reading.on_rows, "embedding texts,"),
+            )
+            records = audit_inputs.read_records(members, nonmembers)
+            other = audit_inputs.read_second(second, second_truth, text_column)
+        corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
+        public = corpus_texts.vectors
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
@@ -195,7 +198,7 @@ def audit(
             seeds=tuple(alignment.seed for alignment in alignments),
         )
         evidence, decoder = audit_fits.make_decoder(corpus_texts, seed, keep, log_event)
-        with console.audit_progress() as on_step:
+        with console.show_progress("Recovering words, labels and neighbors", record=log_event) as on_step:
             result = measure(
                 alignments,
                 inputs.vectors,

@@ -36,7 +36,7 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
         public: the public vectors [m, d].
         seeds: seeds of the fits.
         keep: folder with one translator for each seed; new fits are written to it. None keeps nothing.
-        record: receives an event for each fit.
+        record: receives the events of each fit.
 
     Raises:
         InputError: the folder holds fits of other vectors, or is not a folder of fits.
@@ -52,7 +52,7 @@ def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None
         if folder is not None and folder.exists():
             alignments.append(alignment_of(load(folder)))
         else:
-            with console.fit_progress(f"Fit {number} of {len(seeds)}, without pairs") as on_step:
+            with console.show_progress(f"Fit {number} of {len(seeds)}, without pairs", record=record) as on_step:
                 alignments.append(interlingua.align(vectors, public, seed=seed, on_step=on_step))
             if folder is not None:
                 alignments[-1].translator(force=True).save(folder)
@@ -77,7 +77,7 @@ def make_decoder(
         if folder is not None and folder.exists():
             corpus = replace(corpus, stand_in_fit=alignment_of(load(folder)))
         else:
-            with console.fit_progress("Fit of the stand-in, without pairs") as on_step:
+            with console.show_progress("Fit of the stand-in, without pairs", record=record) as on_step:
                 corpus = corpus.align_stand_in(seed, on_step=on_step)
             if folder is not None and corpus.stand_in_fit is not None:
                 corpus.stand_in_fit.translator(force=True).save(folder)
@@ -86,7 +86,7 @@ def make_decoder(
     path = None if keep is None else keep / f"decoder-{digest}.safetensors"
     if path is not None and path.is_file():
         return corpus, KeywordDecoder.load(path)
-    with console.working("Fitting the keyword decoder"):
+    with console.working("Fitting the keyword decoder", record):
         decoder = corpus.fit_decoder(seed)
     if path is not None:
         decoder.save(path)

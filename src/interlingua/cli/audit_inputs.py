@@ -17,7 +17,7 @@ from interlingua.core.errors import InputError, OutputExistsError
 if TYPE_CHECKING:
     from interlingua.cli.demo_data import DemoData
     from interlingua.core.arrays import FloatArray
-    from interlingua.encoders import Encode
+    from interlingua.encoders import Encode, OnTexts
     from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
 
 __all__ = [
@@ -111,8 +111,11 @@ def read_inputs(
     truth: Path | None,
     truth_labels: Path | None,
     truth_vectors: Path | None,
+    on_texts: OnTexts,
 ) -> AuditInputs:
     """Read the inputs that the options of the same names give; texts without vectors are embedded with the encoder.
+
+    ``on_texts`` is called with the number of texts that are embedded, and of all.
 
     Raises:
         InputError: the vectors or the public texts were not given, or a file cannot be used.
@@ -125,7 +128,7 @@ def read_inputs(
         raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
     rows = io.open_vectors(vectors, column=column).vectors()
     encode = None if encoder is None else sentence_encoder(encoder)
-    public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in)
+    public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in, on_texts)
     of_corpus = None if label_column is None else io.read_labels(corpus, label_column)
     return AuditInputs(
         vectors=rows,
@@ -139,7 +142,7 @@ def read_inputs(
 
 
 def _read_corpus(
-    texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None
+    texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None, on_texts: OnTexts
 ) -> PublicCorpus:
     """Read the public texts, and read or compute their vectors.
 
@@ -153,7 +156,9 @@ def _read_corpus(
     if vectors is not None:
         rows = _vectors(vectors)
     elif encode is not None:
-        rows = np.asarray(encode(public), np.float32)
+        from interlingua.encoders import embed_texts
+
+        rows = np.asarray(embed_texts(encode, public, on_texts), np.float32)
     else:
         raise InputError("The public texts need vectors: give --corpus-vectors FILE, or --encoder NAME to make them.")
     if len(rows) != len(public):

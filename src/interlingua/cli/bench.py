@@ -149,9 +149,10 @@ def bench(
         settings={"start": "cold", **({"steps": steps} if steps else {})} if ablations else {},
         oracle_rows=oracle_rows,
     )
-    records = run(
-        plan, on_case=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}")
-    )
+    with console.working("Measuring"):
+        records = run(
+            plan, on_case=lambda case: console.note(f"{case.source} -> {case.target}, {case.column}, {case.seed}")
+        )
     written = _write(table.value, out, records)
     if as_json:
         files = {name: str(path) for name, path in written.items()}
@@ -211,7 +212,8 @@ def _encode(
     for corpus in dict.fromkeys(corpora):
         for encoder in encoders or (*known, *models):
             console.note(f"{corpus} under {encoder}")
-            builder.make(corpus, encoder, labels=table is PaperTable.ATTRIBUTES and corpus != corpora[0])
+            with console.working("Embedding"):
+                builder.make(corpus, encoder, labels=table is PaperTable.ATTRIBUTES and corpus != corpora[0])
 
 
 def _named(values: list[str] | None) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from interlingua.cli import console, inputs, methods
 from interlingua.cli.collections import Collection
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
+from interlingua.core.progress import Timed
 
 if TYPE_CHECKING:
     from interlingua.cli.eventlog import EventLog
@@ -116,13 +117,13 @@ def fit_encoders(
         option = "--set" if assignments else "--settings"
         raise InputError(f"{option} needs --method ridge or procrustes together with --source-encoder.")
     sample = pairs.SAMPLE if sample is None else sample
-    with console.working("Reading"):
+    with console.working("Reading", record):
         texts = _read_texts(str(options["--texts"]), options["--text-column"], sample)
         collections = [
             _read_side(side, option, condition, seed)
             for side, option, condition in zip(sides, ("--where", "--target-where"), where, strict=True)
         ]
-    with console.working("Loading the encoders"):
+    with console.working("Loading the encoders", record):
         pair = pairs.EncoderPair.of(
             str(options["--source-encoder"]),
             str(options["--target-encoder"]),
@@ -132,8 +133,8 @@ def fit_encoders(
             device=device,
             names=names,
         )
-    with console.fit_progress(f"Embedding {len(pair.texts):,} texts") as show:
-        on_step = _follow(record, show)
+    with console.show_progress(f"Fitting on {len(pair.texts):,} texts", record=record) as show:
+        on_step = Timed(show)
         spaces, steps = pair.embed(collections, on_step, seed=seed)
         alignment = pair.fit(spaces, steps, seed=seed, on_step=on_step, **chosen)
     console.note(f"texts: {len(pair.texts):,} of {pair.different:,} different ones; {pair.given:,} were given")
@@ -149,14 +150,6 @@ def fit_encoders(
     }
     record("read", **used)
     return alignment, spaces, used
-
-
-def _follow(record: EventLog, show: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
-    def on_step(step: dict[str, Any]) -> None:
-        record("progress", **step)
-        show(step)
-
-    return on_step
 
 
 def _read_texts(texts: str, column: str | None, sample: int) -> list[str]:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from interlingua.core.errors import InputError
+from interlingua.core.progress import Record as EventLog
 
 __all__ = ["EventLog", "open_log"]
 
 
 _LONGEST_LINE = 100_000
-
-
-class EventLog(Protocol):
-    """A function that records events."""
-
-    def __call__(self, event: str, **facts: Any) -> None:
-        """Record an event with its facts."""
 
 
 def _check_log(path: Path, inputs: Iterable[Path | None]) -> None:
@@ -67,10 +62,14 @@ def open_log(path: Path | None, inputs: Iterable[Path | None] = ()) -> Iterator[
     except OSError as error:
         raise InputError(f"--log {path} cannot be written ({error.strerror}); choose another file.") from error
 
+    lock = threading.Lock()
+
     def write(event: str, **facts: Any) -> None:
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
-        stream.write(json.dumps(line, default=str) + "\n")
-        stream.flush()
+        # Events come from the work and, every ten seconds, from the thread that shows its progress.
+        with lock:
+            stream.write(json.dumps(line, default=str) + "\n")
+            stream.flush()
 
     with stream:
         try:

@@ -73,19 +73,20 @@ def export(
     if inverse and to in (Form.HUB_FOLDER, Form.HUB):
         raise InputError(f"--to {to} holds both directions; leave out --inverse.")
     translator = load(directory)
-    if to is Form.HUB:
-        written = translator.push_to_hub(out, private=not public)
-    elif to is Form.HUB_FOLDER:
-        written = str(translator.save(out))
-    elif to is Form.ONNX:
-        written = str(exports.to_onnx(translator, out, inverse=inverse))
-    elif to is Form.SAFETENSORS:
-        written = str(exports.to_safetensors(translator, out, inverse=inverse))
-    elif encoder and documents:
-        bridge = exports.to_query_bridge(translator, out, queries=encoder, documents=documents, inverse=inverse)
-        written = str(bridge)
-    else:
-        written = str(exports.to_sentence_transformers(translator, out, encoder=encoder, inverse=inverse))
+    with console.working("Writing"):
+        if to is Form.HUB:
+            written = translator.push_to_hub(out, private=not public)
+        elif to is Form.HUB_FOLDER:
+            written = str(translator.save(out))
+        elif to is Form.ONNX:
+            written = str(exports.to_onnx(translator, out, inverse=inverse))
+        elif to is Form.SAFETENSORS:
+            written = str(exports.to_safetensors(translator, out, inverse=inverse))
+        elif encoder and documents:
+            bridge = exports.to_query_bridge(translator, out, queries=encoder, documents=documents, inverse=inverse)
+            written = str(bridge)
+        else:
+            written = str(exports.to_sentence_transformers(translator, out, encoder=encoder, inverse=inverse))
     if as_json:
         console.emit_json({"out": written, "to": to.value, "inverse": inverse})
     else:

@@ -247,7 +247,7 @@ def fit(
                 resume=resume or None,
             )
             with open_log(log, (*input_files(source, *paths), pairs)) as record:
-                with console.working("Reading"):
+                with console.working("Reading", record):
                     categories = (
                         None
                         if label_columns is None
@@ -354,12 +354,7 @@ def _align(
     import interlingua
 
     first = next(iter(targets.values()))
-    with console.fit_progress(inputs.fit_title(source, first)) as show:
-
-        def on_step(step: dict[str, Any]) -> None:
-            record("progress", **step)
-            show(step)
-
+    with console.show_progress(inputs.fit_title(source, first), record=record) as on_step:
         target = targets if len(targets) > 1 else first
         alignment = interlingua.align(source, target, method=method, seed=seed, on_step=on_step, **options)
     for step in alignment.trace:

@@ -40,11 +40,12 @@ def identify(
     from interlingua._plan import public_pairs_command
 
     collection = Collection(source)
-    with inputs.closing_sides([collection]):
+    with inputs.closing_sides([collection]), console.working("Reading"):
         space = inputs.read_space(collection, rows=rows, seed=seed, with_ids=True)
     vectors, ids = space.vectors, list(space.ids or ())
-    result = identification.identify(vectors)
-    mixture = identification.find_mixture(vectors, seed=seed)
+    with console.working("Comparing with known models"):
+        result = identification.identify(vectors)
+        mixture = identification.find_mixture(vectors, seed=seed)
     parts = None if mixture is None else _describe(mixture, vectors, ids)
     known = parts is None and result.model != identification.UNKNOWN
     command = public_pairs_command(source, result.model) if known else None

@@ -33,6 +33,7 @@ __all__ = ["Metric", "Triggers", "migrate"]
 
 # Rows of a store in the pictures of a report. They are drawn at random from its first _POOL rows.
 _PICTURED, _POOL = 4_096, 65_536
+_AGAIN = "Run the same command again to copy the other rows."
 
 
 class Metric(StrEnum):
@@ -51,27 +52,22 @@ class Triggers(StrEnum):
 
 
 @contextmanager
-def _phase_progress(record: EventLog, advice: Callable[[], str]) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each phase of a migration and log when it begins; yields the function to call after each page.
+def _phase_progress(
+    task: str, record: EventLog, advice: Callable[[], str]
+) -> Iterator[Callable[[str, int, int], None]]:
+    """Show and log how far a migration is; yields the function to call after each page.
 
     Args:
+        task: what is done.
         record: the log.
         advice: called after Ctrl-C; returns what to do.
     """
-    with console.row_progress() as progress:
-        bars: dict[str, Any] = {}
-
-        def show(phase: str, done: int, of: int) -> None:
-            if phase not in bars:
-                bars[phase] = progress.add_task(phase.capitalize(), total=of)
-                record(phase, rows=of)
-            progress.update(bars[phase], completed=done)
-
-        try:
-            yield show
-        except KeyboardInterrupt:
-            console.note(f"Interrupted. {advice()}")
-            raise
+    try:
+        with console.show_progress(task, record=record) as progress:
+            yield progress.on_rows
+    except KeyboardInterrupt:
+        console.note(f"Interrupted. {advice()}")
+        raise
 
 
 def _flag(option: str, meaning: str) -> Any:
@@ -196,14 +192,16 @@ def migrate(
             options.restrict(old)
             if not dry_run:
                 migration.check_journal(path, old, new, options)
-            translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, save=not dry_run, as_json=as_json)
+            translator = _fit(directory, old, fit, rows or MAX_ROWS, seed, record, save=not dry_run, as_json=as_json)
         else:
             translator = load(directory)
         if dry_run:
-            _show_plan(planning.plan(translator, old, new, options), options, as_json=as_json)
+            with console.working("Planning"):
+                made = planning.plan(translator, old, new, options)
+            _show_plan(made, options, as_json=as_json)
             return
         watch = console.Stopwatch()
-        with _phase_progress(record, lambda: _after_interruption(path)) as show:
+        with _phase_progress("Migrating", record, lambda: _after_interruption(path)) as show:
             result = migration.migrate(translator, old, new, journal=path, options=options, resume=resume, on_rows=show)
         facts = {**asdict(result), "seconds": watch.seconds, "phases": result.seconds}
         record("done", rows=result.rows, resumed_from=result.resumed_from, checked=result.checked)
@@ -257,7 +255,7 @@ def _catch_up(
     # Some databases write to their files as soon as they are opened.
     open_target = open_source if dry_run else open_store
     with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
-        with _phase_progress(record, lambda: "Run the same command again to copy the other rows.") as show:
+        with _phase_progress("Catching up", record, lambda: _AGAIN) as show:
             done = changes.catch_up(
                 load(directory),
                 old,
@@ -304,7 +302,9 @@ def _journal_of(directory: Path, source: str, target: str) -> Path:
     return Path(f"migration-{name}.sqlite")
 
 
-def _fit(directory: Path, old: Store, new_model: str, rows: int, seed: int, *, save: bool, as_json: bool) -> Translator:
+def _fit(
+    directory: Path, old: Store, new_model: str, rows: int, seed: int, record: EventLog, *, save: bool, as_json: bool
+) -> Translator:
     """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
     from interlingua.core.storage import check_destination
@@ -313,12 +313,12 @@ def _fit(directory: Path, old: Store, new_model: str, rows: int, seed: int, *, s
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
-    with open_source(new_model) as new, console.working("Reading samples"):
+    with open_source(new_model) as new, console.working("Reading samples", record):
         with advise_skip_bad():
             x = sample_rows(old, rows, seed)
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]
-    with console.fit_progress(inputs.fit_title(*spaces)) as on_step:
+    with console.show_progress(inputs.fit_title(*spaces), record=record) as on_step:
         alignment = interlingua.align(*spaces, seed=seed, on_step=on_step)
     verdict = alignment.verdict
     if not as_json:

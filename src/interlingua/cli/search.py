@@ -147,20 +147,21 @@ def search(
     # Some databases write to their files as soon as they are opened.
     first, second = open_source(source), open_source(target) if target else None
     try:
-        joint = JointSearch(
-            translator,
-            first,
-            second,
-            query_space=space.value,
-            sample=1_000 if calibrate else 0,
-            scale=None if scale is None else scale.value,
-            seed=seed,
-            allow_foreign=allow_foreign,
-        )
-        found = joint.search(queries, k if encode is None else max(k, nominees or _NOMINEES), payload=True)
-        results = found
-        if encode is not None:
-            results = rank_again(found, queries, encode, column=text_column or _COLUMN, k=k)
+        with console.working("Searching"):
+            joint = JointSearch(
+                translator,
+                first,
+                second,
+                query_space=space.value,
+                sample=1_000 if calibrate else 0,
+                scale=None if scale is None else scale.value,
+                seed=seed,
+                allow_foreign=allow_foreign,
+            )
+            found = joint.search(queries, k if encode is None else max(k, nominees or _NOMINEES), payload=True)
+            results = found
+            if encode is not None:
+                results = rank_again(found, queries, encode, column=text_column or _COLUMN, k=k)
     finally:
         for store in (first, second):
             if store is not None:

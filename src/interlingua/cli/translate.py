@@ -92,20 +92,20 @@ def translate(
             "--id-column": id_column,
             "--dtype": dtype,
             "--scale": scale,
-            "--log": log,
         }
         check_effect(
             unused, "means nothing with --engine ray, which reads, writes and resumes in its own manner; leave it out."
         )
-        _translate_with_ray(
-            directory, source, out, column, workers, {"inverse": inverse, "allow_foreign": allow_foreign}, as_json
-        )
+        flags = {"inverse": inverse, "allow_foreign": allow_foreign}
+        with open_log(log, (source,)) as record:
+            _translate_with_ray(directory, source, out, column, workers, flags, record, as_json=as_json)
         return
     check_effect({"--workers": workers}, "has no effect without --engine ray; leave it out.")
     if force and resume:
         raise InputError("--resume continues an interrupted run and --force starts over; use one of the two.")
     translator = load(directory)
-    file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
+    with console.working("Reading"):
+        file = open_vectors(source, column=column, key=key, id_column=id_column, scale=scale)
     _check_width(file, translator, inverse=inverse)
     if not allow_foreign:
         # Each batch is compared again, but these are refused before OUTPUT is begun.
@@ -133,7 +133,8 @@ def translate(
         with writer:
             # A shard would have to read the whole file for this; its own rows are checked as they are read.
             if shard is None and not kept:
-                file.check()
+                with console.working("Checking", record):
+                    file.check()
             _stream(file, writer, translator, (start, stop), record, inverse=inverse, allow_foreign=allow_foreign)
         speed = (stop - start - kept) / max(watch.seconds, 1e-3)
         result = {
@@ -165,8 +166,8 @@ def _stream(
     convert = translator.invert if inverse else translator.translate
     record("start", rows=stop - start, resumed_from=writer.rows)
     try:
-        with console.row_progress() as progress:
-            task = progress.add_task("Translating", total=stop - start, completed=writer.rows)
+        with console.show_progress(f"Translating {file.path.name}", record=record) as progress:
+            progress.on_rows("translating", writer.rows, stop - start)
             for batch in file.batches(start=start + writer.rows, stop=stop):
                 try:
                     translated = convert(batch.vectors, allow_foreign=allow_foreign)
@@ -174,8 +175,7 @@ def _stream(
                     last = batch.start + len(batch) - 1
                     raise error.at(f"{file.path}, rows {batch.start} to {last}") from error
                 writer.write(translated, batch)
-                progress.update(task, completed=writer.rows)
-                record("rows", done=writer.rows, rows=stop - start)
+                progress.on_rows("translating", writer.rows, stop - start)
     except KeyboardInterrupt:
         console.note(f"Interrupted after {count_of(writer.rows)}; run the same command with --resume to continue.")
         raise
@@ -188,15 +188,22 @@ def _translate_with_ray(
     column: str | None,
     workers: int | None,
     flags: Mapping[str, bool],
+    record: EventLog,
+    *,
     as_json: bool,
 ) -> None:
     from interlingua.distributed.ray import translate_with_ray
 
     watch = console.Stopwatch()
-    done = translate_with_ray(directory, source, out, column=column, workers=workers, **flags)
+    with console.show_progress(f"Translating {source.name}", record=record) as progress:
+        done = translate_with_ray(
+            directory, source, out, column=column, workers=workers, on_rows=progress.on_rows, **flags
+        )
     speed = done.rows / max(watch.seconds, 1e-3)
+    result = {**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)}
+    record("done", **result)
     if as_json:
-        console.emit_json({**asdict(done), "seconds": watch.seconds, "rows_per_second": round(speed, 1)})
+        console.emit_json(result)
     else:
         start = f"including {done.starting_seconds:.1f} s to start Ray"
         console.note(f"Wrote {out}: {count_of(done.rows)}, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")

@@ -1,22 +1,196 @@
-"""How far a fit is, shown in a notebook or on a terminal while it runs."""
+"""Progress of long work, for people and programs.
+
+Long work reports to functions: a fit or an audit calls ``on_step`` with a dict after each step, and whatever reads rows
+calls ``on_rows`` with the phase, the rows done and the number of rows. :func:`show_progress` displays both. A terminal
+or a notebook gets a bar, and any other stream gets one line every ten seconds, also while no step is reported.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from interlingua.core.wording import describe_step
+from interlingua.core.arguments import check_text, shown
+from interlingua.core.errors import InputError
+from interlingua.core.wording import describe_rows, describe_step
 
-__all__ = ["fit_progress", "in_notebook"]
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
-# Seconds between two updates; each is a message to the browser.
+__all__ = ["LINE_SECONDS", "Record", "ShownProgress", "Timed", "fit_progress", "in_notebook", "show_progress"]
+
+# Seconds between two lines of progress where nothing can be drawn.
+LINE_SECONDS = 10.0
+# Seconds between two records of rows. A phase of many small pages would fill the log.
+_RECORD_SECONDS = 1.0
+# Seconds between two updates in a notebook; each is a message to the browser.
 _UPDATE_SECONDS = 0.2
 
 _Follow = Callable[[dict[str, Any]], None]
+
+
+class Record(Protocol):
+    """A function that records events, such as the writer of a log."""
+
+    def __call__(self, event: str, **facts: Any) -> None:
+        """Record an event with its facts: numbers and short words."""
+
+
+class Timed:
+    """An ``on_step`` that adds times to each step and passes a copy on, so that the receiver cannot change the step.
+
+    ``elapsed`` are the seconds since the object was made. ``seconds_left`` is added to steps that count, as ``at`` of
+    ``of``, by the mean time of those before, and to steps of a search with a ``budget``, as the most that can be left.
+
+    Args:
+        receive: called with each step.
+    """
+
+    def __init__(self, receive: _Follow) -> None:
+        self.receive = receive
+        self._start = time.perf_counter()
+        self._first: dict[tuple[Any, ...], tuple[float, float]] = {}
+
+    def __call__(self, step: Mapping[str, Any]) -> None:
+        """Pass a step on."""
+        elapsed = time.perf_counter() - self._start
+        timed = {**step, "elapsed": round(elapsed, 3)}
+        if "seconds_left" not in timed:
+            left = self._left(timed, elapsed)
+            if left is not None:
+                timed["seconds_left"] = round(left, 1)
+        self.receive(timed)
+
+    def _left(self, step: Mapping[str, Any], elapsed: float) -> float | None:
+        budget, spent = step.get("budget"), step.get("seconds")
+        if budget is not None and spent is not None:
+            return max(0.0, float(budget) - float(spent))
+        at, of = step.get("at"), step.get("of")
+        if at is None or of is None:
+            return None
+        first, since = self._first.setdefault((step.get("step"), step.get("side")), (float(at), elapsed))
+        done = float(at) - first
+        return (elapsed - since) / done * max(0.0, float(of) - float(at)) if done > 0 else None
+
+
+class ShownProgress:
+    """Receives steps and rows, shows them, and records them.
+
+    The object itself is an ``on_step``.
+    """
+
+    def __init__(self, task: str, record: Record | None = None) -> None:
+        self.task = task
+        self._record = record
+        self._started = time.perf_counter()
+        self._phase: str | None = None
+        self._phase_started = self._recorded = 0.0
+        self._first = 0
+        self.state = ""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the beginning."""
+        return time.perf_counter() - self._started
+
+    def __call__(self, step: Mapping[str, Any]) -> None:
+        """Show a step of a fit or an audit, as ``on_step`` is called with it."""
+        self.state = describe_step(step)
+        if self._record is not None:
+            self._record("progress", **step)
+        # The verdict is the last step of a fit.
+        at, of = (1, 1) if step.get("step") == "verdict" else (step.get("at"), step.get("of"))
+        self._draw(at, of)
+
+    def on_rows(self, phase: str, done: int, rows: int) -> None:
+        """Show the rows done, as ``on_rows`` is called with them.
+
+        Args:
+            phase: what is done, such as ``"copying"``.
+            done: number of rows done.
+            rows: number of rows.
+        """
+        now = time.perf_counter()
+        begins = phase != self._phase
+        if begins:
+            self._phase, self._phase_started, self._first = phase, now, done
+        spent = now - self._phase_started
+        speed = (done - self._first) / spent if spent > 0 else 0.0
+        left = (rows - done) / speed if speed > 0 else None
+        self.state = describe_rows(phase, done, rows, speed, left)
+        if self._record is not None and (begins or done >= rows or now - self._recorded >= _RECORD_SECONDS):
+            self._recorded = now
+            facts = {"phase": phase, "done": done, "rows": rows, "seconds": round(spent, 3)}
+            self._record("rows", **facts, seconds_left=None if left is None else round(left, 1))
+        self._draw(done, rows)
+
+    def beat(self) -> str:
+        """Record that the work goes on, and return the line that says so."""
+        if self._record is not None:
+            self._record("working", task=self.task, seconds=round(self.seconds, 1), state=self.state)
+        return f"{self.task}: {self.seconds:.0f} s" + (f", {self.state}" if self.state else "")
+
+    def _draw(self, at: float | None, of: float | None) -> None:
+        """Draw the bar, where there is one."""
+
+
+class _Bar(ShownProgress):
+    """Draws one bar."""
+
+    def __init__(self, task: str, record: Record | None, bar: Progress) -> None:
+        super().__init__(task, record)
+        self._bar, self._row = bar, bar.add_task(task, total=None, state="")
+
+    def _draw(self, at: float | None, of: float | None) -> None:
+        if not of:
+            # The bar of a counted step must not stay full while the next one runs. `update` cannot take a total away.
+            next(task for task in self._bar.tasks if task.id == self._row).total = None
+        self._bar.update(self._row, completed=(at or 0) if of else None, total=of or None, state=self.state)
+
+
+class _NotebookBar(ShownProgress):
+    """Draws one bar in the output of a notebook's cell."""
+
+    def __init__(self, task: str, record: Record | None) -> None:
+        from IPython.display import HTML, display
+
+        super().__init__(task, record)
+        self._html = HTML
+        self._at: float | None = None
+        self._of: float | None = None
+        self._updated = 0.0
+        self._handle = display(HTML(self._markup()), display_id=True)
+
+    def beat(self) -> str:
+        """Draw the bar with the present time as well."""
+        self.update()
+        return super().beat()
+
+    def update(self) -> None:
+        """Draw the bar with the present time and state."""
+        self._updated = time.perf_counter()
+        self._handle.update(self._html(self._markup()))
+
+    def remove(self) -> None:
+        """Remove the bar from the output."""
+        self._handle.update(self._html(""))
+
+    def _draw(self, at: float | None, of: float | None) -> None:
+        self._at, self._of = at, of
+        ends = at is not None and of is not None and at >= of
+        if ends or time.perf_counter() - self._updated >= _UPDATE_SECONDS:
+            self.update()
+
+    def _markup(self) -> str:
+        """Return a bar, which is empty where nothing says how far the work is, with the elapsed time and the state."""
+        value = f' value="{self._at or 0}" max="{self._of}"' if self._of else ""
+        return f"<div><progress{value}></progress> {self.seconds:.0f} s {escape(self.state or self.task)}</div>"
 
 
 def in_notebook() -> bool:
@@ -30,61 +204,117 @@ def fit_progress(show: bool | None, receive: _Follow) -> Iterator[_Follow]:
     """Show how far a fit is; yields the function to call with each step.
 
     Args:
-        show: True shows it in a notebook or on standard error, False never, None in a notebook only.
+        show: True shows it in a notebook or on standard error, False never, None in a notebook only, and there only
+            if ``receive`` does not show it already.
         receive: is called with each step as well.
     """
-    in_browser = in_notebook()
-    if not (in_browser if show is None else show):
+    if show is None:
+        show = in_notebook() and not _is_shown(receive)
+    if not show:
         yield receive
         return
-    with (contextmanager(_in_notebook) if in_browser else contextmanager(_on_terminal))() as follow:
+    with show_progress("Aligning") as display:
 
         def pass_on(step: dict[str, Any]) -> None:
-            follow(step)
+            display(step)
             receive(step)
 
-        yield pass_on
+        yield Timed(pass_on)
+    if not isinstance(display, _Bar | _NotebookBar):
+        # Whoever asks for it is told how it ended, even if the fit took less than ten seconds.
+        _write(display.beat())
 
 
-def _in_notebook() -> Iterator[_Follow]:
-    from IPython.display import HTML, display
-
-    started = time.perf_counter()
-    shown = 0.0
-    handle = display(HTML(_markup({}, 0.0)), display_id=True)
-
-    def follow(step: dict[str, Any]) -> None:
-        nonlocal shown
-        now = time.perf_counter()
-        if now - shown >= _UPDATE_SECONDS or step.get("step") == "verdict":
-            shown = now
-            handle.update(HTML(_markup(step, now - started)))
-
-    yield follow
+def _is_shown(receive: _Follow) -> bool:
+    while isinstance(receive, Timed):
+        receive = receive.receive
+    return isinstance(receive, ShownProgress)
 
 
-def _markup(step: Mapping[str, Any], seconds: float) -> str:
-    """Return a bar, which is empty where nothing says how far the fit is, with the elapsed time and the step."""
-    at, of = step.get("at"), step.get("of")
-    value = ""
-    if step.get("step") == "verdict":
-        value = ' value="1" max="1"'
-    elif isinstance(at, int | float) and isinstance(of, int | float):
-        value = f' value="{at}" max="{of}"'
-    return f"<div><progress{value}></progress> {seconds:.0f} s {escape(describe_step(step))}</div>"
+@contextmanager
+def show_progress(task: str, *, record: Record | None = None, transient: bool = False) -> Iterator[ShownProgress]:
+    """Show how far long work is, on standard error or in the output of a notebook's cell.
+
+    A terminal or a notebook shows a bar with the elapsed time. Any other stream gets one line every ten seconds; work
+    that takes less prints nothing.
+
+    Args:
+        task: what is done, such as ``"Aligning"``.
+        record: called with each event, for a log; while no step is reported, with ``"working"`` every ten seconds.
+        transient: remove the bar at the end.
+
+    Yields:
+        An object to pass as ``on_step``, whose method ``on_rows`` is to be passed as ``on_rows``.
+
+    Raises:
+        InputError: ``task`` is not text, or ``record`` is not a function.
+
+    Example:
+        >>> import numpy as np, interlingua as il
+        >>> x = np.random.default_rng(0).standard_normal((400, 8))
+        >>> with il.show_progress("Aligning") as progress:
+        ...     alignment = il.align(x, x[:, ::-1], pairs=[[i, i] for i in range(100)], on_step=progress)
+    """
+    task = check_text(task, "task")
+    if record is not None and not callable(record):
+        raise InputError(f"record is {shown(record)}; a function of an event and its facts, or None, is needed.")
+    if in_notebook():
+        notebook = _NotebookBar(task, record)
+        with _beating(notebook, notebook.beat):
+            yield notebook
+        if transient:
+            notebook.remove()
+        else:
+            notebook.update()
+        return
+    screen = _screen()
+    if screen.is_terminal and not screen.is_dumb_terminal:
+        with _bars(screen, transient) as bar:
+            display: ShownProgress = _Bar(task, record, bar)
+            with _beating(display, None if record is None else display.beat):
+                yield display
+    else:
+        display = ShownProgress(task, record)
+        with _beating(display, lambda: _write(display.beat())):
+            yield display
 
 
-def _on_terminal() -> Iterator[_Follow]:
-    from rich.console import Console
+@contextmanager
+def _beating(display: ShownProgress, beat: Callable[[], Any] | None) -> Iterator[None]:
+    """Call ``beat`` every ten seconds in a thread of its own, because a step may take minutes."""
+    if beat is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(LINE_SECONDS):
+            beat()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _screen() -> Console:
+    from interlingua.core.screen import Screen
+
+    return Screen(stderr=True)
+
+
+def _bars(screen: Console, transient: bool) -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    columns = (BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.fields[state]}", markup=False))
-    with Progress(*columns, console=console) as bar:
-        row = bar.add_task("", total=None, state="")
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+    return Progress(*columns, TextColumn("{task.fields[state]}"), console=screen, transient=transient)
 
-        def follow(step: dict[str, Any]) -> None:
-            share = {"completed": step["at"], "total": step["of"]} if step.get("step") == "train" else {}
-            bar.update(row, state=describe_step(step), **share)
 
-        yield follow
+def _write(line: str) -> None:
+    from interlingua.core.screen import visible
+
+    sys.stderr.write(visible(line) + "\n")
+    sys.stderr.flush()

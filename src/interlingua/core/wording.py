@@ -13,22 +13,26 @@ __all__ = [
     "describe_candidate",
     "describe_diagnosis",
     "describe_evidence",
+    "describe_rows",
     "describe_step",
     "evidence_cells",
     "size_of",
 ]
 
 _SIGNS = {"at_least": "≥", "at_most": "≤"}
+# Times below are shown in seconds, and in minutes.
+_MINUTES, _HOURS = 120.0, 7200.0
 _TERMS = ("loss", "reconstruction", "cycle", "vsp", "adversarial", "latent_adversarial")
 # A step is reported when it ends, so its text names the work that begins then. Steps number rounds and copies from 0,
 # and texts number them from 1.
 _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "texts": lambda s: f"embedding {s['used']:,} texts with the source encoder",
+    "embedding": lambda s: f"embedding with the {s['side']} encoder, {s['at']:,} of {s['of']:,} texts",
     "embedded": lambda s: "embedding the texts with the target encoder" if s["side"] == "source" else "fitting the map",
     "collection": lambda s: f"continuing after the comparison with the {s['side']} collection",
     "rows": lambda s: "looking for repeated rows",
     "copies": lambda s: "search round 1",
-    "round": lambda s: f"continuing after search round {s['round'] + 1}",
+    "round": lambda s: f"continuing after search round {s['round'] + 1} of at most {s['of']}" + _scores(s),
     "pairs": lambda s: "reading the known pairs",
     "labels": lambda s: "reading the categories",
     "known": lambda s: "searching with the known pairs or categories",
@@ -36,7 +40,10 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "union": lambda s: f"adding rows of candidate {s['name']}",
     "candidate": lambda s: f"candidate {s['name']}: {s['use']}, {s['status']}",
     "exchange": lambda s: "comparing exchanges of groups" if s["kept"] else "fitting the non-orthogonal map",
-    "islands": lambda s: f"second search: {s['refinements']} maps after {s['seconds']:.0f} s",
+    "islands": lambda s: (
+        f"second search, {s['stage']} {s['number'] + 1}, generation {s['generation']}"
+        f"{_scores(s)}, {s['refinements']} maps after {s['seconds']:.0f} s"
+    ),
     "second search": lambda s: "carrying the best map to full width",
     "interrupted": lambda s: f"continuing with the map of the {s['kept']}",
     "fine": lambda s: "refining the map",
@@ -50,6 +57,8 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run": lambda s: f"comparing the run with seed {s['seed']}",
     "train": lambda s: _training(s),
     "verdict": lambda s: f"verdict {s['status']}",
+    "attack": lambda s: str(s["work"]),
+    "defense": lambda s: f"defense {s['name']}, {s['at'] + 1} of {s['of']}",
 }
 
 
@@ -57,15 +66,42 @@ def describe_step(step: Mapping[str, Any]) -> str:
     """Return what a fit does after it reported a step, in words, or the name of a step of another method."""
     name = str(step.get("step", ""))
     try:
-        return _STEPS[name](step)
+        words = _STEPS[name](step)
     except (KeyError, TypeError, ValueError):  # a step of a user's method
         return name
+    return words + _left(step.get("seconds_left"))
+
+
+def describe_rows(phase: str, done: int, rows: int, speed: float, seconds_left: float | None) -> str:
+    """Return how far work on rows is, in words.
+
+    Args:
+        phase: what is done.
+        done: number of rows done.
+        rows: number of rows.
+        speed: rows per second; 0 if it is not known yet.
+        seconds_left: by the speed so far, or None.
+    """
+    rate = f", {speed:,.0f} rows/s" if speed else ""
+    return f"{phase} {done:,} of {rows:,} rows{rate}" + (_left(seconds_left) if done < rows else "")
+
+
+def _left(seconds: float | None) -> str:
+    if not seconds:
+        return ""
+    if seconds < _MINUTES:
+        return f", {seconds:.0f} s left"
+    return f", {seconds / 60:.0f} min left" if seconds < _HOURS else f", {seconds / 3600:.1f} h left"
+
+
+def _scores(step: Mapping[str, Any]) -> str:
+    """Return how far a search is from random maps, in standard deviations of their scores."""
+    return f", best map {step['excess']:.1f} deviations above random ones"
 
 
 def _training(step: Mapping[str, Any]) -> str:
     terms = "  ".join(f"{term} {step[term]:.3f}" for term in _TERMS if term in step)
-    left = step.get("seconds_left")
-    return f"training step {step['at']} of {step['of']}  {terms}" + (f"  {left:.0f} s left" if left else "")
+    return f"training step {step['at']} of {step['of']}  {terms}".rstrip()
 
 
 def count_of(number: int, noun: str = "row") -> str:

@@ -7,13 +7,13 @@ not in actors: a worker that dies loses only its part, which Ray gives to anothe
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interlingua.core.arguments import check_count, check_flag, check_path, check_text
+from interlingua.core.arguments import check_count, check_flag, check_path, check_text, shown
 from interlingua.core.arrays import require
 from interlingua.core.atomic import atomic_folder, check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
@@ -56,6 +56,7 @@ def translate_with_ray(
     allow_foreign: bool = False,
     workers: int | None = None,
     batch_rows: int = _BATCH_ROWS,
+    on_rows: Callable[[str, int, int], None] | None = None,
 ) -> DistributedResult:
     """Translate a Parquet file, a folder of them or a Lance dataset with Ray Data.
 
@@ -72,6 +73,7 @@ def translate_with_ray(
         allow_foreign: as in :func:`interlingua.distributed.arrow.translate_batches`.
         workers: most parts at a time; as many as Ray has processors by default.
         batch_rows: rows read, translated and written at a time.
+        on_rows: called with the phase, the rows done and the number of rows, after each part.
 
     Raises:
         InputError: the source does not exist, has another format, is empty or damaged.
@@ -89,6 +91,8 @@ def translate_with_ray(
     workers = None if workers is None else check_count(workers, "workers", minimum=1)
     flags = {"inverse": check_flag(inverse, "inverse"), "allow_foreign": check_flag(allow_foreign, "allow_foreign")}
     batch_rows = check_count(batch_rows, "batch_rows", minimum=1)
+    if on_rows is not None and not callable(on_rows):
+        raise InputError(f"on_rows is {shown(on_rows)}; a function or None is needed.")
     ray = require("ray", "ray")
     data = require("ray.data", "ray")
     load(folder)  # refuse a bad folder once instead of in every worker
@@ -107,6 +111,7 @@ def translate_with_ray(
     started = time.perf_counter()
     data.DataContext.get_current().enable_progress_bars = False
     parts = parts_of(source, workers or int(ray.cluster_resources().get("CPU", 1)))
+    rows, report = sum(part.stop - part.start for part in parts), on_rows or (lambda phase, done, rows: None)
     try:
         with atomic_folder(out) as fresh:
             settings = {"directory": str(folder), "column": column, **flags}
@@ -117,7 +122,11 @@ def translate_with_ray(
                 compute=data.TaskPoolStrategy(size=workers),
                 num_cpus=1,
             )
-            written = [WrittenPart(**row) for row in done.take_all()]
+            written: list[WrittenPart] = []
+            report("translating", 0, rows)
+            for row in done.iter_rows():
+                written.append(WrittenPart(**row))
+                report("translating", sum(part.rows for part in written), rows)
             finish(fresh, written)
     except ray.exceptions.RayError as error:
         raise InterlinguaError(f"{source} could not be translated: {_cause(error)}") from error

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_callable, check_texts, described
+from interlingua.core.arguments import check_texts, described
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 
 __all__ = [
-    "check_callable",
     "check_corpus",
     "check_indices",
     "check_label_rows",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interlingua.aligners.base import OnStep
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Resamples
@@ -100,14 +101,15 @@ def defense_scores(
     truth: GroundTruth,
     translate: Callable[[FloatArray], FloatArray],
     seed: int,
-    on_step: Callable[[str], None],
+    on_step: OnStep,
 ) -> tuple[DefenseScore, ...]:
     """Apply every defense of a suite to the audited rows [n, d], attack it, and read what it leaves."""
     # Without true vectors, re-identification and retrieval compare with the attack on unprotected vectors.
     reference = translate(rows) if truth.vectors is None else np.asarray(truth.vectors, np.float32)
     scores = []
-    for position, defense in enumerate(suite(name, rows.shape[1])):
-        on_step(f"Attacking the defense: {defense.name}")
+    defenses = suite(name, rows.shape[1])
+    for position, defense in enumerate(defenses):
+        on_step({"step": "defense", "name": defense.name, "at": position, "of": len(defenses)})
         adapted = _adapted(decoder, corpus, name, position, defense, seed)
         reader = Reader(adapted, corpus, labels, truth, reference, seed)
         scores.append(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_flag, check_texts
+from interlingua.core.arguments import check_callable, check_count, check_flag, check_texts
 from interlingua.core.arrays import FloatArray, as_array, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples, interval
-from interlingua.leakage._checks import check_callable, check_label_rows, check_members, check_one_each
+from interlingua.leakage._checks import check_label_rows, check_members, check_one_each
 from interlingua.leakage.centering import collection_mean, subtract_mean
 
 __all__ = ["AttributeInference", "AttributeScores", "embed_labels", "infer_attributes", "label_scores", "truth_matrix"]

@@ -15,14 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua._align import align
+from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance
+from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.progress import Timed
 from interlingua.core.statistics import agreement
+from interlingua.core.wording import count_of
 from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
-from interlingua.leakage._checks import check_callable, check_members
+from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
 from interlingua.leakage._predictions import expected_leak_rate, meaningless, most_frequent, offered, predict
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
@@ -73,7 +76,7 @@ def audit(
     fit: Callable[..., Alignment] = align,
     documents: int = DOCUMENTS,
     seed: int = 0,
-    on_step: Callable[[str], None] = lambda part: None,
+    on_step: OnStep = ignore_step,
 ) -> Audit:
     """Measure what an attacker can read with unpaired fits.
 
@@ -94,7 +97,7 @@ def audit(
         fit: aligns (vectors, public vectors, seed=seed) for these, such as a function that keeps fits.
         documents: largest number of rows that are attacked.
         seed: random seed.
-        on_step: called with the name of each part of the audit when it begins.
+        on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`.
 
     Raises:
         InputError: no fit, or shapes that do not match.
@@ -111,7 +114,7 @@ def audit(
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     check_callable(fit, "fit", "a function")
-    check_callable(on_step, "on_step", "a function of the name of a part")
+    check_callable(on_step, "on_step", "a function of one dict")
     kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
     rows = check_matrix(vectors, "the audited vectors")
@@ -122,32 +125,38 @@ def audit(
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:documents])
     known = truth.take(picked)
-    on_step("Translating")
+    report = Timed(on_step)
+    report({"step": "attack", "work": "translating"})
     translations = [unit_rows(_translate(fit, rows[picked])) for fit in usable or ranked]
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
     rotated = meaningless(translated, seed)
     resamples = Resamples(len(picked), seed)
     if decoder is None:
+        report({"step": "attack", "work": "fitting the keyword decoder"})
         corpus = corpus.align_stand_in(seed)
         decoder = corpus.fit_decoder(seed)
-    on_step("Recovering words, labels and neighbors")
+    report({"step": "attack", "work": f"reading words of {count_of(len(picked))}"})
     predictions = predict(decoder, translations)
+    report({"step": "attack", "work": "reading words of the control"})
     null = predict(decoder, [rotated])
     words = _words(decoder, corpus, predictions, null, known.texts, resamples, seed)
+    report({"step": "attack", "work": "searching the nearest public texts"})
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
     label_findings, order = None, None
     if labels is not None:
+        report({"step": "attack", "work": "inferring labels"})
         label_findings, order = _infer_labels(labels, translated, known.labels, seed)
+    if known.vectors is not None:
+        report({"step": "attack", "work": "re-identifying rows"})
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
     if defenses and has_usable_fit:
-        on_step("Evaluating defenses")
         scores = defense_scores(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
-            translate=lambda x: _translate(alignment, x), seed=seed, on_step=on_step,
+            translate=lambda x: _translate(alignment, x), seed=seed, on_step=report,
         )  # fmt: skip
     tested, controls = None, ""
-    on_step("Testing membership and links")
+    report({"step": "attack", "work": "testing membership and links"})
     if has_usable_fit:
         tested, controls = _membership(records, known, lambda: _translate_all(usable, rows), corpus, seed)
     linked = None
@@ -155,14 +164,14 @@ def audit(
         linked = _linkage(second, translated, known.texts, seed)
     points: tuple[RowPoint, ...] = ()
     if halvings:
-        on_step("Attacking with fewer rows")
+        report({"step": "attack", "work": "attacking with fewer rows"})
         points = leak_by_rows(
             rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed
         )
     shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
     found_kinds: tuple[KindFinding, ...] = ()
     if kinds:
-        on_step("Counting kinds of words")
+        report({"step": "attack", "work": "counting kinds of words"})
         found_kinds = kinds_of_words(
             predictions, null, decoder.vocabulary.words, corpus.texts, texts=known.texts, seed=seed
         )

@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment
-from interlingua.core.arguments import check_count
+from interlingua.core.arguments import check_callable, check_count
 from interlingua.core.arrays import FloatArray, IntArray
 from interlingua.core.neighbors import neighbor_overlap
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples
-from interlingua.leakage._checks import check_callable, check_indices, check_one_each
+from interlingua.leakage._checks import check_indices, check_one_each
 from interlingua.leakage.defenses import Defense, NoDefense, float_rows
 from interlingua.leakage.inversion.scores import reidentification
 

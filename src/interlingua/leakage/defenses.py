@@ -9,10 +9,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import Bounds, check_choice, check_count, check_settings, shown
+from interlingua.core.arguments import Bounds, check_callable, check_choice, check_count, check_settings, shown
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.leakage._checks import check_callable
 
 __all__ = [
     "SUITES",

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_count, check_flag, check_instance, check_texts
+from interlingua.core.arguments import check_callable, check_count, check_flag, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, as_array, check_matrix
 from interlingua.core.errors import InputError
 from interlingua.leakage._checks import (
-    check_callable,
     check_corpus,
     check_indices,
     check_label_rows,

@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from interlingua._align import align
 from interlingua.core.alignment import Alignment, Status
-from interlingua.core.arguments import check_count, check_instance
+from interlingua.core.arguments import check_callable, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
-from interlingua.leakage._checks import check_callable
 from interlingua.leakage._predictions import expected_leak_rate, meaningless, predict
 from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder

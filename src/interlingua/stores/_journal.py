@@ -17,15 +17,19 @@ from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
-FORMAT = 4
+FORMAT = 5
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 _TABLES = """
 create table fact (name text primary key, value text not null);
 create table page (
   number integer primary key, after text, rows integer not null, digest text not null, done integer not null);
 create table sample (id text primary key);
+create table surveyed (id integer not null, content integer not null);
 create table row (id integer primary key, content integer not null);
 """
+# Kilobytes of the database in memory, as a negative number. The digests of ids are in no order, so rows are looked up
+# all over the file.
+_CACHE = -65_536
 # Most parameters of one statement.
 _PARAMETERS = 10_000
 
@@ -83,6 +87,7 @@ class MigrationJournal:
         try:
             self._db.execute("pragma locking_mode = exclusive")
             self._db.execute("pragma synchronous = full")
+            self._db.execute(f"pragma cache_size = {_CACHE}")
             self._db.execute("begin exclusive")
             # A run that was killed before this transaction ended leaves an empty file.
             if create or not self._db.execute("select count(*) from sqlite_master").fetchone()[0]:
@@ -148,6 +153,7 @@ class MigrationJournal:
         with self._transaction():
             self._db.execute("delete from page")
             self._db.execute("delete from sample")
+            self._db.execute("delete from surveyed")
             self._db.execute("delete from row")
 
     def add_page(self, number: int, after: Any, rows: int, digest: str, sample: list[Any], digests: IntArray) -> None:
@@ -164,8 +170,17 @@ class MigrationJournal:
         with self._transaction():
             row = (number, json.dumps(after), rows, digest)
             self._db.execute("insert into page values (?, ?, ?, ?, 0)", row)
-            self._set_rows(digests)
+            # In the order of the source. In the table that is ordered by digests, which are random, every row of a page
+            # would change another part of the file, and each of these parts would be written twice for each page.
+            self._db.executemany("insert into surveyed values (?, ?)", digests.tolist())
             self._db.executemany("insert or ignore into sample values (?)", [(json.dumps(value),) for value in sample])
+
+    def end_survey(self, **facts: Any) -> None:
+        """Order the rows of the survey by their ids, so that they can be looked up, and record facts as `note` does."""
+        with self._transaction():
+            self._db.execute("insert or replace into row select id, content from surveyed order by id")
+            self._db.execute("delete from surveyed")
+            self._set(facts)
 
     def mark_written(self, number: int) -> None:
         """Record that a page is in the target; call it after the write has returned."""

@@ -97,7 +97,7 @@ class Run:
             )
         distinct.check_distinct(self.source, self.options.page_rows)
         self._write_skipped(left_out)
-        self.log.note(phase="creating", as_new_vector=self.spec.as_new_vector)
+        self.log.end_survey(phase="creating", as_new_vector=self.spec.as_new_vector)
         watch.lap("survey")
 
     def _digest(self, page: Records) -> str:

@@ -112,6 +112,7 @@ def search(context: SearchContext, *, rounds: int, on_step: OnStep = ignore_step
             {
                 "step": "round",
                 "round": number,
+                "of": rounds,
                 "candidates": len(pool),
                 "excess": null.excess(result.best.score),
                 "agreement": result.start_agreement,

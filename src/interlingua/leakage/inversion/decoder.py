@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_number, check_text
+from interlingua.core.arguments import check_callable, check_count, check_number, check_text
 from interlingua.core.arrays import FloatArray, require, unit_rows
 from interlingua.core.backend import resolve_device
-from interlingua.leakage._checks import check_callable, check_corpus
+from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Inverter

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import Bounds, check_path, check_settings, check_text
+from interlingua.core.arguments import Bounds, check_callable, check_path, check_settings, check_text
 from interlingua.core.arrays import FloatArray, check_matrix, require, unit_rows
 from interlingua.core.backend import resolve_device
 from interlingua.core.errors import InputError
 from interlingua.encoders import Encode
-from interlingua.leakage._checks import check_callable, check_vector
+from interlingua.leakage._checks import check_vector
 from interlingua.leakage.centering import subtract_mean
 from interlingua.leakage.inversion.extraction import Extraction, Inverter
 

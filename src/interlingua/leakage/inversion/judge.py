@@ -22,11 +22,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from interlingua.core.arguments import check_count, check_flag, check_number, check_path, check_text
+from interlingua.core.arguments import check_callable, check_count, check_flag, check_number, check_path, check_text
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples
-from interlingua.leakage._checks import check_callable
 from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.scores import wrong_documents
 from interlingua.stores._secrets import may_hold_secret

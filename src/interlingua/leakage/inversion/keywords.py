@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_flag, check_instance, check_texts
+from interlingua.core.arguments import check_callable, check_count, check_flag, check_instance, check_texts
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.maps import VectorMap
 from interlingua.core.statistics import agreement
-from interlingua.leakage._checks import check_callable, check_corpus
+from interlingua.leakage._checks import check_corpus
 from interlingua.leakage.centering import collection_mean, subtract_mean
 from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Keyword

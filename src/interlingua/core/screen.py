@@ -1,0 +1,35 @@
+"""Text on a terminal: names and ids from files are printed literally, whatever characters they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+__all__ = ["Screen", "visible"]
+
+# Characters that move a cursor, change a terminal or reverse the direction of text; line ends and tabs are harmless.
+_CONTROLS = [*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_VISIBLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
+_NARROWEST, _USUAL_WIDTH = 20, 80
+
+
+def visible(text: str) -> str:
+    """Return a string with control characters escaped, so that ids and names from files cannot control a terminal."""
+    return text.translate(_VISIBLE)
+
+
+class Screen(Console):
+    """A console that prints text from files literally: control characters are escaped and markup is off."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        # Some terminals report a width of 0, and COLUMNS can hold any number; nothing can be printed in that width.
+        if self.width < _NARROWEST:
+            self.width = _USUAL_WIDTH
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of a renderable, with control characters escaped."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
