@@ -205,8 +205,8 @@ ON_OPENING: list[tuple[str, bytes, str]] = [
     ("x.parquet", parquet([[]], F32_LIST), r"has shape \(1, 0\); at least 1 row and 1 column"),
     ("x.parquet", parquet([None, [1.0]], F32_LIST), r"row 0 of column 'vector' is null"),
     # jsonl
-    ("x.jsonl", b"", r"has no rows; at least 1 line"),
-    ("x.jsonl", b"\n \n", r"has no rows"),
+    ("x.jsonl", b"", r"has no line with a vector; at least 1 line"),
+    ("x.jsonl", b"\n \n", r"has no line with a vector"),
     ("x.jsonl", lines(vector(1.0, 2.0)) + b'{"vector": [1.0, 2', r"line 2 is not valid JSON .* the file is truncated"),
     ("x.jsonl", lines(vector(1.0), "", "oops", vector(2.0)), r"line 3 is not valid JSON"),
     ("x.jsonl", lines([1.0, 2.0]), r"line 1 holds a list; one JSON object per line is needed"),
@@ -236,7 +236,7 @@ ON_OPENING: list[tuple[str, bytes, str]] = [
     ("x.jsonl", b'{"vector": [NaN, 1.0]}\n', r"1 of 1 rows hold NaN or infinity"),
     ("x.jsonl", b'{"vector": [-Infinity, 1.0]}\n', r"1 of 1 rows hold NaN or infinity"),
     ("x.jsonl", bytes(2**26 + 1), r"line 1 is longer than 67108864 bytes"),
-    ("x.jsonl.gz", lines(vector(1.0)), r"line 1 cannot be unpacked"),
+    ("x.jsonl.gz", lines(vector(1.0)), r"is not packed by gzip. Remove .gz"),
     ("x.jsonl.gz", gzip.compress(lines(*[vector(1.0)] * 9))[:-12], r"line \d+ cannot be unpacked"),
     ("x.jsonl.gz", gzip.compress(bytes(2**26 + 1), 1), r"line 1 is longer than 67108864 bytes"),
 ]

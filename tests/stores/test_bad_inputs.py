@@ -553,7 +553,7 @@ def journal_of_a_newer_version(place: Place) -> Made:
     return place.parquet(), place.at("new.parquet"), {"resume": True, "journal": place.at("mine.sqlite")}
 
 
-@case("cannot be used as a journal")
+@case("is not a journal of a migration .no such table: fact.. Choose another file")
 def journal_with_other_tables(place: Place) -> Made:
     with sqlite3.connect(place.at("other.sqlite")) as db:
         db.execute("create table t (x)")

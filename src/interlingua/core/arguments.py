@@ -43,8 +43,6 @@ Bounds = Mapping[str, Mapping[str, float]]
 _LIMITS = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
 
 _SHOWN_CHARACTERS = 60
-# The longest name of a file in the usual file systems.
-_NAME_BYTES = 255
 
 
 def check_count(
@@ -153,9 +151,6 @@ def check_path(value: Any, name: str = "path") -> Path:
         raise InputError(f"{name} is {shown(value)}; a path is needed, as a text or a pathlib.Path.")
     if not path or "\0" in path:
         raise InputError(f"{name} is {shown(value)}; no file can have that name.")
-    longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
-    if longest > _NAME_BYTES:
-        raise InputError(f"{name} {shown(value)} has a part of {longest} bytes; up to {_NAME_BYTES} are needed.")
     return Path(path)
 
 

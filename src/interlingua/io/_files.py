@@ -217,7 +217,11 @@ def open_vectors(
         InputError: the file is missing, truncated, damaged, of an unknown format, or holds nothing that can be used.
     """
     path = check_path(path)
-    if is_pipe(path):
+    try:
+        piped = is_pipe(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read (the system reports: {error.strerror}). Check the path.") from error
+    if piped:
         copied = copy_pipe(path)
         try:
             file = open_vectors(
