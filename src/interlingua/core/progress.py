@@ -32,7 +32,7 @@ _RECORD_SECONDS = 1.0
 # Seconds between two updates in a notebook; each is a message to the browser.
 _UPDATE_SECONDS = 0.2
 
-Follow = Callable[[dict[str, Any]], None]
+_Follow = Callable[[dict[str, Any]], None]
 
 
 class Record(Protocol):
@@ -52,7 +52,7 @@ class Timed:
         receive: called with each step.
     """
 
-    def __init__(self, receive: Follow) -> None:
+    def __init__(self, receive: _Follow) -> None:
         self.receive = receive
         self._start = time.perf_counter()
         self._first: dict[tuple[Any, ...], tuple[float, float]] = {}
@@ -200,7 +200,7 @@ def in_notebook() -> bool:
 
 
 @contextmanager
-def fit_progress(show: bool | None, receive: Follow) -> Iterator[Follow]:
+def fit_progress(show: bool | None, receive: _Follow) -> Iterator[_Follow]:
     """Show how far a fit is; yields the function to call with each step.
 
     Args:
@@ -225,7 +225,7 @@ def fit_progress(show: bool | None, receive: Follow) -> Iterator[Follow]:
         _write(display.beat())
 
 
-def _is_shown(receive: Follow) -> bool:
+def _is_shown(receive: _Follow) -> bool:
     while isinstance(receive, Timed):
         receive = receive.receive
     return isinstance(receive, ShownProgress)
