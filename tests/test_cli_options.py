@@ -97,7 +97,6 @@ REFUSED = [
             "--id-column i",
             "--dtype float16",
             "--scale 0",
-            "--log log.jsonl",
         )
     ),
     ("--force", f"{EVALUATE} --force", "--force replaces an existing report and needs --report"),
