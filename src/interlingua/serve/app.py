@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def create_app(
@@ -58,7 +58,7 @@ def create_app(
     # Each kind of work has threads or processes of its own, so that none waits for a slower kind.
     quick, searches, jobs = anyio.CapacityLimiter(8), anyio.CapacityLimiter(2), anyio.CapacityLimiter(2)
 
-    async def soon(call: Callable[[], Result]) -> Result:
+    async def soon(call: Callable[[], _Result]) -> _Result:
         return await to_thread.run_sync(call, limiter=quick)
 
     class Temporary(FileResponse):

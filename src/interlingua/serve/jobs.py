@@ -9,8 +9,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterable, Mapping
+from typing import Any, cast
 
 import anyio
 
@@ -62,8 +62,7 @@ async def run_job(action: str, facts: Mapping[str, Any], limiter: anyio.Capacity
             command(action, json.dumps(facts)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         try:
-            assert process.stdout is not None
-            written = b"".join([chunk async for chunk in process.stdout])
+            written = b"".join([chunk async for chunk in cast(AsyncIterable[bytes], process.stdout)])
             code = await process.wait()
         except BaseException:
             with anyio.CancelScope(shield=True):

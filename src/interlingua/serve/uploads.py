@@ -25,7 +25,7 @@ _RESERVE = 64 * 2**20
 # A client must send this many bytes in this many seconds, or it is taken for one that has stopped.
 _LEAST_BYTES, _PATIENCE_SECONDS = 64 * 2**10, 60.0
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 class Uploads:
@@ -108,7 +108,7 @@ class Uploads:
         )
 
 
-async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -> Result:
+async def unless_gone(request: Request, work: Callable[[], Awaitable[_Result]]) -> _Result:
     """Return the result of work that a client waits for; if the client goes away, the work is canceled.
 
     The body of the request must have been read.
@@ -137,7 +137,7 @@ async def unless_gone(request: Request, work: Callable[[], Awaitable[Result]]) -
         raise errors[0]
     if not results:
         raise ClientDisconnect
-    result: Result = results[0]
+    result: _Result = results[0]
     return result
 
 
