@@ -298,7 +298,7 @@ def test_rollback_never_drops_what_the_journal_did_not_make(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(MigrationJournal, "discard", lambda self: None)
-        patch.setattr("interlingua.stores._journal.MigrationJournal.note", _note_then_die)
+        patch.setattr(MigrationJournal, "end_survey", _note_then_die)
         with pytest.raises(Killed):
             migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
     fill(memory("new"), pa.array([1, 2, 3]), None)  # somebody else takes the name
