@@ -484,7 +484,7 @@ def test_all_steps_work_in_a_browser(served: str, session: Session, planted: tup
         until(tab, "!document.getElementById('results-of-fit').hidden")
         assert tab.ask("document.getElementById('status').textContent") in ("Aligned", "Doubtful", "Failed")
         tab.ask("document.querySelector('#search button').click()")
-        until(tab, "document.querySelectorAll('#results tr').length === 20")
+        until(tab, "document.querySelectorAll('#results tbody tr').length === 20")
         assert tab.ask("document.getElementById('error').hidden")
         for width in (1200, 390):
             tab.resize(width)
