@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, unit_rows
+
+Case = TypeVar("Case")
 
 
 def scores(translated: FloatArray, truth: FloatArray) -> dict[str, float]:
@@ -37,15 +39,47 @@ def append_records(arguments: argparse.Namespace, cases: Iterable[tuple[str, Cal
         arguments: those of `arguments_of`.
         cases: key of each case, and the function that fits it.
     """
-    out: Path = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for key, fit in cases:
-        if key in done or arguments.only not in key:
-            continue
+    for key, fit in _pending(arguments, cases):
         record = fit()
-        with out.open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        _append(arguments.out, [record])
         top1 = record["forward"]["top1"], record["backward"]["top1"]
         verdict = record["verdict"]
         status = verdict["status"] if isinstance(verdict, dict) else verdict
         sys.stderr.write(f"{key}: {top1} {status}, {record['processor_seconds']:.0f} processor s\n")
+
+
+def append_all_records(
+    arguments: argparse.Namespace,
+    cases: Iterable[tuple[str, Callable[[], list[dict[str, Any]]]]],
+    describe: Callable[[dict[str, Any]], str],
+) -> None:
+    """Measure the cases whose key is not in the output yet, and append a JSON line for each of their records.
+
+    A case whose vectors are missing is named and left out.
+
+    Args:
+        arguments: those of `arguments_of`.
+        cases: key of each case, and the function that measures it.
+        describe: what to print of a record.
+    """
+    for key, measure in _pending(arguments, cases):
+        try:
+            records = measure()
+        except FileNotFoundError as error:
+            sys.stderr.write(f"{key}: {error.filename} is missing\n")
+            continue
+        _append(arguments.out, [{"key": key, **record} for record in records])
+        for record in records:
+            sys.stderr.write(f"{key} {describe(record)}\n")
+
+
+def _pending(arguments: argparse.Namespace, cases: Iterable[tuple[str, Case]]) -> Iterator[tuple[str, Case]]:
+    """Yield the cases that were asked for and are not in the output yet."""
+    out: Path = arguments.out
+    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    yield from ((key, case) for key, case in cases if key not in done and arguments.only in key)
+
+
+def _append(out: Path, records: Iterable[dict[str, Any]]) -> None:
+    with out.open("a") as stream:
+        stream.writelines(json.dumps(record) + "\n" for record in records)

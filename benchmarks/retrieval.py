@@ -19,7 +19,6 @@ the same with the first 10 documents of the new model as the relevant ones. ``--
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import arguments_of
+from records import append_all_records, arguments_of
 from retrieval_sets import PUBLIC, SETS, fitted, is_encoded, load
 
 from interlingua.core.arrays import unit_rows
@@ -154,22 +153,14 @@ def main() -> None:
     parser = arguments_of(__doc__, "retrieval.jsonl", "0:1")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
-    out: Path = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for key, case in cases(range(*map(int, arguments.seeds.split(":"))), arguments.vectors):
-        if key in done or arguments.only not in key:
-            continue
-        try:
-            records = case()
-        except FileNotFoundError as error:
-            sys.stderr.write(f"{key}: {error.filename} is missing\n")
-            continue
-        with out.open("a") as stream:
-            stream.writelines(json.dumps({"key": key, **record}) + "\n" for record in records)
-        for record in records:
-            judged = record["judged"] and f"{record['judged']['ndcg'][0]:.3f}"
-            found = f"own recall {record['own']['recall'][0]:.3f}, judged nDCG {judged}"
-            sys.stderr.write(f"{key} {record['route']} {record['nominees'] or ''}: {found}\n")
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    append_all_records(arguments, cases(seeds, arguments.vectors), _in_words)
+
+
+def _in_words(record: dict[str, Any]) -> str:
+    judged = record["judged"] and f"{record['judged']['ndcg'][0]:.3f}"
+    found = f"own recall {record['own']['recall'][0]:.3f}, judged nDCG {judged}"
+    return f"{record['route']} {record['nominees'] or ''}: {found}"
 
 
 if __name__ == "__main__":

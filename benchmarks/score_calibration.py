@@ -19,15 +19,13 @@ translators are those of ``retrieval.py``. No fit and no calibration sees a quer
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from records import arguments_of
+from records import append_all_records, arguments_of
 from retrieval import ENCODERS, KINDS
 from retrieval_sets import PUBLIC, SETS, fitted, is_encoded, load
 from sklearn.isotonic import IsotonicRegression
@@ -139,23 +137,15 @@ def main() -> None:
     parser = arguments_of(__doc__, "score-calibration.jsonl", "0:1")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
-    out: Path = arguments.out
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for key, case in cases(range(*map(int, arguments.seeds.split(":"))), arguments.vectors):
-        if key in done or arguments.only not in key:
-            continue
-        try:
-            records = case()
-        except FileNotFoundError as error:
-            sys.stderr.write(f"{key}: {error.filename} is missing\n")
-            continue
-        with out.open("a") as stream:
-            stream.writelines(json.dumps({"key": key, **record}) + "\n" for record in records)
-        for record in records:
-            ratios = ", ".join(f"{each['ratio']:.2f}" for each in record["pairs"])
-            gate = ", ".join(f"{value:.2f}" for value in record["gate"])
-            names = " ".join(record[name] for name in ("kind", "scale", "method"))
-            sys.stderr.write(f"{key} {names}: ratios {ratios}; gate {gate}\n")
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    append_all_records(arguments, cases(seeds, arguments.vectors), _in_words)
+
+
+def _in_words(record: dict[str, Any]) -> str:
+    ratios = ", ".join(f"{each['ratio']:.2f}" for each in record["pairs"])
+    gate = ", ".join(f"{value:.2f}" for value in record["gate"])
+    names = " ".join(record[name] for name in ("kind", "scale", "method"))
+    return f"{names}: ratios {ratios}; gate {gate}"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "examples"] + [
+# myst-nb writes jupyter_execute beside _build, and the next build must not read it.
+exclude_patterns = ["_build", "jupyter_execute", "examples"] + [
     f"_generated/{name}.md"
     for name in ("foreign", "stores", "retrieval-judged", "retrieval-own", "cascade", "score-calibration")
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +19,9 @@ from reported import drawn as drawn
 from reported import everything as everything
 from reported import spaces as spaces
 from stores.servers import postgres_server as postgres_server
+
+if TYPE_CHECKING:
+    from interlingua.serve.session import Session
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -42,3 +47,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real embeddings in {folder}, which is not there")
     return folder
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """The state of a page without files, whose fit is stopped at the end."""
+    from interlingua.serve.session import Session
+
+    made = Session(tmp_path / "session")
+    made.folder.mkdir()
+    yield made
+    made.stop()

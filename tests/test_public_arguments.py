@@ -219,6 +219,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "causal_lm": (causal_lm, {"name": "nowhere"}),
     "cell": (cell, {"table": "seeds", "pair": "a -> b", "column": "nq"}),
     "Chain": (defenses.Chain, {"parts": ()}),
+    "center_by_own_mean": (centering.center_by_own_mean, {"vectors": X}),
     "Chain.apply": (defenses.Chain((defenses.Rotation(),)).apply, {"vectors": X, "seed": 0}),
     "check_extractions": (check_extractions, {"extractions": EXTRACTIONS, "texts": TEXTS}),
     "collection_mean": (centering.collection_mean, {"vectors": X}),

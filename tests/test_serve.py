@@ -41,14 +41,6 @@ LIMIT = 200_000
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    made = Session(tmp_path / "session")
-    made.folder.mkdir()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def page(session: Session) -> TestClient:
     return TestClient(create_app(session, port=PORT, max_bytes=LIMIT), base_url=f"http://127.0.0.1:{PORT}")
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -365,14 +364,6 @@ def test_progress_of_training_follows_its_steps(tmp_path: Path) -> None:
     log = FitLog(tmp_path / "log.jsonl")
     log.follow(95)
     assert log.progress(95) == {"share": 0.475, "seconds_left": 105}
-
-
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    made = Session(tmp_path / "session")
-    made.folder.mkdir()
-    yield made
-    made.stop()
 
 
 def test_words_find_the_row_to_search_for(session: Session, planted: tuple[Rows, Rows], translator: Path) -> None:

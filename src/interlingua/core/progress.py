@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from interlingua.core.arguments import check_text, shown
-from interlingua.core.errors import InputError
+from interlingua.core.arguments import check_callable, check_text
 from interlingua.core.wording import describe_rows, describe_step
 
 if TYPE_CHECKING:
@@ -256,8 +255,8 @@ def show_progress(task: str, *, record: Record | None = None, transient: bool = 
         ...     alignment = il.align(x, x[:, ::-1], pairs=[[i, i] for i in range(100)], on_step=progress)
     """
     task = check_text(task, "task")
-    if record is not None and not callable(record):
-        raise InputError(f"record is {shown(record)}; a function of an event and its facts, or None, is needed.")
+    if record is not None:
+        check_callable(record, "record", "a function of an event and its facts, or None,")
     if in_notebook():
         notebook = _NotebookBar(task, record)
         with _beating(notebook, notebook.beat):

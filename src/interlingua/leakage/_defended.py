@@ -11,15 +11,15 @@ from interlingua.aligners.base import OnStep
 from interlingua.core.arrays import FloatArray, IntArray, unit_rows
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Resamples
-from interlingua.leakage._predictions import expected_leak_rate, meaningless, offered, predict
+from interlingua.leakage._predictions import offered, read_words
 from interlingua.leakage.attributes import label_scores
-from interlingua.leakage.centering import collection_mean
+from interlingua.leakage.centering import center_by_own_mean, collection_mean
 from interlingua.leakage.defense_scores import Decoded, DefenseScore, evaluate_defense, reconstruct
 from interlingua.leakage.defenses import Defense, NoDefense, suite
 from interlingua.leakage.inputs import GroundTruth, Labels, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import held_out_rows
-from interlingua.leakage.inversion.scores import score_keywords, wrong_documents
+from interlingua.leakage.inversion.scores import wrong_documents
 
 __all__ = ["Reader", "defense_scores"]
 
@@ -50,17 +50,8 @@ class Reader:
         """Return what is read of the rows with these indices, with controls."""
         resamples = Resamples(len(picked), self.seed)
         mean = collection_mean(recovered)
-        predictions = predict(self.decoder, [unit_rows(recovered)])
         truth = self.truth.take(picked)
-        if truth.texts is None:
-            words, basis = expected_leak_rate(predictions, resamples), "estimated"
-            control = expected_leak_rate(
-                predict(self.decoder, [meaningless(unit_rows(recovered), self.seed)]), resamples
-            )
-        else:
-            figure = score_keywords(predictions, truth.texts, self.decoder.vocabulary, seed=self.seed).leak_rate
-            words, basis = figure.interval, "measured"
-            control = figure.control or figure.interval
+        words, control, basis = read_words(self.decoder, unit_rows(recovered), truth.texts, self.seed)
         right = most_frequent = None
         if self.labels is not None and truth.labels is not None:
             names = self.labels.names
@@ -87,7 +78,7 @@ class Reader:
 
     def _neighbors(self, rows: FloatArray, k: int) -> IntArray:
         """Return the k nearest public texts of rows, each side centered by its own mean."""
-        sides = [unit_rows(unit_rows(side) - collection_mean(side)) for side in (rows, self.corpus.vectors)]
+        sides = [center_by_own_mean(side) for side in (rows, self.corpus.vectors)]
         return np.asarray(nearest(sides[0], sides[1], min(k, len(sides[1]))).indices)
 
 

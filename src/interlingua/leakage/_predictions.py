@@ -13,9 +13,9 @@ from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defenses import Rotation
 from interlingua.leakage.inversion import Extraction, KeywordDecoder
 from interlingua.leakage.inversion.keywords import most_probable
-from interlingua.leakage.inversion.scores import LEVEL
+from interlingua.leakage.inversion.scores import LEVEL, score_keywords
 
-__all__ = ["expected_leak_rate", "meaningless", "most_frequent", "offered", "predict"]
+__all__ = ["expected_leak_rate", "meaningless", "most_frequent", "offered", "predict", "read_words"]
 
 _BLOCK = 512
 
@@ -31,6 +31,30 @@ def predict(decoder: KeywordDecoder, translations: Sequence[FloatArray]) -> list
         )
         extractions += most_probable(probabilities, decoder.vocabulary.words)
     return extractions
+
+
+def read_words(
+    decoder: KeywordDecoder, translated: FloatArray, texts: Sequence[str] | None, seed: int
+) -> tuple[Interval, Interval, str]:
+    """Return the share of documents with a correct word, its control, and how both were found.
+
+    Args:
+        decoder: predicts the words.
+        translated: unit rows [n, d].
+        texts: the n true texts; without them the shares are estimated.
+        seed: of the resamples and the control.
+
+    Returns:
+        The share; the same for other documents, or for meaningless translations without true texts; ``measured`` or
+        ``estimated``.
+    """
+    predictions = predict(decoder, [translated])
+    if texts is not None:
+        figure = score_keywords(predictions, texts, decoder.vocabulary, seed=seed).leak_rate
+        return figure.interval, figure.control or figure.interval, "measured"
+    resamples = Resamples(len(translated), seed)
+    control = predict(decoder, [meaningless(translated, seed)])
+    return expected_leak_rate(predictions, resamples), expected_leak_rate(control, resamples), "estimated"
 
 
 def expected_leak_rate(predictions: Sequence[Extraction], resamples: Resamples) -> Interval:

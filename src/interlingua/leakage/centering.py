@@ -14,7 +14,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.evaluation.scores import mean_unit_row
 from interlingua.leakage._checks import check_vector
 
-__all__ = ["collection_mean", "subtract_mean"]
+__all__ = ["center_by_own_mean", "collection_mean", "subtract_mean"]
 
 
 def collection_mean(vectors: npt.ArrayLike) -> FloatArray:
@@ -27,6 +27,16 @@ def collection_mean(vectors: npt.ArrayLike) -> FloatArray:
         InputError: the matrix cannot be used.
     """
     return mean_unit_row(check_matrix(vectors, "the collection"))
+
+
+def center_by_own_mean(vectors: npt.ArrayLike) -> FloatArray:
+    """Return the unit rows of a collection [n, d] less their mean, with unit norm again.
+
+    Raises:
+        InputError: the matrix cannot be used.
+    """
+    units = unit_rows(check_matrix(vectors, "the collection").astype(np.float32))
+    return unit_rows(units - collection_mean(units))
 
 
 def subtract_mean(vectors: npt.ArrayLike, mean: npt.ArrayLike | None, default: FloatArray) -> FloatArray:

@@ -218,7 +218,7 @@ class GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class KnownRecords:
-    """KnownRecords whose membership in the audited collection is known, in the auditor's space.
+    """Records whose membership in the audited collection is known, in the auditor's space.
 
     Attributes:
         members: records that are in the collection [n, d].

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from interlingua.core.arguments import check_count, check_instance, check_texts
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, IntArray, check_matrix, row_blocks
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
 from interlingua.leakage._checks import check_one_each
+from interlingua.leakage.centering import center_by_own_mean
 
 __all__ = ["FALSE_LINKS", "MIN_ROWS", "PERMUTATIONS", "Linkage", "MeasuredLinks", "link_rows", "linkage"]
 
@@ -85,7 +86,7 @@ def link_rows(first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[IntArray, Fl
     """
     a = check_matrix(first, "the first collection", min_rows=MIN_ROWS)
     b = check_matrix(second, "the second collection", width=a.shape[1], min_rows=MIN_ROWS)
-    a, b = (_centered(side) for side in (a, b))
+    a, b = (center_by_own_mean(side) for side in (a, b))
     hubs = np.asarray(nearest(b, a, _NEIGHBORS)[1]).mean(axis=1) / 2
     links, leads, controls = [], [], []
     for block in row_blocks(len(a), _BLOCK):
@@ -155,8 +156,3 @@ def _measure(
         precision_control=float(np.mean(wrong)),
         recall=resamples.ratio(right_links & linked & shared, shared),
     )
-
-
-def _centered(rows: npt.ArrayLike) -> FloatArray:
-    units = unit_rows(np.asarray(rows, np.float32))
-    return unit_rows(units - units.mean(axis=0))

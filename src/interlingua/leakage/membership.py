@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arguments import check_count
-from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
+from interlingua.core.arrays import FloatArray, check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
 from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples, interval
+from interlingua.leakage.centering import center_by_own_mean
 
 __all__ = ["MIN_RECORDS", "RATES", "Membership", "membership", "membership_scores"]
 
@@ -85,10 +86,10 @@ def membership_scores(records: npt.ArrayLike, translated: npt.ArrayLike, public:
     Raises:
         InputError: the widths differ, or there are fewer than two rows on a side.
     """
-    candidates = _centered(check_matrix(public, "the public texts", min_rows=2))
+    candidates = center_by_own_mean(check_matrix(public, "the public texts", min_rows=2))
     width = candidates.shape[1]
-    leaked = _centered(check_matrix(translated, "the translations", width=width, min_rows=2))
-    rows = _centered(check_matrix(records, "the records", width=width, min_rows=2))
+    leaked = center_by_own_mean(check_matrix(translated, "the translations", width=width, min_rows=2))
+    rows = center_by_own_mean(check_matrix(records, "the records", width=width, min_rows=2))
     k = min(_NEIGHBORS, len(candidates))
     general = [np.asarray(nearest(side, candidates, k)[1]).mean(axis=1) for side in (rows, leaked)]
     best = [(2 * (rows[block] @ leaked.T) - general[1]).max(axis=1) for block in row_blocks(len(rows), _BLOCK)]
@@ -175,14 +176,9 @@ def _blind_scores(records: npt.NDArray[np.float32], is_member: npt.NDArray[np.bo
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
-    rows = _centered(records) * np.sqrt(records.shape[1])
+    rows = center_by_own_mean(records) * np.sqrt(records.shape[1])
     scores = np.empty(len(rows), np.float32)
     for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(rows, is_member):
         model = LogisticRegression(C=0.01, class_weight="balanced", max_iter=200).fit(rows[train], is_member[train])
         scores[test] = model.decision_function(rows[test])
     return scores
-
-
-def _centered(rows: npt.ArrayLike) -> FloatArray:
-    units = unit_rows(np.asarray(rows, np.float32))
-    return unit_rows(units - units.mean(axis=0))

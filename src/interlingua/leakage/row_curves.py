@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,10 @@ from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.errors import InputError
-from interlingua.evaluation.bootstrap import Interval, JsonRecord, Resamples
-from interlingua.leakage._predictions import expected_leak_rate, meaningless, predict
+from interlingua.evaluation.bootstrap import Interval, JsonRecord
+from interlingua.leakage._predictions import read_words
 from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
-from interlingua.leakage.inversion.scores import score_keywords
 
 __all__ = ["DOCUMENTS", "MIN_ROWS", "RowPoint", "Side", "leak_by_rows"]
 
@@ -121,14 +120,7 @@ def _point(
     picked = np.sort(np.random.default_rng(seed).permutation(picked)[:DOCUMENTS])
     verdict = alignment.verdict.status
     translated = unit_rows(np.asarray(alignment.forward(rows[picked]), np.float32))
-    resamples = Resamples(len(picked), seed)
-    predictions = predict(decoder, [translated])
-    known: Any = truth.take(picked).texts
-    if known is None:
-        control = expected_leak_rate(predict(decoder, [meaningless(translated, seed)]), resamples)
-        leak, basis = expected_leak_rate(predictions, resamples), "estimated"
-        if verdict is Status.FAILED:
-            leak, basis = Interval(0.0), "attack failed"
-        return RowPoint(side, count, str(verdict), leak, control, basis)
-    figure = score_keywords(predictions, known, decoder.vocabulary, seed=seed).leak_rate
-    return RowPoint(side, count, str(verdict), figure.interval, figure.control or figure.interval, "measured")
+    leak, control, basis = read_words(decoder, translated, truth.take(picked).texts, seed)
+    if basis == "estimated" and verdict is Status.FAILED:
+        leak, basis = Interval(0.0), "attack failed"
+    return RowPoint(side, count, str(verdict), leak, control, basis)

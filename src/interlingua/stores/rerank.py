@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.core.arguments import check_count, check_text, shown
+from interlingua.core.arguments import check_callable, check_count, check_text
 from interlingua.core.arrays import check_matrix, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.stores.joint import JointHit
@@ -55,8 +55,7 @@ def rerank(
             best = rerank(nominated, queries, encode)
     """
     k, column = check_count(k, "k", minimum=1), check_text(column, "column")
-    if not callable(encode):
-        raise InputError(f"encode is {shown(encode)}; a function from a list of texts to vectors is needed.")
+    check_callable(encode, "encode", "a function from a list of texts to vectors")
     units = np.asarray(queries)
     units = unit_rows(check_matrix(units[None] if units.ndim == 1 else units, "queries").astype(np.float32))
     if len(units) != len(results):
