@@ -118,7 +118,13 @@ def test_a_failed_start_of_two_spaces_gives_no_teachers_and_the_trace_says_so(mo
         maps = affine_maps(source, target, np.eye(3, dtype=np.float32))
         null = NullMaps.sample(CoarseSpaces.of(source.rows, target.rows), seed=0)
         return LinearFit(
-            forward=maps[0], backward=maps[1], verdict=verdict, rotation=maps[0].matrix, null=null, start_agreement=0.0
+            forward=maps[0],
+            backward=maps[1],
+            verdict=verdict,
+            rotation=maps[0].matrix,
+            null=null,
+            start_agreement=0.0,
+            problem=problem,
         )
 
     monkeypatch.setattr(Linear, "fit", fit)

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 import interlingua as il
 from interlingua.aligners.base import Problem
 from interlingua.aligners.linear.held_out import fit_held_out_maps
+from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.core.arrays import unit_rows
 from interlingua.core.calibration import QUANTILE_LEVELS, SCORE_KINDS, ScoreCalibration, match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
@@ -114,7 +115,7 @@ def test_scales_are_measured_on_rows_that_the_maps_have_not_seen(rng: np.random.
 
 def test_copies_of_a_row_are_held_out_together(rng: np.random.Generator) -> None:
     x, y = (np.repeat(rng.standard_normal((1000, 24)).astype(np.float32), 2, axis=0) for _ in range(2))
-    seen = fit_held_out_maps(Problem.of(x, y), rotation(24, 24, rng), None, seed=0)
+    seen = fit_held_out_maps(merge_copies(Problem.of(x, y)), rotation(24, 24, rng), None, seed=0)
     for rows in seen.rows:
         assert len(np.unique(rows.round(4), axis=0)) == len(rows) == 200
 

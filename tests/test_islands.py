@@ -21,6 +21,7 @@ from interlingua.core.backend import available_cores
 from planted import Problem, problem
 
 SMALL = IslandSettings(
+    densities=(1.07,),
     rounds=2,
     matchings=2,
     random_starts=4,
@@ -120,6 +121,7 @@ def test_an_interrupt_before_the_first_map_is_passed_on(
 def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, FloatArray, Problem]) -> None:
     steps: list[dict[str, Any]] = []
     settings = IslandSettings(
+        densities=(1.07,),
         rounds=1,
         matchings=1,
         random_starts=3,
@@ -149,6 +151,7 @@ def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Proble
     """With pairs even random starts arrive; without them two random starts do not."""
     planted = sides[2]
     settings = IslandSettings(
+        densities=(1.07,),
         rounds=1,
         matchings=1,
         random_starts=3,

@@ -59,6 +59,7 @@ class LinearFit(Fit):
         null: maps from random starts on the same rows.
         start_agreement: agreement of the best candidate of another origin with the rotation, 0 to 1. For a map of the
             second search, agreement of two groups of islands, or None if there was time for one group only.
+        problem: the rows of the fit, with copies merged.
         nonorthogonal: whether the non-orthogonal stage was used, forward and backward; None if it was switched off.
     """
 
@@ -68,6 +69,7 @@ class LinearFit(Fit):
     rotation: FloatArray
     null: NullMaps
     start_agreement: float | None
+    problem: Problem
     nonorthogonal: tuple[bool, bool] | None = None
 
 
@@ -249,6 +251,7 @@ class Linear:
             rotation=rotation,
             null=null,
             start_agreement=start_agreement,
+            problem=problem,
             nonorthogonal=used,
         )
 

@@ -14,9 +14,8 @@ from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import Frame, affine_map
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonorthogonal_map
-from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.core.arrays import FloatArray
-from interlingua.core.backend import single_threaded_blas
+from interlingua.core.backend import parallel_map, single_threaded_blas
 from interlingua.core.maps import AffineMap
 
 __all__ = ["HeldOutMaps", "fit_held_out_maps"]
@@ -49,7 +48,7 @@ def fit_held_out_maps(
     """Polish a rotation without a fifth of the rows of each side.
 
     Args:
-        problem: the rows.
+        problem: the rows, with copies merged; otherwise a copy of a held-out row could take part in the fit.
         rotation: [d_source, d_target] between the frames of both sides, which all rows have determined.
         nonorthogonal: whether the non-orthogonal stage follows, forward and backward; None for a fit without that stage
             and its offset.
@@ -58,8 +57,7 @@ def fit_held_out_maps(
     """
     rng = np.random.default_rng([seed, _STREAM])
     held, rest = [], []
-    # The copies of a row are held out together.
-    for rows in merge_copies(problem).rows:
+    for rows in problem.rows:
         first, second = np.split(rng.permutation(len(rows)), [min(_MOST, len(rows) // _ONE_OF)])
         held.append(rows[first])
         rest.append(Frame.of(rows[second]))
@@ -67,10 +65,7 @@ def fit_held_out_maps(
     with single_threaded_blas():
         forward = polish_rotation(x.rows, y.rows, rotation, _NEIGHBORS, rng=rng, device=device)
         backward = np.ascontiguousarray(forward.T)
-        maps = tuple(
-            _map(here, there, matrix, None if nonorthogonal is None else nonorthogonal[direction])
-            for direction, (here, there, matrix) in enumerate(((x, y, forward), (y, x, backward)))
-        )
+        maps = parallel_map(_map, (x, y), (y, x), (forward, backward), nonorthogonal or (None, None))
     return HeldOutMaps((maps[0], maps[1]), (held[0], held[1]))
 
 

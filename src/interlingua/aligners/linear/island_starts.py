@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from interlingua.aligners.coarse import CoarseSpaces
@@ -14,10 +16,11 @@ __all__ = ["component_starts", "perturb", "weighted_sum"]
 # Temperature of the softmax over scores that weights the maps of a sum. Independent errors cancel in a sum; at a lower
 # temperature one wrong map with a good score would dominate.
 _SOFTMAX_TEMPERATURE = 3e-3
-# Components per root of the rows with at most 500 rows. More rows determine a larger share of components, and where the
-# two sides have different contents only many components have twins: of search questions and trivia with 7,600 rows, the
-# sum of all starts agreed 0.04 with the right map from 60 components, 0.13 from 100 and 0.19 from 140.
-_COMPONENTS_PER_ROOT_ROW, _FEW_ROWS, _GROWTH = 1.07, 500, 0.15
+# The number of components per root of the rows grows beyond 500 rows by this exponent. More rows determine a larger
+# share of components, and where the two sides have different contents only many components have twins: of search
+# questions and trivia with 7,600 rows, the sum of all starts agreed 0.04 with the right map from 60 components, 0.13
+# from 100 and 0.19 from 140.
+_FEW_ROWS, _GROWTH = 500, 0.15
 _MIN_COMPONENTS = 16
 _MATCHING_STARTS = 200
 
@@ -28,11 +31,12 @@ def component_starts(
     spaces: CoarseSpaces,
     rng: np.random.Generator,
     *,
+    densities: Sequence[float],
     rounds: int,
     matchings: int,
     most: int,
 ) -> FloatArray:
-    """Return start maps [r, w_source, w_target] from matched independent components, and the sum of all.
+    """Return start maps [r, w_source, w_target] from matched independent components.
 
     Components of neighboring rounds are matched as well as those of the same round: the runs differ, so each match
     gives another start.
@@ -42,24 +46,26 @@ def component_starts(
         y: [n_target, d_target], likewise.
         spaces: coarse coordinates of x and y.
         rng: decides every random draw.
-        rounds: independent component analyses per side.
+        densities: numbers of components per root of the rows of the smaller side, where it has at most 500 rows; more
+            rows determine more. Densities that come to the same number count once.
+        rounds: independent component analyses per side and number of components.
         matchings: distinct matchings kept from each pair of rounds.
         most: most components per side; few rows allow fewer.
     """
-    density = _COMPONENTS_PER_ROOT_ROW * max(1.0, spaces.n / _FEW_ROWS) ** _GROWTH
-    k = component_count(spaces, density, least=_MIN_COMPONENTS, most=most)
-    analyses: list[ComponentRound] = []
+    growth = max(1.0, spaces.n / _FEW_ROWS) ** _GROWTH
+    counts = [component_count(spaces, density * growth, least=_MIN_COMPONENTS, most=most) for density in densities]
     starts: list[FloatArray] = []
-    for number in range(rounds):
-        analyses.append(find_round(x, y, k, rng))
-        couples = [(number, number)] + [(number, number - 1), (number - 1, number)] * (number > 0)
-        for i, j in couples:
-            covariances = match_components(
-                analyses[i].source, analyses[j].target, starts=_MATCHING_STARTS, keep=matchings, rng=rng
-            )
-            starts += [spaces.reduce(c) for c in covariances]
-    total = polar(np.sum(starts, axis=0, dtype=np.float32))
-    return np.stack([*starts, total])
+    for k in dict.fromkeys(counts):
+        analyses: list[ComponentRound] = []
+        for number in range(rounds):
+            analyses.append(find_round(x, y, k, rng))
+            couples = [(number, number)] + [(number, number - 1), (number - 1, number)] * (number > 0)
+            for i, j in couples:
+                covariances = match_components(
+                    analyses[i].source, analyses[j].target, starts=_MATCHING_STARTS, keep=matchings, rng=rng
+                )
+                starts += [spaces.reduce(c) for c in covariances]
+    return np.stack(starts)
 
 
 def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:

@@ -47,12 +47,14 @@ _PARENT_TEMPERATURE = 4e-3
 _MIXTURE_EVERY = 2
 # Agreement of a perturbed map with the original. Refinement returns more similar maps to the original, and does not
 # return less similar ones.
-_PERTURBATIONS = (0.6, 0.75)
+_PERTURBATIONS = (0.6, 0.75, 0.9)
 _MERGE_PERTURBATIONS = (0.4, 0.6, 0.6, 0.9)
-# Generations whose maps a merge sums.
-_REMEMBERED = 3
+# Generations whose maps the consensus of an island and that of a merge sum.
+_REMEMBERED, _REMEMBERED_IN_MERGES = 2, 3
+# Exponent of the topic weights in the refinements of starts.
+_STARTS_REWEIGHTING = (0.0,)
 # Similarities that a score is computed from. Scores of competing maps differ in the third digit only.
-_SCORED_SIMILARITIES = 4_000_000
+_SCORED_SIMILARITIES = 2_000_000
 _AGREEMENT_ROWS = 1000
 
 
@@ -258,18 +260,25 @@ def _run_generations(run: _Run, key: tuple[int, int, int], *, parents: list[Scor
     matrix = None
     if parents is None:
         random = polar(rng.standard_normal((settings.random_starts, *shape)).astype(np.float32))
-        run.nulls = np.concatenate([run.nulls, refine(random, 0, settings.reweighting)[1]])
-        limits = {"rounds": settings.rounds, "matchings": settings.matchings, "most": settings.components}
-        matrix = weighted_sum(
-            *refine(component_starts(run.x, run.y, refinement.spaces, rng, **limits), 1, settings.reweighting)
+        run.nulls = np.concatenate([run.nulls, refine(random, 0, _STARTS_REWEIGHTING)[1]])
+        starts = component_starts(
+            run.x,
+            run.y,
+            refinement.spaces,
+            rng,
+            densities=settings.densities,
+            rounds=settings.rounds,
+            matchings=settings.matchings,
+            most=settings.components,
         )
+        matrix = weighted_sum(*refine(starts, 1, _STARTS_REWEIGHTING))
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
     reweighting = settings.reweighting if parents is None else settings.merge_reweighting
     for generation in range(settings.generations if parents is None else settings.merge_generations):
         maps, scores = refine(_offspring(matrix, parents, rng, settings), 2 + generation, reweighting)
         # Of the latest generations only: earlier maps that score well by chance would hold the search back.
-        recent = [*recent, (maps, scores)][-(1 if parents is None else _REMEMBERED) :]
+        recent = [*recent, (maps, scores)][-(_REMEMBERED if parents is None else _REMEMBERED_IN_MERGES) :]
         matrix = weighted_sum(*(np.concatenate(parts) for parts in zip(*recent, strict=True)))
         run.report(stage, key[2], 1 + generation, float(scores.max()))
     if matrix is None:

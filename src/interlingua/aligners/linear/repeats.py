@@ -14,6 +14,7 @@ import numpy as np
 from interlingua.aligners.base import OnStep, Problem, ignore_step, insufficient_rows_reason
 from interlingua.aligners.frames import NEAR_COPY
 from interlingua.core.arrays import FloatArray, IntArray, row_blocks, unit_rows
+from interlingua.core.backend import parallel_map
 from interlingua.core.errors import InputError
 
 __all__ = ["DistinctRows", "distinct_rows", "merge_copies", "merged_labels"]
@@ -68,7 +69,7 @@ def merge_copies(problem: Problem, on_step: OnStep = ignore_step) -> Problem:
         InputError: too few distinct rows on a side.
     """
     names = ("source", "target")
-    sides = [distinct_rows(rows) for rows in problem.rows]
+    sides = parallel_map(distinct_rows, problem.rows)
     if any(map(insufficient_rows_reason, names, (side.rows for side in sides))):
         # So few groups mean clustered data and not copies.
         sides = [distinct_rows(rows, near=None) for rows in problem.rows]
