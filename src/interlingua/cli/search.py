@@ -258,7 +258,7 @@ def _explain(
         }[joint.calibration]
         lines.append(f"Hits of the {_other(space)} collection were translated; their cosine is {how}.")
     if reranker is None and joint.calibration == "none" and translator.calibration is None:
-        lines.append("This translator has no calibration of scores; fit again, or add one with fit_calibration.")
+        lines.append("This translator has no calibration of scores; fit again, or add one with interlingua calibrate.")
     return lines
 
 
