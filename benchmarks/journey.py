@@ -3,9 +3,10 @@
     python benchmarks/journey.py --vectors benchmarks/vectors
 
 The commands and the SQL are those of docs/guides/migrate.md; only the address of the database is exchanged. The old
-collection holds package descriptions (the data of the demo) and questions (nq-open) under the Universal Sentence
-Encoder, and the new model is WordLlama. No text is under both models but the 2,048 that `evaluate` compares. A test
-runs the same on fewer rows. Appends to benchmarks/results/journey.jsonl.
+collection holds 50,000 texts under the Universal Sentence Encoder: package descriptions (the data of the demo),
+questions, sentences, headlines, and medical questions and answers. The new model is WordLlama, on other texts of the
+same kinds. No text is under both models but the 2,048 that `evaluate` compares. A test runs the same on fewer rows.
+Appends to benchmarks/results/journey.jsonl.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ GUIDE = HERE.parent / "docs" / "guides" / "migrate.md"
 DEMO = HERE.parent / "demo" / "data"
 SECTION = "## From the first look to dropping the old column"
 ADDRESS = "postgresql://me@host/shop"
-QUESTIONS, NEW_QUESTIONS = 9_000, 3_000
+CORPORA = ("nq-open", "wiki-split", "clickbait", "medquad")
+# Rows of each corpus under the old and under the new model, and package descriptions under the new one: the same share
+# of each kind of text on both sides.
+OLD_ROWS, NEW_ROWS, NEW_PACKAGES = 9_244, 2_756, 3_880
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dic
         base: address of an empty database with pgvector.
         folder: where the files go.
         rows: number of package descriptions of each side; None for all.
-        vectors: a folder with the questions under both models, or None for descriptions only.
+        vectors: a folder with the corpora under both models, or None for descriptions only.
     """
     import psycopg
 
@@ -79,10 +83,10 @@ def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dic
     titles = [*names, *(f"package {i}" for i in range(len(old)))]
     old = np.concatenate([held, old])
     if vectors is not None:
-        asked = np.load(vectors / "nq-open.use.npy").astype(np.float32)[:QUESTIONS]
-        old, titles = np.concatenate([old, asked]), titles + [f"question {i}" for i in range(len(asked))]
-        new_asked = np.load(vectors / "nq-open.wordllama.npy").astype(np.float32)[-NEW_QUESTIONS:]
-        new = np.concatenate([new, new_asked])
+        read = lambda corpus, model: np.load(vectors / f"{corpus}.{model}.npy").astype(np.float32)  # noqa: E731
+        old = np.concatenate([old, *(read(corpus, "use")[:OLD_ROWS] for corpus in CORPORA)])
+        titles += [f"{corpus} {i}" for corpus in CORPORA for i in range(OLD_ROWS)]
+        new = np.concatenate([new[:NEW_PACKAGES], *(read(corpus, "wordllama")[-NEW_ROWS:] for corpus in CORPORA)])
     text = lambda row: "[" + ",".join(f"{value:.6g}" for value in row) + "]"  # noqa: E731
     with psycopg.connect(base) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE items (id bigint PRIMARY KEY, title text, embedding vector({old.shape[1]}))")
@@ -142,7 +146,7 @@ def main() -> None:
     import psycopg
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, help="folder with nq-open.use.npy and nq-open.wordllama.npy")
+    parser.add_argument("--vectors", type=Path, help="folder with CORPUS.use.npy and CORPUS.wordllama.npy")
     parser.add_argument("--packages", type=int, help="package descriptions of each side; all by default")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="il-journey-"))

@@ -323,6 +323,29 @@ def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
     }
 
 
+def table(records: list[dict[str, Any]]) -> str:
+    """Return the records as Markdown."""
+    lines = [
+        "| what | rows | columns | result | seconds | processor seconds | memory, GB |",
+        "|---|--:|--:|---|--:|--:|--:|",
+    ]
+    for r in records:
+        columns = " to ".join(f"{d:,}" for d in dict.fromkeys(r["d"]))
+        memory = f"{r['anonymous_gb']} ({r['peak_gb']})" if "peak_gb" in r else ""
+        if r["part"] == "fit":
+            used = " and ".join(f"{side['used']:,}" for side in r["used"].values())
+            scores = " / ".join(f"{r[way]['top1']:.3f}" for way in ("forward", "backward"))
+            result = f"{r['status']}, top-1 {scores}, {used} rows drawn"
+        else:
+            lost = f"{r['lost']} lost, {r['twice']} twice"
+            what = " and ".join(f"a {kill['what']} killed after {kill['parts_done']} parts" for kill in r.get("killed", ()))
+            result = f"{what}: {lost}" if what else f"{lost}, {r['rows_per_processor_second']:,} rows per processor second"
+        names = {"fit": "fit, rows of each side", "migrate": "migration", "kill": "Ray on two nodes"}
+        seconds, processor = f"{r['seconds']:,.0f}", f"{r['processor_seconds']:,.0f}" if "processor_seconds" in r else ""
+        lines.append(f"| {names[r['part']]} | {r['rows']:,} | {columns} | {result} | {seconds} | {processor} | {memory} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
