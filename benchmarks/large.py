@@ -325,6 +325,7 @@ def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
 
 def table(records: list[dict[str, Any]]) -> str:
     """Return the records as Markdown."""
+    names = {"fit": "fit, rows of each side", "migrate": "migration", "kill": "Ray on two nodes"}
     lines = [
         "| what | rows | columns | result | seconds | processor seconds | memory, GB |",
         "|---|--:|--:|---|--:|--:|--:|",
@@ -332,18 +333,22 @@ def table(records: list[dict[str, Any]]) -> str:
     for r in records:
         columns = " to ".join(f"{d:,}" for d in dict.fromkeys(r["d"]))
         memory = f"{r['anonymous_gb']} ({r['peak_gb']})" if "peak_gb" in r else ""
-        if r["part"] == "fit":
-            used = " and ".join(f"{side['used']:,}" for side in r["used"].values())
-            scores = " / ".join(f"{r[way]['top1']:.3f}" for way in ("forward", "backward"))
-            result = f"{r['status']}, top-1 {scores}, {used} rows drawn"
-        else:
-            lost = f"{r['lost']} lost, {r['twice']} twice"
-            what = " and ".join(f"a {kill['what']} killed after {kill['parts_done']} parts" for kill in r.get("killed", ()))
-            result = f"{what}: {lost}" if what else f"{lost}, {r['rows_per_processor_second']:,} rows per processor second"
-        names = {"fit": "fit, rows of each side", "migrate": "migration", "kill": "Ray on two nodes"}
-        seconds, processor = f"{r['seconds']:,.0f}", f"{r['processor_seconds']:,.0f}" if "processor_seconds" in r else ""
-        lines.append(f"| {names[r['part']]} | {r['rows']:,} | {columns} | {result} | {seconds} | {processor} | {memory} |")
+        processor = f"{r['processor_seconds']:,.0f}" if "processor_seconds" in r else ""
+        cells = (names[r["part"]], f"{r['rows']:,}", columns, result(r), f"{r['seconds']:,.0f}", processor, memory)
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def result(record: dict[str, Any]) -> str:
+    """Return what came out of one part, in words."""
+    if record["part"] == "fit":
+        scores = " / ".join(f"{record[way]['top1']:.3f}" for way in ("forward", "backward"))
+        return f"{record['status']}, top-1 {scores}"
+    lost = f"{record['lost']} rows lost, {record['twice']} twice"
+    if record["part"] == "migrate":
+        return f"{lost}, {record['rows_per_processor_second']:,} rows per processor second"
+    killed = (f"a {kill['what']} killed when {kill['parts_done']} parts were done" for kill in record["killed"])
+    return f"{' and '.join(killed)}: {lost}"
 
 
 def main() -> None:

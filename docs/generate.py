@@ -36,6 +36,7 @@ def write(folder: Path) -> None:
     for name, page in benchmarks().items():
         (folder / f"{name}.md").write_text(page, "utf-8")
     retrieval(folder)
+    (folder / "journey.md").write_text(journey(), "utf-8")
     _style()
     import peers as p
 
@@ -136,6 +137,13 @@ def foreign() -> str:
     return str(table(_records(RESULTS / "foreign.jsonl")))
 
 
+def journey() -> str:
+    """Return the table of the recorded journey through the guide."""
+    from journey import table
+
+    return str(table(_records(RESULTS / "journey.jsonl")[-1]))
+
+
 def retrieval(folder: Path) -> None:
     """Write the tables of search quality by route, of the cascade, and of decisions at thresholds."""
     import retrieval as r
@@ -150,6 +158,8 @@ def retrieval(folder: Path) -> None:
 
 def benchmarks() -> dict[str, str]:
     """Return the pages of the benchmarks by name, one page for each question."""
+    import images as i
+    import large as l
     import oracles as o
     import peers as p
     import tables as t
@@ -182,6 +192,7 @@ encoders
 methods
 verdict
 oracles
+scale
 paper
 fits
 ```
@@ -194,6 +205,14 @@ Top-1 from the encoder of the row to that of the column, about 5,000 rows per si
 ```{{image}} ../pictures/grid.svg
 :alt: Top-1 and verdict of fits between six encoders on four corpora
 ```
+
+## Pictures
+
+EfficientNet-Lite0 to EfficientNet-Lite2, networks that a package ships with their weights, on emoji and stamps
+(photographs and drawings of single things). Each picture is used twice, as it is and cropped, on the same side.
+Source, target and {_records(RESULTS / "images.jsonl")[0]["held"]} held-out pictures are disjoint; forward / backward:
+
+{i.table(_records(RESULTS / "images.jsonl"))}
 """,
         "methods": f"""# What do other methods reach?
 
@@ -229,6 +248,13 @@ MiniLM to other encoders. Top-1 / mean rank on 512 held-out texts, medians over 
 without translation, and optimal transport, which is given the same texts on both sides. A mean rank of 256.5 is chance.
 
 {o.table(_records(RESULTS / "oracles.jsonl"))}
+""",
+        "scale": f"""# How large can it be?
+
+Runs on one machine (`benchmarks/large.py`); every migrated row was compared afterwards. Memory is that of the process
+alone, and in brackets with the pages of mapped files, which the system can drop.
+
+{l.table(_records(RESULTS / "large.jsonl"))}
 """,
         "paper": f"""# What do the paper's tables look like here?
 
