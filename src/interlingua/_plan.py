@@ -239,6 +239,8 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
     # Not the two collections: an evaluation needs the same texts on both sides.
     after = (
         "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+        f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
+        f"interlingua search translator {source} --query NEW_QUERIES.npy",
         f"interlingua migrate translator {source} TARGET --dry-run",
     )
     fit = f"interlingua fit {source} {new} --out translator --report fit.html"
@@ -303,8 +305,6 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
     searches = _SEARCHES.get(route)
     if searches is not None:
         reasons.append(_compare_with_the_old_model(route, searches))
-    if route in ("unpaired", "public pairs"):
-        commands = (*commands[:-1], *_comparison(source), commands[-1])
     needed = {"unpaired": _NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
@@ -333,14 +333,6 @@ def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str
         f"translated after such a fit ranked worse than the old model itself in {searches.worse} of {searches.count} "
         f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
         "by the new one. Stay with the old model if its hits are better."
-    )
-
-
-def _comparison(source: str) -> tuple[str, str]:
-    """Return the commands that search a collection with queries of the old model and of the new one."""
-    return (
-        f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
-        f"interlingua search translator {source} --query NEW_QUERIES.npy",
     )
 
 
