@@ -31,6 +31,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import interlingua
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "journey.jsonl"
 GUIDE = HERE.parent / "docs" / "guides" / "migrate.md"
@@ -113,6 +115,8 @@ def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[di
     """
     import psycopg
 
+    # The commands run in another folder, where a relative PYTHONPATH would lead to another checkout.
+    environment = os.environ | {"PYTHONPATH": str(Path(str(interlingua.__file__)).parents[1])}
     for step in steps(GUIDE.read_text("utf-8")):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         if step.kind == "sql":
@@ -126,7 +130,7 @@ def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[di
             if sample is not None and "--sample" in words:
                 words[words.index("--sample") + 1] = str(sample)
             ran = subprocess.run(
-                [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+                [sys.executable, "-m", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
             )
             code, printed = ran.returncode, (ran.stdout + ran.stderr).replace(base, ADDRESS)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
