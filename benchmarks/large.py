@@ -323,6 +323,34 @@ def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
     }
 
 
+def table(records: list[dict[str, Any]]) -> str:
+    """Return the records as Markdown."""
+    names = {"fit": "fit, rows of each side", "migrate": "migration", "kill": "Ray on two nodes"}
+    lines = [
+        "| what | rows | columns | result | seconds | processor seconds | memory, GB |",
+        "|---|--:|--:|---|--:|--:|--:|",
+    ]
+    for r in records:
+        columns = " to ".join(f"{d:,}" for d in dict.fromkeys(r["d"]))
+        memory = f"{r['anonymous_gb']} ({r['peak_gb']})" if "peak_gb" in r else ""
+        processor = f"{r['processor_seconds']:,.0f}" if "processor_seconds" in r else ""
+        cells = (names[r["part"]], f"{r['rows']:,}", columns, result(r), f"{r['seconds']:,.0f}", processor, memory)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def result(record: dict[str, Any]) -> str:
+    """Return what came out of one part, in words."""
+    if record["part"] == "fit":
+        scores = " / ".join(f"{record[way]['top1']:.3f}" for way in ("forward", "backward"))
+        return f"{record['status']}, top-1 {scores}"
+    lost = f"{record['lost']} rows lost, {record['twice']} twice"
+    if record["part"] == "migrate":
+        return f"{lost}, {record['rows_per_processor_second']:,} rows per processor second"
+    killed = (f"a {kill['what']} killed when {kill['parts_done']} parts were done" for kill in record["killed"])
+    return f"{' and '.join(killed)}: {lost}"
+
+
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

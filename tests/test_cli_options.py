@@ -26,6 +26,7 @@ TRANSLATE = "translate translator source.npy --out out.npy"
 EVALUATE = "evaluate translator source.npy target.npy"
 MIGRATE = "migrate translator source.npy moved.npy"
 SEARCH = "search translator source.npy"
+CALIBRATE = "calibrate translator source.npy target.npy --out t"
 EXPORT = "export translator --to onnx --out t.onnx"
 AUDIT = "audit source.npy --authorized-by me --corpus words.txt --corpus-vectors target.npy"
 BENCH = "bench in-distribution"
@@ -129,6 +130,11 @@ REFUSED = [
     ("--text-column", f"{SEARCH} --query target.npy --text-column t", "--text-column has no effect without --rerank"),
     ("--scale", f"{SEARCH} --text a --rerank e --scale source", "--scale source has no effect with --rerank"),
     ("--scale", f"{SEARCH} --query target.npy --scale source", "and this translator has none. .*leave --scale out"),
+    ("--column", f"{CALIBRATE} --column x", "--column 'x' means nothing in a .npy file"),
+    ("--key", f"{CALIBRATE} --key x", "--key 'x' means nothing in a .npy file"),
+    ("--scale", f"{CALIBRATE} --scale 2", "scale is for int8 vectors"),
+    ("--where", f"{CALIBRATE} --where x>1", "source.npy is a file, and rows of a file cannot be selected"),
+    ("--target-where", f"{CALIBRATE} --target-where x>1", "target.npy is a file, and rows of a file cannot be"),
     ("--public", f"{EXPORT} --public", "--public belongs to --to hub"),
     ("--encoder", f"{EXPORT} --encoder folder", "belong to --to sentence-transformers"),
     ("--documents", f"{EXPORT} --documents folder", "belong to --to sentence-transformers"),
@@ -188,6 +194,7 @@ ALWAYS = {
     "migrate": "--rollback --fit --journal --inverse --metric --ids-as-text --drop-payload --skip-bad --page-rows "
     "--allow-foreign --seed --log --json",
     "search": "--space -k --calibrate --show --allow-foreign --seed --json",
+    "calibrate": "--out --force --source-queries --target-queries --paired --allow-foreign --seed --json",
     "export": "--to --out --json",
     "identify": "--rows --seed --json",
     "audit": "--authorized-by --out --defenses --documents --fail-above --show-words --demo --force --seed "

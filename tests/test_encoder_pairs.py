@@ -22,7 +22,7 @@ from command_line import Run
 from interlingua._encoder_pairs import check_collection
 from interlingua.core.errors import InputError
 from interlingua.core.spaces import EmbeddingSpace
-from interlingua.encoders import command_encoder, encoder_title, open_encoder
+from interlingua.encoders import command_encoder, encoder_title, open_encoder, with_task
 
 D_SOURCE, D_TARGET, N = 24, 16, 400
 Encode = Callable[[list[str]], npt.NDArray[Any]]
@@ -421,6 +421,40 @@ def test_the_prompt_of_a_model_goes_with_the_task(
 def test_another_task_is_refused() -> None:
     with pytest.raises(il.InputError, match="task is 'answer'; choose from query, document"):
         open_encoder("some/model", task="answer")
+    with pytest.raises(il.InputError, match="task is 'answer'; choose from query, document"):
+        with_task(len, "answer")
+
+
+def test_a_model_for_both_tasks_of_a_search_is_loaded_once(
+    monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
+) -> None:
+    loaded: list[str] = []
+
+    class Model:
+        """Returns vectors of the length of the name of the method that was called."""
+
+        def __init__(self, name: str, **_: object) -> None:
+            loaded.append(name)
+
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            return lambda texts, **_: np.full((len(texts), D_TARGET), len(name), np.float32)
+
+    fake = ModuleType("sentence_transformers")
+    fake.SentenceTransformer = Model  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sentence_transformers", fake)
+    asked = open_encoder("some/model", task="query")
+    assert with_task(asked, "document")(["a"])[0, 0] == len("encode_document")
+    assert asked(["a"])[0, 0] == len("encode_query")
+    assert with_task(len, "document") is len
+    loaded.clear()
+    rows = np.random.default_rng(0).standard_normal((400, D_SOURCE)).astype(np.float32)
+    pairs = np.stack([np.arange(400)] * 2, axis=1)
+    il.align(rows, rows[:, :D_TARGET], pairs=pairs, method="ridge").translator(force=True).save(tmp_path / "t")
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), D_SOURCE)
+    pq.write_table(pa.table({"id": range(400), "vector": lists, "text": ["a b"] * 400}), tmp_path / "old.parquet")
+    ran = run("search", tmp_path / "t", tmp_path / "old.parquet", "--text", "a", "--rerank", "some/model", "--json")
+    assert ran.code == 0, ran.err
+    assert loaded == ["some/model"]
 
 
 def test_on_windows_a_backslash_in_a_command_is_an_ordinary_character(monkeypatch: pytest.MonkeyPatch) -> None:

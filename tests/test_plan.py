@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path) -> None:
     path = write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600)
     made = il.plan(str(path))
     assert (made.route, made.texts, made.commands, made.needed_rows) == ("re-embed", ("text",), (), 600)
-    assert made.reasons[-1] == (
+    assert made.reasons[1] == (
         "If the new model cannot be run on them, an unpaired fit is possible: "
         f"interlingua fit {path} NEW.parquet --out translator --report fit.html"
     )
@@ -147,3 +148,51 @@ def test_texts_make_the_separation_of_two_models_needless(run: Run, tmp_path: Pa
     assert made.mixed_share == pytest.approx(200 / 1_100, abs=0.005)
     assert any("of another model than the rest" in reason for reason in made.reasons)
     assert "for a fit" not in run("plan", path).out
+
+
+@pytest.mark.parametrize(("route", "fit"), [("re-embed", None), ("public pairs", "public"), ("unpaired", "unpaired")])
+def test_recorded_searches_are_those_of_the_records(route: str, fit: str | None) -> None:
+    from interlingua._plan import _SEARCHES
+
+    lines = (Path(__file__).parents[1] / "benchmarks" / "results" / "retrieval.jsonl").read_text("utf-8").splitlines()
+    records = [record for record in map(json.loads, lines) if record["judged"] is not None]
+    scores: dict[str, dict[Any, float]] = {"old": {}, "new": {}, "translated": {}}
+    failed = set()
+    for record in records:
+        key = (record["set"], *record["encoders"])
+        if record["route"] in ("old", "new"):
+            scores[record["route"]][key] = record["judged"]["ndcg"][0]
+        elif (record["route"], record["fit"]) == ("translated", fit):
+            scores["translated"][key] = record["judged"]["ndcg"][0]
+            failed |= {key} if record["verdict"] == "failed" else set()
+    reached = scores["new"] if fit is None else scores["translated"]
+    used = {key: score for key, score in reached.items() if key not in failed}
+    old = [scores["old"][key] for key in used]
+    found = _SEARCHES[route]
+    assert found.count == len(used)
+    assert found.worse == sum(score < before for score, before in zip(used.values(), old, strict=True))
+    assert found.ndcg == (round(min(used.values()), 2), round(max(used.values()), 2))
+    assert found.old_ndcg == (round(min(old), 2), round(max(old), 2))
+    assert found.failed == len(failed)
+
+
+def test_a_plan_advises_to_compare_with_the_old_model(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "old.parquet", old_rows(600))
+    made = il.plan(str(path))
+    assert made.searches is not None
+    assert made.searches.worse == made.searches.count == 5
+    assert any(
+        "ranked worse than the old model itself in 5 of 5 (nDCG at 10 of 0.08 to 0.74" in r for r in made.reasons
+    )
+    assert made.commands[2:4] == (
+        f"interlingua search translator {path} --space source --query OLD_QUERIES.npy",
+        f"interlingua search translator {path} --query NEW_QUERIES.npy",
+    )
+    assert run("plan", path, "--json").json["searches"]["old_ndcg"] == [0.25, 0.99]
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    unpaired = il.plan(str(write(tmp_path / "turned.parquet", old_rows(600) @ turn)))
+    assert any("worse than the old model itself in 2 of 2" in r for r in unpaired.reasons)
+    assert any("In 3 more the fit failed." in r for r in unpaired.reasons)
+    texts = [f"A description of package number {i} in some words" for i in range(600)]
+    embedded = il.plan(str(write(tmp_path / "texts.parquet", old_rows(600), text=texts)))
+    assert any("The new model itself ranked worse than the old one in 1 of 5" in r for r in embedded.reasons)

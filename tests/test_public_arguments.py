@@ -28,7 +28,7 @@ from interlingua.core.errors import InputError, MissingExtraError
 from interlingua.distributed.arrow import translate_batches
 from interlingua.distributed.parts import Part, finish, is_lance, parts_of, write_part
 from interlingua.distributed.ray import translate_with_ray
-from interlingua.encoders import command_encoder, embed_texts, encoder_title, open_encoder, sentence_encoder
+from interlingua.encoders import command_encoder, embed_texts, encoder_title, open_encoder, sentence_encoder, with_task
 from interlingua.evaluation import evaluate
 from interlingua.evaluation.bootstrap import Resamples, interval
 from interlingua.evaluation.metrics import match_ranks, paired_cosine
@@ -372,6 +372,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Vocabulary.of": (words.Vocabulary.of, {"texts": TEXTS, "max_share": 1.0}),
     "WordProbe.invert": (WordProbe.of(["a", "b"], Y[:2]).invert, {"vectors": Y}),
     "WordProbe.of": (WordProbe.of, {"words": ["a", "b"], "vectors": Y[:2]}),
+    "with_task": (with_task, {"encode": encode, "task": "query"}),
     "WordProbe.scores": (WordProbe.of(["a", "b"], Y[:2]).scores, {"vectors": Y}),
     "write_audit": (
         lambda **given: write_audit(**{"audit": findings(), **given}),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from interlingua.core.records import Records
     from interlingua.stores import Store
 
-__all__ = ["CollectionPlan", "Costs", "plan", "public_pairs_command"]
+__all__ = ["CollectionPlan", "Costs", "RecordedSearches", "plan", "public_pairs_command"]
 
 Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
 
@@ -63,6 +63,27 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordedSearches:
+    """How well a route ranked documents in recorded searches, beside the old model itself.
+
+    Each search is of a collection with relevance judgments and of one pair of models. Scores are nDCG at 10.
+
+    Attributes:
+        count: number of searches.
+        worse: of these, ranked worse than with the old model, whose queries and documents were its own.
+        ndcg: lowest and highest score of the route.
+        old_ndcg: lowest and highest score of the old model on the same collections.
+        failed: further searches whose fit failed, so that there was no translator to use.
+    """
+
+    count: int
+    worse: int
+    ndcg: tuple[float, float]
+    old_ndcg: tuple[float, float]
+    failed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class CollectionPlan:
     """What a collection holds and what to do with it.
 
@@ -84,6 +105,8 @@ class CollectionPlan:
         commands: the next commands, in order.
         needed_rows: rows of the new model that the route needs.
         expected_top1: range of top-1 in recorded fits of as many rows; ``None`` where there are none.
+        searches: how translated or newly embedded documents of this route ranked in recorded searches; ``None`` for a
+            collection that has to be separated first.
         costs: of the route.
     """
 
@@ -103,11 +126,20 @@ class CollectionPlan:
     commands: tuple[str, ...]
     needed_rows: int
     expected_top1: tuple[float, float] | None
+    searches: RecordedSearches | None
     costs: Costs
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+
+# Searches by the route of their translator (benchmarks/results/retrieval.jsonl); a test compares them with the records.
+_SEARCHES = {
+    "re-embed": RecordedSearches(count=5, worse=1, ndcg=(0.25, 0.99), old_ndcg=(0.25, 0.99)),
+    "public pairs": RecordedSearches(count=5, worse=5, ndcg=(0.08, 0.74), old_ndcg=(0.25, 0.99)),
+    "unpaired": RecordedSearches(count=2, worse=2, ndcg=(0.13, 0.4), old_ndcg=(0.25, 0.99), failed=3),
+}
 
 
 def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int = 0) -> CollectionPlan:
@@ -207,6 +239,8 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
     # Not the two collections: an evaluation needs the same texts on both sides.
     after = (
         "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+        f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
+        f"interlingua search translator {source} --query NEW_QUERIES.npy",
         f"interlingua migrate translator {source} TARGET --dry-run",
     )
     fit = f"interlingua fit {source} {new} --out translator --report fit.html"
@@ -268,6 +302,9 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
             f"The collection has about {distinct:,} different vectors. Recorded fits on {_FAILED_ROWS:,} rows a side "
             "or fewer fail, so known pairs are needed."
         )
+    searches = _SEARCHES.get(route)
+    if searches is not None:
+        reasons.append(_compare_with_the_old_model(route, searches))
     needed = {"unpaired": _NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
     if route == "unpaired" and available is not None and available < needed:
         reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
@@ -277,7 +314,26 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
         "commands": tuple(commands),
         "needed_rows": needed,
         "expected_top1": expected,
+        "searches": searches,
     }
+
+
+def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:
+    """Return the sentences that advise against a switch without a comparison."""
+    (low, high), (old_low, old_high) = searches.ndcg, searches.old_ndcg
+    ranges = f"(nDCG at 10 of {low:.2f} to {high:.2f}; the old model has {old_low:.2f} to {old_high:.2f})"
+    if route == "re-embed":
+        return (
+            "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
+            f"old one in {searches.worse} of {searches.count} recorded searches {ranges}."
+        )
+    failed = f" In {searches.failed} more the fit failed." if searches.failed else ""
+    return (
+        "Before you switch, compare with the old model as long as it can be run. In recorded searches, collections "
+        f"translated after such a fit ranked worse than the old model itself in {searches.worse} of {searches.count} "
+        f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
+        "by the new one. Stay with the old model if its hits are better."
+    )
 
 
 def public_pairs_command(source: str, model: str, target: str | None = None) -> str:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,16 @@ from interlingua.core.arguments import check_callable, check_choice, check_count
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.errors import InputError
 
-__all__ = ["Encode", "OnTexts", "command_encoder", "embed_texts", "encoder_title", "open_encoder", "sentence_encoder"]
+__all__ = [
+    "Encode",
+    "OnTexts",
+    "command_encoder",
+    "embed_texts",
+    "encoder_title",
+    "open_encoder",
+    "sentence_encoder",
+    "with_task",
+]
 
 # Embeds texts: returns their vectors [n, d].
 Encode = Callable[[list[str]], Any]
@@ -60,6 +69,21 @@ def open_encoder(
         return command_encoder(name.removeprefix(_COMMAND))
     model, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
     return sentence_encoder(model, revision=revision or None, device=device, task=task)
+
+
+def with_task(encode: Encode, task: str) -> Encode:
+    """Return an encoder that `open_encoder` returned, for texts of another task; a model is not loaded again.
+
+    Args:
+        encode: the encoder. One that is not told the task, a command or a function of the caller, is returned as it is.
+        task: ``"query"`` or ``"document"``.
+
+    Raises:
+        InputError: an argument of another type, or another task.
+    """
+    check_callable(encode, "encode", "a function from texts to vectors")
+    task = check_choice(task, "task", _TASKS)
+    return replace(encode, task=task) if isinstance(encode, _SentenceEncoder) else encode
 
 
 def encoder_title(name: str) -> str:
@@ -230,16 +254,16 @@ def sentence_encoder(
     if max_tokens is not None:
         model.max_seq_length = min(max_tokens, model.max_seq_length or max_tokens)
 
-    run = model.encode if task is None else model.encode_query if task == "query" else model.encode_document
-    return _SentenceEncoder(run, batch)
+    return _SentenceEncoder(model, batch, task)
 
 
 @dataclass(frozen=True, eq=False)
 class _SentenceEncoder:
     """Embeds texts with a model of sentence-transformers."""
 
-    run: Callable[..., Any]
+    model: Any
     batch: int
+    task: str | None
 
     def __call__(self, texts: list[str], on_texts: OnTexts | None = None) -> FloatArray:
         if on_texts is None or not texts:
@@ -256,8 +280,9 @@ class _SentenceEncoder:
         return vectors
 
     def _encoded(self, texts: list[str]) -> FloatArray:
+        runs = {None: "encode", "query": "encode_query", "document": "encode_document"}
         return np.asarray(
-            self.run(
+            getattr(self.model, runs[self.task])(
                 texts,
                 batch_size=self.batch,
                 normalize_embeddings=True,

@@ -254,25 +254,52 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
     if len(sample) < 4 * MIN_BATCH:
         return None
     links, cosines = nearest(sample, sample, _NEIGHBORS, metric="dot", exclude=np.arange(len(sample)))
+    seen: IntArray | None = None
     for deviations in _LINKS:
         parts = _linked(links, cosines > deviations / np.sqrt(sample.shape[1]))
         sizes = np.bincount(parts)
         if sizes.max() < _LEAST_GROUP * len(sample):
             return None
-        largest = sample[parts == sizes.argmax()]
-        space = SpaceProfile.of(largest)
-        foreign = np.zeros(len(sample), bool)
-        for part in np.flatnonzero(sizes >= MIN_BATCH):
-            if part != sizes.argmax() and space.compare(sample[parts == part]).spectrum < _UNRELATED:
-                foreign |= parts == part
-        if foreign.any():
-            other = SpaceProfile.of(sample[foreign])
+        if seen is not None and np.array_equal(parts, seen):
+            continue
+        seen = parts
+        found = _foreign_parts(sample, parts)
+        if found is not None:
+            space, foreign = found
+            other = SpaceProfile.of(sample[foreign], limits=False)
             second = space.assign(rows, other)
+            largest = sample[parts == sizes.argmax()]
             spectra = space.compare(sample[foreign]).spectrum, other.spectrum_of(largest)
             if spectra[1] < 2 * _UNRELATED and 0 < second.sum() < len(rows):
                 smaller = second if second.mean() <= 0.5 else ~second  # noqa: PLR2004
                 return Mixture(float(smaller.mean()), np.flatnonzero(smaller), spectra)
     return None
+
+
+def _foreign_parts(sample: FloatArray, parts: IntArray) -> tuple[SpaceProfile, npt.NDArray[np.bool_]] | None:
+    """Return the profile of the largest part, and for each row whether its part is of another model than that one.
+
+    Args:
+        sample: [n, d].
+        parts: [n], the part of each row.
+
+    Returns:
+        None if no part is of another model. Most collections have no second part of usable size, and then no profile
+        is measured.
+    """
+    sizes = np.bincount(parts)
+    others = [part for part in np.flatnonzero(sizes >= MIN_BATCH) if part != sizes.argmax()]
+    if not others:
+        return None
+    largest = sample[parts == sizes.argmax()]
+    space = SpaceProfile.of(largest, limits=False)
+    others = [part for part in others if space.spectrum_of(sample[parts == part]) < _UNRELATED]
+    if not others:
+        return None
+    # Only the limits tell whether the spectrum of this space means anything.
+    space = space.with_limits(largest)
+    foreign = np.isin(parts, [part for part in others if space.compare(sample[parts == part]).spectrum < _UNRELATED])
+    return (space, foreign) if foreign.any() else None
 
 
 def _linked(links: IntArray, near: npt.NDArray[np.bool_]) -> IntArray:

@@ -16,6 +16,7 @@ import typer
 from interlingua.cli import (
     audit,
     bench,
+    calibrate,
     console,
     demo,
     doctor,
@@ -68,6 +69,7 @@ for command in (
     evaluate.evaluate,
     migrate.migrate,
     search.search,
+    calibrate.calibrate,
     export.export,
     identify.identify,
     audit.audit,

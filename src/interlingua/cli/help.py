@@ -37,6 +37,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "interlingua search translator old.parquet --query queries.npy -k 5",
             "interlingua search translator old.parquet --text 'renew a passport' --rerank NEW-MODEL",
         ),
+        "calibrate": (
+            "interlingua calibrate translator old.npy new.npy --out calibrated",
+            "interlingua calibrate t old.npy new.npy --target-queries asked.npy --out t --force",
+        ),
         "export": (
             "interlingua export translator --to onnx --out translator.onnx",
             "interlingua export translator --to sentence-transformers --encoder minilm --out bridge",

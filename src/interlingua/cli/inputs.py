@@ -152,8 +152,13 @@ def _title(side: Side) -> str:
     return side.title if isinstance(side, Collection) else Path(side.path.name.removesuffix(".gz")).stem
 
 
-def check_widths(files: Sequence[Side], translator: Translator) -> None:
+def check_widths(files: Sequence[Side], translator: Translator, *, paired: bool = True) -> None:
     """Refuse sides that a translator was not fitted on.
+
+    Args:
+        files: source and target.
+        translator: the translator.
+        paired: whether row i of both must be the same text.
 
     Raises:
         InputError: a width differs, or two files differ in rows.
@@ -162,7 +167,7 @@ def check_widths(files: Sequence[Side], translator: Translator) -> None:
         if file.d != width:
             hint = " Are source and target swapped?" if files[0].d == translator.d_target else ""
             raise InputError(f"{file.path} has width {file.d}; this translator's {side} has {width}.{hint}")
-    if files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
+    if paired and files[0].n != files[1].n and not any(isinstance(file, Collection) for file in files):
         raise InputError(
             f"{files[0].path} has {files[0].n} rows and {files[1].path} {files[1].n}; row i of both must be the same "
             "text. Pass the vectors of the same texts in the same order. If the files have ids, rows can be paired by "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,6 @@ from interlingua.core.errors import InputError
 from interlingua.stores.registry import address_forms
 
 if TYPE_CHECKING:
-    from interlingua.core.arrays import FloatArray
     from interlingua.core.translator import Translator
     from interlingua.stores.joint import JointHit, JointSearch
 
@@ -135,15 +134,20 @@ def search(
     if nominees is not None and nominees < k:
         raise InputError(f"--nominees is {nominees} and -k {k}; at least as many nominees as hits are needed.")
     from interlingua.core.translator import load
-    from interlingua.encoders import encoder_title
+    from interlingua.encoders import encoder_title, open_encoder, with_task
+    from interlingua.io import open_vectors
     from interlingua.stores import open_source
     from interlingua.stores.joint import JointSearch
     from interlingua.stores.rerank import rerank as rank_again
 
     translator = load(directory)
-    name = encoder or rerank
-    queries = _read_queries(query, text, name)
-    encode = None if rerank is None else _opened(rerank, "document")
+    # Queries and texts of hits are embedded by one model, which is loaded once.
+    queries: Any = None if query is None else open_vectors(query).vectors()
+    name = rerank or encoder
+    model = None if name is None else open_encoder(name, task="query")
+    if model is not None and text:
+        queries = model(text)
+    encode = None if rerank is None or model is None else with_task(model, "document")
     # Some databases write to their files as soon as they are opened.
     first, second = open_source(source), open_source(target) if target else None
     try:
@@ -187,26 +191,12 @@ def _check_options(query: Path | None, text: Sequence[str] | None, encoder: str 
         raise InputError("--text needs --encoder, the model of the query space.")
     if not text:
         check_effect({"--encoder": encoder}, "has no effect without --text.")
+    elif not all(words.strip() for words in text):
+        raise InputError("--text is empty; write the words to search for.")
     if encoder and rerank and encoder != rerank:
         raise InputError(
             "--encoder and --rerank are different models, whose scores cannot be ranked together. Leave one out."
         )
-
-
-def _read_queries(query: Path | None, texts: Sequence[str] | None, name: str | None) -> FloatArray:
-    from interlingua.io import open_vectors
-
-    if query is not None:
-        return open_vectors(query).vectors()
-    if not all(text.strip() for text in texts or ()):
-        raise InputError("--text is empty; write the words to search for.")
-    return _opened(str(name), "query")(list(texts or ()))
-
-
-def _opened(name: str, task: str) -> Callable[[list[str]], FloatArray]:
-    from interlingua.encoders import open_encoder
-
-    return open_encoder(name, task=task)
 
 
 def _columns(results: Sequence[Sequence[JointHit]], show: Sequence[str] | None) -> list[str]:
@@ -268,7 +258,7 @@ def _explain(
         }[joint.calibration]
         lines.append(f"Hits of the {_other(space)} collection were translated; their cosine is {how}.")
     if reranker is None and joint.calibration == "none" and translator.calibration is None:
-        lines.append("This translator has no calibration of scores; fit again, or add one with fit_calibration.")
+        lines.append("This translator has no calibration of scores; fit again, or add one with interlingua calibrate.")
     return lines
 
 

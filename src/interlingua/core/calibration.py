@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interlingua.core.maps import VectorMap
 
 __all__ = [
+    "MAX_ROWS",
     "MIN_ROWS",
     "QUANTILE_LEVELS",
     "SCORE_KINDS",
@@ -40,7 +41,7 @@ QUANTILE_LEVELS = np.concatenate([np.linspace(0, 0.9, 91), 1 - np.geomspace(0.1,
 # Fewer rows have too few pairs for the highest levels.
 MIN_ROWS = 200
 # Rows of a side whose scores are compared; they make two million pairs.
-_MAX_ROWS = 2_048
+MAX_ROWS = 2_048
 # Rows with a higher cosine are taken for copies of each other.
 _COPY = 1 - 1e-5
 _STEP = 1e-9
@@ -91,7 +92,7 @@ class ScoreCalibration:
         Returns:
             The calibration, or None with fewer than 200 different rows on a side.
         """
-        x, y = (unit_rows(np.asarray(side[:_MAX_ROWS], np.float32)) for side in (source, target))
+        x, y = (unit_rows(np.asarray(side[:MAX_ROWS], np.float32)) for side in (source, target))
         if paired:
             keep = ~(_is_copy(x) | _is_copy(y))
             x, y = x[keep], y[keep]
@@ -100,7 +101,7 @@ class ScoreCalibration:
         if min(len(x), len(y)) < MIN_ROWS:
             return None
         x_queries, y_queries = (
-            side if given is None else unit_rows(np.asarray(given[:_MAX_ROWS], np.float32))
+            side if given is None else unit_rows(np.asarray(given[:MAX_ROWS], np.float32))
             for given, side in zip(queries, (x, y), strict=True)
         )
         translated, inverted = _translate(maps[0], x), _translate(maps[1], y)

@@ -156,8 +156,18 @@ class SpaceProfile:
         return bool(self.limits[1] > _NEVER)
 
     @classmethod
-    def of(cls, rows: FloatArray) -> SpaceProfile:
+    def of(cls, rows: FloatArray, *, limits: bool = True) -> SpaceProfile:
         """Measure the profile of rows [n, d].
+
+        Args:
+            rows: [n, d].
+            limits: False leaves the limits for `with_limits`; until then they refuse nothing.
+        """
+        profile = cls._measure(unit_rows(rows))
+        return profile.with_limits(rows) if limits else profile
+
+    def with_limits(self, rows: FloatArray) -> SpaceProfile:
+        """Return this profile of rows [n, d] with limits.
 
         Half of the rows are compared with a profile of the other half. This shows which statistics tell rows of this
         space from others, and sets their limits.
@@ -165,10 +175,9 @@ class SpaceProfile:
         rows = unit_rows(rows)
         order = np.random.default_rng(0).permutation(len(rows))
         half, held_out = rows[order[::2]], rows[order[1::2]]
-        profile = cls._measure(rows)
         if len(held_out) < 2 * MIN_BATCH:
-            return profile
-        return replace(profile, limits=_f32(cls._measure(half)._limits_for(held_out)))
+            return self
+        return replace(self, limits=_f32(self._measure(half)._limits_for(held_out)))
 
     @classmethod
     def _measure(cls, rows: FloatArray) -> SpaceProfile:

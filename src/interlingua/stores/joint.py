@@ -120,7 +120,7 @@ class JointSearch:
             reason = "it is switched off" if translator.calibration is not None else "this translator has none"
             raise InputError(
                 f"Scores on the scale of the {self.scale} space need the calibration of a translator, and {reason}.",
-                "Add one with Translator.fit_calibration, or leave {scale=...} out.",
+                "Add one with Translator.fit_calibration or interlingua calibrate, or leave {scale=...} out.",
             )
         self._d = translator.d_target if query_space == "target" else translator.d_source
         self._own, self._other = (target, source) if query_space == "target" else (source, target)

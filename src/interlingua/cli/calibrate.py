@@ -1,0 +1,128 @@
+"""``interlingua calibrate``: add the scales of both models' scores to a translator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from interlingua.cli import console, inputs
+from interlingua.cli.options import (
+    FORMATS,
+    STORE_ADDRESSES,
+    AllowForeign,
+    AsJson,
+    Columns,
+    Keys,
+    Scales,
+    Seed,
+    TargetWhere,
+    TranslatorFolder,
+    Where,
+)
+
+if TYPE_CHECKING:
+    from interlingua.core.arrays import FloatArray
+    from interlingua.core.translator import Translator
+
+__all__ = ["calibrate"]
+
+# Scores of the source model whose counterparts are printed.
+_SHOWN = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def calibrate(
+    directory: TranslatorFolder,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help=f"Source vectors that the fit has not read, at least 200: {FORMATS}; or {STORE_ADDRESSES}.",
+        ),
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Target vectors of other texts of the same kind, likewise.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Write the translator with its calibration here.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing translator, also DIR itself.")] = False,
+    source_queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Vectors of queries by the source model, whose scores are measured."),
+    ] = None,
+    target_queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Vectors of queries by the target model, whose scores are measured."),
+    ] = None,
+    paired: Annotated[
+        bool, typer.Option("--paired", help="SOURCE and TARGET are the same texts, paired as `evaluate` pairs them.")
+    ] = False,
+    columns: Columns = None,
+    keys: Keys = None,
+    scales: Scales = None,
+    where: Where = None,
+    target_where: TargetWhere = None,
+    allow_foreign: AllowForeign = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how scores of both models correspond, so that thresholds keep their meaning.
+
+    `fit` does this with rows that it holds out. Measure again on rows of your own where they are of another kind than
+    those of the fit, and with queries where queries are not like documents. Up to 2,048 rows of each side, drawn at
+    random, are read. The translator itself does not change.
+    """
+    from interlingua.core.calibration import MAX_ROWS
+    from interlingua.core.storage import check_destination
+    from interlingua.core.translator import load
+
+    check_destination(out, overwrite=force)
+    translator = load(directory)
+    asked = [None if path is None else _read_queries(path) for path in (source_queries, target_queries)]
+    files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
+    watch = console.Stopwatch()
+    with inputs.closing_sides(files), console.working("Measuring scores"):
+        inputs.check_widths(files, translator, paired=paired)
+        if paired:
+            spaces = inputs.read_paired(files, rows=MAX_ROWS, seed=seed, with_ids=False)
+        else:
+            spaces = [inputs.read_space(file, rows=MAX_ROWS, seed=seed) for file in files]
+        made = translator.fit_calibration(
+            *(space.vectors for space in spaces),
+            queries=(asked[0], asked[1]),
+            paired=paired,
+            allow_foreign=allow_foreign,
+        )
+        made.save(out, overwrite=force)
+    _print(made, out, paired=paired, seconds=watch.seconds, as_json=as_json)
+
+
+def _read_queries(path: Path) -> FloatArray:
+    from interlingua.io import open_vectors
+
+    return open_vectors(path).vectors()
+
+
+def _print(translator: Translator, out: Path, *, paired: bool, seconds: float, as_json: bool) -> None:
+    """Print what was written, and the counterparts of some scores of the source model."""
+    found = translator.calibration
+    rows = () if found is None else found.rows
+    scores = {"target": translator.calibrate(_SHOWN, "source", "target").round(3).tolist()}
+    scores["translated"] = translator.calibrate(_SHOWN, "source", "translated").round(3).tolist()
+    if as_json:
+        shown: dict[str, Any] = {"source": list(_SHOWN), **scores}
+        console.emit_json(
+            {"translator": str(out), "rows": list(rows), "paired": paired, "scores": shown, "seconds": seconds}
+        )
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("source model", "target model", "translated with target model"):
+        table.add_column(heading, justify="right")
+    for values in zip(_SHOWN, *scores.values(), strict=True):
+        table.add_row(*(f"{value:.3f}" for value in values))
+    console.stdout().print("Scores that as many pairs of unrelated texts exceed:")
+    console.stdout().print(table)
+    kind = "pairs" if paired else "rows without pairs"
+    console.note(f"Wrote {out}, calibrated on {' and '.join(f'{n:,}' for n in rows)} {kind}, {seconds:.1f} s")

@@ -1,0 +1,77 @@
+"""Scales of scores added to a translator on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from command_line import D_SOURCE, N, Rows, Run
+from interlingua.core.translator import load
+
+
+@pytest.fixture
+def place(folder: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_translator_gets_the_scales_of_both_models(run: Run, place: Path, planted: tuple[Rows, Rows]) -> None:
+    np.save("new.npy", planted[1][: N // 2])
+    ran = run("calibrate", "translator", "source.npy", "new.npy", "--out", "t", "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["rows"], ran.json["paired"], ran.json["translator"]) == ([N, N // 2], False, "t")
+    made, expected = load("t"), load("translator").fit_calibration(planted[0], planted[1][: N // 2])
+    assert load("translator").calibration is None
+    assert made.calibrate(0.5) == expected.calibrate(0.5)
+    assert ran.json["scores"]["target"] == made.calibrate([0.5, 0.6, 0.7, 0.8, 0.9], "source").round(3).tolist()
+    shown = run("calibrate", "t", "source.npy", "new.npy", "--out", "t", "--force")
+    assert shown.code == 0, shown.err
+    assert f"0.500 {made.calibrate(0.5, 'source'):.3f}" in " ".join(shown.out.split())
+    assert "calibrated on 600 and 300 rows without pairs" in shown.err
+    assert "calibrated on 600 and 300 rows without pairs" in run("inspect", "t").out
+
+
+def test_queries_and_pairs_are_measured(run: Run, place: Path, planted: tuple[Rows, Rows]) -> None:
+    source, target = planted
+    np.save("asked.npy", target[:300] + 1)
+    run("calibrate", "translator", "source.npy", "target.npy", "--target-queries", "asked.npy", "--out", "t")
+    expected = load("translator").fit_calibration(source, target, queries=(None, target[:300] + 1))
+    assert load("t").calibrate(0.5) == expected.calibrate(0.5)
+    # Rows of a file with ids are paired by them, in whatever order they are.
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(source[::-1].ravel()), D_SOURCE)
+    pq.write_table(pa.table({"id": np.arange(N)[::-1], "vector": lists}), "old.parquet")
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(target[100:].ravel()), target.shape[1])
+    pq.write_table(pa.table({"id": np.arange(100, N), "vector": lists}), "new.parquet")
+    ran = run("calibrate", "translator", *(f"file://{place}/{side}.parquet?id=id" for side in ("old", "new")),
+              "--paired", "--out", "p", "--json")  # fmt: skip
+    assert (ran.code, ran.json["rows"], ran.json["paired"]) == (0, [500, 500], True)
+
+
+def test_what_cannot_be_calibrated_is_refused_before_anything_is_written(run: Run, place: Path) -> None:
+    np.save("few.npy", np.load("target.npy")[:150])
+    cases = [
+        (("source.npy", "few.npy", "--out", "t"), "at least 200 different ones on each side are needed"),
+        (("target.npy", "source.npy", "--out", "t"), "Are source and target swapped"),
+        (("source.npy", "few.npy", "--paired", "--out", "t"), "row i of both must be the same text"),
+        (("source.npy", "target.npy", "--source-queries", "few.npy", "--out", "t"), "source queries"),
+        (("source.npy", "target.npy", "--out", "translator"), "replace it with --force"),
+        (("source.npy", "target.npy", "--target-queries", "none.npy", "--out", "t"), "none.npy"),
+    ]
+    for words, message in cases:
+        ran = run("calibrate", "translator", *words, "--json")
+        assert ran.code == 2
+        assert message in ran.json["error"]
+        assert not Path("t").exists()
+
+
+def test_vectors_of_another_space_are_refused(run: Run, place: Path, rng: np.random.Generator) -> None:
+    np.save("noise.npy", rng.standard_normal((N, D_SOURCE)).astype(np.float32))
+    ran = run("calibrate", "translator", "noise.npy", "target.npy", "--out", "t", "--json")
+    assert ran.code == 2
+    assert "not of the space" in ran.json["error"]
+    assert "--allow-foreign" in ran.json["error"]
+    assert run("calibrate", "translator", "noise.npy", "target.npy", "--out", "t", "--allow-foreign").code == 0
