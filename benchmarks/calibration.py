@@ -2,12 +2,15 @@
 
     python benchmarks/calibration.py --vectors DIR --translators DIR --most 4
 
-A case is a corpus, a pair of encoders and a stand-in. A third of the corpus is audited under the victim's encoder. The
-other two thirds are the public text under the known encoder, and the stand-in translates one half of it to the other by
-a fit of its own. No fit sees a pair. The audit's estimates are compared with the true texts for each way to calibrate
-the decoder: with the public text alone, with the stand-in and pairs, and with the stand-in and its fit. ``--vectors``
-holds what ``encode.py`` wrote, and ``--translators`` keeps the fits. Cases in the records are left out, so that a run
-can be stopped and continued. The errors are summarized by ``interlingua.leakage.calibration``.
+A case is a corpus, a pair of encoders and a stand-in. A corpus is split into thirds. One third is audited under the
+victim's encoder, the other two are the public text under the known encoder. The audited third is aligned with the last
+third under the known encoder, and so is the other public third under the stand-in: no fit sees a pair, and both have
+as many rows. The audit's estimates are compared with the true texts for each way to calibrate the decoder: with the
+public text alone, with the stand-in and pairs, and with the stand-in and its fit.
+
+``--vectors`` holds what ``encode.py`` wrote, and ``--translators`` keeps the fits; two cases that swap the victim and
+the stand-in share them. Cases in the records are left out, so that a run can be stopped and continued. The errors are
+summarized by ``interlingua.leakage.calibration``.
 """
 
 from __future__ import annotations
@@ -37,13 +40,15 @@ CORPORA = ("nq-open", "opentriviaqa", "clickbait", "wiki-split", "medquad", "cli
 # (victim, known, stand-in); a case whose vectors are not there is left out.
 TRIPLES = (
     ("use", "minilm", "wordllama"),
+    ("wordllama", "minilm", "use"),
     ("minilm", "wordllama", "use"),
-    ("minilm", "use", "wordllama"),
-    ("bge", "minilm", "wordllama"),
-    ("minilm", "bge", "wordllama"),
-    ("bge", "wordllama", "minilm"),
     ("use", "wordllama", "minilm"),
-    ("use", "model2vec", "minilm"),
+    ("bge", "minilm", "wordllama"),
+    ("wordllama", "minilm", "bge"),
+    ("bge", "wordllama", "minilm"),
+    ("minilm", "wordllama", "bge"),
+    ("minilm", "use", "model2vec"),
+    ("model2vec", "use", "minilm"),
 )
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-calibration.jsonl"
 
@@ -84,12 +89,18 @@ def measure(case: Case, vectors: Path, translators: Path, rows: int) -> Iterator
     )
     lines = (vectors / f"{case.corpus}.texts.jsonl").read_text("utf-8").splitlines()[:rows]
     texts = [json.loads(line)["text"] for line in lines]
-    audited, first, second = np.array_split(np.random.default_rng(case.seed).permutation(len(texts)), 3)
-    public = np.concatenate([first, second])
-    kept = translators / f"{case.corpus}.{case.victim}.{case.known}.{case.seed}"
-    attack, attack_seconds = fitted(kept, victim[audited], known[public], case.seed)
-    kept = translators / f"{case.corpus}.{case.stand_in}.{case.known}.{case.seed}.halves"
-    own, own_seconds = fitted(kept, stand_in[first], known[second], case.seed)
+    *thirds, last = np.array_split(np.random.default_rng(case.seed).permutation(len(texts)), 3)
+    # The third of an encoder does not depend on its role, so that the roles can be swapped.
+    audited, other = thirds if case.victim < case.stand_in else thirds[::-1]
+    public = np.concatenate([other, last])
+
+    def aligned(name: str, side: Any, third: Any) -> tuple[Alignment, float]:
+        number = int(third is thirds[1])
+        kept = translators / f"{case.corpus}.{name}.{case.known}.{case.seed}.{number}"
+        return fitted(kept, side[third], known[last], case.seed)
+
+    attack, attack_seconds = aligned(case.victim, victim, audited)
+    own, own_seconds = aligned(case.stand_in, stand_in, other)
     evidence = PublicCorpus(known[public], [texts[i] for i in public], stand_in[public], stand_in_fit=own)
     truth = GroundTruth([texts[i] for i in audited])
     for decoder in decoders(evidence, case.seed):
