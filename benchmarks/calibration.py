@@ -16,6 +16,7 @@ summarized by ``interlingua.leakage.calibration``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -30,8 +31,10 @@ import interlingua as il
 from interlingua.cli.audit_fits import alignment_of
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
 from interlingua.core.translator import load
 from interlingua.leakage.audit import audit
+from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.inputs import GroundTruth, PublicCorpus
 from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import held_out_rows
@@ -142,6 +145,63 @@ def decoders(evidence: PublicCorpus, seed: int) -> Iterator[KeywordDecoder]:
     yield replace(paired.recalibrate(translated, texts), calibrated_with=basis, translation_cosine=cosine)
 
 
+# How each basis is called in tables.
+BASES = {
+    "corpus": "the public texts alone",
+    "paired": "a second encoder and pairs (from Python only)",
+    "unpaired": "a second encoder and its own fit (`--stand-in`)",
+}
+FIGURES = {"leak_rate": "share of documents with a correct word", "precision": "precision of the words"}
+
+
+def errors(records: list[dict[str, Any]]) -> dict[str, dict[str, CalibrationError]]:
+    """Return the errors of each figure for each basis that has a usable case."""
+    found: dict[str, dict[str, CalibrationError]] = {}
+    for basis in BASES:
+        with contextlib.suppress(InputError):
+            found[basis] = {figure: CalibrationError.from_records(records, figure, basis) for figure in FIGURES}
+    return found
+
+
+def summary(records: list[dict[str, Any]]) -> str:
+    """Return a table of the errors by what calibrated the decoder."""
+    lines = [
+        "| calibrated with | figure | cases | corpora, pairs | measured minus estimated: worst, median, best |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for basis, figures in errors(records).items():
+        for figure, error in figures.items():
+            spread = f"{error.lowest:+.2f}, {error.median:+.2f}, {error.highest:+.2f}"
+            name = BASES[basis] if figure == "leak_rate" else ""
+            lines.append(f"| {name} | {FIGURES[figure]} | {error.cases} | {error.corpora}, {error.pairs} | {spread} |")
+    return "\n".join(lines)
+
+
+def every_case(records: list[dict[str, Any]]) -> str:
+    """Return a table with what was measured and estimated in every case whose fit did not fail."""
+    cases: dict[tuple[str, int, float], list[dict[str, Any]]] = {}
+    for record in records:
+        if set(record["verdicts"]) != {"failed"}:
+            measured = record["words"]["measured"]["leak_rate"]["value"][0]
+            cases.setdefault((record["key"], record["fits"], measured), []).append(record)
+    lines = [
+        "| corpus | encoders, stand-in | verdict | words: measured | alone | pairs | own fit "
+        "| precision: measured | alone | pairs | own fit |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for (_, fits, _), found in sorted(cases.items()):
+        first = found[0]
+        by_basis = {record["calibrated_with"]: record["words"] for record in found}
+        cells = [first["corpus"], f"{first['victim']} to {first['known']}, {first['stand_in']}"]
+        cells.append(", ".join(first["verdicts"][:fits]))
+        for figure in FIGURES:
+            values = [first["words"]["measured"][figure]["value"][0]]
+            values += [by_basis[basis][figure]["value"][0] if basis in by_basis else None for basis in BASES]
+            cells += ["" if value is None else f"{value:.2f}" for value in values]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run cases that the records do not hold yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,7 +212,12 @@ def main() -> None:
     parser.add_argument("--seeds", default="0:1", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
     parser.add_argument("--most", type=int, default=10**6, help="end after this many cases")
+    parser.add_argument("--tables", action="store_true", help="print the tables and the errors of the records")
     arguments = parser.parse_args()
+    if arguments.tables:
+        records = [json.loads(line) for line in arguments.out.read_text("utf-8").splitlines()]
+        sys.stdout.write(f"{summary(records)}\n\n{every_case(records)}\n\n{errors(records)}\n")
+        return
     done = set()
     if arguments.out.exists():
         done = {json.loads(line)["key"] for line in arguments.out.read_text("utf-8").splitlines()}
