@@ -116,6 +116,10 @@ def test_the_report_has_identities_in_the_place_of_words(found: Audit, tmp_path:
     assert "1,200 rows were attacked" in page
     assert "Sample documents" not in page
     assert "decoder" not in page
+    assert "identities and nearest public rows above" in page
+    assert "among public rows" in page
+    for word in ("language model", "public text", "documents"):
+        assert word not in page
     assert "compared with known identities" in conclusion(found)
     annex = " ".join(line for section in annex_sections(found, PROVENANCE) for line in section.lines)
     assert "The nearest of 60 enrolled identities is right for" in annex

@@ -69,18 +69,28 @@ class Provenance(JsonRecord):
 # Risks named by LLM08:2025 of the OWASP Top 10 for LLM applications.
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
-    ("Embedding inversion", "words, labels and nearest public texts above", True),
+    ("Embedding inversion", "{} above", True),
     ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
 )
+_READ = "words, labels and nearest public texts"
+_RECOGNIZED = "identities and nearest public rows"
 _LIMITS = (
     "Only the attacks named in this report were run. There are stronger ones: a network trained for one encoder, a "
     "language model that proposes texts, known pairs of text and vector.",
     "The result depends on the public texts. An attacker with texts more similar to the audited ones recovers more.",
     "Estimates without a ground truth assume that the public texts behave like the audited texts. All fits may match a "
     "group of texts to a wrong group; only a ground truth shows that.",
+)
+
+
+_LIMITS_OF_ROWS = (
+    "Only the attacks named in this report were run. There are stronger ones: a network trained for one encoder, or "
+    "known pairs of record and vector.",
+    "The result depends on the public rows and on the gallery. An attacker with rows more similar to the audited ones "
+    "recovers more, and a larger gallery makes identification harder.",
 )
 
 
@@ -172,6 +182,7 @@ def write_audit(
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     shares = audit.label_findings.shares if audit.label_findings else {}
+    shown = _READ if audit.word_findings else _RECOGNIZED
     page = render(
         "audit.html.jinja",
         ("style.css", "audit.css"),
@@ -190,8 +201,8 @@ def write_audit(
         fail_above=fail_above,
         show=show,
         owasp=OWASP,
-        risks=_RISKS,
-        limits=_LIMITS,
+        risks=[(name, how.format(shown), tested) for name, how, tested in _RISKS],
+        limits=_LIMITS if audit.word_findings else _LIMITS_OF_ROWS,
     )
     return write_text(path, page, mode=0o600)
 
@@ -299,9 +310,9 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
             top1.interval,
             top1.control,
         )
-    meaning = f"cosine with the nearest one; {near.public.value:.2f} among public texts; the control has no meaning"
-    name = f"Similarity to public {'texts' if audit.word_findings else 'rows'}"
-    return [*rows, FigureRow(name, meaning, near.nearest, control=near.control)]
+    public = "public texts" if audit.word_findings else "public rows"
+    meaning = f"cosine with the nearest one; {near.public.value:.2f} among {public}; the control has no meaning"
+    return [*rows, FigureRow(f"Similarity to {public}", meaning, near.nearest, control=near.control)]
 
 
 def _word_rows(audit: Audit) -> list[FigureRow]:
