@@ -47,9 +47,8 @@ class Faces:
     def audit(self, fit: Alignment, **settings: Any) -> Audit:
         labels = Labels(tuple(self.names), self.gallery)
         truth = GroundTruth(labels=self.identities)
-        return audit(
-            [fit], self.secret, PublicCorpus.of_rows(self.public), **{"labels": labels, "truth": truth} | settings
-        )
+        given: dict[str, Any] = {"labels": labels, "truth": truth} | settings
+        return audit([fit], self.secret, PublicCorpus.of_rows(self.public), **given)
 
 
 @pytest.fixture(scope="module")

@@ -180,8 +180,13 @@ def test_a_process_that_ends_without_an_answer_is_explained(
 
 
 def test_a_job_that_is_not_wanted_any_more_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
-    monkeypatch.setattr("interlingua.serve.jobs.command", lambda *given: started.append(given) or ["false"])
+    started: list[tuple[str, ...]] = []
+
+    def command(*given: str) -> list[str]:
+        started.append(given)
+        return ["false"]
+
+    monkeypatch.setattr("interlingua.serve.jobs.command", command)
 
     async def check() -> None:
         raise InputError("A newer file has been sent.")
