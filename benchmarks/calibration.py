@@ -1,99 +1,241 @@
-"""How far an audit's calibrated estimates are from the truth; one JSON line per case, appended and resumed.
+"""How far an audit's calibrated estimates are from the truth; one JSON line per case and calibration.
 
-    python benchmarks/calibration.py --vectors DIR --fits 2
+    python benchmarks/calibration.py --vectors DIR --translators DIR --most 4
 
-A case is a corpus and a pair of encoders. Half of a corpus is audited under the victim's encoder, the other half is the
-public text under the known encoder, and a third encoder is the stand-in, which is translated by a fit of its own. The
-fits see no pairs. The audit's estimates of the share of documents with a correct word and of the precision of the words
-are compared with the true texts. Where the stand-in is not aligned, the decoder is calibrated with the corpus alone.
-``--vectors`` holds what ``encode.py`` wrote, ``--rows`` limits the rows of a corpus. The errors are summarized by
-``interlingua.leakage.calibration``.
+A case is a corpus, a pair of encoders and a stand-in. A corpus is split into thirds. One third is audited under the
+victim's encoder, the other two are the public text under the known encoder. The audited third is aligned with the last
+third under the known encoder, and so is the other public third under the stand-in: no fit sees a pair, and both have
+as many rows. The audit's estimates are compared with the true texts for each way to calibrate the decoder: with the
+public text alone, with the stand-in and pairs, and with the stand-in and its fit.
+
+``--vectors`` holds what ``encode.py`` wrote, and ``--translators`` keeps the fits; two cases that swap the victim and
+the stand-in share them. Cases in the records are left out, so that a run can be stopped and continued. The errors are
+summarized by ``interlingua.leakage.calibration``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import interlingua as il
+from interlingua.cli.audit_fits import alignment_of
+from interlingua.core.alignment import Alignment, Status
+from interlingua.core.arrays import unit_rows
+from interlingua.core.errors import InputError
+from interlingua.core.translator import load
 from interlingua.leakage.audit import audit
+from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.inputs import GroundTruth, PublicCorpus
+from interlingua.leakage.inversion import KeywordDecoder
+from interlingua.leakage.inversion.keywords import held_out_rows
 
-CORPORA = ("nq-open", "opentriviaqa", "clickbait", "ag_news_test", "wiki-split", "medquad", "clinc150")
-# (victim, known, stand-in)
-PAIRS = (
-    ("use", "wordllama", "paraphrase"),
-    ("use", "paraphrase", "wordllama"),
-    ("paraphrase", "wordllama", "use"),
+CORPORA = ("nq-open", "opentriviaqa", "clickbait", "wiki-split", "medquad", "clinc150", "beir-queries", "mtsamples")
+# (victim, known, stand-in); a case whose vectors are not there is left out.
+TRIPLES = (
+    ("use", "minilm", "wordllama"),
+    ("wordllama", "minilm", "use"),
+    ("minilm", "wordllama", "use"),
+    ("use", "wordllama", "minilm"),
+    ("bge", "minilm", "wordllama"),
+    ("wordllama", "minilm", "bge"),
+    ("bge", "wordllama", "minilm"),
+    ("minilm", "wordllama", "bge"),
+    ("minilm", "use", "model2vec"),
+    ("model2vec", "use", "minilm"),
 )
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-calibration.jsonl"
 
 
-def measure(
-    corpus: str, pair: tuple[str, str, str], seed: int, fits: int, rows: int, folder: Path
-) -> Iterator[dict[str, Any]]:
-    """Audit one half of a corpus with the other half as public text, with the first fit alone and with all fits."""
-    victim, known, stand_in = (np.load(folder / f"{corpus}.{name}.npy")[:rows].astype(np.float32) for name in pair)
-    lines = (folder / f"{corpus}.texts.jsonl").read_text("utf-8").splitlines()[:rows]
+@dataclass(frozen=True)
+class Case:
+    """A corpus, a pair of encoders, a stand-in and a seed."""
+
+    corpus: str
+    victim: str
+    known: str
+    stand_in: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Return the unique name of the case."""
+        return f"{self.corpus}/{self.victim}/{self.known}/{self.stand_in}/{self.seed}"
+
+
+def fitted(folder: Path, vectors: Any, public: Any, seed: int) -> tuple[Alignment, float]:
+    """Return a fit without pairs and its processor seconds; it is kept in the folder."""
+    times = folder.with_name(f"{folder.name}.seconds")
+    if not folder.exists():
+        started = time.process_time()
+        alignment = il.align(vectors, public, seed=seed)
+        times.parent.mkdir(parents=True, exist_ok=True)
+        times.write_text(f"{time.process_time() - started:.1f}")
+        alignment.translator(force=True).save(folder)
+    return alignment_of(load(folder)), float(times.read_text())
+
+
+def measure(case: Case, vectors: Path, translators: Path, rows: int) -> Iterator[dict[str, Any]]:
+    """Audit a third of a corpus with the rest as public text, with every calibration of the decoder."""
+    victim, known, stand_in = (
+        np.load(vectors / f"{case.corpus}.{name}.npy", mmap_mode="r")[:rows].astype(np.float32)
+        for name in (case.victim, case.known, case.stand_in)
+    )
+    lines = (vectors / f"{case.corpus}.texts.jsonl").read_text("utf-8").splitlines()[:rows]
     texts = [json.loads(line)["text"] for line in lines]
-    audited, public = np.array_split(np.random.default_rng(seed).permutation(len(texts)), 2)
-    evidence = PublicCorpus(known[public], [texts[i] for i in public], stand_in[public]).align_stand_in(seed)
-    decoder = evidence.fit_decoder(seed)
-    assert evidence.stand_in_fit is not None
+    *thirds, last = np.array_split(np.random.default_rng(case.seed).permutation(len(texts)), 3)
+    # The third of an encoder does not depend on its role, so that the roles can be swapped.
+    audited, other = thirds if case.victim < case.stand_in else thirds[::-1]
+    public = np.concatenate([other, last])
+
+    def aligned(name: str, side: Any, third: Any) -> tuple[Alignment, float]:
+        number = int(third is thirds[1])
+        kept = translators / f"{case.corpus}.{name}.{case.known}.{case.seed}.{number}"
+        return fitted(kept, side[third], known[last], case.seed)
+
+    attack, attack_seconds = aligned(case.victim, victim, audited)
+    own, own_seconds = aligned(case.stand_in, stand_in, other)
+    evidence = PublicCorpus(known[public], [texts[i] for i in public], stand_in[public], stand_in_fit=own)
     truth = GroundTruth([texts[i] for i in audited])
-    started = time.process_time()
-    alignments = [il.align(victim[audited], known[public], seed=seed + number) for number in range(fits)]
-    seconds = time.process_time() - started
-    for count in sorted({1, fits}):
-        result = audit(alignments[:count], victim[audited], evidence, decoder=decoder, truth=truth, seed=seed)
+    for decoder in decoders(evidence, case.seed):
+        result = audit([attack], victim[audited], evidence, decoder=decoder, truth=truth, seed=case.seed)
         yield {
-            "fits": count,
             "rows": len(audited),
+            "public": len(public),
             "documents": result.rows,
             "verdicts": list(result.verdicts),
-            "stand_in_verdict": str(evidence.stand_in_fit.verdict.status),
+            "stand_in_verdict": str(own.verdict.status),
             "calibrated_with": decoder.calibrated_with,
-            "translation_cosine": decoder.translation_cosine,
-            "agreement": result.agreement,
+            "translation_cosine": round(decoder.translation_cosine, 4),
+            "fit_seconds": attack_seconds,
+            "stand_in_seconds": own_seconds,
             "words": result.words.to_dict(),
-            "fit_seconds": round(seconds / fits * count, 1),
         }
 
 
+def decoders(evidence: PublicCorpus, seed: int) -> Iterator[KeywordDecoder]:
+    """Yield the decoder calibrated with the corpus alone, with pairs, and with the fit of the stand-in.
+
+    An audit does not calibrate with a stand-in whose own fit is not aligned. Such a calibration is named after the
+    verdict, so that it is in the records and not among the errors of those that are used.
+    """
+    assert evidence.stand_in is not None
+    assert evidence.stand_in_fit is not None
+    paired = KeywordDecoder.fit(evidence.vectors, evidence.texts, stand_in=evidence.stand_in, seed=seed)
+    held_out = held_out_rows(len(evidence.texts), seed)
+    texts = [evidence.texts[i] for i in held_out]
+    alone = paired.recalibrate(np.asarray(evidence.vectors)[held_out], texts)
+    yield replace(alone, calibrated_with="corpus", translation_cosine=1.0)
+    yield paired
+    # The same split, so that the weights and the vocabulary are those of the other two.
+    translated = unit_rows(evidence.stand_in_fit.forward(unit_rows(evidence.stand_in)[held_out]))
+    centered = translated - translated.mean(axis=0), evidence.vectors[held_out] - evidence.vectors.mean(axis=0)
+    cosine = float((unit_rows(centered[0]) * unit_rows(centered[1])).sum(axis=1).mean())
+    status = evidence.stand_in_fit.verdict.status
+    basis = "unpaired" if status is Status.ALIGNED else f"unpaired, {status}"
+    yield replace(paired.recalibrate(translated, texts), calibrated_with=basis, translation_cosine=cosine)
+
+
+# How each basis is called in tables.
+BASES = {
+    "corpus": "the public texts alone",
+    "paired": "a second encoder and pairs (from Python only)",
+    "unpaired": "a second encoder and its own fit (`--stand-in`)",
+}
+FIGURES = {"leak_rate": "share of documents with a correct word", "precision": "precision of the words"}
+
+
+def errors(records: list[dict[str, Any]]) -> dict[str, dict[str, CalibrationError]]:
+    """Return the errors of each figure for each basis that has a usable case."""
+    found: dict[str, dict[str, CalibrationError]] = {}
+    for basis in BASES:
+        with contextlib.suppress(InputError):
+            found[basis] = {figure: CalibrationError.from_records(records, figure, basis) for figure in FIGURES}
+    return found
+
+
+def summary(records: list[dict[str, Any]]) -> str:
+    """Return a table of the errors by what calibrated the decoder."""
+    lines = [
+        "| calibrated with | figure | cases | corpora, pairs | measured minus estimated: worst, median, best |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for basis, figures in errors(records).items():
+        for figure, error in figures.items():
+            spread = f"{error.lowest:+.2f}, {error.median:+.2f}, {error.highest:+.2f}"
+            name = BASES[basis] if figure == "leak_rate" else ""
+            lines.append(f"| {name} | {FIGURES[figure]} | {error.cases} | {error.corpora}, {error.pairs} | {spread} |")
+    return "\n".join(lines)
+
+
+def every_case(records: list[dict[str, Any]]) -> str:
+    """Return a table with what was measured and estimated in every case whose fit did not fail."""
+    cases: dict[tuple[str, int, float], list[dict[str, Any]]] = {}
+    for record in records:
+        if set(record["verdicts"]) != {"failed"}:
+            measured = record["words"]["measured"]["leak_rate"]["value"][0]
+            cases.setdefault((record["key"], record["fits"], measured), []).append(record)
+    lines = [
+        "| corpus | encoders, stand-in | verdict | words: measured | alone | pairs | own fit "
+        "| precision: measured | alone | pairs | own fit |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for (_, fits, _), found in sorted(cases.items()):
+        first = found[0]
+        by_basis = {record["calibrated_with"]: record["words"] for record in found}
+        cells = [first["corpus"], f"{first['victim']} to {first['known']}, {first['stand_in']}"]
+        cells.append(", ".join(first["verdicts"][:fits]))
+        for figure in FIGURES:
+            values = [first["words"]["measured"][figure]["value"][0]]
+            values += [by_basis[basis][figure]["value"][0] if basis in by_basis else None for basis in BASES]
+            cells += ["" if value is None else f"{value:.2f}" for value in values]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Run every case that the records do not hold yet."""
+    """Run cases that the records do not hold yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
+    parser.add_argument("--translators", type=Path, default=Path("benchmarks/translators"))
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--fits", type=int, default=2)
-    parser.add_argument("--rows", type=int, default=8_000, help="rows of a corpus, half of them audited")
+    parser.add_argument("--rows", type=int, default=12_000, help="rows of a corpus, a third of them audited")
     parser.add_argument("--seeds", default="0:1", help="first:last")
     parser.add_argument("--only", default="", help="only cases whose key contains this")
+    parser.add_argument("--most", type=int, default=10**6, help="end after this many cases")
+    parser.add_argument("--tables", action="store_true", help="print the tables and the errors of the records")
     arguments = parser.parse_args()
+    if arguments.tables:
+        records = [json.loads(line) for line in arguments.out.read_text("utf-8").splitlines()]
+        sys.stdout.write(f"{summary(records)}\n\n{every_case(records)}\n\n{errors(records)}\n")
+        return
     done = set()
     if arguments.out.exists():
         done = {json.loads(line)["key"] for line in arguments.out.read_text("utf-8").splitlines()}
-    for seed in range(*map(int, arguments.seeds.split(":"))):
-        for corpus in CORPORA:
-            for pair in PAIRS:
-                key = f"{corpus}/{'/'.join(pair)}/{seed}"
-                if key in done or arguments.only not in key:
-                    continue
-                case = {"key": key, "corpus": corpus, **dict(zip(("victim", "known", "stand_in"), pair, strict=True))}
-                records = [
-                    case | {"seed": seed} | found
-                    for found in measure(corpus, pair, seed, arguments.fits, arguments.rows, arguments.vectors)
-                ]
-                with arguments.out.open("a", encoding="utf-8") as stream:
-                    stream.writelines(json.dumps(record) + "\n" for record in records)
-                sys.stderr.write(f"{key}: done\n")
+    seeds = range(*map(int, arguments.seeds.split(":")))
+    left = arguments.most
+    for case in (Case(corpus, *triple, seed) for seed in seeds for triple in TRIPLES for corpus in CORPORA):
+        names = (case.victim, case.known, case.stand_in)
+        there = all((arguments.vectors / f"{case.corpus}.{name}.npy").exists() for name in names)
+        if case.key in done or arguments.only not in case.key or not there or not left:
+            continue
+        started = time.perf_counter()
+        facts = {"key": case.key, "corpus": case.corpus, "victim": case.victim, "known": case.known}
+        facts |= {"stand_in": case.stand_in, "seed": case.seed, "fits": 1}
+        found = list(measure(case, arguments.vectors, arguments.translators, arguments.rows))
+        with arguments.out.open("a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(facts | one) + "\n" for one in found)
+        sys.stderr.write(f"{case.key}: {time.perf_counter() - started:.0f} s\n")
+        left -= 1
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
     python benchmarks/serve_load.py --mib 300 --label after --out benchmarks/results/serve-load.jsonl
 
-Each case starts a server of its own. While files are uploaded and read, `/state` is asked every 50 ms and the time of
-each answer is kept. Cases: nothing else to do (the control on a busy machine), one large file of each format, 50
-clients with small files, 50 clients that send one byte a second, damaged files of every format, and requests that a web
-page of another site could cause.
+Each case starts a server of its own. While files are uploaded and read, another process asks for `/state` every 25 ms
+and keeps the time of each answer. In turn with it a control is asked: a bare server with nothing else to do, whose
+slow answers are those of a busy machine. Cases: nothing else to do, a large file of each format, 50 clients with small
+files, 50 clients that send one byte a second, damaged files of every format, and requests that a web page of another
+site could cause.
 """
 
 from __future__ import annotations
@@ -76,43 +77,102 @@ def ask(
 
 
 class Watch:
-    """Asks for the state every 50 ms and keeps the seconds of every answer."""
+    """Asks for the state and the control in turn in a process of its own and keeps the seconds of every answer.
+
+    Threads of this process would share an interpreter with the clients and wait for it.
+    """
 
     def __init__(self, port: int) -> None:
-        self._port, self._ended = port, threading.Event()
-        self.seconds: list[float] = []
-        self.errors = 0
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._ended.wait(0.05):
-            began = time.monotonic()
-            try:
-                status, _ = ask(self._port, "GET", "/state", patience=60)
-                self.errors += status != 200
-            except (OSError, http.client.HTTPException):
-                self.errors += 1
-            self.seconds.append(time.monotonic() - began)
+        self._port = port
+        self._answers: dict[str, Any] = {}
 
     def __enter__(self) -> Watch:
-        self._thread.start()
+        self._server = _processor_seconds(self._port)
+        command = [sys.executable, __file__, "--watch", str(self._port)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        said, _ = self._process.communicate("")
+        self._answers = json.loads(said)
+        self._answers["server_processor_s"] = round(_processor_seconds(self._port) - self._server, 2)
 
     def figures(self) -> dict[str, Any]:
         """Return the distribution of the answers' seconds."""
-        taken = np.array(self.seconds or [np.nan])
-        return {
-            "state_requests": len(self.seconds),
-            "state_median_s": round(float(np.median(taken)), 4),
-            "state_p99_s": round(float(np.quantile(taken, 0.99)), 4),
-            "state_max_s": round(float(taken.max()), 4),
-            "state_above_200_ms": int((taken > 0.2).sum()),
-            "state_errors": self.errors,
-        }
+        facts: dict[str, Any] = {"server_processor_s": self._answers["server_processor_s"]}
+        for name in ("state", "control"):
+            taken = np.array(self._answers[name]["seconds"] or [np.nan])
+            facts |= {
+                f"{name}_requests": len(self._answers[name]["seconds"]),
+                f"{name}_median_s": round(float(np.median(taken)), 4),
+                f"{name}_p99_s": round(float(np.quantile(taken, 0.99)), 4),
+                f"{name}_max_s": round(float(taken.max()), 4),
+                f"{name}_above_200_ms": int((taken > 0.2).sum()),
+                f"{name}_errors": self._answers[name]["errors"],
+            }
+        return facts
+
+
+def watch(port: int) -> None:
+    """Ask both servers until standard input ends, and print the seconds of their answers."""
+    with control_server() as control:
+        ended = threading.Event()
+        answers: dict[str, dict[str, Any]] = {name: {"seconds": [], "errors": 0} for name in ("state", "control")}
+        ports = {"state": port, "control": control}
+
+        def run() -> None:
+            # Alternately, so that both meet the same load.
+            while not ended.wait(0.025):
+                for name, asked in ports.items():
+                    began = time.monotonic()
+                    try:
+                        status, _ = ask(asked, "GET", "/state", patience=60)
+                        answers[name]["errors"] += status != 200
+                    except (OSError, http.client.HTTPException):
+                        answers[name]["errors"] += 1
+                    answers[name]["seconds"].append(time.monotonic() - began)
+
+        asking = threading.Thread(target=run)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        asking.start()
+        sys.stdin.read()
+        ended.set()
+        asking.join()
+        sys.stdout.write(json.dumps(answers))
+
+
+@contextlib.contextmanager
+def control_server() -> Iterator[int]:
+    """Start a bare server in a process of its own and give its port."""
+    code = (
+        "import http.server as h\n"
+        "class Answer(h.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(b'{}')\n"
+        "    def log_message(self, *_): pass\n"
+        "server = h.HTTPServer(('127.0.0.1', 0), Answer)\n"
+        "print(server.server_port, flush=True)\n"
+        "server.serve_forever()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def _processor_seconds(port: int) -> float:
+    """Return the processor seconds of the server that listens on a port, without those of its readers."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if f"--port\0{port}\0" in folder.joinpath("cmdline").read_text():
+                    fields = folder.joinpath("stat").read_text().rpartition(")")[2].split()
+                    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return float("nan")
 
 
 def large_file(folder: Path, kind: str, mib: int) -> Path:
@@ -338,7 +398,11 @@ def main() -> None:
     parser.add_argument("--label", default="after", help="which version of the page this is")
     parser.add_argument("--cases", nargs="*", help="run these cases only")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/serve-load.jsonl"))
+    parser.add_argument("--watch", type=int, metavar="PORT", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.watch is not None:
+        watch(arguments.watch)
+        return
     plain: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
         "idle": (idle, 64),
         "50 clients": (many_clients, 64),

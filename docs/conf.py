@@ -26,7 +26,10 @@ myst_heading_anchors = 3
 # myst-nb writes jupyter_execute beside _build, and the next build must not read it.
 exclude_patterns = ["_build", "jupyter_execute", "examples"] + [
     f"_generated/{name}.md"
-    for name in ("foreign", "stores", "retrieval-judged", "retrieval-own", "cascade", "score-calibration", "journey")
+    for name in (
+        *("foreign", "stores", "retrieval-judged", "retrieval-own", "cascade"),
+        *("score-calibration", "journey", "estimates"),
+    )
 ]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -35,6 +35,7 @@ def write(folder: Path) -> None:
     (folder / "foreign.md").write_text(foreign(), "utf-8")
     for name, page in benchmarks().items():
         (folder / f"{name}.md").write_text(page, "utf-8")
+    (folder / "estimates.md").write_text(estimates(), "utf-8")
     retrieval(folder)
     (folder / "journey.md").write_text(journey(), "utf-8")
     _style()
@@ -128,6 +129,20 @@ def stores() -> str:
             f"| {can.limits} |"
         )
     return "\n".join(parts) + "\n"
+
+
+def estimates() -> str:
+    """Return the errors of an audit's estimates, and every case behind them."""
+    import calibration as c
+
+    records = _records(RESULTS / "leakage-calibration.jsonl")
+    return f"""{c.summary(records)}
+
+Every case, the share of documents with a correct word and the precision of the words, measured and estimated with
+each calibration:
+
+{c.every_case(records)}
+"""
 
 
 def foreign() -> str:

@@ -135,13 +135,13 @@ def test_estimates_fall_where_fits_disagree(world: World) -> None:
 def test_an_estimate_says_about_and_names_the_errors_of_such_estimates(world: World, tmp_path: Path) -> None:
     result = world.audit()
     unknown = replace(result.words.leak_rate, error=None)
-    without = replace(result, words=replace(result.words, leak_rate=unknown))
+    without = replace(result, word_findings=replace(result.words, leak_rate=unknown))
     assert without.words.leak_rate.plausible is None
     assert "about" in conclusion(without)
     assert "the errors of such estimates were not measured, and it is probably too high" in conclusion(without)
     error = CalibrationError(-0.2, -0.05, 0.1, 20, 7, 3)
     leak_rate = replace(result.words.leak_rate, error=error, interval=Interval(0.5, 0.48, 0.52))
-    carried = conclusion(replace(result, words=replace(result.words, leak_rate=leak_rate)))
+    carried = conclusion(replace(result, word_findings=replace(result.words, leak_rate=leak_rate)))
     assert "about 50% of the documents (30% to 60%, by the errors of such estimates in 20 cases" in carried
     assert "at least" not in carried
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")

@@ -44,7 +44,7 @@ from interlingua.evaluation.retrieval import (
 from interlingua.evaluation.scores import check_translator, mean_unit_row
 from interlingua.export import to_onnx, to_query_bridge, to_safetensors, to_sentence_transformers, to_torch
 from interlingua.io import create_writer
-from interlingua.leakage import attributes, centering, defenses, kinds, linkage, membership
+from interlingua.leakage import attributes, centering, defenses, identities, kinds, linkage, membership
 from interlingua.leakage.adaptation import adapt
 from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
@@ -81,7 +81,7 @@ RESULTS = frozenset({
     "Judgment", "Keyword", "LabelFindings", "Leak", "Neighbor", "OracleScores", "Decoded", "Reidentification",
     "Reliability", "RetrievalFindings", "RetrievalQuality", "RetrievalScores", "Table", "TextFigures", "WordFigures",
     "WordFindings", "Part", "WrittenPart", "FrequentWord", "KindFinding", "Linkage", "MeasuredLinks", "Membership",
-    "RowPoint", "Severity", "AnnexSection",
+    "RowPoint", "Severity", "AnnexSection", "IdentityFindings",
 })  # fmt: skip
 # Their class methods fit, of and load construct them.
 CONSTRUCTED_BY_METHODS = frozenset({"CorpusRetrieval", "KeywordDecoder", "TextDecoder", "WordProbe"})
@@ -194,6 +194,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         {"provenance": Provenance(**PROVENANCE)},
     ),
     "PublicCorpus.align_stand_in": (PublicCorpus(Y, TEXTS).align_stand_in, {}),
+    "PublicCorpus.of_rows": (PublicCorpus.of_rows, {"vectors": Y}),
+    "identity_findings": (
+        identities.identity_findings,
+        {"vectors": Y, "gallery": Y[:3], "names": ["a", "b", "c"], "identities": ["a"] * len(Y)},
+    ),
     "PublicCorpus.take": (PublicCorpus(Y, TEXTS).take, {"rows": [0]}),
     "reconstruct": (reconstruct, {"protected": X, "rows": X, "train": [0, 1, 2], "picked": [3]}),
     "KnownRecords": (KnownRecords, {"members": Y}),

@@ -252,6 +252,10 @@ def test_two_files_for_one_side_do_not_mix(session: Session, planted: tuple[Rows
     first, second = session.upload_path("source", "a.npy"), session.upload_path("source", "a.npy")
     first.write_bytes(npy(planted[0]))
     second.write_bytes(npy(planted[1]))
+    # The older one need not be read any more.
+    with pytest.raises(InputError, match=r"A newer file for source has been sent, and a\.npy was left out"):
+        session.check_newest("source", first)
+    session.check_newest("source", second)
     assert session.accept("source", second, read(second))["width"] == planted[1].shape[1]
     # The older upload ends later and does not replace the newer one.
     with pytest.raises(InputError, match=r"A newer file for source has been sent, and a\.npy was left out"):

@@ -179,6 +179,26 @@ def test_a_process_that_ends_without_an_answer_is_explained(
         job("read", {})
 
 
+def test_a_job_that_is_not_wanted_any_more_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, ...]] = []
+
+    def command(*given: str) -> list[str]:
+        started.append(given)
+        return ["false"]
+
+    monkeypatch.setattr("interlingua.serve.jobs.command", command)
+
+    async def check() -> None:
+        raise InputError("A newer file has been sent.")
+
+    async def work() -> None:
+        await run_job("read", {}, anyio.CapacityLimiter(1), check)
+
+    with pytest.raises(InputError, match="A newer file has been sent"):
+        anyio.run(work)
+    assert not started
+
+
 def test_a_canceled_job_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note = tmp_path / "pid"
     script = f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(300)"

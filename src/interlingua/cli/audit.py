@@ -53,6 +53,10 @@ def _name(meaning: str, panel: str | None = None) -> Any:
 
 _REPORT = "The report, readable by you only (extra: report). FILE.json is always written next to it."
 _ENCODER = "Your encoder: a sentence-transformers model that embeds --corpus and --labels (extra: encoder)."
+_CORPUS_VECTORS = (
+    "Vectors of --corpus under your encoder, in the same order. Alone, they are rows without texts, such as faces."
+)
+_LABEL_NAMES = f"Labels to infer: {_TEXTS}. Without --corpus, identities; several rows of one are averaged."
 _FAIL_ABOVE = "Exit with code 1 if the headline figure is above this, or if the attack failed and there is none."
 _KEEP = "Keep fits and decoder in this folder, and reuse those of the same inputs."
 _TRANSLATOR = "Use this translator, from interlingua fit, and fit nothing. Repeatable."
@@ -76,15 +80,13 @@ def audit(
     authorized_by: Annotated[str | None, typer.Option(metavar="WHO", help=_AUTHORIZED)] = None,
     out: Annotated[Path, typer.Option(metavar="FILE.html", help=_REPORT)] = Path("audit.html"),
     corpus: Annotated[Path | None, _file(f"Public texts of a similar kind: {_TEXTS}.", _CORPUS)] = None,
-    corpus_vectors: Annotated[
-        Path | None, _file("Vectors of --corpus under your encoder, in the same order.", _CORPUS)
-    ] = None,
+    corpus_vectors: Annotated[Path | None, _file(_CORPUS_VECTORS, _CORPUS)] = None,
     encoder: Annotated[str | None, _name(_ENCODER, _CORPUS)] = None,
     stand_in: Annotated[
         Path | None,
         _file("Vectors of --corpus under any other encoder, to calibrate the estimates.", _CORPUS),
     ] = None,
-    labels: Annotated[Path | None, _file(f"Labels to infer: {_TEXTS}.", _LABELS)] = None,
+    labels: Annotated[Path | None, _file(_LABEL_NAMES, _LABELS)] = None,
     label_vectors: Annotated[
         Path | None, _file("Vectors of --labels under your encoder, in the same order.", _LABELS)
     ] = None,
@@ -118,8 +120,9 @@ def audit(
     """Show what vectors of an unknown model reveal.
 
     The vectors are aligned without pairs with public texts under your encoder. Then words, labels and the nearest
-    public texts are recovered. Without the true texts, figures are calibrated estimates. Audit only vectors that are
-    yours or that you were asked to audit. A failed attack is no proof of safety.
+    public texts are recovered. Without the true texts, figures are calibrated estimates. Of rows without texts, such
+    as faces, identities are recognized. Audit only vectors that are yours or that you were asked to audit. A failed
+    attack is no proof of safety.
     """
     from interlingua.leakage.audit import audit as measure
     from interlingua.leakage.inputs import SecondLeak
@@ -135,7 +138,9 @@ def audit(
     suite = check_choice(defenses, "--defenses", _SUITES)
     given = _given(context)
     audit_inputs.check_options(
-        demo=demo_data, options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}}
+        demo=demo_data,
+        options={"VECTORS": vectors, **{name: given.get(name) for name in _INPUTS}},
+        of_words={name: given.get(name) for name in ("--defenses", "--kinds", "--halvings", "--show-words")},
     )
     # Missing data are reported before any extra is needed.
     demo_inputs = audit_inputs.demo_inputs(read_demo(data)) if demo_data else None
@@ -197,7 +202,9 @@ def audit(
             inputs=_digests(files),
             seeds=tuple(alignment.seed for alignment in alignments),
         )
-        evidence, decoder = audit_fits.make_decoder(corpus_texts, seed, keep, log_event)
+        evidence, decoder = corpus_texts, None
+        if corpus_texts.has_texts:
+            evidence, decoder = audit_fits.make_decoder(corpus_texts, seed, keep, log_event)
         with console.show_progress("Recovering words, labels and neighbors", record=log_event) as on_step:
             result = measure(
                 alignments,

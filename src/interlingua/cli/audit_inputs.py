@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -31,6 +31,8 @@ __all__ = [
     "read_second",
 ]
 
+# Options that name inputs and have no effect without public texts.
+_OF_TEXTS = ("--stand-in", "--label-column", "--text-column", "--truth", "--second-truth")
 # Package names are short, so that a word in up to a tenth of them is still informative.
 _DEMO_SHARE = 0.1
 
@@ -58,12 +60,13 @@ class AuditInputs:
     encoder_name: str
 
 
-def check_options(*, demo: bool, options: Mapping[str, object]) -> None:
+def check_options(*, demo: bool, options: Mapping[str, object], of_words: Mapping[str, object]) -> None:
     """Refuse options that others make ignored.
 
     Args:
         demo: whether the demo's data are audited, which have vectors, texts and labels of their own.
         options: values of the options that name inputs; None for those that were not given.
+        of_words: values of options of which nothing is left without texts; None for those that were not given.
 
     Raises:
         InputError: an option would have no effect.
@@ -71,6 +74,10 @@ def check_options(*, demo: bool, options: Mapping[str, object]) -> None:
     if demo:
         check_effect(options, "has no effect with --demo: --demo has its own vectors, texts and labels.")
         return
+
+    if options["--corpus"] is None and options["--corpus-vectors"] is not None:
+        reason = "needs the public texts: give --corpus FILE, or leave it out for rows without texts."
+        check_effect({name: options[name] for name in _OF_TEXTS} | dict(of_words), reason)
 
     def check_absent(name: str, reason: str) -> None:
         check_effect({name: options[name]}, reason)
@@ -124,27 +131,35 @@ def read_inputs(
     from interlingua import io
     from interlingua.encoders import sentence_encoder
 
-    if vectors is None or corpus is None:
-        raise InputError("An audit needs VECTORS and --corpus FILE of public texts; --demo audits the demo's data.")
+    if vectors is None or (corpus is None and corpus_vectors is None):
+        raise InputError(
+            "An audit needs VECTORS and --corpus FILE of public texts, or --corpus-vectors FILE alone for rows without "
+            "texts such as faces; --demo audits the demo's data."
+        )
     rows = io.open_vectors(vectors, column=column).vectors()
     encode = None if encoder is None else sentence_encoder(encoder)
     public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in, on_texts)
-    of_corpus = None if label_column is None else io.read_labels(corpus, label_column)
+    of_corpus = None if label_column is None or corpus is None else io.read_labels(corpus, label_column)
     return AuditInputs(
         vectors=rows,
         corpus=public,
         labels=_read_labels(labels, label_vectors, encode, public, of_corpus),
         truth=_read_truth(truth, text_column, truth_labels, label_column or "label", truth_vectors),
         vectors_name=vectors.name,
-        corpus_name=corpus.name,
+        corpus_name=str(getattr(corpus or corpus_vectors, "name", "")),
         encoder_name=encoder or "auditor's own encoder (vectors were given)",
     )
 
 
 def _read_corpus(
-    texts: Path, column: str, vectors: Path | None, encode: Encode | None, stand_in: Path | None, on_texts: OnTexts
+    texts: Path | None,
+    column: str,
+    vectors: Path | None,
+    encode: Encode | None,
+    stand_in: Path | None,
+    on_texts: OnTexts,
 ) -> PublicCorpus:
-    """Read the public texts, and read or compute their vectors.
+    """Read the public texts, and read or compute their vectors; without texts, read the vectors alone.
 
     Raises:
         InputError: neither vectors nor an encoder, or not one vector per text.
@@ -152,7 +167,9 @@ def _read_corpus(
     from interlingua.io import read_texts
     from interlingua.leakage.inputs import PublicCorpus
 
-    public = read_texts(texts, column)
+    if texts is None and vectors is not None:
+        return PublicCorpus.of_rows(_vectors(vectors))
+    public = read_texts(cast(Path, texts), column)
     if vectors is not None:
         rows = _vectors(vectors)
     elif encode is not None:
@@ -172,7 +189,8 @@ def _read_labels(
     """Return the labels to infer, from a file of names or from the labels of the public texts.
 
     Args:
-        names: label names, one per row.
+        names: label names, one per row. For rows without texts they are identities; one that has several rows gets
+            their mean vector.
         vectors: vectors of the names, in the same order.
         encode: embeds the names if there are no vectors.
         corpus: the public texts.
@@ -195,6 +213,8 @@ def _read_labels(
     rows = _vectors(vectors)  # type: ignore[arg-type]
     if len(rows) != len(labels):
         raise InputError(f"{names} names {len(labels)} labels and there are {len(rows)} vectors; one each is needed.")
+    if not corpus.has_texts:
+        return Labels.of_corpus(rows, labels, min_documents=1)
     return Labels(labels, rows)
 
 

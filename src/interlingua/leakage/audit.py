@@ -8,7 +8,7 @@ estimates from calibrated probabilities. With a ground truth they are measured, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,25 +27,25 @@ from interlingua.evaluation.bootstrap import Resamples
 from interlingua.identification import MIN_ROWS, identify
 from interlingua.leakage._checks import check_members
 from interlingua.leakage._defended import defense_scores
-from interlingua.leakage._predictions import expected_leak_rate, meaningless, most_frequent, offered, predict
+from interlingua.leakage._predictions import meaningless, most_frequent, offered, predict
+from interlingua.leakage._words import word_findings
 from interlingua.leakage.attributes import infer_attributes, label_scores, truth_matrix
-from interlingua.leakage.calibration import ERRORS
 from interlingua.leakage.centering import collection_mean
 from interlingua.leakage.defense_scores import DefenseScore
 from interlingua.leakage.defenses import SUITES
 from interlingua.leakage.findings import (
     Audit,
     DocumentFindings,
-    Estimate,
     FrequentWord,
     LabelFindings,
     Leak,
     RetrievalFindings,
     WordFindings,
 )
+from interlingua.leakage.identities import IdentityFindings, identity_findings
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
-from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification, score_keywords
+from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification
 from interlingua.leakage.kinds import KindFinding, kinds_of_words
 from interlingua.leakage.linkage import MIN_ROWS as LINKED_ROWS
 from interlingua.leakage.linkage import Linkage, linkage
@@ -84,7 +84,8 @@ def audit(
         alignments: fits from the audited vectors to the corpus without pairs, preferably two with different seeds.
             Failed fits are used only if all failed.
         vectors: the audited rows [n, d_unknown].
-        corpus: public texts in the auditor's space.
+        corpus: public texts in the auditor's space. Without texts, as :meth:`PublicCorpus.of_rows` returns it, the
+            labels are identities: rank-1 and the equal error rate are measured in the place of words.
         decoder: keyword decoder from :meth:`PublicCorpus.fit_decoder`; fitted on the corpus by default.
         labels: labels to infer.
         truth: true contents of the rows, if known.
@@ -100,7 +101,7 @@ def audit(
         on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`.
 
     Raises:
-        InputError: no fit, or shapes that do not match.
+        InputError: no fit, shapes that do not match, or rows without texts and an option that needs them.
     """
     alignments = check_members(alignments, "alignments", Alignment, "fits, as interlingua.align returns them,")
     if not alignments:
@@ -120,6 +121,9 @@ def audit(
     rows = check_matrix(vectors, "the audited vectors")
     truth = truth or GroundTruth()
     truth.check_rows(len(rows))
+    if not corpus.has_texts:
+        needing = {"decoder": decoder, "defenses": defenses, "kinds": kinds, "halvings": halvings, "texts": truth.texts}
+        _check_rows_without_texts(labels, truth, needing)
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
@@ -131,26 +135,31 @@ def audit(
     translated = np.asarray(np.mean(translations, axis=0), np.float32)
     rotated = meaningless(translated, seed)
     resamples = Resamples(len(picked), seed)
-    if decoder is None:
-        report({"step": "attack", "work": "fitting the keyword decoder"})
-        corpus = corpus.align_stand_in(seed)
-        decoder = corpus.fit_decoder(seed)
-    report({"step": "attack", "work": f"reading words of {count_of(len(picked))}"})
-    predictions = predict(decoder, translations)
-    report({"step": "attack", "work": "reading words of the control"})
-    null = predict(decoder, [rotated])
-    words = _words(decoder, corpus, predictions, null, known.texts, resamples, seed)
-    report({"step": "attack", "work": "searching the nearest public texts"})
+    words, predictions, null = None, [Extraction()] * len(picked), [Extraction()] * len(picked)
+    if corpus.has_texts:
+        if decoder is None:
+            report({"step": "attack", "work": "fitting the keyword decoder"})
+            corpus = corpus.align_stand_in(seed)
+            decoder = corpus.fit_decoder(seed)
+        report({"step": "attack", "work": f"reading words of {count_of(len(picked))}"})
+        predictions = predict(decoder, translations)
+        report({"step": "attack", "work": "reading words of the control"})
+        null = predict(decoder, [rotated])
+        words = word_findings(decoder, corpus, predictions, null, known.texts, resamples, seed)
+    report({"step": "attack", "work": f"searching the nearest public {'texts' if corpus.has_texts else 'rows'}"})
     retrieval, retrieved = _retrieval(corpus, translated, rotated, resamples, seed)
-    label_findings, order = None, None
-    if labels is not None:
+    label_findings, order, identities = None, None, None
+    if not corpus.has_texts:
+        report({"step": "attack", "work": "recognizing identities"})
+        identities = _identities(labels, translated, known, seed)
+    elif labels is not None:
         report({"step": "attack", "work": "inferring labels"})
         label_findings, order = _infer_labels(labels, translated, known.labels, seed)
     if known.vectors is not None:
         report({"step": "attack", "work": "re-identifying rows"})
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
     scores: tuple[DefenseScore, ...] = ()
-    if defenses and has_usable_fit:
+    if defenses and has_usable_fit and decoder is not None:
         scores = defense_scores(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
             translate=lambda x: _translate(alignment, x), seed=seed, on_step=report,
@@ -168,9 +177,14 @@ def audit(
         points = leak_by_rows(
             rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed
         )
-    shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
+    frequent: tuple[FrequentWord, ...] = ()
     found_kinds: tuple[KindFinding, ...] = ()
-    if kinds:
+    if decoder is not None:
+        shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
+        frequent = tuple(
+            FrequentWord(word, count, shares[word]) for word, count in most_frequent(predictions, _FREQUENT)
+        )
+    if kinds and decoder is not None:
         report({"step": "attack", "work": "counting kinds of words"})
         found_kinds = kinds_of_words(
             predictions, null, decoder.vocabulary.words, corpus.texts, texts=known.texts, seed=seed
@@ -181,66 +195,20 @@ def audit(
         agreement=_agreement(translations),
         model=identify(rows) if len(rows) >= MIN_ROWS else None,
         rows=len(picked),
-        words=words,
+        word_findings=words,
         retrieval=retrieval,
         label_findings=label_findings,
         reidentified=reidentified,
-        leak=_leak(has_usable_fit, words, label_findings, reidentified),
+        leak=_leak(has_usable_fit, words, label_findings, reidentified, identities),
         defenses=scores,
         documents=_documents(picked, predictions, retrieved, labels, order, decoder, known.texts),
-        frequent=tuple(
-            FrequentWord(word, count, shares[word]) for word, count in most_frequent(predictions, _FREQUENT)
-        ),
+        frequent=frequent,
         kinds=found_kinds,
         membership=tested,
         membership_controls=controls,
         linkage=linked,
         points=points,
-    )
-
-
-def _words(
-    decoder: KeywordDecoder,
-    corpus: PublicCorpus,
-    predictions: Sequence[Extraction],
-    rotated: Sequence[Extraction],
-    texts: Sequence[str] | None,
-    resamples: Resamples,
-    seed: int,
-) -> WordFindings:
-    shares = dict(zip(decoder.vocabulary.words, decoder.vocabulary.shares.tolist(), strict=True))
-    asserted = [[keyword for keyword in document.keywords if keyword.p >= LEVEL] for document in predictions]
-    counts = [len(keywords) for keywords in asserted]
-    errors = ERRORS.get(decoder.calibrated_with, {})
-    return WordFindings(
-        leak_rate=Estimate(
-            expected_leak_rate(predictions, resamples),
-            expected_leak_rate(rotated, resamples),
-            errors.get("leak_rate"),
-        ),
-        precision=Estimate(
-            resamples.ratio([sum(keyword.p for keyword in keywords) for keywords in asserted], counts),
-            resamples.ratio([sum(shares[keyword.word] for keyword in keywords) for keywords in asserted], counts),
-            errors.get("precision"),
-        ),
-        asserted=resamples.mean([bool(keywords) for keywords in asserted]),
-        vocabulary=len(decoder.vocabulary.words),
-        calibration=_calibration(decoder, corpus),
-        measured=None if texts is None else score_keywords(predictions, texts, decoder.vocabulary, seed=seed),
-    )
-
-
-def _calibration(decoder: KeywordDecoder, corpus: PublicCorpus) -> str:
-    """Return what the probabilities were calibrated with, in words."""
-    if decoder.calibrated_with in ("unpaired", "paired"):
-        pairs = "without pairs" if decoder.calibrated_with == "unpaired" else "with pairs"
-        cosine = f"{decoder.translation_cosine:.2f}"
-        return f"a second encoder of the public text, translated {pairs} at a centered cosine of {cosine}"
-    own = "the vectors of the public text itself, which makes probabilities too high for translations"
-    if corpus.stand_in_fit is None or corpus.stand_in_translates:
-        return own
-    return (
-        f"{own} (the stand-in was not used, because its own fit without pairs is {corpus.stand_in_fit.verdict.status})"
+        identities=identities,
     )
 
 
@@ -260,6 +228,34 @@ def _retrieval(
         public=Resamples(len(sample), seed).mean([e.neighbors[1].cosine for e in among_public]),
     )
     return findings, retrieved
+
+
+def _identities(
+    labels: Labels | None, translated: FloatArray, known: GroundTruth, seed: int
+) -> IdentityFindings | None:
+    """Return how well rows without texts are recognized in a gallery of identities, if their identities are known."""
+    if labels is None or known.labels is None:
+        return None
+    own = [row[0] if row else "" for row in known.labels]
+    return identity_findings(translated, labels.vectors, labels.names, own, seed=seed)
+
+
+def _check_rows_without_texts(labels: Labels | None, truth: GroundTruth, options: Mapping[str, object]) -> None:
+    """Refuse what needs texts, and an audit of rows without texts that could measure nothing.
+
+    Raises:
+        InputError: such an option is given, or neither identities nor true vectors are.
+    """
+    for name, value in options.items():
+        if value:
+            raise InputError(f"{name} needs public texts, and these rows have none; leave it out.")
+    if truth.vectors is None and (labels is None or truth.labels is None):
+        raise InputError(
+            "Rows without texts have no estimated figures: give the labels with the true labels, which are identities "
+            "here, or the true vectors."
+        )
+    if labels is not None and labels.vectors.ndim != 2:
+        raise InputError(f"the identities have vectors {labels.vectors.shape}; one vector of each, [l, d], is needed.")
 
 
 def _infer_labels(
@@ -283,12 +279,16 @@ def _infer_labels(
 
 def _leak(
     has_usable_fit: bool,
-    words: WordFindings,
+    words: WordFindings | None,
     label_findings: LabelFindings | None,
     reidentified: Reidentification | None,
+    identities: IdentityFindings | None,
 ) -> Leak:
     measured: list[tuple[float, str]] = []
-    if words.measured is not None:
+    if identities is not None:
+        what = "share of rows whose identity is recognized, beyond always choosing the most frequent"
+        measured.append((identities.beyond_control, what))
+    if words is not None and words.measured is not None:
         measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
     if reidentified is not None:
         measured.append((reidentified.top1.value, reidentified.top1.meaning))
@@ -299,6 +299,8 @@ def _leak(
     if measured:
         return Leak(*max(measured), "measured")
     what = f"share of documents with a correct word at p >= {LEVEL}"
+    if words is None:
+        return Leak(0.0, "share of rows whose identity is recognized", "attack failed")
     return Leak(words.leak_rate.value, what, "estimated") if has_usable_fit else Leak(0.0, what, "attack failed")
 
 
@@ -355,7 +357,7 @@ def _documents(
     retrieved: Sequence[Extraction],
     labels: Labels | None,
     order: npt.NDArray[np.int64] | None,
-    decoder: KeywordDecoder,
+    decoder: KeywordDecoder | None,
     texts: Sequence[str] | None,
 ) -> tuple[DocumentFindings, ...]:
     return tuple(
@@ -366,7 +368,7 @@ def _documents(
             nearest=retrieved[i].neighbors[0].text,
             cosine=retrieved[i].neighbors[0].cosine,
             text=None if texts is None else texts[i],
-            right=() if texts is None else _right(predictions[i], decoder, texts[i]),
+            right=() if texts is None or decoder is None else _right(predictions[i], decoder, texts[i]),
         )
         for i in np.linspace(0, len(picked) - 1, min(_EXAMPLES, len(picked))).astype(int).tolist()
     )

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from interlingua.core.alignment import Alignment, Status
+from interlingua.core.errors import InputError
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
 from interlingua.identification import UNKNOWN, Identification
 from interlingua.leakage.attributes import AttributeInference
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import DefenseScore
+from interlingua.leakage.identities import IdentityFindings
 from interlingua.leakage.inversion.scores import Reidentification, WordFigures
 from interlingua.leakage.kinds import KindFinding
 from interlingua.leakage.linkage import Linkage
@@ -185,8 +187,8 @@ class Audit:
         agreement: mean centered cosine between the translations of two fits; None with one usable fit.
         model: the model that probably made the vectors; None if there are too few rows to identify it.
         rows: documents that were attacked.
-        words: predicted words.
-        retrieval: nearest public texts.
+        word_findings: predicted words; None for a collection without texts.
+        retrieval: nearest public texts, or public rows.
         label_findings: inferred labels, if any were given.
         reidentified: how well translations identify their true vectors, where these were given.
         defenses: scores of the defenses.
@@ -198,6 +200,7 @@ class Audit:
         membership_controls: what the controls of the membership test are.
         linkage: links with a second leak, if one was given.
         points: the leak with fewer rows, if it was asked for.
+        identities: how well identities are recognized, for a collection without texts.
     """
 
     alignment: Alignment
@@ -205,7 +208,7 @@ class Audit:
     agreement: float | None
     model: Identification | None
     rows: int
-    words: WordFindings
+    word_findings: WordFindings | None
     retrieval: RetrievalFindings
     label_findings: LabelFindings | None
     reidentified: Reidentification | None
@@ -218,6 +221,18 @@ class Audit:
     membership_controls: str = ""
     linkage: Linkage | None = None
     points: tuple[RowPoint, ...] = ()
+    identities: IdentityFindings | None = None
+
+    @property
+    def words(self) -> WordFindings:
+        """Predicted words.
+
+        Raises:
+            InputError: the collection has no texts.
+        """
+        if self.word_findings is None:
+            raise InputError("This audit is of rows without texts and has no figures of words; see its identities.")
+        return self.word_findings
 
     @property
     def has_usable_fit(self) -> bool:
@@ -239,7 +254,8 @@ class Audit:
             "agreement": self.agreement,
             "model": self.model and {"name": self.model.model, "reason": self.model.reason},
             "rows": self.rows,
-            "words": self.words.to_dict(),
+            "words": self.word_findings and self.word_findings.to_dict(),
+            "identities": self.identities and self.identities.to_dict(),
             "retrieval": self.retrieval.to_dict(),
             "labels": self.label_findings and self.label_findings.to_dict(),
             "reidentified": self.reidentified and self.reidentified.to_dict(),

@@ -41,6 +41,8 @@ class PublicCorpus:
         stand_in_fit: fit without pairs from the space of the stand-in to the auditor's, as :meth:`align_stand_in`
             returns it. The stand-in is used only if this fit is aligned.
         identifiers: without a vocabulary, predict e-mail addresses and numbers too.
+        has_texts: False for rows of another kind, such as faces, whose ``texts`` are only names of rows; see
+            :meth:`of_rows`.
 
     Raises:
         InputError: not one text per vector, or a value of another type.
@@ -52,9 +54,11 @@ class PublicCorpus:
     vocabulary: Vocabulary | None = None
     stand_in_fit: Alignment | None = None
     identifiers: bool = False
+    has_texts: bool = True
 
     def __post_init__(self) -> None:
         check_corpus(self.vectors, self.texts)
+        check_flag(self.has_texts, "has_texts")
         if self.stand_in is not None:
             check_one_each(len(check_matrix(self.stand_in, "stand_in")), "rows of stand_in", len(self.texts), "texts")
         check_instance(self.vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")
@@ -64,6 +68,15 @@ class PublicCorpus:
         check_flag(self.identifiers, "identifiers")
         if self.stand_in_fit is not None and self.stand_in is None:
             raise InputError("stand_in_fit is a fit of the stand-in; give the vectors of the stand-in too.")
+
+    @classmethod
+    def of_rows(cls, vectors: FloatArray) -> PublicCorpus:
+        """Return public rows without texts [m, d], such as faces; an audit measures identities in the place of words.
+
+        Raises:
+            InputError: the matrix cannot be used.
+        """
+        return cls(vectors, [f"row {row}" for row in range(len(check_matrix(vectors, "the corpus")))], has_texts=False)
 
     @property
     def stand_in_translates(self) -> bool:
@@ -96,8 +109,10 @@ class PublicCorpus:
         """Fit the keyword decoder of an audit; the stand-in calibrates it if its own fit is aligned.
 
         Raises:
-            InputError: as :meth:`KeywordDecoder.fit`.
+            InputError: the rows have no texts, and as :meth:`KeywordDecoder.fit`.
         """
+        if not self.has_texts:
+            raise InputError("The public rows have no texts; a keyword decoder needs a text for each of them.")
         corpus = self.align_stand_in(seed)
         calibration: dict[str, Any] = {}
         if corpus.stand_in_translates and corpus.stand_in_fit is not None:

@@ -44,13 +44,13 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     rows, public = (int(side["n"]) for side in (audit.alignment.source, audit.alignment.target))
-    found = severity(audit)
+    found, contents = severity(audit), "texts" if audit.word_findings else "records"
     return (
         AnnexSection(
             "What was tested (Article 33(3)(a))",
             (
                 f"{rows:,} vectors of {clean(provenance.vectors)}, as they would be in a leaked copy or backup without "
-                f"the texts. The audit was authorized by {clean(provenance.authorized_by)} and made on "
+                f"the {contents}. The audit was authorized by {clean(provenance.authorized_by)} and made on "
                 f"{provenance.date[:10]}.",
             ),
         ),
@@ -67,8 +67,9 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
         AnnexSection(
             "Against which attacker",
             (
-                f"Somebody with a copy of the vectors, {public:,} public texts of a similar kind and an encoder of "
-                "their own. The attack needs neither the texts, nor known pairs of text and vector, nor the model.",
+                f"Somebody with a copy of the vectors, {public:,} public {contents} of a similar kind and an encoder "
+                f"of their own. The attack needs neither the {contents} of the vectors, nor known pairs of both, nor "
+                "the model.",
                 model_statement(audit),
                 *_needed_rows(audit),
             ),
@@ -91,17 +92,24 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
     rows, public = (int(side["n"]) for side in (audit.alignment.source, audit.alignment.target))
-    leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
-    control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
-    basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     start = (
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of an undisclosed model "
     )
+    texts = "public texts" if audit.word_findings else "public rows"
     if not audit.has_usable_fit:
         return (
-            f"{start}were aligned without pairs with {public:,} public texts under another encoder. All fits failed by "
+            f"{start}were aligned without pairs with {public:,} {texts} under another encoder. All fits failed by "
             "their own verdicts. This is no proof that other attacks fail."
         )
+    if audit.word_findings is None:
+        return (
+            f"{start}were aligned without pairs with {public:,} {texts} under another encoder (verdicts: "
+            f"{', '.join(audit.verdicts)}). Measured on {audit.rows:,} rows, the {audit.leak.what} is "
+            f"{audit.leak.value:.1%}. Neither the records nor the encoder of the collection were used."
+        )
+    leak = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
+    control = audit.words.measured.leak_rate.control if audit.words.measured else audit.words.leak_rate.control
+    basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
         f"{start}were aligned without pairs with {public:,} public texts under another encoder (verdicts: "
         f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p >= 0.5 "
@@ -132,6 +140,14 @@ def write_annex(path: str | Path, audit: Audit, provenance: Provenance) -> tuple
 
 def _readings(audit: Audit) -> list[str]:
     lines = []
+    if audit.identities is not None:
+        own = audit.identities
+        lines.append(
+            f"The nearest of {own.identities:,} enrolled identities is right for {_percent(own.rank1)} of the rows; "
+            f"always choosing the most frequent one gives {_percent(own.rank1_control)}. Verification has an equal "
+            f"error rate of {_percent(own.equal_error_rate)}; on meaningless vectors it is "
+            f"{_percent(own.equal_error_rate_control)}."
+        )
     if audit.label_findings is not None and audit.label_findings.measured is not None:
         measured = audit.label_findings.measured
         lines.append(
@@ -155,6 +171,8 @@ def _readings(audit: Audit) -> list[str]:
 
 
 def _kinds(audit: Audit) -> list[str]:
+    if audit.word_findings is None:
+        return ["The records have no texts; each is of one identity, and the figures say how often it is recognized."]
     shown = [
         f"{finding.kind} in {_percent(finding.right or finding.documents)} (control {_percent(finding.control)})"
         for finding in audit.kinds
@@ -167,9 +185,10 @@ def _kinds(audit: Audit) -> list[str]:
 
 def _certainty(audit: Audit) -> tuple[str, ...]:
     lines = [f"The verdicts of the fits without pairs are {', '.join(audit.verdicts)}; a verdict can be wrong."]
-    error = audit.words.leak_rate.error
-    if audit.words.measured is not None:
-        lines.append("The figures are measured against the true contents; intervals cover the sample of documents.")
+    found = audit.word_findings
+    error = None if found is None else found.leak_rate.error
+    if found is None or found.measured is not None:
+        lines.append("The figures are measured against the true contents; intervals cover the sample of rows.")
     elif error is None:
         lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
     else:

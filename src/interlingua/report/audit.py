@@ -69,18 +69,28 @@ class Provenance(JsonRecord):
 # Risks named by LLM08:2025 of the OWASP Top 10 for LLM applications.
 OWASP = "LLM08:2025 Vector and Embedding Weaknesses"
 _RISKS = (
-    ("Embedding inversion", "words, labels and nearest public texts above", True),
+    ("Embedding inversion", "{} above", True),
     ("Unauthorized access and data leakage", "what a copy of the vectors alone reveals, without texts or model", True),
     ("Cross-context information leaks", "not tested: needs the tenants and permissions of the running system", False),
     ("Data poisoning", "not tested: needs write access to the running system", False),
     ("Behavior alteration", "not tested: needs the application that uses the vectors", False),
 )
+_READ = "words, labels and nearest public texts"
+_RECOGNIZED = "identities and nearest public rows"
 _LIMITS = (
     "Only the attacks named in this report were run. There are stronger ones: a network trained for one encoder, a "
     "language model that proposes texts, known pairs of text and vector.",
     "The result depends on the public texts. An attacker with texts more similar to the audited ones recovers more.",
     "Estimates without a ground truth assume that the public texts behave like the audited texts. All fits may match a "
     "group of texts to a wrong group; only a ground truth shows that.",
+)
+
+
+_LIMITS_OF_ROWS = (
+    "Only the attacks named in this report were run. There are stronger ones: a network trained for one encoder, or "
+    "known pairs of record and vector.",
+    "The result depends on the public rows and on the gallery. An attacker with rows more similar to the audited ones "
+    "recovers more, and a larger gallery makes identification harder.",
 )
 
 
@@ -97,16 +107,20 @@ def conclusion(audit: Audit) -> str:
     claim = _measured(audit) if audit.leak.basis == "measured" else _estimated(audit)
     if not audit.has_usable_fit:
         return f"By their own verdicts, all fits of these {rows} vectors failed. {claim} This is no proof of safety."
-    start = f"An attacker with a copy of these {rows} vectors needs neither the texts nor the model that made them: "
-    method = "with public texts of a similar kind and another encoder, the vectors can be translated and read. "
+    contents, use = ("texts", "read") if audit.word_findings else ("records", "compared with known identities")
+    start = (
+        f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
+    )
+    method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
-    return f"{start}{method}{claim} Protect the vectors like the texts."
+    return f"{start}{method}{claim} Protect the vectors like the {contents}."
 
 
 def _measured(audit: Audit) -> str:
     claim = f"Measured against the true contents, the worst figure is {audit.leak.value:.0%}: {audit.leak.what}."
-    words = audit.words.measured and audit.words.measured.leak_rate
+    measured = audit.word_findings and audit.word_findings.measured
+    words = measured and measured.leak_rate
     if words and words.meaning != audit.leak.what:
         claim += f" A correct word is named for {words.value:.0%} of the documents."
     return claim
@@ -168,6 +182,7 @@ def write_audit(
     if fail_above is not None:
         fail_above = check_number(fail_above, "fail_above", minimum=0, maximum=1)
     shares = audit.label_findings.shares if audit.label_findings else {}
+    shown = _READ if audit.word_findings else _RECOGNIZED
     page = render(
         "audit.html.jinja",
         ("style.css", "audit.css"),
@@ -175,6 +190,7 @@ def write_audit(
         provenance=_printable(provenance),
         severity=severity(audit),
         tone=_TONES[severity(audit).level],
+        thing="documents" if audit.word_findings else "rows",
         with_truth=bool(audit.documents) and audit.documents[0].text is not None,
         **_pictures(audit),
         summary=conclusion(audit),
@@ -185,8 +201,8 @@ def write_audit(
         fail_above=fail_above,
         show=show,
         owasp=OWASP,
-        risks=_RISKS,
-        limits=_LIMITS,
+        risks=[(name, how.format(shown), tested) for name, how, tested in _RISKS],
+        limits=_LIMITS if audit.word_findings else _LIMITS_OF_ROWS,
     )
     return write_text(path, page, mode=0o600)
 
@@ -214,6 +230,8 @@ def _pictures(audit: Audit) -> dict[str, Any]:
     if audit.membership is not None:
         tested = audit.membership
         pictures["roc"] = _audit_figures.roc(tested.false_alarms, tested.finds, 1e-3)
+    if not audit.points:
+        return pictures
     whole = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
     for side, space in (("leaked", audit.alignment.source), ("public", audit.alignment.target)):
         points = [point for point in audit.points if point.side == side]
@@ -262,21 +280,8 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         InputError: not the findings of an audit.
     """
     check_instance(audit, "audit", Audit, "the findings of an audit")
-    near, words, found = audit.retrieval, audit.words, audit.words.measured
-
-    def of_words(name: str, meaning: str, estimate: Estimate, figure: Figure | None) -> FigureRow:
-        # Estimates assume that a fit worked.
-        value, plausible = (estimate.interval, estimate.plausible) if audit.has_usable_fit else (None, None)
-        control = figure.control if figure else estimate.control
-        return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
-
-    named = "share with at least one correct word at p ≥ 0.5"
-    other = "another document" if found else "a random public text"
-    right = f"share of the asserted words that are right; the control is {other}"
-    rows = [
-        of_words("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
-        of_words("Precision of the words", right, words.precision, found.precision if found else None),
-    ]
+    near = audit.retrieval
+    rows = _word_rows(audit) if audit.word_findings else []
 
     def measured(name: str, meaning: str, value: Interval, control: Interval | None) -> None:
         rows.append(FigureRow(name, meaning, measured=value, control=control))
@@ -289,8 +294,40 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         measured("First label right", meaning, first.top1, most_frequent.top1)
         meaning = "mean area under the ROC curve; the control shuffles the documents"
         measured("Separation of labels", meaning, first.macro_auc, shuffled.macro_auc)
+    if audit.identities:
+        found = audit.identities
+        meaning = f"nearest of {found.identities} enrolled identities; the control always chooses the most frequent one"
+        measured("Rank-1 identification", meaning, found.rank1, found.rank1_control)
+        meaning = "error rate of verification, low means that identities are recognized; the control has no meaning"
+        measured("Equal error rate", meaning, found.equal_error_rate, found.equal_error_rate_control)
+        meaning = "right claims accepted at 1 % false accepts; the control has no meaning"
+        measured("Verification", meaning, found.accepted, found.accepted_control)
     if audit.reidentified:
         top1 = audit.reidentified.top1
-        measured("Re-identified documents", "among all attacked; the control is chance", top1.interval, top1.control)
-    meaning = f"cosine with the nearest one; {near.public.value:.2f} among public texts; the control has no meaning"
-    return [*rows, FigureRow("Similarity to public texts", meaning, near.nearest, control=near.control)]
+        measured(
+            f"Re-identified {'documents' if audit.word_findings else 'rows'}",
+            "among all attacked; the control is chance",
+            top1.interval,
+            top1.control,
+        )
+    public = "public texts" if audit.word_findings else "public rows"
+    meaning = f"cosine with the nearest one; {near.public.value:.2f} among {public}; the control has no meaning"
+    return [*rows, FigureRow(f"Similarity to {public}", meaning, near.nearest, control=near.control)]
+
+
+def _word_rows(audit: Audit) -> list[FigureRow]:
+    words, found = audit.words, audit.words.measured
+
+    def row(name: str, meaning: str, estimate: Estimate, figure: Figure | None) -> FigureRow:
+        # Estimates assume that a fit worked.
+        value, plausible = (estimate.interval, estimate.plausible) if audit.has_usable_fit else (None, None)
+        control = figure.control if figure else estimate.control
+        return FigureRow(name, meaning, value, plausible, figure.interval if figure else None, control)
+
+    named = "share with at least one correct word at p ≥ 0.5"
+    other = "another document" if found else "a random public text"
+    right = f"share of the asserted words that are right; the control is {other}"
+    return [
+        row("Documents with a word named", named, words.leak_rate, found.leak_rate if found else None),
+        row("Precision of the words", right, words.precision, found.precision if found else None),
+    ]

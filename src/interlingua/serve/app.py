@@ -70,12 +70,18 @@ def create_app(
             finally:
                 await discard(Path(self.path).parent)
 
+    page = _page(max_bytes, sample=write_sample is not None)
+
     async def index(request: Request) -> Response:
-        return _page(max_bytes, sample=write_sample is not None)
+        return page()
 
     async def take(request: Request, side: str, path: Path) -> dict[str, Any]:
         """Check a file that has arrived and make it the file of a side."""
-        facts = await unless_gone(request, lambda: run_job("read", {"path": str(path)}, jobs))
+
+        async def check() -> None:
+            await soon(lambda: session.check_newest(side, path))
+
+        facts = await unless_gone(request, lambda: run_job("read", {"path": str(path)}, jobs, check))
         return await soon(lambda: session.accept(side, path, facts))
 
     async def put_file(request: Request) -> Response:
@@ -184,24 +190,31 @@ def _forced(request: Request) -> bool:
     return request.query_params.get("force") == "1"
 
 
-def _page(max_bytes: int, *, sample: bool) -> Response:
+def _page(max_bytes: int, *, sample: bool) -> Callable[[], Response]:
+    """Return a function that writes the page with a nonce of its own.
+
+    The template is compiled here, once: many clients at once would keep the server from all other requests.
+    """
     from jinja2 import Environment
     from starlette.responses import HTMLResponse
 
     own, report = files("interlingua.serve"), files("interlingua.report")
-    nonce = secrets.token_urlsafe(16)
     parts: dict[str, Any] = {
         "style": report.joinpath("style.css").read_text("utf-8") + own.joinpath("page.css").read_text("utf-8"),
         "script": own.joinpath("page.js").read_text("utf-8"),
-        "nonce": nonce,
         "max_mib": max_bytes // 2**20,
         "max_bytes": max_bytes,
         "sample": sample,
     }
-    template = own.joinpath("page.html.jinja").read_text("utf-8")
-    policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
-        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-    )
-    html = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template).render(**parts)
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+    source = own.joinpath("page.html.jinja").read_text("utf-8")
+    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+
+    def page() -> Response:
+        nonce = secrets.token_urlsafe(16)
+        policy = (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+            "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+        )
+        return HTMLResponse(template.render(**parts, nonce=nonce), headers={"Content-Security-Policy": policy})
+
+    return page

@@ -9,7 +9,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import anyio
@@ -46,18 +46,26 @@ def command(action: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "interlingua.serve.child", action, *arguments]
 
 
-async def run_job(action: str, facts: Mapping[str, Any], limiter: anyio.CapacityLimiter) -> dict[str, Any]:
+async def run_job(
+    action: str,
+    facts: Mapping[str, Any],
+    limiter: anyio.CapacityLimiter,
+    check: Callable[[], Awaitable[None]] | None = None,
+) -> dict[str, Any]:
     """Run an action of :mod:`interlingua.serve.child` and return its result; if canceled, the process is killed.
 
     Args:
         action: its name.
         facts: its arguments.
         limiter: how many processes may run at once; others wait.
+        check: awaited after the wait, before a process starts; it raises if the result is not wanted any more.
 
     Raises:
         RefusedRequestError: the action refused, or its process ended without a result.
     """
     async with limiter:
+        if check is not None:
+            await check()
         process = await anyio.open_process(
             command(action, json.dumps(facts)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

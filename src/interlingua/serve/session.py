@@ -107,9 +107,7 @@ class Session:
             InputError: a fit began during the upload, or a newer file is on its way to this side.
         """
         with self._lock:
-            self._check_idle()
-            if self._latest.get(side) != path:
-                raise InputError(f"A newer file for {side} has been sent, and {path.name} was left out.")
+            self.check_newest(side, path)
             self.clear()
             kept = self.folder / side
             self._discard(kept)
@@ -117,6 +115,17 @@ class Session:
             kept_path = kept / path.name
             self._uploads[side] = _Upload(kept_path, {"name": path.name, **facts}, StoredRows(kept_path))
             return self._described(side)
+
+    def check_newest(self, side: str, path: Path) -> None:
+        """Refuse an upload that could not become the file of its side any more, before or after it was read.
+
+        Raises:
+            InputError: a fit began during the upload, or a newer file is on its way to this side.
+        """
+        with self._lock:
+            self._check_idle()
+            if self._latest.get(side) != path:
+                raise InputError(f"A newer file for {side} has been sent, and {path.name} was left out.")
 
     def start(self, seed: int) -> None:
         """Start a fit.

@@ -26,6 +26,8 @@ __all__ = ["KeywordDecoder", "held_out_rows", "most_probable"]
 
 _BATCH = 256
 _RATE = 0.003
+# exp of it fits in float32, and the probability of its negative is 0.
+_LARGEST_LOGIT = np.float32(80)
 _HELD_OUT = 0.2
 # Only the most probable words of a document are calibrated.
 _CALIBRATED_WORDS = 60
@@ -182,11 +184,18 @@ def most_probable(probabilities: FloatArray, words: Sequence[str], limit: int = 
     """Return the ``limit`` most probable words of every row [n, v]."""
     words = check_texts(words, "words")
     probabilities = check_matrix(probabilities, "probabilities", width=len(words), allow_zero_rows=True)
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, : check_count(limit, "limit")]
-    return [
-        Extraction(tuple(Keyword(words[i], float(p[i])) for i in columns))
-        for p, columns in zip(probabilities, best, strict=True)
-    ]
+    limit = min(check_count(limit, "limit"), len(words))
+    if not limit:
+        return [Extraction()] * len(probabilities)
+    # Only the best are sorted: a vocabulary has thousands of words.
+    least = np.partition(probabilities, len(words) - limit, axis=1)[:, len(words) - limit]
+    extractions = []
+    for p, lowest in zip(probabilities, least, strict=True):
+        above, equal = np.flatnonzero(p > lowest), np.flatnonzero(p == lowest)
+        columns = np.sort(np.concatenate([above, equal[: limit - len(above)]]))
+        columns = columns[np.argsort(-p[columns], kind="stable")]
+        extractions.append(Extraction(tuple(Keyword(words[i], float(p[i])) for i in columns)))
+    return extractions
 
 
 def held_out_rows(n: int, seed: int = 0) -> IntArray:
@@ -233,29 +242,43 @@ def _train(
     centered: FloatArray, truth: Any, vocabulary: Vocabulary, epochs: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """Return weights [d, v] and bias [v] of v logistic regressions, by mini-batch Adam (Kingma and Ba 2015)."""
-    from scipy.special import expit
-
     x = _scaled(centered)
     shares = np.clip(vocabulary.shares, 1e-6, 0.5)
     # The bias is the last row of the weights, so that one update covers both.
     weights = np.zeros((x.shape[1] + 1, len(shares)), np.float32)
     weights[-1] = np.log(shares / (1 - shares))
-    first, second = np.zeros_like(weights), np.zeros_like(weights)
+    first, second, update = np.zeros_like(weights), np.zeros_like(weights), np.empty_like(weights)
     x = np.concatenate([x, np.ones((len(x), 1), np.float32)], axis=1)
     steps = epochs * -(-len(x) // _BATCH)
     step = 0
+    # In place: with thousands of words the arrays are large, and temporary ones take most of the time.
     for _ in range(epochs):
         order = rng.permutation(len(x))
         for start in range(0, len(x), _BATCH):
             rows = order[start : start + _BATCH]
             step += 1
-            residual = np.asarray(expit(x[rows] @ weights), np.float32)
+            residual = x[rows] @ weights
+            np.negative(residual, out=residual)
+            np.exp(np.minimum(residual, _LARGEST_LOGIT, out=residual), out=residual)
+            residual += 1
+            np.reciprocal(residual, out=residual)
             residual -= truth[rows].toarray()
-            gradient = x[rows].T @ residual / np.float32(len(rows))
-            first += 0.1 * (gradient - first)
-            second += 0.01 * (gradient**2 - second)
+            gradient = x[rows].T @ residual
+            gradient /= np.float32(len(rows))
+            np.subtract(gradient, first, out=update)
+            update *= np.float32(0.1)
+            first += update
+            np.square(gradient, out=update)
+            update -= second
+            update *= np.float32(0.01)
+            second += update
             rate = _RATE * (1 - step / (steps + 1))
-            weights -= rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-6)
+            np.divide(second, np.float32(1 - 0.99**step), out=update)
+            np.sqrt(update, out=update)
+            update += np.float32(1e-6)
+            np.divide(first, update, out=update)
+            update *= np.float32(rate / (1 - 0.9**step))
+            weights -= update
     return weights[:-1], weights[-1]
 
 

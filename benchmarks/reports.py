@@ -1,0 +1,102 @@
+"""The two audit reports of the documentation, each from one command line.
+
+    python benchmarks/reports.py encode --corpora ../shared/data/corpora --work DIR    # an environment with encoders
+    python benchmarks/reports.py audit --work DIR --out docs/reports
+
+``packages`` audits the demo's data. ``notes`` audits passages of medical notes (mtsamples, CC0) under the Universal
+Sentence Encoder, with passages of other notes under all-MiniLM-L6-v2 as the public text and WordLlama as the stand-in.
+A note is on one side alone, and the audit is given the true passages and specialties to measure with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "demo"))
+import make_data
+
+WORDS, MIN_WORDS, PARTS, SEED = 40, 20, 8, 20_261_123
+ENCODERS = {"leaked": ("use",), "public": ("minilm", "wordllama")}
+PACKAGES = "interlingua audit --demo --defenses quick --kinds --halvings 2 --annex packages-annex.html --show-words"
+NOTES = (
+    "interlingua audit notes.npy --authorized-by 'nobody: the notes are public (CC0)' --corpus public.jsonl "
+    "--corpus-vectors public.npy --stand-in public-stand-in.npy --label-column label --truth notes.jsonl "
+    "--truth-labels notes.jsonl --defenses quick --kinds --halvings 2 --annex notes-annex.html --show-words"
+)
+
+
+def passages(path: Path) -> dict[str, list[tuple[str, str]]]:
+    """Return (specialty, passage) of both sides; the passages of a note are on one side."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        notes = {note["transcription"]: note["medical_specialty"].strip() for note in map(json.loads, stream)}
+    texts = sorted(text for text in notes if text)
+    order = np.random.default_rng(SEED).permutation(len(texts))
+    sides: dict[str, list[tuple[str, str]]] = {}
+    for side, rows in zip(("leaked", "public"), np.array_split(order, 2), strict=True):
+        found = {part.lower(): (notes[texts[row]], part) for row in rows for part in parts_of(texts[row])}
+        sides[side] = list(found.values())
+    return sides
+
+
+def parts_of(text: str) -> Iterator[str]:
+    """Yield the first passages of a note."""
+    words = text.replace(",", ", ").split()
+    for start in range(0, min(len(words), WORDS * PARTS), WORDS):
+        if len(words) - start >= MIN_WORDS:
+            yield " ".join(words[start : start + WORDS])
+
+
+def encode(corpora: Path, work: Path, most: int) -> None:
+    """Write texts, labels and vectors of both sides."""
+    work.mkdir(parents=True, exist_ok=True)
+    for side, found in passages(corpora / "mtsamples.jsonl.gz").items():
+        picked = [found[i] for i in np.random.default_rng(SEED).permutation(len(found))[:most]]
+        name = "notes" if side == "leaked" else "public"
+        lines = (json.dumps({"text": text, "label": label}) + "\n" for label, text in picked)
+        (work / f"{name}.jsonl").write_text("".join(lines), "utf-8")
+        for encoder, suffix in zip(ENCODERS[side], ("", "-stand-in"), strict=False):
+            vectors = make_data.ENCODERS[encoder].encode([text for _, text in picked], work)
+            rows = make_data.unit_rows(np.asarray(vectors, np.float32))
+            np.save(work / f"{name}{suffix}.npy", rows.astype(np.float16))
+
+
+def audit(work: Path, out: Path, only: str) -> None:
+    """Run both commands in the work folder and keep the reports."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name, command in (("packages", PACKAGES), ("notes", NOTES)):
+        if only not in name:
+            continue
+        words = shlex.split(command)[1:]
+        options = ["--out", f"{name}.html", "--keep", f"{name}-fits", "--force"]
+        subprocess.run([sys.executable, "-m", "interlingua", *words, *options], cwd=work, check=True)
+        for file in (f"{name}.html", f"{name}-annex.html"):
+            (out / file).write_text((work / file).read_text("utf-8"), "utf-8")
+
+
+def main() -> None:
+    """Encode the passages, or run the audits."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("encode", "audit"))
+    parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
+    parser.add_argument("--work", type=Path, default=Path("benchmarks/vectors/reports"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reports"))
+    parser.add_argument("--most", type=int, default=6_000, help="passages of each side")
+    parser.add_argument("--only", default="", help="only the report whose name contains this")
+    arguments = parser.parse_args()
+    if arguments.action == "encode":
+        encode(arguments.corpora, arguments.work, arguments.most)
+    else:
+        audit(arguments.work, arguments.out, arguments.only)
+
+
+if __name__ == "__main__":
+    main()
