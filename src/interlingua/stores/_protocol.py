@@ -326,6 +326,17 @@ class Store(ABC):
         """
         raise self._only_read()
 
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return what tells the collection that `create` made from a later one of the same name, as a phrase.
+
+        Args:
+            vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
+
+        Returns:
+            the same text as long as the collection exists, ``None`` if it has no such mark.
+        """
+        return None
+
     def prepare(self, spec: Spec, committed: int) -> None:  # noqa: B027 - most stores need no preparation
         """Get ready to write the rows after the first ``committed``; called once in each run, after `create`."""
 

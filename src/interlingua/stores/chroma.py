@@ -134,6 +134,10 @@ class ChromaStore(CollectionStore):
         space = {"hnsw": {"space": _SPACES[spec.metric]}}  # it cannot be changed later
         self._client.create_collection(self._name, embedding_function=None, configuration=space)
 
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the id that Chroma gave the collection."""
+        return f"collection {self._open().id}"
+
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""
         collection, ids = self._open(), records.ids.to_pylist()

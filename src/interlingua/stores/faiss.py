@@ -22,7 +22,7 @@ from interlingua.stores._distinct import check_int64
 from interlingua.stores._names import check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
-from interlingua.stores.files import FileStore
+from interlingua.stores.files import FileStore, file_creation
 
 __all__ = ["FaissStore"]
 
@@ -137,6 +137,10 @@ class FaissStore(Adapter):
 
     def _create(self, spec: Spec) -> None:
         self._spool.create(spec)  # the index appears when it is finished
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the digest of the finished file."""
+        return file_creation(self._path)
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the spool."""

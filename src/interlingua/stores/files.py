@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -143,6 +144,10 @@ class FileStore(Adapter):
     def _create(self, spec: Spec) -> None:
         """Do nothing: the file appears when it is finished."""
 
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the digest of the finished file."""
+        return file_creation(self._path)
+
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the unfinished file; rows that it holds beyond the committed ones are not written again."""
         if self.exists():
@@ -253,6 +258,14 @@ class FileStore(Adapter):
         else:
             ids = plain_ids(ids, str(self._file.id_name), str(self._path))
         return replace(records, ids=ids)
+
+
+def file_creation(path: Path) -> str | None:
+    """Return the digest of a file, which stands for what was written, ``None`` while there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 @cache

@@ -145,19 +145,20 @@ class Plan:
 
 
 @contextmanager
-def advise_skip_bad() -> Iterator[None]:
+def advise_skip_bad(options: Options) -> Iterator[None]:
     """Add to the error about a row without a usable vector that a migration can leave such rows out.
 
-    Only a migration has this option, so readers of rows do not name it.
+    Only a migration has this option, so readers of rows do not name it. Nor does a migration once rows are copied, when
+    its options cannot change any more.
     """
     try:
         yield
     except UnusableRowError as error:
-        error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
+        if not options.skip_bad:
+            error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
         raise
 
 
-@advise_skip_bad()
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
     """Return what a migration would do and cost; reads a few pages and writes nothing.
 
@@ -167,9 +168,10 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
     """
     options = options or Options()
     options.restrict(source)
-    info = source.info()
-    spec = target_spec(translator, source, target, info, options)
-    return make_plan(translator, source, target, info, spec, options)
+    with advise_skip_bad(options):
+        info = source.info()
+        spec = target_spec(translator, source, target, info, options)
+        return make_plan(translator, source, target, info, spec, options)
 
 
 def target_spec(translator: Translator, source: Store, target: Store, info: StoreInfo, options: Options) -> Spec:
