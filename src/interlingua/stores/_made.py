@@ -35,10 +35,14 @@ def check_made(log: MigrationJournal, target: Store) -> None:
             the rows that were kept in the journal is there with its vector.
     """
     facts = log.facts
-    if not facts.get("target_begun") or not target.exists():
+    if not facts.get("target_begun"):
         return
-    vector_only, reason = bool(facts.get("as_new_vector")), None
-    if facts.get("creation") is not None:
+    vector_only, job, reason = bool(facts.get("as_new_vector")), target.unfinished(), None
+    if job not in {None, facts["job"]}:
+        reason = f"the unfinished rows beside it are those of {job}"
+    elif not target.exists():
+        return
+    elif facts.get("creation") is not None:
         found = target.creation(vector_only=vector_only)
         if found != facts["creation"]:
             reason = f"{facts['creation']} was made and {found or 'something without such a mark'} is there"

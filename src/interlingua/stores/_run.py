@@ -123,7 +123,11 @@ class Run:
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
                 self.target.drop(vector_only=self.spec.as_new_vector)
             self.log.note(target_begun=True)
-            self.target.create(self.spec)
+            try:
+                self.target.create(self.spec)
+            except OutputExistsError:
+                self.log.note(target_begun=False)  # another run was faster, and a rollback must not drop its target
+                raise
             self.log.note(phase="copying", creation=self._creation())
         else:
             check_made(self.log, self.target)

@@ -18,7 +18,7 @@ from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
-from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo, to_text
+from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._vectors import check_vectors, usable_rows
 
@@ -89,7 +89,7 @@ class Options:
 
     def as_written(self, records: Records) -> Records:
         """Return ids and payload as the target gets them, with the vectors of the source."""
-        ids = to_text(records.ids) if self.ids_as_text else records.ids
+        ids = records.ids.cast("string") if self.ids_as_text else records.ids
         return Records(ids, records.vectors, None if self.drop_payload else records.payload)
 
 
