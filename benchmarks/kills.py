@@ -9,8 +9,9 @@ also added to the source's own rows. With ``--random`` a migration is killed at 
 and so on until it is complete. With ``--syncs`` strace, which must be installed, ends the process at the n-th call of
 fsync, rename, unlink and their relatives, for every n; with PostgreSQL also at the n-th message to the server. Each of
 those migrations is killed once and resumed. With ``--rollback`` every second migration that was killed is rolled back
-instead, which must remove the target and nothing else. Afterwards every id, payload and vector of the target is compared, and the
-source must hold what it held before. Appends a line for each kill and each migration to benchmarks/results/kills.jsonl.
+instead, which must remove the target and nothing else. Afterwards every id, payload and vector of the target is
+compared, and the source must hold what it held before. Appends a line for each kill and each migration to
+benchmarks/results/kills.jsonl.
 """
 
 from __future__ import annotations

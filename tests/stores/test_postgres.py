@@ -639,7 +639,8 @@ def test_payload_that_is_not_taken_is_refused_beforehand(
     from interlingua.stores.memory import _DATABASES
 
     _DATABASES.pop("pg", None)
-    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.concat_arrays([values if isinstance(values, pa.Array) else pa.array(values)] * 30)}))
+    column = values if isinstance(values, pa.Array) else pa.array(values)
+    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.concat_arrays([column] * 30)}))
     with open_store(f"{postgres}#docs.v") as target:
         with pytest.raises(InputError, match=message):
             migrate(translator(), at("memory://pg#docs"), target, journal=tmp_path / "j")

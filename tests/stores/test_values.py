@@ -128,12 +128,7 @@ def test_times_that_python_lacks_are_kept_and_raise_no_alarm(kind: str, name: st
     column = pa.concat_arrays([*[TIMES[name].slice(0, 2)] * 40, TIMES[name]])
     with open_store(f"memory://{tmp_path.name}#old") as source, open_store(url) as target:
         rows = fill(source, pa.array(range(83)), pa.table({"x": column}))
-        try:
-            migrate(translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=40))
-        except InputError as error:
-            assert (kind, "DuckDB does not take" in str(error)) == ("duckdb", True)
-            assert not target.exists()
-            return
+        migrate(translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=40))
         found = whole(target).in_order_of(rows.ids, "target").payload
         assert same_payload(found, rows.payload)
 
@@ -142,7 +137,9 @@ def test_durations_that_python_lacks_are_refused_by_a_store_of_documents(tmp_pat
     pytest.importorskip("qdrant_edge")
     with open_store(f"memory://{tmp_path.name}#old") as source, open_store(f"qdrant-edge://{tmp_path}#new") as target:
         fill(source, pa.array(range(2)), pa.table({"x": pa.array([1, 2**62], pa.duration("s"))}))
-        with pytest.raises(InputError, match="column 'x' of id 0 holds timedelta.* values, which a document cannot hold"):
+        with pytest.raises(
+            InputError, match="column 'x' of id 0 holds timedelta.* values, which a document cannot hold"
+        ):
             migrate(translator(), source, target, journal=tmp_path / "j")
 
 

@@ -45,7 +45,7 @@ def partial_folder(path: Path) -> Path:
 
 
 def unfinished_settings(path: Path) -> dict[str, Any] | None:
-    """Return the settings of the unfinished rows of ``path``, ``None`` if there are none, or empty if they are unknown."""
+    """Return the settings of the unfinished rows of ``path``, ``None`` without any, or empty if they are unknown."""
     folder = partial_folder(path)
     if not folder.is_dir() or all(_is_ours(entry.name) for entry in folder.iterdir()):
         return None

@@ -22,7 +22,7 @@ from interlingua.stores._distinct import check_int64
 from interlingua.stores._names import check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
-from interlingua.stores.files import FileStore, file_creation
+from interlingua.stores.files import FileStore
 
 __all__ = ["FaissStore"]
 
@@ -141,7 +141,7 @@ class FaissStore(Adapter):
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the digest of the finished file."""
-        return file_creation(self._path)
+        return FileStore(StoreURL("file", self.url.path)).creation()
 
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished spool."""

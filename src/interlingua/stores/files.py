@@ -152,8 +152,11 @@ class FileStore(Adapter):
         """Do nothing: the file appears when it is finished."""
 
     def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return the digest of the finished file."""
-        return file_creation(self._path)
+        """Return the digest of the finished file, which stands for what was written."""
+        if not self._path.is_file():
+            return None
+        with self._path.open("rb") as file:
+            return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""
@@ -270,14 +273,6 @@ class FileStore(Adapter):
         else:
             ids = plain_ids(ids, str(self._file.id_name), str(self._path))
         return replace(records, ids=ids)
-
-
-def file_creation(path: Path) -> str | None:
-    """Return the digest of a file, which stands for what was written, ``None`` while there is none."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 @cache

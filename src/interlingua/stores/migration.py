@@ -4,7 +4,7 @@ The source is read three times and never written to. The survey reads every row,
 before anything is made, and records digests of all rows and pages. The copy compares every page with its digest. A page
 is recorded as written after the target has stored it, so a crash repeats at most one page, under the same ids. At the
 end every row of the source is compared with its digest once more, and rows that changed after they had been copied are
-listed.
+listed; a source that is read from a copy is only read again if its files have changed.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def migrate(
     if not resume:
         check_journal(path, source, target, options)
     options.restrict(source)
-    with nullcontext() if resume else advise_skip_bad(options):
+    with nullcontext() if resume else advise_skip_bad(source):
         info = source.info()
         spec = target_spec(translator, source, target, info, options)
         plan = None if resume else make_plan(translator, source, target, info, spec, options)
@@ -134,7 +134,7 @@ def migrate(
         resumed_from = log.rows(done=True)
         run = Run(conversion, info, log, on_rows or (lambda phase, done, rows: None), resumed=bool(resumed_from))
         try:
-            with advise_skip_bad(options):
+            with advise_skip_bad(source):
                 run.survey(watch)
         except BaseException:
             # Nothing has been made yet, and a journal of nothing would only block the next attempt.

@@ -145,16 +145,19 @@ class Plan:
 
 
 @contextmanager
-def advise_skip_bad(options: Options) -> Iterator[None]:
+def advise_skip_bad(source: Store) -> Iterator[None]:
     """Add to the error about a row without a usable vector that a migration can leave such rows out.
 
     Only a migration has this option, so readers of rows do not name it. Nor does a migration once rows are copied, when
     its options cannot change any more.
+
+    Args:
+        source: the rows. Nothing is added if it leaves them out already.
     """
     try:
         yield
     except UnusableRowError as error:
-        if not options.skip_bad:
+        if not source.reads_bad_as_nan:
             error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
         raise
 
@@ -168,7 +171,7 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
     """
     options = options or Options()
     options.restrict(source)
-    with advise_skip_bad(options):
+    with advise_skip_bad(source):
         info = source.info()
         spec = target_spec(translator, source, target, info, options)
         return make_plan(translator, source, target, info, spec, options)
