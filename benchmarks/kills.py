@@ -2,13 +2,16 @@
 
     python benchmarks/kills.py --random 100 --syncs 400
     python benchmarks/kills.py --random 20 "parquet>postgres" "chroma>jsonl"
+    python benchmarks/kills.py --random 30 --rollback
 
 Every store is the source of a migration and the target of another; with PostgreSQL, DuckDB and both Qdrants a vector is
 also added to the source's own rows. With ``--random`` a migration is killed at a random moment, resumed, killed again
 and so on until it is complete. With ``--syncs`` strace, which must be installed, ends the process at the n-th call of
 fsync, rename, unlink and their relatives, for every n; with PostgreSQL also at the n-th message to the server. Each of
-those migrations is killed once and resumed. Afterwards every id, payload and vector of the target is compared, and the
-source must hold what it held before. Appends a line for each kill and each migration to benchmarks/results/kills.jsonl.
+those migrations is killed once and resumed. With ``--rollback`` every second migration that was killed is rolled back
+instead, which must remove the target and nothing else. Afterwards every id, payload and vector of the target is
+compared, and the source must hold what it held before. Appends a line for each kill and each migration to
+benchmarks/results/kills.jsonl.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ from interlingua.core.maps import AffineMap
 from interlingua.core.profiles import SpaceProfile
 from interlingua.core.translator import Translator
 from interlingua.stores import Records, Spec, Store, open_source, open_store
-from interlingua.stores.migration import migrate
+from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores import compare, server
 
@@ -260,7 +263,18 @@ class Torment:
         (self.pair.folder / "target").mkdir()
         return right
 
-    def at_random(self, kills: int, rng: np.random.Generator) -> None:
+    def roll_back(self, survived: int) -> None:
+        """Undo a migration that was killed: the target must be gone and the source as it was."""
+        begun = phase(self.journal)
+        if self.journal.exists():
+            rollback(self.journal)
+        with open_source(self.pair.source()) as source, open_store(self.pair.target()) as target:
+            right = content(source) == self.before and not target.exists()
+        record = {"pair": self.pair.name, "mode": self.mode, "kills_survived": survived, "rolled_back": begun}
+        self._write({**record, "right": right})
+        self.journal.unlink(missing_ok=True)
+
+    def at_random(self, kills: int, rng: np.random.Generator, *, rolls_back: bool) -> None:
         """Kill so many times at random moments."""
         longest, survived, done = 1.0, 0, 0
         while done < kills:
@@ -277,6 +291,9 @@ class Torment:
                 done, survived = done + 1, survived + 1
                 record = {"pair": self.pair.name, "mode": self.mode, "kill": done, "after_s": round(wait, 3)}
                 self._write({**record, "phase": phase(self.journal)})
+                if rolls_back and done % 2:
+                    self.roll_back(survived)
+                    survived = 0
                 continue
             if not survived:
                 longest = max(0.3, 1.1 * (time.perf_counter() - start))
@@ -343,6 +360,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", default=list(PAIRS))
     parser.add_argument("--random", type=int, default=0, metavar="N", help="kills at random moments, over all pairs")
     parser.add_argument("--syncs", type=int, default=0, metavar="N", help="kills at writes, at most, over all pairs")
+    parser.add_argument("--rollback", action="store_true", help="undo every second migration that was killed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--forks", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--page", type=int, help=argparse.SUPPRESS)
@@ -372,7 +390,7 @@ def torment(name: str, mode: str, arguments: argparse.Namespace) -> int:
 
             work = Torment(Pair(name, folder), mode, write)
             if mode == "random":
-                work.at_random(kills, np.random.default_rng(arguments.seed))
+                work.at_random(kills, np.random.default_rng(arguments.seed), rolls_back=arguments.rollback)
             else:
                 work.at_every_write(kills)
             work.close()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from exported import linear
+from interlingua.core.errors import InterlinguaError
 from interlingua.export import to_safetensors, to_sentence_transformers
 from interlingua.leakage.inversion._files import write_decoder
+from interlingua.stores import open_store
+from interlingua.stores.migration import migrate
+from interlingua.stores.planning import Options
+from stores.migrations import assert_migrated, fill, translator
 
 resource = pytest.importorskip("resource")
 LARGE = {"weight": np.ones((200, 200), np.float32)}
@@ -69,3 +76,50 @@ def test_what_was_there_before_is_whole(write: Callable[[Path], Any], tmp_path: 
     with limited(500), pytest.raises(OSError, match="could not be written"):
         write(tmp_path / "out")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl", "out.npy"])
+@pytest.mark.parametrize("moment", ["copying", "indexing"])
+def test_a_migration_to_a_full_disk_names_the_file_and_goes_on_when_there_is_room(
+    moment: str, name: str, tmp_path: Path
+) -> None:
+    rows = 300
+    with open_store(f"memory://{tmp_path.name}#old") as source:
+        written = fill(source, pa.array(range(rows)), None)
+
+        def run(size: int, *, resume: bool) -> None:
+            with contextlib.ExitStack() as stack, open_store(str(tmp_path / name)) as target:
+
+                def on_rows(phase: str, done: int, rows: int) -> None:
+                    if phase == moment and (done >= 150 or moment == "indexing"):
+                        stack.enter_context(limited(size))
+
+                how = {"journal": tmp_path / "j", "options": Options(page_rows=50), "on_rows": on_rows}
+                migrate(translator(), source, target, resume=resume, **how)
+
+        with pytest.raises(OSError, match=rf"(File too large|Error writing).*{name}"):
+            run(100, resume=False)
+        assert not (tmp_path / name).exists()
+        run(10**9, resume=True)
+        with open_store(str(tmp_path / name)) as target:
+            assert_migrated(written, target)
+
+
+def test_a_full_disk_under_the_journal_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    with open_store(f"memory://{tmp_path.name}#old") as source, open_store(f"memory://{tmp_path.name}#new") as target:
+        written = fill(source, pa.array(range(300)), None)
+        for moment, has_journal in (("surveying", False), ("copying", True)):
+            with contextlib.ExitStack() as stack:
+
+                def on_rows(phase: str, done: int, rows: int) -> None:
+                    if phase == moment and done >= 150:  # noqa: B023
+                        stack.enter_context(limited(100))  # noqa: B023
+
+                with pytest.raises(InterlinguaError, match=r"j cannot be written .*Make room or repair the disk, then"):
+                    migrate(
+                        translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=50),
+                        on_rows=on_rows,
+                    )  # fmt: skip
+            assert (tmp_path / "j").exists() == has_journal
+        migrate(translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=50), resume=True)
+        assert_migrated(written, target)

@@ -23,7 +23,7 @@ from interlingua.stores import STORES, Records, Spec, Store, open_source, open_s
 from interlingua.stores._documents import from_documents, is_json, same_payload, type_name
 from interlingua.stores._url import parse_url
 from interlingua.stores.changes import catch_up
-from interlingua.stores.migration import migrate
+from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN as D
 from stores.migrations import translator
@@ -495,6 +495,148 @@ class StoreContract:
         target.close()
         ids = records.ids.to_pylist()
         assert sorted(self.whole(opened("things")).ids.to_pylist()) == sorted({*ids} - {ids[7], ids[20]})
+
+    def replaced(self, tmp_path: Path, target: Store, journal: Path, *, stop: str | None) -> Records:
+        """Migrate 40 rows into a target, up to a phase, and return the rows."""
+        records = self.rows(target.capabilities.ids[-1], target.capabilities.payload, 40)
+
+        def on_rows(phase: str, done: int, rows: int) -> None:
+            if phase == stop:
+                raise KeyboardInterrupt
+
+        with open_store(f"memory://{tmp_path.name}#old") as source:
+            if not source.exists():
+                source.create(self.spec(records))
+                source.upsert(records)
+            with contextlib.suppress(KeyboardInterrupt):
+                options = Options(metric="cosine", page_rows=16)
+                migrate(translator(), source, target, journal=journal, options=options, on_rows=on_rows)
+        return records
+
+    @pytest.mark.parametrize("stop", ["copying", "indexing", None])
+    def test_a_target_that_something_else_replaced_is_neither_dropped_nor_written_to(
+        self, stop: str | None, opened: Open, tmp_path: Path
+    ) -> None:
+        target, journal = opened("things"), tmp_path / "j"
+        records = self.replaced(tmp_path, target, journal, stop=stop)
+        target.drop()
+        target.close()
+        with opened("things") as other:
+            self.fill(other, records)
+        options = Options(metric="cosine", page_rows=16)
+        refused = r"is not what the migration of .*j made: .*Something has replaced it, and nothing was dropped"
+        with open_store(f"memory://{tmp_path.name}#old") as source, opened("things") as again:
+            with pytest.raises(InputError, match=refused):
+                migrate(translator(), source, again, journal=journal, options=options, resume=True)
+            if stop is None and not again.capabilities.appends:
+                source.upsert(Records(records.ids, -records.vectors, records.payload))
+                with pytest.raises(InputError, match=refused):
+                    catch_up(translator(), source, again, journal=journal)
+        with opened("things") as again, pytest.raises(InputError, match=refused):
+            rollback(journal, target=again)
+        found = self.whole(opened("things")).in_order_of(records.ids, "test")
+        np.testing.assert_allclose(found.vectors, records.vectors, atol=1e-6)
+
+    def test_the_same_rows_of_another_migration_are_not_dropped_where_a_collection_has_a_mark(
+        self, opened: Open, tmp_path: Path
+    ) -> None:
+        with opened("things") as target:
+            self.replaced(tmp_path, target, tmp_path / "first", stop=None)
+            has_mark = target.creation() is not None
+            target.drop()
+        with opened("things") as target:
+            self.replaced(tmp_path, target, tmp_path / "second", stop=None)
+            marks = [target.creation(), opened("things").creation()]
+        assert marks[0] == marks[1]
+        if has_mark and not target.capabilities.appends:
+            with opened("things") as target, pytest.raises(InputError, match="was made and .* is there"):
+                rollback(tmp_path / "first", target=target)
+        with opened("things") as target:
+            rollback(tmp_path / "second", target=target)
+        assert not opened("things").exists()
+
+    @pytest.mark.parametrize("stop", ["copying", "indexing", "checking", None])
+    def test_a_rollback_drops_what_a_migration_made_however_far_it_came(
+        self, stop: str | None, opened: Open, tmp_path: Path
+    ) -> None:
+        with opened("things") as target:
+            records = self.replaced(tmp_path, target, tmp_path / "j", stop=stop)
+        if stop is None and not target.capabilities.appends:
+            # A catch-up may replace every row that the journal keeps.
+            with open_store(f"memory://{tmp_path.name}#old") as source, opened("things") as target:
+                source.upsert(Records(records.ids, -records.vectors, records.payload))
+                catch_up(translator(), source, target, journal=tmp_path / "j")
+        with opened("things") as target:
+            rollback(tmp_path / "j", target=target)
+        assert not opened("things").exists()
+
+    @pytest.mark.parametrize("fills", [True, False])
+    def test_a_collection_that_was_made_before_the_journal_knew_is_dropped_if_it_is_empty(
+        self, fills: bool, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = opened("things")
+        with monkeypatch.context() as patch:
+            patch.setattr(type(target), "creation", self.interrupt)
+            records = self.replaced(tmp_path, target, tmp_path / "j", stop=None)
+        target.close()
+        with opened("things") as other:
+            if other.exists():
+                other.drop()
+            if fills:
+                self.fill(other, records)
+            elif not other.capabilities.appends:
+                other.create(self.spec(records))
+        with opened("things") as target:
+            if not fills:
+                rollback(tmp_path / "j", target=target)
+                assert not target.exists()
+                return
+            with pytest.raises(InputError, match="it holds rows, and the migration was interrupted before it wrote"):
+                rollback(tmp_path / "j", target=target)
+            assert len(self.whole(target)) == 40
+
+    @staticmethod
+    def interrupt(store: Store, *, vector_only: bool = False) -> str | None:
+        raise KeyboardInterrupt
+
+    def test_a_vector_that_something_else_replaced_is_not_dropped(
+        self, opened: Open, url: Callable[[str], str], tmp_path: Path
+    ) -> None:
+        capabilities = opened("probe").capabilities
+        if not capabilities.adds_vectors:
+            return
+        records = self.rows(capabilities.ids[-1], capabilities.payload, 40)
+        with self.fill(opened("things"), records) as things:
+            names = (*things.url.names[:1], things.info().vector_name or "")
+            old = replace(things.url, names=tuple(filter(None, names)))
+        address = replace(old, names=(*names[:1], self.beside))
+
+        def run(**how: Any) -> None:
+            with open_store(old) as source, open_store(address) as target:
+                migrate(translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=16), **how)
+
+        run()
+        with open_store(address) as other:
+            other.drop(vector_only=True)
+            spec = self.spec(records, as_new_vector=True, job="other")
+            other.create(spec)
+            other.prepare(spec, 0)
+            other.upsert(Records(records.ids, -records.vectors, records.payload))
+            other.finish()
+        with pytest.raises(InputError, match="Something has replaced it"):
+            run(resume=True)
+        with pytest.raises(InputError, match="Something has replaced it"):
+            rollback(tmp_path / "j")
+        with open_store(address) as other:
+            assert other.info().count == 40
+            other.drop(vector_only=True)
+        assert rollback(tmp_path / "j")
+        run()
+        with open_store(address) as again:
+            rollback(tmp_path / "j", target=again)
+        with open_store(address) as again:
+            assert not again.exists()
+        assert opened("things").info().count == 40
 
     @pytest.mark.parametrize("fault", ["repeated", "mixed"])
     def test_repeated_and_mixed_ids_are_refused_before_anything_is_made_in_it(

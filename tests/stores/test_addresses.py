@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interlingua.cli import main
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, InterlinguaError
 from interlingua.stores import open_store
 from interlingua.stores._secrets import may_hold_secret
 from interlingua.stores._url import StoreURL, parse_url
@@ -249,3 +250,35 @@ def test_a_file_with_several_vectors_is_named_by_an_address_that_can_be_used(tmp
     with open_store(f"{address.replace('#', '?id=key%20%23#')}w %23") as store:
         info = store.info()
     assert (info.vector_name, info.count, str(info.id_type)) == ("w #", 2, "int64")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "qdrant://shop",
+            r"qdrant://shop names no collection; 'shop' was read as the name of a server\. "
+            r"Write qdrant:///folder#collection\.vector or qdrant://host:6333#collection\.vector\.$",
+        ),
+        ("chroma://shop", r"'shop' was read as the name of a server\. Write chroma:///folder#collection or chroma://h"),
+        ("milvus://shop", r"'shop' was read as the name of a server\. Write milvus:///file\.db#collection\.field or m"),
+        ("qdrant://shop:6333", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),
+        ("qdrant://localhost", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),
+        ("qdrant:///shop", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),
+    ],
+)
+def test_a_bare_name_in_the_place_of_a_server_is_told(address: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_store(address)
+
+
+def test_a_bare_name_that_is_no_server_is_told_when_it_does_not_answer() -> None:
+    pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
+
+    def refuse() -> Any:
+        raise ConnectionError("Name or service not known")
+
+    with open_store("qdrant://shop#things") as store:
+        store._connect = refuse  # type: ignore[attr-defined]
+        with pytest.raises(InterlinguaError, match=r"Is the server up\? 'shop' was read as the name of a server\."):
+            store.info()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import sqlite3
 import threading
 import time
@@ -574,3 +575,85 @@ def test_rows_of_another_space_are_refused_before_anything_is_written_unless_all
     assert not journal.exists()
     allowed = Options(page_rows=1000, allow_foreign=True)
     assert migrate(cone_translator(), store, memory("new"), journal=journal, options=allowed).rows == len(vectors)
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl", "faiss", "duckdb", "memory"])
+def test_a_second_run_to_the_same_target_is_refused_and_takes_nothing_from_the_first(
+    name: str, memory: Callable[[str], Store], tmp_path: Path
+) -> None:
+    pytest.importorskip(name if name in {"faiss", "duckdb"} else "pyarrow")
+    urls = {"faiss": f"faiss://{tmp_path}/out.faiss", "duckdb": f"duckdb://{tmp_path}/t.duckdb#new.vector"}
+    url = urls.get(name, "memory://m#new" if name == "memory" else str(tmp_path / name))
+    fill(memory("old"), pa.array(range(N)), None)
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    def run(journal: Path, **how: Any) -> None:
+        with open_store(url) as target:
+            migrate(translator(), memory("old"), target, journal=journal, options=SMALL, **how)
+
+    def meanwhile(phase: str, done: int, rows: int) -> None:
+        if (phase, done) != ("copying", 100):
+            return
+        with pytest.raises(OutputExistsError, match="in use by another migration. Wait for it to end"):
+            run(first, resume=True)
+        with pytest.raises(OutputExistsError, match="in use by another migration. Wait for it to end"):
+            rollback(first)
+        with pytest.raises(OutputExistsError, match=r"exists; choose another name|another run has not finished .*Wait"):
+            run(second)
+        assert not second.exists()
+
+    run(first, on_rows=meanwhile)
+    with open_store(url) as target:
+        assert target.info().count == N
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "faiss", "duckdb", "memory"])
+def test_a_run_that_another_one_overtook_drops_nothing_of_it(
+    name: str, memory: Callable[[str], Store], tmp_path: Path
+) -> None:
+    pytest.importorskip(name if name in {"faiss", "duckdb"} else "pyarrow")
+    urls = {"faiss": f"faiss://{tmp_path}/out.faiss", "duckdb": f"duckdb://{tmp_path}/t.duckdb#new.vector"}
+    url = urls.get(name, "memory://m#new" if name == "memory" else str(tmp_path / name))
+    rows = fill(memory("old"), pa.array(range(N)), None)
+    slow, fast = tmp_path / "slow", tmp_path / "fast"
+
+    def run(journal: Path, stop: int = N + 1, **how: Any) -> None:
+        def on_rows(phase: str, done: int, rows: int) -> None:
+            if phase == "surveying" and done == rows and journal == slow:
+                with contextlib.suppress(KeyboardInterrupt):
+                    run(fast, 200)
+            if phase == "copying" and done == stop:
+                raise KeyboardInterrupt
+
+        with open_store(url) as target:
+            migrate(translator(), memory("old"), target, journal=journal, options=SMALL, on_rows=on_rows, **how)
+
+    for how in ({}, {"resume": True}):
+        with pytest.raises(OutputExistsError, match=r"exists; choose another name|another run has not finished"):
+            run(slow, **how)
+    assert rollback(slow) is None
+    run(fast, resume=True)
+    with open_store(url) as target:
+        assert_migrated(rows, target)
+
+
+def test_unfinished_rows_of_another_run_are_not_removed_by_a_rollback(
+    memory: Callable[[str], Store], tmp_path: Path
+) -> None:
+    fill(memory("old"), pa.array(range(N)), None)
+
+    def stop(phase: str, done: int, rows: int) -> None:
+        if (phase, done) == ("copying", 200):
+            raise KeyboardInterrupt
+
+    for journal in ("first", "second"):
+        with open_store(str(tmp_path / "out.parquet")) as target, pytest.raises(KeyboardInterrupt):
+            migrate(translator(), memory("old"), target, journal=tmp_path / journal, options=SMALL, on_rows=stop)
+        if journal == "first":
+            shutil.rmtree(tmp_path / "out.parquet.partial")
+    with pytest.raises(InputError, match="the unfinished rows beside it are those of"):
+        rollback(tmp_path / "first")
+    (tmp_path / "out.parquet.partial" / "checkpoint.json").write_text("{")
+    with pytest.raises(InputError, match="the unfinished rows beside it are those of another program"):
+        rollback(tmp_path / "second")
+    assert (tmp_path / "out.parquet.partial").is_dir()

@@ -626,7 +626,11 @@ def test_types_without_a_declared_length_are_not_cut(db: Any, run: Run) -> None:
         ([[1.0], [float("nan")]], "column 'x' of id 1 holds a NUL, NaN, infinity or bytes"),
         ([[b"a"], [b"b"]], "column 'x' of id 0 holds a NUL, NaN, infinity or bytes"),
         ([dt.timedelta(1), None], "column 'x' of id 0 is a duration"),
-        (pa.array([1000, 1001], pa.timestamp("ns")).to_numpy(), "column 'x' of id 1 has nanoseconds"),
+        (pa.array([1000, 1001], pa.timestamp("ns")), "column 'x' of id 1 has nanoseconds"),
+        (pa.array([1000, 1001], pa.time64("ns")), "column 'x' of id 1 holds a time with nanoseconds or outside the"),
+        (pa.array([0, 2**62], pa.timestamp("us")), "column 'x' of id 1 holds a time with nanoseconds or outside the"),
+        (pa.array([0, 2**30], pa.date32()), "column 'x' of id 1 holds a time with nanoseconds or outside the"),
+        (pa.array([[0], [2**62]], pa.list_(pa.timestamp("us"))), "column 'x' of id 1 holds a time with nanoseconds or"),
     ],
 )
 def test_payload_that_is_not_taken_is_refused_beforehand(
@@ -635,7 +639,8 @@ def test_payload_that_is_not_taken_is_refused_beforehand(
     from interlingua.stores.memory import _DATABASES
 
     _DATABASES.pop("pg", None)
-    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.concat_arrays([pa.array(values)] * 30)}))
+    column = values if isinstance(values, pa.Array) else pa.array(values)
+    fill(at("memory://pg#docs"), pa.array(range(60)), pa.table({"x": pa.concat_arrays([column] * 30)}))
     with open_store(f"{postgres}#docs.v") as target:
         with pytest.raises(InputError, match=message):
             migrate(translator(), at("memory://pg#docs"), target, journal=tmp_path / "j")

@@ -296,3 +296,33 @@ def test_what_no_option_leaves_out_is_refused_without_that_advice(tmp_path: Path
     ):
         plan(translator(), source, target)
     assert "skip_bad" not in str(error.value)
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_rows_that_become_bad_after_the_survey_are_a_change_of_the_source(resumes: bool, tmp_path: Path) -> None:
+    path, options, start = tmp_path / "old.csv", Options(page_rows=9), "copying"
+    lines = [f'{i},"{row}"' for i, row in enumerate(unit(N, D_IN, 3).tolist())]
+
+    def write(*changed: str) -> None:
+        path.write_text("\n".join(["id,vector", *changed, *lines[len(changed) :]]) + "\n", "utf-8")
+
+    def on_rows(phase: str, done: int, rows: int) -> None:
+        if phase == start and resumes:
+            raise KeyboardInterrupt
+        if phase == "surveying" and done == rows and not resumes:
+            write(*["7,no list"] * 20)
+
+    write()
+    refused = r"old\.csv changed while it was migrated: .*no list.* Roll back, and migrate a snapshot\.$"
+    with open_store(str(path)) as old, open_store(f"memory://{tmp_path.name}#new") as new:
+        if not resumes:
+            with pytest.raises(InputError, match=refused):
+                migrate(translator(), old, new, journal=tmp_path / "j", options=options, on_rows=on_rows)
+            return
+        with pytest.raises(KeyboardInterrupt):
+            migrate(translator(), old, new, journal=tmp_path / "j", options=options, on_rows=on_rows)
+    write("0,no list")
+    with open_store(str(path)) as old, open_store(f"memory://{tmp_path.name}#new") as new:
+        with pytest.raises(InputError) as error:
+            migrate(translator(), old, new, journal=tmp_path / "j", options=options, resume=True)
+        assert "skip_bad" not in str(error.value)

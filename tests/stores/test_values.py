@@ -12,10 +12,11 @@ import pytest
 from interlingua.core.errors import InputError
 from interlingua.core.records import json_field
 from interlingua.stores import Records, open_store
+from interlingua.stores._documents import from_documents, same_payload
 from interlingua.stores._values import Limits, documents_of
 from interlingua.stores.migration import migrate
 from interlingua.stores.planning import Options
-from stores.migrations import D_IN, assert_migrated, fill, translator, unit
+from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
 
 FLAT = Limits("Chroma", flat=True)
 ROWS = 40
@@ -100,3 +101,68 @@ def test_duckdb_widens_small_floats_and_refuses_durations_before_it_makes_a_tabl
             with pytest.raises(InputError, match="column 'column' of id 7 is a duration"):
                 migrate(translator(), old, new, journal=tmp_path / "j")
             assert not new.exists()
+
+
+TIMES = {
+    "nanoseconds": pa.array([1000, None, 1709300000123456789], pa.timestamp("ns")),
+    "zoned_nanoseconds": pa.array([1000, None, 1709300000123456789], pa.timestamp("ns", "Europe/Berlin")),
+    "nanoseconds_of_a_day": pa.array([1000, None, 1001], pa.time64("ns")),
+    "before_year_1": pa.array([0, None, -(2**50)], pa.timestamp("ms")),
+    "after_year_9999": pa.array([0, None, 2**62], pa.timestamp("us")),
+    "day": pa.array([0, None, 2**30], pa.date32()),
+    "milliseconds": pa.array([0, None, 2**24 * 86_400_000], pa.date64()),
+    "list": pa.array([[0], None, [2**62, None]], pa.list_(pa.timestamp("us"))),
+    "struct": pa.array([{"a": 0}, None, {"a": 2**62}], pa.struct({"a": pa.timestamp("us")})),
+    "category": pa.array([0, None, 2**62], pa.timestamp("us")).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("kind", ["parquet", "duckdb", "qdrant-edge", "memory"])
+def test_times_that_python_lacks_are_kept_and_raise_no_alarm(kind: str, name: str, tmp_path: Path) -> None:
+    """Few rows have such a time, so that other pages have none."""
+    if kind in {"duckdb", "qdrant-edge"}:
+        pytest.importorskip(kind.replace("-", "_"))
+    urls = {"duckdb": f"duckdb://{tmp_path}/t.duckdb#new.vector", "parquet": str(tmp_path / "new.parquet")}
+    url = {**urls, "qdrant-edge": f"qdrant-edge://{tmp_path}#new", "memory": f"memory://{tmp_path.name}#new"}[kind]
+    column = pa.concat_arrays([*[TIMES[name].slice(0, 2)] * 40, TIMES[name]])
+    with open_store(f"memory://{tmp_path.name}#old") as source, open_store(url) as target:
+        rows = fill(source, pa.array(range(83)), pa.table({"x": column}))
+        migrate(translator(), source, target, journal=tmp_path / "j", options=Options(page_rows=40))
+        found = whole(target).in_order_of(rows.ids, "target").payload
+        assert same_payload(found, rows.payload)
+
+
+def test_durations_that_python_lacks_are_refused_by_a_store_of_documents(tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_edge")
+    with open_store(f"memory://{tmp_path.name}#old") as source, open_store(f"qdrant-edge://{tmp_path}#new") as target:
+        fill(source, pa.array(range(2)), pa.table({"x": pa.array([1, 2**62], pa.duration("s"))}))
+        with pytest.raises(
+            InputError, match="column 'x' of id 0 holds timedelta.* values, which a document cannot hold"
+        ):
+            migrate(translator(), source, target, journal=tmp_path / "j")
+
+
+@pytest.mark.store
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.parametrize("key", ["chroma:document", "chroma:uri"])
+def test_documents_of_chroma_that_are_no_text_are_refused_before_anything_is_made(key: str, tmp_path: Path) -> None:
+    pytest.importorskip("chromadb")
+    payload = from_documents([{key: "a text"}, {key: None}, {key: 5}])
+    with open_store(f"memory://{tmp_path.name}#old") as source, open_store(f"chroma://{tmp_path}/c#things") as target:
+        fill(source, pa.array(["a", "b", "c"]), payload)
+        with pytest.raises(InputError, match=f"column '{key}' of id 'c' is int, and Chroma takes text there"):
+            migrate(translator(), source, target, journal=tmp_path / "j")
+        assert not target.exists()
+
+
+def test_run_lengths_in_a_file_are_read_as_values(tmp_path: Path) -> None:
+    lengths = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["x", "y"]))
+    table = pa.table({"id": [1, 2, 3], "vector": list(unit(3, D_IN, 3)), "x": lengths})
+    with pa.ipc.new_file(tmp_path / "old.arrow", table.schema) as file:
+        file.write_table(table)
+    with open_store(str(tmp_path / "old.arrow")) as source, open_store(str(tmp_path / "new.parquet")) as target:
+        migrate(translator(), source, target, journal=tmp_path / "j")
+        payload = whole(target).payload
+        assert payload is not None
+        assert payload["x"].to_pylist() == ["x", "x", "y"]

@@ -314,7 +314,7 @@ def _fit(
 
     check_destination(directory, overwrite=False)
     with open_source(new_model) as new, console.working("Reading samples", record):
-        with advise_skip_bad():
+        with advise_skip_bad(old):
             x = sample_rows(old, rows, seed)
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
         spaces = [interlingua.EmbeddingSpace(sample, name=str(store.url)) for store, sample in samples]

@@ -264,4 +264,9 @@ def _without_times(kind: pa.DataType) -> pa.DataType:
         return (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(_without_times(kind.value_type))
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_without_times(kind.key_type), _without_times(kind.item_type))
+    if pa.types.is_dictionary(kind):
+        plain = _without_times(kind.value_type)
+        return kind if plain.equals(kind.value_type) else plain
     return kind

@@ -44,6 +44,18 @@ def partial_folder(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
+def unfinished_settings(path: Path) -> dict[str, Any] | None:
+    """Return the settings of the unfinished rows of ``path``, ``None`` without any, or empty if they are unknown."""
+    folder = partial_folder(path)
+    if not folder.is_dir() or all(_is_ours(entry.name) for entry in folder.iterdir()):
+        return None
+    try:
+        checkpoint = _load(folder)
+    except InputError:
+        return {}
+    return {} if checkpoint is None else checkpoint.settings
+
+
 def prepare_folder(path: Path, fresh: Checkpoint, *, force: bool, resume: bool) -> Checkpoint:
     """Make the working folder, or keep the one of an interrupted run, and return the checkpoint to start from.
 

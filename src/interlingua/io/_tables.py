@@ -145,6 +145,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 def to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return the columns of ``schema``, converted to its types."""
     columns = [table.column(field.name) for field in schema]
+    columns = [pc.run_end_decode(c) if pa.types.is_run_end_encoded(c.type) else c for c in columns]
     converted = [c if c.type.equals(f.type) else c.cast(f.type) for c, f in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(converted, schema=schema)
 
@@ -195,6 +196,8 @@ def _of_constant_width(names: list[str], n: int, pages: Pages) -> list[str]:
 def _plain_field(field: pa.Field, *, is_id: bool) -> pa.Field:
     """Return the field as every other format has it: views as strings or bytes, and ids without a dictionary."""
     kind = field.type
+    if pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
     if is_id and pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_string_view(kind):

@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import FileIO
 from pathlib import Path
@@ -98,9 +98,10 @@ class VectorWriter:
             raise InputError(f"{self.path}: rows came without the columns {self._schema.names}; pass their batch too.")
         encoded = self._sink.encode(rows, others)
         try:
-            for name, buffers in encoded.items():
-                for data in buffers:
-                    _write(self._streams[name], data)
+            with _naming(self.path):
+                for name, buffers in encoded.items():
+                    for data in buffers:
+                        _write(self._streams[name], data)
         except BaseException:
             # Whole batches only: a full disk or Ctrl-C must not leave half a row behind rows that count.
             for name, stream in self._streams.items():
@@ -112,9 +113,10 @@ class VectorWriter:
 
     def checkpoint(self) -> None:
         """Flush all rows to disk and record how many there are; `write` does so every few seconds."""
-        for stream in self._streams.values():
-            sync(stream)
-        self._checkpoint.save(self._folder)
+        with _naming(self.path):
+            for stream in self._streams.values():
+                sync(stream)
+            self._checkpoint.save(self._folder)
         self._saved_at = time.monotonic()
 
     def finish(self) -> Path:
@@ -131,9 +133,10 @@ class VectorWriter:
             )
         self.checkpoint()
         self._close_streams()
-        done = self._sink.assemble(self._folder, self.rows)
-        with done.open("rb+") as file:
-            sync(file)
+        with _naming(self.path):
+            done = self._sink.assemble(self._folder, self.rows)
+            with done.open("rb+") as file:
+                sync(file)
         if not self._force:
             _check_new(self.path)
         done.replace(self.path)
@@ -365,6 +368,17 @@ def _output(
             stacklevel=3,
         )
     return Output(d, dtype, check_scale(scale, d, str(path)), name, extension)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in an error of the system, which has no name where an open file is written to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _write(stream: FileIO, data: bytes | memoryview) -> None:

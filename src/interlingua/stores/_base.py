@@ -39,10 +39,19 @@ class Adapter(Store):
         super().__init__(url)
         least, most = self._name_counts
         if not least <= len(url.names) <= most or (url.host and not url.kind.server):
-            example = next((address for address in url.kind.addresses if "#" in address), url.kind.addresses[0])
+            addresses = url.kind.addresses
+            example = next((address for address in addresses if "#" in address), addresses[0])
             names = f" with its {len(url.names)} names after #" if url.names else ""
-            raise InputError(f"{url} names no {self._collection_noun}{names}; {example} is needed.")
+            needed = self._address_hint() or f" {example} is needed."
+            raise InputError(f"{url} names no {self._collection_noun}{names};{needed}")
         self._spec: Spec | None = None
+
+    def _address_hint(self) -> str:
+        """Return what addresses look like, if the name of a folder or a collection may have been taken for a host."""
+        host, kind = self.url.host, self.url.kind
+        if not (host and kind.embedded) or self.url.port or "." in host or host == "localhost":
+            return ""
+        return f" {host!r} was read as the name of a server. Write {' or '.join(kind.addresses)}."
 
     @property
     def _new_column(self) -> str | None:
@@ -165,8 +174,9 @@ class Adapter(Store):
         except InterlinguaError:
             raise
         except self._client_errors as error:
-            kind = InterlinguaError if self._is_outage(error) else InputError
-            raise kind(f"{self.url} {action}: {self._reason(error)}") from error
+            if self._is_outage(error):
+                raise InterlinguaError(f"{self.url} {action}: {self._reason(error)}{self._address_hint()}") from error
+            raise InputError(f"{self.url} {action}: {self._reason(error)}") from error
 
     def _is_outage(self, error: Exception) -> bool:
         """Return whether an error of the client says that its server does not answer."""

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from interlingua.core.errors import InputError
 from interlingua.core.records import is_list, is_marked_json, json_field
@@ -79,6 +79,8 @@ def _document_type(kind: pa.DataType) -> pa.DataType:
 def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list[dict[str, Any]]:
     """Return one document per row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
 
+    Times that Python lacks, with nanoseconds or outside the years 1 to 9999, are text as well.
+
     Args:
         payload: table of the payload, or ``None``.
         rows: number of rows, if there is no payload.
@@ -87,36 +89,69 @@ def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list
     Raises:
         InputError: a value that a document cannot hold, such as bytes, or invalid JSON in a JSON column.
     """
-    if payload is None:
+    if payload is None or not payload.num_columns:
         return [{} for _ in range(rows)]
-    parsed = {field.name for field in payload.schema if is_json(field)}
-    try:
-        rows_of_values = pa.table(
-            [_in_microseconds(column) for column in payload.columns], payload.schema.names
-        ).to_pylist()
-    except ValueError as error:  # nanoseconds inside a nested value
-        raise InputError(f"{where}: the payload holds nested times that Python has no value for ({error}).") from error
+    names, parsed = payload.schema.names, {field.name for field in payload.schema if is_json(field)}
     documents = [
-        {name: _plain(_parse(value) if name in parsed else value, name, where) for name, value in row.items()}
-        for row in rows_of_values
+        {
+            name: _plain(_parse(value) if name in parsed else value, name, where)
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in zip(*map(_python_values, payload.columns), strict=True)
     ]
     if payload.schema.names == [JSON_COLUMN]:
         return [document[JSON_COLUMN] or {} for document in documents]
     return documents
 
 
-def _in_microseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return times in nanoseconds, which Python lacks, in microseconds, or as text if they have nanoseconds."""
-    kind = column.type
-    if not pa.types.is_temporal(kind) or getattr(kind, "unit", "") != "ns":
-        return column
-    plain = pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.duration("us")
+def _python_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return values, of which times that Python lacks are text, whether or not pandas is installed."""
     try:
-        return column.cast(pa.time64("us") if pa.types.is_time(kind) else plain)
-    except pa.ArrowInvalid:
-        if pa.types.is_duration(kind):
-            return column.cast(pa.duration("us"), safe=False)
-        return pc.replace_substring(column.cast(pa.string()), " ", "T")
+        return list(column.cast(in_microseconds(column.type)).to_pylist())
+    except (ValueError, OverflowError, NotImplementedError):  # also of Arrow
+        return [_python_value(value) for value in column]
+
+
+def in_microseconds(kind: pa.DataType) -> pa.DataType:
+    """Return a type without nanoseconds, which Python has not: pyarrow cuts some, and lets pandas keep others."""
+    if pa.types.is_dictionary(kind):
+        return in_microseconds(kind.value_type)
+    if pa.types.is_map(kind):
+        return pa.map_(in_microseconds(kind.key_type), in_microseconds(kind.item_type))
+    if is_list(kind):
+        return pa.list_(in_microseconds(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(in_microseconds(field.type)) for field in kind])
+    if not pa.types.is_temporal(kind) or getattr(kind, "unit", "") != "ns":
+        return kind
+    if pa.types.is_time(kind):
+        return pa.time64("us")
+    return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.duration("us")
+
+
+def _python_value(value: pa.Scalar) -> Any:
+    kind = value.type
+    if not value.is_valid:
+        return None
+    if pa.types.is_struct(kind):
+        return {field.name: _python_value(value[field.name]) for field in kind}
+    if pa.types.is_map(kind):
+        return [(_python_value(item["key"]), _python_value(item["value"])) for item in value.values]
+    if is_list(kind):
+        return [_python_value(item) for item in value.values]
+    if pa.types.is_dictionary(kind):
+        return _python_value(value.value)
+    try:
+        return value.cast(in_microseconds(kind)).as_py()
+    except (ValueError, OverflowError):
+        pass
+    if pa.types.is_duration(kind):
+        return np.timedelta64(value.value, kind.unit)
+    if pa.types.is_time(kind):
+        return str(value.cast(pa.string()))
+    if pa.types.is_date(kind):
+        return str(np.datetime64(value.value if kind.bit_width == 32 else value.value // 86_400_000, "D"))
+    return f"{np.datetime64(value.value, kind.unit)}{'+00:00' if kind.tz else ''}"
 
 
 def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:

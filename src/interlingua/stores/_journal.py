@@ -17,7 +17,7 @@ from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
-FORMAT = 5
+FORMAT = 6
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 _TABLES = """
 create table fact (name text primary key, value text not null);

@@ -61,6 +61,9 @@ select c.relkind, pg_has_role(c.relowner, 'usage'), (select sum(pg_table_size(re
     join tree on to_regclass(format('%I.%I', p.schemaname, p.tablename)) = tree.relid),
   c.relispartition
 from pg_class c where c.oid = to_regclass({table})"""
+CREATION = """
+select attrelid::bigint, attnum from pg_attribute
+where attrelid = to_regclass({table}) and attname = {name} and not attisdropped"""
 EXTENSION = """
 select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"""
 

@@ -326,6 +326,21 @@ class Store(ABC):
         """
         raise self._only_read()
 
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return what tells the collection that `create` made from a later one of the same name, as a phrase.
+
+        Args:
+            vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
+
+        Returns:
+            the same text as long as the collection exists, ``None`` if it has no such mark.
+        """
+        return None
+
+    def unfinished(self) -> str | None:
+        """Return ``Spec.job`` of the rows that wait beside a target which is not there yet, ``None`` without any."""
+        return None
+
     def prepare(self, spec: Spec, committed: int) -> None:  # noqa: B027 - most stores need no preparation
         """Get ready to write the rows after the first ``committed``; called once in each run, after `create`."""
 
@@ -380,10 +395,3 @@ def is_unit(vectors: FloatArray) -> bool:
     """Return whether rows [n, d] have unit norm, as far as float16 can tell."""
     norms = np.linalg.norm(np.asarray(vectors, np.float64), axis=1)
     return bool(len(norms) and np.abs(norms - 1).max() < 2e-3)
-
-
-def to_text(ids: pa.Array) -> pa.Array:
-    """Return ids as text."""
-    import pyarrow as pa
-
-    return ids if pa.types.is_string(ids.type) else ids.cast(pa.string())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError, UnusableRowError
 from interlingua.core.records import Records, id_digests
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._made import check_made, holds_rows, note_written
 from interlingua.stores._open import reopen_source
-from interlingua.stores._protocol import Spec, Store, StoreInfo
+from interlingua.stores._protocol import Cursor, Spec, Store, StoreInfo
 from interlingua.stores.changes import FETCHED_ROWS, Changes, Progress, find_changes, private_file
 from interlingua.stores.planning import Options
 
@@ -116,20 +118,24 @@ class Run:
         """Make the target; an empty target that a crash of this step left behind is made again."""
         if self.log.phase == "creating":
             if self.target.is_taken(self.spec):
-                if not self.log.facts.get("target_begun") or self._holds_rows():
+                is_new = self.spec.as_new_vector
+                if not self.log.facts.get("target_begun") or holds_rows(self.target, vector_only=is_new):
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
                 self.target.drop(vector_only=self.spec.as_new_vector)
             self.log.note(target_begun=True)
-            self.target.create(self.spec)
-            self.log.note(phase="copying")
+            try:
+                self.target.create(self.spec)
+            except OutputExistsError:
+                self.log.note(target_begun=False)  # another run was faster, and a rollback must not drop its target
+                raise
+            self.log.note(phase="copying", creation=self._creation())
+        else:
+            check_made(self.log, self.target)
         if self.log.phase in {"copying", "indexing"}:
             self.target.prepare(self.spec, self.log.rows(done=True))
 
-    def _holds_rows(self) -> bool:
-        try:
-            return self.target.info().count > 0
-        except InputError:
-            return False
+    def _creation(self) -> str | None:
+        return self.target.creation(vector_only=self.spec.as_new_vector)
 
     def copy(self, watch: Watch) -> None:
         """Read, translate, write and record page after page."""
@@ -139,8 +145,8 @@ class Run:
         number, rows = (last.number + 1, self.log.rows(done=True)) if last else (0, 0)
         if last is not None:
             self._check_last_written(last.number)
-        with closing(self.source.scan(self.options.page_rows, last.after if last else None)) as pages:  # type: ignore[type-var]
-            for read, _ in pages:
+        with closing(self._pages(last.after if last else None)) as pages:
+            for read in pages:
                 page = self.log.page(number)
                 if page is None or page.digest != self._digest(read):
                     raise InputError(
@@ -149,7 +155,10 @@ class Run:
                     )
                 records = self.conversion.usable(read)[0]
                 if len(records):
-                    self.target.upsert(self.conversion.translated(records))
+                    written = self.conversion.translated(records)
+                    if not rows:
+                        note_written(self.log, written)
+                    self.target.upsert(written)
                 self.log.mark_written(number)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("copying", rows, self.spec.count)
@@ -158,11 +167,22 @@ class Run:
         self.log.note(phase="indexing")
         watch.lap("copy")
 
+    def _pages(self, after: Cursor) -> Generator[Records, None, None]:
+        """Read the source again; the survey has read each of its rows, and refused those that cannot be translated."""
+        try:
+            with closing(self.source.scan(self.options.page_rows, after)) as pages:  # type: ignore[type-var]
+                for records, _ in pages:
+                    yield records
+        except UnusableRowError as error:
+            raise InputError(
+                f"{self.source.url} changed while it was migrated: {error.args[0]} Roll back, and migrate a snapshot."
+            ) from error
+
     def _check_last_written(self, number: int) -> None:
         """Refuse to resume if the last page of the source that was copied before the interruption has changed."""
         before = self.log.page(number - 1) if number else None
-        with closing(self.source.scan(self.options.page_rows, before.after if before else None)) as pages:  # type: ignore[type-var]
-            records = next(pages, (None, None))[0]
+        with closing(self._pages(before.after if before else None)) as pages:
+            records = next(pages, None)
         page = self.log.page(number)
         if records is None or page is None or page.digest != self._digest(records):
             raise InputError(
@@ -175,7 +195,8 @@ class Run:
             return
         self.on_rows("indexing", 0, self.spec.count)
         self.target.finish()
-        self.log.note(phase="checking")
+        # A file is only there now.
+        self.log.note(phase="checking", creation=self._creation())
         watch.lap("index")
 
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
@@ -198,7 +219,7 @@ class Run:
         return len(ids), error, changes
 
     def _find_changes(self) -> Changes:
-        """Compare every row of the source as it is now with the digest of the survey.
+        """Compare every row of the source as it is now with the digest of the survey, unless its files are the same.
 
         A run that was resumed also compares every row of the target with its translation, unless it is a file: rows
         that were written before the interruption may have been edited since.
@@ -215,6 +236,9 @@ class Run:
             self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 
         source = reopen_source(self.source)
+        if source is self.source and not self.resumed:
+            # The copy that was surveyed and copied page by page is still what its files are.
+            return Changes([], [], 0, np.empty(0, np.int64))
         try:
             self.options.restrict(source, bad_as_nan=True)
             return find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)

@@ -216,7 +216,9 @@ def _options(query: str, kind: StoreKind) -> dict[str, str]:
         shown = next(
             (f"the option {name!r}" for name in unknown if name in known_options), "an option that it does not take"
         )
-        raise InputError(f"The {scheme}:// address has {shown}; known are: {', '.join(kind.options) or 'none'}.")
+        known = ", ".join(kind.options) or "none"
+        form = f" Addresses are {' or '.join(kind.addresses)}." if kind.server_path else ""
+        raise InputError(f"The {scheme}:// address has {shown}; known are: {known}.{form}")
     if len(pairs) != len(given):
         raise InputError(f"The {scheme}:// address has an option twice; each is given once.")
     for name, value in given.items():

@@ -22,6 +22,7 @@ from interlingua.core.translator import Translator
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._made import check_made, note_written
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
 
@@ -242,12 +243,16 @@ def catch_up(
 
         changes = find_changes(source, log, conversion, info.id_type, on_page=check, partial=since is not None)
         ids = [*changes.updated, *changes.added]
+        if changes and not dry_run:
+            check_made(log, target)
         if ids and not dry_run:
             target.prepare(spec, log.row_count())
             for start in range(0, len(ids), FETCHED_ROWS):
                 part = ids[start : start + FETCHED_ROWS]
                 records = source.fetch(pa.array(part, info.id_type))
-                target.upsert(conversion.translated(records))
+                written = conversion.translated(records)
+                note_written(log, written)
+                target.upsert(written)
                 log.record_rows(conversion.copied(records).row_digests())
                 report("copying", start + len(part), len(ids))
             target.finish()

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
+from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._clients import CollectionStore
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
@@ -127,12 +128,23 @@ class ChromaStore(CollectionStore):
         return hits
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse payload that flat metadata cannot hold."""
-        documents_of(records, str(self.url), _LIMITS)
+        """Refuse payload that flat metadata cannot hold, and documents and URIs other than text."""
+        for key, row in zip(records.ids.to_pylist(), documents_of(records, str(self.url), _LIMITS), strict=True):
+            for name in _PARTS.keys() & row.keys():
+                if row[name] is not None and not isinstance(row[name], str):
+                    raise InputError(
+                        f"{self.url}: column {name!r} of id {key!r} is {type(row[name]).__name__}, and Chroma takes "
+                        "text there. Convert or rename it,",
+                        "choose another target, or leave the payload out with {drop_payload}.",
+                    )
 
     def _create(self, spec: Spec) -> None:
         space = {"hnsw": {"space": _SPACES[spec.metric]}}  # it cannot be changed later
         self._client.create_collection(self._name, embedding_function=None, configuration=space)
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the id that Chroma gave the collection."""
+        return f"collection {self._open().id}"
 
     def upsert(self, records: Records) -> None:
         """Write rows, as many at a time as the server takes."""

@@ -199,11 +199,23 @@ class DuckStore(SharedClientStore, TableAdapter):
         column = pa.field(str(self._column_name), pa.list_(pa.float32(), spec.d))
         if spec.as_new_vector:
             self._writing.execute(f"alter table {self._table} add column {quoted(column.name)} FLOAT[{spec.d}]")
+            self._mark(f"column {self._table}.{quoted(column.name)}", spec)
             return
         schema = pa.schema([pa.field(spec.id_name, spec.id_type), *map(widened, spec.schema or ()), column])
         typed = ", ".join(map(column_of, schema))
         self._execute_with(schema.empty_table(), f"create table {self._table} as select {typed} from interlingua_rows")
         self._writing.execute(f"alter table {self._table} add primary key ({quoted(spec.id_name)})")
+        self._mark(f"table {self._table}", spec)
+
+    def _mark(self, what: str, spec: Spec) -> None:
+        self._writing.execute(f"comment on {what} is {sql_literal(f'interlingua migration {spec.job}')}")
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the comment on the table or the column, which names the migration."""
+        of_column = f"duckdb_columns() where lower(column_name) = lower({sql_literal(str(self._column_name))}) and "
+        kind = of_column if vector_only else "duckdb_tables() where "
+        rows = self._rows(f"select comment from {kind}{self._is_table}")
+        return rows[0][0] if rows else None
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the file for writing."""

@@ -122,6 +122,7 @@ class FaissStore(Adapter):
         super().check(spec)
         check_parent(self._path)
         check_name_length(self._spool_path, self._path)
+        self._spool.check(spec)  # refuses the rows of another run
 
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse whole numbers that 64 bits with sign do not hold."""
@@ -137,6 +138,14 @@ class FaissStore(Adapter):
 
     def _create(self, spec: Spec) -> None:
         self._spool.create(spec)  # the index appears when it is finished
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the digest of the finished file."""
+        return FileStore(StoreURL("file", self.url.path)).creation()
+
+    def unfinished(self) -> str | None:
+        """Return the job of the rows in the folder of the unfinished spool."""
+        return self._spool.unfinished()
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the spool."""

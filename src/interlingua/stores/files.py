@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +16,10 @@ import pyarrow.compute as pc
 
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray
 from interlingua.core.atomic import check_parent
-from interlingua.core.errors import InputError
+from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
+from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
 from interlingua.stores._base import Adapter, plain_ids
@@ -110,6 +112,12 @@ class FileStore(Adapter):
             raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
         check_parent(self._path)
         check_name_length(self._path, self._path)
+        job = self.unfinished()
+        if job not in {None, spec.job}:
+            raise OutputExistsError(
+                f"{partial_folder(self._path)} holds rows that another run has not finished ({job}).",
+                "Wait for its end, go on with it or undo it; or choose another name.",
+            )
         if sink.columns == "none" and (self.url.names or self.url.options):
             raise InputError(f"{self.url}: a {self._path.suffix} file has no names; leave out what follows its path.")
         if sink.columns == "none" and (spec.schema is not None or not pa.types.is_integer(spec.id_type)):
@@ -142,6 +150,18 @@ class FileStore(Adapter):
 
     def _create(self, spec: Spec) -> None:
         """Do nothing: the file appears when it is finished."""
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the digest of the finished file, which stands for what was written."""
+        if not self._path.is_file():
+            return None
+        with self._path.open("rb") as file:
+            return f"a file of SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+    def unfinished(self) -> str | None:
+        """Return the job of the rows in the folder of the unfinished file."""
+        settings = unfinished_settings(self._path)
+        return None if settings is None else str(settings.get("job", "another program"))
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the unfinished file; rows that it holds beyond the committed ones are not written again."""
@@ -187,7 +207,7 @@ class FileStore(Adapter):
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the file, finished or not."""
         self._path.unlink(missing_ok=True)
-        shutil.rmtree(self._path.with_name(self._path.name + ".partial"), ignore_errors=True)
+        shutil.rmtree(partial_folder(self._path), ignore_errors=True)
 
     def close(self) -> None:
         """Close an unfinished file; its rows are kept for a resumed migration."""

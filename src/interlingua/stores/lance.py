@@ -28,6 +28,8 @@ _INDEXED_ROWS = 20_000
 _RESERVED = (
     "_distance", "_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version",
 )  # fmt: skip
+# Metadata of a table that names the migration that made it.
+_MARK = b"interlingua.migration"
 
 
 class LanceStore(Adapter):
@@ -165,7 +167,12 @@ class LanceStore(Adapter):
         vectors = pa.field(self._new_column, pa.list_(pa.float32(), spec.d))
         fields = [pa.field(spec.id_name, spec.id_type), *(spec.schema or ()), vectors]
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._connect().create_table(self._name, schema=pa.schema(fields))
+        self._connect().create_table(self._name, schema=pa.schema(fields, {_MARK: spec.job.encode()}))
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the migration that the metadata of the table names."""
+        job = (self._table().schema.metadata or {}).get(_MARK)
+        return None if job is None else f"migration {job.decode('utf-8', 'replace')}"
 
     @property
     def _new_vector(self) -> str:

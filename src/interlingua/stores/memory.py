@@ -25,6 +25,7 @@ _DEFAULT = "vector"
 class _Vectors:
     d: int
     metric: Metric
+    job: str
     rows: dict[Any, FloatArray] = field(default_factory=dict)
 
 
@@ -88,10 +89,14 @@ class MemoryStore(Adapter):
 
     def _create(self, spec: Spec) -> None:
         if spec.as_new_vector:
-            self._database[self._name].vectors[self._vector] = _Vectors(spec.d, spec.metric)
+            self._database[self._name].vectors[self._vector] = _Vectors(spec.d, spec.metric, spec.job)
         else:
-            vectors = {self._vector: _Vectors(spec.d, spec.metric)}
+            vectors = {self._vector: _Vectors(spec.d, spec.metric, spec.job)}
             self._database[self._name] = _Collection(spec.id_type, spec.schema, vectors)
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the migration that made the vector."""
+        return f"migration {self._open()[1].job}"
 
     def upsert(self, records: Records) -> None:
         """Write rows."""

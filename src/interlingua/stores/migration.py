@@ -4,14 +4,14 @@ The source is read three times and never written to. The survey reads every row,
 before anything is made, and records digests of all rows and pages. The copy compares every page with its digest. A page
 is recorded as written after the target has stored it, so a crash repeats at most one page, under the same ids. At the
 end every row of the source is compared with its digest once more, and rows that changed after they had been copied are
-listed.
+listed; a source that is read from a copy is only read again if its files have changed.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._made import check_made
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
@@ -66,7 +67,6 @@ class Migration:
     skipped_ids: str | None = None
 
 
-@advise_skip_bad()
 def migrate(
     translator: Translator,
     source: Store,
@@ -106,11 +106,11 @@ def migrate(
     if not resume:
         check_journal(path, source, target, options)
     options.restrict(source)
-    info = source.info()
-    spec = target_spec(translator, source, target, info, options)
-    plan = None
-    if not resume:
-        plan = make_plan(translator, source, target, info, spec, options)
+    with nullcontext() if resume else advise_skip_bad(source):
+        info = source.info()
+        spec = target_spec(translator, source, target, info, options)
+        plan = None if resume else make_plan(translator, source, target, info, spec, options)
+    if plan is not None:
         check_choices(plan, options)
     with closing(MigrationJournal(path, create=not resume)) as log:
         facts = {
@@ -134,7 +134,8 @@ def migrate(
         resumed_from = log.rows(done=True)
         run = Run(conversion, info, log, on_rows or (lambda phase, done, rows: None), resumed=bool(resumed_from))
         try:
-            run.survey(watch)
+            with advise_skip_bad(source):
+                run.survey(watch)
         except BaseException:
             # Nothing has been made yet, and a journal of nothing would only block the next attempt.
             log.discard()
@@ -213,7 +214,7 @@ def rollback(journal: str | Path, *, target: Store | None = None, address: str |
 
     Raises:
         InputError: there is no such journal, it has another target, or its target is a relative path that leads
-            elsewhere from this folder.
+            elsewhere from this folder; or something else has replaced the target since.
     """
     with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
         facts, dropped = log.facts, None
@@ -222,6 +223,7 @@ def rollback(journal: str | Path, *, target: Store | None = None, address: str |
             _check_target(log, dropped, facts.get("target_path"), str(target.url) if target else address)
             store = target or open_store(dropped)
             try:
+                check_made(log, store)
                 store.drop(vector_only=bool(facts.get("as_new_vector")))
             finally:
                 if target is None:

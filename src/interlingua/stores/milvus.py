@@ -162,13 +162,20 @@ class MilvusStore(CollectionStore):
         if not self.url.host:
             self._remove_unfinished()
         kinds = self._milvus.DataType
-        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True)
+        described = f"interlingua migration {spec.job}"
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=True, description=described)
         if pa.types.is_integer(spec.id_type):
             schema.add_field(spec.id_name, kinds.INT64, is_primary=True)
         else:
             schema.add_field(spec.id_name, kinds.VARCHAR, is_primary=True, max_length=_TEXT_BYTES)
         schema.add_field(self._new_column, kinds.FLOAT_VECTOR, dim=spec.d)
         self._client.create_collection(self._name, schema=schema)
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the description of the collection, which names the migration."""
+        self._check_collection()
+        with self._errors("cannot be read"):
+            return self._client.describe_collection(self._name).get("description") or None
 
     def _remove_unfinished(self) -> None:
         """Remove the folder that Milvus Lite made for a collection if it was killed before it wrote the schema.

@@ -18,7 +18,7 @@ from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
-from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo, to_text
+from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._vectors import check_vectors, usable_rows
 
@@ -89,7 +89,7 @@ class Options:
 
     def as_written(self, records: Records) -> Records:
         """Return ids and payload as the target gets them, with the vectors of the source."""
-        ids = to_text(records.ids) if self.ids_as_text else records.ids
+        ids = records.ids.cast("string") if self.ids_as_text else records.ids
         return Records(ids, records.vectors, None if self.drop_payload else records.payload)
 
 
@@ -145,19 +145,23 @@ class Plan:
 
 
 @contextmanager
-def advise_skip_bad() -> Iterator[None]:
+def advise_skip_bad(source: Store) -> Iterator[None]:
     """Add to the error about a row without a usable vector that a migration can leave such rows out.
 
-    Only a migration has this option, so readers of rows do not name it.
+    Only a migration has this option, so readers of rows do not name it. Nor does a migration once rows are copied, when
+    its options cannot change any more.
+
+    Args:
+        source: the rows. Nothing is added if it leaves them out already.
     """
     try:
         yield
     except UnusableRowError as error:
-        error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
+        if not source.reads_bad_as_nan:
+            error.remedy = error.remedy or "Such rows can be left out with {skip_bad}."
         raise
 
 
-@advise_skip_bad()
 def plan(translator: Translator, source: Store, target: Store, options: Options | None = None) -> Plan:
     """Return what a migration would do and cost; reads a few pages and writes nothing.
 
@@ -167,9 +171,10 @@ def plan(translator: Translator, source: Store, target: Store, options: Options 
     """
     options = options or Options()
     options.restrict(source)
-    info = source.info()
-    spec = target_spec(translator, source, target, info, options)
-    return make_plan(translator, source, target, info, spec, options)
+    with advise_skip_bad(source):
+        info = source.info()
+        spec = target_spec(translator, source, target, info, options)
+        return make_plan(translator, source, target, info, spec, options)
 
 
 def target_spec(translator: Translator, source: Store, target: Store, info: StoreInfo, options: Options) -> Spec:

@@ -196,6 +196,13 @@ class PostgresStore(PostgresTable):
         with self._transaction("cannot be created"):
             self._connection.execute(self._definition(spec))
 
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the number of the table, or of the column in it; numbers are not used again."""
+        name = self._sql.Literal(self._column_name or "")
+        rows = self._run(catalog.CREATION, name=name)
+        number, column = rows[0] if rows else (None, None)
+        return f"column {column} of table {number}" if vector_only else f"table {number}"
+
     def upsert(self, records: Records) -> None:
         """Copy rows into a staging table and move them over, in one transaction."""
         spec, sql = self._spec, self._sql

@@ -26,6 +26,8 @@ __all__ = ["QdrantStore"]
 # Names become names of folders.
 _NO_PATH = r'with none of < > : " / \ | ? *, no control characters and not only one or two dots'
 _IN_PATH = r'(?!\.{1,2}$)[^<>:"/\\|?*\x00-\x1f]'
+# Metadata of a collection that names the migration that made it.
+_MARK = "interlingua_migration"
 
 
 class QdrantStore(CollectionStore, PointStore):
@@ -97,7 +99,16 @@ class QdrantStore(CollectionStore, PointStore):
                 self._name,
                 vectors_config={self._vector: params} if self._vector else params,
                 hnsw_config=models.HnswConfigDiff(m=0),
+                metadata={_MARK: spec.job},
             )
+
+    def creation(self, *, vector_only: bool = False) -> str | None:
+        """Return the migration that the metadata of the collection names; a vector has none, nor has an old server."""
+        if vector_only:
+            return None
+        with self._errors("cannot be read"):
+            metadata = self._client.get_collection(self._name).config.metadata
+        return f"migration {metadata[_MARK]}" if metadata and _MARK in metadata else None
 
     def finish(self) -> None:
         """Enable the graph and wait until it is built."""
