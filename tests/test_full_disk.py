@@ -94,7 +94,7 @@ def test_a_migration_to_a_full_disk_names_the_file_and_goes_on_when_there_is_roo
                     if phase == moment and (done >= 150 or moment == "indexing"):
                         stack.enter_context(limited(size))
 
-                how = {"journal": tmp_path / "j", "options": Options(page_rows=50), "on_rows": on_rows}
+                how: dict[str, Any] = {"journal": tmp_path / "j", "options": Options(page_rows=50), "on_rows": on_rows}
                 migrate(translator(), source, target, resume=resume, **how)
 
         with pytest.raises(OSError, match=rf"(File too large|Error writing).*{name}"):
