@@ -46,11 +46,11 @@ def check_made(log: MigrationJournal, target: Store) -> None:
         found = target.creation(vector_only=vector_only)
         if found != facts["creation"]:
             reason = f"{facts['creation']} was made and {found or 'something without such a mark'} is there"
-    elif not facts.get("written"):
-        if holds_rows(target, vector_only=vector_only):
-            reason = "it holds rows, and the migration was interrupted before it wrote one"
-    elif not _holds_one_of(target, facts["written"]):
-        reason = f"none of {len(facts['written'])} rows that were written is there with its vector"
+    elif not _holds_one_of(target, facts.get("written", [])) and holds_rows(target, vector_only=vector_only):
+        written = len(facts.get("written", []))
+        reason = "it holds rows, and the migration was interrupted before it wrote one"
+        if written:
+            reason = f"it holds rows, and none of {written} that were written is there with its vector"
     if reason is not None:
         raise InputError(
             f"{target.url} is not what the migration of {log.path} made: {reason}. Something has replaced it, and "
@@ -78,6 +78,8 @@ def holds_rows(target: Store, *, vector_only: bool) -> bool:
 
 def _holds_one_of(target: Store, written: list[list[Any]]) -> bool:
     """Return whether one of some rows, each an id and its leading values, is stored as it was written."""
+    if not written:
+        return False
     try:
         id_type = target.info().id_type
         ids = pa.array([key for key, _ in written], id_type)
