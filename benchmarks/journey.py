@@ -176,6 +176,9 @@ def main() -> None:
             record["steps"].append(done)
             sys.stdout.write(f"{done['step']}\n{done['printed']}\n{done['seconds']} s, {done['code']}\n\n")
             sys.stdout.flush()
+            if done["code"]:
+                # Without a translator the following commands have nothing to work on.
+                raise SystemExit(f"{done['step'].split(chr(10))[0]} ended with {done['code']}. Nothing is recorded.")
         record["load_after"] = round(os.getloadavg()[0], 1)
         with OUT.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(record) + "\n")
