@@ -46,7 +46,7 @@ def held_out() -> tuple[Rows, Rows]:
 @pytest.fixture(scope="module")
 def chosen(steps: list[dict[str, Any]]) -> Alignment:
     source, first, *_ = spaces(np.random.default_rng(3))
-    return il.align(source, {"noise": gaussian(150, 32, 1), "same": first}, rounds=2, on_step=steps.append)
+    return il.align(source, {"noise": gaussian(150, 32, 1), "same": first}, rounds=6, on_step=steps.append)
 
 
 @pytest.fixture(scope="module")

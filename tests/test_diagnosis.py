@@ -159,7 +159,7 @@ def test_the_numbers_of_rows_are_those_of_the_records() -> None:
     assert sorted(by_size[2000]) == ["aligned"] * 6 + ["doubtful"] * 14
     assert by_size[diagnosis._ENOUGH_ROWS] == ["aligned"] * 26
     unequal = [status(record) for record in records("solver.jsonl") if record["key"].startswith("500x8000")]
-    assert unequal == ["failed"] * 3
+    assert unequal == ["failed"] * 5
 
 
 @pytest.mark.parametrize("name", ["beir.jsonl", "pairs.jsonl", "planted.jsonl", "solver.jsonl"])

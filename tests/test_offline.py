@@ -42,6 +42,7 @@ COMMANDS = [
     ["translate", "translator", "source.npy", "--out", "translated.npy", "--json"],
     ["evaluate", "translator", "source.npy", "target.npy", "--json"],
     ["search", "translator", "source.npy", "--query", "target.npy", "-k", "2", "--json"],
+    ["calibrate", "translator", "source.npy", "target.npy", "--out", "scaled", "--json"],
     ["migrate", "translator", "source.npy", "new.npy", "--dry-run", "--json"],
     ["export", "translator", "--to", "safetensors", "--out", "plain.safetensors", "--json"],
     ["export", "translator", "--to", "sentence-transformers", "--out", "modules", "--json"],

@@ -68,11 +68,11 @@ def calibrate(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how scores of both models correspond, so that thresholds keep their meaning.
+    """Measure how scores of both models correspond.
 
-    `fit` does this with rows that it holds out. Measure again on rows of your own where they are of another kind than
-    those of the fit, and with queries where queries are not like documents. Up to 2,048 rows of each side, drawn at
-    random, are read. The translator itself does not change.
+    Thresholds keep their meaning by these scales. `fit` does this with rows that it holds out. Measure again on rows of
+    your own where they are of another kind than those of the fit, and with queries where queries are not like
+    documents. Up to 2,048 rows of each side, drawn at random, are read. The translator itself does not change.
     """
     from interlingua.core.calibration import MAX_ROWS
     from interlingua.core.storage import check_destination
