@@ -179,25 +179,26 @@ def summary(records: list[dict[str, Any]]) -> str:
 
 def every_case(records: list[dict[str, Any]]) -> str:
     """Return a table with what was measured and estimated in every case whose fit did not fail."""
-    cases: dict[tuple[str, int, float], list[dict[str, Any]]] = {}
+    cases: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for record in records:
         if set(record["verdicts"]) != {"failed"}:
-            measured = record["words"]["measured"]["leak_rate"]["value"][0]
-            cases.setdefault((record["key"], record["fits"], measured), []).append(record)
+            run = (record["key"], record["fits"], *record["verdicts"])
+            cases.setdefault(run, []).append(record)
     lines = [
-        "| corpus | encoders, stand-in | verdict | words: measured | alone | pairs | own fit "
-        "| precision: measured | alone | pairs | own fit |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| corpus | encoders, stand-in | verdict | words: alone | pairs | own fit | precision: alone | pairs | own fit "
+        "|",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for (_, fits, _), found in sorted(cases.items()):
+    for _, found in sorted(cases.items()):
         first = found[0]
         by_basis = {record["calibrated_with"]: record["words"] for record in found}
         cells = [first["corpus"], f"{first['victim']} to {first['known']}, {first['stand_in']}"]
-        cells.append(", ".join(first["verdicts"][:fits]))
+        cells.append(", ".join(first["verdicts"]))
         for figure in FIGURES:
-            values = [first["words"]["measured"][figure]["value"][0]]
-            values += [by_basis[basis][figure]["value"][0] if basis in by_basis else None for basis in BASES]
-            cells += ["" if value is None else f"{value:.2f}" for value in values]
+            for basis in BASES:
+                words = by_basis.get(basis)
+                sides = () if words is None else (words["measured"][figure], words[figure])
+                cells.append(" / ".join(f"{side['value'][0]:.2f}" for side in sides))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

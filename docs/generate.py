@@ -138,8 +138,7 @@ def estimates() -> str:
     records = _records(RESULTS / "leakage-calibration.jsonl")
     return f"""{c.summary(records)}
 
-Every case, the share of documents with a correct word and the precision of the words, measured and estimated with
-each calibration:
+Every case, measured / estimated:
 
 {c.every_case(records)}
 """
