@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -254,6 +255,14 @@ class TableAdapter(Adapter):
     @abstractmethod
     def _primary_key(self) -> tuple[str, ...]:
         """Return the columns of the primary key of the table."""
+
+
+def made_meanwhile(path: Path) -> OutputExistsError:
+    """Return the error for a file that appeared at the place of a target while its rows were written elsewhere."""
+    return OutputExistsError(
+        f"{path} was made by something else while the rows of a migration to it were written, and is not replaced.",
+        "Move it away, then go on with {resume}.",
+    )
 
 
 def first_line(error: Exception | str) -> str:

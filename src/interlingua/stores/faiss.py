@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray, require
-from interlingua.core.atomic import atomic_file, check_parent
+from interlingua.core.atomic import atomic_file, check_parent, follow_link
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
-from interlingua.stores._base import Adapter
+from interlingua.stores._base import Adapter, made_meanwhile
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._names import check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
@@ -74,6 +74,7 @@ class FaissStore(Adapter):
         self._path = Path(url.path)
         self._spool_path = Path(f"{url.path}.rows.parquet")
         self._spool = FileStore(StoreURL("file", str(self._spool_path)))
+        self._writes_spool = False
 
     def exists(self) -> bool:
         """Return whether the file exists."""
@@ -150,8 +151,11 @@ class FaissStore(Adapter):
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the spool."""
         super().prepare(spec, committed)
-        if not self.exists():
+        self._writes_spool = not self.exists()
+        if self._writes_spool:
             self._spool.prepare(spec, committed)
+        elif committed < spec.count:
+            raise made_meanwhile(self._path)
 
     def upsert(self, records: Records) -> None:
         """Append rows to the spool."""
@@ -162,6 +166,8 @@ class FaissStore(Adapter):
     def finish(self) -> None:
         """Build the index from the spool, give it its name and remove the spool."""
         if self.exists():
+            if self._writes_spool:
+                raise made_meanwhile(self._path)
             self._spool.drop()
             return
         if self._spec is None:
@@ -176,7 +182,7 @@ class FaissStore(Adapter):
                 np.ascontiguousarray(records.vectors, np.float32), records.ids.to_numpy().astype(np.int64)
             )
         try:
-            with atomic_file(self._path) as fresh:
+            with atomic_file(self._path, overwrite=False) as fresh:
                 faiss.write_index(index, str(fresh))
         except RuntimeError as error:
             raise OSError(f"{self._path} cannot be written: {error}") from error
@@ -184,7 +190,7 @@ class FaissStore(Adapter):
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the file and its spool."""
-        self._path.unlink(missing_ok=True)
+        follow_link(self._path).unlink(missing_ok=True)
         self._spool.drop()
 
     def close(self) -> None:

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray
-from interlingua.core.atomic import check_parent
+from interlingua.core.atomic import check_parent, follow_link
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.records import Records, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
 from interlingua.io._formats import Sink, find_sink
-from interlingua.stores._base import Adapter, plain_ids
+from interlingua.stores._base import Adapter, made_meanwhile, plain_ids
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._documents import document_field
 from interlingua.stores._names import NOT_EMPTY, check_name_length
@@ -160,12 +160,14 @@ class FileStore(Adapter):
 
     def unfinished(self) -> str | None:
         """Return the job of the rows in the folder of the unfinished file."""
-        settings = unfinished_settings(self._path)
+        settings = unfinished_settings(follow_link(self._path))
         return None if settings is None else str(settings.get("job", "another program"))
 
     def prepare(self, spec: Spec, committed: int) -> None:
         """Open the unfinished file; rows that it holds beyond the committed ones are not written again."""
         if self.exists():
+            if committed < spec.count:
+                raise made_meanwhile(self._path)
             return
         self._writer = create_writer(
             self._path,
@@ -200,14 +202,17 @@ class FileStore(Adapter):
 
     def finish(self) -> None:
         """Complete the file and give it its name."""
-        if self._writer is not None and not self.exists():
+        if self._writer is not None:
+            if self.exists():
+                raise made_meanwhile(self._path)
             self._writer.finish()
         self._writer = None
 
     def drop(self, *, vector_only: bool = False) -> None:
-        """Remove the file, finished or not."""
-        self._path.unlink(missing_ok=True)
-        shutil.rmtree(partial_folder(self._path), ignore_errors=True)
+        """Remove the file, finished or not; a link to it stays, as it was there before."""
+        path = follow_link(self._path)
+        path.unlink(missing_ok=True)
+        shutil.rmtree(partial_folder(path), ignore_errors=True)
 
     def close(self) -> None:
         """Close an unfinished file; its rows are kept for a resumed migration."""
