@@ -20,7 +20,7 @@ from rich.table import Table
 from interlingua.cli import audit_fits, audit_inputs, console, reports
 from interlingua.cli.demo_data import read_demo
 from interlingua.cli.eventlog import open_log
-from interlingua.cli.options import FORMATS, AsJson, Log, Seed, check_effect
+from interlingua.cli.options import FORMATS, AsJson, Log, Seed, check_effect, check_outputs
 from interlingua.core.arguments import check_choice
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.leakage.defenses import SUITES
@@ -146,12 +146,14 @@ def audit(
     demo_inputs = audit_inputs.demo_inputs(read_demo(data)) if demo_data else None
     if not demo_data:
         check_effect({"--data": data}, "has no effect without --demo; leave it out.")
-    reports.check_report(out, force=force)
     json_file = out.with_suffix(".json")
+    reports.check_report(out, force=force)
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     if annex is not None:
-        audit_inputs.check_annex(annex, out, force=force)
+        audit_inputs.check_annex(annex, force=force)
+    annexes = {} if annex is None else {"--annex": annex, "the .md file of --annex": annex.with_suffix(".md")}
+    check_outputs({**annexes, "--out": out, "the .json file of --out": json_file, "--keep": keep, "--log": log})
     if kinds:
         audit_inputs.check_kinds()
     files = (

@@ -236,17 +236,15 @@ def _read_truth(
     )
 
 
-def check_annex(annex: Path, out: Path, *, force: bool) -> None:
-    """Refuse an annex that could not be written, or that would replace the report or other files.
+def check_annex(annex: Path, *, force: bool) -> None:
+    """Refuse an annex that could not be written, or that would replace other files.
 
     Raises:
-        InputError: not an .html file, or the report itself.
+        InputError: not an .html file.
         OutputExistsError: the annex exists.
     """
     if annex.suffix != ".html":
         raise InputError(f"--annex is {annex}; a name that ends in .html is needed, FILE.md is written beside it.")
-    if annex.resolve() == out.resolve():
-        raise InputError(f"--annex and --out both name {out}; give two names.")
     check_report(annex, force=force)
     markdown = annex.with_suffix(".md")
     if markdown.exists() and not force:

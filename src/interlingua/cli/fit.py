@@ -26,6 +26,7 @@ from interlingua.cli.options import (
     TargetWhere,
     Where,
     check_effect,
+    check_outputs,
 )
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.backend import resolve_device
@@ -176,6 +177,7 @@ def fit(
     verdict says whether the result can be trusted: aligned, doubtful or failed. A failed fit writes no translator and
     ends with exit code 1. It still writes the file of --report.
     """
+    check_outputs({"--out": out, "--report": report, "--run": run, "--log": log})
     _check_outputs(out, report, force=force)
     methods.check_method(method)
     if report is None:

@@ -15,10 +15,19 @@ import typer
 from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import AllowForeign, AsJson, Inverse, Log, Seed, TranslatorFolder, check_effect
+from interlingua.cli.options import (
+    AllowForeign,
+    AsJson,
+    Inverse,
+    Log,
+    Seed,
+    TranslatorFolder,
+    check_effect,
+    check_outputs,
+)
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of, size_of
+from interlingua.core.wording import count_of, duration_of, size_of
 from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
@@ -157,6 +166,8 @@ def migrate(
     for output in (report, log, path):
         if output is not None:
             check_output(output, input_files(source, fit or ""))
+    written = {"DIR": directory if fit else None, "TARGET": next(iter(input_files(target)), None)}
+    check_outputs({**written, "--journal": path, "--report": report, "--log": log})
     if not undo:
         reports.check_optional_report(report, force=force)
     if fit is None:
@@ -252,7 +263,6 @@ def _catch_up(
     column, equals, value = (since or "").partition("=")
     if since is not None and not (column and equals and value):
         raise InputError(f"--since is {since!r}; COLUMN=VALUE is needed, for example updated_at=2026-01-31.")
-    # Some databases write to their files as soon as they are opened.
     open_target = open_source if dry_run else open_store
     with open_source(source) as old, open_target(target) as new, open_log(None if dry_run else log) as record:
         with _phase_progress("Catching up", record, lambda: _AGAIN) as show:
@@ -371,7 +381,7 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     what = "a second vector in the same rows" if plan.as_new_vector else "a new collection"
     out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
     free = "" if plan.free_bytes is None else f" of {size_of(plan.free_bytes)} free"
-    out.print(f"about {size_of(plan.needed_bytes)}{free}, about {_time(plan.seconds)}")
+    out.print(f"about {size_of(plan.needed_bytes)}{free}, about {duration_of(plan.seconds)}")
     if plan.nulls:
         left_out = options.skip_null or options.skip_bad
         reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
@@ -388,9 +398,3 @@ def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
     if plan.dropped:
         out.print(f"left out: {', '.join(plan.dropped)}")
     console.note("Nothing was written.")
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -26,6 +26,7 @@ __all__ = [
     "TranslatorFolder",
     "Where",
     "check_effect",
+    "check_outputs",
 ]
 
 FORMATS = ".npy, .npz, .parquet, .jsonl, .safetensors, .fvecs, .csv, .arrow, .h5 and more, see docs/formats.md"
@@ -118,3 +119,27 @@ def check_effect(options: Mapping[str, object], reason: str) -> None:
         # 0 counts as given.
         if value is not None and value is not False and value not in ((), []):
             raise InputError(f"{name} {reason}")
+
+
+def check_outputs(outputs: Mapping[str, Path | None]) -> None:
+    """Refuse two outputs of a command that are one file, also through a link or another spelling of its path.
+
+    Args:
+        outputs: paths by option; None was not given.
+
+    Raises:
+        InputError: one of them would be written over the other.
+    """
+    seen: dict[Path, str] = {}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        real = path.resolve()
+        same = next((file for file in seen if file == real or _is_same_file(file, real)), None)
+        if same is not None:
+            raise InputError(f"{seen[same]} and {name} both name {path}; give two names.")
+        seen[real] = name
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    return first.exists() and second.exists() and first.samefile(second)

@@ -13,7 +13,16 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.eventlog import EventLog, open_log
-from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Inverse, Log, TranslatorFolder, check_effect
+from interlingua.cli.options import (
+    FORMATS,
+    AllowForeign,
+    AsJson,
+    Inverse,
+    Log,
+    TranslatorFolder,
+    check_effect,
+    check_outputs,
+)
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.wording import count_of
 
@@ -83,6 +92,7 @@ def translate(
     from interlingua.core.translator import load
     from interlingua.io import create_writer, open_vectors
 
+    check_outputs({"OUTPUT": out, "--log": log})
     if engine is Engine.RAY:
         unused = {
             "--shard": shard,

@@ -15,6 +15,7 @@ __all__ = [
     "describe_evidence",
     "describe_rows",
     "describe_step",
+    "duration_of",
     "evidence_cells",
     "size_of",
 ]
@@ -87,11 +88,14 @@ def describe_rows(phase: str, done: int, rows: int, speed: float, seconds_left: 
 
 
 def _left(seconds: float | None) -> str:
-    if not seconds:
-        return ""
+    return f", {duration_of(seconds)} left" if seconds else ""
+
+
+def duration_of(seconds: float) -> str:
+    """Return a duration in the unit that suits it: ``90 s``, ``12 min``, ``3.5 h``."""
     if seconds < _MINUTES:
-        return f", {seconds:.0f} s left"
-    return f", {seconds / 60:.0f} min left" if seconds < _HOURS else f", {seconds / 3600:.1f} h left"
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < _HOURS else f"{seconds / 3600:.1f} h"
 
 
 def _scores(step: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 from interlingua.core.records import Records
 from interlingua.core.wording import count_of
 from interlingua.io._checks import ID_NAMES
+from interlingua.stores._conditions import check_condition
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Spec, Store, StoreInfo, is_unit
 from interlingua.stores._url import StoreURL
@@ -58,6 +59,12 @@ class Adapter(Store):
     def _new_column(self) -> str | None:
         """The name of the column of vectors in a new collection; ``None`` where a vector is no column of the rows."""
         return None
+
+    def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:
+        """Read only some rows from now on; a condition is put into SQL, which it must not end."""
+        super().restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan)
+        if where is not None:
+            check_condition(where, str(self.url))
 
     def check(self, spec: Spec) -> None:
         """Refuse names that the store does not take, and columns of the same name."""

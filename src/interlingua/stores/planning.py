@@ -18,6 +18,7 @@ from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
+from interlingua.stores._conditions import check_condition
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._vectors import check_vectors, usable_rows
@@ -83,7 +84,9 @@ class Options:
             InputError: the source cannot select rows.
         """
         conditions = [text for text in (self.where, condition) if text is not None]
-        where = conditions[0] if len(conditions) == 1 else " and ".join(f"({text}\n)" for text in conditions) or None
+        where = next(iter(conditions), None)
+        if len(conditions) > 1:
+            where = " and ".join(f"({check_condition(text, str(source.url))}\n)" for text in conditions)
         skip_null = skip_null or self.skip_null or (self.skip_bad and "skip_null" in source.capabilities.selects)
         source.restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan or self.skip_bad)
 
