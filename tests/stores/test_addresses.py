@@ -262,6 +262,11 @@ def test_a_file_with_several_vectors_is_named_by_an_address_that_can_be_used(tmp
         ),
         ("chroma://shop", r"'shop' was read as the name of a server\. Write chroma:///folder#collection or chroma://h"),
         ("milvus://shop", r"'shop' was read as the name of a server\. Write milvus:///file\.db#collection\.field or m"),
+        (
+            "milvus://shop.db",
+            r"'shop.db' was read as the name of a server\. Write milvus:///file\.db#collection\.field",
+        ),
+        ("milvus://shop.example.org", r"names no collection; milvus:///file\.db#collection\.field is needed\.$"),
         ("qdrant://shop:6333", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),
         ("qdrant://localhost", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),
         ("qdrant:///shop", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),

@@ -160,3 +160,61 @@ def test_a_zero_vector_is_named_by_its_id_and_store(page: int, at: Callable[[str
             translator(), at("memory://ids#old"), at(str(tmp_path / "n.parquet")), journal=tmp_path / "j",
             options=Options(page_rows=page),
         )  # fmt: skip
+
+
+_EDGES = {
+    "smallest": pa.array([-(2**63), -1, 0, 2**63 - 1]),
+    "empty": pa.array(["", "a", "b", "c"]),
+    "control": pa.array(["a\0", "b\x01", "c\x1f\x7f", "d\n\r\t\b\f\v"]),
+    "quotes": pa.array(["'", '"', "\\", "\\\\b", "\\b", "C:\\new\\table", "\\\"'`"]),
+    "long": pa.array([f"{'x' * 70_000}{i}" for i in range(4)]),
+}
+
+
+@pytest.mark.parametrize("name", _EDGES)
+@pytest.mark.parametrize("scheme", ["duckdb", "lancedb", "milvus", "chroma"])
+def test_ids_at_the_edges_of_their_type_are_kept_or_refused_before_anything_is_made(
+    scheme: str, name: str, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    pytest.importorskip({"milvus": "milvus_lite", "chroma": "chromadb"}.get(scheme, scheme))
+    vector = "" if scheme == "chroma" else ".vector"
+    ids, address = _EDGES[name], f"{scheme}://{tmp_path}/database.db#new{vector}"
+    records = fill(at("memory://ids#old"), ids, None)
+    options, journal = Options(page_rows=3, ids_as_text=scheme == "chroma"), tmp_path / "j"
+    refused = {("milvus", "long"): "has 70,001 bytes, and at most", ("chroma", "empty"): "the id '' has 0 bytes"}
+    if (scheme, name) in refused:
+        with pytest.raises(InputError, match=refused[scheme, name]):
+            migrate(translator(), at("memory://ids#old"), at(address), journal=journal, options=options)
+        assert not at(address).exists()
+        assert not journal.exists()
+        return
+    migrate(translator(), at("memory://ids#old"), at(address), journal=journal, options=options)
+    assert_migrated(options.as_written(records), at(address))
+    written = options.as_written(records).ids
+    assert at(address).fetch(written).ids.equals(written)
+    single = [value for page, _ in at(address).scan(1) for value in page.ids.to_pylist()]
+    assert sorted(single) == sorted(written.to_pylist())
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("column", ["id", "payload"])
+@pytest.mark.parametrize("extension", [".parquet", ".arrow"])
+def test_text_of_a_file_that_is_no_utf8_is_refused_with_its_column(
+    extension: str, column: str, nested: bool, at: Callable[[str], Store], tmp_path: Path
+) -> None:
+    offsets = pa.py_buffer(np.arange(5, dtype=np.int32))
+    text = pa.Array.from_buffers(pa.string(), 4, [None, offsets, pa.py_buffer(b"ab\xffc")])
+    if nested and column == "payload":
+        text = pa.array([["a"], ["b"], ["c"], ["d"]]).from_arrays(pa.array(range(5), pa.int32()), text)
+    good = pa.array(["a", "b", "c", "d"])
+    vectors = pa.array(unit(4, D_IN, 3).tolist(), pa.list_(pa.float32(), D_IN))
+    columns = {"id": good, "payload": good, "vector": vectors, column: text}
+    path = tmp_path / f"old{extension}"
+    if extension == ".parquet":
+        pq.write_table(pa.table(columns), path)
+    else:
+        with pa.ipc.new_file(path, pa.table(columns).schema) as file:
+            file.write_table(pa.table(columns))
+    with pytest.raises(InputError, match=r"column '\w+' holds what its type .*UTF8|Invalid UTF8"):
+        migrate(translator(), at(str(path)), at(str(tmp_path / "new.jsonl")), journal=tmp_path / "j")
+    assert not (tmp_path / "j").exists()

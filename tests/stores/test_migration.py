@@ -446,6 +446,8 @@ def test_a_folder_that_takes_no_journal_is_refused_before_the_source_is_read(
         ("update fact set value = '{' where name = 'phase'", lambda log: log.phase),
         ("update fact set value = '{' where name = 'target'", lambda log: log.facts),
         ("update fact set value = 'null' where name = 'phase'", lambda log: log.phase),
+        ("delete from fact where name = 'plan'", lambda log: None),
+        ("delete from fact where name = 'target'", lambda log: None),
         ("update page set after = '['", lambda log: log.page(0)),
         ("insert into sample values ('{')", lambda log: log.sample()),
         ("drop table page", lambda log: log.rows()),

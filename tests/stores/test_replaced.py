@@ -107,3 +107,17 @@ def test_a_rollback_through_a_link_removes_the_rows_and_leaves_the_link(name: st
         assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["elsewhere", "journal", name])
     finally:
         open_store("memory://link#old").drop()
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.faiss", "memory"])
+def test_a_rollback_says_that_nothing_was_there_to_drop(name: str, tmp_path: Path) -> None:
+    fill(open_store("memory://gone#old"), pa.array(range(N)), None)
+    address, journal = "memory://gone#new" if name == "memory" else _address(tmp_path / name), tmp_path / "journal"
+    try:
+        with open_store("memory://gone#old") as source, open_store(address) as target:
+            migrate(translator(), source, target, journal=journal, options=SMALL)
+        with open_store(address) as target:
+            target.drop()
+        assert rollback(journal) is None
+    finally:
+        open_store("memory://gone#old").drop()

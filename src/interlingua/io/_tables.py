@@ -42,7 +42,7 @@ class TableSource(Source):
             return None
         column = pa.schema([schema.field(name)])
         tables = self._pages([name], 0, self.contents.shape[0], BLOCK_ROWS)
-        parts = [to_schema(table, column).column(0).chunks for table, _ in tables]
+        parts = [self._others(table, column).column(0).chunks for table, _ in tables]
         kind = schema.field(name).type
         return pa.chunked_array([chunk for chunks in parts for chunk in chunks], kind).combine_chunks()
 
@@ -59,7 +59,20 @@ class TableSource(Source):
                 first_row=row,
                 bad_as_nan=self._bad_as_nan,
             )
-            yield vectors, to_schema(table, schema) if names and schema is not None else None
+            yield vectors, self._others(table, schema) if names and schema is not None else None
+
+    def _others(self, table: pa.Table, schema: pa.Schema) -> pa.Table:
+        """Return columns in the types of ``schema``; their bytes come from the file, and text is decoded later."""
+        columns = to_schema(table, schema)
+        for name, column in zip(columns.schema.names, columns.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise InputError(
+                    f"{self._path}: column {name!r} holds what its type {column.type} cannot be ({error}). Write it "
+                    "again as UTF-8 text, or store it as bytes."
+                ) from error
+        return columns
 
 
 def open_table(

@@ -51,7 +51,9 @@ class Adapter(Store):
     def _address_hint(self) -> str:
         """Return what addresses look like, if the name of a folder or a collection may have been taken for a host."""
         host, kind = self.url.host, self.url.kind
-        if not (host and kind.embedded) or self.url.port or "." in host or host == "localhost":
+        if not (host and kind.embedded) or self.url.port or host == "localhost":
+            return ""
+        if "." in host and not host.endswith(".db"):  # the usual end of a file of Milvus, and of no server
             return ""
         return f" {host!r} was read as the name of a server. Write {' or '.join(kind.addresses)}."
 

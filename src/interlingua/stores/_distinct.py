@@ -27,6 +27,32 @@ def check_int64(ids: pa.Array, where: str) -> None:
         )
 
 
+def check_text_ids(ids: pa.Array, where: str, title: str, least: int, most: int | None = None) -> None:
+    """Refuse ids of text that are shorter or longer than a store takes.
+
+    Args:
+        ids: numbers are not looked at.
+        where: the address, for the message.
+        title: name of the store.
+        least: fewest bytes of an id.
+        most: most bytes of an id, ``None`` for any number.
+
+    Raises:
+        InputError: one is too short or too long.
+    """
+    if not pa.types.is_string(ids.type):
+        return
+    lengths = pc.binary_length(ids).to_numpy(zero_copy_only=False)
+    wrong = np.flatnonzero((lengths < least) | (lengths > (lengths if most is None else most)))
+    if len(wrong):
+        value = ids[int(wrong[0])].as_py()
+        needed = f"at least {least} byte is" if most is None else f"at most {most:,} bytes are"
+        raise InputError(
+            f"{where}: the id {value[:40]!r}{'...' if len(value) > 40 else ''} has {lengths[wrong[0]]:,} bytes, and "
+            f"{needed} needed by {title}. Shorten or fill it, or choose another target."
+        )
+
+
 class DistinctIds:
     """Collects ids page by page and refuses repeated ones at the end.
 

@@ -19,6 +19,8 @@ from interlingua.core.errors import InputError, InterlinguaError, OutputExistsEr
 
 FORMAT = 6
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
+# What a journal holds as soon as it names its migration.
+_NEEDED = ("source", "target", "source_facts", "translator", "options", "plan")
 _TABLES = """
 create table fact (name text primary key, value text not null);
 create table page (
@@ -121,8 +123,10 @@ class MigrationJournal:
         state = self._read("pragma quick_check(1)")[0][0]
         if state != "ok":
             raise self._damaged(state)
-        if self._fact("phase") not in PHASES:
-            raise self._damaged("it has no phase")
+        facts = self.facts
+        lacking = [name for name in _NEEDED if "job" in facts and name not in facts]
+        if facts.get("phase") not in PHASES or lacking:
+            raise self._damaged(f"it has no {lacking[0] if lacking else 'phase'}")
 
     def close(self) -> None:
         """Close the file and release its lock."""

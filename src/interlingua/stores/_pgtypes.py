@@ -171,7 +171,7 @@ def check_ids(ids: pa.Array, where: str) -> None:
         InputError: a whole number beyond 64 bits with sign, or text with a NUL.
     """
     check_int64(ids, where)
-    _check_text(ids, ids, "the ids", where)
+    _check_text(ids, ids, "", where)
 
 
 def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
@@ -192,12 +192,12 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
         elif is_list(kind) and (field.metadata or {}).get(MARK, b"").endswith(b"[]"):
             lengths = column.combine_chunks().value_lengths().fill_null(0)
             rows = pa.array(np.repeat(np.arange(len(column)), lengths))
-            _check_text(pc.list_flatten(column), ids.take(rows), f"column {name!r}", where)
+            _check_text(pc.list_flatten(column), ids.take(rows), f"column {name!r} of ", where)
         elif pa.types.is_nested(kind) or is_json(field):
             row = next((row for row, value in enumerate(column) if not _is_jsonb(value, field)), None)
             wrong = None if row is None else (row, "holds a NUL, NaN, infinity or bytes, which jsonb does not take")
         else:
-            _check_text(column, ids, f"column {name!r}", where)
+            _check_text(column, ids, f"column {name!r} of ", where)
         if wrong is not None:
             raise InputError(
                 f"{where}: column {name!r} of id {ids[wrong[0]].as_py()!r} {wrong[1]}. Convert it,",
@@ -239,7 +239,7 @@ def _check_text(values: pa.Array | pa.ChunkedArray, ids: pa.Array, what: str, wh
     if pc.any(has_nul).as_py():
         row = ids[pc.index(has_nul, True).as_py()].as_py()
         raise InputError(
-            f"{where}: {what} of id {row!r} holds a NUL character, which PostgreSQL's text does not take. Remove "
+            f"{where}: {what}id {row!r} holds a NUL character, which PostgreSQL's text does not take. Remove "
             "it, or choose another target."
         )
 

@@ -16,6 +16,7 @@ from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._clients import CollectionStore
+from interlingua.stores._distinct import check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
@@ -128,7 +129,8 @@ class ChromaStore(CollectionStore):
         return hits
 
     def check_records(self, records: Records, spec: Spec) -> None:
-        """Refuse payload that flat metadata cannot hold, and documents and URIs other than text."""
+        """Refuse empty ids, payload that flat metadata cannot hold, and documents and URIs other than text."""
+        check_text_ids(records.ids, str(self.url), "Chroma", 1)
         for key, row in zip(records.ids.to_pylist(), documents_of(records, str(self.url), _LIMITS), strict=True):
             for name in _PARTS.keys() & row.keys():
                 if row[name] is not None and not isinstance(row[name], str):

@@ -230,7 +230,7 @@ class LanceStore(Adapter):
 
     def _among(self, table: Any, ids: pa.Array) -> str:
         """Return the condition that a row has one of these ids."""
-        listed = ", ".join(sql_literal(value) for value in ids.to_pylist())
+        listed = ", ".join(map(_literal, ids.to_pylist()))
         return f"{_quoted(self._layout(table.schema)[0])} in ({listed})"
 
     def _layout(self, schema: pa.Schema) -> tuple[str, str, int]:
@@ -270,6 +270,11 @@ class LanceStore(Adapter):
 def _has_map(kind: pa.DataType) -> bool:
     """Return whether a type is a map, or contains one."""
     return pa.types.is_map(kind) or any(_has_map(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _literal(value: int | str) -> str:
+    """Return an id as it is written in a condition: the smallest number is read as a float without its minus sign."""
+    return f"cast('{value}' as bigint)" if value == -(2**63) else sql_literal(value)
 
 
 def _quoted(name: str) -> str:

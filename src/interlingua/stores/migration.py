@@ -210,7 +210,8 @@ def rollback(journal: str | Path, *, target: Store | None = None, address: str |
         address: the address of the target, to make sure that the journal is that of the migration that is meant.
 
     Returns:
-        The address that was dropped; ``None`` if the migration had made nothing yet or was rolled back before.
+        The address that was dropped; ``None`` if the migration had made nothing yet, was rolled back before, or
+        something else has dropped what it made.
 
     Raises:
         InputError: there is no such journal, it has another target, or its target is a relative path that leads
@@ -224,6 +225,8 @@ def rollback(journal: str | Path, *, target: Store | None = None, address: str |
             store = target or open_store(dropped)
             try:
                 check_made(log, store)
+                if log.phase in {"checking", "done"} and not (store.exists() or store.unfinished()):
+                    dropped = None
                 store.drop(vector_only=bool(facts.get("as_new_vector")))
             finally:
                 if target is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._base import first_line
 from interlingua.stores._clients import CollectionStore
-from interlingua.stores._distinct import check_int64
+from interlingua.stores._distinct import check_int64, check_text_ids
 from interlingua.stores._documents import CHANGED_IN_DOCUMENTS, from_documents
 from interlingua.stores._names import NameRule
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
@@ -34,6 +35,7 @@ _TEXT_BYTES = 65_535
 _REQUEST_ROWS = 1_000
 # The name of the file that holds an index of Milvus Lite has the name of the field in it, and 255 bytes at most.
 _LITE_BYTES = 200
+_ESCAPED = re.compile(r'[\\"\n\r\t]')
 _FIELD = "[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -95,20 +97,26 @@ class MilvusStore(CollectionStore):
         """Yield pages in order of the primary key, which is the cursor."""
         key, _, _ = self._layout()
         self._load()
-        condition = "" if after is None else f"{key} > {json.dumps(after, ensure_ascii=False)}"
         size = min(size, 16_384)  # the server's limit
-        with self._errors("cannot be read"):
-            iterator = self._client.query_iterator(self._name, filter=condition, output_fields=["*"], batch_size=size)
-        try:
-            while True:
-                with self._errors("cannot be read"):
-                    rows = iterator.next()
-                if not rows:
-                    return
-                records = self._records(rows)
-                yield records, records.ids[-1].as_py()
-        finally:
-            iterator.close()
+        while True:
+            condition = "" if after is None else f"{key} > {_literal(after)}"
+            with self._errors("cannot be read"):
+                iterator = self._client.query_iterator(
+                    self._name, filter=condition, output_fields=["*"], batch_size=size
+                )
+            try:
+                while True:
+                    with self._errors("cannot be read"):
+                        rows = iterator.next()
+                    if not rows:
+                        return
+                    records = self._records(rows)
+                    after = records.ids[-1].as_py()
+                    yield records, after
+                    if _needs_escape(after):
+                        break  # The iterator would put this id into its next condition as it is.
+            finally:
+                iterator.close()
 
     def fetch(self, ids: pa.Array) -> Records:
         """Return the rows of these ids."""
@@ -121,7 +129,7 @@ class MilvusStore(CollectionStore):
     def _among(self, ids: pa.Array) -> str:
         """Return the condition that a row has one of these ids."""
         # get(ids) quotes text as Python does, which the server's grammar does not always follow.
-        return f"{self._layout()[0]} in {json.dumps(ids.to_pylist(), ensure_ascii=False)}"
+        return f"{self._layout()[0]} in [{', '.join(map(_literal, ids.to_pylist()))}]"
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Search the index."""
@@ -141,6 +149,7 @@ class MilvusStore(CollectionStore):
     def check_records(self, records: Records, spec: Spec) -> None:
         """Refuse ids and payload that a row cannot have."""
         check_int64(records.ids, str(self.url))
+        check_text_ids(records.ids, str(self.url), "Milvus", 0, _TEXT_BYTES)
         self._documents(records, spec.id_name, self._new_column)
 
     def _documents(self, records: Records, key: str, vector: str) -> list[dict[str, Any]]:
@@ -283,6 +292,17 @@ class MilvusStore(CollectionStore):
 
     def _reason(self, error: Exception) -> str:
         return first_line(getattr(error, "message", error))[:300]
+
+
+def _literal(value: int | str) -> str:
+    """Return an id as it is written in a condition, whose grammar knows fewer escapes than that of JSON."""
+    if isinstance(value, int):
+        return str(value)
+    return '"' + _ESCAPED.sub(lambda found: json.dumps(found[0])[1:-1], value) + '"'
+
+
+def _needs_escape(value: int | str) -> bool:
+    return isinstance(value, str) and bool(_ESCAPED.search(value))
 
 
 def _lite_servers() -> Any:
