@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.stores import open_store
+from interlingua.stores._open import open_source, reopen_source
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.migrations import assert_migrated, fill, translator
@@ -121,3 +123,26 @@ def test_a_rollback_says_that_nothing_was_there_to_drop(name: str, tmp_path: Pat
         assert rollback(journal) is None
     finally:
         open_store("memory://gone#old").drop()
+
+
+@pytest.mark.parametrize("how", ["written", "replaced"])
+def test_a_file_of_a_copied_source_that_changes_at_the_same_size_and_time_is_read_again(
+    how: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("chromadb", reason="the extra chroma is not installed")
+    with open_store(f"chroma://{tmp_path}/folder#things") as store:
+        fill(store, pa.array([str(i) for i in range(20)]), None)
+    with open_source(f"chroma://{tmp_path}/folder#things") as source:
+        assert reopen_source(source) is source
+        file = tmp_path / "folder" / "chroma.sqlite3"
+        stat, data = file.stat(), file.read_bytes()
+        if how == "replaced":
+            other = tmp_path / "other"
+            other.write_bytes(data)
+            other.replace(file)
+        else:
+            file.write_bytes(data)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert (file.stat().st_size, file.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        with reopen_source(source) as again:
+            assert again is not source

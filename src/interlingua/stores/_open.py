@@ -56,8 +56,8 @@ def open_source(url: str | StoreURL) -> Store:
     if store.capabilities.reads_only or not url.on_disk or not files.exists():
         return store
     store.close()
-    before = _sizes_and_times(files)
-    needed, free = sum(size for size, _ in before.values()), shutil.disk_usage(tempfile.gettempdir()).free
+    before = _facts(files)
+    needed, free = sum(size for size, *_ in before.values()), shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:
         raise InputError(
             f"{url} is read from a copy, because opening it changes its files. The copy needs {size_of(needed)} "
@@ -66,7 +66,7 @@ def open_source(url: str | StoreURL) -> Store:
     copy = tempfile.TemporaryDirectory(prefix="interlingua-")
     try:
         shutil.copytree(files, Path(copy.name) / files.relative_to(url.path), dirs_exist_ok=True)
-        if _sizes_and_times(files) != before:
+        if _facts(files) != before:
             raise InputError(f"{url} is being written to. Stop the writes, or read a snapshot.")
         store = open_store(replace(url, path=copy.name))
     except BaseException:
@@ -82,11 +82,12 @@ def reopen_source(store: Store) -> Store:
     Raises:
         InputError: as in `open_source`.
     """
-    if store.copied_files is not None and _sizes_and_times(store.files(store.url)) == store.copied_files:
+    if store.copied_files is not None and _facts(store.files(store.url)) == store.copied_files:
         return store
     return open_source(store.url)
 
 
-def _sizes_and_times(folder: Path) -> FileFacts:
-    facts = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in facts}
+def _facts(folder: Path) -> FileFacts:
+    """Return the size and the times of each file; the time of its own change cannot be set to an earlier one."""
+    stats = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
+    return {path: (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats}

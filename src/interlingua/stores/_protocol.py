@@ -24,7 +24,7 @@ Metric = Literal["cosine", "dot", "l2"]
 # Position from which a scan can continue: a value that JSON can hold, or None for the first row.
 Cursor = Any
 # Size and time of the last change, in nanoseconds, of some files.
-FileFacts = dict[Path, tuple[int, int]]
+FileFacts = dict[Path, tuple[int, int, int, int]]
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "l2")
 
 
