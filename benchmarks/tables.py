@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.aligners.verdict import EXCESS_LIMITS, refit_limits, start_limits
+from interlingua.aligners.verdict import EXCESS_LIMITS, RETRIEVAL_LIMITS, START_LIMITS, refit_limits
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # A fit is good where it finds at least half of the held-out texts first, and failed where it finds under a tenth.
@@ -127,7 +127,8 @@ def _judged(record: dict[str, Any]) -> str:
     """Return the verdict on the recorded evidence."""
     fixed = {
         "transport_excess": EXCESS_LIMITS,
-        "start_agreement": start_limits(min(record["n_source"], record["n_target"])),
+        "start_agreement": START_LIMITS,
+        "self_retrieval": RETRIEVAL_LIMITS,
     }
     missed = False
     for e in record["verdict"]["evidence"]:
