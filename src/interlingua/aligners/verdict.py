@@ -7,7 +7,7 @@ With source rows ``x``, maps ``F_1`` and ``F_2`` that are fitted on disjoint hal
 * ``refit_agreement``: the mean cosine between ``x F_1`` and ``x F_2``;
 * ``cycle``: the mean cosine between ``x`` and ``x F_1 B_2``.
 
-With many rows, ``self_retrieval`` decides as well: how often ``x F_1`` of a row is nearest to ``x F_2`` of the same row.
+With many rows, so does ``self_retrieval``: how often ``x F_1`` of a row is nearest to ``x F_2`` of the same row.
 
 Their null is the same statistic for maps that are refined from random starts on the same rows. Where the fit has them,
 the agreement of independent starts, the agreement of the map with the nearest rotation, and the round trip through the
