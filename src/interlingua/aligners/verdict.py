@@ -75,11 +75,13 @@ EXCESS_LIMITS = (5.0, 4.0)
 # Refits of wrong maps agree too, and they agree more where the rows have fewer directions. The limit is the null plus
 # this share of the distance from the null to 1.
 LIFT_LIMITS = (0.18, 0.1)
-# Wrong maps of independent starts agree too, at most 0.61 in the records of benchmarks/results/grid.jsonl.
+# Wrong maps of independent starts agree too: up to 0.63 in benchmarks/results/grid.jsonl, where other measurements
+# refute them.
 START_LIMITS = (0.6, 0.3)
-# Below 0.5, a map is too coarse to find single rows, even if its groups of rows are in the right place: refits on
-# halves of the rows do not find them either. With fewer rows, halves are too small to tell.
-RETRIEVAL_LIMITS, _MANY_ROWS = (0.5, 0.0), 4_000
+# Refits of a map that is too coarse to find single rows do not find them either, even if its groups of rows are in the
+# right place. Of the fits in benchmarks/results/grid.jsonl with a top-1 of at least 0.5, the lowest is 0.47; of the
+# others, most are below 0.4. With fewer rows, the halves are too small to tell.
+RETRIEVAL_LIMITS, _MANY_ROWS = (0.45, 0.0), 4_000
 # Sanity checks: how far hubness and distance may exceed those of real rows among themselves, and the smallest share of
 # the effective rank of real rows.
 _HUB_MARGIN, _DISTANCE_MARGIN, _MIN_RANK = 3.0, 0.5, 0.3
