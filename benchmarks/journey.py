@@ -105,7 +105,7 @@ def _descriptions(rows: int | None) -> tuple[FloatArray, list[str], FloatArray, 
 
 
 def _corpora(folder: Path) -> tuple[FloatArray, list[str], FloatArray, FloatArray]:
-    """Return vectors of the old model, their titles, vectors of other texts under the new model, and of the first texts.
+    """Return the old vectors with titles, vectors of other texts under the new model, and those of the first texts.
 
     The first old rows are the texts that both models have, in the order of the vectors that are returned last.
     """
