@@ -5,8 +5,9 @@
 
 ``same``: source and target are disjoint texts of one corpus. ``different``: the target's texts come from another
 corpus. Held-out pairs are texts of the source's corpus. A record also has what the method's refinement makes of the
-rotation that is fitted on the held-out pairs (``fixed_point``), which is what a search can reach at best, and the share
-of rows in the largest of 20 groups of texts that is translated to another group rather than to its own. ``--vectors``
+rotation that is fitted on the held-out pairs (``fixed_point``), which is what a search can reach at best, what a ridge
+map reaches that is fitted on pairs of the texts of the source (``paired``), and the share of rows in the largest of 20
+groups of texts that is translated to another group rather than to its own. ``--vectors``
 holds what ``encode.py`` wrote with all encoders; cells whose vectors are missing are left out until they are there.
 """
 
@@ -27,6 +28,7 @@ from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import polar
 from interlingua.aligners.linear.aligner import Linear
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.maps import AffineMap
 
 POOL, ROWS = 2048, 5000
 ENCODERS = ("minilm", "use", "paraphrase", "e5-small", "wordllama", "model2vec")
@@ -50,6 +52,14 @@ def misplaced_share(translated: FloatArray, truth: FloatArray) -> float:
     landed = [np.bincount(placed[own == k], minlength=GROUPS).argmax() for k in range(GROUPS)]
     wrong = [np.mean(own == k) for k in range(GROUPS) if landed[k] != k]
     return float(max(wrong, default=0.0))
+
+
+def paired_map(source: FloatArray, target: FloatArray) -> AffineMap:
+    """Return the ridge map that is fitted on pairs of rows [n, d_source] and [n, d_target]."""
+    mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    a, b = source - mean, target - target_mean
+    penalty = 0.01 * np.trace(a.T @ a) / a.shape[1] * np.eye(a.shape[1], dtype=np.float32)
+    return AffineMap(mean, np.linalg.solve(a.T @ a + penalty, a.T @ b), target_mean)
 
 
 def key(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: float) -> str:
@@ -92,6 +102,7 @@ def fit(corpora: tuple[str, str], encoders: tuple[str, str], seed: int, budget: 
         "backward": scores(alignment.backward(b[held]), a[held]),
         "misplaced_share": misplaced_share(translated, b[held]),
         "fixed_point": scores(refined.forward(a[held]), b[held]),
+        "paired": scores(paired_map(a[rest[:size]], b[rest[:size]])(a[held]), b[held]),
         "processor_seconds": processor,
         "seconds": wall,
     }

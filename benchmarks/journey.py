@@ -3,9 +3,9 @@
     python benchmarks/journey.py --vectors benchmarks/vectors
 
 The commands and the SQL are those of docs/guides/migrate.md; only the address of the database is exchanged. The old
-collection holds 50,000 texts under the Universal Sentence Encoder: package descriptions (the data of the demo),
-questions, sentences, headlines, and medical questions and answers. The new model is WordLlama, on other texts of the
-same kinds. No text is under both models but the 2,048 that `evaluate` compares. A test runs the same on fewer rows.
+collection holds 50,000 texts under the Universal Sentence Encoder: questions, sentences, headlines, medical questions
+and answers, and trivia questions. The new model is MiniLM, on 10,000 other texts of the same kinds. No text is under
+both models but the 2,000 that `evaluate` compares. A test runs the same on package descriptions, the data of the demo.
 Appends to benchmarks/results/journey.jsonl.
 """
 
@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import interlingua
+from interlingua.core.arrays import FloatArray
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "journey.jsonl"
@@ -39,10 +40,10 @@ GUIDE = HERE.parent / "docs" / "guides" / "migrate.md"
 DEMO = HERE.parent / "demo" / "data"
 SECTION = "## From the first look to dropping the old column"
 ADDRESS = "postgresql://me@host/shop"
-CORPORA = ("nq-open", "wiki-split", "clickbait", "medquad")
-# Rows of each corpus under the old and under the new model, and package descriptions under the new one: the same share
-# of each kind of text on both sides.
-OLD_ROWS, NEW_ROWS, NEW_PACKAGES = 9_244, 2_756, 3_880
+MODELS = ("use", "minilm")
+CORPORA = ("nq-open", "wiki-split", "clickbait", "medquad", "opentriviaqa")
+# Texts of each corpus under the old model, and the first of them under both; the others are under the new model.
+OLD_ROWS, HELD_ROWS = 10_000, 400
 
 
 @dataclass(frozen=True)
@@ -71,24 +72,12 @@ def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dic
     Args:
         base: address of an empty database with pgvector.
         folder: where the files go.
-        rows: number of package descriptions of each side; None for all.
-        vectors: a folder with the corpora under both models, or None for descriptions only.
+        rows: number of package descriptions of each side; None for all. Without effect on the corpora.
+        vectors: a folder with the corpora under both models, or None for package descriptions.
     """
     import psycopg
 
-    load = lambda name: np.load(DEMO / name).astype(np.float32)  # noqa: E731
-    old, held, new = load("source.npy")[:rows], load("eval-source.npy"), load("target.npy")[:rows]
-    held_new = load("eval-target.npy")
-    names = json.loads((DEMO / "eval-ids.json").read_text())
-    if rows is not None:
-        held, held_new, names = held[: rows // 4], held_new[: rows // 4], names[: rows // 4]
-    titles = [*names, *(f"package {i}" for i in range(len(old)))]
-    old = np.concatenate([held, old])
-    if vectors is not None:
-        read = lambda corpus, model: np.load(vectors / f"{corpus}.{model}.npy").astype(np.float32)  # noqa: E731
-        old = np.concatenate([old, *(read(corpus, "use")[:OLD_ROWS] for corpus in CORPORA)])
-        titles += [f"{corpus} {i}" for corpus in CORPORA for i in range(OLD_ROWS)]
-        new = np.concatenate([new[:NEW_PACKAGES], *(read(corpus, "wordllama")[-NEW_ROWS:] for corpus in CORPORA)])
+    old, titles, new, held_new = _descriptions(rows) if vectors is None else _corpora(vectors)
     text = lambda row: "[" + ",".join(f"{value:.6g}" for value in row) + "]"  # noqa: E731
     with psycopg.connect(base) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE items (id bigint PRIMARY KEY, title text, embedding vector({old.shape[1]}))")
@@ -103,6 +92,33 @@ def fill(base: str, folder: Path, rows: int | None, vectors: Path | None) -> dic
     pq.write_table(pa.table({"vector": column}), folder / "new-model.parquet")
     np.save(folder / "queries.npy", held_new[:100])
     return {"items": len(old), "new_model": len(new), "reembedded": len(held_new)}
+
+
+def _descriptions(rows: int | None) -> tuple[FloatArray, list[str], FloatArray, FloatArray]:
+    """Return the same as `_corpora` for package descriptions."""
+    load = lambda name: np.load(DEMO / name).astype(np.float32)  # noqa: E731
+    held = None if rows is None else rows // 4
+    names = json.loads((DEMO / "eval-ids.json").read_text())[:held]
+    old, new = load("source.npy")[:rows], load("target.npy")[:rows]
+    titles = [*names, *(f"package {i}" for i in range(len(old)))]
+    return np.concatenate([load("eval-source.npy")[:held], old]), titles, new, load("eval-target.npy")[:held]
+
+
+def _corpora(folder: Path) -> tuple[FloatArray, list[str], FloatArray, FloatArray]:
+    """Return the old vectors with titles, vectors of other texts under the new model, and those of the first texts.
+
+    The first old rows are the texts that both models have, in the order of the vectors that are returned last.
+    """
+    old, new, both, titles, held_titles, held = [], [], [], [], [], []
+    for corpus in CORPORA:
+        first, second = (np.load(folder / f"{corpus}.{model}.npy").astype(np.float32) for model in MODELS)
+        held.append(first[:HELD_ROWS])
+        both.append(second[:HELD_ROWS])
+        old.append(first[HELD_ROWS:OLD_ROWS])
+        new.append(second[OLD_ROWS:])
+        held_titles += [f"{corpus} {i}" for i in range(HELD_ROWS)]
+        titles += [f"{corpus} {i}" for i in range(HELD_ROWS, OLD_ROWS)]
+    return np.concatenate(held + old), held_titles + titles, np.concatenate(new), np.concatenate(both)
 
 
 def follow(base: str, folder: Path, *, sample: int | None = None) -> Iterator[dict[str, Any]]:
@@ -161,7 +177,7 @@ def main() -> None:
     import psycopg
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, help="folder with CORPUS.use.npy and CORPUS.wordllama.npy")
+    parser.add_argument("--vectors", type=Path, help="folder with CORPUS.use.npy and CORPUS.minilm.npy")
     parser.add_argument("--packages", type=int, help="package descriptions of each side; all by default")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="il-journey-"))

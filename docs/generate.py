@@ -251,11 +251,11 @@ Every fit is a dot; the worst seed of a case has a ring:
 Recorded evidence of method `linear`, judged by the limits of this version.
 [How far to trust it](../trust.md) explains the verdict.
 
-{t.confusion(records)}
+{t.confusion(t.judged())}
 
 The same for the fits that were made after the limits had been chosen:
 
-{t.confusion([r for r in records if t._held_out(r)])}
+{t.confusion([r for r in t.judged() if t._held_out(r)])}
 """,
         "oracles": f"""# How far is it from optimal transport with the same texts?
 

@@ -39,6 +39,8 @@ REFUSED = [
     ("--resume", f"{FIT} --resume", "--resume belongs to --method adversarial"),
     ("--device", f"{FIT} --method procrustes --pairs pairs.npy --device cpu", "--device belongs to --method linear or"),
     ("--device", f"{FIT} --pairs pairs.npy --device cpu", "--device needs --method NAME together with --pairs"),
+    ("--budget", f"{FIT} --method procrustes --pairs pairs.npy --budget 5", "--budget belongs to --method linear; the"),
+    ("--budget", f"{FIT} --pairs pairs.npy --budget 5", "--budget needs --method NAME together with --pairs"),
     ("--rows", f"{FIT} --pairs pairs.npy --rows 100", "use one of the two"),
     ("--column", f"{FIT} --column x", "--column 'x' means nothing in a .npy file"),
     ("--key", f"{FIT} --key x", "--key 'x' means nothing in a .npy file"),
@@ -61,6 +63,7 @@ REFUSED = [
             "--column x",
             "--key x",
             "--scale 2",
+            "--budget 5",
             "--steps 5",
             "--run folder",
             "--resume",
@@ -330,6 +333,9 @@ def test_choices_are_in_the_help(run: Run) -> None:
     [
         (["rounds=3", "nonorthogonal=false"], {"rounds": 3, "nonorthogonal": False}),
         (["nonorthogonal=TRUE"], {"nonorthogonal": True}),
+        (["budget=30"], {"budget": 30.0}),
+        (["--budget 30"], {"budget": 30.0}),
+        (["--budget 0"], {"budget": 0.0}),
         ([], {}),
     ],
 )
@@ -344,11 +350,11 @@ def test_settings_arrive_in_the_card_with_their_types(
         return whole(*sides, method="identity", seed=0)
 
     monkeypatch.setattr(interlingua, "align", align)
-    arguments = [part for text in typed for part in ("--set", text)]
+    arguments = [part for text in typed for part in (text.split() if text.startswith("--") else ("--set", text))]
     files = folder / "source.npy", folder / "target.npy"
     ran = run("fit", *files, "--out", folder / "t", "--allow-failed", *arguments)
     assert ran.code == 0, ran.err
-    assert {name: given[name] for name in given if name in ("rounds", "nonorthogonal", "device")} == expected
+    assert {name: given[name] for name in given if name in ("rounds", "nonorthogonal", "device", "budget")} == expected
     assert all(type(given[name]) is type(value) for name, value in expected.items())
 
 
@@ -362,6 +368,7 @@ def test_settings_arrive_in_the_card_with_their_types(
         ("--set round=3", "no such setting. Did you mean rounds\\? It has budget, device, nonorthogonal, rounds"),
         ("--set rounds=1 --set rounds=2", "rounds was given more than once"),
         ("--device cpu --set device=cpu", "device was given more than once"),
+        ("--budget 3 --set budget=3", "budget was given more than once"),
         ("--method mini-vec2vac", "choose from .* Did you mean mini-vec2vec\\?"),
         ("--method adversarial --set cycel=0", "Did you mean cycle\\?"),
         ("--method adversarial --set cycle=none", "--set cycle is 'none'; a number is needed"),

@@ -215,7 +215,7 @@ def test_names_of_this_package_on_pages_exist(page: Path) -> None:
 
 def test_no_recorded_fit_below_a_tenth_is_called_aligned(generate: ModuleType) -> None:
     tables = importlib.import_module("tables")  # the fixture has put benchmarks on the path
-    bad = tables.confusion(tables.load()).splitlines()[-1]
+    bad = tables.confusion(tables.judged()).splitlines()[-1]
     assert re.fullmatch(r"\| bad \(top-1 under 0\.1\) \| 0 \| \d+ \| \d+ \|", bad)
 
 
@@ -301,7 +301,7 @@ def test_where_pairs_win_is_what_the_records_say(generate: ModuleType) -> None:
 
 def test_the_verdicts_on_the_page_of_trust_are_those_of_the_records(generate: ModuleType) -> None:
     tables = importlib.import_module("tables")  # the fixture has put benchmarks on the path
-    assert tables.confusion(tables.load()) in (ROOT / "docs" / "trust.md").read_text("utf-8")
+    assert tables.confusion(tables.judged()) in (ROOT / "docs" / "trust.md").read_text("utf-8")
 
 
 def test_the_readme_is_short() -> None:

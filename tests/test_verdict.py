@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interlingua.aligners import verdict
 from interlingua.aligners.base import Problem, ignore_step
 from interlingua.aligners.coarse import CoarseSpaces, anneal, settle
 from interlingua.aligners.frames import affine_maps, polar
@@ -111,11 +112,11 @@ def test_a_reason_says_the_limit_its_direction_and_the_null() -> None:
 
 
 def test_reasons_are_the_evidence_in_words_and_json_has_direction_and_null(fitted: Fitted) -> None:
-    verdict = fitted.verdict()
-    assert set(verdict.reasons) <= {str(e) for e in verdict.evidence}
-    item = verdict.to_dict()["evidence"][0]
+    judged = fitted.verdict()
+    assert set(judged.reasons) <= {str(e) for e in judged.evidence}
+    item = judged.to_dict()["evidence"][0]
     assert (item["direction"], item["null_meaning"]) == ("at_least", "random starts")
-    assert Evidence(**item) == verdict.evidence[0]
+    assert Evidence(**item) == judged.evidence[0]
 
 
 def test_a_collapse_exceeds_an_upper_limit_and_the_reason_says_so(fitted: Fitted) -> None:
@@ -233,3 +234,15 @@ def test_a_limit_for_few_held_out_pairs_is_four_standard_errors_above_the_null()
     assert item.threshold - item.null == pytest.approx(4 * spread / np.sqrt(10), rel=0.1)
     many = few_pairs(0, 140, wrong=False).evidence[0]
     assert many.threshold - many.null == pytest.approx(max(0.2, 4 * spread / np.sqrt(28)), rel=0.1)
+
+
+def test_with_many_rows_refits_must_find_single_rows(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "self_retrieval" not in {e.name for e in fitted.verdict().evidence}
+    monkeypatch.setattr(verdict, "_MANY_ROWS", 180)
+    measured = {e.name: e for e in fitted.verdict().evidence}["self_retrieval"]
+    assert measured.null < 0.45 < measured.value
+    assert (measured.threshold, measured.passed) == (0.45, True)
+    assert fitted.verdict().status is Status.ALIGNED
+    monkeypatch.setattr(verdict, "RETRIEVAL_LIMITS", (measured.value + 0.01, 0.0))
+    assert fitted.verdict().status is Status.DOUBTFUL
+    assert fitted.verdict().reasons[0].startswith("self retrieval")

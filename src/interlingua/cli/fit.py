@@ -160,6 +160,16 @@ def fit(
             rich_help_panel=_METHOD,
         ),
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Let linear search for at most this much longer where its fast search finds no evidence; 0, the "
+            "default, is the fast search alone.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Training steps.", rich_help_panel=_TRAINING)
     ] = None,
@@ -191,7 +201,7 @@ def fit(
     without_effect: dict[str, object] = {
         **{"--pairs": pairs, "--labels": labels, "--target": targets, "--show": show},
         **{"--column": columns, "--key": keys, "--scale": scales},
-        **{"--steps": steps, "--run": run, "--resume": resume},
+        **{"--budget": budget, "--steps": steps, "--run": run, "--resume": resume},
     }
     on_device = None if device is None else resolve_device(device)
 
@@ -244,6 +254,7 @@ def fit(
                 assignments or (),
                 settings,
                 device=on_device,
+                budget=budget,
                 steps=steps,
                 folder=None if run is None else str(run),
                 resume=resume or None,

@@ -60,7 +60,7 @@ def method_settings(
         if value is None:
             continue
         if name not in kinds:
-            owner = "linear or adversarial" if name == "device" else "adversarial"
+            owner = {"device": "linear or adversarial", "budget": "linear"}.get(name, "adversarial")
             option = {"folder": "run"}.get(name, name)
             raise InputError(f"--{option} belongs to --method {owner}; the method is {named or method}.")
         values[name] = value

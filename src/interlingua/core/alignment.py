@@ -37,7 +37,7 @@ FAILED_FIT_ADVICE = "Give more rows (thousands per side), rows of more similar c
 MEASUREMENTS = frozenset(
     {
         "cycle", "effective_rank", "held_out_pairs", "hubness", "map_agreement", "refit_agreement", "round_trip",
-        "sliced_wasserstein", "start_agreement", "transport_excess",
+        "self_retrieval", "sliced_wasserstein", "start_agreement", "transport_excess",
     }
 )  # fmt: skip
 
