@@ -403,6 +403,31 @@ def test_the_plan_is_made_once_and_read_from_the_journal_afterwards(
     assert calls.count("scan") == (2 if resume else 3)
 
 
+def test_the_check_reads_the_source_once_and_looks_up_no_row_that_is_unchanged(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(MemoryStore, name)
+
+        def call(self: MemoryStore, *arguments: Any) -> Any:
+            calls.append((name, str(self.url)))
+            return original(self, *arguments)
+
+        return call
+
+    for name in ("fetch", "scan"):
+        monkeypatch.setattr(MemoryStore, name, counted(name))
+    done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    # Estimated, surveyed, copied and checked; the sample is fetched from the target alone.
+    assert calls.count(("scan", "memory://m#old")) == 4
+    assert calls.count(("fetch", "memory://m#old")) == 0
+    assert done.checked >= 256
+    with contextlib.closing(MigrationJournal(journal, create=False)) as log:
+        assert len(log.unchanged_pages()) == -(-N // 50)
+
+
 def test_the_same_command_after_a_kill_says_that_it_can_be_resumed_or_rolled_back(
     memory: Callable[[str], Store], interrupted: Path
 ) -> None:
