@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["digest_columns", "digest_ids", "digest_matrix", "page_digest"]
 
-Words = npt.NDArray[np.uint64]
+_Words = npt.NDArray[np.uint64]
 
 # An odd number with as many ones as zeros, the increment and the two multipliers of the generator splitmix64.
 _STEP, _FIRST, _SECOND = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
@@ -39,7 +39,7 @@ def page_digest(rows: IntArray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(rows).tobytes(), digest_size=8).hexdigest()
 
 
-def digest_matrix(matrix: npt.NDArray[Any]) -> Words:
+def digest_matrix(matrix: npt.NDArray[Any]) -> _Words:
     """Return a digest of the bytes of each row [n, d] of numbers."""
     rows = np.ascontiguousarray(matrix)
     n, size = len(rows), rows.shape[1] * rows.itemsize
@@ -74,7 +74,7 @@ def digest_columns(table: pa.Table | None, *others: npt.NDArray[Any]) -> IntArra
     return _finished(digest_matrix(words), _digest_text(repr(names))).view(np.int64)
 
 
-def _digest_array(column: pa.Array | pa.ChunkedArray) -> Words:
+def _digest_array(column: pa.Array | pa.ChunkedArray) -> _Words:
     """Return a digest of each value [n]; the widths of whole numbers, floats and offsets make no difference."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -109,7 +109,7 @@ def _digest_array(column: pa.Array | pa.ChunkedArray) -> Words:
     return digests
 
 
-def _digest_words(numbers: npt.NDArray[Any]) -> Words:
+def _digest_words(numbers: npt.NDArray[Any]) -> _Words:
     return digest_matrix(numbers[:, None])
 
 
@@ -118,7 +118,7 @@ def _digest_text(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "little"))
 
 
-def _digest_texts(column: pa.Array) -> Words:
+def _digest_texts(column: pa.Array) -> _Words:
     """Return a digest of each value [n] of a column of large binaries."""
     n = len(column)
     _, offsets, data = column.buffers()
@@ -136,7 +136,7 @@ def _blocks(starts: IntArray) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _digest_slices(data: Any, starts: IntArray) -> Words:
+def _digest_slices(data: Any, starts: IntArray) -> _Words:
     """Return a digest of each slice of a buffer, from one of n + 1 starts to the next."""
     size = int(starts[-1] - starts[0])
     padded = np.zeros(size + 8, np.uint8)
@@ -152,7 +152,7 @@ def _digest_slices(data: Any, starts: IntArray) -> Words:
     return _digest_parts(words[begin] & _MASKS[left], counts, lengths)
 
 
-def _digest_parts(words: Words, counts: IntArray, lengths: IntArray) -> Words:
+def _digest_parts(words: _Words, counts: IntArray, lengths: IntArray) -> _Words:
     """Return a digest of each of n consecutive parts.
 
     Args:
@@ -174,24 +174,24 @@ def _positions(counts: IntArray) -> IntArray:
     return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - counts, counts)
 
 
-def _keys(n: int) -> Words:
+def _keys(n: int) -> _Words:
     """Return n different odd numbers, the same in every process."""
     return _finished(np.arange(1, n + 1, dtype=np.uint64) * _STEP, 0) | np.uint64(1)
 
 
-def _mixed(words: Words) -> Words:
+def _mixed(words: _Words) -> _Words:
     """Return words in which each bit depends on many bits; different words stay different."""
-    mixed: Words = np.right_shift(words, _HALF)
+    mixed: _Words = np.right_shift(words, _HALF)
     mixed ^= words
     mixed *= _FIRST
     mixed ^= mixed >> _SHIFT
     return mixed
 
 
-def _finished(sums: Words, salt: Any) -> Words:
+def _finished(sums: _Words, salt: Any) -> _Words:
     """Return digests of sums and of something else, in which every bit depends on every bit."""
     numbers = np.asarray(salt, np.uint64)
-    digests: Words = np.bitwise_xor(sums + numbers * _STEP, numbers)
+    digests: _Words = np.bitwise_xor(sums + numbers * _STEP, numbers)
     digests ^= digests >> np.uint64(30)
     digests *= _FIRST
     digests ^= digests >> np.uint64(27)
