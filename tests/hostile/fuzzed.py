@@ -212,11 +212,12 @@ def written_journal(path: Path) -> None:
 
     journal = MigrationJournal(path, create=True)
     journal.note(job="a", source="memory://a#a", target="memory://a#b", options={}, target_begun=True)
+    with journal.surveying(phase="copying"):
+        for number in range(4):
+            digests = np.random.default_rng(number).integers(-(2**62), 2**62, (N, 2))
+            journal.add_page(number, [number], N, "0" * 32, list(range(number, N, 9)), digests)
     for number in range(4):
-        digests = np.random.default_rng(number).integers(-(2**62), 2**62, (N, 2))
-        journal.add_page(number, [number], N, "0" * 32, list(range(number, N, 9)), digests)
         journal.mark_written(number)
-    journal.end_survey(phase="copying")
     journal.close()
 
 

@@ -179,6 +179,18 @@ def test_a_catch_up_writes_only_rows_that_are_new_or_changed(
     assert written == [3, 77, 1000, 1001]
 
 
+def test_a_row_that_is_again_as_the_survey_read_it_is_a_change_after_a_catch_up(
+    memory: Callable[[str], Store], source: Records, finished: Path
+) -> None:
+    insert(memory("old"), [3], seed=8)
+    assert catch_up(translator(), memory("old"), memory("new"), journal=finished).updated == 1
+    memory("old").upsert(source.rows(3, 4))
+    again = catch_up(translator(), memory("old"), memory("new"), journal=finished)
+    assert (again.updated, again.added, again.deleted) == (1, 0, 0)
+    assert_migrated(source, memory("new"))
+    assert not catch_up(translator(), memory("old"), memory("new"), journal=finished).updated
+
+
 def test_a_catch_up_lists_deleted_rows_and_keeps_them(memory: Callable[[str], Store], finished: Path) -> None:
     delete(9, 200)
     done = catch_up(translator(), memory("old"), memory("new"), journal=finished)

@@ -24,6 +24,7 @@ from interlingua.io import open_vectors
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores._clients import acquire, release
 from interlingua.stores._journal import MigrationJournal
+from interlingua.stores._run import Run
 from interlingua.stores.memory import _DATABASES, MemoryStore
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
@@ -298,8 +299,7 @@ def test_rollback_never_drops_what_the_journal_did_not_make(
     memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(MigrationJournal, "discard", lambda self: None)
-        patch.setattr(MigrationJournal, "end_survey", _note_then_die)
+        patch.setattr(Run, "create", _die)
         with pytest.raises(Killed):
             migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
     fill(memory("new"), pa.array([1, 2, 3]), None)  # somebody else takes the name
@@ -307,11 +307,8 @@ def test_rollback_never_drops_what_the_journal_did_not_make(
     assert memory("new").info().count == 3
 
 
-def _note_then_die(self: Any, **facts: Any) -> None:
-    with self._transaction():
-        self._set(facts)
-    if facts.get("phase") == "creating":
-        raise Killed
+def _die(self: Run) -> None:
+    raise Killed
 
 
 def test_two_runs_do_not_share_a_journal(memory: Callable[[str], Store], interrupted: Path) -> None:
@@ -406,6 +403,31 @@ def test_the_plan_is_made_once_and_read_from_the_journal_afterwards(
     assert calls.count("scan") == (2 if resume else 3)
 
 
+def test_the_check_reads_the_source_once_and_looks_up_no_row_that_is_unchanged(
+    memory: Callable[[str], Store], source: Records, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def counted(name: str) -> Callable[..., Any]:
+        original = getattr(MemoryStore, name)
+
+        def call(self: MemoryStore, *arguments: Any) -> Any:
+            calls.append((name, str(self.url)))
+            return original(self, *arguments)
+
+        return call
+
+    for name in ("fetch", "scan"):
+        monkeypatch.setattr(MemoryStore, name, counted(name))
+    done = migrate(translator(), memory("old"), memory("new"), journal=journal, options=SMALL)
+    # Estimated, surveyed, copied and checked; the sample is fetched from the target alone.
+    assert calls.count(("scan", "memory://m#old")) == 4
+    assert calls.count(("fetch", "memory://m#old")) == 0
+    assert done.checked >= 256
+    with contextlib.closing(MigrationJournal(journal, create=False)) as log:
+        assert len(log.unchanged_pages()) == -(-N // 50)
+
+
 def test_the_same_command_after_a_kill_says_that_it_can_be_resumed_or_rolled_back(
     memory: Callable[[str], Store], interrupted: Path
 ) -> None:
@@ -452,6 +474,8 @@ def test_a_folder_that_takes_no_journal_is_refused_before_the_source_is_read(
         ("insert into sample values ('{')", lambda log: log.sample()),
         ("drop table page", lambda log: log.rows()),
         ("drop table row", lambda log: log.row_count()),
+        ("update surveyed set digests = x'00'", lambda log: log.holds(np.arange(5))),
+        ("drop table surveyed", lambda log: log.unchanged_pages()),
         ("update fact set value = 'x' where name = 'format'", lambda log: None),
     ],
 )
@@ -468,23 +492,35 @@ def test_a_damaged_journal_is_refused_in_one_sentence(
         MigrationJournal(interrupted, create=False)
 
 
-def test_a_page_of_the_survey_changes_a_few_blocks_of_the_journal_however_long_it_is(tmp_path: Path) -> None:
+def test_a_survey_takes_sixteen_bytes_of_the_journal_for_each_row_until_rows_are_looked_up(tmp_path: Path) -> None:
     path, rng, n = tmp_path / "journal.sqlite", np.random.default_rng(0), 2_000
     digests = rng.integers(-(2**63), 2**63 - 1, (20, n, 2))
     with contextlib.closing(MigrationJournal(path, create=True)) as log:
-        for number, page in enumerate(digests):
-            before = path.read_bytes()
-            log.add_page(number, [number], n, "0" * 32, [], page)
-        after = path.read_bytes()
-        changed = sum(before[i : i + 4096] != after[i : i + 4096] for i in range(0, len(after), 4096))
-        # 2,000 rows of about 24 bytes fill 12 blocks. In the order of their digests they would be in all 200.
-        assert changed < 25
-        log.end_survey(phase="creating")
+        with log.surveying(phase="creating"):
+            for number, page in enumerate(digests):
+                log.add_page(number, [number], n, f"{number:032}", [], page)
+        assert path.stat().st_size < 1.1 * digests.nbytes
         assert log.phase == "creating"
         assert log.row_count() == 20 * n
+        assert log.unchanged_pages() == {f"{number:032}" for number in range(20)}
         known, same = log.compare(np.concatenate([digests[3], digests[4] + [0, 1]]))
         assert known.all()
         assert same.tolist() == [True] * n + [False] * n
+        assert log.row_count() == 20 * n
+        assert not log.unchanged_pages()  # rows may be recorded one by one from now on
+
+
+def test_a_survey_that_does_not_end_leaves_the_journal_as_it_was(tmp_path: Path) -> None:
+    def survey(log: MigrationJournal, error: type[BaseException]) -> None:
+        with log.surveying(phase="creating"):
+            log.add_page(0, [0], 1, "0" * 32, ["a"], np.ones((1, 2), np.int64))
+            raise error
+
+    with contextlib.closing(MigrationJournal(tmp_path / "journal.sqlite", create=True)) as log:
+        for error in (Killed, sqlite3.DatabaseError):  # the second may be of a source that is a database of SQLite
+            with pytest.raises(error):
+                survey(log, error)
+            assert (log.phase, log.rows(), log.sample()) == ("surveying", 0, [])
 
 
 def test_a_journal_whose_pages_are_mixed_up_is_refused_when_it_is_opened(interrupted: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import SpaceMismatchError, SpaceMismatchWarning
 
 __all__ = [
@@ -219,7 +220,9 @@ class SpaceProfile:
 
     def compare(self, rows: FloatArray) -> Comparison:
         """Compare rows [n, d] with the space; their lengths do not matter."""
-        distinct = np.unique(unit_rows(np.asarray(rows, np.float32)), axis=0)
+        units = unit_rows(np.asarray(rows, np.float32))
+        # Sorting the rows themselves takes longer than all that follows.
+        distinct = units[np.sort(np.unique(digest_matrix(units), return_index=True)[1])]
         outside = self.outside(distinct)
         spectrum = mean = distortion = float("nan")
         if len(distinct) >= MIN_BATCH:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.digests import digest_columns, digest_ids, digest_matrix, page_digest
 from interlingua.core.errors import InputError, UnusableRowError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Records",
-    "id_digests",
+    "concatenated",
     "is_list",
     "is_marked_json",
     "json_field",
@@ -85,30 +85,27 @@ class Records:
 
     def digest(self) -> str:
         """Return 16 hex digits that depend on every id, vector and payload value."""
-        return hashlib.blake2b(self.row_digests().tobytes(), digest_size=8).hexdigest()
+        return page_digest(self.row_digests())
 
     def row_digests(self) -> IntArray:
         """Return [b, 2] int64: for each row the digest of its id, and of its id, vector and payload.
 
         The digests of a row do not depend on its page, nor on whether its id is a whole number or the same as text.
         """
-        names = repr([] if self.payload is None else self.payload.schema.names)
-        cells: Iterable[tuple[object, ...]] = [()] * len(self)
-        if self.payload is not None and self.payload.num_columns:
-            cells = zip(*(_plain_values(column) for column in self.payload.columns), strict=True)
-        vectors = np.ascontiguousarray(self.vectors)
-        digests = bytearray()
-        for key, vector, row in zip(id_digests(self.ids).tolist(), vectors, cells, strict=True):
-            content = hashlib.blake2b(vector.tobytes(), digest_size=8)
-            content.update(f"{key}{names}{row!r}".encode("utf-8", "surrogatepass"))
-            digests += key.to_bytes(8, "little", signed=True) + content.digest()
-        return np.frombuffer(bytes(digests), "<i8").astype(np.int64).reshape(len(self), 2)
+        keys = digest_ids(self.ids)
+        return np.stack([keys, digest_columns(self.payload, keys, digest_matrix(self.vectors))], axis=1)
 
 
-def id_digests(ids: pa.Array) -> IntArray:
-    """Return a digest of each id [n], int64, equal for a whole number and the same number as text."""
-    digests = (hashlib.blake2b(str(value).encode(), digest_size=8).digest() for value in ids.to_pylist())
-    return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
+def concatenated(parts: Sequence[Records]) -> Records:
+    """Return the rows of at least one part, one part after the other."""
+    import pyarrow as pa
+
+    tables = [part.payload for part in parts]
+    return Records(
+        pa.concat_arrays([part.ids for part in parts]),
+        np.concatenate([part.vectors for part in parts]),
+        None if tables[0] is None else pa.concat_tables(tables),
+    )
 
 
 def select_rows(pages: Iterable[Records], positions: IntArray) -> Iterator[Records]:
@@ -207,6 +204,8 @@ def _without_bad(column: pa.Array, d: int | None) -> pa.Array:
     widths = np.asarray(column.value_lengths().fill_null(-1))
     d = next((int(width) for width in widths if width > 0), 0) if d is None else d
     values = column.flatten()
+    if pa.types.is_floating(values.type) and not values.null_count and (widths == d).all():
+        return column
     kind = values.type if pa.types.is_floating(values.type) else pa.float32()
     values = values.cast(kind)
     nan = pa.scalar(float("nan")).cast(kind)
@@ -243,30 +242,3 @@ def json_field(name: str) -> pa.Field:
 def is_marked_json(field: pa.Field) -> bool:
     """Return whether `json_field` made this field."""
     return bool((field.metadata or {}).keys() >= _JSON_MARK.keys())
-
-
-def _plain_values(column: pa.ChunkedArray) -> list[object]:
-    """Return values whose ``repr`` is the same in every process; times of any unit are whole numbers."""
-    kind = _without_times(column.type)
-    values: list[object] = (column if kind.equals(column.type) else column.cast(kind)).to_pylist()
-    return values
-
-
-def _without_times(kind: pa.DataType) -> pa.DataType:
-    """Return a type with whole numbers in place of dates and times: Python has no nanoseconds."""
-    import pyarrow as pa
-
-    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
-        return pa.int32() if kind.bit_width == 32 else pa.int64()
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_without_times(kind.value_type), kind.list_size)
-    if is_list(kind):
-        return (pa.large_list if pa.types.is_large_list(kind) else pa.list_)(_without_times(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_without_times(kind.key_type), _without_times(kind.item_type))
-    if pa.types.is_dictionary(kind):
-        plain = _without_times(kind.value_type)
-        return kind if plain.equals(kind.value_type) else plain
-    return kind

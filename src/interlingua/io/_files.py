@@ -140,9 +140,9 @@ class VectorFile:
         Raises:
             InputError: anything `check` refuses, or more vectors than fit in memory.
         """
-        self.check()
         matrix = self._source.matrix()
         if matrix is not None and matrix.dtype == self.dtype:
+            self.check()
             return matrix
         try:
             whole = np.empty((self.n, self.d), self.dtype)
@@ -151,10 +151,15 @@ class VectorFile:
             raise InputError(
                 f"{self.path}: {needed:.1f} GiB are needed to hold all vectors. Use batches(), or convert it to .npy."
             ) from error
-        row = 0
+        row, seen = 0, RowCheck()
         for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
-            whole[row : row + len(stored)] = self._floating(stored)
+            block = whole[row : row + len(stored)]
+            block[:] = self._floating(stored)
             row += len(stored)
+            if not self._checked:
+                seen.add(block)
+        seen.check_directions(self.path)
+        self._checked = True
         return whole
 
     def ids(self) -> pa.Array | None:

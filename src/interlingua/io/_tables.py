@@ -178,7 +178,7 @@ def _value_dtype(kind: pa.DataType) -> np.dtype[Any] | None:
 
 def _first_width(path: Path, name: str, n: int, pages: Pages, *, skip_bad: bool) -> int:
     """Return the width of the first vector; some files declare fixed-size lists and hold others."""
-    for table, _ in pages([name], 0, n if skip_bad else 1, BLOCK_ROWS):
+    for table, _ in pages([name], 0, n if skip_bad else 1, _SAMPLED_ROWS):
         column = table.column(0).combine_chunks()
         widths = getattr(column, "storage", column).value_lengths()
         widths = widths.filter(pc.fill_null(pc.greater(widths, 0), False)) if skip_bad else widths

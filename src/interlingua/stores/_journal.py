@@ -17,7 +17,7 @@ from interlingua.core.arrays import IntArray
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 
-FORMAT = 6
+FORMAT = 7
 PHASES = ("surveying", "creating", "copying", "indexing", "checking", "done", "rolled back")
 # What a journal holds as soon as it names its migration.
 _NEEDED = ("source", "target", "source_facts", "translator", "options", "plan")
@@ -26,7 +26,7 @@ create table fact (name text primary key, value text not null);
 create table page (
   number integer primary key, after text, rows integer not null, digest text not null, done integer not null);
 create table sample (id text primary key);
-create table surveyed (id integer not null, content integer not null);
+create table surveyed (page integer primary key, digests blob not null);
 create table row (id integer primary key, content integer not null);
 """
 # Kilobytes of the database in memory, as a negative number. The digests of ids are in no order, so rows are looked up
@@ -152,16 +152,27 @@ class MigrationJournal:
         with self._transaction():
             self._set(facts)
 
-    def restart(self) -> None:
-        """Delete the pages of a survey that was interrupted."""
-        with self._transaction():
-            self._db.execute("delete from page")
-            self._db.execute("delete from sample")
-            self._db.execute("delete from surveyed")
-            self._db.execute("delete from row")
+    @contextmanager
+    def surveying(self, **facts: Any) -> Iterator[None]:
+        """Record the pages that are added within, and facts as `note` does, all at once or not at all.
+
+        They replace the pages of a survey that was interrupted.
+        """
+        with self._reported():
+            self._db.execute("begin")
+            for table in ("page", "sample", "surveyed", "row"):
+                self._db.execute(f"delete from {table}")
+        try:
+            yield  # errors of the source are not those of the journal
+        except BaseException:
+            self._rollback()
+            raise
+        with self._reported():
+            self._set(facts)
+            self._db.execute("commit")
 
     def add_page(self, number: int, after: Any, rows: int, digest: str, sample: list[Any], digests: IntArray) -> None:
-        """Record a page of the source.
+        """Record a page of the source, within `surveying`.
 
         Args:
             number: 0 for the first page.
@@ -171,20 +182,12 @@ class MigrationJournal:
             sample: those of its ids that will be compared at the end.
             digests: of the rows to write, as `Records.row_digests` returns them.
         """
-        with self._transaction():
+        with self._reported():
             row = (number, json.dumps(after), rows, digest)
             self._db.execute("insert into page values (?, ?, ?, ?, 0)", row)
-            # In the order of the source. In the table that is ordered by digests, which are random, every row of a page
-            # would change another part of the file, and each of these parts would be written twice for each page.
-            self._db.executemany("insert into surveyed values (?, ?)", digests.tolist())
+            # A row here for each row of the source would take longer than its digest, and is rarely looked up.
+            self._db.execute("insert into surveyed values (?, ?)", (number, digests.astype("<i8").tobytes()))
             self._db.executemany("insert or ignore into sample values (?)", [(json.dumps(value),) for value in sample])
-
-    def end_survey(self, **facts: Any) -> None:
-        """Order the rows of the survey by their ids, so that they can be looked up, and record facts as `note` does."""
-        with self._transaction():
-            self._db.execute("insert or replace into row select id, content from surveyed order by id")
-            self._db.execute("delete from surveyed")
-            self._set(facts)
 
     def mark_written(self, number: int) -> None:
         """Record that a page is in the target; call it after the write has returned."""
@@ -208,13 +211,19 @@ class MigrationJournal:
         """Return the ids of the rows that will be compared at the end."""
         return [self._value(text) for (text,) in self._read("select id from sample order by id")]
 
+    def unchanged_pages(self) -> set[str]:
+        """Return the digests of all pages of the survey whose rows are still recorded as it read them."""
+        return {digest for (digest,) in self._read("select digest from page join surveyed on page = number")}
+
     def record_rows(self, digests: IntArray) -> None:
         """Record rows that were written after the migration, in place of those with the same ids."""
+        self._order_rows()
         with self._transaction():
-            self._set_rows(digests)
+            self._db.executemany("insert or replace into row values (?, ?)", digests.tolist())
 
     def keep_rows(self, ids: IntArray) -> None:
         """Delete the records of all rows but those with these digests of ids [n]."""
+        self._order_rows()
         with self._transaction():
             self._db.execute("create temp table kept (id integer primary key)")
             self._db.executemany("insert or ignore into kept values (?)", ids[:, None].tolist())
@@ -222,8 +231,9 @@ class MigrationJournal:
             self._db.execute("drop table kept")
 
     def row_count(self) -> int:
-        """Return the number of different rows that are in the target."""
-        return int(self._read("select count(*) from row")[0][0])
+        """Return the number of rows that are in the target."""
+        ordered, surveyed = (self._read(f"select count(*) from {table}")[0][0] for table in ("row", "surveyed"))
+        return self.rows() if surveyed else int(ordered)
 
     def holds(self, ids: IntArray) -> npt.NDArray[np.bool_]:
         """Return for each digest of an id [n] whether its row is recorded."""
@@ -231,6 +241,7 @@ class MigrationJournal:
 
     def compare(self, digests: IntArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Return for each row [n] whether its id is recorded, and whether it is recorded with the same content."""
+        self._order_rows()
         contents: dict[int, int] = {}
         for start in range(0, len(digests), _PARAMETERS):
             ids = digests[start : start + _PARAMETERS, 0].tolist()
@@ -241,8 +252,22 @@ class MigrationJournal:
         pairs = zip(recorded, digests[:, 1].tolist(), strict=True)
         return known, np.array([content == now for content, now in pairs], bool)
 
-    def _set_rows(self, digests: IntArray) -> None:
-        self._db.executemany("insert or replace into row values (?, ?)", digests.tolist())
+    def _order_rows(self) -> None:
+        """Make one row of the database of each row of the survey, ordered by their ids, to look them up."""
+        if not self._read("select 1 from surveyed limit 1"):
+            return
+        pages = self._db.execute("select digests from surveyed")
+        with self._transaction():
+            # Digests are random. In any other order every row would change another part of the file.
+            self._db.execute("create temp table unordered (id integer not null, content integer not null)")
+            for (blob,) in pages:
+                if not isinstance(blob, bytes) or len(blob) % 16:
+                    raise self._damaged("the digests of a page are cut off")
+                digests = np.frombuffer(blob, "<i8").reshape(-1, 2)
+                self._db.executemany("insert into unordered values (?, ?)", digests.tolist())
+            self._db.execute("insert or replace into row select id, content from unordered order by id")
+            self._db.execute("drop table unordered")
+            self._db.execute("delete from surveyed")
 
     def _pages(self, rest: str, *values: Any) -> Iterator[Page]:
         for number, after, rows, digest, done in self._read(f"select * from page {rest}", *values):
@@ -276,15 +301,24 @@ class MigrationJournal:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        try:
+        with self._reported():
             self._db.execute("begin")
             yield
             self._db.execute("commit")
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Undo the transaction after an error, and name the journal in an error of its database."""
+        try:
+            yield
         except BaseException as error:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
+            self._rollback()
             if isinstance(error, sqlite3.DatabaseError):
                 raise InterlinguaError(
                     f"{self.path} cannot be written ({error}). Make room or repair the disk, then go on.",
                 ) from error
             raise
+
+    def _rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("rollback")

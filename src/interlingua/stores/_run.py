@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from interlingua.core.arrays import IntArray
+from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError, UnusableRowError
-from interlingua.core.records import Records, id_digests
+from interlingua.core.records import Records, concatenated
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
@@ -76,7 +78,11 @@ class Run:
         """Read every row once: refuse what cannot be translated, and record digests of rows and pages."""
         if self.log.phase != "surveying":
             return
-        self.log.restart()
+        with self.log.surveying(phase="creating", as_new_vector=self.spec.as_new_vector):
+            self._read_all()
+        watch.lap("survey")
+
+    def _read_all(self) -> None:
         total, rows, number, left_out = self.spec.count, 0, 0, list[Any]()
         every = max(1, total // _SAMPLE)
         distinct = DistinctIds(self.info.id_type, str(self.source.url))
@@ -88,8 +94,11 @@ class Run:
                 self.conversion.check_space(records)
                 self.target.check_records(self.options.as_written(records), self.spec)
                 picked = [records.ids[i].as_py() for i in range(-rows % every, len(records), every)]
-                digests = self.conversion.copied(records).row_digests()
-                self.log.add_page(number, after, len(records), self._digest(page), picked, digests)
+                digests = self.conversion.copied(page).row_digests()
+                digest = page_digest(digests)
+                if bad is not None:
+                    digests = self.conversion.copied(records).row_digests()
+                self.log.add_page(number, after, len(records), digest, picked, digests)
                 rows, number = rows + len(records), number + 1
                 self.on_rows("surveying", rows, total)
         if rows != total:
@@ -99,8 +108,6 @@ class Run:
             )
         distinct.check_distinct(self.source, self.options.page_rows)
         self._write_skipped(left_out)
-        self.log.end_survey(phase="creating", as_new_vector=self.spec.as_new_vector)
-        watch.lap("survey")
 
     def _digest(self, page: Records) -> str:
         return self.conversion.copied(page).digest()
@@ -201,33 +208,40 @@ class Run:
 
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
-        changes = self._find_changes()
+        changes, sampled = self._find_changes()
         # A deleted row of the same collection has lost its new vector, too.
         expected = self.spec.count - (changes.deleted if self.spec.as_new_vector else 0)
         count = self.target.info().count
         if count != expected:
             raise InterlinguaError(f"{self.target.url} holds {count} rows and {expected} were written. Roll back.")
-        ids = pa.array(self.log.sample(), self.info.id_type)
-        if changes:
-            ids = ids.filter(pa.array(np.isin(id_digests(ids), changes.unchanged)))
         error = 0.0
-        if len(ids):
-            stored, error = self.conversion.compare(self.source.fetch(ids))
+        if len(sampled):
+            stored, error = self.conversion.compare(sampled)
             self._check_index(stored)
         self.on_rows("checking", self.spec.count, self.spec.count)
         watch.lap("check")
-        return len(ids), error, changes
+        return len(sampled), error, changes
 
-    def _find_changes(self) -> Changes:
+    def _find_changes(self) -> tuple[Changes, Records]:
         """Compare every row of the source as it is now with the digest of the survey, unless its files are the same.
 
         A run that was resumed also compares every row of the target with its translation, unless it is a file: rows
         that were written before the interruption may have been edited since.
-        """
-        done = 0
 
-        def on_page(records: Records, same: npt.NDArray[np.bool_]) -> None:
+        Returns:
+            the changes, and the rows of the sample that have not changed.
+        """
+        done, sample = 0, pa.array(self.log.sample(), self.info.id_type)
+        source = reopen_source(self.source)
+        if source is self.source and not self.resumed:
+            # The copy that was surveyed and copied page by page is still what its files are.
+            return Changes([], [], 0, np.empty(0, np.int64)), source.fetch(sample)
+        wanted, sampled = digest_ids(sample), list[Records]()
+
+        def on_page(records: Records, ids: IntArray, same: npt.NDArray[np.bool_]) -> None:
             nonlocal done
+            # Reading the sample by its ids would read a file once more.
+            sampled.append(records.take(np.flatnonzero(same & np.isin(ids, wanted))))
             if self.resumed and not self.target.capabilities.appends:
                 unchanged = records.take(np.flatnonzero(same))
                 for start in range(0, len(unchanged), FETCHED_ROWS):
@@ -235,16 +249,14 @@ class Run:
             done += len(records)
             self.on_rows("checking", min(done, self.spec.count), self.spec.count)
 
-        source = reopen_source(self.source)
-        if source is self.source and not self.resumed:
-            # The copy that was surveyed and copied page by page is still what its files are.
-            return Changes([], [], 0, np.empty(0, np.int64))
         try:
             self.options.restrict(source, bad_as_nan=True)
-            return find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)
+            changes = find_changes(source, self.log, self.conversion, self.info.id_type, on_page=on_page)
         finally:
             if source is not self.source:
                 source.close()
+        no_rows = Records(sample.slice(0, 0), np.empty((0, 0), np.float32))
+        return changes, concatenated(sampled) if sampled else no_rows
 
     def _check_index(self, stored: Records) -> None:
         """Refuse an index that does not find the first of some rows by its own vector."""

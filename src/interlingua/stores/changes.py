@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from interlingua.core.arguments import check_instance, check_path
 from interlingua.core.arrays import IntArray
+from interlingua.core.digests import digest_ids, page_digest
 from interlingua.core.errors import InputError
-from interlingua.core.records import Records, id_digests
+from interlingua.core.records import Records
 from interlingua.core.translator import Translator
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
@@ -30,6 +31,7 @@ __all__ = [
     "FETCHED_ROWS",
     "CatchUp",
     "Changes",
+    "OnPage",
     "Progress",
     "catch_up",
     "changes_path",
@@ -42,6 +44,7 @@ __all__ = [
 # Rows that are read by their ids at a time; stores limit how many ids a request has.
 FETCHED_ROWS = 1_024
 Progress = Callable[[str, int, int], None]
+OnPage = Callable[[Records, IntArray, npt.NDArray[np.bool_]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class Changes:
     def remaining(self, id_type: pa.DataType) -> IntArray:
         """Return digests of the ids [n] of all rows that the source has."""
         return np.concatenate(
-            [self.unchanged, *(id_digests(pa.array(ids, id_type)) for ids in (self.updated, self.added))]
+            [self.unchanged, *(digest_ids(pa.array(ids, id_type)) for ids in (self.updated, self.added))]
         )
 
     def write(self, path: Path, vanished: list[Any]) -> None:
@@ -98,7 +101,7 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
     vanished, remaining = [], changes.remaining(id_type)
     with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
         for records, _ in pages:
-            digests = id_digests(records.ids)
+            digests = digest_ids(records.ids)
             gone = np.flatnonzero(log.holds(digests) & ~np.isin(digests, remaining))
             vanished += records.ids.take(pa.array(gone, pa.int64())).to_pylist()
     return vanished
@@ -110,7 +113,7 @@ def find_changes(
     conversion: Conversion,
     id_type: pa.DataType,
     *,
-    on_page: Callable[[Records, npt.NDArray[np.bool_]], None],
+    on_page: OnPage,
     partial: bool = False,
 ) -> Changes:
     """Read a source once and compare its rows with those that were copied.
@@ -120,26 +123,31 @@ def find_changes(
         log: journal of the migration.
         conversion: of the migration.
         id_type: of the ids that were copied.
-        on_page: called with the rows of each page, and which of them are as they were copied.
+        on_page: called with the rows of each page, the digests of their ids, and which rows are as they were copied.
         partial: whether only some rows are read, so that no row can be said to be deleted.
 
     Raises:
         InputError: ids are null, repeated, or of another type.
     """
     updated, added, unchanged, left_out = [], [], [np.empty(0, np.int64)], 0
-    distinct = DistinctIds(id_type, str(source.url))
+    distinct, unchanged_pages = DistinctIds(id_type, str(source.url)), log.unchanged_pages()
     with closing(source.scan(conversion.options.page_rows)) as pages:  # type: ignore[type-var]
         for number, (page, _) in enumerate(pages):
             distinct.add(page.ids, number)
-            records = conversion.usable(page)[0] if conversion.options.skip_bad else page
-            left_out += len(page) - len(records)
-            digests = conversion.copied(records).row_digests()
-            known, same = log.compare(digests)
-            ids = records.ids.to_pylist()
-            updated += [ids[row] for row in np.flatnonzero(known & ~same)]
-            added += [ids[row] for row in np.flatnonzero(~known)]
+            digests = conversion.copied(page).row_digests()
+            is_unchanged = page_digest(digests) in unchanged_pages
+            records, bad = conversion.usable(page) if conversion.options.skip_bad else (page, None)
+            if bad is not None:
+                digests, left_out = conversion.copied(records).row_digests(), left_out + len(bad)
+            if is_unchanged:
+                same = np.ones(len(records), bool)
+            else:
+                known, same = log.compare(digests)
+                ids = records.ids.to_pylist()
+                updated += [ids[row] for row in np.flatnonzero(known & ~same)]
+                added += [ids[row] for row in np.flatnonzero(~known)]
             unchanged.append(digests[same, 0])
-            on_page(records, same)
+            on_page(records, digests[:, 0], same)
     distinct.check_distinct(source, conversion.options.page_rows)
     whole = np.concatenate(unchanged)
     deleted = 0 if partial else log.row_count() - len(whole) - len(updated)
@@ -232,7 +240,7 @@ def catch_up(
         conversion = Conversion(translator, source, target, spec, options)
         read = 0
 
-        def check(records: Records, same: npt.NDArray[np.bool_]) -> None:
+        def check(records: Records, ids: IntArray, same: npt.NDArray[np.bool_]) -> None:
             nonlocal read
             read += len(records)
             report("comparing", read, info.count)

@@ -64,6 +64,8 @@ class DuckStore(SharedClientStore, TableAdapter):
             f"and lower(table_name) = lower({sql_literal(self._table_names[-1])})"
         )
         self._connect = lambda: Database(duckdb, self._path)
+        # Each is tried in a database in memory, and asked for by the plan and again when the table is made.
+        self._kept: dict[bytes, pa.Field] = {}
 
     def exists(self) -> bool:
         """Return whether the column exists; a missing file is not made."""
@@ -167,6 +169,12 @@ class DuckStore(SharedClientStore, TableAdapter):
 
     def kept(self, field: pa.Field) -> pa.Field:
         """Return a payload column as it is read from a new table, which DuckDB decides."""
+        key = pa.schema([field]).serialize().to_pybytes()
+        if key not in self._kept:
+            self._kept[key] = self._tried(field)
+        return self._kept[key]
+
+    def _tried(self, field: pa.Field) -> pa.Field:
         cursor = self._duckdb.connect()
         try:
             cursor.execute("set timezone = 'UTC'")

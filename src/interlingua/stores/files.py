@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray
 from interlingua.core.atomic import check_parent, follow_link
 from interlingua.core.errors import InputError, OutputExistsError
-from interlingua.core.records import Records, is_marked_json, select_rows
+from interlingua.core.records import Records, concatenated, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._checkpoint import partial_folder, unfinished_settings
 from interlingua.io._checks import AmbiguousVectorsError
@@ -93,11 +93,7 @@ class FileStore(Adapter):
         parts = list(select_rows(self._rows(BLOCK_ROWS), positions))
         if not parts:
             return self._in_order(None, ids)
-        payload = None if parts[0].payload is None else pa.concat_tables([part.payload for part in parts])
-        records = Records(
-            pa.concat_arrays([part.ids for part in parts]), np.concatenate([part.vectors for part in parts]), payload
-        )
-        return self._in_order(records, ids)
+        return self._in_order(concatenated(parts), ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""

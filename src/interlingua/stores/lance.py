@@ -73,15 +73,14 @@ class LanceStore(Adapter):
         key, name, d = self._layout(table.schema)
         filled, empty = (f"{_quoted(name)} is {text}" for text in ("not null", "null"))
         with self._errors("cannot be read"):
-            count, nulls = table.count_rows(self._conditions(filled)), table.count_rows(self._conditions(empty))
+            nulls = table.count_rows(self._conditions(empty))
+            count = table.count_rows(self._conditions() or None) - nulls
         self._check_filled(count, nulls)
         with self._errors("cannot be read"):
             query = table.search().where(self._conditions(filled)).limit(256)
             first = self._records(query.to_arrow(), name, d)
-        indexes = [table.index_stats(index.name) for index in table.list_indices() if index.columns == [name]]
-        metric = next((_METRICS.get(str(index.distance_type).lower()) for index in indexes if index), None)
         dtype = str(table.schema.field(name).type.value_type)
-        return self._describe(first, count, nulls, metric=metric, vector_name=name, dtype=dtype)
+        return self._describe(first, count, nulls, metric=_metric(table, name), vector_name=name, dtype=dtype)
 
     def skipped(self, size: int) -> Iterator[pa.Array]:
         """Yield the ids of the rows without a vector."""
@@ -132,9 +131,9 @@ class LanceStore(Adapter):
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Search the index, or every row if there is none."""
-        table, metric = self._table(), self.info().metric or "cosine"
+        table = self._table()
         key, name, _ = self._layout(table.schema)
-        hits = []
+        metric, hits = _metric(table, name) or "cosine", []
         for query in np.asarray(queries, np.float32):
             with self._errors("cannot be searched"):
                 search = (
@@ -265,6 +264,12 @@ class LanceStore(Adapter):
         return Records(
             ids, to_matrix(page[name], name, str(self.url), d=d, ids=ids, bad_as_nan=self._bad_as_nan), payload
         )
+
+
+def _metric(table: Any, name: str) -> Metric | None:
+    """Return the distance of the index of a column, ``None`` without an index."""
+    indexes = [table.index_stats(index.name) for index in table.list_indices() if index.columns == [name]]
+    return next((_METRICS.get(str(index.distance_type).lower()) for index in indexes if index), None)
 
 
 def _has_map(kind: pa.DataType) -> bool:
