@@ -272,7 +272,7 @@ def check_no_labels(problem: Problem, method: str) -> None:
         InputError: the problem has labels.
     """
     if problem.labels is not None:
-        raise InputError(f"labels were given and {method} uses none. Leave labels out, or choose method='linear'.")
+        raise InputError(f"labels were given and {method} uses none. Leave labels out, or choose the method linear.")
 
 
 def insufficient_rows_reason(name: str, rows: npt.NDArray[Any], available: int = 0) -> str | None:

@@ -158,7 +158,7 @@ class Adversarial:
         settings = self.resolve_settings()
         reason = problem.insufficient_rows_reason()
         if reason:
-            raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
+            raise InputError(f"{reason} Give more of them, or known pairs with the method procrustes.")
         if problem.known is not None and self.start == "cold":
             raise InputError("pairs were given and a cold start uses none. Leave them out, or use start='warm'.")
         vectors = dict(zip(SIDES, (problem.source.vectors, problem.target.vectors), strict=True))

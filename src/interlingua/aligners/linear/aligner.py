@@ -118,7 +118,7 @@ class Linear:
         """
         reason = problem.insufficient_rows_reason()
         if reason:
-            raise InputError(f"{reason} Give more of them, or pairs with method='procrustes'.")
+            raise InputError(f"{reason} Give more of them, or known pairs with the method procrustes.")
         # A device that does not exist is refused before any work.
         resolved = replace(self, device=resolve_device(self.device))
         with single_threaded_blas():

@@ -137,7 +137,7 @@ def check_ranks(ranks: tuple[int, int]) -> None:
         if rank < MIN_RANK:
             raise InputError(
                 f"{side} varies in {rank} directions only; without pairs at least {MIN_RANK} are needed. "
-                "Give vectors of more varied texts, or pairs with method='procrustes'."
+                "Give vectors of more varied texts, or known pairs with the method procrustes."
             )
 
 
