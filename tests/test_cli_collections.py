@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from command_line import D_SOURCE, N, Rows, Run
@@ -181,3 +182,26 @@ def test_what_cannot_be_read_is_refused(
     with pytest.raises(ValueError, match=message):
         raise ValueError(ran.json["error"])
     assert not Path("fitted").exists()
+
+
+def test_a_file_may_be_given_by_its_address(
+    run: Run, saved: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    for source, target in (("file://source.npy", f"file://{folder}/target.npy"), ("source.npy", "file://target.npy")):
+        ran = run("evaluate", saved, source, target, "--json")
+        assert ran.code == 0, ran.err
+        assert ran.json["n"] == N
+
+
+def test_a_search_leaves_out_rows_without_a_vector(
+    run: Run, saved: Path, stores: tuple[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    np.save("few.npy", np.load(folder / "target.npy")[[3, 95]])
+    ran = run("search", saved, *stores, "--query", "few.npy", "-k", 1, "--json")
+    assert ran.code == 0, ran.err
+    assert [hits[0]["id"] for hits in ran.json["hits"]] == [3, 95]
+    ran = run("search", saved, stores[0], "--query", "few.npy", "-k", N, "--json")
+    found = [{hit["id"] for hit in hits} for hits in ran.json["hits"]]
+    assert found == [set(range(N)) - set(range(90, 100))] * 2

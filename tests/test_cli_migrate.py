@@ -110,7 +110,7 @@ def test_a_second_run_asks_for_resume(run: Run, store: Path, saved: Path) -> Non
     assert "--resume" in again.json["error"]
     other = run("migrate", saved, store, "new.parquet", "--drop-payload", "--json")
     assert other.code == 2
-    assert "options were {'drop_payload': False} and are {'drop_payload': True}" in other.json["error"]
+    assert "options were drop_payload=False and are drop_payload=True" in other.json["error"]
 
 
 def test_a_failed_fit_migrates_nothing(
@@ -268,7 +268,7 @@ def test_a_source_that_changes_meanwhile_is_named_and_a_catch_up_copies_the_rows
     assert (again.json["updated"], again.json["listed"]) == (0, None)
     other = run(*command, "--catch-up", "--where", "year > 3", "--json")
     assert other.code == 2
-    assert "the options of this migration were" in other.json["error"]
+    assert "the options of this migration were where=None and are where='year > 3'. Use the same" in other.json["error"]
     pq.write_table(pq.read_table(store).slice(2), store)
     kept = run(*command, "--catch-up")
     assert "0 rows updated, 0 added, 2 deleted" in kept.err
@@ -316,3 +316,24 @@ def test_an_interrupt_while_modules_are_imported_ends_with_one_sentence() -> Non
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (130, "Interrupted.\n")
+
+
+def test_a_fit_leaves_out_rows_of_the_new_model_without_a_vector(
+    run: Run, store: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect("new.duckdb") as connection:
+        connection.execute(f"create table t (id bigint primary key, v float[{planted[1].shape[1]}])")
+        rows = [(i, None if i < 3 else row.tolist()) for i, row in enumerate(planted[1])]
+        connection.executemany("insert into t values (?, ?)", rows)
+    fit, seen = _paired_align(planted), []
+
+    def align(source: Any, target: Any, **options: Any) -> Any:
+        seen.append(target.n)
+        return fit(source, target, **options)
+
+    monkeypatch.setattr(interlingua, "align", align, raising=False)
+    ran = run("migrate", "fresh", store, "new.parquet", "--fit", "duckdb://new.duckdb#t.v", "--report", "r.html")
+    assert ran.code == 0, ran.err
+    assert seen == [N - 3]
+    assert Path("r.html").is_file()

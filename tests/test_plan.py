@@ -130,6 +130,19 @@ def test_rows_without_a_usable_vector_are_counted_and_left_out(run: Run, tmp_pat
     assert (made["rows"], made["sampled"], made["unusable"]) == (600, 593, 7)
     assert any("7 of the rows that were read have no vector" in reason for reason in made["reasons"])
     assert "--skip-bad" in " ".join(made["reasons"])
+    assert made["commands"][-1].endswith("TARGET --dry-run --skip-bad")
+
+
+def test_rows_that_a_store_holds_without_a_vector_are_left_out_by_the_command(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "holes.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t (id bigint primary key, v float[512])")
+        rows = [(i, None if i < 5 else row.tolist()) for i, row in enumerate(old_rows(200))]
+        connection.executemany("insert into t values (?, ?)", rows)
+    plan = il.plan(f"duckdb://{path}#t.v")
+    assert (plan.nulls, plan.unusable) == (5, 0)
+    assert plan.commands[-1].endswith("TARGET --dry-run --skip-null")
 
 
 def test_the_quality_of_a_fit_is_expected_from_distinct_rows(tmp_path: Path) -> None:

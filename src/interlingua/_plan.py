@@ -236,12 +236,13 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
         available: number of these vectors.
     """
     source, new = quote(facts["source"]), quote(target or "NEW.parquet")
+    leave_out = " --skip-bad" if facts["unusable"] else " --skip-null" if facts["nulls"] else ""
     # Not the two collections: an evaluation needs the same texts on both sides.
     after = (
         "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
         f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
         f"interlingua search translator {source} --query NEW_QUERIES.npy",
-        f"interlingua migrate translator {source} TARGET --dry-run",
+        f"interlingua migrate translator {source} TARGET --dry-run{leave_out}",
     )
     fit = f"interlingua fit {source} {new} --out translator --report fit.html"
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
@@ -295,7 +296,7 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
     if facts["unusable"]:
         reasons.append(
             f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
-            "such rows, so remove them first. migrate leaves them out with --skip-bad."
+            "such rows, so fit on a copy of the collection without them. migrate leaves them out with --skip-bad."
         )
     if route == "unpaired" and distinct <= _FAILED_ROWS:
         reasons.append(

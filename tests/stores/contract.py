@@ -459,7 +459,7 @@ class StoreContract:
             turned = Records(records.ids, -records.vectors, records.payload)
             source.upsert(turned.take([3, 39]))
             if target.capabilities.appends:
-                with pytest.raises(InputError, match="only appends rows, so none can be replaced"):
+                with pytest.raises(InputError, match="can only append rows, so none can be replaced"):
                     catch_up(translator(), source, target, journal=tmp_path / "j")
                 return
             done = catch_up(translator(), source, target, journal=tmp_path / "j")

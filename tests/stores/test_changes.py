@@ -342,7 +342,7 @@ def test_a_catch_up_needs_a_finished_migration_between_these_stores(
 def test_a_catch_up_into_a_file_is_refused(memory: Callable[[str], Store], source: Records, tmp_path: Path) -> None:
     with open_store(str(tmp_path / "new.parquet")) as target:
         migrate(translator(), memory("old"), target, journal=tmp_path / "j", options=SMALL)
-        with pytest.raises(InputError, match="Files only appends rows, so none can be replaced"):
+        with pytest.raises(InputError, match="Files can only append rows, so none can be replaced"):
             catch_up(translator(), memory("old"), target, journal=tmp_path / "j")
 
 

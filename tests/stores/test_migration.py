@@ -188,7 +188,7 @@ def test_resume_refuses_another_translator(memory: Callable[[str], Store], inter
 
 
 def test_resume_refuses_other_options(memory: Callable[[str], Store], interrupted: Path) -> None:
-    message = r"the options was \{'page_rows': 50\} and is \{'page_rows': 51\}\. Use the same options again"
+    message = r"the options were page_rows=50 and are page_rows=51\. Use the same options again"
     with pytest.raises(InputError, match=message):
         _again(memory, interrupted, options=Options(page_rows=51))
 

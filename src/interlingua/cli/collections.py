@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
     from interlingua.core.records import Records
     from interlingua.io import VectorFile
+    from interlingua.stores import Store
 
-__all__ = ["Collection", "Paired", "check_same_order", "is_file", "read_same_ids"]
+__all__ = ["Collection", "Paired", "check_same_order", "file_of", "open_rows", "read_same_ids"]
 
 _PAGE_ROWS = 4_096
 
@@ -34,11 +35,8 @@ class Collection:
     """
 
     def __init__(self, address: str, where: str | None = None) -> None:
-        from interlingua.stores import open_source
-
-        self._store = open_source(address)
+        self._store = open_rows(address, where)
         try:
-            self._store.restrict(where=where, skip_null="skip_null" in self._store.capabilities.selects)
             info = self._store.info()
         except BaseException:
             self._store.close()
@@ -58,16 +56,37 @@ class Collection:
         self._store.close()
 
 
-def is_file(address: str) -> bool:
-    """Return whether an address is the plain path of a file, or ``-``; any other is opened as a store.
+def open_rows(address: str, where: str | None = None) -> Store:
+    """Open a store for reading without the rows that have no vector, if it can leave them out.
+
+    Args:
+        address: of the store.
+        where: a condition that the rows have to meet, in the store's own language.
 
     Raises:
-        InputError: it is neither.
+        InputError: the store cannot be opened, or cannot select rows by a condition.
+    """
+    from interlingua.stores import open_source
+
+    store = open_source(address)
+    try:
+        store.restrict(where=where, skip_null="skip_null" in store.capabilities.selects)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def file_of(address: str) -> Path | None:
+    """Return the path of a file, or ``-``, from an address that has no more than it; any other is opened as a store.
+
+    Raises:
+        InputError: it is neither a path nor the address of a store.
     """
     from interlingua.stores._url import parse_url
 
     url = parse_url(address)
-    return url.scheme == "file" and not url.names and not url.options
+    return Path(url.path) if url.scheme == "file" and not url.names and not url.options else None
 
 
 @dataclass(frozen=True, eq=False)

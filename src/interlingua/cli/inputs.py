@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interlingua.cli.collections import Collection, check_same_order, is_file, read_same_ids
+from interlingua.cli.collections import Collection, check_same_order, file_of, read_same_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
 from interlingua.io import VectorFile, open_vectors
@@ -116,13 +116,14 @@ def closing_sides(sides: Sequence[Side]) -> Iterator[None]:
 
 
 def _open_side(address: str, column: str | None, key: str | None, scale: str | None, where: str | None) -> Side:
-    if not is_file(address):
+    path = file_of(address)
+    if path is None:
         return Collection(address, where)
     if where is not None:
         raise InputError(
             f"{address} is a file, and rows of a file cannot be selected by a condition. Leave the condition out."
         )
-    return open_vectors(Path(address), column=column, key=key, scale=_number(scale))
+    return open_vectors(path, column=column, key=key, scale=_number(scale))
 
 
 def close_sides(sides: Sequence[Side]) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
+from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
 from interlingua.cli.options import (
     AllowForeign,
@@ -318,12 +319,11 @@ def _fit(
     """Fit a translator on samples of two stores and save it if ``save`` is set; a failed verdict ends the command."""
     import interlingua
     from interlingua.core.storage import check_destination
-    from interlingua.stores import open_source
     from interlingua.stores.planning import advise_skip_bad
     from interlingua.stores.sampling import sample_rows
 
     check_destination(directory, overwrite=False)
-    with open_source(new_model) as new, console.working("Reading samples", record):
+    with open_rows(new_model) as new, console.working("Reading samples", record):
         with advise_skip_bad(old):
             x = sample_rows(old, rows, seed)
         samples = ((old, x), (new, sample_rows(new, rows, seed)))
@@ -355,14 +355,13 @@ def _write_report(
 ) -> None:
     """Write the report with rows of the source and, if one was given, of the store of the new model."""
     from interlingua.core.translator import Translator
-    from interlingua.stores import open_source
     from interlingua.stores.sampling import sample_rows
 
     with console.working("Drawing the report"):
         x = sample_rows(old, _PICTURED, seed, pool=_POOL)
         y = None
         if new_model is not None:
-            with open_source(new_model) as new:
+            with open_rows(new_model) as new:
                 y = sample_rows(new, _PICTURED, seed, pool=_POOL)
         shown = translator
         if options.inverse:

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console
+from interlingua.cli.collections import open_rows
 from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Seed, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError
 from interlingua.stores.registry import address_forms
@@ -136,7 +137,6 @@ def search(
     from interlingua.core.translator import load
     from interlingua.encoders import encoder_title, open_encoder, with_task
     from interlingua.io import open_vectors
-    from interlingua.stores import open_source
     from interlingua.stores.joint import JointSearch
     from interlingua.stores.rerank import rerank as rank_again
 
@@ -149,7 +149,7 @@ def search(
         queries = model(text)
     encode = None if rerank is None or model is None else with_task(model, "document")
     # Some databases write to their files as soon as they are opened.
-    first, second = open_source(source), open_source(target) if target else None
+    first, second = open_rows(source), open_rows(target) if target else None
     try:
         with console.working("Searching"):
             joint = JointSearch(

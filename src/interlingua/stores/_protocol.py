@@ -199,7 +199,10 @@ class Store(ABC):
         if where is not None and "where" not in self.capabilities.selects:
             raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {where=...} out.")
         if skip_null and "skip_null" not in self.capabilities.selects:
-            raise InputError(f"{self.url}: {self.title} cannot select rows.", "Leave {skip_null} out.")
+            raise InputError(
+                f"{self.url}: {self.title} cannot select rows.",
+                "Leave {skip_null} out. In a migration, {skip_bad} leaves out rows without a vector, too.",
+            )
         self._where, self._skip_null, self._bad_as_nan = where, skip_null, bad_as_nan
 
     def since(self, column: str, value: str) -> str:

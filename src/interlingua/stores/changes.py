@@ -225,7 +225,8 @@ def catch_up(
         if options not in (None, recorded):
             changed = differences(asdict(recorded), asdict(options))
             raise InputError(
-                f"{path}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same."
+                f"{path}: the options of this migration were {changed.replace(' and is ', ' and are ')}. Use the same "
+                "options in every command about one migration."
             )
         if delete_vanished and not target.capabilities.deletes:
             raise InputError(f"{target.url}: {target.title} cannot delete rows.", "Leave {delete_vanished} out.")
@@ -299,7 +300,8 @@ def differences(before: Any, now: Any) -> str:
     """Return what was and what is, as a phrase that names only the entries in which two dictionaries differ."""
     if isinstance(before, dict) and isinstance(now, dict):
         names = [name for name in now if before.get(name) != now[name]]
-        before, now = ({name: facts.get(name) for name in names} for facts in (before, now))
+        before, now = (", ".join(f"{name}={facts.get(name)!r}" for name in names) for facts in (before, now))
+        return f"{before} and is {now}"
     return f"{before!r} and is {now!r}"
 
 
@@ -321,7 +323,8 @@ def _check_finished(log: MigrationJournal, translator: Translator, source: Store
             raise InputError(f"{log.path}: the {name} of this migration was {facts[name]}, not {value}. Use the same.")
     if target.capabilities.appends:
         raise InputError(
-            f"{target.url}: {target.title} only appends rows, so none can be replaced. Migrate to a new target instead."
+            f"{target.url}: {target.title} can only append rows, so none can be replaced. Migrate to a new target "
+            "instead."
         )
     return Options(**facts["options"])
 

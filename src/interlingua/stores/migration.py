@@ -259,7 +259,10 @@ def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if before.get(name) != value:
             what = name.replace("source_facts", "content of the source").replace("_", " ")
+            change = f"was {differences(before.get(name), value)}"
+            if name == "options":
+                change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")
             raise InputError(
-                f"{log.path} cannot be resumed: the {what} was {differences(before.get(name), value)}. "
+                f"{log.path} cannot be resumed: the {what} {change}. "
                 f"Use the same {what} again, or roll back and start again."
             )

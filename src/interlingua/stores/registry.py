@@ -272,9 +272,9 @@ def _checked_kind(point: EntryPoint, kind: Any) -> StoreKind:
 
 
 def address_forms() -> str:
-    """Return the addresses that a command takes, as a phrase for its help."""
+    """Return the addresses that a command takes, one of each kind of store in full, as a phrase for its help."""
     kinds = [kind for kind in _shown_stores() if kind.scheme not in {"file", "memory"}]
-    *first, last = [f"{kind.scheme}://" for kind in kinds]
+    *first, last = [kind.addresses[0] if kind.addresses else f"{kind.scheme}://" for kind in kinds]
     return f"a file, or {', '.join(first)} or {last}"
 
 
