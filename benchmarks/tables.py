@@ -128,7 +128,7 @@ _KINDS = (f"good (top-1 at least {GOOD})", "partial", f"bad (top-1 under {BAD})"
 
 def _kind(record: dict[str, Any]) -> str:
     top1 = min(record["forward"]["top1"], record["backward"]["top1"])
-    placed = record.get("misplaced_share", 0.0) < MISPLACED
+    placed = (record.get("misplaced_share") or 0.0) < MISPLACED
     return _KINDS[0] if top1 >= GOOD and placed else _KINDS[2] if top1 < BAD else _KINDS[1]
 
 

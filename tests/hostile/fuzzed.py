@@ -211,7 +211,8 @@ def written_journal(path: Path) -> None:
     from interlingua.stores._journal import MigrationJournal
 
     journal = MigrationJournal(path, create=True)
-    journal.note(job="a", source="memory://a#a", target="memory://a#b", options={}, target_begun=True)
+    journal.note(job="a", source="memory://a#a", target="memory://a#b", target_begun=True)
+    journal.note(source_facts={}, translator="t", options={}, plan={})
     with journal.surveying(phase="copying"):
         for number in range(4):
             digests = np.random.default_rng(number).integers(-(2**62), 2**62, (N, 2))
