@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -110,3 +111,16 @@ def test_a_collection_or_queries_of_another_space_are_refused_unless_allowed(mem
     assert bridge.search(target[:60], 1)
     with pytest.raises(SpaceMismatchError, match="The target vectors are not of"):
         bridge.search(-target[:60], 1)
+
+
+def test_times_that_python_cannot_represent_are_text_in_hits(memory: Callable[[str], Store]) -> None:
+    rows, when = unit(2, D_OUT, 5), pa.array([1, 1_000], pa.timestamp("ns"))
+    payload = pa.table({"when": when})
+    store = memory("new")
+    store.create(Spec(D_OUT, "cosine", pa.int64(), payload.schema, 2))
+    store.upsert(Records(pa.array([0, 1]), rows, payload))
+    hits = JointSearch(translator(), target=store, sample=0).search(rows, 1, payload=True)
+    assert [row[0].payload for row in hits] == [
+        {"when": "1970-01-01T00:00:00.000000001"},
+        {"when": datetime(1970, 1, 1, microsecond=1)},
+    ]

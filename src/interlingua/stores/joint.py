@@ -23,6 +23,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
+from interlingua.stores._documents import python_rows
 from interlingua.stores._protocol import Store
 from interlingua.stores.sampling import sample_rows
 
@@ -49,7 +50,7 @@ class JointHit:
             that of the encoder; larger is nearer.
         raw: the cosine before any conversion, in the query's space.
         translated: whether the row is of the other model, so that its score depends on the translation.
-        payload: the other columns of the row, if they were asked for.
+        payload: the other columns of the row, if they were asked for; times that Python cannot represent are text.
         reranked: whether the score is that of an encoder which read the text of the row.
     """
 
@@ -214,8 +215,7 @@ class JointSearch:
             url = str(store.url)
             ids = list(dict.fromkeys(hit.id for hits in results for hit in hits if hit.store == url))
             if ids:
-                found = store.fetch(pa.array(ids, store.info().id_type)).payload
-                values = [{}] * len(ids) if found is None else found.to_pylist()
+                values = python_rows(store.fetch(pa.array(ids, store.info().id_type)).payload, len(ids))
                 rows |= {(url, key): value for key, value in zip(ids, values, strict=True)}
         return [[replace(hit, payload=rows[hit.store, hit.id]) for hit in hits] for hits in results]
 
