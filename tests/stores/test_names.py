@@ -81,7 +81,7 @@ def test_a_name_in_the_address_that_the_store_does_not_take_is_refused(
         ("lancedb", "_rowaddr", "name of a column: .*none of _distance"),
         ("duckdb", "", "'' cannot be the name of a column: at least 1 character is needed"),
         ("milvus", "$meta", r"'\$meta' cannot be the name of a field of Milvus: another name than \$meta"),
-        ("chroma", "$a", r"'\$a' cannot be the name of a field of Chroma: at least 1 character, no # or \$ first"),
+        ("chroma", "$a", r"'\$a' cannot be the name of a field of Chroma: at least 1 character, no # or \$ at the beg"),
         ("chroma", "#a", "'#a' cannot be the name of a field of Chroma"),
         ("chroma", "", "'' cannot be the name of a field of Chroma"),
         ("chroma", "chroma:other", "'chroma:other' cannot be the name of a field of Chroma"),
