@@ -13,7 +13,7 @@ import pytest
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores.joint import JointSearch
-from interlingua.stores.memory import _DATABASES
+from interlingua.stores.memory import _DATABASES, MemoryStore
 from stores.migrations import D_IN, D_OUT, cone, cone_translator, fill, translator, unit
 
 N = 1200
@@ -74,6 +74,15 @@ def test_scores_of_another_scale_are_brought_to_one(memory: Callable[[str], Stor
         share[sample] = np.mean([hit.translated for hits in found for hit in hits])
     assert share[0] < 0.05
     assert 0.25 < share[600] < 0.75
+
+
+def test_a_search_does_not_ask_for_the_facts_of_a_collection_again(
+    memory: Callable[[str], Store], split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, queries = split
+    joint = JointSearch(translator(), memory("old"), memory("new"), sample=0)
+    monkeypatch.setattr(MemoryStore, "info", lambda store: pytest.fail("many stores count their rows for it"))
+    assert len(joint.search(queries, 5, payload=True)) == len(queries)
 
 
 def test_one_collection_is_a_bridge(memory: Callable[[str], Store], split: Split) -> None:
