@@ -124,6 +124,12 @@ def test_unusual_names_that_the_store_takes_hold_rows(
         assert not store.exists()
 
 
+def test_a_name_of_the_ids_that_the_store_does_not_take_is_refused(tmp_path: Path) -> None:
+    rule = r"'a\.b' cannot be the name of a column: .* needed\. Choose another name after \?id= in the address\."
+    with target("lancedb", tmp_path, "t", "v") as store, pytest.raises(InputError, match=rule):
+        store.check(spec("lancedb", id_name="a.b"))
+
+
 @pytest.mark.parametrize("make", [lambda path: f"{path}.parquet", lambda path: f"faiss://{path}.faiss"])
 def test_the_name_of_a_file_that_would_be_too_long_is_refused(make: Callable[[Path], str], tmp_path: Path) -> None:
     address = make(tmp_path / ("é" * 122))

@@ -79,14 +79,15 @@ class Adapter(Store):
         """Refuse names that the store does not take: those in the address and those of columns that would be made."""
         own = self._new_column or (self.url.names[-1] if len(self.url.names) > 1 else None)
         vectors = [name for name in (own,) if name is not None]
-        columns: list[str] = []
+        ids, columns = list[str](), list[str]()
         if not spec.as_new_vector and self._new_column is not None:
-            columns = [spec.id_name]
+            ids = [spec.id_name]
         if not spec.as_new_vector and self.capabilities.payload == "typed" and spec.schema is not None:
-            columns += spec.schema.names
+            columns = spec.schema.names
         for rule, what, names, remedy in (
             (self._collection_rule, self._collection_noun, self._new_names, "Choose another name."),
             (self._vector_rule or self._column_rule, "vector", vectors, "Choose another name in the address."),
+            (self._column_rule, "column", ids, "Choose another name after ?id= in the address."),
             (self._column_rule, "column", columns, "Rename it, or leave the payload out with {drop_payload}."),
         ):
             for name in names:

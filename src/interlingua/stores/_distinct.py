@@ -76,7 +76,8 @@ class DistinctIds:
             InputError: they are null, or of another kind than those before.
         """
         if ids.null_count:
-            raise InputError(f"{self._where}: {ids.null_count} ids on page {page} are null; every row needs an id.")
+            nulls = f"{count_of(ids.null_count, 'id')} on page {page} {'is' if ids.null_count == 1 else 'are'} null"
+            raise InputError(f"{self._where}: {nulls}; every row needs an id.")
         rows = sum(map(len, self._parts))
         if ids.type != self._kind:
             raise InputError(
