@@ -188,8 +188,8 @@ def test_what_cannot_be_calibrated_is_refused(translator: Translator, sides: tup
         translator.calibrate(0.5, "old")
     with pytest.raises(InputError, match="scale is 'new'; choose from"):
         translator.calibrate(0.5, scale="new")
-    for wrong in ("x", [np.nan], None):
-        with pytest.raises(InputError, match="finite real numbers are needed"):
+    for wrong, problem in (("x", "has dtype"), ([np.nan], "holds NaN or infinity"), (None, "has dtype")):
+        with pytest.raises(InputError, match=f"scores {problem}.*; finite real numbers are needed"):
             translator.calibrate(wrong)
     rng = np.random.default_rng(0)
     noise = unit_rows(rng.standard_normal((300, D_TARGET)).astype(np.float32))

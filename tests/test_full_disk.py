@@ -105,7 +105,7 @@ def test_a_migration_to_a_full_disk_names_the_file_and_goes_on_when_there_is_roo
             assert_migrated(written, target)
 
 
-def test_a_full_disk_under_the_journal_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_journal_is_an_error_and_nothing_is_lost(tmp_path: Path) -> None:
     with open_store(f"memory://{tmp_path.name}#old") as source, open_store(f"memory://{tmp_path.name}#new") as target:
         written = fill(source, pa.array(range(300)), None)
         for moment, has_journal in (("surveying", False), ("copying", True)):

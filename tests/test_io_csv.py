@@ -89,7 +89,7 @@ def test_messages_do_not_repeat_rows_and_nothing_is_printed(
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_gzip_that_the_name_does_not_tell_is_told(tmp_path: Path, kind: str) -> None:
+def test_packed_text_without_gz_in_its_name_is_refused(tmp_path: Path, kind: str) -> None:
     text = "\n".join([HEADER, *ROWS]).encode() if kind == "csv" else b'{"id": 1, "vector": [1, 2]}\n'
     packed = gzip.compress(text, mtime=0)
     for name, content, message in (

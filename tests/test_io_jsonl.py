@@ -112,12 +112,12 @@ def test_failed_requests_are_counted_and_the_first_is_named(tmp_path: Path) -> N
         open_vectors(lines(tmp_path / "x.jsonl", rows))
 
 
-def test_failed_requests_before_the_first_vector_are_told(tmp_path: Path) -> None:
+def test_failed_requests_before_the_first_vector_are_refused(tmp_path: Path) -> None:
     failed = {"custom_id": "a", "response": None, "error": {"message": "expired"}}
     good = {"custom_id": "b", "response": {"body": {"data": [{"embedding": [0.5, 1.5]}]}}, "error": None}
     path = tmp_path / "x.jsonl"
     path.write_text("\n".join(map(json.dumps, [failed, failed, good, good])))
-    with pytest.raises(InputError, match="line 1 holds no vector, as lines of failed requests do, and line 3"):
+    with pytest.raises(InputError, match="line 1 holds no vector, as is usual for a failed request, and line 3"):
         open_vectors(path)
     assert open_vectors(path, skip_bad=True).skipped == ["a", "a"]
     path.write_text("\n".join(map(json.dumps, [failed, failed])))

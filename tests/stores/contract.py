@@ -644,7 +644,7 @@ class StoreContract:
         with open_store(address) as other:
             assert other.info().count == 40
             other.drop(vector_only=True)
-        assert rollback(tmp_path / "j")
+        assert rollback(tmp_path / "j") is None
         run()
         with open_store(address) as again:
             rollback(tmp_path / "j", target=again)

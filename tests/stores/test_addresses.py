@@ -272,12 +272,12 @@ def test_a_file_with_several_vectors_is_named_by_an_address_that_can_be_used(tmp
         ("qdrant:///shop", r"names no collection; qdrant:///folder#collection\.vector is needed\.$"),
     ],
 )
-def test_a_bare_name_in_the_place_of_a_server_is_told(address: str, message: str) -> None:
+def test_a_bare_name_in_the_place_of_a_server_is_refused(address: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_store(address)
 
 
-def test_a_bare_name_that_is_no_server_is_told_when_it_does_not_answer() -> None:
+def test_the_error_of_a_server_that_does_not_answer_says_that_a_bare_name_was_read_as_its_name() -> None:
     pytest.importorskip("qdrant_client", reason="the extra qdrant is not installed")
 
     def refuse() -> Any:

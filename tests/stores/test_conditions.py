@@ -66,3 +66,8 @@ def test_what_is_quoted_is_no_end_of_a_condition(source: Store, condition: str, 
 @pytest.mark.parametrize("text", [r"a = E'it\'s )'", "a = $$;)$$", "a = $t$ ) $$ ; $t$", 'a = ")"";"', "`;)` = 1"])
 def test_other_forms_of_quotes_are_known(text: str) -> None:
     check_condition(text, "somewhere")
+
+
+def test_a_dollar_inside_a_name_begins_no_quote() -> None:
+    with pytest.raises(InputError, match="closes a bracket that it does not open"):
+        check_condition("a$b$ = 1) or (a$b$ = 2", "somewhere")

@@ -99,7 +99,7 @@ def test_a_shard_without_a_description_is_described_by_its_segments(url: str, tm
         assert (store.info().count, store.info().d, store.info().metric) == (300, D_IN, "cosine")
 
 
-def test_half_precision_and_several_vectors_are_told(tmp_path: Path) -> None:
+def test_half_precision_and_several_vectors_are_named_by_the_plan(tmp_path: Path) -> None:
     half = edge.EdgeVectorParams(3, edge.Distance.Manhattan, datatype=edge.VectorStorageDatatype.Float16)
     many = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim)
     several = edge.EdgeVectorParams(3, edge.Distance.Dot, multivector_config=many)

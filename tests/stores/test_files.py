@@ -129,7 +129,7 @@ def test_a_rollback_drops_what_was_made_and_nothing_in_its_place(
     assert not Path("new.parquet").exists()
 
 
-def test_a_journal_that_is_a_folder_or_another_database_is_told(tmp_path: Path) -> None:
+def test_a_journal_that_is_a_folder_or_another_database_is_refused(tmp_path: Path) -> None:
     source(tmp_path, pa.array(range(ROWS)), None)
     old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new.parquet")
     with pytest.raises(InputError, match="is a folder; the path of a file is needed for the journal"):

@@ -215,6 +215,6 @@ def test_text_of_a_file_that_is_no_utf8_is_refused_with_its_column(
     else:
         with pa.ipc.new_file(path, pa.table(columns).schema) as file:
             file.write_table(pa.table(columns))
-    with pytest.raises(InputError, match=r"column '\w+' holds what its type .*UTF8|Invalid UTF8"):
+    with pytest.raises(InputError, match=r"column '\w+' holds values that are invalid .*UTF8|Invalid UTF8"):
         migrate(translator(), at(str(path)), at(str(tmp_path / "new.jsonl")), journal=tmp_path / "j")
     assert not (tmp_path / "j").exists()

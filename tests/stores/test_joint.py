@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import pytest
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.stores import Records, Spec, Store, open_store
 from interlingua.stores.joint import JointSearch
-from interlingua.stores.memory import _DATABASES
+from interlingua.stores.memory import _DATABASES, MemoryStore
 from stores.migrations import D_IN, D_OUT, cone, cone_translator, fill, translator, unit
 
 N = 1200
@@ -75,6 +76,15 @@ def test_scores_of_another_scale_are_brought_to_one(memory: Callable[[str], Stor
     assert 0.25 < share[600] < 0.75
 
 
+def test_a_search_does_not_ask_for_the_facts_of_a_collection_again(
+    memory: Callable[[str], Store], split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, queries = split
+    joint = JointSearch(translator(), memory("old"), memory("new"), sample=0)
+    monkeypatch.setattr(MemoryStore, "info", lambda store: pytest.fail("many stores count their rows for it"))
+    assert len(joint.search(queries, 5, payload=True)) == len(queries)
+
+
 def test_one_collection_is_a_bridge(memory: Callable[[str], Store], split: Split) -> None:
     rows, _ = split
     hits = JointSearch(translator(), memory("old")).search(rows[17], 3)[0]
@@ -110,3 +120,16 @@ def test_a_collection_or_queries_of_another_space_are_refused_unless_allowed(mem
     assert bridge.search(target[:60], 1)
     with pytest.raises(SpaceMismatchError, match="The target vectors are not of"):
         bridge.search(-target[:60], 1)
+
+
+def test_times_that_python_cannot_represent_are_text_in_hits(memory: Callable[[str], Store]) -> None:
+    rows, when = unit(2, D_OUT, 5), pa.array([1, 1_000], pa.timestamp("ns"))
+    payload = pa.table({"when": when})
+    store = memory("new")
+    store.create(Spec(D_OUT, "cosine", pa.int64(), payload.schema, 2))
+    store.upsert(Records(pa.array([0, 1]), rows, payload))
+    hits = JointSearch(translator(), target=store, sample=0).search(rows, 1, payload=True)
+    assert [row[0].payload for row in hits] == [
+        {"when": "1970-01-01T00:00:00.000000001"},
+        {"when": datetime(1970, 1, 1, microsecond=1)},
+    ]

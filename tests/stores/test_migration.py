@@ -488,7 +488,7 @@ def test_a_damaged_journal_is_refused_in_one_sentence(
         with contextlib.closing(MigrationJournal(interrupted, create=False)) as log:
             use(log)
     interrupted.rename(interrupted.with_suffix(".moved"))  # and it is not kept open
-    with pytest.raises(InputError, match="no such journal, .* use its folder, its addresses as they were written"):
+    with pytest.raises(InputError, match="no such journal, .* start in the same folder with the same addresses"):
         MigrationJournal(interrupted, create=False)
 
 

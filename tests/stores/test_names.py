@@ -81,7 +81,7 @@ def test_a_name_in_the_address_that_the_store_does_not_take_is_refused(
         ("lancedb", "_rowaddr", "name of a column: .*none of _distance"),
         ("duckdb", "", "'' cannot be the name of a column: at least 1 character is needed"),
         ("milvus", "$meta", r"'\$meta' cannot be the name of a field of Milvus: another name than \$meta"),
-        ("chroma", "$a", r"'\$a' cannot be the name of a field of Chroma: at least 1 character, no # or \$ first"),
+        ("chroma", "$a", r"'\$a' cannot be the name of a field of Chroma: at least 1 character, no # or \$ at the beg"),
         ("chroma", "#a", "'#a' cannot be the name of a field of Chroma"),
         ("chroma", "", "'' cannot be the name of a field of Chroma"),
         ("chroma", "chroma:other", "'chroma:other' cannot be the name of a field of Chroma"),
@@ -122,6 +122,12 @@ def test_unusual_names_that_the_store_takes_hold_rows(
         np.testing.assert_allclose(whole(store).vectors, rows.vectors)
         store.drop()
         assert not store.exists()
+
+
+def test_a_name_of_the_ids_that_the_store_does_not_take_is_refused(tmp_path: Path) -> None:
+    rule = r"'a\.b' cannot be the name of a column: .* needed\. Choose another name after \?id= in the address\."
+    with target("lancedb", tmp_path, "t", "v") as store, pytest.raises(InputError, match=rule):
+        store.check(spec("lancedb", id_name="a.b"))
 
 
 @pytest.mark.parametrize("make", [lambda path: f"{path}.parquet", lambda path: f"faiss://{path}.faiss"])

@@ -411,7 +411,7 @@ def test_a_partition_gets_no_column_of_its_own(db: Any, run: Run) -> None:
         run("#part.old", "#part.new")
 
 
-def test_a_publication_of_the_schema_is_told(db: Any, at: Callable[[str], Store], postgres: str) -> None:
+def test_the_plan_names_a_publication_of_the_schema(db: Any, at: Callable[[str], Store], postgres: str) -> None:
     db.execute(f"create table items (id int primary key, old vector({D_IN}))")
     put(db, "items", [(row,) for row in range(20)])
     db.execute("create publication everything for tables in schema public")

@@ -47,9 +47,12 @@ def test_one_query_and_another_column() -> None:
     ("change", "message"),
     [
         ({"column": "body"}, "No hit has a text in a column 'body'; its columns are text"),
-        ({"queries": [[1.0, 0.0]] * 2}, "There are hits of 1 queries and 2 query vectors"),
-        ({"queries": [[1.0, 0.0, 0.0]]}, "the vectors of the texts has 2 columns; 3 are needed"),
-        ({"encode": lambda texts: np.ones((3, 2))}, "returned 3 vectors for 1 texts"),
+        (
+            {"queries": [[1.0, 0.0]] * 2},
+            "length 1 and queries has 2 rows; the hits of each query are needed",
+        ),
+        ({"queries": [[1.0, 0.0, 0.0]]}, "the output of the encoder has 2 columns; 3 are needed"),
+        ({"encode": lambda texts: np.ones((3, 2))}, "returned 3 vectors for 1 text; one vector for each text"),
         ({"encode": "minilm"}, "encode is 'minilm'; a function"),
         ({"k": 0}, "k is 0"),
     ],

@@ -92,7 +92,7 @@ _SKIP_BAD = (
     "Leave out every row whose vector is missing, zero, not finite or of another width, and lines that cannot be read; "
     "list their ids in a file."
 )
-_DELETE_VANISHED = "With --catch-up, also delete rows that this command wrote to TARGET and SOURCE no longer has."
+_DELETE_VANISHED = "With --catch-up, also delete the rows of TARGET that this command wrote and SOURCE no longer has."
 _WHERE = "Read only the rows of SOURCE that meet this SQL condition."
 _ROWS = f"Rows of each store that --fit reads; {MAX_ROWS:,} by default."
 
@@ -192,7 +192,7 @@ def migrate(
         if as_json:
             console.emit_json({"dropped": dropped, "journal": str(path)})
         elif dropped is None:
-            console.note("Nothing was dropped: the journal records nothing that is still to be undone.")
+            console.note("Nothing was dropped: what this migration made, if anything, no longer exists.")
         else:
             console.note(f"Dropped {dropped}")
         return
@@ -239,7 +239,7 @@ def migrate(
     if changed:
         console.note(
             f"{result.plan.source} changed during the migration: {_counts(result)}. {result.changed_ids} lists the "
-            "ids. Stop the writes, then copy them by the same command with --catch-up."
+            "ids. Stop the writes, then copy these rows by the same command with --catch-up."
         )
         raise typer.Exit(1)
 
@@ -294,7 +294,7 @@ def _catch_up(
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
     elif done.deleted and not delete_vanished:
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
-        console.note(f"Deleted rows are still in the target; the same command with {change} deletes them.")
+        console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
 
 
 def _after_interruption(journal: Path) -> str:

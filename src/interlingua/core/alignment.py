@@ -224,7 +224,7 @@ class Alignment:
         checks = [step for step in checks if step.get("seed") == checks[-1].get("seed")]
         steps, scores = ([float(step[name]) for step in checks] for name in ("at", "score"))
         curve = summaries.curve_html("label-free score", steps, scores)
-        return summaries.card_html("Alignment", self.card()).removesuffix("</div>") + f"{curve}</div>"
+        return summaries.card_html("Alignment", self.card(), curve)
 
     def report(self, path: str | Path, **parts: Any) -> Path:
         """Write one self-contained HTML file about the fit, also about one that failed; the extra is ``report``.
@@ -241,7 +241,7 @@ class Alignment:
             InputError: parts that cannot be shown.
             MissingExtraError: the extra ``report`` is not installed.
         """
-        # By name, because nothing below the reports may import them; a user expects the method here nevertheless.
+        # Imported by name, because this package must not depend on the reports.
         written: Path = require("interlingua.report", "report").write_report(path, self, **parts)
         return written
 

@@ -138,8 +138,10 @@ class ScoreCalibration:
             for value, name in ((kind, "kind"), (scale, "scale"))
         )
         values = as_array(scores, "scores")
-        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        if values.dtype.kind not in "fiu":
             raise InputError(f"scores has dtype {values.dtype}; finite real numbers are needed.")
+        if not np.isfinite(values).all():
+            raise InputError("scores holds NaN or infinity; finite real numbers are needed. Leave such scores out.")
         values = values.astype(np.float64)
         return values if kind == scale else match_quantiles(values, first, second)
 

@@ -220,7 +220,7 @@ def fit_progress(show: bool | None, receive: _Follow) -> Iterator[_Follow]:
 
         yield Timed(pass_on)
     if not isinstance(display, _Bar | _NotebookBar):
-        # Whoever asks for it is told how it ended, even if the fit took less than ten seconds.
+        # Without a bar, a fit of less than ten seconds would show nothing at all.
         _write(display.beat())
 
 

@@ -99,18 +99,18 @@ def verdict_html(verdict: Mapping[str, Any]) -> str:
     if not evidence:
         return f"<p>{lines}</p>"
     rows = [_row("th", ("criterion", "value", "null", "needed", "passed", "meaning", "measured against needed"))]
-    rows += [f"{_row('td', evidence_cells(item))[:-5]}<td>{_bar_svg(item)}</td></tr>" for item in evidence]
+    rows += [_row("td", evidence_cells(item), f"<td>{_bar_svg(item)}</td>") for item in evidence]
     return f"<p>{lines}</p><table>{''.join(rows)}</table>"
 
 
-def card_html(kind: str, card: Mapping[str, Any]) -> str:
-    """Return an alignment or a translator as a title, its origin and its verdict."""
+def card_html(kind: str, card: Mapping[str, Any], picture: str = "") -> str:
+    """Return an alignment or a translator as a title, its origin and its verdict, and a picture in HTML at the end."""
     title, origin = escape(f"{kind} of {_spaces(card)}"), escape(_origin(card))
     notes = "".join(
         f"<p>{escape(heading)}:</p><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
         for heading, lines in card_notes(card).items()
     )
-    return f"<div><strong>{title}</strong><br>{origin}{verdict_html(card.get('verdict') or {})}{notes}</div>"
+    return f"<div><strong>{title}</strong><br>{origin}{verdict_html(card.get('verdict') or {})}{notes}{picture}</div>"
 
 
 def curve_html(title: str, steps: Sequence[float], values: Sequence[float]) -> str:
@@ -167,5 +167,6 @@ def _space(space: Mapping[str, Any], side: str) -> str:
     return f"{space.get('name') or side} ({space.get('n', 0):,} x {space.get('d', 0)})"
 
 
-def _row(tag: str, cells: Iterable[str]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+def _row(tag: str, cells: Iterable[str], last: str = "") -> str:
+    """Return a row of escaped cells; ``last`` is a cell in HTML."""
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}{last}</tr>"

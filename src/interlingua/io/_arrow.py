@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from interlingua.core.errors import InputWarning
+from interlingua.core.wording import count_of
 from interlingua.io._checks import check_unused
 from interlingua.io._formats import Request
 from interlingua.io._tables import TableSource, open_table, reading, slices
@@ -28,7 +29,7 @@ def open_source(path: Path, request: Request) -> TableSource:
         schema, n = _open(path, file).schema, sum(batch.num_rows for batch in _batches(path))
     if not _has_end(path):
         warnings.warn(
-            f"{path} is a stream without the mark of its end, so later rows may be missing. {n} rows were found.",
+            f"{path} is a stream without the mark of its end, so later rows may be missing. It holds {count_of(n)}.",
             InputWarning,
             stacklevel=3,
         )
@@ -64,7 +65,7 @@ def _has_end(path: Path) -> bool:
         head = file.read(len(_MAGIC))
         if head == _MAGIC:
             return True
-        file.seek(-min(8, path.stat().st_size), os.SEEK_END)
+        file.seek(-min(len(_END), path.stat().st_size), os.SEEK_END)
         end = file.read()
     return end == _END or (not head.startswith(_END[:4]) and end.endswith(_END[4:]))
 

@@ -45,9 +45,9 @@ def partial_folder(path: Path) -> Path:
 
 
 def unfinished_settings(path: Path) -> dict[str, Any] | None:
-    """Return the settings of the unfinished rows of ``path``, ``None`` without any, or empty if they are unknown."""
+    """Return the settings of the unfinished rows of ``path``: ``None`` without such rows, empty if unknown."""
     folder = partial_folder(path)
-    if not folder.is_dir() or all(_is_ours(entry.name) for entry in folder.iterdir()):
+    if not folder.is_dir() or all(_precedes_checkpoint(entry.name) for entry in folder.iterdir()):
         return None
     try:
         checkpoint = _load(folder)
@@ -115,14 +115,15 @@ def sync(file: IO[Any]) -> None:
 
 def _check_own_folder(folder: Path) -> None:
     # A run that was killed before its first checkpoint leaves nothing but its lock.
-    if not (folder / _CHECKPOINT).exists() and any(not _is_ours(entry.name) for entry in folder.iterdir()):
+    if not (folder / _CHECKPOINT).exists() and any(not _precedes_checkpoint(entry.name) for entry in folder.iterdir()):
         raise OutputExistsError(
             f"{folder} holds files and no {_CHECKPOINT}, so no interrupted run left it, and it is not deleted.",
             "Move it away, or choose another name for the output.",
         )
 
 
-def _is_ours(name: str) -> bool:
+def _precedes_checkpoint(name: str) -> bool:
+    """Return whether a run makes a file of this name before its first checkpoint."""
     return name == _LOCK or (name.startswith(".tmp.") and name.endswith(_CHECKPOINT))
 
 

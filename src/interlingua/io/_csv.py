@@ -61,7 +61,7 @@ def open_source(path: Path, request: Request) -> TableSource:
     check_unused(path, ".csv", key=request.key)
     _check_text(path, whole=request.skip_bad)
     bad: dict[int, str] | None = {} if request.skip_bad else None
-    with _reading(path):
+    with _reading_csv(path):
         first = next(_batches(path, None, bad), None)
         n = 0 if first is None else sum(batch.num_rows for batch in _batches(path, first.schema.names[:1], bad))
     if first is None or not n:
@@ -180,7 +180,7 @@ def _pages(
 ) -> Iterator[tuple[pa.Table, int]]:
     needed = [name for name in names if name in layout.names]
     needed += layout.wide if layout.wide and _VECTORS in names else ()
-    with _reading(path):
+    with _reading_csv(path):
         for table, row in slices(_batches(path, needed, {} if skip_bad else None), needed, start, stop, size):
             columns = [_column(path, layout, table, name, row, skip_bad) for name in names]
             yield pa.table(columns, names=list(names)), row
@@ -258,7 +258,7 @@ def _batches(path: Path, names: Sequence[str] | None, bad: dict[int, str] | None
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading_csv(path: Path) -> Iterator[None]:
     """Turn errors of pyarrow into errors that do not repeat the text of a row."""
     try:
         with reading(path, _KIND):

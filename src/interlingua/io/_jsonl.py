@@ -177,7 +177,7 @@ def _vector_path(path: Path, first: dict[str, Any], requested: str | None) -> Ve
         later = _first_number(path)
         if later is not None:
             raise UnusableRowError(
-                f"{path}: line 1 holds no vector, as lines of failed requests do, and line {later} holds one. Remove "
+                f"{path}: line 1 holds no vector, as is usual for a failed request, and line {later} holds one. Remove "
                 "such lines."
             )
     name = choose_vectors(list(paths), list(first), requested, "column", path)

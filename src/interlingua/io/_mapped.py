@@ -127,7 +127,7 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
     if scale is not None:
         others = [other for other in others if other not in (SCALE, *shifts)]
     kept = [other for other in others if arrays[other].dtype.kind in "biufUS"]
-    # Who chose one of several matrices knows of the others.
+    # A caller who names one of several matrices knows that there are others, and is not warned about them.
     known = (name, *others, *(usable if request.key is not None else ()))
     _check_lengths(arrays, known, n, request.id_column, path)
     if len(kept) < len(others):
@@ -149,7 +149,7 @@ def choose_contents(arrays: Mapping[str, StoredArray], request: Request, path: P
 def _check_lengths(
     arrays: Mapping[str, StoredArray], known: Collection[str], n: int, id_name: str | None, path: Path
 ) -> None:
-    """Refuse ids of another number than the vectors, and warn about other arrays that are no columns of theirs."""
+    """Refuse ids if there is not one for each vector, and warn about other arrays that are left out."""
     unused = [name for name in arrays if name not in known and name not in (SCALE, *_OFFSETS, *_BENCHMARKS)]
     for name in unused:
         shape = arrays[name].shape
@@ -161,9 +161,9 @@ def _check_lengths(
             )
     if unused:
         listed = ", ".join(f"{name!r} {arrays[name].shape}" for name in unused[:8])
+        were = "was" if len(unused) == 1 else "and others were" if len(unused) > 8 else "were"
         warnings.warn(
-            f"{path}: {listed}{' and others' if len(unused) > 8 else ''} left out: a column has one value for each of "
-            f"the {n} vectors.",
+            f"{path}: {listed} {were} left out: a column has one value for each of the {n} vectors.",
             InputWarning,
             stacklevel=5,
         )

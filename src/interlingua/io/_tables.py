@@ -62,15 +62,15 @@ class TableSource(Source):
             yield vectors, self._others(table, schema) if names and schema is not None else None
 
     def _others(self, table: pa.Table, schema: pa.Schema) -> pa.Table:
-        """Return columns in the types of ``schema``; their bytes come from the file, and text is decoded later."""
+        """Return columns in the types of ``schema``; text that is not UTF-8 is refused here, before it is used."""
         columns = to_schema(table, schema)
         for name, column in zip(columns.schema.names, columns.columns, strict=True):
             try:
                 column.validate(full=True)
             except pa.ArrowInvalid as error:
                 raise InputError(
-                    f"{self._path}: column {name!r} holds what its type {column.type} cannot be ({error}). Write it "
-                    "again as UTF-8 text, or store it as bytes."
+                    f"{self._path}: column {name!r} holds values that are invalid for its type {column.type} "
+                    f"({error}). Write it again as UTF-8 text, or store it as bytes."
                 ) from error
         return columns
 

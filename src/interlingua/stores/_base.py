@@ -63,7 +63,7 @@ class Adapter(Store):
         return None
 
     def restrict(self, *, where: str | None = None, skip_null: bool = False, bad_as_nan: bool = False) -> None:
-        """Read only some rows from now on; a condition is put into SQL, which it must not end."""
+        """Read only some rows from now on; a condition that would change the SQL that it is put into is refused."""
         super().restrict(where=where, skip_null=skip_null, bad_as_nan=bad_as_nan)
         if where is not None:
             check_condition(where, str(self.url))
@@ -76,17 +76,18 @@ class Adapter(Store):
             self._check_distinct_names(spec, self._new_column)
 
     def _check_names(self, spec: Spec) -> None:
-        """Refuse names in the address, and of columns that would be made, which the store does not take."""
+        """Refuse names that the store does not take: those in the address and those of columns that would be made."""
         own = self._new_column or (self.url.names[-1] if len(self.url.names) > 1 else None)
         vectors = [name for name in (own,) if name is not None]
-        columns: list[str] = []
+        ids, columns = list[str](), list[str]()
         if not spec.as_new_vector and self._new_column is not None:
-            columns = [spec.id_name]
+            ids = [spec.id_name]
         if not spec.as_new_vector and self.capabilities.payload == "typed" and spec.schema is not None:
-            columns += spec.schema.names
+            columns = spec.schema.names
         for rule, what, names, remedy in (
             (self._collection_rule, self._collection_noun, self._new_names, "Choose another name."),
             (self._vector_rule or self._column_rule, "vector", vectors, "Choose another name in the address."),
+            (self._column_rule, "column", ids, "Choose another name after ?id= in the address."),
             (self._column_rule, "column", columns, "Rename it, or leave the payload out with {drop_payload}."),
         ):
             for name in names:

@@ -1,4 +1,4 @@
-"""Whether a text can be one SQL condition, so that it stays inside the brackets of a statement that it is put into."""
+"""Check that a text is one SQL condition, which cannot change the rest of the statement that it is put into."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import re
 
 from interlingua.core.errors import InputError
 
-# Quoted texts and names, comments, and the characters that could end a condition. What is quoted holds any of them.
+# Quoted texts and names, comments, and the characters that could end a condition. Inside quotes and comments they do
+# not end it.
 _TOKENS = re.compile(
     r"""
     \b[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*`
-    | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | --[^\n]* | /\*.*?\*/ | (?P<mark>[();])
+    | (?<![\w$])\$(?P<tag>\w*)\$.*?\$(?P=tag)\$ | --[^\n]* | /\*.*?\*/ | (?P<mark>[();])
     """,
     re.DOTALL | re.VERBOSE,
 )
 
 
 def check_condition(text: str, where: str) -> str:
-    """Return a condition; refuse one that is empty or ends before its last character, so that more is read as SQL.
+    """Return a condition; refuse one that is empty, or that would end early, so that its rest would be other SQL.
 
     Args:
         text: the condition.

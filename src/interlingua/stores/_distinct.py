@@ -1,4 +1,4 @@
-"""Check that ids are unique, in one pass that keeps eight bytes per row."""
+"""Check that a store can hold ids, and that they are unique, in one pass that keeps eight bytes per row."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.stores._protocol import Store
 
 
@@ -43,12 +44,12 @@ def check_text_ids(ids: pa.Array, where: str, title: str, least: int, most: int 
     if not pa.types.is_string(ids.type):
         return
     lengths = pc.binary_length(ids).to_numpy(zero_copy_only=False)
-    wrong = np.flatnonzero((lengths < least) | (lengths > (lengths if most is None else most)))
+    wrong = np.flatnonzero((lengths < least) | (lengths > (np.inf if most is None else most)))
     if len(wrong):
-        value = ids[int(wrong[0])].as_py()
-        needed = f"at least {least} byte is" if most is None else f"at most {most:,} bytes are"
+        value, length = ids[int(wrong[0])].as_py(), int(lengths[wrong[0]])
+        needed = f"at least {least} byte is" if length < least else f"at most {most:,} bytes are"
         raise InputError(
-            f"{where}: the id {value[:40]!r}{'...' if len(value) > 40 else ''} has {lengths[wrong[0]]:,} bytes, and "
+            f"{where}: the id {value[:40]!r}{'...' if len(value) > 40 else ''} has {count_of(length, 'byte')}, and "
             f"{needed} needed by {title}. Shorten or fill it, or choose another target."
         )
 
@@ -75,7 +76,8 @@ class DistinctIds:
             InputError: they are null, or of another kind than those before.
         """
         if ids.null_count:
-            raise InputError(f"{self._where}: {ids.null_count} ids on page {page} are null; every row needs an id.")
+            nulls = f"{count_of(ids.null_count, 'id')} on page {page} {'is' if ids.null_count == 1 else 'are'} null"
+            raise InputError(f"{self._where}: {nulls}; every row needs an id.")
         rows = sum(map(len, self._parts))
         if ids.type != self._kind:
             raise InputError(

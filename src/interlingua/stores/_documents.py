@@ -79,7 +79,7 @@ def _document_type(kind: pa.DataType) -> pa.DataType:
 def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list[dict[str, Any]]:
     """Return one document per row, with values that JSON can hold; dates become ISO text, decimals and UUIDs text.
 
-    Times that Python lacks, with nanoseconds or outside the years 1 to 9999, are text as well.
+    Times that Python cannot represent, with nanoseconds or outside the years 1 to 9999, are text as well.
 
     Args:
         payload: table of the payload, or ``None``.
@@ -89,39 +89,51 @@ def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list
     Raises:
         InputError: a value that a document cannot hold, such as bytes, or invalid JSON in a JSON column.
     """
-    if payload is None or not payload.num_columns:
-        return [{} for _ in range(rows)]
-    names, parsed = payload.schema.names, {field.name for field in payload.schema if is_json(field)}
+    parsed = set() if payload is None else {field.name for field in payload.schema if is_json(field)}
     documents = [
-        {
-            name: _plain(_parse(value) if name in parsed else value, name, where)
-            for name, value in zip(names, row, strict=True)
-        }
-        for row in zip(*map(_python_values, payload.columns), strict=True)
+        {name: _plain(_parse(value) if name in parsed else value, name, where) for name, value in row.items()}
+        for row in python_rows(payload, rows)
     ]
-    if payload.schema.names == [JSON_COLUMN]:
+    if payload is not None and payload.schema.names == [JSON_COLUMN]:
         return [document[JSON_COLUMN] or {} for document in documents]
     return documents
 
 
-def _python_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return values, of which times that Python lacks are text, whether or not pandas is installed."""
+def python_rows(payload: pa.Table | None, rows: int) -> list[dict[str, Any]]:
+    """Return the values of each row by their columns; times that Python cannot represent are text.
+
+    Args:
+        payload: table of the payload, or ``None``.
+        rows: number of rows, if there is no payload.
+    """
+    if payload is None or not payload.num_columns:
+        return [{} for _ in range(rows)]
+    # Without a value in Python, pyarrow returns one of pandas, or raises an error where pandas is not installed.
+    values = [
+        [_python_value(value) for value in column] if (exact := exact_values(column)) is None else exact
+        for column in payload.columns
+    ]
+    return [dict(zip(payload.schema.names, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def exact_values(column: pa.ChunkedArray) -> list[Any] | None:
+    """Return the values of a column, or ``None`` if Python cannot represent one of its times."""
     try:
-        return list(column.cast(in_microseconds(column.type)).to_pylist())
-    except (ValueError, OverflowError, NotImplementedError):  # also of Arrow
-        return [_python_value(value) for value in column]
+        return list(column.cast(_in_microseconds(column.type)).to_pylist())
+    except (ValueError, OverflowError, NotImplementedError):  # errors of pyarrow are subclasses of these
+        return None
 
 
-def in_microseconds(kind: pa.DataType) -> pa.DataType:
-    """Return a type without nanoseconds, which Python has not: pyarrow cuts some, and lets pandas keep others."""
+def _in_microseconds(kind: pa.DataType) -> pa.DataType:
+    """Return a type with microseconds in place of nanoseconds, which Python cannot represent."""
     if pa.types.is_dictionary(kind):
-        return in_microseconds(kind.value_type)
+        return _in_microseconds(kind.value_type)
     if pa.types.is_map(kind):
-        return pa.map_(in_microseconds(kind.key_type), in_microseconds(kind.item_type))
+        return pa.map_(_in_microseconds(kind.key_type), _in_microseconds(kind.item_type))
     if is_list(kind):
-        return pa.list_(in_microseconds(kind.value_type))
+        return pa.list_(_in_microseconds(kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(in_microseconds(field.type)) for field in kind])
+        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
     if not pa.types.is_temporal(kind) or getattr(kind, "unit", "") != "ns":
         return kind
     if pa.types.is_time(kind):
@@ -130,6 +142,7 @@ def in_microseconds(kind: pa.DataType) -> pa.DataType:
 
 
 def _python_value(value: pa.Scalar) -> Any:
+    """Return a value, or its text if it is a time that Python cannot represent; nested values alike."""
     kind = value.type
     if not value.is_valid:
         return None
@@ -142,7 +155,7 @@ def _python_value(value: pa.Scalar) -> Any:
     if pa.types.is_dictionary(kind):
         return _python_value(value.value)
     try:
-        return value.cast(in_microseconds(kind)).as_py()
+        return value.cast(_in_microseconds(kind)).as_py()
     except (ValueError, OverflowError):
         pass
     if pa.types.is_duration(kind):

@@ -79,7 +79,7 @@ class MigrationJournal:
         if not create and not path.is_file():
             raise InputError(
                 f"{path.resolve()}: no such journal, so it is not known what an earlier run did.",
-                "If there was one, use its folder, its addresses as they were written, and its journal.",
+                "If there was one, start in the same folder with the same addresses, or name its journal.",
             )
         check_parent(path)
         try:

@@ -14,14 +14,14 @@ from interlingua.core.records import Records
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Store
 
-# Rows and leading values of each that are kept in the journal; a catch-up adds as many of the rows that it writes.
+# The journal keeps so many rows of a migration, and so many leading values of each. A catch-up adds as many rows.
 _ROWS, _VALUES = 8, 16
 # Largest difference between a kept value and the stored one, both of unit vectors: some stores keep float16.
 _TOLERANCE = 1e-2
 
 
 def note_written(log: MigrationJournal, records: Records) -> None:
-    """Record some of the rows that are about to be written, by which the target can be known again."""
+    """Record some of the rows that are about to be written, by which the target can be recognized later."""
     rows = records.rows(0, min(_ROWS, len(records)))
     kept = [[key, values] for key, values in zip(rows.ids.to_pylist(), _leading(rows.vectors).tolist(), strict=True)]
     log.note(written=[*kept, *log.facts.get("written", [])][: 2 * _ROWS])
@@ -59,7 +59,7 @@ def check_made(log: MigrationJournal, target: Store) -> None:
 
 
 def holds_rows(target: Store, *, vector_only: bool) -> bool:
-    """Return whether a collection holds a row; one that cannot be read was made by something else, and may.
+    """Return whether a collection holds a row, or cannot be read, because something else made it.
 
     Args:
         target: the collection; its selection of rows is reset.
@@ -85,18 +85,19 @@ def _holds_one_of(target: Store, written: list[list[Any]]) -> bool:
         ids = pa.array([key for key, _ in written], id_type)
     except (InputError, pa.ArrowException, OverflowError):
         return False  # empty, or with ids of another kind
-    parts = [slice(row, row + 1) for row in range(len(written))]
-    for part in (slice(None), *parts):  # all at once, and each alone if one is missing
-        try:
-            stored = _leading(target.fetch(ids[part]).vectors)
-        except InputError:
-            continue
-        values = np.asarray([row for _, row in written[part]], np.float32)
-        if stored.shape == values.shape and (np.abs(stored - values).max(axis=1) <= _TOLERANCE).any():
-            return True
-        if part == slice(None):
-            return False
-    return False
+    values = np.asarray([row for _, row in written], np.float32)
+    # All at once; if one of them is missing, that is an error, and each is read alone.
+    parts = [slice(None), *(slice(row, row + 1) for row in range(len(written)))]
+    return any(_holds_one_of_these(target, ids[part], values[part]) for part in parts)
+
+
+def _holds_one_of_these(target: Store, ids: pa.Array, values: FloatArray) -> bool:
+    """Return whether rows of these ids exist and one of them has its leading values."""
+    try:
+        stored = _leading(target.fetch(ids).vectors)
+    except InputError:
+        return False
+    return stored.shape == values.shape and bool((np.abs(stored - values).max(axis=1) <= _TOLERANCE).any())
 
 
 def _leading(vectors: FloatArray) -> FloatArray:

@@ -88,6 +88,6 @@ def reopen_source(store: Store) -> Store:
 
 
 def _facts(folder: Path) -> FileFacts:
-    """Return the size and the times of each file; the time of its own change cannot be set to an earlier one."""
+    """Return facts about each file; unlike the time of its content, that of its inode cannot be set by a program."""
     stats = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
     return {path: (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in stats}

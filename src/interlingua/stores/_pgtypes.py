@@ -18,7 +18,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, json_field
 from interlingua.stores._distinct import check_int64
-from interlingua.stores._documents import in_microseconds, is_json
+from interlingua.stores._documents import exact_values, is_json
 
 MARK = b"interlingua.postgres"
 # The columns of a key of several columns, as a JSON array.
@@ -178,7 +178,7 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
     """Refuse payload that no column type takes, by column and id.
 
     Raises:
-        InputError: text with a NUL, JSON with a NUL, NaN or infinity, or a time with nanoseconds or beyond Python's.
+        InputError: text with a NUL, JSON with a NUL, NaN or infinity, or a time that Python cannot represent.
     """
     for column, field in columns_of(payload):
         name, kind, wrong = field.name, field.type, None
@@ -187,7 +187,7 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
         elif pa.types.is_timestamp(kind) and kind.unit == "ns":
             finer = np.asarray(column.cast(pa.int64()).fill_null(0)) % 1000 != 0
             wrong = (int(finer.argmax()), "has nanoseconds, and PostgreSQL keeps microseconds") if finer.any() else None
-        elif (row := _first_beyond(column)) is not None:
+        elif (row := _first_inexact(column)) is not None:
             wrong = row, "holds a time with nanoseconds or outside the years 1 to 9999"
         elif is_list(kind) and (field.metadata or {}).get(MARK, b"").endswith(b"[]"):
             lengths = column.combine_chunks().value_lengths().fill_null(0)
@@ -205,21 +205,13 @@ def check_payload(payload: pa.Table, ids: pa.Array, where: str) -> None:
             )
 
 
-def _first_beyond(column: pa.ChunkedArray) -> int | None:
-    """Return the first row with a time that Python lacks, through which values pass."""
-    try:
-        column.cast(in_microseconds(column.type)).to_pylist()
-    except (ValueError, OverflowError, NotImplementedError):  # also of Arrow
-        return next((row for row in range(len(column)) if _lacks(column.slice(row, 1))), 0)
-    return None
-
-
-def _lacks(value: pa.ChunkedArray) -> bool:
-    try:
-        value.cast(in_microseconds(value.type)).to_pylist()
-    except (ValueError, OverflowError, NotImplementedError):
-        return True
-    return False
+def _first_inexact(column: pa.ChunkedArray) -> int | None:
+    """Return the first row with a time that Python cannot represent: the client is given values of Python."""
+    kind = column.type
+    may_have_times = pa.types.is_temporal(kind) or pa.types.is_nested(kind) or pa.types.is_dictionary(kind)
+    if not may_have_times or exact_values(column) is not None:
+        return None
+    return next((row for row in range(len(column)) if exact_values(column.slice(row, 1)) is None), 0)
 
 
 def _is_jsonb(value: pa.Scalar, field: pa.Field) -> bool:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import Records
+from interlingua.core.wording import count_of
 from interlingua.stores._base import Adapter
 from interlingua.stores._documents import from_documents
 from interlingua.stores._protocol import Cursor, Hits, Metric, Spec, StoreInfo
@@ -246,7 +247,9 @@ def records_of(points: Sequence[Any], vector: str, where: str, *, mixed: bool, n
     if missing and nan_width is not None:
         vectors = [[math.nan] * nan_width if values is None else values for values in vectors]
     elif missing:
-        raise UnusableRowError(f"{where}: {len(missing)} points have no such vector, the first is {missing[0]!r}.")
+        raise UnusableRowError(
+            f"{where}: {count_of(len(missing), 'point')} without such a vector, the first is {missing[0]!r}."
+        )
     documents = [point.payload or {} for point in points]
     return Records(id_array(points, where, mixed=mixed), np.asarray(vectors, np.float32), from_documents(documents))
 

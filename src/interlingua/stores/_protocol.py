@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Metric = Literal["cosine", "dot", "l2"]
 # Position from which a scan can continue: a value that JSON can hold, or None for the first row.
 Cursor = Any
-# Size and time of the last change, in nanoseconds, of some files.
+# Of each file its size, the times of the last change of its content and of its inode in nanoseconds, and the inode.
 FileFacts = dict[Path, tuple[int, int, int, int]]
 METRICS: tuple[Metric, ...] = ("cosine", "dot", "l2")
 
@@ -330,18 +330,18 @@ class Store(ABC):
         raise self._only_read()
 
     def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return what tells the collection that `create` made from a later one of the same name, as a phrase.
+        """Return a mark of the collection that `create` made, which a later one of the same name does not have.
 
         Args:
             vector_only: of the vector, which ``Spec.as_new_vector`` made, instead of its collection.
 
         Returns:
-            the same text as long as the collection exists, ``None`` if it has no such mark.
+            a phrase that stays the same as long as the collection exists, ``None`` if it has no such mark.
         """
         return None
 
     def unfinished(self) -> str | None:
-        """Return ``Spec.job`` of the rows that wait beside a target which is not there yet, ``None`` without any."""
+        """Return ``Spec.job`` of rows that were written for a target that is not complete yet, ``None`` without any."""
         return None
 
     def prepare(self, spec: Spec, committed: int) -> None:  # noqa: B027 - most stores need no preparation

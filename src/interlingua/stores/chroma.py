@@ -32,7 +32,7 @@ _LIMITS = Limits(
     "Chroma",
     flat=True,
     names=NameRule(
-        f"at least 1 character, no # or $ first, and no chroma: first other than in {' and '.join(_PARTS)} is",
+        f"at least 1 character, no # or $ at the beginning, and 'chroma:' there only in {' and '.join(_PARTS)}, is",
         rf"({'|'.join(_PARTS)})|(?![#$]|chroma:).+",
     ),
 )

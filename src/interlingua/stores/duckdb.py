@@ -220,9 +220,11 @@ class DuckStore(SharedClientStore, TableAdapter):
 
     def creation(self, *, vector_only: bool = False) -> str | None:
         """Return the comment on the table or the column, which names the migration."""
-        of_column = f"duckdb_columns() where lower(column_name) = lower({sql_literal(str(self._column_name))}) and "
-        kind = of_column if vector_only else "duckdb_tables() where "
-        rows = self._rows(f"select comment from {kind}{self._is_table}")
+        catalog, condition = "duckdb_tables()", self._is_table
+        if vector_only:
+            named = f"lower(column_name) = lower({sql_literal(str(self._column_name))})"
+            catalog, condition = "duckdb_columns()", f"{condition} and {named}"
+        rows = self._rows(f"select comment from {catalog} where {condition}")
         return rows[0][0] if rows else None
 
     def prepare(self, spec: Spec, committed: int) -> None:

@@ -107,11 +107,12 @@ class FileStore(Adapter):
         if sink is None:
             raise InputError(f"{self._path}: a migration writes {', '.join(written)}; choose one of these.")
         check_parent(self._path)
-        check_name_length(self._path, self._path)
+        path = follow_link(self._path)
+        check_name_length(path, path)
         job = self.unfinished()
         if job not in {None, spec.job}:
             raise OutputExistsError(
-                f"{partial_folder(self._path)} holds rows that another run has not finished ({job}).",
+                f"{partial_folder(path)} holds rows that another run has not finished ({job}).",
                 "Wait for its end, go on with it or undo it; or choose another name.",
             )
         if sink.columns == "none" and (self.url.names or self.url.options):
@@ -148,7 +149,7 @@ class FileStore(Adapter):
         """Do nothing: the file appears when it is finished."""
 
     def creation(self, *, vector_only: bool = False) -> str | None:
-        """Return the digest of the finished file, which stands for what was written."""
+        """Return the digest of the finished file."""
         if not self._path.is_file():
             return None
         with self._path.open("rb") as file:

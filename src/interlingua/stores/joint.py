@@ -23,7 +23,8 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
-from interlingua.stores._protocol import Store
+from interlingua.stores._documents import python_rows
+from interlingua.stores._protocol import Store, StoreInfo
 from interlingua.stores.sampling import sample_rows
 
 __all__ = ["Calibration", "JointHit", "JointSearch", "Side"]
@@ -49,7 +50,7 @@ class JointHit:
             that of the encoder; larger is nearer.
         raw: the cosine before any conversion, in the query's space.
         translated: whether the row is of the other model, so that its score depends on the translation.
-        payload: the other columns of the row, if they were asked for.
+        payload: the other columns of the row, if they were asked for; times that Python cannot represent are text.
         reranked: whether the score is that of an encoder which read the text of the row.
     """
 
@@ -129,9 +130,11 @@ class JointSearch:
         self._to_own: Callable[[FloatArray], FloatArray] = partial(translator.translate, allow_foreign=True)
         if query_space == "source":
             self._to_other, self._to_own = self._to_own, self._to_other
+        # Many stores count their rows for these facts, so a search does not ask for them again.
+        self._id_types: dict[str, pa.DataType] = {}
         for store, width in ((source, translator.d_source), (target, translator.d_target)):
             if store is not None:
-                _check(store, width)
+                self._id_types[str(store.url)] = _check(store, width).id_type
                 if not check_flag(allow_foreign, "allow_foreign"):
                     _check_space(store, translator, inverse=store is target)
         self._check_queries: Callable[[FloatArray], None] | None = None
@@ -182,7 +185,7 @@ class JointSearch:
         ids = list(dict.fromkeys(value for hits in answers for value in hits.ids))
         if not ids:
             return [[] for _ in units]
-        rows = other.fetch(pa.array(ids, other.info().id_type))
+        rows = other.fetch(pa.array(ids, self._id_types[str(other.url)]))
         vectors = unit_rows(np.asarray(self._to_own(np.asarray(rows.vectors, np.float32)), np.float32))
         positions = {value: row for row, value in enumerate(ids)}
         scored = []
@@ -214,8 +217,7 @@ class JointSearch:
             url = str(store.url)
             ids = list(dict.fromkeys(hit.id for hits in results for hit in hits if hit.store == url))
             if ids:
-                found = store.fetch(pa.array(ids, store.info().id_type)).payload
-                values = [{}] * len(ids) if found is None else found.to_pylist()
+                values = python_rows(store.fetch(pa.array(ids, self._id_types[url])).payload, len(ids))
                 rows |= {(url, key): value for key, value in zip(ids, values, strict=True)}
         return [[replace(hit, payload=rows[hit.store, hit.id]) for hit in hits] for hits in results]
 
@@ -243,7 +245,8 @@ def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None
         raise error.at(str(store.url)) from error
 
 
-def _check(store: Store, width: int) -> None:
+def _check(store: Store, width: int) -> StoreInfo:
+    """Return the facts of a collection; refuse one of another width, and one that is not searched by cosine."""
     info = store.info()
     if info.d != width:
         raise InputError(
@@ -255,3 +258,4 @@ def _check(store: Store, width: int) -> None:
             f"{store.url} is searched by {info.metric}, and scores of two collections can only be compared as cosines. "
             "Use a collection with the metric cosine, or unit vectors and dot."
         )
+    return info

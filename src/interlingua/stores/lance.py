@@ -278,7 +278,7 @@ def _has_map(kind: pa.DataType) -> bool:
 
 
 def _literal(value: int | str) -> str:
-    """Return an id as it is written in a condition: the smallest number is read as a float without its minus sign."""
+    """Return an id as it is written in a condition; LanceDB would read the digits of the smallest number as a float."""
     return f"cast('{value}' as bigint)" if value == -(2**63) else sql_literal(value)
 
 

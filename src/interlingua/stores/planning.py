@@ -149,10 +149,10 @@ class Plan:
 
 @contextmanager
 def advise_skip_bad(source: Store) -> Iterator[None]:
-    """Add to the error about a row without a usable vector that a migration can leave such rows out.
+    """Add the option that leaves out rows without a usable vector to the error about such a row.
 
-    Only a migration has this option, so readers of rows do not name it. Nor does a migration once rows are copied, when
-    its options cannot change any more.
+    Only a migration has this option, so readers of rows do not name it. A migration does not name it either once rows
+    are copied, because its options cannot change any more.
 
     Args:
         source: the rows. Nothing is added if it leaves them out already.

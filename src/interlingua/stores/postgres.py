@@ -200,7 +200,9 @@ class PostgresStore(PostgresTable):
         """Return the number of the table, or of the column in it; numbers are not used again."""
         name = self._sql.Literal(self._column_name or "")
         rows = self._run(catalog.CREATION, name=name)
-        number, column = rows[0] if rows else (None, None)
+        if not rows:
+            return None
+        number, column = rows[0]
         return f"column {column} of table {number}" if vector_only else f"table {number}"
 
     def upsert(self, records: Records) -> None:

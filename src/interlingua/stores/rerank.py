@@ -15,6 +15,7 @@ import numpy as np
 from interlingua.core.arguments import check_callable, check_count, check_text
 from interlingua.core.arrays import check_matrix, unit_rows
 from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 from interlingua.stores.joint import JointHit
 
 __all__ = ["rerank"]
@@ -44,7 +45,7 @@ def rerank(
         Hits, best first, with ``reranked`` set where the score is that of the text.
 
     Raises:
-        InputError: no hit has a text, or the vectors of the texts do not fit to the queries.
+        InputError: no hit has a text, or the vectors of the texts have another width than the queries.
 
     Example:
         ::
@@ -59,7 +60,10 @@ def rerank(
     units = np.asarray(queries)
     units = unit_rows(check_matrix(units[None] if units.ndim == 1 else units, "queries").astype(np.float32))
     if len(units) != len(results):
-        raise InputError(f"There are hits of {len(results)} queries and {len(units)} query vectors; pass one for each.")
+        raise InputError(
+            f"results has length {len(results)} and queries has {count_of(len(units))}; the hits of each query are "
+            "needed. Pass both in the same order."
+        )
     found = [[_text(hit, column) for hit in hits] for hits in results]
     texts = list(dict.fromkeys(text for row in found for text in row if text is not None))
     if not texts:
@@ -70,9 +74,10 @@ def rerank(
             f"No hit has a text in a column {column!r}; its columns are {', '.join(columns) or 'none'}.",
             "Name the column of the texts with {text_column=...}.",
         )
-    vectors = check_matrix(encode(texts), "the vectors of the texts", width=units.shape[1])
+    vectors = check_matrix(encode(texts), "the output of the encoder", width=units.shape[1])
     if len(vectors) != len(texts):
-        raise InputError(f"The encoder returned {len(vectors)} vectors for {len(texts)} texts; one each is needed.")
+        returned = f"{count_of(len(vectors), 'vector')} for {count_of(len(texts), 'text')}"
+        raise InputError(f"The encoder returned {returned}; one vector for each text is needed.")
     rows = dict(zip(texts, unit_rows(np.asarray(vectors, np.float32)), strict=True))
     ranked = []
     for query, hits, own in zip(units, results, found, strict=True):
