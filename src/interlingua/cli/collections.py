@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interlingua.core.errors import InputError
+from interlingua.core.values import python_values
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
@@ -191,7 +192,7 @@ def _rows_of(
     keys = page.ids.to_pylist()
     names = keys
     if show is not None and page.payload is not None:
-        names = [f"{key}: {value}" for key, value in zip(keys, page.payload.column(show).to_pylist(), strict=True)]
+        names = [f"{key}: {value}" for key, value in zip(keys, python_values(page.payload.column(show)), strict=True)]
     return ((str(key), row) for key, *row in zip(keys, page.vectors, names, strict=True))  # type: ignore[misc]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from interlingua.cli.collections import Collection, check_same_order, file_of, read_same_ids
 from interlingua.cli.options import check_effect
 from interlingua.core.errors import InputError
+from interlingua.core.values import python_values
 from interlingua.io import VectorFile, open_vectors
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def read_categories(
         )
     drawn = _drawn(file, rows, seed)
     pages = file.batches() if drawn is None else select_rows(file.batches(), drawn)
-    return [value for page in pages if page.payload is not None for value in page.payload.column(column).to_pylist()]
+    return [value for page in pages if page.payload is not None for value in python_values(page.payload.column(column))]
 
 
 def side_columns(option: str, given: Sequence[str] | None) -> tuple[str, str] | None:

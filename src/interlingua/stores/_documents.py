@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pyarrow as pa
 
 from interlingua.core.errors import InputError
 from interlingua.core.records import is_list, is_marked_json, json_field
+from interlingua.core.values import python_rows
 
 # Documents of stores without a schema are kept in one text column of this name, as JSON with sorted keys.
 JSON_COLUMN = "payload_json"
@@ -97,74 +97,6 @@ def to_documents(payload: pa.Table | None, rows: int, where: str | None) -> list
     if payload is not None and payload.schema.names == [JSON_COLUMN]:
         return [document[JSON_COLUMN] or {} for document in documents]
     return documents
-
-
-def python_rows(payload: pa.Table | None, rows: int) -> list[dict[str, Any]]:
-    """Return the values of each row by their columns; times that Python cannot represent are text.
-
-    Args:
-        payload: table of the payload, or ``None``.
-        rows: number of rows, if there is no payload.
-    """
-    if payload is None or not payload.num_columns:
-        return [{} for _ in range(rows)]
-    # Without a value in Python, pyarrow returns one of pandas, or raises an error where pandas is not installed.
-    values = [
-        [_python_value(value) for value in column] if (exact := exact_values(column)) is None else exact
-        for column in payload.columns
-    ]
-    return [dict(zip(payload.schema.names, row, strict=True)) for row in zip(*values, strict=True)]
-
-
-def exact_values(column: pa.ChunkedArray) -> list[Any] | None:
-    """Return the values of a column, or ``None`` if Python cannot represent one of its times."""
-    try:
-        return list(column.cast(_in_microseconds(column.type)).to_pylist())
-    except (ValueError, OverflowError, NotImplementedError):  # errors of pyarrow are subclasses of these
-        return None
-
-
-def _in_microseconds(kind: pa.DataType) -> pa.DataType:
-    """Return a type with microseconds in place of nanoseconds, which Python cannot represent."""
-    if pa.types.is_dictionary(kind):
-        return _in_microseconds(kind.value_type)
-    if pa.types.is_map(kind):
-        return pa.map_(_in_microseconds(kind.key_type), _in_microseconds(kind.item_type))
-    if is_list(kind):
-        return pa.list_(_in_microseconds(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
-    if not pa.types.is_temporal(kind) or getattr(kind, "unit", "") != "ns":
-        return kind
-    if pa.types.is_time(kind):
-        return pa.time64("us")
-    return pa.timestamp("us", kind.tz) if pa.types.is_timestamp(kind) else pa.duration("us")
-
-
-def _python_value(value: pa.Scalar) -> Any:
-    """Return a value, or its text if it is a time that Python cannot represent; nested values alike."""
-    kind = value.type
-    if not value.is_valid:
-        return None
-    if pa.types.is_struct(kind):
-        return {field.name: _python_value(value[field.name]) for field in kind}
-    if pa.types.is_map(kind):
-        return [(_python_value(item["key"]), _python_value(item["value"])) for item in value.values]
-    if is_list(kind):
-        return [_python_value(item) for item in value.values]
-    if pa.types.is_dictionary(kind):
-        return _python_value(value.value)
-    try:
-        return value.cast(_in_microseconds(kind)).as_py()
-    except (ValueError, OverflowError):
-        pass
-    if pa.types.is_duration(kind):
-        return np.timedelta64(value.value, kind.unit)
-    if pa.types.is_time(kind):
-        return str(value.cast(pa.string()))
-    if pa.types.is_date(kind):
-        return str(np.datetime64(value.value if kind.bit_width == 32 else value.value // 86_400_000, "D"))
-    return f"{np.datetime64(value.value, kind.unit)}{'+00:00' if kind.tz else ''}"
 
 
 def same_payload(first: pa.Table | None, second: pa.Table | None) -> bool:

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import FloatArray
 from interlingua.core.errors import InputError, UnusableRowError
 from interlingua.core.records import is_list, json_field
+from interlingua.core.values import exact_values
 from interlingua.stores._distinct import check_int64
-from interlingua.stores._documents import exact_values, is_json
+from interlingua.stores._documents import is_json
 
 MARK = b"interlingua.postgres"
 # The columns of a key of several columns, as a JSON array.

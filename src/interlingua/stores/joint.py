@@ -23,7 +23,7 @@ from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.translator import Translator
-from interlingua.stores._documents import python_rows
+from interlingua.core.values import python_rows
 from interlingua.stores._protocol import Store, StoreInfo
 from interlingua.stores.sampling import sample_rows
 
