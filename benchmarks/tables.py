@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from interlingua.aligners.verdict import EXCESS_LIMITS, RETRIEVAL_LIMITS, START_LIMITS, refit_limits
+from interlingua.aligners.verdict import EXCESS_LIMITS, RETRIEVAL_LIMITS, refit_limits, start_limits
 
 RESULTS = Path(__file__).resolve().parent / "results"
 # A fit is good where it finds at least half of the held-out texts first and no group of texts of this share is in the
@@ -134,9 +134,10 @@ def _kind(record: dict[str, Any]) -> str:
 
 def _judged(record: dict[str, Any]) -> str:
     """Return the verdict on the recorded evidence."""
+    excess = next(e["value"] for e in record["verdict"]["evidence"] if e["name"] == "transport_excess")
     fixed = {
         "transport_excess": EXCESS_LIMITS,
-        "start_agreement": START_LIMITS,
+        "start_agreement": start_limits(min(record["n_source"], record["n_target"]), excess),
         "self_retrieval": RETRIEVAL_LIMITS,
     }
     missed = False

@@ -246,3 +246,20 @@ def test_with_many_rows_refits_must_find_single_rows(fitted: Fitted, monkeypatch
     monkeypatch.setattr(verdict, "RETRIEVAL_LIMITS", (measured.value + 0.01, 0.0))
     assert fitted.verdict().status is Status.DOUBTFUL
     assert fitted.verdict().reasons[0].startswith("self retrieval")
+
+
+@pytest.mark.parametrize(
+    ("rows", "excess", "limit"), [(4_000, 6.9, 0.8), (4_000, 7.0, 0.6), (3_999, 6.9, 0.6), (3_999, 20.0, 0.6)]
+)
+def test_with_many_rows_and_a_low_excess_starts_must_agree_more(rows: int, excess: float, limit: float) -> None:
+    assert verdict.start_limits(rows, excess) == (limit, 0.3)
+
+
+def test_the_limit_of_the_starts_is_that_of_the_excess(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    excess = {e.name: e.value for e in fitted.verdict().evidence}["transport_excess"]
+    monkeypatch.setattr(verdict, "_MANY_ROWS", 180)
+    limits = {}
+    for low in (excess, excess + 0.01):
+        monkeypatch.setattr(verdict, "_LOW_EXCESS", low)
+        limits[low - excess > 0] = {e.name: e.threshold for e in fitted.verdict().evidence}["start_agreement"]
+    assert limits == {False: 0.6, True: 0.8}
