@@ -126,6 +126,21 @@ def confusion(records: list[dict[str, Any]]) -> str:
 _KINDS = (f"good (top-1 at least {GOOD})", "partial", f"bad (top-1 under {BAD})")
 
 
+def grid_summary() -> str:
+    """Return in sentences how many fits between encoders of the same corpus are right, and how many are aligned."""
+    fits = [r for r in judged() if r.get("corpora") and r["corpora"][0] == r["corpora"][1]]
+    right = [r for r in fits if _kind(r) == _KINDS[0]]
+    aligned = [_judged(r) for r in right].count("aligned")
+    others = [r["forward"]["top1"] for r in fits if _kind(r) != _KINDS[0] and _judged(r) == "aligned"]
+    reached = sum(r["forward"]["top1"] >= 0.9 * r["fixed_point"]["top1"] for r in fits)
+    return (
+        f"With the same corpus on both sides, {len(right)} of {len(fits)} fits find at least half of the held-out texts "
+        f"in both directions and have no group of texts in the wrong place; {aligned} of these are aligned, and so are "
+        f"{len(others)} others, with a top-1 of {min(others):.2f} to {max(others):.2f}. {reached} fits reach nine tenths "
+        "of what refinement makes of the right map; in the others the search fails."
+    )
+
+
 def _kind(record: dict[str, Any]) -> str:
     top1 = min(record["forward"]["top1"], record["backward"]["top1"])
     placed = (record.get("misplaced_share") or 0.0) < MISPLACED
