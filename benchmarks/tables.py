@@ -134,10 +134,11 @@ def grid_summary() -> str:
     others = [r["forward"]["top1"] for r in fits if _kind(r) != _KINDS[0] and _judged(r) == "aligned"]
     reached = sum(r["forward"]["top1"] >= 0.9 * r["fixed_point"]["top1"] for r in fits)
     return (
-        f"With the same corpus on both sides, {len(right)} of {len(fits)} fits find at least half of the held-out texts "
-        f"in both directions and have no group of texts in the wrong place; {aligned} of these are aligned, and so are "
-        f"{len(others)} others, with a top-1 of {min(others):.2f} to {max(others):.2f}. {reached} fits reach nine tenths "
-        "of what refinement makes of the right map; in the others the search fails."
+        f"With the same corpus on both sides, {len(right)} of {len(fits)} fits find at least half of the held-out "
+        "texts in both directions and have no group of texts in the wrong place; "
+        f"{aligned} of these are aligned, and so are {len(others)} others, with a top-1 of {min(others):.2f} to "
+        f"{max(others):.2f}. {reached} fits reach nine tenths of what refinement makes of the right map; in the "
+        "others the search fails."
     )
 
 
