@@ -18,19 +18,20 @@ RESULTS = Path(__file__).resolve().parent / "results"
 # wrong place, and failed where it finds under a tenth.
 GOOD, BAD, MISPLACED = 0.5, 0.1, 0.05
 _SUITES = ("beir", "baselines", "pairs", "domains", "nulls", "planted")
+# Fits of the same cases after a change of the method.
+_AGAIN = ("exchanges", "polish")
 
 
-def load() -> list[dict[str, Any]]:
+def load(suites: tuple[str, ...] = _SUITES) -> list[dict[str, Any]]:
     """Return the records of all fits."""
-    files = (RESULTS / f"{suite}.jsonl" for suite in _SUITES)
+    files = (RESULTS / f"{suite}.jsonl" for suite in suites)
     return [json.loads(line) for path in files if path.exists() for line in path.read_text().splitlines()]
 
 
 def judged() -> list[dict[str, Any]]:
-    """Return the records of all fits, and those of the grid of encoders."""
-    path = RESULTS / "grid.jsonl"
-    cells = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return load() + [{"case": cell["key"], "method": "linear", **cell} for cell in cells]
+    """Return the records of all fits, those again after a change of the method, and those of the grid of encoders."""
+    cells = [{"case": cell["key"], "method": "linear", **cell} for cell in load(("grid",))]
+    return load() + load(_AGAIN) + cells
 
 
 def summary(records: list[dict[str, Any]]) -> str:

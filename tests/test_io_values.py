@@ -222,7 +222,9 @@ def test_a_stream_without_its_end_is_read_with_a_warning(tmp_path: Path) -> None
         writer.write_table(table, 100)
     assert open_vectors(tmp_path / "x.arrow").n == 200
     (tmp_path / "y.arrow").write_bytes((tmp_path / "x.arrow").read_bytes()[:-8])
-    with pytest.warns(InputWarning, match="without the mark of its end, so later rows may be missing. It holds 200 rows"):
+    with pytest.warns(
+        InputWarning, match="without the mark of its end, so later rows may be missing. It holds 200 rows"
+    ):
         open_vectors(tmp_path / "y.arrow")
 
 
