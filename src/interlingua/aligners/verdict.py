@@ -75,8 +75,8 @@ EXCESS_LIMITS = (5.0, 4.0)
 # Refits of wrong maps agree too, and they agree more where the rows have fewer directions. The limit is the null plus
 # this share of the distance from the null to 1.
 LIFT_LIMITS = (0.18, 0.1)
-# Wrong maps of independent starts agree as well: with many rows up to 0.67 in benchmarks/results/grid.jsonl, at an excess
-# of 5.9. Right maps there have either more agreement or more excess.
+# Wrong maps of independent starts agree as well: with many rows up to 0.67 in benchmarks/results/grid.jsonl, where the
+# excess is 5.9. Right maps there have either more agreement or more excess.
 _START_LIMITS, _START_LIMITS_LOW_EXCESS, _LOW_EXCESS = (0.6, 0.3), (0.8, 0.3), 7.0
 # Refits of a map that is too coarse to find single rows do not find them either, even if its groups of rows are in the
 # right place. Of the fits in benchmarks/results/grid.jsonl with a top-1 of at least 0.5, the lowest is 0.47; of the
