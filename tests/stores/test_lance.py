@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ import pytest
 
 from interlingua.core.errors import InputError
 from interlingua.stores import open_source, open_store
-from interlingua.stores.migration import migrate
+from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options, plan
 from stores.migrations import D_IN, assert_migrated, fill, translator, unit, whole
 
@@ -51,6 +53,32 @@ def test_rows_without_a_vector_are_counted_left_out_and_listed(tmp_path: Path) -
         assert [json.loads(line) for line in lines] == [0, 5, 39]
         assert_migrated(whole(old), new)
         assert np.isfinite(whole(new).vectors).all()
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_what_a_killed_creation_left_is_made_again_or_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undo: bool
+) -> None:
+    lance = pytest.importorskip("interlingua.stores.lance")
+    url, target, journal = made(tmp_path, list(range(40))), f"lancedb://{tmp_path}/l#new", tmp_path / "j"
+    create = lance.LanceStore.create
+
+    def killed(store: Any, spec: Any) -> None:
+        create(store, spec)
+        shutil.rmtree(tmp_path / "l" / "new.lance" / "_versions")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, open_source(url) as old, open_store(target) as new:
+        patch.setattr(lance.LanceStore, "create", killed)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(translator(), old, new, journal=journal)
+    assert (tmp_path / "l" / "new.lance").is_dir()
+    if undo:
+        rollback(journal)
+        assert not (tmp_path / "l" / "new.lance").exists()
+    with open_source(url) as old, open_store(target) as new:
+        migrate(translator(), old, new, journal=journal, resume=not undo)
+        assert_migrated(whole(old), new)
 
 
 def test_a_condition_selects_rows(tmp_path: Path) -> None:

@@ -63,9 +63,16 @@ class LanceStore(Adapter):
         self._lancedb = require("lancedb", "lancedb")
         self._opened: Any = None
 
+    @property
+    def _table_folder(self) -> Path:
+        return self._folder / f"{self._name}.lance"
+
     def exists(self) -> bool:
-        """Return whether the table exists."""
-        return (self._folder / f"{self._name}.lance").is_dir()
+        """Return whether the table exists.
+
+        A process that is killed while it makes a table leaves a folder without a version.
+        """
+        return any((self._table_folder / "_versions").glob("*.manifest"))
 
     def info(self) -> StoreInfo:
         """Return facts about the table."""
@@ -214,7 +221,7 @@ class LanceStore(Adapter):
 
     def drop(self, *, vector_only: bool = False) -> None:
         """Remove the table."""
-        if self.exists():
+        if self._table_folder.is_dir():
             self._connect().drop_table(self._name)
 
     def _connect(self) -> Any:
