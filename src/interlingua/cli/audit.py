@@ -146,8 +146,8 @@ def audit(
     demo_inputs = audit_inputs.demo_inputs(read_demo(data)) if demo_data else None
     if not demo_data:
         check_effect({"--data": data}, "has no effect without --demo; leave it out.")
-    json_file = out.with_suffix(".json")
     reports.check_report(out, force=force)
+    json_file = out.with_suffix(".json")
     if json_file.exists() and not force:
         raise OutputExistsError(f"{json_file} exists.", "Choose another --out, or overwrite it with {force}.")
     if annex is not None:

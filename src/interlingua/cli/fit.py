@@ -165,8 +165,8 @@ def fit(
         typer.Option(
             metavar="SECONDS",
             min=0,
-            help="Let linear search for at most this much longer where its fast search finds no evidence; 0, the "
-            "default, is the fast search alone.",
+            help="Most seconds for a second search by --method linear, where its fast search finds no evidence for a "
+            "map. By default, and with 0, there is no second search.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -188,7 +188,7 @@ def fit(
     ends with exit code 1. It still writes the file of --report.
     """
     check_outputs({"--out": out, "--report": report, "--run": run, "--log": log})
-    _check_outputs(out, report, force=force)
+    _check_destinations(out, report, force=force)
     methods.check_method(method)
     if report is None:
         check_effect({"--show": show}, "has no effect without --report; leave it out.")
@@ -312,7 +312,7 @@ def fit(
         raise typer.Exit(1)
 
 
-def _check_outputs(out: Path, report: Path | None, *, force: bool) -> None:
+def _check_destinations(out: Path, report: Path | None, *, force: bool) -> None:
     """Refuse outputs that could not be written at the end, before hours are spent on a fit."""
     from interlingua.core.storage import check_destination
 

@@ -125,10 +125,10 @@ class Run:
         """Make the target; an empty target that a crash of this step left behind is made again."""
         if self.log.phase == "creating":
             if self.target.is_taken(self.spec):
-                is_new = self.spec.as_new_vector
-                if not self.log.facts.get("target_begun") or holds_rows(self.target, vector_only=is_new):
+                vector_only = self.spec.as_new_vector
+                if not self.log.facts.get("target_begun") or holds_rows(self.target, vector_only=vector_only):
                     raise OutputExistsError(f"{self.target.url} exists; choose another name or drop it first.")
-                self.target.drop(vector_only=self.spec.as_new_vector)
+                self.target.drop(vector_only=vector_only)
             self.log.note(target_begun=True)
             try:
                 self.target.create(self.spec)
@@ -202,7 +202,7 @@ class Run:
             return
         self.on_rows("indexing", 0, self.spec.count)
         self.target.finish()
-        # A file is only there now.
+        # A file does not exist before this step, so its mark is recorded here.
         self.log.note(phase="checking", creation=self._creation())
         watch.lap("index")
 

@@ -88,7 +88,7 @@ class Changes:
 
 
 def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_type: pa.DataType) -> list[Any]:
-    """Return the ids of rows that the migration wrote, that the target still has, and the source has not.
+    """Return the ids of rows that the migration wrote and the target still has, but the source no longer has.
 
     Args:
         target: of the migration. Rows that something else has added to it are not among them.
@@ -124,7 +124,7 @@ def find_changes(
         conversion: of the migration.
         id_type: of the ids that were copied.
         on_page: called with the rows of each page, the digests of their ids, and which rows are as they were copied.
-        partial: whether only some rows are read, so that no row can be said to be deleted.
+        partial: whether only some rows are read. Rows that were not read are then not counted as deleted.
 
     Raises:
         InputError: ids are null, repeated, or of another type.
