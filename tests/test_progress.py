@@ -132,7 +132,10 @@ def test_no_command_is_silent_in_a_pipe(
 
 
 @pytest.mark.usefixtures("often", "slowed")
-@pytest.mark.parametrize(("name", "phase"), [("translate", "translating"), ("migrate", "surveying")])
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [("translate", "checking"), ("translate", "translating"), ("migrate", "surveying"), ("fit", "checking")],
+)
 def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, phase: str) -> None:
     assert run(*commands(public)[name][0], "--log", public / "log.jsonl").code == 0
     events: Events = [json.loads(line) for line in (public / "log.jsonl").read_text().splitlines()]
@@ -141,6 +144,16 @@ def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, pha
     assert {"seconds", "seconds_left"} <= rows[-1].keys()
     # Thirty pages in less than a second are not thirty lines.
     assert len(rows) < 20
+
+
+@pytest.mark.usefixtures("often", "slowed")
+def test_a_fit_of_a_sample_counts_the_rows_that_it_reads(run: Run, saved: Path, public: Path) -> None:
+    words = commands(public)["fit"][0]
+    run(*words, "--sample", "300", "--log", public / "log.jsonl")
+    events: Events = [json.loads(line) for line in (public / "log.jsonl").read_text().splitlines()]
+    rows = [event for event in events if event["event"] == "rows" and event["phase"] == "reading"]
+    assert rows
+    assert all(event["rows"] == N for event in rows)
 
 
 def test_the_log_of_a_fit_has_its_scores_and_times(run: Run, public: Path) -> None:

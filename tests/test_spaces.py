@@ -59,6 +59,18 @@ def test_rows_whose_squares_float32_can_hold_are_rows(size: float) -> None:
         EmbeddingSpace(rows)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"), [(np.nan, "hold NaN or infinity"), (-np.inf, "hold NaN or infinity"), (0, "are all zeros")]
+)
+def test_rows_of_the_whole_range_of_float16_are_checked(value: float, message: str) -> None:
+    rows = np.zeros((4, 3), np.float16)
+    rows[:, 0] = np.finfo(np.float16).smallest_subnormal, np.finfo(np.float16).max, -1, 2
+    assert EmbeddingSpace(rows).n == 4
+    rows[1] = value
+    with pytest.raises(InputError, match=f"1 of 4 rows {message}, the first is row 1"):
+        EmbeddingSpace(rows)
+
+
 EXTREME = "have a largest magnitude under 1e-20 or over 1e18, the first is row 1; float32 cannot square such values"
 
 

@@ -260,7 +260,7 @@ def fit(
                 resume=resume or None,
             )
             with open_log(log, (*input_files(source, *paths), pairs)) as record:
-                with console.working("Reading", record):
+                with console.show_progress("Reading", record=record, transient=True) as reading:
                     categories = (
                         None
                         if label_columns is None
@@ -271,7 +271,13 @@ def fit(
                     )
                     spaces = [
                         inputs.read_space(
-                            file, rows=limit, seed=seed, with_ids=report is not None, show=column, name=name
+                            file,
+                            rows=limit,
+                            seed=seed,
+                            with_ids=report is not None,
+                            show=column,
+                            name=name,
+                            on_rows=reading.on_rows,
                         )
                         for file, limit, column, name in zip(files, drawn_rows, columns_shown, names, strict=True)
                     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -185,6 +185,7 @@ def read_space(
     with_ids: bool = False,
     show: str | None = None,
     name: str | None = None,
+    on_rows: Callable[[str, int, int], None] | None = None,
 ) -> EmbeddingSpace:
     """Read a file or collection, or ``rows`` of its rows drawn at random without replacement, in its order.
 
@@ -195,11 +196,12 @@ def read_space(
         with_ids: also read the ids, if there are any; they name rows in reports.
         show: a column whose values are added to the ids.
         name: of the space; by default the name of the file without its extension, or the names of the collection.
+        on_rows: called with the phase, the rows read and the number of rows, after each page.
 
     Raises:
         InputError: rows that cannot be used, or no such column.
     """
-    from interlingua.core.records import select_rows
+    from interlingua.core.records import report_rows, select_rows
     from interlingua.core.spaces import EmbeddingSpace
 
     drawn = _drawn(file, rows, seed)
@@ -208,11 +210,12 @@ def read_space(
         ids = file.ids() if with_ids else None
         ids = ids if ids is None or drawn is None else ids.take(drawn)
         ids = None if ids is None else ids.to_pylist()
-        vectors = file.vectors() if drawn is None else None
+        vectors = file.vectors(on_rows=on_rows) if drawn is None else None
     if vectors is None:
         parts = []
         read: list[Any] | None = [] if ids is None and with_ids and isinstance(file, Collection) else None
-        for page in file.batches() if drawn is None else select_rows(file.batches(), drawn):
+        pages = report_rows(file.batches(), file.n, on_rows)
+        for page in pages if drawn is None else select_rows(pages, drawn):
             parts.append(page.vectors)
             if read is not None:
                 read += page.ids.to_pylist()

@@ -143,8 +143,8 @@ def translate(
         with writer:
             # A shard would have to read the whole file for this; its own rows are checked as they are read.
             if shard is None and not kept:
-                with console.working("Checking", record):
-                    file.check()
+                with console.show_progress("Checking", record=record, transient=True) as checking:
+                    file.check(on_rows=checking.on_rows)
             _stream(file, writer, translator, (start, stop), record, inverse=inverse, allow_foreign=allow_foreign)
         speed = (stop - start - kept) / max(watch.seconds, 1e-3)
         result = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ __all__ = [
     "is_list",
     "is_marked_json",
     "json_field",
+    "report_rows",
     "sample_vectors",
     "select_rows",
     "to_column",
@@ -106,6 +107,24 @@ def concatenated(parts: Sequence[Records]) -> Records:
         np.concatenate([part.vectors for part in parts]),
         None if tables[0] is None else pa.concat_tables(tables),
     )
+
+
+def report_rows(
+    pages: Iterable[Records], rows: int, on_rows: Callable[[str, int, int], None] | None
+) -> Iterator[Records]:
+    """Yield pages, and tell before each how many rows were read.
+
+    Args:
+        pages: consecutive rows, from the first on.
+        rows: number of rows of all pages.
+        on_rows: called with the phase, the rows done and the number of rows; None to tell nobody.
+    """
+    done = 0
+    for page in pages:
+        done += len(page)
+        if on_rows is not None:
+            on_rows("reading", done, rows)
+        yield page
 
 
 def select_rows(pages: Iterable[Records], positions: IntArray) -> Iterator[Records]:

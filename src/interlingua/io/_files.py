@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -98,8 +98,11 @@ class VectorFile:
                     digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
 
-    def check(self) -> None:
+    def check(self, *, on_rows: Callable[[str, int, int], None] | None = None) -> None:
         """Read every vector once and refuse a file that cannot be translated.
+
+        Args:
+            on_rows: called with the phase, the rows done and the number of rows, after each block.
 
         Raises:
             InputError: rows with NaN or infinity, or of zeros only (how many, and which comes first); ragged or null
@@ -107,9 +110,12 @@ class VectorFile:
         """
         if self._checked:
             return
-        seen = RowCheck()
+        seen, row = RowCheck(), 0
         for stored, _ in self._source.blocks(0, self.n, BLOCK_ROWS, others=False):
             seen.add(self._floating(stored))
+            row += len(stored)
+            if on_rows is not None:
+                on_rows("checking", row, self.n)
         seen.check_directions(self.path)
         self._checked = True
 
@@ -134,15 +140,18 @@ class VectorFile:
             )
         return self._batches(size, start, stop)
 
-    def vectors(self) -> FloatArray:
+    def vectors(self, *, on_rows: Callable[[str, int, int], None] | None = None) -> FloatArray:
         """Return all vectors [n, d], checked: a read-only memory map where the format allows, else in memory.
+
+        Args:
+            on_rows: called with the phase, the rows done and the number of rows, after each block.
 
         Raises:
             InputError: anything `check` refuses, or more vectors than fit in memory.
         """
         matrix = self._source.matrix()
         if matrix is not None and matrix.dtype == self.dtype:
-            self.check()
+            self.check(on_rows=on_rows)
             return matrix
         try:
             whole = np.empty((self.n, self.d), self.dtype)
@@ -158,6 +167,8 @@ class VectorFile:
             row += len(stored)
             if not self._checked:
                 seen.add(block)
+            if on_rows is not None:
+                on_rows("reading", row, self.n)
         seen.check_directions(self.path)
         self._checked = True
         return whole
