@@ -1,12 +1,15 @@
 """Work on large inputs with the command line: seconds, processor seconds and peak memory.
 
     python benchmarks/large.py fit --data ../shared/data --rows 1000000
+    python benchmarks/large.py fit --data ../shared/data --rows 50000 --sample 5000 --width 3072
     python benchmarks/large.py migrate --data ../shared/data --rows 5000000
     python benchmarks/large.py kill --data ../shared/data --rows 500000
 
-``fit`` writes two memory-mapped float16 .npy files of 1,024 columns. Every row is a mixture of two real vectors (BGE)
-and noise, in a random frame of each side; the two sides mix different texts. The truth is known, so 2,000 rows that the
-fit has not seen are compared. ``migrate`` migrates rows of 64 columns from one Parquet file into another, and compares
+``fit`` writes two memory-mapped float16 .npy files of 1,024 or ``--width`` columns. These are planted vectors with the
+spectrum of real ones: every row is a mixture of two real vectors (BGE) and noise, in a random frame of each side; the
+two sides mix different texts. They show speed and memory and not how well real models of this width are aligned. The
+truth is known, so 2,000 rows that the fit has not seen are compared. Then the file of the source is translated.
+``migrate`` migrates rows of 64 columns from one Parquet file into another, and compares
 every row. ``kill`` starts a Ray cluster of two nodes, which are groups of processes on this machine, translates a
 Parquet file with it, kills a worker in the middle of a part and then a whole node, and compares every row.
 
@@ -22,13 +25,12 @@ import os
 import platform
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,22 +62,22 @@ def mixed(real: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 
 def noisy(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return rows with noise of a third of their length in all columns, as float16."""
-    noise = rng.standard_normal(rows.shape, np.float32) * np.float32(0.33 / WIDTH**0.5)
+    noise = rng.standard_normal(rows.shape, np.float32) * np.float32(0.33 / rows.shape[1] ** 0.5)
     return unit(unit(rows) + noise).astype(np.float16)
 
 
-def plant(folder: Path, data: Path, n: int) -> tuple[np.ndarray, np.ndarray]:
+def plant(folder: Path, data: Path, n: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Write n rows of each side; return held-out rows of both, which are pairs."""
     rng = np.random.default_rng(0)
     real = np.load(data / "spaces" / SPACES[0]).astype(np.float32)
     real = real[rng.permutation(len(real))]
     frames = [
-        np.linalg.qr(rng.standard_normal((WIDTH, real.shape[1])))[0].T.astype(np.float32) for _ in ("source", "target")
+        np.linalg.qr(rng.standard_normal((width, real.shape[1])))[0].T.astype(np.float32) for _ in ("source", "target")
     ]
     half = len(real) // 2
     for name, part, frame in zip(("source", "target"), (real[:half], real[half:]), frames, strict=True):
         moved = part @ frame
-        lines = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (n, WIDTH))
+        lines = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (n, width))
         for start in range(0, n, BLOCK):
             size = min(BLOCK, n - start)
             lines[start : start + size] = noisy(mixed(moved, size, rng), rng)
@@ -129,20 +131,27 @@ def command(*arguments: object, log: Path) -> tuple[dict[str, Any], dict[str, An
     return json.loads(printed), used
 
 
-def fit(folder: Path, data: Path, n: int) -> dict[str, Any]:
-    """Fit two files of n rows each and compare held-out rows."""
-    x, y = plant(folder, data, n)
+def fit(folder: Path, data: Path, n: int, *, width: int = WIDTH, sample: int | None = None) -> dict[str, Any]:
+    """Fit two files of n rows each, or a sample of them, compare held-out rows, and translate the first file."""
+    x, y = plant(folder, data, n, width)
     files = folder / "source.npy", folder / "target.npy"
-    found, used = command("fit", *files, "--out", folder / "t", "--allow-failed", log=folder / "log.txt")
+    limit = () if sample is None else ("--sample", sample)
+    words = ("fit", *files, *limit, "--out", folder / "t", "--allow-failed")
+    found, used = command(*words, log=folder / "log.txt")
     scores = il.evaluate(il.load(folder / "t"), x, y, bootstrap=0).to_dict()
+    words = ("translate", folder / "t", files[0], "--out", folder / "translated.npy")
+    _, translated = command(*words, log=folder / "log.txt")
     return {
         "rows": n,
-        "d": [WIDTH, WIDTH],
+        "sample": sample,
+        "drawn": min(n, sample or il.align.__kwdefaults__["max_rows"]),
+        "d": [width, width],
         "file_gb": round(files[0].stat().st_size / 1e9, 2),
         "used": {side: found[side] for side in ("source", "target")},
         "status": found["status"],
         "fit_seconds": round(found["seconds"], 1),
         **used,
+        "translate": {**translated, "rows_per_second": round(n / translated["seconds"])},
         **{way: {k: scores[way][k] for k in ("top1", "cosine")} for way in ("forward", "backward")},
     }
 
@@ -237,90 +246,13 @@ def migrate(folder: Path, data: Path, n: int) -> dict[str, Any]:
     }
 
 
-def begun(folder: Path) -> Iterator[int]:
-    """Yield the bytes of every part that a worker is writing now."""
-    for path in folder.rglob(".[0-9]*.*"):
-        try:
-            yield path.stat().st_size
-        except OSError:
-            continue
-
-
-def busy_workers(root: int) -> list[Any]:
-    """Return the processes under ``root`` that run a task of Ray at the moment."""
-    import psutil
-
-    found = []
-    for process in psutil.Process(root).children(recursive=True):
-        try:
-            title = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if title.startswith("ray::") and "IDLE" not in title and "translate_parts" in title:
-            found.append(process)
-    return found
-
-
-def killer(
-    root: int, folder: Path, end: threading.Event, killed: list[dict[str, Any]], remove: Callable[[], None]
-) -> None:
-    """Kill a worker in the middle of its part; when the next part is being written, kill a node."""
-    while not end.is_set() and len(killed) < 2:
-        time.sleep(0.02)
-        if not any(begun(folder)):
-            continue
-        done = len(list(folder.rglob("part-*.parquet")))
-        if not killed:
-            workers = busy_workers(root)
-            if workers:
-                workers[0].send_signal(signal.SIGKILL)
-                killed.append({"what": "worker", "parts_done": done})
-        elif done > killed[0]["parts_done"]:
-            remove()
-            killed.append({"what": "node", "parts_done": done})
-
-
 def kill(folder: Path, data: Path, n: int) -> dict[str, Any]:
     """Translate on two nodes, of which one worker and then one node are killed; compare with one process."""
-    import ray
-    from ray.cluster_utils import Cluster
+    from cluster import translate_with_losses
 
-    from interlingua.distributed.ray import translate_with_ray
-
-    # Ray lowers the priority of its workers, which would starve beside other work on a loaded machine.
-    os.environ.update(RAY_worker_niceness="0")
     translator, rows = narrow(folder, data, n)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    second = cluster.add_node(num_cpus=1)
-    killed: list[dict[str, Any]] = []
-    end = threading.Event()
-    try:
-        ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
-        nodes, processors = len(ray.nodes()), int(ray.cluster_resources()["CPU"])
-        remove = lambda: cluster.remove_node(second, allow_graceful=False)  # noqa: E731
-        thread = threading.Thread(target=killer, args=(os.getpid(), folder, end, killed, remove))
-        thread.start()
-        start = time.perf_counter()
-        done = translate_with_ray(folder / "translator", rows, folder / "out", batch_rows=1_000)
-        seconds = round(time.perf_counter() - start, 1)
-        end.set()
-        thread.join()
-        left = sum(node["Alive"] for node in ray.nodes())
-    finally:
-        end.set()
-        ray.shutdown()
-        cluster.shutdown()
-    return {
-        "rows": n,
-        "d": [NARROW, NARROW],
-        "nodes": nodes,
-        "nodes_left": left,
-        "processors": processors,
-        "parts": done.parts,
-        "killed": killed,
-        "seconds": seconds,
-        **compared(translator, rows, folder / "out"),
-    }
+    done = translate_with_losses(folder / "translator", rows, folder, batch_rows=1_000)
+    return {"rows": n, "d": [NARROW, NARROW], **done, **compared(translator, rows, folder / "out")}
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -354,18 +286,21 @@ def result(record: dict[str, Any]) -> str:
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = {"fit": fit, "migrate": migrate, "kill": kill}
+    parts: dict[str, Callable[..., dict[str, Any]]] = {"fit": fit, "migrate": migrate, "kill": kill}
     parser.add_argument("part", choices=parts)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--width", type=int, default=WIDTH, help="columns of both sides of a fit, at least 768")
+    parser.add_argument("--sample", type=int, help="rows of each side that a fit reads")
     arguments = parser.parse_args()
+    options = {"width": arguments.width, "sample": arguments.sample} if arguments.part == "fit" else {}
     folder = Path(tempfile.mkdtemp(prefix="il-large-"))
     try:
         record = {
             "part": arguments.part,
             "machine": {"cores": os.cpu_count(), "processor": processor_name(), "python": platform.python_version()},
             "load_before": round(os.getloadavg()[0], 1),
-            **parts[arguments.part](folder, arguments.data, arguments.rows),
+            **parts[arguments.part](folder, arguments.data, arguments.rows, **options),
         }
         record["load_after"] = round(os.getloadavg()[0], 1)
         with OUT.open("a", encoding="utf-8") as lines:
