@@ -46,6 +46,7 @@ OUT = HERE / "results" / "large.jsonl"
 SPACES = ("beir-queries.bge-base-en-v1.5.npy", "beir-queries.all-MiniLM-L6-v2.npy")
 BLOCK = 50_000
 WIDTH, NARROW, HELD = 1_024, 64, 2_000
+WORKERS = (2, 16, 64)
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -66,7 +67,7 @@ def noisy(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return unit(unit(rows) + noise).astype(np.float16)
 
 
-def plant(folder: Path, data: Path, n: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def plant(folder: Path, data: Path, n: int, width: int, held: int = HELD) -> tuple[np.ndarray, np.ndarray]:
     """Write n rows of each side; return held-out rows of both, which are pairs."""
     rng = np.random.default_rng(0)
     real = np.load(data / "spaces" / SPACES[0]).astype(np.float32)
@@ -82,8 +83,8 @@ def plant(folder: Path, data: Path, n: int, width: int) -> tuple[np.ndarray, np.
             size = min(BLOCK, n - start)
             lines[start : start + size] = noisy(mixed(moved, size, rng), rng)
         lines.flush()
-    held = mixed(real, HELD, rng)
-    return noisy(held @ frames[0], rng), noisy(held @ frames[1], rng)
+    pairs = mixed(real, held, rng)
+    return noisy(pairs @ frames[0], rng), noisy(pairs @ frames[1], rng)
 
 
 def memory(process: subprocess.Popen[Any], every: float = 0.2) -> Callable[[], dict[str, float]]:
@@ -266,7 +267,8 @@ def table(records: list[dict[str, Any]]) -> str:
         columns = " to ".join(f"{d:,}" for d in dict.fromkeys(r["d"]))
         memory = f"{r['anonymous_gb']} ({r['peak_gb']})" if "peak_gb" in r else ""
         processor = f"{r['processor_seconds']:,.0f}" if "processor_seconds" in r else ""
-        cells = (names[r["part"]], f"{r['rows']:,}", columns, result(r), f"{r['seconds']:,.0f}", processor, memory)
+        rows = f"{r['sample']:,} of {r['rows']:,}" if r.get("sample") else f"{r['rows']:,}"
+        cells = (names[r["part"]], rows, columns, result(r), f"{r['seconds']:,.0f}", processor, memory)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -275,12 +277,46 @@ def result(record: dict[str, Any]) -> str:
     """Return what came out of one part, in words."""
     if record["part"] == "fit":
         scores = " / ".join(f"{record[way]['top1']:.3f}" for way in ("forward", "backward"))
-        return f"{record['status']}, top-1 {scores}"
+        then = record.get("translate")
+        speed = "" if then is None else f"; then translated: {then['seconds']:,.0f} s, {then['peak_gb']} GB"
+        return f"{record['status']}, top-1 {scores}{speed}"
     lost = f"{record['lost']} rows lost, {record['twice']} twice"
     if record["part"] == "migrate":
         return f"{lost}, {record['rows_per_processor_second']:,} rows per processor second"
     killed = (f"a {kill['what']} killed when {kill['parts_done']} parts were done" for kill in record["killed"])
     return f"{' and '.join(killed)}: {lost}"
+
+
+def machines(records: list[dict[str, Any]]) -> str:
+    """Return the machines of the records, in words."""
+    named = {(r["machine"]["cores"], r["machine"]["processor"], r["machine"]["python"]) for r in records}
+    loads = [r["load_before"] for r in records]
+    words = " and ".join(f"{cores} cores of an {kind}, Python {python}" for cores, kind, python in sorted(named))
+    return f"{words}; load of other work {min(loads)} to {max(loads)}"
+
+
+def capacity(scale: list[dict[str, Any]], rows: int = 100_000_000) -> str:
+    """Return the time of a translation with Ray as Markdown, by the rate of one worker of two.
+
+    Args:
+        scale: the records of ``scale.py``, of which the last of Parquet files with Ray counts.
+        rows: how many would be translated.
+    """
+    record = next(r for r in reversed(scale) if r.get("kind") == "parquet")
+    d, new = record["d"]
+    rate = record["rows"] / float(np.median([run["work"] for run in record["ray_2"]])) / 2
+    lines = ["| workers, one core each | minutes | read, GB/s | written, GB/s |", "|--:|--:|--:|--:|"]
+    for workers in WORKERS:
+        speed = rate * workers
+        lines.append(
+            f"| {workers} | {rows / speed / 60:,.0f} | {speed * d * 4 / 1e9:.2f} | {speed * new * 4 / 1e9:.2f} |"
+        )
+    text = (
+        f"{rows:,} rows of {d} columns in Parquet files ({rows * d * 4 / 1e9:,.0f} GB of float32), translated to {new} "
+        f"({rows * new * 4 / 1e9:,.0f} GB), at {rate:,.0f} rows per second and worker, measured on {record['rows']:,} "
+        f"rows with two workers on {record['cores']} cores (`benchmarks/scale.py`)"
+    )
+    return f"{text}:\n\n" + "\n".join(lines)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from interlingua.core.neighbors import (
     mean_nearest_cosines,
     mutual_neighbors,
     nearest,
+    nearest_in_blocks,
     neighbor_overlap,
 )
 
@@ -80,6 +81,22 @@ def test_of_equal_rows_the_first_are_neighbors(seed: int, k: int) -> None:
     rows = rng.integers(-1, 2, (30, 2)).astype(np.float64)  # small integers: inner products tie exactly
     indices, _ = brute_force(rows, rows, k, "dot", np.arange(30))
     np.testing.assert_array_equal(nearest(rows, rows, k, metric="dot", exclude=np.arange(30)).indices, indices)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 40), size=st.integers(1, 31))
+def test_rows_in_blocks_have_the_neighbors_of_all_rows(seed: int, k: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(-1, 2, (30, 3)).astype(np.float64)  # many rows are equal
+    queries, blocks = rows[:4], (rows[start : start + size] for start in range(0, 30, size))
+    found, expected = nearest_in_blocks(queries, blocks, k, metric="dot"), nearest(queries, rows, k, metric="dot")
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_no_block_is_refused() -> None:
+    with pytest.raises(InputError, match="no rows to compare with; at least 1 is needed"):
+        nearest_in_blocks(np.ones((1, 2)), iter(()), 1)
 
 
 def test_distances_between_long_rows_that_lie_close_are_exact(rng: np.random.Generator) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
-from interlingua.io import EXTENSIONS, open_vectors
+from interlingua.io import EXTENSIONS, VectorFile, open_vectors
 from interlingua.io._formats import find_sink
 from interlingua.stores import open_store
 from interlingua.stores.migration import migrate, rollback
@@ -38,6 +38,20 @@ def test_formats_with_columns_get_ids_and_payload(extension: str, tmp_path: Path
     old, new = open_store(f"{tmp_path}/old.parquet"), open_store(f"{tmp_path}/new{extension}")
     migrate(translator(), old, new, journal=tmp_path / "j")
     assert_migrated(records, open_store(f"{tmp_path}/new{extension}"))
+
+
+@pytest.mark.parametrize("extension", [".parquet", ".jsonl", ".npy"])
+def test_a_file_is_searched_without_holding_all_its_vectors(
+    extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = pa.array([f"k{i}" for i in range(ROWS)]) if extension != ".npy" else pa.array(range(ROWS))
+    with open_store(f"{tmp_path}/some{extension}") as store:
+        rows = fill(store, ids, None)
+    monkeypatch.setattr(VectorFile, "vectors", lambda self: pytest.fail("all vectors were read at once"))
+    with open_store(f"{tmp_path}/some{extension}") as store:
+        found = store.search(np.asarray(rows.vectors[[3, 41]]), 2)
+    assert [hits.ids[0] for hits in found] == ids.take(pa.array([3, 41])).to_pylist()
+    assert all(hits.scores[0] == pytest.approx(1, abs=1e-5) for hits in found)
 
 
 @pytest.mark.parametrize("extension", [e for e, columns in COLUMNS.items() if columns == "none"])

@@ -6,7 +6,7 @@ No function holds a similarity matrix [n, m], except `csls`, whose result is one
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "mean_nearest_cosines",
     "mutual_neighbors",
     "nearest",
+    "nearest_in_blocks",
     "neighbor_overlap",
 ]
 
@@ -99,6 +100,30 @@ def nearest(
             best = _merged(best, _top(tile, k), columns.start, k)
         indices[block], scores[block] = best
     return Nearest(indices, scores)
+
+
+def nearest_in_blocks(
+    queries: FloatArray, blocks: Iterable[FloatArray], k: int, *, metric: Metric = "cosine"
+) -> Nearest:
+    """Return the result of `nearest` for rows that are read block by block, of which one at a time is held.
+
+    Args:
+        queries: [n, d].
+        blocks: consecutive rows [b, d], numbered from the first on.
+        k: neighbors; at most the number of rows is used.
+        metric: as of `nearest`.
+
+    Raises:
+        InputError: anything `nearest` refuses, or no block.
+    """
+    best, start = None, 0
+    for rows in blocks:
+        found = nearest(queries, rows, k, metric=metric)
+        best = found if best is None else _merged(best, found, start, k)
+        start += len(rows)
+    if best is None:
+        raise InputError("There are no rows to compare with; at least 1 is needed.")
+    return best
 
 
 def neighbor_overlap(

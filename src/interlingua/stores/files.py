@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray
 from interlingua.core.atomic import check_parent, follow_link
 from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records, concatenated, is_marked_json, select_rows
 from interlingua.io import EXTENSIONS, VectorFile, VectorWriter, create_writer, open_vectors
 from interlingua.io._checkpoint import partial_folder, unfinished_settings
@@ -29,7 +30,7 @@ from interlingua.stores._names import NOT_EMPTY, check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 from interlingua.stores._values import Limits, documents_of
-from interlingua.stores.memory import exact_search
+from interlingua.stores.memory import hits_of
 
 __all__ = ["FileStore"]
 
@@ -96,9 +97,9 @@ class FileStore(Adapter):
         return self._in_order(concatenated(parts), ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Compare every query with every row."""
-        ids: list[Any] = list(range(self._file.n)) if self._ids is None else self._ids.to_pylist()
-        return exact_search(queries, self._file.vectors(), ids, k, None)
+        """Compare every query with every row, of which one page at a time is in memory."""
+        pages = (records.vectors for records in self._file.batches())
+        return hits_of(nearest_in_blocks(np.asarray(queries), pages, k), self._ids)
 
     def check(self, spec: Spec) -> None:
         """Refuse formats that would lose ids or payload."""

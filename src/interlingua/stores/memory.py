@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from interlingua.core.arrays import FloatArray
-from interlingua.core.neighbors import nearest
+from interlingua.core.neighbors import Nearest, nearest
 from interlingua.core.records import Records
 from interlingua.stores._base import Adapter
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Metric, Spec, StoreInfo
 from interlingua.stores._url import StoreURL
 
-__all__ = ["MemoryStore", "exact_search"]
+__all__ = ["MemoryStore", "hits_of"]
 
 _DEFAULT = "vector"
 
@@ -84,8 +84,8 @@ class MemoryStore(Adapter):
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
         """Compare every query with every row."""
         _, vectors = self._open()
-        ids = list(vectors.rows)
-        return exact_search(queries, np.stack(list(vectors.rows.values())), ids, k, vectors.metric)
+        rows = np.stack(list(vectors.rows.values()))
+        return hits_of(nearest(np.asarray(queries), rows, k, metric=vectors.metric), list(vectors.rows))
 
     def _create(self, spec: Spec) -> None:
         if spec.as_new_vector:
@@ -141,10 +141,15 @@ class MemoryStore(Adapter):
         return Records(pa.array(ids, collection.id_type), stacked, payload)
 
 
-def exact_search(queries: FloatArray, rows: FloatArray, ids: list[Any], k: int, metric: Metric | None) -> list[Hits]:
-    """Return the k nearest of ``rows`` [n, d] for each query, by comparing all; without a metric by cosine."""
-    result = nearest(np.asarray(queries), rows, k, metric=metric or "cosine")
+def hits_of(found: Nearest, ids: list[Any] | pa.Array | None) -> list[Hits]:
+    """Return the hits of each query with the ids of their rows; without ids, with the numbers of the rows."""
+    chosen = found.indices.ravel().tolist()
+    if isinstance(ids, list):
+        chosen = [ids[row] for row in chosen]
+    elif ids is not None:
+        chosen = ids.take(pa.array(chosen, pa.int64())).to_pylist()
+    k = found.indices.shape[1]
     return [
-        Hits([ids[i] for i in indices], scores.astype(np.float64))
-        for indices, scores in zip(result.indices, result.scores, strict=True)
+        Hits(chosen[number * k : (number + 1) * k], scores.astype(np.float64))
+        for number, scores in enumerate(found.scores)
     ]
