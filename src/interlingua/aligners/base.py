@@ -217,6 +217,10 @@ class StepLog:
         self.steps.append(step)
         self.on_step(step)
 
+    def show(self, step: dict[str, Any]) -> None:
+        """Pass a part of a step on that is too small for the trace."""
+        self.on_step(step)
+
 
 def single_step_fit(
     name: str, maps: tuple[VectorMap, VectorMap], measured: Mapping[str, Any], on_step: OnStep = ignore_step

@@ -213,6 +213,7 @@ def polish(
     batch: int,
     rng: np.random.Generator,
     prior: Array | None = None,
+    on_part: Callable[[], None] = lambda: None,
 ) -> Array:
     """Refine one map on all rows, or on large random batches where there are more.
 
@@ -228,6 +229,7 @@ def polish(
         batch: most rows per side and step.
         rng: draws the batches.
         prior: [d_source, d_target], as in `wasserstein_procrustes`.
+        on_part: called after each step.
 
     Returns:
         [d_source, d_target], orthonormal rows or columns.
@@ -242,6 +244,7 @@ def polish(
         rotation = approximate_polar(covariance)
         extrapolated = approximate_polar(2 * rotation - previous)
         previous = rotation
+        on_part()
     return previous
 
 

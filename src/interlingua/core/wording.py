@@ -48,6 +48,7 @@ _STEPS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "second search": lambda s: "carrying the best map to full width",
     "interrupted": lambda s: f"continuing with the map of the {s['kept']}",
     "fine": lambda s: "refining the map",
+    "polishing": lambda s: f"refining the map, {s['at']} of {s['of']} steps done",
     "polish": lambda s: "fitting the non-orthogonal map",
     "full width": lambda s: "fitting the non-orthogonal map",
     "nonorthogonal": lambda s: "measuring the evidence for the verdict",

@@ -149,7 +149,7 @@ class Linear:
             a, b = (frame.rows[order.permutation(len(frame.rows))] for frame in problem.frames)
             spaces = CoarseSpaces.of(a, b, device=resolve_device(self.device))
             pairs = centered_pairs(problem)
-            widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log)
+            widened = widen(a, b, [rotation], spaces=spaces, rng=width, pairs=pairs, on_step=log, on_part=log.show)
             null = NullMaps.sample(spaces, seed=seed)
             return self._finish(problem, (a, b), widened, widened, null, pairs, halves, log, seed, start_agreement)
 
@@ -266,13 +266,13 @@ def _widen_and_exchange(
     log: StepLog,
 ) -> tuple[FloatArray, str | None]:
     """Return the best of rough maps at full width without swapped groups, and why it is ambiguous, or None."""
-    rotation = widen(*rows, matrices, spaces=spaces, rng=width_rng, pairs=pairs, on_step=log)
+    rotation = widen(*rows, matrices, spaces=spaces, rng=width_rng, pairs=pairs, on_step=log, on_part=log.show)
     # Only in a map refined in many coordinates do the scores of exchanges differ enough.
     prior = coarse_prior(spaces, pairs)
     exchanged = exchange_groups(spaces, spaces.reduce(rotation), groups_rng, prior=prior, on_step=log)
     if exchanged.rounds:
         corrected = [spaces.lift(exchanged.matrix)]
-        rotation = widen(*rows, corrected, spaces=spaces, rng=width_rng, pairs=pairs, on_step=log)
+        rotation = widen(*rows, corrected, spaces=spaces, rng=width_rng, pairs=pairs, on_step=log, on_part=log.show)
     if exchanged.ambiguous:
         return rotation, AMBIGUOUS
     return rotation, two_groups_reason(spaces, exchanged.matrix, groups_rng)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 
 import numpy as np
 
@@ -50,6 +51,7 @@ def widen(
     rng: np.random.Generator,
     pairs: Pairs | None = None,
     on_step: OnStep = ignore_step,
+    on_part: OnStep = ignore_step,
 ) -> FloatArray:
     """Refine rough maps in more coordinates, choose the best by transport similarity and polish it on all rows.
 
@@ -64,6 +66,7 @@ def widen(
         rng: draws the batches.
         pairs: rows of known pairs, if any.
         on_step: called with a dict of numbers after each step.
+        on_part: called after each of the last steps, which take minutes where there are many rows and columns.
 
     Returns:
         [d_source, d_target], orthonormal rows or columns.
@@ -79,11 +82,21 @@ def widen(
     best = refine_coarse(fine, maps[int(scores.argmax())][None], schedule, rng=rng, prior=prior)
     on_step({"step": "fine", "similarity": float(scores.max())})
     start = polar(fine.lift(best[0]))
-    device = spaces.device
-    polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device)
-    if max(len(x), len(y)) > _POLISH_ROWS:
+    device, is_large = spaces.device, max(len(x), len(y)) > _POLISH_ROWS
+    done, of = count(1), len(_POLISH_NEIGHBORS) + is_large * len(_CLOSING_NEIGHBORS)
+
+    def tell() -> None:
+        on_part({"step": "polishing", "at": next(done), "of": of})
+
+    polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device, on_part=tell)
+    if is_large:
         polished = polish_rotation(
-            x, y, polished, _CLOSING_NEIGHBORS, batch=_CLOSING_ROWS, rng=rng, pairs=pairs, device=device
+            *(x, y, polished, _CLOSING_NEIGHBORS),
+            batch=_CLOSING_ROWS,
+            rng=rng,
+            pairs=pairs,
+            device=device,
+            on_part=tell,
         )
     on_step({"step": "polish"})
     return polished
@@ -99,6 +112,7 @@ def polish_rotation(
     batch: int | None = None,
     pairs: Pairs | None = None,
     device: str = "cpu",
+    on_part: Callable[[], None] = lambda: None,
 ) -> FloatArray:
     """Polish a rotation between all rows given; see :func:`interlingua.aligners.refine.polish`.
 
@@ -111,6 +125,7 @@ def polish_rotation(
         batch: most rows per side and step, 6,000 by default.
         pairs: rows of known pairs, if any.
         device: where it is computed.
+        on_part: called after each step.
     """
     rows = min(len(x), len(y))
     least, most = _LEAST_NEIGHBORS_TIMES_ROWS // rows, max(2, rows // _ROWS_PER_NEIGHBOR)
@@ -120,5 +135,6 @@ def polish_rotation(
         batch=_POLISH_ROWS if batch is None else batch,
         rng=rng,
         prior=None if pairs is None else to_device(pair_covariance(pairs), device),
+        on_part=on_part,
     )
     return np.asarray(to_numpy(polished))
