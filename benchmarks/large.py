@@ -283,8 +283,10 @@ def result(record: dict[str, Any]) -> str:
     lost = f"{record['lost']} rows lost, {record['twice']} twice"
     if record["part"] == "migrate":
         return f"{lost}, {record['rows_per_processor_second']:,} rows per processor second"
-    killed = (f"a {kill['what']} killed when {kill['parts_done']} parts were done" for kill in record["killed"])
-    return f"{' and '.join(killed)}: {lost}"
+    killed = (
+        f"a {kill['what']} killed when {kill['parts_done']} of {record['parts']} parts" for kill in record["killed"]
+    )
+    return f"{' and '.join(killed)} were done: {lost}"
 
 
 def machines(records: list[dict[str, Any]]) -> str:

@@ -181,6 +181,7 @@ def retrieval(folder: Path) -> None:
 def benchmarks() -> dict[str, str]:
     """Return the pages of the benchmarks by name, one page for each question."""
     import fidelity as f
+    import fit_costs as c
     import large as l
     import oracles as o
     import peers as p
@@ -188,7 +189,7 @@ def benchmarks() -> dict[str, str]:
 
     from interlingua.bench import page
 
-    records, large = t.load(), _records(RESULTS / "large.jsonl")
+    records, large, costs = t.load(), *(_records(RESULTS / name) for name in ("large.jsonl", "fit-costs.jsonl"))
     paths = sorted((RESULTS / "paper").glob("*.jsonl"))
     paper = "\n".join(_without_empty_columns(page(path.stem, _records(path))) for path in paths)
     return {
@@ -291,6 +292,15 @@ They have the spectrum of real ones and show speed and memory, and not how well 
   and `--sample` change the number. Time and memory grow with the rows that are drawn, so the size of a file decides
   neither, and the map has the same size whatever their number.
 - A store is read in pages, of which only the drawn rows are kept, and so is a file with `--sample`.
+
+## What a fit costs
+
+Recorded fits beside what `interlingua plan` would have estimated before them (`benchmarks/fit_costs.py`). It times a
+fixed piece of the same work on the machine for half a second, so other work counts on both sides. These fits ran on
+{costs[0]["machine"]["cores"]} cores of an {costs[0]["machine"]["processor"]} with a load of
+{min(r["load"] for r in costs)} to {max(r["load"] for r in costs)}. A fit that finds no map searches longer:
+
+{c.table(costs)}
 
 ## What a migration uses
 

@@ -37,8 +37,6 @@ _ENCODERS = {
 # Rows that an unpaired fit needs, public texts that a fit on pairs embeds, and rows with which every recorded unpaired
 # fit failed.
 _NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
-# Rows of a side, seconds on two cores and bytes of memory of recorded fits (speed-fit.json, speed-fit-large.json).
-_FITS = ((4_398, 18.0, 0.76e9), (20_000, 485.0, 5.7e9))
 # Rows that are translated in a second on two cores, at widths of 768 and 384 (speed-translate.json).
 _TRANSLATED_PER_SECOND = 110_000
 # Rows that a store whose rate is not known writes in a second.
@@ -47,16 +45,20 @@ _WRITTEN_PER_SECOND = 5_000
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Estimated costs of the route, from recorded rates.
+    """Estimated costs: of fits by recorded fits and the present speed of this machine, of the rest by recorded rates.
 
     Attributes:
-        fit_seconds: of a fit on two cores.
-        fit_bytes: memory of the fit.
+        fit_seconds: of an unpaired fit that finds a map, on at most 20,000 rows of each side.
+        failed_fit_seconds: of an unpaired fit that finds none and searches to its last round.
+        paired_fit_seconds: of a fit on 5,000 pairs of public texts, without the time to embed them.
+        fit_bytes: memory of the unpaired fit.
         migrate_seconds: of translating and writing every row.
         disk_bytes: of the new vectors, an index not included; ``None`` while their width is not known.
     """
 
     fit_seconds: float
+    failed_fit_seconds: float
+    paired_fit_seconds: float
     fit_bytes: int
     migrate_seconds: float
     disk_bytes: int | None
@@ -66,7 +68,7 @@ class Costs:
 class RecordedSearches:
     """How well a route ranked documents in recorded searches, beside the old model itself.
 
-    Each search is of a collection with relevance judgments and of one pair of models. Scores are nDCG at 10.
+    Each search is of a collection with relevance judgments and of one fit between two models. Scores are nDCG at 10.
 
     Attributes:
         count: number of searches.
@@ -195,7 +197,7 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
         "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.rows.tolist()),
     }
-    costs = _estimate_costs(info.count, available, width)
+    costs = _estimate_costs(info.count, available, info.d, width)
     return CollectionPlan(**facts, **_choose_route(facts, target, available), costs=costs)
 
 
@@ -351,19 +353,24 @@ def public_pairs_command(source: str, model: str, target: str | None = None) -> 
     return f"interlingua fit {sides} {encoders} --texts TEXTS.txt --out translator"
 
 
-def _estimate_costs(rows: int, available: int | None, width: int | None) -> Costs:
-    """Return the costs of a fit and of a migration by recorded rates.
+def _estimate_costs(rows: int, available: int | None, d: int, width: int | None) -> Costs:
+    """Return the costs of fits and of a migration.
 
     Args:
         rows: of the collection.
-        available: rows of the new model, if there are some.
-        width: of the new vectors, if it is known.
+        available: rows of the new model, if there are some; otherwise as many are assumed as a fit needs.
+        d: width of the collection.
+        width: of the new vectors, if it is known; otherwise that of the collection is assumed.
     """
-    used = min(20_000, max(rows, available or rows))
-    sizes, seconds, memory = (np.array(values) for values in zip(*_FITS, strict=True))
+    from interlingua._costs import estimate_fit, measure_speed
+
+    widths, speed = (d, width or d), measure_speed()
+    fit = estimate_fit((rows, available or _NEEDED_ROWS), widths, speed)
     return Costs(
-        fit_seconds=round(float(np.interp(used, [0, *sizes], [0, *seconds])), 1),
-        fit_bytes=int(np.interp(used, [0, *sizes], [0.2e9, *memory])),
+        fit_seconds=round(fit.seconds, 1),
+        failed_fit_seconds=round(fit.failed_seconds, 1),
+        paired_fit_seconds=round(fit.paired_seconds, 1),
+        fit_bytes=fit.memory,
         migrate_seconds=round(rows / _TRANSLATED_PER_SECOND + rows / _WRITTEN_PER_SECOND, 1),
         disk_bytes=None if width is None else 4 * width * rows,
     )

@@ -8,7 +8,7 @@ import typer
 
 from interlingua.cli import console
 from interlingua.cli.options import AsJson, Seed
-from interlingua.core.wording import count_of, size_of
+from interlingua.core.wording import count_of, duration_of, size_of
 from interlingua.stores.registry import address_forms
 
 __all__ = ["plan"]
@@ -26,7 +26,7 @@ def plan(
     """Look at a collection and say what to do with it.
 
     Prints what it holds, whether it holds vectors of two models, which way to the new model fits, the next commands,
-    and what they cost by recorded rates. Nothing is written.
+    and what they cost on this machine. Nothing is written.
     """
     from interlingua._plan import plan as make_plan
 
@@ -50,10 +50,13 @@ def plan(
     if result.route in ("public pairs", "unpaired"):
         costs = result.costs
         disk = "" if costs.disk_bytes is None else f", {size_of(costs.disk_bytes)} of new vectors"
-        out.print(
-            f"about {costs.fit_seconds:,.0f} s and {size_of(costs.fit_bytes)} of memory for a fit, "
-            f"{costs.migrate_seconds:,.0f} s to translate and write every row{disk}",
-            soft_wrap=True,
+        fit = (
+            f"{duration_of(costs.fit_seconds)} and {size_of(costs.fit_bytes)} of memory for an unpaired fit "
+            f"({duration_of(costs.failed_fit_seconds)} if it finds no map)"
         )
+        if result.route == "public pairs":
+            fit = f"{duration_of(costs.paired_fit_seconds)} for a fit on pairs once the texts are embedded, {fit}"
+        moved = f"{duration_of(costs.migrate_seconds)} to translate and write every row{disk}"
+        out.print(f"about {fit}, {moved}", soft_wrap=True)
     for command in result.commands:
         out.print(f"  {command}", soft_wrap=True)

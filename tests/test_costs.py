@@ -1,0 +1,59 @@
+"""Estimated costs of fits: near those of recorded fits, and by the speed of the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interlingua import _costs
+from interlingua._costs import Speed, estimate_fit, measure_speed
+from interlingua.aligners import METHODS
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+# Largest ratio of an estimate and the recorded value, either way.
+FACTOR = 1.6
+
+
+def records() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (RESULTS / "fit-costs.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("record", records(), ids=lambda record: record["key"])
+def test_estimates_are_near_recorded_fits(record: dict[str, Any]) -> None:
+    assert record["method"] in METHODS
+    costs = estimate_fit(tuple(record["rows"]), tuple(record["d"]), Speed(1, 1, 1))
+    estimate = {"aligned": costs.seconds, "doubtful": costs.failed_seconds, "failed": costs.failed_seconds}
+    expected = costs.paired_seconds if record["method"] == "ridge" else estimate[record["status"]]
+    assert 1 / FACTOR < expected / record["units"] < FACTOR
+    if record["method"] == "linear":
+        assert 1 / FACTOR < costs.memory / 2**20 / record["peak_mb"] < FACTOR
+
+
+def test_estimates_are_near_the_wall_time_of_recorded_fits_beside_other_work() -> None:
+    ratios = []
+    for record in records():
+        parallel = sum(speed["parallel"] for speed in record["speed"]) / 2
+        ratios.append(record["seconds"] / (record["units"] * parallel))
+    assert all(1 / FACTOR < ratio < FACTOR for ratio in ratios)
+
+
+def test_costs_grow_with_rows_up_to_those_that_a_fit_reads_and_with_widths() -> None:
+    speed = Speed(1, 1, 1)
+    small, large = (estimate_fit((n, n), (768, 384), speed) for n in (2_000, 20_000))
+    assert small.seconds < small.failed_seconds < large.seconds < large.failed_seconds
+    assert small.memory < large.memory
+    assert estimate_fit((10**6, 10**6), (768, 384), speed) == large
+    assert estimate_fit((2_000, 2_000), (3_072, 3_072), speed).paired_seconds > small.paired_seconds
+    slow = estimate_fit((2_000, 2_000), (768, 384), Speed(1, 3, 1))
+    assert slow.seconds == pytest.approx(3 * small.seconds)
+    assert slow.memory == small.memory
+
+
+def test_the_speed_is_that_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = measure_speed()
+    assert min(before.serial, before.parallel, before.processor) > 0
+    monkeypatch.setattr(_costs, "_PARTS", 8 * _costs._PARTS)
+    assert measure_speed().processor > 4 * before.processor
