@@ -71,7 +71,10 @@ def nonorthogonal_maps(
     # For each direction, the problems of the two halves and of all rows: (matrix, source rows, target rows).
     forward = [*zip(refits, *zip(*halves, strict=True), strict=True), (rotation, x, y)]
     backward = [(np.ascontiguousarray(matrix.T), b, a) for matrix, a, b in forward]
-    stages = parallel_map(nonorthogonal_map, *zip(*forward, *backward, strict=True))
+    # Both directions need the same covariances, which take long where there are many rows and columns.
+    of_source, of_target = (parallel_map(_shrunk_covariance, rows) for rows in list(zip(*forward, strict=True))[1:])
+    matrices = [matrix for matrix, _, _ in (*forward, *backward)]
+    stages = parallel_map(_map_of_covariances, matrices, of_source + of_target, of_target + of_source)
     maps, used = [], []
     for problems, staged in ((forward, stages[:3]), (backward, stages[3:])):
         *refitted, (whole, all_rows, _) = problems
@@ -92,7 +95,15 @@ def nonorthogonal_map(matrix: FloatArray, x: FloatArray, y: FloatArray) -> Float
         x: [n_source, d_source], centered unit rows.
         y: [n_target, d_target], centered unit rows.
     """
-    covariance_x, covariance_y = (ledoit_wolf(z, assume_centered=True)[0].astype(np.float64) for z in (x, y))
+    return _map_of_covariances(matrix, _shrunk_covariance(x), _shrunk_covariance(y))
+
+
+def _shrunk_covariance(rows: FloatArray) -> FloatArray:
+    """Return the covariance [d, d] of centered rows [n, d] by Ledoit and Wolf, in float64."""
+    return np.asarray(ledoit_wolf(rows, assume_centered=True)[0].astype(np.float64))
+
+
+def _map_of_covariances(matrix: FloatArray, covariance_x: FloatArray, covariance_y: FloatArray) -> FloatArray:
     rotation = matrix.astype(np.float64)
     d_source, d_target = rotation.shape
     narrows = d_source >= d_target
@@ -144,11 +155,12 @@ def _half_agreement(rows: FloatArray, maps: Sequence[FloatArray]) -> tuple[float
 
 def _gaussian_transport(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the transport map from N(0, a) to N(0, b) raised to a power (Peyré and Cuturi 2019, remark 2.31)."""
-    root, inverse = _power(a, 0.5), _power(a, -0.5)
-    return _power(inverse @ _power(root @ b @ root, 0.5) @ inverse, _TRANSPORT_POWER)
+    root, inverse = _powers(a, 0.5, -0.5)
+    (middle,) = _powers(root @ b @ root, 0.5)
+    return _powers(inverse @ middle @ inverse, _TRANSPORT_POWER)[0]
 
 
-def _power(matrix: FloatArray, exponent: float) -> FloatArray:
+def _powers(matrix: FloatArray, *exponents: float) -> list[FloatArray]:
     values, axes = np.linalg.eigh(matrix)
-    floor = values[-1] * _VARIANCE_FLOOR
-    return np.asarray((axes * np.maximum(values, floor) ** exponent) @ axes.T)
+    values = np.maximum(values, values[-1] * _VARIANCE_FLOOR)
+    return [np.asarray((axes * values**exponent) @ axes.T) for exponent in exponents]
