@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from interlingua import _costs
+from interlingua._align import MAX_ROWS
 from interlingua._costs import Speed, estimate_fit, measure_speed
 from interlingua.aligners import METHODS
 
@@ -38,6 +40,18 @@ def test_estimates_are_near_the_wall_time_of_recorded_fits_beside_other_work() -
         parallel = sum(speed["parallel"] for speed in record["speed"]) / 2
         ratios.append(record["seconds"] / (record["units"] * parallel))
     assert all(1 / FACTOR < ratio < FACTOR for ratio in ratios)
+
+
+def test_estimates_are_near_recorded_fits_of_wide_vectors() -> None:
+    work = np.median([speed["processor"] for record in records() for speed in record["speed"]])
+    lines = (RESULTS / "large.jsonl").read_text("utf-8").splitlines()
+    wide = [record for record in map(json.loads, lines) if record["part"] == "fit"]
+    assert max(record["d"][0] for record in wide) >= 2_048
+    for record in wide:
+        rows = record.get("drawn", MAX_ROWS)
+        costs = estimate_fit((rows, rows), tuple(record["d"]), Speed(1, 1, 1))
+        assert 1 / FACTOR < costs.seconds * work / record["processor_seconds"] < FACTOR
+        assert 1 / FACTOR < costs.memory / 1e9 / record["anonymous_gb"] < FACTOR
 
 
 def test_costs_grow_with_rows_up_to_those_that_a_fit_reads_and_with_widths() -> None:

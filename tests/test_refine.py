@@ -20,6 +20,7 @@ from interlingua.aligners.refine import (
     transport_similarity,
     wasserstein_procrustes,
 )
+from interlingua.core import backend
 from interlingua.core.backend import largest, resolve_device, take, to_device, to_numpy
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import csls, mutual_neighbors
@@ -66,6 +67,20 @@ def test_products_alone_come_to_the_polar_factor(seed: int, shape: tuple[int, in
     matrices = np.stack([left * np.geomspace(scale, scale / condition, k) @ right.T for scale in (1.0, 1e-6, 1e6)])
     for factor in approximate_polar(matrices):
         assert factor == pytest.approx(polar(matrices[0]), abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(600, 700), (700, 600), (600, 40)])
+def test_the_products_of_a_large_matrix_do_not_depend_on_the_cores(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    left, right = (np.linalg.qr(rng.standard_normal((width, min(shape))))[0] for width in shape)
+    matrix = np.asarray((left * np.geomspace(1, 0.02, min(shape))) @ right.T, np.float32)
+    factors = []
+    for cores in (1, 3):
+        monkeypatch.setattr(backend, "available_cores", lambda cores=cores: cores)
+        factors.append(approximate_polar(matrix))
+    assert factors[0] == pytest.approx(polar(matrix), abs=2e-3)
+    np.testing.assert_array_equal(*factors)
 
 
 def test_directions_that_say_nothing_stay_short() -> None:

@@ -13,10 +13,12 @@ from interlingua.core.arrays import FloatArray, IntArray
 
 __all__ = ["FitCosts", "Speed", "estimate_fit", "measure_speed"]
 
-# Times of recorded fits in units of the work of `measure_speed` (benchmarks/results/fit-costs.jsonl): of any fit, for
-# each 1,000 rows of a side, and for each 1,000 rows and 1,000 columns of a side; further units of a fit that finds no
-# map and searches to its last round; and of a fit on pairs, its own and for the cube of each 1,000 columns of a side.
-_UNITS, _ROW_UNITS, _ENTRY_UNITS, _FAILED_UNITS = 220.0, 42.0, 53.0, 750.0
+# Times of recorded fits in units of the work of `measure_speed` (records fit-costs.jsonl and large.jsonl): of any fit;
+# for each 1,000 rows of a side; for each 1,000 rows and 1,000 columns of a side; for the square of each 1,000 columns
+# of the narrower side and each 1,000 of the wider one, which polar factors take; and further units of a fit that finds
+# no map and searches to its last round.
+_UNITS, _ROW_UNITS, _ENTRY_UNITS, _POLAR_UNITS, _FAILED_UNITS = 120.0, 35.0, 44.0, 700.0, 780.0
+# Of a fit on pairs: its own, and for the cube of each 1,000 columns of a side.
 _PAIRED_UNITS, _PAIRED_CUBE_UNITS = 90.0, 40.0
 # Bytes of memory of any fit, and of each float of a side.
 _BYTES, _ENTRY_BYTES = 0.36e9, 60.0
@@ -92,7 +94,8 @@ def estimate_fit(rows: tuple[int, int], d: tuple[int, int], speed: Speed) -> Fit
     thousands = [min(count, MAX_ROWS) / 1_000 for count in rows]
     widths = [width / 1_000 for width in d]
     entries = sum(count * width for count, width in zip(thousands, widths, strict=True))
-    units = _UNITS + _ROW_UNITS * sum(thousands) + _ENTRY_UNITS * entries
+    polar = min(widths) ** 2 * max(widths)
+    units = _UNITS + _ROW_UNITS * sum(thousands) + _ENTRY_UNITS * entries + _POLAR_UNITS * polar
     paired = _PAIRED_UNITS + _PAIRED_CUBE_UNITS * sum(width**3 for width in widths)
     return FitCosts(
         seconds=units * speed.parallel,

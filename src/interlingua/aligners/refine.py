@@ -56,16 +56,24 @@ def approximate_polar(matrices: Array) -> Array:
     The Polar Express (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932) needs matrix products only. That takes a
     hundredth of the time of many small singular value decompositions, with which `interlingua.aligners.frames.polar`
     computes exact factors. Directions with singular values far below 1/10,000 of the norm are not determined and stay
-    short.
+    short. The products of one matrix with more than 512 rows and columns are divided among the cores.
     """
     xp = namespace(matrices)
     wide = matrices.shape[-2] <= matrices.shape[-1]
     x = matrices if wide else xp.matrix_transpose(matrices)
     x = x / (_POLAR_MARGIN * xp.linalg.matrix_norm(x, keepdims=True) + _TINY)
     for linear, cubic, quintic in _POLAR_STEPS:
-        gram = x @ xp.matrix_transpose(x)
-        x = linear * x + (cubic * gram + quintic * (gram @ gram)) @ x
+        gram = _product(x, xp.matrix_transpose(x))
+        x = linear * x + _product(cubic * gram + quintic * _product(gram, gram), x)
     return x if wide else xp.matrix_transpose(x)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """Return a @ b; the rows of a single matrix are divided in fixed parts, so the cores do not change the result."""
+    if not isinstance(a, np.ndarray) or a.ndim > 2:  # noqa: PLR2004
+        return a @ b
+    parts = row_parts(a)
+    return a @ b if len(parts) == 1 else np.concatenate(parallel_map(lambda part: part @ b, parts))
 
 
 def wasserstein_procrustes(
