@@ -58,7 +58,8 @@ def whole_spaces(spaces: str, n: int, data: Path, vectors: Path) -> tuple[FloatA
     """Return rows of both sides, which are pairs; of planted vectors exactly n."""
     if spaces.startswith("planted"):
         with tempfile.TemporaryDirectory() as folder:
-            x, y = plant(Path(folder), data, 1, int(spaces.partition(":")[2]), held=n)
+            width = int(spaces.partition(":")[2])
+            x, y = plant(Path(folder), data, 1, (width, width), held=n)
         return x.astype(np.float32), y.astype(np.float32)
     if spaces != "beir":
         x, y = (pooled(vectors, name) for name in spaces.split(":"))

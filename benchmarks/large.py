@@ -1,7 +1,7 @@
 """Work on large inputs with the command line: seconds, processor seconds and peak memory.
 
     python benchmarks/large.py fit --data ../shared/data --rows 1000000
-    python benchmarks/large.py fit --data ../shared/data --rows 50000 --sample 5000 --width 3072
+    python benchmarks/large.py fit --data ../shared/data --rows 50000 --sample 5000 --width 3072 --target-width 1024
     python benchmarks/large.py migrate --data ../shared/data --rows 5000000
     python benchmarks/large.py kill --data ../shared/data --rows 500000
 
@@ -67,18 +67,16 @@ def noisy(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return unit(unit(rows) + noise).astype(np.float16)
 
 
-def plant(folder: Path, data: Path, n: int, width: int, held: int = HELD) -> tuple[np.ndarray, np.ndarray]:
+def plant(folder: Path, data: Path, n: int, widths: tuple[int, int], held: int = HELD) -> tuple[np.ndarray, np.ndarray]:
     """Write n rows of each side; return held-out rows of both, which are pairs."""
     rng = np.random.default_rng(0)
     real = np.load(data / "spaces" / SPACES[0]).astype(np.float32)
     real = real[rng.permutation(len(real))]
-    frames = [
-        np.linalg.qr(rng.standard_normal((width, real.shape[1])))[0].T.astype(np.float32) for _ in ("source", "target")
-    ]
+    frames = [np.linalg.qr(rng.standard_normal((width, real.shape[1])))[0].T.astype(np.float32) for width in widths]
     half = len(real) // 2
     for name, part, frame in zip(("source", "target"), (real[:half], real[half:]), frames, strict=True):
         moved = part @ frame
-        lines = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (n, width))
+        lines = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float16, (n, frame.shape[1]))
         for start in range(0, n, BLOCK):
             size = min(BLOCK, n - start)
             lines[start : start + size] = noisy(mixed(moved, size, rng), rng)
@@ -132,9 +130,11 @@ def command(*arguments: object, log: Path) -> tuple[dict[str, Any], dict[str, An
     return json.loads(printed), used
 
 
-def fit(folder: Path, data: Path, n: int, *, width: int = WIDTH, sample: int | None = None) -> dict[str, Any]:
+def fit(
+    folder: Path, data: Path, n: int, *, widths: tuple[int, int] = (WIDTH, WIDTH), sample: int | None = None
+) -> dict[str, Any]:
     """Fit two files of n rows each, or a sample of them, compare held-out rows, and translate the first file."""
-    x, y = plant(folder, data, n, width)
+    x, y = plant(folder, data, n, widths)
     files = folder / "source.npy", folder / "target.npy"
     limit = () if sample is None else ("--sample", sample)
     words = ("fit", *files, *limit, "--out", folder / "t", "--allow-failed")
@@ -146,7 +146,7 @@ def fit(folder: Path, data: Path, n: int, *, width: int = WIDTH, sample: int | N
         "rows": n,
         "sample": sample,
         "drawn": min(n, sample or il.align.__kwdefaults__["max_rows"]),
-        "d": [width, width],
+        "d": list(widths),
         "file_gb": round(files[0].stat().st_size / 1e9, 2),
         "used": {side: found[side] for side in ("source", "target")},
         "status": found["status"],
@@ -328,10 +328,12 @@ def main() -> None:
     parser.add_argument("part", choices=parts)
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     parser.add_argument("--rows", type=int, required=True)
-    parser.add_argument("--width", type=int, default=WIDTH, help="columns of both sides of a fit, at least 768")
+    parser.add_argument("--width", type=int, default=WIDTH, help="columns of a fit, at least 768")
+    parser.add_argument("--target-width", type=int, help="columns of the target; those of the source by default")
     parser.add_argument("--sample", type=int, help="rows of each side that a fit reads")
     arguments = parser.parse_args()
-    options = {"width": arguments.width, "sample": arguments.sample} if arguments.part == "fit" else {}
+    widths = arguments.width, arguments.target_width or arguments.width
+    options = {"widths": widths, "sample": arguments.sample} if arguments.part == "fit" else {}
     folder = Path(tempfile.mkdtemp(prefix="il-large-"))
     try:
         record = {

@@ -93,7 +93,8 @@ def cases(seeds: range, folder: Path) -> Iterator[tuple[str, Callable[[], list[d
         for name in (*SETS, "beir"):
             if is_encoded(folder, name, encoders):
                 for kind in (None, *(kind for kind in reversed(KINDS) if kind != "public" or name in PUBLIC)):
-                    for seed in seeds:
+                    # Maps from pairs, and both models alone, depend on no seed.
+                    for seed in seeds if kind == "unpaired" else seeds[:1]:
                         key = f"{name}: {encoders[0]} -> {encoders[1]}, {kind}/{seed}"
                         yield key, partial(measure, name, encoders, kind, seed, folder)
 
@@ -125,8 +126,7 @@ def table(records: list[dict[str, Any]], judge: str, figure: str) -> str:
         for _, fit, route in COLUMNS:
             found = [r for r in _of(records, name, encoders) if (r["fit"], r["route"]) == (fit, route)]
             text = "/".join(f"{r[judge][figure][0]:.2f}" for r in found)
-            failed = [r["verdict"] for r in found if r["verdict"] not in (None, "aligned")]
-            cells.append(text + "".join(f" ({verdict})" for verdict in failed[:1]) if found else "")
+            cells.append(text + _verdicts(found) if found else "")
         lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -140,8 +140,16 @@ def cascade_table(records: list[dict[str, Any]]) -> str:
     for name, encoders in dict.fromkeys((r["set"], tuple(r["encoders"])) for r in records if r["nominees"]):
         found = [r for r in _of(records, name, encoders) if r["nominees"]]
         cells = ["/".join(f"{r['own']['recall'][0]:.2f}" for r in found if r["nominees"] == n) for n in NOMINEES]
-        lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | {found[0]['verdict']} | " + " | ".join(cells) + " |")
+        verdict = _verdicts(found).strip(" ()") or "aligned"
+        lines.append(f"| {name} | {encoders[0]} to {encoders[1]} | {verdict} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _verdicts(records: list[dict[str, Any]]) -> str:
+    """Return the verdicts of the seeds in brackets: one if they are the same, nothing if all are aligned."""
+    found = [r["verdict"] for r in records if r["nominees"] in (None, NOMINEES[0])]
+    unlike = [verdict for verdict in found if verdict not in (None, "aligned")]
+    return f" ({'/'.join(found if len(set(found)) > 1 else found[:1])})" if unlike else ""
 
 
 def _of(records: list[dict[str, Any]], name: str, encoders: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -150,7 +158,7 @@ def _of(records: list[dict[str, Any]], name: str, encoders: tuple[str, ...]) -> 
 
 def main() -> None:
     """Measure what is not in the output yet."""
-    parser = arguments_of(__doc__, "retrieval.jsonl", "0:1")
+    parser = arguments_of(__doc__, "retrieval.jsonl", "0:3")
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     seeds = range(*map(int, arguments.seeds.split(":")))

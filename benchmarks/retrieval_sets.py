@@ -12,7 +12,7 @@ A set has queries, documents, and other texts of the same kind that are in neith
 
 Writes retrieval-SET.PART.ENCODER.npy, float16 unit rows, with PART one of queries, documents and others, and
 retrieval-SET.json with the texts, and the relevant documents of each query or null. Encoders are those of
-``demo/make_data.py``.
+``demo/make_data.py``. ``--known`` is a folder of ``encode.py``, whose vectors of the same texts are taken.
 """
 
 from __future__ import annotations
@@ -181,6 +181,25 @@ def fitted(folder: Path, name: str, encoders: tuple[str, str], kind: str, seed: 
     return translator
 
 
+def known_vectors(folder: Path, corpus: str, encoder: str) -> dict[str, Any]:
+    """Return the vectors that ``encode.py`` made of a corpus, by their texts; none where it made none."""
+    texts, vectors = folder / f"{corpus}.texts.jsonl", folder / f"{corpus}.{encoder}.npy"
+    if not (texts.exists() and vectors.exists()):
+        return {}
+    rows = np.load(vectors)
+    return {json.loads(line)["text"]: row for line, row in zip(texts.open(encoding="utf-8"), rows, strict=True)}
+
+
+def encode(texts: list[str], encoder: str, known: dict[str, Any], cache: Path) -> Any:
+    """Return the float16 unit rows of texts, of which the known ones are not encoded again."""
+    new = [text for text in texts if text not in known]
+    if new:
+        vectors = make_data.ENCODERS[encoder].encode(new, cache)
+        made = make_data.unit_rows(np.asarray(vectors, np.float32)).astype(np.float16)
+        known = known | dict(zip(new, made, strict=True))
+    return np.stack([known[text] for text in texts])
+
+
 def main() -> None:
     """Make every set and encode it with the encoders named, leaving out what is there already."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -188,6 +207,7 @@ def main() -> None:
     parser.add_argument("--spaces", type=Path, help="the folder of the vectors of set beir")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
+    parser.add_argument("--known", type=Path, help="a folder of vectors by encode.py")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -198,12 +218,12 @@ def main() -> None:
         for name in arguments.sets:
             made = make_set(arguments.corpora, name)
             (arguments.out / f"retrieval-{name}.json").write_text(json.dumps(made), "utf-8")
+            known = known_vectors(arguments.known, name, encoder) if arguments.known else {}
             for part in PARTS:
                 path = arguments.out / f"retrieval-{name}.{part}.{encoder}.npy"
                 if not path.exists():
-                    vectors = make_data.ENCODERS[encoder].encode(made[part], arguments.out)
-                    np.save(path, make_data.unit_rows(np.asarray(vectors, np.float32)).astype(np.float16))
-                    log.info("wrote %s: %d rows", path, len(vectors))
+                    np.save(path, encode(made[part], encoder, known, arguments.out))
+                    log.info("wrote %s: %d rows", path, len(made[part]))
 
 
 if __name__ == "__main__":
