@@ -5,11 +5,11 @@ right map does not depend on them. So some refinements see random proportions
 (:mod:`interlingua.aligners.linear.resamples`). The search is an evolutionary algorithm with an island model (Whitley,
 Rana and Heckendorn, J. Comput. Inf. Technol. 1999):
 
-* An *island* refines starts from independent components, searches by third moments from the refined maps
-  (:mod:`interlingua.aligners.linear.third_moments`) and refines what that gives, a few times in turn; and then it refines
-  for some *generations* the *offspring* of its consensus. The *consensus* of maps ``M_i`` with scores ``s_i`` is ``polar(sum_i exp(s_i / T) M_i)``; errors of
-  independent refinements cancel in it. An offspring is ``polar(c M + sqrt(1 - c^2) N)`` with random noise N, and is
-  refined on rows of its own.
+* An *island* refines starts from independent components. Then it searches by third moments from the refined maps
+  (:mod:`interlingua.aligners.linear.third_moments`) and refines the results, a few times in turn. Then it refines, for
+  some *generations*, the *offspring* of its consensus. The *consensus* of maps ``M_i`` with scores ``s_i`` is
+  ``polar(sum_i exp(s_i / T) M_i)``; errors of independent refinements cancel in it. An offspring is
+  ``polar(c M + sqrt(1 - c^2) N)`` with random noise N, and is refined on rows of its own.
 * A *merge* does the same from several islands: its offspring come from random mixtures of their maps, and from the
   consensus. Islands with other random draws fail in other ways, so a merge is better than each of them.
 * *Groups* of islands are merged until two groups arrive at the same map.
