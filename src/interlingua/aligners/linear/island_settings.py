@@ -20,6 +20,9 @@ class IslandSettings:
         components: most independent components per side.
         random_starts: random rotations refined beside the component starts of an island. Their scores are the null
             distribution.
+        moment_rounds: how often the maps of an island are searched by third moments and refined, before its
+            generations.
+        moment_searches: independent searches by third moments per round; each gives three maps.
         offspring: maps refined per generation.
         generations: generations per island.
         merge_generations: generations of a merge.
@@ -39,6 +42,8 @@ class IslandSettings:
     matchings: int = 6
     components: int = 140
     random_starts: int = 8
+    moment_rounds: int = 4
+    moment_searches: int = 6
     offspring: int = 24
     generations: int = 6
     merge_generations: int = 8

@@ -5,10 +5,11 @@ right map does not depend on them. So some refinements see random proportions
 (:mod:`interlingua.aligners.linear.resamples`). The search is an evolutionary algorithm with an island model (Whitley,
 Rana and Heckendorn, J. Comput. Inf. Technol. 1999):
 
-* An *island* refines starts from independent components, and then for some *generations* the *offspring* of its
-  consensus. The *consensus* of maps ``M_i`` with scores ``s_i`` is ``polar(sum_i exp(s_i / T) M_i)``; errors of
-  independent refinements cancel in it. An offspring is ``polar(c M + sqrt(1 - c^2) N)`` with random noise N, and is
-  refined on rows of its own.
+* An *island* refines starts from independent components. Then it searches by third moments from the refined maps
+  (:mod:`interlingua.aligners.linear.third_moments`) and refines the results, a few times in turn. Then it refines, for
+  some *generations*, the *offspring* of its consensus. The *consensus* of maps ``M_i`` with scores ``s_i`` is
+  ``polar(sum_i exp(s_i / T) M_i)``; errors of independent refinements cancel in it. An offspring is
+  ``polar(c M + sqrt(1 - c^2) N)`` with random noise N, and is refined on rows of its own.
 * A *merge* does the same from several islands: its offspring come from random mixtures of their maps, and from the
   consensus. Islands with other random draws fail in other ways, so a merge is better than each of them.
 * *Groups* of islands are merged until two groups arrive at the same map.
@@ -35,6 +36,7 @@ from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.island_starts import component_starts, perturb, weighted_sum
 from interlingua.aligners.linear.pairs import Pairs, coarse_prior
 from interlingua.aligners.linear.resamples import RefinementOnResamples
+from interlingua.aligners.linear.third_moments import ThirdMoments, search_moments
 from interlingua.aligners.null import robust_spread
 from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
@@ -56,6 +58,8 @@ _STARTS_REWEIGHTING = (0.0,)
 # Similarities that a score is computed from. Scores of competing maps differ in the third digit only.
 _SCORED_SIMILARITIES = 2_000_000
 _AGREEMENT_ROWS = 1000
+# Keeps the draws of the searches by third moments apart from those of generations, which count from 0.
+_MOMENT_DRAWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,7 +275,14 @@ def _run_generations(run: _Run, key: tuple[int, int, int], *, parents: list[Scor
             matchings=settings.matchings,
             most=settings.components,
         )
-        matrix = weighted_sum(*refine(starts, 1, _STARTS_REWEIGHTING))
+        maps, scores = refine(starts, 1, _STARTS_REWEIGHTING)
+        moments = ThirdMoments.of([to_numpy(rows) for rows in refinement.spaces.rows], refinement.topics)
+        for number in range(settings.moment_rounds):
+            run.check_budget()
+            draws = (*key, _MOMENT_DRAWS, number)
+            starts = search_moments(moments, maps, draws, searches=settings.moment_searches, shape=shape)
+            maps, scores = refine(starts, _MOMENT_DRAWS + number, _STARTS_REWEIGHTING)
+        matrix = weighted_sum(maps, scores)
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
     reweighting = settings.reweighting if parents is None else settings.merge_reweighting

@@ -45,6 +45,11 @@ class RefinementOnResamples:
     prior: Array | None = None
     _labels: list[IntArray] = field(default_factory=list)
 
+    @property
+    def topics(self) -> list[IntArray]:
+        """The topics of the rows of both sides, numbered from 0, since the last `cluster`."""
+        return self._labels
+
     def cluster(self, seed: int) -> None:
         """Divide the rows of both sides into the topics that the next refinements reweight."""
         from sklearn.cluster import MiniBatchKMeans
