@@ -46,6 +46,8 @@ TRIPLES = (
     ("wordllama", "minilm", "use"),
     ("minilm", "wordllama", "use"),
     ("use", "wordllama", "minilm"),
+    ("minilm", "use", "wordllama"),
+    ("wordllama", "use", "minilm"),
     ("bge", "minilm", "wordllama"),
     ("wordllama", "minilm", "bge"),
     ("bge", "wordllama", "minilm"),
