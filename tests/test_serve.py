@@ -229,7 +229,12 @@ def test_the_state_waits_in_a_thread_while_files_change(
     give(page, planted)
     asked: list[int] = []
     plain = session.state
-    monkeypatch.setattr(session, "state", lambda: asked.append(threading.get_ident()) or plain())
+
+    def state() -> dict[str, Any]:
+        asked.append(threading.get_ident())
+        return plain()
+
+    monkeypatch.setattr(session, "state", state)
     assert set(page.get("/state").json()["files"]) == {"source", "target"}
     assert not asked
     changing, changed = threading.Event(), threading.Event()
