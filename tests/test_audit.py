@@ -215,7 +215,9 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     with pytest.raises(InputError, match=r"A record lacks what benchmarks/calibration.py writes \(KeyError"):
         CalibrationError.from_records([{"corpus": "a"}], "leak_rate", "corpus")
     assert not error.is_bound
-    assert replace(error, cases=19).is_bound
+    many = replace(error, cases=19, corpora=6, pairs=3)
+    assert many.is_bound
+    assert not any(replace(many, **few).is_bound for few in ({"cases": 18}, {"corpora": 5}, {"pairs": 2}))
 
 
 def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, tmp_path: Path) -> None:

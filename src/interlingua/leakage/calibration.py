@@ -24,8 +24,9 @@ __all__ = ["BASES", "ERRORS", "MIN_CASES", "CalibrationError"]
 # What probabilities can be calibrated with, as in KeywordDecoder.
 BASES = ("corpus", "paired", "unpaired")
 
-# With 19 cases the worst error is a bound that holds in 95 % of further cases of the same kind.
-_CASES_OF_A_BOUND = 19
+# With 19 cases the worst error is a bound that holds in 95 % of further cases of the same kind. Cases of one corpus or
+# one pair of encoders are alike, so that a bound needs several of both.
+_CASES_OF_A_BOUND, _CORPORA_OF_A_BOUND, _PAIRS_OF_A_BOUND = 19, 6, 3
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,13 @@ class CalibrationError(JsonRecord):
 
     @property
     def is_bound(self) -> bool:
-        """Whether there are enough cases for a bound: below the worst of n cases a new one falls with 1 / (n + 1)."""
-        return self.cases >= _CASES_OF_A_BOUND
+        """Whether there are enough cases for a bound: at least 19, of six corpora and three pairs of encoders.
+
+        A new case of the same kind falls below the lowest of n errors with a probability of 1 / (n + 1).
+        """
+        return (
+            self.cases >= _CASES_OF_A_BOUND and self.corpora >= _CORPORA_OF_A_BOUND and self.pairs >= _PAIRS_OF_A_BOUND
+        )
 
     def plausible(self, estimate: float) -> Interval:
         """Return the estimate with the range that the measured errors allow, within [0, 1]; it holds the estimate."""

@@ -192,7 +192,8 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
     elif error is None:
         lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
     else:
-        bound = "a bound expected to hold in 95 % of such cases" if error.is_bound else "too few cases for a bound"
+        few = "too few cases, corpora or pairs of encoders for a bound"
+        bound = "a bound expected to hold in 95 % of such cases" if error.is_bound else few
         lines.append(
             f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
             f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate; {bound}."
