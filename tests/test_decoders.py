@@ -96,9 +96,10 @@ def test_a_model_that_says_nothing_leaves_no_text(encoder: Encoder) -> None:
 def test_a_language_model_without_weights_proposes_what_follows_in_public_texts() -> None:
     propose = ngram_model(["the red fox", "the red hen", "a red fox", "the cat"], order=3)
     # After "the red" come fox and hen; after "red" alone fox is twice as frequent.
-    assert propose("the red", 2) == [(" fox", pytest.approx(np.log(1 / 2))), (" hen", pytest.approx(np.log(1 / 2)))]
-    assert propose("Look, red", 1) == [(" fox", pytest.approx(np.log(2 / 3) + np.log(0.4)))]
-    assert propose("", 2) == [("the", pytest.approx(np.log(3 / 4))), ("a", pytest.approx(np.log(1 / 4)))]
+    after = dict(propose("the red", 2)), dict(propose("Look, red", 1)), dict(propose("", 2))
+    assert after[0] == pytest.approx({" fox": np.log(1 / 2), " hen": np.log(1 / 2)})
+    assert after[1] == pytest.approx({" fox": np.log(2 / 3) + np.log(0.4)})
+    assert after[2] == pytest.approx({"the": np.log(3 / 4), "a": np.log(1 / 4)})
     # An unknown context leaves the most frequent words.
     assert {word for word, _ in propose("xyz", 2)} == {" the", " red"}
     assert propose("xyz ", 1)[0][0] in ("the", "red")
