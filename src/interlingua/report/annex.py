@@ -112,7 +112,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
         f"{start}were aligned without pairs with {public:,} public texts under another encoder (verdicts: "
-        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p >= 0.5 "
+        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, without anything to find, is "
         f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
     )
