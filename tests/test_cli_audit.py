@@ -237,7 +237,7 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     ran = run(*parts)
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["provenance"]["authorized_by"] == "not needed: demo data"
+    assert ran.json["provenance"]["authorized_by"] == "nobody (public data)"
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
