@@ -111,15 +111,15 @@ class CalibrationError(JsonRecord):
 MIN_CASES = 3
 ERRORS = {
     "corpus": {
-        "leak_rate": CalibrationError(-0.176, -0.05, -0.011, cases=12, corpora=5, pairs=4),
-        "precision": CalibrationError(-0.388, -0.219, -0.124, cases=12, corpora=5, pairs=4),
+        "leak_rate": CalibrationError(-0.176, -0.062, -0.011, cases=14, corpora=5, pairs=5),
+        "precision": CalibrationError(-0.388, -0.222, -0.124, cases=14, corpora=5, pairs=5),
     },
     "paired": {
-        "leak_rate": CalibrationError(-0.208, -0.033, 0.039, cases=15, corpora=5, pairs=5),
-        "precision": CalibrationError(-0.476, -0.149, 0.007, cases=15, corpora=5, pairs=5),
+        "leak_rate": CalibrationError(-0.208, -0.033, 0.039, cases=17, corpora=5, pairs=6),
+        "precision": CalibrationError(-0.476, -0.149, 0.007, cases=17, corpora=5, pairs=6),
     },
     "unpaired": {
-        "leak_rate": CalibrationError(0.0, 0.014, 0.056, cases=7, corpora=4, pairs=3),
-        "precision": CalibrationError(-0.062, 0.006, 0.061, cases=7, corpora=4, pairs=3),
+        "leak_rate": CalibrationError(-0.027, 0.014, 0.069, cases=9, corpora=4, pairs=5),
+        "precision": CalibrationError(-0.082, 0.006, 0.061, cases=9, corpora=4, pairs=5),
     },
 }
