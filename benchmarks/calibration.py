@@ -46,6 +46,8 @@ TRIPLES = (
     ("wordllama", "minilm", "use"),
     ("minilm", "wordllama", "use"),
     ("use", "wordllama", "minilm"),
+    ("minilm", "use", "wordllama"),
+    ("wordllama", "use", "minilm"),
     ("bge", "minilm", "wordllama"),
     ("wordllama", "minilm", "bge"),
     ("bge", "wordllama", "minilm"),
@@ -177,6 +179,32 @@ def summary(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def coverage(records: list[dict[str, Any]]) -> str:
+    """Return in how many cases of a corpus the measured value is in the range that the other corpora give."""
+    lines = ["| calibrated with | figure | cases in the range of the other corpora | at or above its lower end |"]
+    lines.append("|---|---|--:|--:|")
+    for basis in BASES:
+        usable = [r for r in records if r["calibrated_with"] == basis and set(r["verdicts"]) != {"failed"}]
+        for figure, meaning in FIGURES.items():
+            within, above = [], []
+            for corpus in sorted({record["corpus"] for record in usable}):
+                others = [record for record in usable if record["corpus"] != corpus]
+                if not others:
+                    continue
+                error = CalibrationError.from_records(others, figure, basis)
+                for words in (record["words"] for record in usable if record["corpus"] == corpus):
+                    plausible, value = error.plausible(words[figure]["value"][0]), words["measured"][figure]["value"][0]
+                    assert plausible.low is not None
+                    assert plausible.high is not None
+                    above.append(value >= plausible.low)
+                    within.append(plausible.low <= value <= plausible.high)
+            if within:
+                name = BASES[basis] if figure == "leak_rate" else ""
+                counts = f"{sum(within)} of {len(within)} | {sum(above)} of {len(above)}"
+                lines.append(f"| {name} | {meaning} | {counts} |")
+    return "\n".join(lines)
+
+
 def every_case(records: list[dict[str, Any]]) -> str:
     """Return a table with what was measured and estimated in every case whose fit did not fail."""
     cases: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -217,7 +245,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.tables:
         records = [json.loads(line) for line in arguments.out.read_text("utf-8").splitlines()]
-        sys.stdout.write(f"{summary(records)}\n\n{every_case(records)}\n\n{errors(records)}\n")
+        sys.stdout.write(f"{summary(records)}\n\n{coverage(records)}\n\n{every_case(records)}\n")
+        sys.stdout.write(f"\n{errors(records)}\n")
         return
     done = set()
     if arguments.out.exists():

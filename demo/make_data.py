@@ -34,6 +34,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,14 @@ def wordllama(texts: list[str], cache: Path | None) -> Floats:
 
     The package's own loader asks a model hub for its tokenizer; the same files lie in the package.
     """
+    table, tokenizer = _wordllama_parts()
+    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+    return np.stack([table[np.minimum(item.ids, len(table) - 1)].mean(axis=0) for item in encoded])
+
+
+@cache
+def _wordllama_parts() -> tuple[Floats, Any]:
+    """Return token vectors [t, 256] and the tokenizer."""
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 
@@ -201,8 +210,7 @@ def wordllama(texts: list[str], cache: Path | None) -> Floats:
     tokenizer = Tokenizer.from_file(str(root / "tokenizers" / "l2_supercat_tokenizer_config.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
-    return np.stack([table[np.minimum(item.ids, len(table) - 1)].mean(axis=0) for item in encoded])
+    return table, tokenizer
 
 
 def use(texts: list[str], cache: Path | None) -> Floats:

@@ -138,6 +138,10 @@ def estimates() -> str:
     records = _records(RESULTS / "leakage-calibration.jsonl")
     return f"""{c.summary(records)}
 
+How often these ranges hold for a corpus that they were not measured on, with the range of the other corpora:
+
+{c.coverage(records)}
+
 Every case, measured / estimated:
 
 {c.every_case(records)}

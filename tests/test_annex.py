@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from interlingua.core.errors import InputError
+from interlingua.evaluation import Interval
+from interlingua.leakage.defense_scores import Decoded, DefenseScore
 from interlingua.leakage.findings import Audit
 from interlingua.leakage.inputs import GroundTruth
 from interlingua.leakage.severity import LEVELS, RULES, severity
@@ -57,6 +59,28 @@ def test_the_paragraph_for_owasp_can_be_cited_alone(found: Audit) -> None:
     for part in ("LLM08:2025", f"{N:,} vectors", "without pairs", "measured against the true texts", "control"):
         assert part in said or part in said.replace(f"{2 * N:,}", f"{N:,}")
     assert "safe" not in said
+
+
+def test_the_annex_names_defenses_that_reduce_what_is_read_and_counts_the_others(found: Audit) -> None:
+    def score(name: str, words: float, overlap: float, *, baseline: bool = False) -> DefenseScore:
+        share = Interval(words, words - 0.02, words + 0.02)
+        decoded = Decoded(words=share, control=Interval(0.05), basis="measured")
+        return DefenseScore(
+            name=name, mechanism=name, keyed=False, baseline=baseline, overlap=Interval(overlap), attack="",
+            verdict=None, top1=Interval(1.0), anonymity_set=Interval(1.0), decoded=decoded, pool=10, seconds=0.0,
+        )  # fmt: skip
+
+    scores = [score("no defense", 0.5, 1, baseline=True), score("int8", 0.49, 1), score("noise 0.1", 0.2, 0.3)]
+    strong = [score("noise 0.05", 0.3, 0.6)]
+    lines = annex_sections(replace(found, defenses=(*scores, *strong)), PROVENANCE)[-2].lines[1:]
+    assert lines == (
+        "Without a defense, a word is named for 50% of the documents.",
+        "Noise 0.05: a word is named for 30% of the documents (still read), and 60% of the search quality is kept.",
+        "Noise 0.1: a word is named for 20% of the documents (still read), and 30% of the search quality is kept.",
+        "1 of the 3 defenses that were tried did not clearly reduce this.",
+    )
+    none = annex_sections(replace(found, defenses=()), PROVENANCE)[-2].lines[1:]
+    assert none == ("Defenses of the vectors themselves were not evaluated in this audit.",)
 
 
 def test_a_failed_attack_is_no_proof_in_the_annex(world: World) -> None:

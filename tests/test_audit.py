@@ -215,7 +215,9 @@ def test_failed_fits_are_left_out_of_the_errors_of_estimates() -> None:
     with pytest.raises(InputError, match=r"A record lacks what benchmarks/calibration.py writes \(KeyError"):
         CalibrationError.from_records([{"corpus": "a"}], "leak_rate", "corpus")
     assert not error.is_bound
-    assert replace(error, cases=19).is_bound
+    many = replace(error, cases=19, corpora=6, pairs=3)
+    assert many.is_bound
+    assert not any(replace(many, **few).is_bound for few in ({"cases": 18}, {"corpora": 5}, {"pairs": 2}))
 
 
 def test_the_model_is_named_where_it_is_known_and_what_that_means(found: Audit, tmp_path: Path) -> None:
@@ -241,7 +243,12 @@ def test_each_defense_shows_what_is_still_read_and_the_first_is_the_baseline(
     monkeypatch.setattr("interlingua.leakage._defended.suite", lambda name, width: suite)
     labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
     truth = GroundTruth(world.texts[:N], world.labels[:N])
-    result = world.audit(labels=labels, truth=truth, defenses="quick")
+    steps: list[dict[str, Any]] = []
+    result = world.audit(labels=labels, truth=truth, defenses="quick", on_step=steps.append)
+    shown = [step for step in steps if step["step"] == "defense"]
+    assert [step["name"] for step in shown] == ["no defense", "noise 0.05", "noise 2"]
+    assert ["seconds_left" in step for step in shown] == [False, False, True]
+    assert 0 < shown[2]["seconds_left"] < 60
     by_name = {score.name: score.decoded for score in result.defenses}
     assert result.defenses[0].finding == "baseline"
     baseline, noisy = by_name["no defense"], by_name["noise 2"]
@@ -413,7 +420,9 @@ def test_an_audit_tests_membership_links_and_rows(world: World, tmp_path: Path) 
     assert result.linkage is not None
     assert [(point.side, point.rows) for point in result.points] == [("leaked", N // 2), ("public", N // 2)]
     assert all(point.basis == "measured" and point.leak.value > 0.8 for point in result.points)
-    assert "attacking with fewer rows" in [step.get("work") for step in steps]
+    work = [step.get("work") for step in steps]
+    assert f"attacking with {N // 2:,} of {N:,} leaked rows" in work
+    assert f"attacking with {N // 2:,} of {N:,} public rows" in work
     page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
     for part in ("Is a record in the collection?", "How many rows does an attacker need?", "second leak"):
         assert part in page

@@ -139,7 +139,13 @@ def test_kept_fits_are_reused_and_only_for_the_same_vectors(
     assert again.code == 0, again.err
     for name in ("leak", "words", "verdicts", "agreement"):
         assert again.json[name] == first.json[name]
-    named = run(*with_vectors(case, "--translator", case / "kept" / "fit-1", "--force", "--json"))
+    with_fit = with_vectors(case, "--translator", case / "kept" / "fit-1", "--force", "--json")
+    assert (
+        "fit-1 was fitted with known pairs, and an audit shows what can be read without" in run(*with_fit).json["error"]
+    )
+    card = case / "kept" / "fit-1" / "card.json"
+    card.write_text(card.read_text("utf-8").replace("held_out_pairs", "refit_agreement"), "utf-8")
+    named = run(*with_fit)
     assert named.json["provenance"]["seeds"] == [1]
     np.save(case / "source.npy", np.load(case / "source.npy")[::-1])
     assert "holds fits of other vectors" in run(*with_vectors(case, *keep)).json["error"]
@@ -231,7 +237,7 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
     ran = run(*parts)
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["provenance"]["authorized_by"] == "not needed: demo data"
+    assert ran.json["provenance"]["authorized_by"] == "nobody (public data)"
 
 
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from interlingua.core.errors import InputError, MissingExtraError
-from interlingua.leakage.inversion import Extraction, GuidedDecoder, Keyword, TextDecoder, causal_lm
+from interlingua.leakage.inversion import Extraction, GuidedDecoder, Keyword, TextDecoder, causal_lm, ngram_model
 from interlingua.leakage.inversion.scores import reencoded_cosine, score_texts
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "iris", "jade", "kelp", "lotus")
@@ -91,6 +91,35 @@ def test_a_model_that_says_nothing_leaves_no_text(encoder: Encoder) -> None:
     (found,) = decoder.invert(encoder(["fjord"]))
     assert found.text == ""
     assert found.cosine is None
+
+
+def test_a_language_model_without_weights_proposes_what_follows_in_public_texts() -> None:
+    propose = ngram_model(["the red fox", "the red hen", "a red fox", "the cat"], order=3)
+    # After "the red" come fox and hen; after "red" alone fox is twice as frequent.
+    after = dict(propose("the red", 2)), dict(propose("Look, red", 1)), dict(propose("", 2))
+    assert after[0] == pytest.approx({" fox": np.log(1 / 2), " hen": np.log(1 / 2)})
+    assert after[1] == pytest.approx({" fox": np.log(2 / 3) + np.log(0.4)})
+    assert after[2] == pytest.approx({"the": np.log(3 / 4), "a": np.log(1 / 4)})
+    # An unknown context leaves the most frequent words.
+    assert {word for word, _ in propose("xyz", 2)} == {" the", " red"}
+    assert propose("xyz ", 1)[0][0] in ("the", "red")
+    assert len(propose("the red", 4)) == 4
+    with pytest.raises(InputError, match=r"No text has a word; give public texts\."):
+        ngram_model(["", " "])
+    with pytest.raises(InputError, match="order is 0; an integer >= 1"):
+        ngram_model(["a"], order=0)
+
+
+def test_guided_decoding_with_public_texts_finds_the_words_of_a_vector(
+    encoder: Encoder, rng: np.random.Generator
+) -> None:
+    texts, public = documents(rng, 20), documents(rng, 400)
+    decoder = GuidedDecoder(ngram_model(public, order=2), encoder, np.zeros(D, np.float32), beams=4, steps=3, prompt="")
+    found = decoder.invert(encoder(texts))
+    assert [set((e.text or "").split()) for e in found] == [set(text.split()) for text in texts]
+    scores = score_texts(found, texts, floor=public)
+    assert float(scores.token_f1.value) > 0.99
+    assert float(scores.token_f1.control or 0) < 0.4
 
 
 def test_guided_decoding_refuses(encoder: Encoder) -> None:

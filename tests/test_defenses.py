@@ -13,6 +13,7 @@ from interlingua import align
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
 from interlingua.evaluation import Interval
+from interlingua.leakage._defended import seconds_left
 from interlingua.leakage.defense_scores import Decoded, evaluate_defense, reconstruct, retained_neighbors
 from interlingua.leakage.defenses import (
     SUITES,
@@ -206,3 +207,14 @@ def test_a_secret_rotation_falls_where_components_are_alike_and_symmetric(rng: n
     mixing = rng.standard_normal((24, 24))
     rows = unit_rows((rng.laplace(size=(6_000, 24)) ** 3 @ mixing).astype(np.float32))
     assert evaluate_defense(Rotation(), rows[:3_000], rows[3_000:]).finding == "broken"
+
+
+def test_the_time_left_counts_a_fit_for_each_defense_with_a_key() -> None:
+    defenses = (NoDefense(), Noise(0.1), Quantization(8), Rotation(), Truncation(8), SignedPermutation())
+    # Nothing is known before a defense that needs a regression has been attacked.
+    assert [seconds_left(defenses, [1.0] * done, 80.0) for done in (0, 1)] == [None, None]
+    assert seconds_left(defenses, [1.0, 5.0], 80.0) == 5 + 85 + 5 + 85
+    assert seconds_left(defenses, [1.0, 5.0, 7.0], 80.0) == 86 + 6 + 86
+    # An attack on a key that was measured replaces the time of the fits.
+    assert seconds_left(defenses, [1.0, 5.0, 7.0, 40.0], 80.0) == 6 + 40
+    assert seconds_left(defenses, [1.0, 5.0, 7.0, 40.0, 6.0], 80.0) == 40

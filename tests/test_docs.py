@@ -181,6 +181,15 @@ def test_every_package_has_a_line_in_the_table_of_the_house() -> None:
     assert listed == packages | modules
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "reports").glob("*.html")), ids=lambda path: path.name)
+def test_the_audit_reports_are_small_and_name_no_folder_of_a_machine(path: Path) -> None:
+    page = path.read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert len(page.encode()) < 600_000
+    assert not re.search(r"(?<![\w.<:/])/(?:tmp|home|root|work|usr|var|Users|mnt|opt)/|[A-Z]:\\", page)
+    assert "interlingua audit" in page
+
+
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_commands_on_pages_have_the_subcommands_and_options_that_they_show(page: Path) -> None:
     group = typer.main.get_command(app)

@@ -94,8 +94,8 @@ def slowed(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = progress._beating
 
     @functools.wraps(whole)
-    def beating(display: Any, beat: Callable[[], Any] | None) -> Any:
-        manager = whole(display, beat)
+    def beating(beat: Callable[[], Any]) -> Any:
+        manager = whole(beat)
 
         class Slow:
             def __enter__(self) -> None:
@@ -233,6 +233,17 @@ def test_a_line_has_the_time_and_the_last_step(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.usefixtures("often")
+def test_the_time_that_is_left_counts_down_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with show_progress("Recovering words") as shown:
+        shown({"step": "defense", "name": "secret rotation", "at": 10, "of": 11, "seconds_left": 2})
+        first = shown.state
+        time.sleep(1.7)
+    assert first == "defense secret rotation, 11 of 11, 2 s left"
+    said = list(dict.fromkeys(re.findall(r", \d+ s left|$", line)[0] for line in capsys.readouterr().err.splitlines()))
+    assert said == [", 2 s left", ", 1 s left", ""]
+
+
+@pytest.mark.usefixtures("often")
 def test_rows_are_shown_with_their_rate_and_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     with show_progress("Migrating") as shown:
         shown.on_rows("copying", 0, 1_000_000)
@@ -252,10 +263,12 @@ def test_a_counted_step_gets_the_time_that_is_left() -> None:
     timed({**given, "at": 2})
     timed({"step": "islands", "seconds": 50.0, "budget": 60.0})
     timed({"step": "train", "at": 1, "of": 2, "seconds_left": 7})
+    timed({**given, "at": 3, "seconds_left": None})
     assert given == {"step": "refit", "at": 1, "of": 4}
     assert "seconds_left" not in steps[0]
     assert 0.1 <= steps[1]["seconds_left"] < 5
-    assert [step["seconds_left"] for step in steps[2:]] == [10.0, 7]
+    assert [step["seconds_left"] for step in steps[2:4]] == [10.0, 7]
+    assert "seconds_left" not in steps[4]
     assert all(step["elapsed"] >= 0 for step in steps)
 
 

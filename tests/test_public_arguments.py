@@ -61,6 +61,7 @@ from interlingua.leakage.inversion import (
     causal_lm,
     judge,
     keywords,
+    ngram_model,
     scores,
     words,
 )
@@ -286,6 +287,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "model_statement": (lambda **given: model_statement(**{"audit": findings(), **given}), {}),
     "most_probable": (keywords.most_probable, {"probabilities": np.ones((3, 2)), "words": ["a", "b"]}),
     "ndcg_at_k": (ndcg_at_k, {"ranking": [[0]], "relevant": [[0]]}),
+    "ngram_model": (ngram_model, {"texts": TEXTS}),
     "NoDefense.apply": (defenses.NoDefense().apply, {"vectors": X, "seed": 0}),
     "Noise": (defenses.Noise, {"level": 0.1}),
     "Noise.apply": (defenses.Noise(0.1).apply, {"vectors": X, "seed": 0}),

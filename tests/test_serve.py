@@ -223,6 +223,37 @@ def test_a_search_that_began_before_a_new_file_keeps_nothing_for_it(
     assert session._uploads["source"].stored.vectors[0] == pytest.approx(planted[0][-1])
 
 
+def test_the_state_waits_in_a_thread_while_files_change(
+    page: TestClient, session: Session, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(page, planted)
+    asked: list[int] = []
+    plain = session.state
+
+    def state() -> dict[str, Any]:
+        asked.append(threading.get_ident())
+        return plain()
+
+    monkeypatch.setattr(session, "state", state)
+    assert set(page.get("/state").json()["files"]) == {"source", "target"}
+    assert not asked
+    changing, changed = threading.Event(), threading.Event()
+
+    def change() -> None:
+        with session._lock:
+            changing.set()
+            changed.wait(10)
+
+    taking = threading.Thread(target=change)
+    taking.start()
+    assert changing.wait(10)
+    assert session.state_if_free() is None
+    threading.Timer(0.2, changed.set).start()
+    assert set(page.get("/state").json()["files"]) == {"source", "target"}
+    assert len(asked) == 1
+    taking.join()
+
+
 def test_the_state_reads_no_file(session: Session, planted: tuple[Rows, Rows]) -> None:
     path = session.upload_path("source", "a.npy")
     path.write_bytes(npy(planted[0]))

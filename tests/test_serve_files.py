@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import anyio.lowlevel
 import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
@@ -248,6 +250,31 @@ def test_a_body_is_written_as_it_is(tmp_path: Path) -> None:
     parts = [os.urandom(700_000) for _ in range(5)]
     receive(Uploads(10**7), Body(*parts), tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == b"".join(parts)
+
+
+def test_many_files_at_once_leave_the_turns_of_the_loop_short(tmp_path: Path) -> None:
+    turn, taken = 0, Counter[int]()
+
+    class Counting(Body):
+        async def stream(self) -> Any:
+            for number, part in enumerate(self._parts):
+                taken[turn] += number > 0
+                yield part
+
+    async def work() -> None:
+        nonlocal turn
+        uploads = Uploads(10**6)
+        async with anyio.create_task_group() as group:
+            for name in range(40):
+                body = cast("Request[Any]", Counting(*[b"a" * 100] * 20))
+                group.start_soon(uploads.receive, body, tmp_path / str(name))
+            while sum(taken.values()) < 40 * 19:
+                turn += 1
+                await anyio.lowlevel.checkpoint()
+
+    anyio.run(work)
+    assert {(tmp_path / str(name)).stat().st_size for name in range(40)} == {2_000}
+    assert max(taken.values()) <= 8
 
 
 @pytest.mark.parametrize("body", [Body(b"", length=101), Body(b"a" * 60, b"b" * 60)])

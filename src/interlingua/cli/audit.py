@@ -195,7 +195,7 @@ def audit(
             folder = None if keep is None else keep / "second"
             second_leak = SecondLeak(audit_fits.make_fits(rows, public, [seed], folder, log_event), rows, texts)
         provenance = Provenance(
-            authorized_by=authorized_by or "not needed: demo data",
+            authorized_by=authorized_by or "nobody (public data)",
             date=datetime.now(UTC).isoformat(timespec="seconds"),
             vectors=inputs.vectors_name,
             corpus=inputs.corpus_name,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["alignment_of", "kept_fit", "make_decoder", "make_fits", "read_fits"]
 
 _INPUTS = "inputs.json"
+# The evidence that only fits with known pairs have.
+_PAIRS = "held_out_pairs"
 
 
 def make_fits(vectors: Any, public: Any, seeds: Sequence[int], keep: Path | None, record: EventLog) -> list[Alignment]:
@@ -115,7 +117,7 @@ def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignm
     """Read saved translators as the fits of an audit.
 
     Raises:
-        InputError: a folder is not a translator, or one of other widths.
+        InputError: a folder is not a translator, or one of other widths, or one that was fitted with known pairs.
     """
     from interlingua.core.translator import load
 
@@ -128,7 +130,13 @@ def read_fits(folders: Sequence[Path], vectors: Any, public: Any) -> list[Alignm
                 f"{folder} translates vectors of width {widths[0]} to {widths[1]}; the audited and the public vectors "
                 f"have {needed[0]} and {needed[1]}. Fit one with: interlingua fit VECTORS PUBLIC --out DIR"
             )
-        alignments.append(alignment_of(translator))
+        alignment = alignment_of(translator)
+        if any(evidence.name == _PAIRS for evidence in alignment.verdict.evidence):
+            raise InputError(
+                f"{folder} was fitted with known pairs, and an audit shows what can be read without any. Fit one "
+                "without --pairs: interlingua fit VECTORS PUBLIC --out DIR"
+            )
+        alignments.append(alignment)
     return alignments
 
 

@@ -46,6 +46,7 @@ class Timed:
 
     ``elapsed`` are the seconds since the object was made. ``seconds_left`` is added to steps that count, as ``at`` of
     ``of``, by the mean time of those before, and to steps of a search with a ``budget``, as the most that can be left.
+    A step keeps a ``seconds_left`` of its own; None means that the time is not known, and nothing is added.
 
     Args:
         receive: called with each step.
@@ -60,10 +61,9 @@ class Timed:
         """Pass a step on."""
         elapsed = time.perf_counter() - self._start
         timed = {**step, "elapsed": round(elapsed, 3)}
-        if "seconds_left" not in timed:
-            left = self._left(timed, elapsed)
-            if left is not None:
-                timed["seconds_left"] = round(left, 1)
+        left = timed.pop("seconds_left") if "seconds_left" in timed else self._left(timed, elapsed)
+        if left is not None:
+            timed["seconds_left"] = round(left, 1)
         self.receive(timed)
 
     def _left(self, step: Mapping[str, Any], elapsed: float) -> float | None:
@@ -91,7 +91,18 @@ class ShownProgress:
         self._phase: str | None = None
         self._phase_started = self._recorded = 0.0
         self._first = 0
-        self.state = ""
+        self._state = ""
+        self._step: tuple[Mapping[str, Any], float] | None = None
+
+    @property
+    def state(self) -> str:
+        """What is done now, with the time that is left now."""
+        known = self._step
+        if known is None:
+            return self._state
+        step, since = known
+        # A step that takes longer than was estimated has no estimate any more.
+        return describe_step({**step, "seconds_left": max(0.0, step["seconds_left"] - (self.seconds - since))})
 
     @property
     def seconds(self) -> float:
@@ -100,7 +111,8 @@ class ShownProgress:
 
     def __call__(self, step: Mapping[str, Any]) -> None:
         """Show a step of a fit or an audit, as ``on_step`` is called with it."""
-        self.state = describe_step(step)
+        self._state = describe_step(step)
+        self._step = None if step.get("seconds_left") is None else (step, self.seconds)
         if self._record is not None:
             self._record("progress", **step)
         # The verdict is the last step of a fit.
@@ -122,7 +134,7 @@ class ShownProgress:
         spent = now - self._phase_started
         speed = (done - self._first) / spent if spent > 0 else 0.0
         left = (rows - done) / speed if speed > 0 else None
-        self.state = describe_rows(phase, done, rows, speed, left)
+        self._step, self._state = None, describe_rows(phase, done, rows, speed, left)
         if self._record is not None and (begins or done >= rows or now - self._recorded >= _RECORD_SECONDS):
             self._recorded = now
             facts = {"phase": phase, "done": done, "rows": rows, "seconds": round(spent, 3)}
@@ -133,7 +145,8 @@ class ShownProgress:
         """Record that the work goes on, and return the line that says so."""
         if self._record is not None:
             self._record("working", task=self.task, seconds=round(self.seconds, 1), state=self.state)
-        return f"{self.task}: {self.seconds:.0f} s" + (f", {self.state}" if self.state else "")
+        state = self.state
+        return f"{self.task}: {self.seconds:.0f} s" + (f", {state}" if state else "")
 
     def _draw(self, at: float | None, of: float | None) -> None:
         """Draw the bar, where there is one."""
@@ -145,6 +158,12 @@ class _Bar(ShownProgress):
     def __init__(self, task: str, record: Record | None, bar: Progress) -> None:
         super().__init__(task, record)
         self._bar, self._row = bar, bar.add_task(task, total=None, state="")
+
+    def beat(self) -> str:
+        """Draw the time that is left now as well."""
+        line = super().beat()
+        self._bar.update(self._row, state=self.state)
+        return line
 
     def _draw(self, at: float | None, of: float | None) -> None:
         if not of:
@@ -259,7 +278,7 @@ def show_progress(task: str, *, record: Record | None = None, transient: bool = 
         check_callable(record, "record", "a function of an event and its facts, or None,")
     if in_notebook():
         notebook = _NotebookBar(task, record)
-        with _beating(notebook, notebook.beat):
+        with _beating(notebook.beat):
             yield notebook
         if transient:
             notebook.remove()
@@ -270,20 +289,17 @@ def show_progress(task: str, *, record: Record | None = None, transient: bool = 
     if screen.is_terminal and not screen.is_dumb_terminal:
         with _bars(screen, transient) as bar:
             display: ShownProgress = _Bar(task, record, bar)
-            with _beating(display, None if record is None else display.beat):
+            with _beating(display.beat):
                 yield display
     else:
         display = ShownProgress(task, record)
-        with _beating(display, lambda: _write(display.beat())):
+        with _beating(lambda: _write(display.beat())):
             yield display
 
 
 @contextmanager
-def _beating(display: ShownProgress, beat: Callable[[], Any] | None) -> Iterator[None]:
+def _beating(beat: Callable[[], Any]) -> Iterator[None]:
     """Call ``beat`` every ten seconds in a thread of its own, because a step may take minutes."""
-    if beat is None:
-        yield
-        return
     ended = threading.Event()
 
     def repeat() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ from interlingua.leakage.inversion import KeywordDecoder
 from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.scores import wrong_documents
 
-__all__ = ["Reader", "defense_scores"]
+__all__ = ["Reader", "defense_scores", "seconds_left"]
 
 _NEAREST = 10
 
@@ -91,16 +92,24 @@ def defense_scores(
     labels: Labels | None,
     truth: GroundTruth,
     translate: Callable[[FloatArray], FloatArray],
+    fit_seconds: float,
     seed: int,
     on_step: OnStep,
 ) -> tuple[DefenseScore, ...]:
-    """Apply every defense of a suite to the audited rows [n, d], attack it, and read what it leaves."""
+    """Apply every defense of a suite to the audited rows [n, d], attack it, and read what it leaves.
+
+    A defense with a key is attacked by a fit of its own, which takes about ``fit_seconds``, the time of a fit of the
+    same rows.
+    """
     # Without true vectors, re-identification and retrieval compare with the attack on unprotected vectors.
     reference = translate(rows) if truth.vectors is None else np.asarray(truth.vectors, np.float32)
-    scores = []
+    scores: list[DefenseScore] = []
+    seconds: list[float] = []
     defenses = suite(name, rows.shape[1])
     for position, defense in enumerate(defenses):
-        on_step({"step": "defense", "name": defense.name, "at": position, "of": len(defenses)})
+        left = seconds_left(defenses, seconds, fit_seconds)
+        on_step({"step": "defense", "name": defense.name, "at": position, "of": len(defenses), "seconds_left": left})
+        started = time.perf_counter()
         adapted = _adapted(decoder, corpus, name, position, defense, seed)
         reader = Reader(adapted, corpus, labels, truth, reference, seed)
         scores.append(
@@ -108,7 +117,26 @@ def defense_scores(
                 defense, rows, corpus.vectors, truth=reference, translate=translate, decode=reader, seed=seed
             )
         )
+        seconds.append(time.perf_counter() - started)
     return tuple(scores)
+
+
+def seconds_left(defenses: Sequence[Defense], seconds: Sequence[float], fit_seconds: float) -> float | None:
+    """Return how long the defenses that are left will take, or None while that cannot be known.
+
+    Args:
+        defenses: all defenses.
+        seconds: how long the first of them took.
+        fit_seconds: how long a fit takes, for defenses with a key until one of them has been attacked.
+    """
+    # The baseline needs no regression and takes less than the others.
+    taken = [(one.keyed, time) for one, time in zip(defenses, seconds, strict=False) if not isinstance(one, NoDefense)]
+    keyless, keyed = ([time for key, time in taken if key is kind] for kind in (False, True))
+    if not keyless:
+        return None
+    each = float(np.mean(keyless))
+    with_key = float(np.mean(keyed)) if keyed else each + fit_seconds
+    return round(sum(with_key if one.keyed else each for one in defenses[len(seconds) :]), 1)
 
 
 def _adapted(

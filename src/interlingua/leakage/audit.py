@@ -162,7 +162,7 @@ def audit(
     if defenses and has_usable_fit and decoder is not None:
         scores = defense_scores(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
-            translate=lambda x: _translate(alignment, x), seed=seed, on_step=report,
+            translate=lambda x: _translate(alignment, x), fit_seconds=alignment.seconds, seed=seed, on_step=report,
         )  # fmt: skip
     tested, controls = None, ""
     report({"step": "attack", "work": "testing membership and links"})
@@ -173,10 +173,10 @@ def audit(
         linked = _linkage(second, translated, known.texts, seed)
     points: tuple[RowPoint, ...] = ()
     if halvings:
-        report({"step": "attack", "work": "attacking with fewer rows"})
         points = leak_by_rows(
-            rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed
-        )
+            rows, corpus, halvings=halvings, truth=GroundTruth(truth.texts), decoder=decoder, fit=fit, seed=seed,
+            on_step=report,
+        )  # fmt: skip
     frequent: tuple[FrequentWord, ...] = ()
     found_kinds: tuple[KindFinding, ...] = ()
     if decoder is not None:

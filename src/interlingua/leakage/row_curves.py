@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from interlingua._align import align
+from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_count, check_instance
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
@@ -56,6 +57,7 @@ def leak_by_rows(
     decoder: KeywordDecoder | None = None,
     fit: Callable[..., Alignment] = align,
     seed: int = 0,
+    on_step: OnStep = ignore_step,
 ) -> tuple[RowPoint, ...]:
     """Attack random subsamples of the leaked rows with all public texts, and all leaked rows with fewer public texts.
 
@@ -71,6 +73,7 @@ def leak_by_rows(
         decoder: decoder of the whole corpus; fitted by default. Fewer public texts get a decoder of their own.
         fit: aligns (leaked, public, seed=seed) without pairs, such as a function that keeps fits.
         seed: seed of subsamples, fits, decoders and resamples.
+        on_step: called with a dict before each fit.
 
     Raises:
         InputError: shapes that do not match.
@@ -80,6 +83,7 @@ def leak_by_rows(
     check_instance(truth, "truth", (GroundTruth, type(None)), "a GroundTruth")
     check_instance(decoder, "decoder", (KeywordDecoder, type(None)), "a KeywordDecoder")
     check_callable(fit, "fit", "a function")
+    check_callable(on_step, "on_step", "a function of one dict")
     halvings, seed = check_count(halvings, "halvings", minimum=1), check_count(seed, "seed")
     truth = truth or GroundTruth()
     truth.check_rows(len(rows))
@@ -96,6 +100,8 @@ def leak_by_rows(
             if count < MIN_ROWS:
                 continue
             some = np.sort(order[side][:count])
+            # The last fits have most rows and take longest, so no time left is told.
+            on_step({"step": "attack", "work": f"attacking with {count:,} of {len(order[side]):,} {side} rows"})
             if side == "leaked":
                 own, picked = decoder or corpus.fit_decoder(seed), some
                 alignment = fit(rows[some], corpus.vectors, seed=seed)

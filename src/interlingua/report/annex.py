@@ -112,7 +112,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     basis = "measured against the true texts" if audit.words.measured else "estimated without the true texts"
     return (
         f"{start}were aligned without pairs with {public:,} public texts under another encoder (verdicts: "
-        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p >= 0.5 "
+        f"{', '.join(audit.verdicts)}). From the translations alone, at least one correct word was named at p ≥ 0.5 "
         f"for {_percent(leak)} of {audit.rows:,} documents, {basis}; the control, without anything to find, is "
         f"{_percent(control) if control else 'missing'}. Neither the texts nor the encoder of the collection were used."
     )
@@ -192,7 +192,8 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
     elif error is None:
         lines.append("The figures are estimates whose calibration was not checked; they are probably too high.")
     else:
-        bound = "a bound expected to hold in 95 % of such cases" if error.is_bound else "too few cases for a bound"
+        few = "too few cases, corpora or pairs of encoders for a bound"
+        bound = "a bound expected to hold in 95 % of such cases" if error.is_bound else few
         lines.append(
             f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
             f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate; {bound}."
@@ -215,15 +216,23 @@ def _measures(audit: Audit) -> tuple[str, ...]:
         "Give vectors, their indexes and their backups the access rights, tenants and deletion rules of the texts, and "
         "encrypt them at rest with a key outside the store.",
     ]
-    tried = [(s, s.decoded) for s in audit.defenses if s.decoded is not None and not s.baseline]
-    best = sorted(tried, key=lambda pair: pair[1].words.value - pair[0].overlap.value)[:_DEFENSES]
+    tried = [(score, score.decoded) for score in audit.defenses if score.decoded is not None]
+    baseline = next((decoded.words for score, decoded in tried if score.baseline), None)
+    if baseline is None:
+        return (*lines, "Defenses of the vectors themselves were not evaluated in this audit.")
+    lines.append(f"Without a defense, a word is named for {baseline.value:.0%} of the documents.")
+    least = baseline.value if baseline.low is None else baseline.low
+    others = [(score, decoded.words) for score, decoded in tried if not score.baseline]
+    helps = [pair for pair in others if (pair[1].value if pair[1].high is None else pair[1].high) < least]
     lines += [
-        f"{score.name[0].upper()}{score.name[1:]}: {score.overlap.value:.0%} of the search quality is kept, and a word "
-        f"is named for {decoded.words.value:.0%} of the documents ({score.finding})."
-        for score, decoded in best
+        f"{score.name[0].upper()}{score.name[1:]}: a word is named for {words.value:.0%} of the documents "
+        f"({score.finding}), and {score.overlap.value:.0%} of the search quality is kept."
+        for score, words in sorted(helps, key=lambda pair: -pair[0].overlap.value)[:_DEFENSES]
     ]
-    if not tried:
-        lines.append("Defenses of the vectors themselves were not evaluated in this audit.")
+    if len(helps) < len(others):
+        lines.append(
+            f"{len(others) - len(helps)} of the {len(others)} defenses that were tried did not clearly reduce this."
+        )
     return tuple(lines)
 
 

@@ -148,8 +148,8 @@ def model_statement(audit: Audit) -> str:
         return "The model was not identified: there are too few rows."
     if not audit.identified:
         return (
-            f"The model was not identified. {audit.model.reason} The figures below need no knowledge of the model. An "
-            "attacker who learns the model from another source can recover more."
+            f"The model was not identified. {audit.model.reason} The figures of this audit need no knowledge of the "
+            "model. An attacker who learns the model from another source can recover more."
         )
     scores = [f"{other.name} {other.score:.2f}" for other in audit.model.candidates[1:2]]
     score = f"{audit.model.candidates[0].score:.2f}" if audit.model.candidates else "unknown"

@@ -190,6 +190,15 @@ class Session:
         with self._lock:
             return self._state()
 
+    def state_if_free(self) -> dict[str, Any] | None:
+        """Return the state without waiting, or None while another thread changes files or fit."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._state()
+        finally:
+            self._lock.release()
+
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"files": {side: self._described(side) for side in self._uploads}, "phase": "waiting"}
         if self._process is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+import anyio.lowlevel
 from anyio import to_thread
 
 from interlingua.core.wording import size_of
@@ -42,6 +43,8 @@ class Uploads:
         self._running = 0
         # Threads of their own: a slow disk must not keep threads from other requests.
         self._writers = anyio.CapacityLimiter(4)
+        # Many files that arrive at once must not make the turns of the loop long, for which all other requests wait.
+        self._turns = anyio.CapacityLimiter(4)
 
     async def receive(self, request: Request, path: Path) -> None:
         """Write the body of a request to a file.
@@ -96,9 +99,12 @@ class Uploads:
                     counted, deadline = total, anyio.current_time() + self._patience
                 waiting += chunk
                 if len(waiting) >= _BUFFER:
-                    await to_thread.run_sync(stream.write, bytes(waiting), limiter=self._writers)
-                    waiting.clear()
-            await to_thread.run_sync(stream.write, bytes(waiting), limiter=self._writers)
+                    await to_thread.run_sync(stream.write, waiting, limiter=self._writers)
+                    waiting = bytearray()
+                # Nothing more of this file is read until its turn comes, and few have it in one turn of the loop.
+                async with self._turns:
+                    await anyio.lowlevel.checkpoint()
+            await to_thread.run_sync(stream.write, waiting, limiter=self._writers)
 
     def _too_large(self) -> RefusedRequestError:
         return RefusedRequestError(

@@ -8,6 +8,7 @@ from interlingua.leakage.inversion.extraction import Neighbor as Neighbor
 from interlingua.leakage.inversion.guided import GuidedDecoder as GuidedDecoder
 from interlingua.leakage.inversion.guided import causal_lm as causal_lm
 from interlingua.leakage.inversion.keywords import KeywordDecoder as KeywordDecoder
+from interlingua.leakage.inversion.ngrams import ngram_model as ngram_model
 from interlingua.leakage.inversion.probe import WordProbe as WordProbe
 from interlingua.leakage.inversion.retrieval import CorpusRetrieval as CorpusRetrieval
 
@@ -22,4 +23,5 @@ __all__ = [
     "TextDecoder",
     "WordProbe",
     "causal_lm",
+    "ngram_model",
 ]
