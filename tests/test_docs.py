@@ -426,11 +426,12 @@ def test_the_attacks_on_small_collections_in_the_responsible_use_page_are_those_
     assert "1,000 leaked vectors were aligned with 7,000 similar public texts" in page
     assert "(top-1 .80, one fit, verdict doubtful)" in page
     small = [r for r in solver if (r["n_source"], r["n_target"]) == (500, 8000)]
-    assert [r["verdict"] for r in small] == ["failed"] * 5
-    assert max(r[way]["top1"] for r in small[:3] for way in ("forward", "backward")) < 0.035
-    assert [round(r["forward"]["top1"], 2) for r in small[3:]] == [0.32, 0.41]
-    assert "500 leaked vectors against 8,000 public texts failed by the verdict in all five fits" in page
-    assert "Three of them had a top-1 of .03 or less, and the two of the present search .32 and .41" in page
+    assert [r["verdict"] for r in small] == ["failed"] * 13
+    assert "500 leaked vectors against 8,000 public texts failed by the verdict in all 13 fits" in page
+    right = [r["forward"]["top1"] for r in small[5:] if r["forward"]["top1"] > 0.1]
+    assert (len(right), round(min(right), 2), round(max(right), 2)) == (6, 0.39, 0.53)
+    assert max(r["seconds"] for r in small[5:]) < 210
+    assert "six of the last eight had a top-1 of .39 to .53 after three minutes" in page
     known = [r for r in curve if r["key"].startswith("500/100/linear/")]
     assert [round(r["forward"]["top1"], 2) for r in known] == [0.58]
-    assert "with 100 known pairs among 500 vectors per side, top-1 was .58" in page
+    assert "With 100 known pairs among 500 vectors per side, top-1 was .58" in page

@@ -175,7 +175,7 @@ def _topic_sums(rows: FloatArray, topics: IntArray) -> FloatArray:
 
 def _scaled(moments: FloatArray) -> FloatArray:
     """Return moments [..., w^3] with norm 1."""
-    return moments / np.linalg.norm(moments, axis=-1, keepdims=True)
+    return np.asarray(moments / np.linalg.norm(moments, axis=-1, keepdims=True))
 
 
 def _gradients(maps: FloatArray, source: FloatArray, target: FloatArray) -> FloatArray:
