@@ -26,6 +26,8 @@ SMALL = IslandSettings(
     matchings=2,
     random_starts=4,
     offspring=4,
+    moment_rounds=1,
+    moment_searches=1,
     generations=1,
     merge_generations=2,
     islands=2,
@@ -98,7 +100,7 @@ def test_an_interrupt_keeps_the_best_map_so_far(sides: tuple[FloatArray, FloatAr
 
     def interrupt(step: dict[str, Any]) -> None:
         steps.append(step)
-        if len(steps) == 2:
+        if len(steps) == 3:
             raise KeyboardInterrupt
 
     cut = search_islands(sides[0], sides[1], seed=1, settings=SMALL, on_step=interrupt)
@@ -126,6 +128,8 @@ def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, Flo
         matchings=1,
         random_starts=3,
         offspring=2,
+        moment_rounds=1,
+        moment_searches=1,
         generations=1,
         merge_generations=1,
         islands=1,
@@ -134,7 +138,11 @@ def test_steps_tell_stage_generation_score_and_time(sides: tuple[FloatArray, Flo
     search_islands(sides[0], sides[1], settings=settings, budget=500.0, on_step=steps.append)
     islands = [step for step in steps if step["step"] == "islands"]
     assert {step["step"] for step in steps[len(islands) :]} == {"exchange"}
-    assert [(s["stage"], s["number"], s["generation"]) for s in islands] == [("island", 0, 1), ("merge", 0, 1)]
+    assert [(s["stage"], s["number"], s["generation"]) for s in islands] == [
+        ("third moments", 0, 1),
+        ("island", 0, 1),
+        ("merge", 0, 1),
+    ]
     assert all(s["budget"] == 500.0 and s["seconds"] > 0 and np.isfinite(s["excess"]) for s in islands)
     assert islands[1]["refinements"] > islands[0]["refinements"]
 
@@ -156,6 +164,8 @@ def test_known_pairs_pull_the_search(sides: tuple[FloatArray, FloatArray, Proble
         matchings=1,
         random_starts=3,
         offspring=4,
+        moment_rounds=1,
+        moment_searches=1,
         generations=1,
         merge_generations=1,
         islands=1,

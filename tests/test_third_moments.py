@@ -61,6 +61,15 @@ def test_moments_of_topics_add_up_to_those_of_all_rows() -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_columns_of_zeros_and_topics_without_rows_do_no_harm() -> None:
+    x = skewed(90, 7, 0)
+    x[:, 5:] = 0
+    moments = ThirdMoments.of([x, skewed(70, 7, 1)], [topics(90) * 2, topics(70)])
+    maps = search_moments(moments, np.eye(7, dtype=np.float32)[None], (0,), searches=1, shape=(7, 7))
+    assert np.isfinite(maps).all()
+    assert len(moments.topics[0]) == 9
+
+
 def test_rows_without_skewness_have_no_direction() -> None:
     x = skewed(90, 7, 0)
     moments = ThirdMoments.of([np.concatenate([x, -x])] * 2, [topics(180)] * 2)

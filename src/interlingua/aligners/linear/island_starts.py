@@ -68,9 +68,22 @@ def component_starts(
     return np.stack(starts)
 
 
-def weighted_sum(maps: FloatArray, scores: FloatArray) -> FloatArray:
-    """Return the polar factor of the sum of maps [r, w_source, w_target], weighted by the softmax of scores [r]."""
-    return polar(np.tensordot(np.exp((scores - scores.max()) / _SOFTMAX_TEMPERATURE), maps, axes=1))
+def weighted_sum(
+    maps: FloatArray,
+    scores: FloatArray,
+    *,
+    temperature: float = _SOFTMAX_TEMPERATURE,
+    weights: FloatArray | float = 1.0,
+) -> FloatArray:
+    """Return the polar factor of a weighted sum of maps.
+
+    Args:
+        maps: [r, w_source, w_target].
+        scores: [r], whose softmax weights the maps.
+        temperature: of the softmax.
+        weights: [r], further factors.
+    """
+    return polar(np.tensordot(weights * np.exp((scores - scores.max()) / temperature), maps, axes=1))
 
 
 def perturb(matrix: FloatArray, cosine: float, rng: np.random.Generator) -> FloatArray:

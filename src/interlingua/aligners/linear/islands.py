@@ -58,8 +58,8 @@ _STARTS_REWEIGHTING = (0.0,)
 # Similarities that a score is computed from. Scores of competing maps differ in the third digit only.
 _SCORED_SIMILARITIES = 2_000_000
 _AGREEMENT_ROWS = 1000
-# Keeps the draws of the searches by third moments apart from those of generations, which count from 0.
-_MOMENT_DRAWS = 1000
+# Streams of the searches by third moments, and of the refinements of what they give. Generations count from 0.
+_MOMENT_SEARCHES, _MOMENT_REFINEMENTS = 1000, 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,9 +279,10 @@ def _run_generations(run: _Run, key: tuple[int, int, int], *, parents: list[Scor
         moments = ThirdMoments.of([to_numpy(rows) for rows in refinement.spaces.rows], refinement.topics)
         for number in range(settings.moment_rounds):
             run.check_budget()
-            draws = (*key, _MOMENT_DRAWS, number)
+            draws = (*key, _MOMENT_SEARCHES + number)
             starts = search_moments(moments, maps, draws, searches=settings.moment_searches, shape=shape)
-            maps, scores = refine(starts, _MOMENT_DRAWS + number, _STARTS_REWEIGHTING)
+            maps, scores = refine(starts, _MOMENT_REFINEMENTS + number, _STARTS_REWEIGHTING)
+            run.report("third moments", key[2], 1 + number, float(scores.max()))
         matrix = weighted_sum(maps, scores)
     stage = "island" if parents is None else "merge"
     recent: list[tuple[FloatArray, FloatArray]] = []
@@ -306,13 +307,13 @@ def _offspring(
     """Return starts [r, w_source, w_target] near ``matrix`` and near random mixtures of parents."""
     if parents:
         maps, scores = np.stack([p.matrix for p in parents]), np.array([p.score for p in parents])
-        weights = np.exp((scores - scores.max()) / _PARENT_TEMPERATURE)
     offspring = []
     for i in range(settings.offspring):
         if matrix is not None and (parents is None or i % _MIXTURE_EVERY):
             origin = matrix
         else:
-            origin = polar(np.tensordot(weights * rng.exponential(size=len(weights)), maps, axes=1))
+            weights = rng.exponential(size=len(maps))
+            origin = weighted_sum(maps, scores, temperature=_PARENT_TEMPERATURE, weights=weights)
         # In a merge, a mixture and the next consensus share a cosine, so that both see all of them.
         cosines, step = (_PERTURBATIONS, i) if parents is None else (_MERGE_PERTURBATIONS, i // _MIXTURE_EVERY)
         offspring.append(perturb(origin, cosines[step % len(cosines)], rng))
