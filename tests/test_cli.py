@@ -78,7 +78,7 @@ def test_fit_with_pairs_writes_a_translator_that_translates(run: Run, folder: Pa
     translated = load(folder / "fitted").translate(planted[0])
     assert np.einsum("ij,ij->i", translated, planted[1]).mean() > 0.95
     events = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [events[0]["event"], events[-1]["event"]] == ["read", "done"]
+    assert [event["event"] for event in events if event["event"] in ("read", "done")] == ["read", "done"]
 
 
 def test_fit_prints_the_verdict_for_people(run: Run, folder: Path) -> None:

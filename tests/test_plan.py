@@ -14,6 +14,8 @@ import pytest
 
 import interlingua as il
 from command_line import Run
+from interlingua.core.profiles import SpaceProfile
+from interlingua.identification import Fingerprint
 
 DEMO = Path(__file__).parents[1] / "demo" / "data"
 
@@ -223,3 +225,25 @@ def test_a_plan_advises_to_compare_with_the_old_model(run: Run, tmp_path: Path) 
     texts = [f"A description of package number {i} in some words" for i in range(600)]
     embedded = il.plan(str(write(tmp_path / "texts.parquet", old_rows(600), text=texts)))
     assert any("The new model itself ranked worse than the old one in 2 of 6" in r for r in embedded.reasons)
+
+
+def test_a_target_of_one_row_is_no_fit_to_run(tmp_path: Path) -> None:
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
+    old, new = tmp_path / "old.npy", tmp_path / "new.npy"
+    np.save(old, old_rows(1_200) @ turn)
+    np.save(new, old_rows(1))
+    made = il.plan(str(old), str(new))
+    assert (made.route, made.commands) == ("unpaired", ())
+    (few,) = (reason for reason in made.reasons if "different vector." in reason)
+    assert "about 1 different vector. Recorded unpaired fits on 1,000 rows a side or fewer fail" in few
+    assert "fewer than 100 is refused" in few
+
+
+def test_rows_of_many_columns_are_measured_as_repeated_rows_are() -> None:
+    """With fewer rows than columns the covariance is not formed; repeats change no statistic but take the other way."""
+    rows = np.random.default_rng(0).standard_normal((60, 300)).astype(np.float32)
+    few, many = (Fingerprint.of(z) for z in (rows, np.tile(rows, (10, 1))))
+    np.testing.assert_allclose(few.spectrum, many.spectrum, atol=1e-5)
+    first, second = (SpaceProfile.of(z, limits=False) for z in (rows, np.tile(rows, (10, 1))))
+    np.testing.assert_allclose(first.shares[:40], second.shares[:40], atol=1e-5)
+    np.testing.assert_allclose(np.abs((first.basis[:, :10] * second.basis[:, :10]).sum(axis=0)), 1, atol=1e-3)

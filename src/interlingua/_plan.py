@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from interlingua.aligners.base import MIN_ROWS
 from interlingua.core.arguments import check_count, check_text
 from interlingua.core.errors import InputError
 
@@ -250,6 +251,7 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
     distinct = round(facts["rows"] * (1 - facts["repeats"]))
     fewest = distinct if available is None else min(distinct, available)
     expected = next((top1 for n, top1 in _QUALITY if min(fewest, _NEEDED_ROWS) >= n), None)
+    few = _few_rows(fewest)
     route: Route
     commands: tuple[str, ...]
     mixed = (
@@ -300,11 +302,10 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
             f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
             "such rows, so fit on a copy of the collection without them. migrate leaves them out with --skip-bad."
         )
-    if route == "unpaired" and distinct <= _FAILED_ROWS:
-        reasons.append(
-            f"The collection has about {distinct:,} different vectors. Recorded fits on {_FAILED_ROWS:,} rows a side "
-            "or fewer fail, so known pairs are needed."
-        )
+    if few and route != "separate":
+        reasons.append(few)
+    if route == "unpaired" and fewest < MIN_ROWS:
+        commands = ()
     searches = _SEARCHES.get(route)
     if searches is not None:
         reasons.append(_compare_with_the_old_model(route, searches))
@@ -319,6 +320,17 @@ def _choose_route(facts: dict[str, Any], target: str | None, available: int | No
         "expected_top1": expected,
         "searches": searches,
     }
+
+
+def _few_rows(fewest: int) -> str:
+    """Return what an unpaired fit does with so few different rows of the smaller side, or an empty string."""
+    if fewest > _FAILED_ROWS:
+        return ""
+    refused = f", and one with fewer than {MIN_ROWS} is refused" if fewest < MIN_ROWS else ""
+    return (
+        f"The smaller side has about {fewest:,} different {'vector' if fewest == 1 else 'vectors'}. Recorded unpaired "
+        f"fits on {_FAILED_ROWS:,} rows a side or fewer fail{refused}, so more rows or known pairs are needed."
+    )
 
 
 def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:

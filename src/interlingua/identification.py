@@ -102,7 +102,9 @@ class Fingerprint:
         units = unit_rows(rows)
         mean = units.mean(axis=0, dtype=np.float64)
         centered = units - mean
-        variances = np.linalg.eigvalsh(centered.T @ centered / len(centered))[::-1]
+        # The smaller of the two products has all eigenvalues that are not 0.
+        short = centered if centered.shape[0] >= centered.shape[1] else centered.T
+        variances = np.linalg.eigvalsh(short.T @ short / len(centered))[::-1]
         leading = np.zeros(16)
         leading[: min(16, len(variances))] = variances[:16]
         return cls(

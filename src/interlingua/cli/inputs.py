@@ -324,7 +324,9 @@ def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArr
         InputError: the file cannot be read, holds anything but two columns of row numbers, or names missing rows.
     """
     if rows is not None:
-        raise InputError("--rows draws rows at random and --pairs names rows of the whole files; use one of the two.")
+        raise InputError(
+            "--rows and --sample draw rows at random and --pairs names rows of the whole files; use one of the two."
+        )
     for file in files:
         if isinstance(file, Collection):
             raise InputError(

@@ -185,9 +185,14 @@ class SpaceProfile:
         """Return the profile of unit rows [n, d] with limits that refuse nothing."""
         mean = rows.mean(axis=0, dtype=np.float64)
         centered = (rows - mean).astype(np.float64)
-        variances, axes = np.linalg.eigh(centered.T @ centered)
+        if centered.shape[0] >= centered.shape[1]:
+            variances, axes = np.linalg.eigh(centered.T @ centered)
+        else:
+            # Of many columns, the covariance would not fit in memory.
+            _, deviations, rotation = np.linalg.svd(centered, full_matrices=False)
+            variances, axes = deviations[::-1] ** 2, rotation[::-1].T
         shares = np.maximum(variances[::-1], 0) / max(variances.sum(), np.finfo(np.float64).tiny)
-        k = min(_AXES, len(mean))
+        k = min(_AXES, len(variances))
         limits = np.full(4, _NEVER)
         return cls(*map(_f32, (mean, axes[:, ::-1][:, :k], shares[:k], centered.std(axis=0), limits)))
 
