@@ -1,7 +1,6 @@
 """A Ray cluster of two nodes on this machine that loses a worker and a node, for ``large.py kill``.
 
-Ray waits 30 seconds for a node to answer, which a node does not always manage beside other work; the cluster is then
-started again.
+Ray gives a node 30 seconds to answer. On a loaded machine that can be too short, so the cluster is started again.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 A case is a fit by the method ``linear`` of disjoint texts under two encoders, or of planted vectors of ``large.py``
 where no encoder is as wide, and a fit on pairs of the same texts (``ridge``). ``units`` are the processor seconds of
-the fit divided by those of the work of `interlingua._costs.measure_speed`, which is measured right before and after it
-in the same process: other work on the machine slows both. ``--vectors`` holds what ``encode.py`` wrote. Each case
-runs in a process of its own. Appends to benchmarks/results/fit-costs.jsonl.
+the fit divided by those of the work of `interlingua._costs.measure_speed` on one core, which is measured right before
+and after it in the same process: other work on the machine slows both. ``--vectors`` holds what ``encode.py`` wrote.
+Each case runs in a process of its own. Appends to benchmarks/results/fit-costs.jsonl.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ import numpy as np
 from large import plant, processor_name
 
 import interlingua as il
-from interlingua._costs import Speed, estimate_fit, measure_speed
+from interlingua._costs import REPEATS, Speed, estimate_fit, make_work, measure_speed
 from interlingua.core.arrays import FloatArray
+from interlingua.core.backend import single_threaded_blas
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "fit-costs.jsonl"
@@ -80,11 +80,11 @@ def measure(spaces: str, n: int, m: int, method: str, data: Path, vectors: Path)
     x = x[:n]
     if (len(x), len(y)) != (n, m):
         raise SystemExit(f"{spaces} has {len(x)} and {len(y)} rows where {n} and {m} are needed")
-    before = measure_speed()
+    before = measure_work()
     cpu, start = time.process_time(), time.perf_counter()
     alignment = il.align(x, y, method=method, seed=0, **options)
     seconds, processor = time.perf_counter() - start, time.process_time() - cpu
-    after = measure_speed()
+    after = measure_work()
     return {
         "spaces": spaces,
         "method": method,
@@ -93,12 +93,25 @@ def measure(spaces: str, n: int, m: int, method: str, data: Path, vectors: Path)
         "status": alignment.verdict.status,
         "seconds": round(seconds, 2),
         "processor_seconds": round(processor, 2),
-        "speed": [asdict(before), asdict(after)],
-        "units": round(2 * processor / (before.processor + after.processor), 1),
+        "speed": [before, after],
+        "units": round(2 * processor / (before["processor"] + after["processor"]), 1),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "machine": {"cores": os.cpu_count(), "processor": processor_name()},
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def measure_work() -> dict[str, float]:
+    """Return the seconds of a fixed piece of work on all cores, and its processor seconds on one; medians."""
+    find, parts = make_work()
+    times = []
+    with single_threaded_blas():
+        for _ in range(REPEATS):
+            start = time.process_time()
+            for part in parts:
+                find(part)
+            times.append(time.process_time() - start)
+    return {"parallel": measure_speed().parallel, "processor": float(np.median(times))}
 
 
 def pending(done: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -122,7 +135,7 @@ def table(records: list[dict[str, Any]]) -> str:
         unpaired = costs.seconds if r["status"] == "aligned" else costs.failed_seconds
         cells = (
             "on pairs" if paired else "unpaired",
-            f"{r['rows'][0]:,}",
+            " and ".join(f"{rows:,}" for rows in dict.fromkeys(r["rows"])),
             " to ".join(f"{d:,}" for d in r["d"]),
             r["status"],
             f"{r['seconds']:,.0f}",
@@ -137,8 +150,7 @@ def table(records: list[dict[str, Any]]) -> str:
 
 def mean_speed(record: dict[str, Any]) -> Speed:
     """Return the mean of the speeds before and after a fit."""
-    before, after = record["speed"]
-    return Speed(**{name: (before[name] + after[name]) / 2 for name in before})
+    return Speed(sum(speed["parallel"] for speed in record["speed"]) / len(record["speed"]))
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import interlingua as il
+from interlingua._align import MAX_ROWS
 from interlingua.core.translator import Translator
 
 HERE = Path(__file__).resolve().parent
@@ -145,7 +146,7 @@ def fit(
     return {
         "rows": n,
         "sample": sample,
-        "drawn": min(n, sample or il.align.__kwdefaults__["max_rows"]),
+        "drawn": min(n, sample or MAX_ROWS),
         "d": list(widths),
         "file_gb": round(files[0].stat().st_size / 1e9, 2),
         "used": {side: found[side] for side in ("source", "target")},
@@ -278,8 +279,8 @@ def result(record: dict[str, Any]) -> str:
     if record["part"] == "fit":
         scores = " / ".join(f"{record[way]['top1']:.3f}" for way in ("forward", "backward"))
         then = record.get("translate")
-        speed = "" if then is None else f"; then translated: {then['seconds']:,.0f} s, {then['peak_gb']} GB"
-        return f"{record['status']}, top-1 {scores}{speed}"
+        translation = "" if then is None else f"; then translated: {then['seconds']:,.0f} s, {then['peak_gb']} GB"
+        return f"{record['status']}, top-1 {scores}{translation}"
     lost = f"{record['lost']} rows lost, {record['twice']} twice"
     if record["part"] == "migrate":
         return f"{lost}, {record['rows_per_processor_second']:,} rows per processor second"

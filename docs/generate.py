@@ -293,16 +293,16 @@ They have the spectrum of real ones and show speed and memory, and not how well 
 
 - **All rows are read and checked** for NaN, infinity and zeros. A `.npy` file is mapped and not copied into memory.
 - **20,000 rows of each side are drawn at random** with the seed, and everything else reads these; `max_rows` in Python
-  and `--sample` change the number. Time and memory grow with the rows that are drawn, so the size of a file decides
-  neither, and the map has the same size whatever their number.
+  and `--sample` change the number. Time and memory grow with the rows that are drawn, and the size of
+  the file changes neither, nor the size of the map.
 - Time also grows with the cube of the widths, if both are large: from 1,024 to 2,048 columns by a factor of 4.6 in the
   table.
 - A store is read in pages, of which only the drawn rows are kept, and so is a file with `--sample`.
 
 ## What a fit costs
 
-Recorded fits beside what `interlingua plan` would have estimated before them (`benchmarks/fit_costs.py`). It times a
-fixed piece of the same work on the machine for half a second, so other work counts on both sides. These fits ran on
+Recorded fits beside the estimates that `interlingua plan` would have made just before (`benchmarks/fit_costs.py`). It
+times a fixed piece of the same work, so other work on the machine slows both. These fits ran on
 {costs[0]["machine"]["cores"]} cores of an {costs[0]["machine"]["processor"]} with a load of
 {min(r["load"] for r in costs)} to {max(r["load"] for r in costs)}. A fit that finds no map searches longer:
 
@@ -325,7 +325,7 @@ A model from the measured rate of one core, not a measurement.
 - A part has about 65,536 rows, which makes 1,526 parts. A worker or a node that dies loses the part that it was
   writing, seconds of work, and Ray gives it to another worker. In the run above a worker and then a whole node were
   killed, and no row was lost.
-- Ray's start and the first import of the package on each worker take 5 to 12 seconds, more on a loaded machine.
+- Ray's start and the first import of the package on each worker take 10 to 15 seconds, more on a loaded machine.
 - Ray writes files, not stores: `migrate` is one process. For so many rows, translate exported files with Ray and let
   the database load them.
 """,

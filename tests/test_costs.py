@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 
 from interlingua import _costs
 from interlingua._align import MAX_ROWS
-from interlingua._costs import Speed, estimate_fit, measure_speed
+from interlingua._costs import Speed, estimate_fit, make_work, measure_speed
 from interlingua.aligners import METHODS
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -23,23 +25,27 @@ def records() -> list[dict[str, Any]]:
     return [json.loads(line) for line in (RESULTS / "fit-costs.jsonl").read_text("utf-8").splitlines()]
 
 
+def estimated(record: dict[str, Any], speed: Speed) -> float:
+    """Return the estimate of the seconds of a recorded fit."""
+    costs = estimate_fit(tuple(record["rows"]), tuple(record["d"]), speed)
+    if record["method"] == "ridge":
+        return costs.paired_seconds
+    return costs.seconds if record["status"] == "aligned" else costs.failed_seconds
+
+
 @pytest.mark.parametrize("record", records(), ids=lambda record: record["key"])
 def test_estimates_are_near_recorded_fits(record: dict[str, Any]) -> None:
     assert record["method"] in METHODS
-    costs = estimate_fit(tuple(record["rows"]), tuple(record["d"]), Speed(1, 1, 1))
-    estimate = {"aligned": costs.seconds, "doubtful": costs.failed_seconds, "failed": costs.failed_seconds}
-    expected = costs.paired_seconds if record["method"] == "ridge" else estimate[record["status"]]
-    assert 1 / FACTOR < expected / record["units"] < FACTOR
+    assert 1 / FACTOR < estimated(record, Speed(1)) / record["units"] < FACTOR
     if record["method"] == "linear":
+        costs = estimate_fit(tuple(record["rows"]), tuple(record["d"]), Speed(1))
         assert 1 / FACTOR < costs.memory / 2**20 / record["peak_mb"] < FACTOR
 
 
 def test_estimates_are_near_the_wall_time_of_recorded_fits_beside_other_work() -> None:
-    ratios = []
     for record in records():
-        parallel = sum(speed["parallel"] for speed in record["speed"]) / 2
-        ratios.append(record["seconds"] / (record["units"] * parallel))
-    assert all(1 / FACTOR < ratio < FACTOR for ratio in ratios)
+        speed = Speed(sum(speed["parallel"] for speed in record["speed"]) / 2)
+        assert 1 / FACTOR < estimated(record, speed) / record["seconds"] < FACTOR
 
 
 def test_estimates_are_near_recorded_fits_of_wide_vectors() -> None:
@@ -49,25 +55,42 @@ def test_estimates_are_near_recorded_fits_of_wide_vectors() -> None:
     assert max(record["d"][0] for record in wide) >= 2_048
     for record in wide:
         rows = record.get("drawn", MAX_ROWS)
-        costs = estimate_fit((rows, rows), tuple(record["d"]), Speed(1, 1, 1))
+        costs = estimate_fit((rows, rows), tuple(record["d"]), Speed(1))
         assert 1 / FACTOR < costs.seconds * work / record["processor_seconds"] < FACTOR
         assert 1 / FACTOR < costs.memory / 1e9 / record["anonymous_gb"] < FACTOR
 
 
 def test_costs_grow_with_rows_up_to_those_that_a_fit_reads_and_with_widths() -> None:
-    speed = Speed(1, 1, 1)
+    speed = Speed(1)
     small, large = (estimate_fit((n, n), (768, 384), speed) for n in (2_000, 20_000))
     assert small.seconds < small.failed_seconds < large.seconds < large.failed_seconds
     assert small.memory < large.memory
     assert estimate_fit((10**6, 10**6), (768, 384), speed) == large
     assert estimate_fit((2_000, 2_000), (3_072, 3_072), speed).paired_seconds > small.paired_seconds
-    slow = estimate_fit((2_000, 2_000), (768, 384), Speed(1, 3, 1))
+    slow = estimate_fit((2_000, 2_000), (768, 384), Speed(3))
     assert slow.seconds == pytest.approx(3 * small.seconds)
     assert slow.memory == small.memory
 
 
 def test_the_speed_is_that_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = measure_speed()
-    assert min(before.serial, before.parallel, before.processor) > 0
-    monkeypatch.setattr(_costs, "_PARTS", 8 * _costs._PARTS)
-    assert measure_speed().processor > 4 * before.processor
+    parts, find = [], _costs._find_nearest
+    clock = iter([0.0, 1.0, 10.0, 13.0, 20.0, 22.0])
+
+    def find_in_counted_part(part: Any, others: Any) -> Any:
+        parts.append(part.tobytes())
+        return find(part, others)
+
+    monkeypatch.setattr(_costs, "_find_nearest", find_in_counted_part)
+    monkeypatch.setattr(_costs, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert measure_speed() == Speed(2)
+    counts = Counter(parts)
+    # One part is computed before the measurement too.
+    assert sorted(counts.values()) == [3, 3, 3, 4]
+
+
+def test_the_measured_work_finds_the_nearest_rows() -> None:
+    find, parts = make_work()
+    nearest = find(parts[0])
+    others = find.keywords["others"]  # type: ignore[attr-defined]
+    expected = np.argsort(-(parts[0] @ others), axis=1)[:, : nearest.shape[1]]
+    np.testing.assert_array_equal(np.sort(nearest, axis=1), np.sort(expected, axis=1))

@@ -87,16 +87,23 @@ def test_of_equal_rows_the_first_are_neighbors(seed: int, k: int) -> None:
 @given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 40), size=st.integers(1, 31))
 def test_rows_in_blocks_have_the_neighbors_of_all_rows(seed: int, k: int, size: int) -> None:
     rng = np.random.default_rng(seed)
-    rows = rng.integers(-1, 2, (30, 3)).astype(np.float64)  # many rows are equal
-    queries, blocks = rows[:4], (rows[start : start + size] for start in range(0, 30, size))
-    found, expected = nearest_in_blocks(queries, blocks, k, metric="dot"), nearest(queries, rows, k, metric="dot")
+    rows = rng.choice([-2.0, 1.0, 2.0], (30, 3))  # many rows are equal
+    queries, blocks = np.eye(3), (rows[start : start + size] for start in range(0, 30, size))
+    found, expected = nearest_in_blocks(queries, blocks, k), nearest(queries, rows, k)
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.scores, expected.scores)
 
 
-def test_no_block_is_refused() -> None:
+def test_empty_blocks_are_passed_over(rng: np.random.Generator) -> None:
+    rows = rng.standard_normal((9, 2))
+    found = nearest_in_blocks(rows[:3], (rows[:0], rows[:4], rows[4:4], rows[4:], rows[9:]), 3)
+    np.testing.assert_array_equal(found.indices, nearest(rows[:3], rows, 3).indices)
+
+
+@pytest.mark.parametrize("blocks", [(), (np.ones((0, 2)),)])
+def test_no_rows_in_any_block_are_refused(blocks: tuple[Any, ...]) -> None:
     with pytest.raises(InputError, match="no rows to compare with; at least 1 is needed"):
-        nearest_in_blocks(np.ones((1, 2)), iter(()), 1)
+        nearest_in_blocks(np.ones((1, 2)), blocks, 1)
 
 
 def test_distances_between_long_rows_that_lie_close_are_exact(rng: np.random.Generator) -> None:

@@ -14,6 +14,9 @@ import pytest
 
 import interlingua as il
 from command_line import Run
+from interlingua import _costs
+from interlingua._costs import Speed
+from interlingua._plan import Costs
 from interlingua.core.profiles import SpaceProfile
 from interlingua.identification import Fingerprint
 
@@ -62,30 +65,39 @@ def test_a_model_on_the_hub_is_named_in_the_command(tmp_path: Path) -> None:
     assert "--source-encoder BAAI/bge-base-en-v1.5 " in made["BGE-base-en-v1.5"]
 
 
-def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path) -> None:
+def test_texts_in_the_payload_are_to_be_embedded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_costs, "measure_speed", lambda: pytest.fail("no fit is planned"))
     texts = [f"A description of package number {i} in some words" for i in range(600)]
     path = write(tmp_path / "old.parquet", old_rows(600), text=texts, section=["utilities for text"] * 600)
     made = il.plan(str(path))
     assert (made.route, made.texts, made.commands, made.needed_rows) == ("re-embed", ("text",), (), 600)
+    assert made.costs is None
     assert made.reasons[1] == (
         "If the new model cannot be run on them, an unpaired fit is possible: "
         f"interlingua fit {path} NEW.parquet --out translator --report fit.html"
     )
 
 
-def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path) -> None:
+def test_an_unknown_model_is_aligned_without_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((512, 512)))[0].astype(np.float32)
     old = write(tmp_path / "old.parquet", old_rows(5_000) @ turn)
     new = write(tmp_path / "new.parquet", np.load(DEMO / "target.npy")[:2_500].astype(np.float32))
+    monkeypatch.setattr(_costs, "measure_speed", lambda: Speed(0.1))
     made = il.plan(str(old), str(new), rows=2_000)
     assert (made.model, made.route, made.sampled, made.needed_rows) == ("unknown", "unpaired", 2_000, 4_398)
     assert made.expected_top1 == (0.64, 0.86)
     assert made.commands[0] == f"interlingua fit {old} {new} --out translator --report fit.html"
     assert made.commands[1] == "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy"
     assert any("2,500 rows; 4,398 of similar content are better" in reason for reason in made.reasons)
-    assert made.costs.disk_bytes == 4 * 256 * 5_000
-    assert 0 < made.costs.fit_seconds < made.costs.failed_fit_seconds
-    assert made.costs.paired_fit_seconds > 0
+    # 120 + 35 * 7.5 + 44 * (5 * 0.512 + 2.5 * 0.256) + 700 * 0.256**2 * 0.512 units of a tenth of a second.
+    assert made.costs == Costs(
+        fit_seconds=54.7,
+        failed_fit_seconds=132.7,
+        paired_fit_seconds=9.6,
+        fit_bytes=552_000_000,
+        migrate_seconds=1.0,
+        disk_bytes=4 * 256 * 5_000,
+    )
     few = il.plan(str(write(tmp_path / "few.parquet", old_rows(300) @ turn)))
     assert few.expected_top1 is None
     assert any("fits on 1,000 rows a side or fewer fail" in reason for reason in few.reasons)
@@ -95,7 +107,7 @@ def test_a_mixture_of_two_models_is_separated_first_and_its_rows_are_named(run: 
     new = np.load(DEMO / "target.npy")[:1_800].astype(np.float32)
     path = write(tmp_path / "mixed.parquet", np.concatenate([new, old_rows(200)[:, :256]]))
     made = run("plan", path, "--json").json
-    assert made["route"] == "separate"
+    assert (made["route"], made["costs"]) == ("separate", None)
     assert made["mixed_share"] == pytest.approx(0.1, abs=0.005)
     assert len({f"row {i}" for i in range(1_800, 2_000)} ^ set(made["mixed_ids"])) <= 10
     text = run("plan", path).out

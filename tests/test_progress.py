@@ -23,7 +23,7 @@ import pytest
 import interlingua as il
 from command_line import N, Rows, Run
 from interlingua.core import progress
-from interlingua.core.progress import Timed, show_progress
+from interlingua.core.progress import ShownProgress, Timed, show_progress
 from interlingua.encoders import command_encoder, embed_texts
 
 EVERY = 0.01
@@ -252,6 +252,20 @@ def test_rows_are_shown_with_their_rate_and_the_time_left(capsys: pytest.Capture
         time.sleep(0.1)
     last = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(r"Migrating: 0 s, copying 2,000 of 1,000,000 rows, [\d,]+ rows/s, \d+ s left", last)
+
+
+def test_the_time_left_of_a_second_file_in_one_phase_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now))
+    events: Events = []
+    shown = ShownProgress("Aligning", lambda event, **facts: events.append(facts))
+    for _ in range(2):
+        for done in range(100, 1_001, 100):
+            now += 3
+            shown.on_rows("reading", done, 1_000)
+    of_a_file = [None, *(3.0 * blocks for blocks in range(8, -1, -1))]
+    assert [facts["seconds_left"] for facts in events] == 2 * of_a_file
+    assert [facts["seconds"] for facts in events] == 2 * [3.0 * blocks for blocks in range(10)]
 
 
 def test_a_counted_step_gets_the_time_that_is_left() -> None:

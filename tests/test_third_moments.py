@@ -27,7 +27,7 @@ def topics(n: int) -> IntArray:
 def prepared(rows: FloatArray) -> FloatArray:
     """Return rows as the moments see them: columns more alike, of unit length, centered."""
     rows = unit_rows(rows / rows.std(axis=0) ** 0.25)
-    return rows - rows.mean(axis=0)
+    return np.asarray(rows - rows.mean(axis=0))
 
 
 def test_the_similarity_is_the_mean_cube_of_inner_products() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,21 +11,24 @@ import numpy as np
 
 from interlingua._align import MAX_ROWS
 from interlingua.core.arrays import FloatArray, IntArray
+from interlingua.core.backend import parallel_map, single_threaded_blas
 
-__all__ = ["FitCosts", "Speed", "estimate_fit", "measure_speed"]
+__all__ = ["REPEATS", "FitCosts", "Speed", "estimate_fit", "make_work", "measure_speed"]
 
-# Times of recorded fits in units of the work of `measure_speed` (records fit-costs.jsonl and large.jsonl): of any fit;
-# for each 1,000 rows of a side; for each 1,000 rows and 1,000 columns of a side; for the square of each 1,000 columns
-# of the narrower side and each 1,000 of the wider one, which polar factors take; and further units of a fit that finds
-# no map and searches to its last round.
+# Time of a fit in units of the work of `measure_speed`, from the records fit-costs.jsonl and large.jsonl, with
+# thousands of rows n, m and columns d_x, d_y:
+# 120 + 35 (n + m) + 44 (n d_x + m d_y) + 700 min(d_x, d_y)^2 max(d_x, d_y).
+# The last term is of polar factors. A fit that finds no map searches to its last round, which takes 780 more.
 _UNITS, _ROW_UNITS, _ENTRY_UNITS, _POLAR_UNITS, _FAILED_UNITS = 120.0, 35.0, 44.0, 700.0, 780.0
-# Of a fit on pairs: its own, and for the cube of each 1,000 columns of a side.
+# Of a fit on 5,000 pairs: 90 + 40 (d_x^3 + d_y^3).
 _PAIRED_UNITS, _PAIRED_CUBE_UNITS = 90.0, 40.0
 # Bytes of memory of any fit, and of each float of a side.
 _BYTES, _ENTRY_BYTES = 0.36e9, 60.0
 
-# Rows of a part of the measured work, parts, rows they are compared with, columns, nearest rows, and repetitions.
-_ROWS, _PARTS, _OTHERS, _WIDTH, _NEAREST, _REPEATS = 256, 4, 4_096, 512, 50, 3
+# Repetitions of the measured work.
+REPEATS = 3
+# Rows of a part of it, parts, rows they are compared with, columns, and nearest rows.
+_ROWS, _PARTS, _OTHERS, _WIDTH, _NEAREST = 256, 4, 4_096, 512, 50
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class FitCosts:
     Attributes:
         seconds: of an unpaired fit that finds a map.
         failed_seconds: of an unpaired fit that finds none.
-        paired_seconds: of a fit on as many pairs as the smaller side has rows.
+        paired_seconds: of a fit on 5,000 pairs, whatever the rows of the sides.
         memory: bytes.
     """
 
@@ -46,37 +50,33 @@ class FitCosts:
 
 @dataclass(frozen=True)
 class Speed:
-    """Times of a fixed piece of work on this machine, medians of three: scores of rows with others, and the nearest.
+    """Time of a fixed piece of work: similarities of rows, and the nearest; the median of three.
 
     Attributes:
-        serial: seconds of the work on one core.
-        parallel: seconds of the same work on all cores.
-        processor: processor seconds of the work on one core.
+        parallel: seconds of the work on all cores.
     """
 
-    serial: float
     parallel: float
-    processor: float
 
 
 def measure_speed() -> Speed:
-    """Measure the speed of this machine now, other work on it included; takes half a second on two idle cores."""
-    from interlingua.core.backend import parallel_map, sequential_map, single_threaded_blas
-
-    rng = np.random.default_rng(0)
-    parts = rng.standard_normal((_PARTS, _ROWS, _WIDTH), np.float32)
-    find = partial(_find_nearest, others=rng.standard_normal((_WIDTH, _OTHERS), np.float32))
+    """Measure the speed of this machine now, other work on it included; takes less than a second on two idle cores."""
+    find, parts = make_work()
     times = []
     with single_threaded_blas():
         find(parts[0])
-        for _ in range(_REPEATS):
-            start, before = time.perf_counter(), time.process_time()
-            sequential_map(find, parts)
-            between, after = time.perf_counter(), time.process_time()
+        for _ in range(REPEATS):
+            start = time.perf_counter()
             parallel_map(find, parts)
-            times.append((between - start, time.perf_counter() - between, after - before))
-    serial, parallel, processor = np.median(times, axis=0).tolist()
-    return Speed(serial, parallel, processor)
+            times.append(time.perf_counter() - start)
+    return Speed(float(np.median(times)))
+
+
+def make_work() -> tuple[Callable[[FloatArray], IntArray], FloatArray]:
+    """Return the work of `measure_speed`: a function of one part, and the parts [parts, rows, columns]."""
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((_PARTS, _ROWS, _WIDTH), np.float32)
+    return partial(_find_nearest, others=rng.standard_normal((_WIDTH, _OTHERS), np.float32)), parts
 
 
 def _find_nearest(part: FloatArray, others: FloatArray) -> IntArray:

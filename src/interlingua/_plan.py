@@ -46,7 +46,9 @@ _WRITTEN_PER_SECOND = 5_000
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Estimated costs: of fits by recorded fits and the present speed of this machine, of the rest by recorded rates.
+    """Estimated costs.
+
+    Fits: from recorded fits and the current speed of this machine. The rest: from recorded rates.
 
     Attributes:
         fit_seconds: of an unpaired fit that finds a map, on at most 20,000 rows of each side.
@@ -110,7 +112,7 @@ class CollectionPlan:
         expected_top1: range of top-1 in recorded fits of as many rows; ``None`` where there are none.
         searches: how translated or newly embedded documents of this route ranked in recorded searches; ``None`` for a
             collection that has to be separated first.
-        costs: of the route.
+        costs: of a route with a fit; ``None`` for the others, which are not estimated.
     """
 
     source: str
@@ -130,7 +132,7 @@ class CollectionPlan:
     needed_rows: int
     expected_top1: tuple[float, float] | None
     searches: RecordedSearches | None
-    costs: Costs
+    costs: Costs | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -198,8 +200,10 @@ def plan(source: str, target: str | None = None, *, rows: int = 5_000, seed: int
         "mixed_share": 0.0 if mixture is None else round(mixture.share, 4),
         "mixed_ids": () if mixture is None else tuple(ids[row] for row in mixture.rows.tolist()),
     }
-    costs = _estimate_costs(info.count, available, info.d, width)
-    return CollectionPlan(**facts, **_choose_route(facts, target, available), costs=costs)
+    chosen = _choose_route(facts, target, available)
+    is_fit = chosen["route"] in ("public pairs", "unpaired")
+    costs = _estimate_costs(info.count, available, info.d, width) if is_fit else None
+    return CollectionPlan(**facts, **chosen, costs=costs)
 
 
 def _draw_rows(store: Store, count: int, rows: int, seed: int) -> list[Records]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from interlingua.core.errors import InputError
+from interlingua.core.neighbors import nearest_in_blocks
 from interlingua.core.records import Records
 from interlingua.io import EXTENSIONS, VectorFile, open_vectors
 from interlingua.io._formats import find_sink
-from interlingua.stores import open_store
+from interlingua.stores import files, open_store
 from interlingua.stores.migration import migrate, rollback
 from interlingua.stores.planning import Options
 from stores.migrations import D_IN, D_OUT, assert_migrated, fill, translator, unit
@@ -41,16 +43,32 @@ def test_formats_with_columns_get_ids_and_payload(extension: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("extension", [".parquet", ".jsonl", ".npy"])
-def test_a_file_is_searched_without_holding_all_its_vectors(
+def test_a_file_is_searched_in_blocks_of_vectors_without_its_other_columns(
     extension: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = pa.array([f"k{i}" for i in range(ROWS)]) if extension != ".npy" else pa.array(range(ROWS))
+    has_ids = extension != ".npy"
+    ids = pa.array([f"k{i}" for i in range(ROWS)]) if has_ids else pa.array(range(ROWS))
     with open_store(f"{tmp_path}/some{extension}") as store:
-        rows = fill(store, ids, None)
+        rows = fill(store, ids, pa.table({"title": [f"t{i}" for i in range(ROWS)]}) if has_ids else None)
+    blocks: list[int] = []
+
+    def counted(pages: Iterable[Any]) -> Iterator[Any]:
+        for page in pages:
+            blocks.append(len(page))
+            yield page
+
+    def nearest_in_counted_blocks(queries: Any, pages: Iterable[Any], k: int) -> Any:
+        return nearest_in_blocks(queries, counted(pages), k)
+
+    monkeypatch.setattr(files, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(files, "nearest_in_blocks", nearest_in_counted_blocks)
     monkeypatch.setattr(VectorFile, "vectors", lambda self: pytest.fail("all vectors were read at once"))
+    monkeypatch.setattr(VectorFile, "batches", lambda self, *_: pytest.fail("ids and payload were read"))
     with open_store(f"{tmp_path}/some{extension}") as store:
-        found = store.search(np.asarray(rows.vectors[[3, 41]]), 2)
-    assert [hits.ids[0] for hits in found] == ids.take(pa.array([3, 41])).to_pylist()
+        found = store.search(np.asarray(rows.vectors[[3, 41, 59]]), 2)
+    assert sum(blocks) == ROWS
+    assert max(blocks) <= 25
+    assert [hits.ids[0] for hits in found] == ids.take(pa.array([3, 41, 59])).to_pylist()
     assert all(hits.scores[0] == pytest.approx(1, abs=1e-5) for hits in found)
 
 

@@ -218,7 +218,7 @@ class StepLog:
         self.on_step(step)
 
     def show(self, step: dict[str, Any]) -> None:
-        """Pass a part of a step on that is too small for the trace."""
+        """Report progress inside a step, without recording it in the trace."""
         self.on_step(step)
 
 

@@ -196,7 +196,7 @@ def read_space(
         with_ids: also read the ids, if there are any; they name rows in reports.
         show: a column whose values are added to the ids.
         name: of the space; by default the name of the file without its extension, or the names of the collection.
-        on_rows: called with the phase, the rows read and the number of rows, after each page.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
 
     Raises:
         InputError: rows that cannot be used, or no such column.

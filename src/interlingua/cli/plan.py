@@ -47,8 +47,8 @@ def plan(
     if result.expected_top1 is not None:
         low, high = result.expected_top1
         out.print(f"top-1 in recorded fits of this size: {low:.2f} to {high:.2f}")
-    if result.route in ("public pairs", "unpaired"):
-        costs = result.costs
+    costs = result.costs
+    if costs is not None:
         disk = "" if costs.disk_bytes is None else f", {size_of(costs.disk_bytes)} of new vectors"
         fit = (
             f"{duration_of(costs.fit_seconds)} and {size_of(costs.fit_bytes)} of memory for an unpaired fit "

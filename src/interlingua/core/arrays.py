@@ -202,7 +202,7 @@ class RowCheck:
 
 def _all_finite_nonzero(rows: npt.NDArray[Any]) -> bool:
     """Return True if all rows are certainly finite and nonzero, tested in one pass; False: check each row."""
-    if rows.dtype == np.float16:  # no processor compares these fast, and float32 holds all their values and squares
+    if rows.dtype == np.float16:  # numpy is slow in float16; float32 holds all its values and squares
         rows = rows.astype(np.float32)
     if rows.dtype not in (np.float32, np.float64):  # squares of others overflow too soon
         return False

@@ -102,23 +102,22 @@ def nearest(
     return Nearest(indices, scores)
 
 
-def nearest_in_blocks(
-    queries: FloatArray, blocks: Iterable[FloatArray], k: int, *, metric: Metric = "cosine"
-) -> Nearest:
-    """Return the result of `nearest` for rows that are read block by block, of which one at a time is held.
+def nearest_in_blocks(queries: FloatArray, blocks: Iterable[FloatArray], k: int) -> Nearest:
+    """Return the result of `nearest` by cosine for rows that are read block by block, of which one at a time is held.
 
     Args:
         queries: [n, d].
-        blocks: consecutive rows [b, d], numbered from the first on.
+        blocks: consecutive rows [b, d], numbered from the first on; a block may be empty.
         k: neighbors; at most the number of rows is used.
-        metric: as of `nearest`.
 
     Raises:
-        InputError: anything `nearest` refuses, or no block.
+        InputError: anything `nearest` refuses, or no rows.
     """
     best, start = None, 0
     for rows in blocks:
-        found = nearest(queries, rows, k, metric=metric)
+        if not len(rows):
+            continue
+        found = nearest(queries, rows, k)
         best = found if best is None else _merged(best, found, start, k)
         start += len(rows)
     if best is None:

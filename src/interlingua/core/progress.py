@@ -90,7 +90,7 @@ class ShownProgress:
         self._started = time.perf_counter()
         self._phase: str | None = None
         self._phase_started = self._recorded = 0.0
-        self._first = 0
+        self._first = self._done = 0
         self._state = ""
         self._step: tuple[Mapping[str, Any], float] | None = None
 
@@ -128,9 +128,11 @@ class ShownProgress:
             rows: number of rows.
         """
         now = time.perf_counter()
-        begins = phase != self._phase
+        # Rows of another file may follow in the same phase, and are counted from the first on again.
+        begins = phase != self._phase or done < self._done
         if begins:
             self._phase, self._phase_started, self._first = phase, now, done
+        self._done = done
         spent = now - self._phase_started
         speed = (done - self._first) / spent if spent > 0 else 0.0
         left = (rows - done) / speed if speed > 0 else None

@@ -112,12 +112,12 @@ def concatenated(parts: Sequence[Records]) -> Records:
 def report_rows(
     pages: Iterable[Records], rows: int, on_rows: Callable[[str, int, int], None] | None
 ) -> Iterator[Records]:
-    """Yield pages, and tell before each how many rows were read.
+    """Yield pages, and call ``on_rows`` for each with the rows read so far, before yielding it.
 
     Args:
         pages: consecutive rows, from the first on.
         rows: number of rows of all pages.
-        on_rows: called with the phase, the rows done and the number of rows; None to tell nobody.
+        on_rows: called with the phase, the rows read so far and the number of rows; None to tell nobody.
     """
     done = 0
     for page in pages:

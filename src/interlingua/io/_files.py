@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_path
+from interlingua.core.arguments import check_count, check_path
 from interlingua.core.arrays import BLOCK_ROWS, FloatArray, RowCheck
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records
@@ -138,7 +138,19 @@ class VectorFile:
                 f"{self.path}: rows {start} to {stop} in batches of {size} were requested; "
                 f"needed are 0 <= start <= stop <= {self.n} and size >= 1."
             )
-        return self._batches(size, start, stop)
+        return self._batches(size, start, stop, others=True)
+
+    def vector_blocks(self, size: int = BLOCK_ROWS) -> Iterator[FloatArray]:
+        """Yield all vectors in order and checked as in `batches`, without reading ids and payload.
+
+        Args:
+            size: most rows in a block.
+
+        Raises:
+            InputError: ``size`` is below 1, or anything `check` refuses.
+        """
+        size = check_count(size, "size", minimum=1)
+        return (records.vectors for records in self._batches(size, 0, self.n, others=False))
 
     def vectors(self, *, on_rows: Callable[[str, int, int], None] | None = None) -> FloatArray:
         """Return all vectors [n, d], checked: a read-only memory map where the format allows, else in memory.
@@ -177,17 +189,17 @@ class VectorFile:
         """Return all ids in row order, or ``None`` when the file has none."""
         return self._source.ids()
 
-    def _batches(self, size: int, start: int, stop: int) -> Iterator[Records]:
+    def _batches(self, size: int, start: int, stop: int, *, others: bool) -> Iterator[Records]:
         row = start
-        for stored, others in self._source.blocks(start, stop, size, others=True):
+        for stored, columns in self._source.blocks(start, stop, size, others=others):
             vectors = self._floating(stored)
             if not self._checked and RowCheck().add(vectors):
                 self.check()
             ids = payload = None
-            if others is not None:
+            if columns is not None:
                 if self.id_name is not None:
-                    ids = others.column(self.id_name).combine_chunks()
-                payload = others.select(list(self.names)) if self.names else None
+                    ids = columns.column(self.id_name).combine_chunks()
+                payload = columns.select(list(self.names)) if self.names else None
             yield Records(ids, vectors, payload, row)
             row += len(vectors)
         if row != stop:

@@ -97,9 +97,9 @@ class FileStore(Adapter):
         return self._in_order(concatenated(parts), ids)
 
     def search(self, queries: FloatArray, k: int) -> list[Hits]:
-        """Compare every query with every row, of which one page at a time is in memory."""
-        pages = (records.vectors for records in self._file.batches())
-        return hits_of(nearest_in_blocks(np.asarray(queries), pages, k), self._ids)
+        """Compare every query with every row, of which one block of vectors at a time is in memory."""
+        blocks = self._file.vector_blocks(BLOCK_ROWS)
+        return hits_of(nearest_in_blocks(np.asarray(queries), blocks, k), self._ids)
 
     def check(self, spec: Spec) -> None:
         """Refuse formats that would lose ids or payload."""

@@ -91,7 +91,10 @@ def widen(
     polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device, on_part=tell)
     if is_large:
         polished = polish_rotation(
-            *(x, y, polished, _CLOSING_NEIGHBORS),
+            x,
+            y,
+            polished,
+            _CLOSING_NEIGHBORS,
             batch=_CLOSING_ROWS,
             rng=rng,
             pairs=pairs,

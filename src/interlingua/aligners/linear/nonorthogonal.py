@@ -68,11 +68,13 @@ def nonorthogonal_maps(
     """
     halves = [(x[i::2], y[i::2]) for i in (0, 1)]
     refits = [polish_rotation(*half, rotation, _HALF_NEIGHBORS, rng=rng, pairs=pairs, device=device) for half in halves]
-    # For each direction, the problems of the two halves and of all rows: (matrix, source rows, target rows).
-    forward = [*zip(refits, *zip(*halves, strict=True), strict=True), (rotation, x, y)]
+    # The problems of the two halves and of all rows, for each direction (matrix, source rows, target rows).
+    sources, targets = [*(half for half, _ in halves), x], [*(half for _, half in halves), y]
+    forward = list(zip((*refits, rotation), sources, targets, strict=True))
     backward = [(np.ascontiguousarray(matrix.T), b, a) for matrix, a, b in forward]
     # Both directions need the same covariances, which take long where there are many rows and columns.
-    of_source, of_target = (parallel_map(_shrunk_covariance, rows) for rows in list(zip(*forward, strict=True))[1:])
+    covariances = parallel_map(_shrunk_covariance, sources + targets)
+    of_source, of_target = covariances[: len(sources)], covariances[len(sources) :]
     matrices = [matrix for matrix, _, _ in (*forward, *backward)]
     stages = parallel_map(_map_of_covariances, matrices, of_source + of_target, of_target + of_source)
     maps, used = [], []
@@ -104,6 +106,7 @@ def _shrunk_covariance(rows: FloatArray) -> FloatArray:
 
 
 def _map_of_covariances(matrix: FloatArray, covariance_x: FloatArray, covariance_y: FloatArray) -> FloatArray:
+    """Return the map of `nonorthogonal_map` from the covariances [d_source, d_source] and [d_target, d_target]."""
     rotation = matrix.astype(np.float64)
     d_source, d_target = rotation.shape
     narrows = d_source >= d_target
@@ -161,6 +164,7 @@ def _gaussian_transport(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _powers(matrix: FloatArray, *exponents: float) -> list[FloatArray]:
+    """Return powers [d, d] of a symmetric matrix [d, d], of whose eigenvalues the smallest are raised to a floor."""
     values, axes = np.linalg.eigh(matrix)
     values = np.maximum(values, values[-1] * _VARIANCE_FLOOR)
     return [np.asarray((axes * values**exponent) @ axes.T) for exponent in exponents]
