@@ -102,4 +102,4 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     for cores in (1, 3):
         monkeypatch.setattr(backend, "available_cores", lambda cores=cores: cores)
         results.append(search_moments(moments, starts, (1, 2), searches=3, shape=(8, 9)))
-    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0], results[1])
