@@ -1,7 +1,7 @@
 """How far unpaired translations are from those of a paired map, and what changes without pairs would bring.
 
     python benchmarks/fidelity.py --vectors benchmarks/vectors --fits FOLDER
-    python benchmarks/fidelity.py --vectors benchmarks/vectors --fits FOLDER --suite pooled
+    python benchmarks/fidelity.py --vectors benchmarks/vectors --fits FOLDER --suite pooled [--rotations]
 
 Search questions (nq-open), or texts of six corpora in random order (``pooled``), Universal Sentence Encoder to MiniLM:
 an unpaired fit, paired fits on as many pairs as the ceiling, and changes of the unpaired map that see no pair: a
@@ -47,7 +47,7 @@ ROWS, HELD_OUT = {"questions": 4_976, "pooled": 24_000}, 2_048
 # Where there are many rows, neighbors are nearer, and a soft assignment need not be so soft.
 SHARPNESS = {"questions": (20, 40, 80), "pooled": (40, 80)}
 K, RIDGE, LOCAL_SHARE, HALF_NEIGHBORS = 10, 0.1, 0.5, (50, 50)
-MIXES, CLUSTERS = (0.15, 0.3, 0.5, 1.0), (8, 24)
+MIXES, CLUSTERS, ROTATED_CLUSTERS = (0.15, 0.3, 0.5, 1.0), (8, 24), 8
 Rows = np.ndarray
 Changes = dict[tuple[str, float], Rows]
 
@@ -107,13 +107,50 @@ def local(rows: Rows, wanted: Rows, weights: Rows, asked: Rows, clusters: int) -
     return moved
 
 
+def rotated(rows: Rows, wanted: Rows, weights: Rows, asked: Rows, clusters: int) -> Rows:
+    """Return asked rows after the rotation and the shift in the local map of their cluster, which shortens nothing."""
+    found = KMeans(clusters, n_init=1, random_state=0).fit(rows)
+    moved, labels = asked.copy(), found.predict(asked)
+    for cluster in range(clusters):
+        used = np.flatnonzero((found.labels_ == cluster) & (weights > 0))
+        center, change = rows[used].mean(axis=0), wanted[used] - rows[used]
+        matrix = ridge(rows[used] - center, change - change.mean(axis=0), 1.0, weights[used])
+        turn = polar(np.eye(len(center), dtype=np.float32) + matrix)
+        own = labels == cluster
+        moved[own] = center + change.mean(axis=0) + (asked[own] - center) @ turn
+    return unit_rows(moved)
+
+
+def neighbors_of(rows: Rows, target: Rows) -> tuple[Rows, Rows]:
+    """Return for each translation the mean of its mutual neighbors among target rows, and their number."""
+    coupling = mutual_neighbors(rows, target, 5)
+    weights = np.asarray(coupling.sum(axis=1), np.float32).ravel()
+    return np.asarray(coupling @ target) / np.maximum(weights, 1e-9)[:, None], weights
+
+
+def rotations(
+    x: Rows, y: Rows, held: Rows, folder: Path
+) -> Iterator[tuple[str, float | None, bool, Rows, dict[str, float]]]:
+    """Yield what `candidates` does for local rotations, once and twice, alone and with a regression."""
+    base = fitted(folder, "unpaired", x, y)
+    here, there = translated(base, held), translated(base, x)
+    for times in (1, 2):
+        moved = rotated(there, *neighbors_of(there, y), np.vstack([here, there]), ROTATED_CLUSTERS)
+        here, there = moved[: len(held)], moved[len(held) :]
+        name = f"{ROTATED_CLUSTERS} local rotations, round {times}"
+        yield name, None, False, here, {}
+        targets, weights = neighbors_of(there, y)
+        matrix = ridge(x - x.mean(axis=0), targets - y.mean(axis=0), RIDGE, weights)
+        other = unit_rows((held - x.mean(axis=0)) @ matrix + y.mean(axis=0))
+        for mix in MIXES[:3]:
+            yield f"{name}, mutual neighbors", mix, False, (1 - mix) * here + mix * other, {}
+
+
 def changed(function: Any, x: Rows, y: Rows, held: Rows, sharpness: tuple[int, ...]) -> Changes:
     """Return the translations of held-out rows by an unpaired map and by its changes, by name and weight."""
     here, there = translated(function, held), translated(function, x)
     means = x.mean(axis=0), y.mean(axis=0)
-    coupling = mutual_neighbors(there, y, 5)
-    weights = np.asarray(coupling.sum(axis=1), np.float32).ravel()
-    neighbors = np.asarray(coupling @ y) / np.maximum(weights, 1e-9)[:, None]
+    neighbors, weights = neighbors_of(there, y)
     wanted: dict[str, tuple[Rows, Rows | None]] = {"mutual neighbors": (neighbors, weights)}
     wanted |= {f"soft assignment, {t}": (soft_targets(there, y, t), None) for t in sharpness}
     found = {("unpaired", 0.0): here}
@@ -195,12 +232,17 @@ def main() -> None:
     parser.add_argument("--vectors", type=Path, default=HERE / "vectors")
     parser.add_argument("--fits", type=Path, required=True)
     parser.add_argument("--suite", choices=CORPORA, default="questions")
+    parser.add_argument("--rotations", action="store_true", help="local rotations instead of all other changes")
     arguments = parser.parse_args()
     n = ROWS[arguments.suite]
     source, target = (rows_of(arguments.vectors, arguments.suite, encoder) for encoder in ("use", "minilm"))
     held, true = (z[2 * n : 2 * n + HELD_OUT] for z in (source, target))
-    given = source[:n], target[n : 2 * n], target[:n], held, arguments.fits, SHARPNESS[arguments.suite]
-    for name, weight, pairs, rows, evidence in candidates(*given):
+    x, y = source[:n], target[n : 2 * n]
+    if arguments.rotations:
+        found = rotations(x, y, held, arguments.fits)
+    else:
+        found = candidates(x, y, target[:n], held, arguments.fits, SHARPNESS[arguments.suite])
+    for name, weight, pairs, rows, evidence in found:
         record = {"map": name, "weight": weight, "pairs": pairs, "rows": [n, n, len(held)], "suite": arguments.suite}
         record |= scored(rows, true) | evidence
         record["processor_seconds"] = round(time.process_time(), 1)
