@@ -365,7 +365,9 @@ def test_directions_of_a_network_take_one_vector_and_keep_its_dtype() -> None:
 )
 def test_foreign_vectors_are_noticed_in_every_direction(call: Callable[[NeuralTranslator, Any], object]) -> None:
     foreign = -X
-    with pytest.raises(SpaceMismatchError, match="The source vectors are not .* With the opposite sign they look like"):
+    with pytest.raises(
+        SpaceMismatchError, match="The source vectors are of this model with the opposite sign: .* Multiply"
+    ):
         call(neural(), foreign)
 
 

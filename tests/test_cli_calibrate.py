@@ -57,7 +57,11 @@ def test_what_cannot_be_calibrated_is_refused_before_anything_is_written(run: Ru
         (("source.npy", "few.npy", "--out", "t"), "at least 200 different ones on each side are needed"),
         (("target.npy", "source.npy", "--out", "t"), "Are source and target swapped"),
         (("source.npy", "few.npy", "--paired", "--out", "t"), "row i of both must be the same text"),
-        (("source.npy", "target.npy", "--source-queries", "few.npy", "--out", "t"), "source queries"),
+        (("source.npy", "target.npy", "--source-queries", "few.npy", "--out", "t"), "leave --source-queries out"),
+        (
+            ("source.npy", "target.npy", "--target-queries", "few.npy", "--out", "t"),
+            "at least 200 are needed. Give more",
+        ),
         (("source.npy", "target.npy", "--out", "translator"), "replace it with --force"),
         (("source.npy", "target.npy", "--target-queries", "none.npy", "--out", "t"), "none.npy"),
     ]

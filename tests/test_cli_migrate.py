@@ -341,3 +341,58 @@ def test_a_fit_leaves_out_rows_of_the_new_model_without_a_vector(
     assert ran.code == 0, ran.err
     assert seen == [N - 3]
     assert Path("r.html").is_file()
+
+
+def test_a_column_beside_the_old_one_is_kept_after_the_switch(
+    run: Run, folder: Path, saved: Path, planted: tuple[Rows, Rows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(folder)
+
+    def execute(*statements: str) -> None:
+        with duckdb.connect("shop.duckdb") as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    execute(f"create table items (id bigint primary key, embedding float[{D_SOURCE}])")
+    with duckdb.connect("shop.duckdb") as connection:
+        connection.executemany("insert into items values (?, ?)", [(i, v.tolist()) for i, v in enumerate(planted[0])])
+    addresses = "duckdb://shop.duckdb#items.embedding", "duckdb://shop.duckdb#items.embedding_new"
+    command = ("migrate", saved, *addresses, "--where", "id < 500", "--journal", "journal")
+    dry = run(*command, "--dry-run")
+    assert f"a second vector, of width {planted[1].shape[1]}, metric cosine, in the same rows" in dry.out
+    left_out = f"100 rows of the collection stay without a vector in {addresses[1]}: the condition is 'id < 500'."
+    assert left_out in dry.out
+    migrated = run(*command)
+    assert migrated.code == 0, migrated.err
+    assert left_out in migrated.err
+    finished = run(*command, "--resume")
+    assert finished.code == 0, finished.err
+    assert "It was finished before this run; rows that are new or change are copied by --catch-up." in finished.err
+    execute("delete from items where id = 3")
+    caught_up = run(*command, "--catch-up")
+    assert "0 rows updated, 0 added, 1 deleted" in caught_up.err
+    assert "deleted rows are still" not in caught_up.err
+    assert "lists the ids" not in caught_up.err
+    assert "0 rows updated, 0 added, 0 deleted" in run(*command, "--catch-up", "--dry-run").err
+    resumed = run(*command, "--resume")
+    assert (resumed.code, "rows of the source" in resumed.err.lower()) == (2, True)
+    assert "this migration is finished" in resumed.err
+    assert "--catch-up" in resumed.err
+    execute(
+        "alter table items rename column embedding to embedding_old",
+        "alter table items rename column embedding_new to embedding",
+    )
+    undone = run(*command, "--rollback")
+    assert undone.code == 2
+    assert "#items.embedding_new is not there; was it renamed? Rename it back first." in undone.err
+    for resumes in ("--catch-up", "--resume"):
+        refused = run(*command, resumes)
+        assert refused.code == 2
+        assert "exchange the names back first" in refused.err
+    execute(
+        "alter table items rename column embedding to embedding_new",
+        "alter table items rename column embedding_old to embedding",
+    )
+    assert run(*command, "--catch-up").code == 0
+    assert "Dropped" in run(*command, "--rollback").err

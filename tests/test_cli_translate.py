@@ -109,7 +109,8 @@ def test_foreign_vectors_are_refused_before_anything_is_written_unless_allowed(
     arguments = ("translate", saved, folder / "foreign.npy", "--out", folder / "out.npy")
     ran = run(*arguments, "--json")
     assert ran.code == 2
-    assert "With the opposite sign they look like it." in ran.json["error"]
+    assert ran.json["error"].startswith("The source vectors are of this model with the opposite sign: ")
+    assert "With the opposite sign they look like it. Multiply them by -1." in ran.json["error"]
     assert "--allow-foreign translates them nevertheless." in ran.json["error"]
     assert not list(folder.glob("out.npy*"))
     assert run(*arguments, "--allow-foreign").code == 0
@@ -159,3 +160,20 @@ def test_a_translator_that_changed_in_its_card_alone_is_not_resumed(
     assert ran.code == 2
     assert "cannot be continued: translator was" in ran.json["error"]
     assert not (folder / "out.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["duckdb://shop.duckdb#t.v", "postgresql://me@host/shop#t.v", "Qdrant://./f#c", "pgvector"]
+)
+@pytest.mark.parametrize("inverse", [(), ("--inverse",)])
+def test_an_address_of_a_store_is_sent_to_migrate(
+    run: Run, folder: Path, saved: Path, address: str, inverse: tuple[str, ...]
+) -> None:
+    from interlingua.stores.registry import ALIASES
+
+    address = f"{next(iter(ALIASES))}://h/d#t" if address == "pgvector" else address
+    ran = run("translate", saved, address, "--out", folder / "out.npy", *inverse, "--json")
+    assert ran.code == 2
+    assert ran.json["error"] == (
+        f"{address.replace('./', '')} is an address. `interlingua translate` reads files; use `migrate` for a store."
+    )

@@ -285,7 +285,7 @@ def empty_collection(place: Place) -> Made:
     return url, place.at("new.parquet"), {}
 
 
-@case("there is no such table")
+@case("none.duckdb does not exist. With two slashes the path is relative to this folder: duckdb://[^/]")
 def missing_database_file(place: Place) -> Made:
     pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
     return f"duckdb://{place.at('none.duckdb')}#t.v", place.at("new.parquet"), {}
@@ -317,7 +317,7 @@ def null_id_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", f"select null, {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("does not exist; collections are")
+@case("q does not exist. With two slashes the path is relative to this folder: qdrant://./")
 def missing_qdrant_collection(place: Place) -> Made:
     return place.qdrant("nothing"), place.at("new.parquet"), {}
 
@@ -373,7 +373,7 @@ def repeated_ids_in_an_index(place: Place) -> Made:
     return place.faiss([1, 1, 2]), place.at("new.parquet"), {}
 
 
-@case("no such file")
+@case("none.faiss does not exist. With two slashes the path is relative")
 def missing_index(place: Place) -> Made:
     pytest.importorskip("faiss", reason="the extra faiss is not installed")
     return f"faiss://{place.at('none.faiss')}", place.at("new.parquet"), {}

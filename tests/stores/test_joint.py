@@ -98,6 +98,8 @@ def test_what_cannot_be_compared_is_refused(memory: Callable[[str], Store], spli
         JointSearch(translator())
     with pytest.raises(InputError, match="in the wrong order"):
         JointSearch(translator(), memory("new"), memory("old"))
+    with pytest.raises(InputError, match=r"To search this one alone, no translator is needed: .*search\(queries, k\)"):
+        JointSearch(translator(), memory("new"))
     fill(memory("far"), pa.array([1, 2]), None, metric="l2")
     with pytest.raises(InputError, match="searched by l2"):
         JointSearch(translator(), memory("far"))
@@ -113,12 +115,12 @@ def test_a_collection_or_queries_of_another_space_are_refused_unless_allowed(mem
     source, target = cone(1000, D_IN, 1), cone(1000, D_OUT, 2)
     put(memory("old"), pa.array(range(1000)), source)
     put(memory("negated"), pa.array(range(1000)), -target)
-    with pytest.raises(SpaceMismatchError, match=r"#negated: The target vectors are not of .* opposite sign"):
+    with pytest.raises(SpaceMismatchError, match="#negated: The target vectors are of this .* opposite sign"):
         JointSearch(made, memory("old"), memory("negated"))
     assert JointSearch(made, memory("old"), memory("negated"), allow_foreign=True).search(target[:60], 1)
     bridge = JointSearch(made, memory("old"))
     assert bridge.search(target[:60], 1)
-    with pytest.raises(SpaceMismatchError, match="The target vectors are not of"):
+    with pytest.raises(SpaceMismatchError, match="The target vectors are of this model with the opposite sign"):
         bridge.search(-target[:60], 1)
 
 

@@ -23,6 +23,8 @@ from interlingua.cli.options import (
     TranslatorFolder,
     Where,
 )
+from interlingua.core.errors import InputError
+from interlingua.core.wording import count_of
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
@@ -80,7 +82,8 @@ def calibrate(
 
     check_destination(out, overwrite=force)
     translator = load(directory)
-    asked = [None if path is None else _read_queries(path) for path in (source_queries, target_queries)]
+    given = {"source": source_queries, "target": target_queries}
+    asked = [None if path is None else _read_queries(path, side) for side, path in given.items()]
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
     watch = console.Stopwatch()
     with inputs.closing_sides(files), console.working("Measuring scores"):
@@ -99,10 +102,17 @@ def calibrate(
     _print(made, out, paired=paired, seconds=watch.seconds, as_json=as_json)
 
 
-def _read_queries(path: Path) -> FloatArray:
+def _read_queries(path: Path, side: str) -> FloatArray:
+    from interlingua.core.calibration import MIN_ROWS
     from interlingua.io import open_vectors
 
-    return open_vectors(path).vectors()
+    queries = open_vectors(path).vectors()
+    if len(queries) < MIN_ROWS:
+        raise InputError(
+            f"{path} holds {count_of(len(queries))} of {side} queries; at least {MIN_ROWS} are needed. Give more, or "
+            f"leave --{side}-queries out."
+        )
+    return queries
 
 
 def _print(translator: Translator, out: Path, *, paired: bool, seconds: float, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from interlingua._align import MAX_ROWS
 from interlingua.cli import console, inputs, reports, tables
 from interlingua.cli.collections import open_rows
 from interlingua.cli.eventlog import EventLog, open_log
+from interlingua.cli.migration_plan import show_plan
 from interlingua.cli.options import (
     AllowForeign,
     AsJson,
@@ -28,7 +29,7 @@ from interlingua.cli.options import (
 )
 from interlingua.core.alignment import FAILED_FIT_ADVICE
 from interlingua.core.errors import InputError
-from interlingua.core.wording import count_of, duration_of, size_of
+from interlingua.core.wording import count_of
 from interlingua.stores.planning import PAGE_ROWS
 from interlingua.stores.registry import address_forms, secret_sources
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from interlingua.stores import Store
     from interlingua.stores.changes import CatchUp
     from interlingua.stores.migration import Migration
-    from interlingua.stores.planning import Options, Plan
+    from interlingua.stores.planning import Options
 
 __all__ = ["Metric", "Triggers", "migrate"]
 
@@ -210,7 +211,7 @@ def migrate(
         if dry_run:
             with console.working("Planning"):
                 made = planning.plan(translator, old, new, options)
-            _show_plan(made, options, as_json=as_json)
+            show_plan(made, options, as_json=as_json)
             return
         watch = console.Stopwatch()
         with _phase_progress("Migrating", record, lambda: _after_interruption(path)) as show:
@@ -236,9 +237,12 @@ def migrate(
         left_out = result.plan.nulls + result.plan.bad
         console.note(f"Left out: {count_of(left_out)} without a usable vector; {result.skipped_ids} lists the ids.")
     console.note(f"The journal is {path}; to undo, run the same command with --rollback.")
+    if result.finished_before and not changed:
+        console.note("It was finished before this run; rows that are new or change are copied by --catch-up.")
     if changed:
+        when = "after the migration, which is finished" if result.finished_before else "during the migration"
         console.note(
-            f"{result.plan.source} changed during the migration: {_counts(result)}. {result.changed_ids} lists the "
+            f"{result.plan.source} changed {when}: {_counts(result)}. {result.changed_ids} lists the "
             "ids. Stop the writes, then copy these rows by the same command with --catch-up."
         )
         raise typer.Exit(1)
@@ -279,6 +283,7 @@ def _catch_up(
                 on_rows=show,
             )
         record("done", **asdict(done))
+        in_place = old.url.collection_key == new.url.collection_key  # a vector is deleted with its row
     if as_json:
         console.emit_json(asdict(done))
         return
@@ -287,12 +292,12 @@ def _catch_up(
         console.note(f"Left out: {count_of(done.left_out)} without a usable vector.")
     if dry_run:
         console.note("Nothing was written.")
-    elif done.listed:
+    elif done.listed and (done.updated or done.added or not in_place):
         written = f"The updated and added rows were written to {target}; " if done.updated or done.added else ""
         console.note(f"{written}{done.listed} lists the ids.")
     if done.removed:
         console.note(f"Deleted in {target}: {count_of(done.removed)} that {source} no longer has.")
-    elif done.deleted and not delete_vanished:
+    elif done.deleted and not delete_vanished and not in_place:
         change = "--delete-vanished and without --dry-run" if dry_run else "--delete-vanished"
         console.note(f"The deleted rows are still in {target}; the same command with {change} deletes them.")
 
@@ -369,31 +374,3 @@ def _write_report(
         if options.allow_foreign:
             shown = inputs.without_comparison(shown)
         reports.write(report, translator, translator=shown, source=x, target=y, migration=facts)
-
-
-def _show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
-    if as_json:
-        console.emit_json({"plan": asdict(plan), "options": asdict(options)})
-        return
-    out = console.stdout()
-    out.print(f"{count_of(plan.rows)} of width {plan.d_in} from {plan.source}", soft_wrap=True)
-    what = "a second vector in the same rows" if plan.as_new_vector else "a new collection"
-    out.print(f"to {plan.target}, {what} of width {plan.d_out}, metric {plan.metric}", soft_wrap=True)
-    free = "" if plan.free_bytes is None else f" of {size_of(plan.free_bytes)} free"
-    out.print(f"about {size_of(plan.needed_bytes)}{free}, about {duration_of(plan.seconds)}")
-    if plan.nulls:
-        left_out = options.skip_null or options.skip_bad
-        reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
-        out.print(f"without a vector: {count_of(plan.nulls)} more, {reason}", soft_wrap=True)
-    if plan.bad:
-        out.print(f"with a vector that cannot be translated: {count_of(plan.bad)} more, left out", soft_wrap=True)
-    if plan.triggers:
-        reason = options.triggers or "refused without --triggers fire or skip"
-        out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)
-    for name, before, after in plan.types:
-        out.print(f"column {name}: {before} becomes {after}", soft_wrap=True)
-    for sentence in plan.notes:
-        out.print(sentence, soft_wrap=True)
-    if plan.dropped:
-        out.print(f"left out: {', '.join(plan.dropped)}")
-    console.note("Nothing was written.")

@@ -37,7 +37,8 @@ def plan(
         return
     out = console.stdout()
     nulls = f", {result.nulls:,} more without a vector" if result.nulls else ""
-    repeats = f", {result.repeats:.0%} of them copies" if result.repeats else ""
+    share = "under 1 %" if result.repeats < 0.01 else f"{result.repeats:.0%}"
+    repeats = f", {share} of them copies" if result.repeats else ""
     out.print(f"{result.source}: {count_of(result.rows)} of width {result.d}{nulls}{repeats}", soft_wrap=True)
     out.print(f"model: {result.model}; route: {result.route}")
     for sentence in result.reasons:

@@ -25,6 +25,7 @@ from interlingua.cli.options import (
 )
 from interlingua.core.errors import InputError, SpaceMismatchError
 from interlingua.core.wording import count_of
+from interlingua.stores.registry import ALIASES, store_names
 
 if TYPE_CHECKING:
     from interlingua.core.translator import Translator
@@ -92,6 +93,7 @@ def translate(
     from interlingua.core.translator import load
     from interlingua.io import create_writer, open_vectors
 
+    _check_is_file(source)
     check_outputs({"OUTPUT": out, "--log": log})
     if engine is Engine.RAY:
         unused = {
@@ -217,6 +219,14 @@ def _translate_with_ray(
     else:
         start = f"including {done.starting_seconds:.1f} s to start Ray"
         console.note(f"Wrote {out}: {count_of(done.rows)}, {watch.seconds:.1f} s ({start}), {speed:,.0f} rows/s")
+
+
+def _check_is_file(source: Path) -> None:
+    """Refuse the address of a store; as a path, its two slashes have become one."""
+    scheme, colon, _ = str(source).partition(":/")
+    if colon and scheme.lower() in {*store_names(), *ALIASES} and not source.exists():
+        address = str(source).replace(":/", "://", 1)
+        raise InputError(f"{address} is an address. `interlingua translate` reads files; use `migrate` for a store.")
 
 
 def _check_width(file: VectorFile, translator: Translator, *, inverse: bool) -> None:

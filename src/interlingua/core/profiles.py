@@ -56,6 +56,8 @@ _TINY = 1e-12
 _NEVER = -1e6
 # Spaces of at most this width are compared with so many random rotations of themselves.
 _NARROW, _ROTATIONS = 256, 10
+# What `SpaceProfile.describe` says of vectors of the space that were multiplied by -1.
+OPPOSITE_SIGN = "With the opposite sign they look like it."
 # Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
 _CHECKED_ROWS = 256
 
@@ -257,7 +259,7 @@ class SpaceProfile:
         if len(other.mean) == len(self.mean) and other.accepts(units):
             return "They look like the other space of this translator; is the direction wrong?"
         if self.accepts(-units):
-            return "With the opposite sign they look like it."
+            return OPPOSITE_SIGN
         if self.accepts(units[:, ::-1]):
             return "With the coordinates in reverse order they look like it."
         compared = self.compare(units)
@@ -353,12 +355,13 @@ def check_not_foreign(
     sample = rows if few else rows[np.linspace(0, len(rows) - 1, _CHECKED_ROWS).astype(np.int64)]
     compared = profile.compare(sample)
     if compared.foreign:
-        raise SpaceMismatchError(
-            f"The {name} vectors are not of the space that this translator was fitted on: "
-            f"{'; '.join(compared.reasons)}. {profile.describe(sample, other)}",
-            sample,
-            "Check the model, the column and the direction. {allow_foreign} translates them nevertheless.",
-        )
+        found, statistics = profile.describe(sample, other), "; ".join(compared.reasons)
+        message = f"The {name} vectors are not of the space that this translator was fitted on: {statistics}. {found}"
+        remedy = "Check the model, the column and the direction."
+        if found == OPPOSITE_SIGN:
+            message = f"The {name} vectors are of this model with the opposite sign: {statistics}. {found}"
+            remedy = "Multiply them by -1."
+        raise SpaceMismatchError(message, sample, f"{remedy} {{allow_foreign}} translates them nevertheless.")
     if compared.doubtful:
         warnings.warn(
             f"The {name} vectors differ more than most texts do from those that this translator was fitted on. "

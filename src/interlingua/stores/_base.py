@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -170,6 +171,8 @@ class Adapter(Store):
 
     def _missing(self, existing: Iterable[str], noun: str | None = None) -> InputError:
         """Return the error for a collection or vector that does not exist, with the names of those that do."""
+        if self.url.on_disk and not Path(self.url.path).exists():
+            return missing_path(self.url)
         listed = ", ".join(name or "(unnamed)" for name in existing) or "none"
         return InputError(f"{self.url} does not exist; {noun or f'{self._collection_noun}s are'}: {listed}.")
 
@@ -265,6 +268,15 @@ class TableAdapter(Adapter):
     @abstractmethod
     def _primary_key(self) -> tuple[str, ...]:
         """Return the columns of the primary key of the table."""
+
+
+def missing_path(url: StoreURL) -> InputError:
+    """Return the error for a file or folder of this machine that does not exist, with the other form of its address."""
+    relative = str(replace(url, path=f"{'./' if url.kind.server else ''}{url.path.lstrip('/')}"))
+    hint = "The path is relative to this folder; with three slashes it is absolute."
+    if Path(url.path).is_absolute():
+        hint = f"With two slashes the path is relative to this folder: {relative}."
+    return InputError(f"{url}: {url.path} does not exist. {hint}")
 
 
 def made_meanwhile(path: Path) -> OutputExistsError:

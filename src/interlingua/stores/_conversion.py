@@ -90,12 +90,14 @@ class Conversion:
             raise InterlinguaError(
                 f"{self.target.url}: vectors read back differ from their translations by up to "
                 f"{differences.max():.2g} in {len(wrong)} of {len(records)} rows, the first is id "
-                f"{expected.ids[int(wrong[0])].as_py()!r}. Something else changed them. Roll back."
+                f"{expected.ids[int(wrong[0])].as_py()!r}. Something else changed them.",
+                "Roll back.",
             )
         if not self.spec.as_new_vector and not same_payload(expected.payload, stored.payload):
             raise InterlinguaError(
                 f"{self.target.url}: payload read back differs from the source's; the first such row has the id "
-                f"{self._first_other_payload(expected, stored)!r}. Roll back."
+                f"{self._first_other_payload(expected, stored)!r}.",
+                "Roll back.",
             )
         return stored, float(differences.max())
 

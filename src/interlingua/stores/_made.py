@@ -13,6 +13,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.records import Records
 from interlingua.stores._journal import MigrationJournal
 from interlingua.stores._protocol import Store
+from interlingua.stores._url import parse_url
 
 # The journal keeps so many rows of a migration, and so many leading values of each. A catch-up adds as many rows.
 _ROWS, _VALUES = 8, 16
@@ -55,6 +56,51 @@ def check_made(log: MigrationJournal, target: Store) -> None:
         raise InputError(
             f"{target.url} is not what the migration of {log.path} made: {reason}. Something has replaced it, and "
             "nothing was dropped or written. Move or drop it by hand, and remove the journal."
+        )
+
+
+def check_not_gone(log: MigrationJournal, target: Store) -> None:
+    """Refuse to roll back a finished migration whose target is not there under its name.
+
+    Its journal is still needed if the target was renamed. Files are left out: no catch-up writes to them.
+
+    Raises:
+        InputError: the target is not there.
+    """
+    if not target.capabilities.appends and not target.exists():
+        raise InputError(
+            f"{target.url} is not there; was it renamed? Rename it back first. Nothing was dropped, and the journal is "
+            f"as it was. If it was dropped by hand, remove {log.path}."
+        )
+
+
+def check_not_renamed(log: MigrationJournal, target: Store) -> None:
+    """Refuse to go on with a finished migration whose target has another name now.
+
+    Args:
+        log: of a finished migration.
+        target: of the same command, under its recorded name or the one that it has now.
+
+    Raises:
+        InputError: the target is not there under its recorded name, or is there under the name that was given.
+    """
+    facts = log.facts
+    recorded = parse_url(str(facts["target"]))
+    if str(target.url) == str(recorded):
+        is_renamed = not target.exists()
+    else:
+        elsewhere = target.url.collection_key[:-1] != recorded.collection_key[:-1]
+        mark = None if elsewhere else facts.get("creation")
+        is_renamed = (
+            mark is not None
+            and target.exists()
+            and target.creation(vector_only=bool(facts.get("as_new_vector"))) == mark
+        )
+    if is_renamed:
+        raise InputError(
+            f"{recorded} is not there: it was renamed, or dropped, after the migration of {log.path}. If columns or "
+            "tables were renamed, exchange the names back first, and run the command with the addresses of the "
+            f"migration, {facts['source']} and {recorded}."
         )
 
 

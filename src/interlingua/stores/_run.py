@@ -209,11 +209,11 @@ class Run:
     def check(self, watch: Watch) -> tuple[int, float, Changes]:
         """Look for changes of the source, count the rows, compare a sample, and search for one row by the index."""
         changes, sampled = self._find_changes()
-        # A deleted row of the same collection has lost its new vector, too.
-        expected = self.spec.count - (changes.deleted if self.spec.as_new_vector else 0)
+        # A catch-up may have added rows. A deleted row of the same collection has lost its new vector, too.
+        expected = self.log.row_count() - (changes.deleted if self.spec.as_new_vector else 0)
         count = self.target.info().count
         if count != expected:
-            raise InterlinguaError(f"{self.target.url} holds {count} rows and {expected} were written. Roll back.")
+            raise InterlinguaError(f"{self.target.url} holds {count} rows and {expected} were written.", "Roll back.")
         error = 0.0
         if len(sampled):
             stored, error = self.conversion.compare(sampled)
@@ -265,7 +265,7 @@ class Run:
         are_distinct = len(np.unique(np.round(stored.vectors, 5), axis=0)) == len(stored.vectors)
         if first_id not in nearest and are_distinct:
             raise InterlinguaError(
-                f"{self.target.url}: the index does not find id {first_id!r} by its own vector. Roll back."
+                f"{self.target.url}: the index does not find id {first_id!r} by its own vector.", "Roll back."
             )
 
 

@@ -23,7 +23,7 @@ from interlingua.core.translator import Translator
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._distinct import DistinctIds
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._made import check_made, note_written
+from interlingua.stores._made import check_made, check_not_renamed, note_written
 from interlingua.stores._protocol import Store
 from interlingua.stores.planning import Options, target_spec
 
@@ -95,8 +95,11 @@ def find_vanished(target: Store, log: MigrationJournal, changes: Changes, id_typ
         log: journal of the migration.
         changes: of the whole source.
         id_type: of the ids of the source.
+
+    Returns:
+        The ids; none if the new vector is in the rows of the source itself, where it is deleted with its row.
     """
-    if not changes.deleted:
+    if not changes.deleted or log.facts.get("as_new_vector"):
         return []
     vanished, remaining = [], changes.remaining(id_type)
     with closing(target.scan(FETCHED_ROWS)) as pages:  # type: ignore[type-var]
@@ -270,7 +273,7 @@ def catch_up(
         if listed is not None:
             vanished = find_vanished(target, log, changes, info.id_type)
             changes.write(listed, vanished)
-            if delete_vanished and changes.deleted:
+            if changes.deleted and (delete_vanished or spec.as_new_vector):
                 # In the same rows as the source, a vector is deleted with its row; only the journal is behind.
                 _delete(target, vanished)
                 log.keep_rows(changes.remaining(info.id_type))
@@ -317,6 +320,8 @@ def _check_finished(log: MigrationJournal, translator: Translator, source: Store
     if log.phase != "done":
         remedy = "Migrate again." if log.phase == "rolled back" else "Finish it with {resume} first."
         raise InputError(f"{log.path} shows no finished migration: its phase is {log.phase!r}.", remedy)
+    if not target.capabilities.appends:
+        check_not_renamed(log, target)
     given = {"source": str(source.url), "target": str(target.url), "translator": translator.fingerprint()}
     for name, value in given.items():
         if facts[name] != value:
@@ -332,8 +337,9 @@ def _check_finished(log: MigrationJournal, translator: Translator, source: Store
 def _check_same_columns(log: MigrationJournal, source: Store, identity: dict[str, Any]) -> None:
     """Refuse a source whose columns have changed."""
     before = log.facts["source_facts"]
-    for name in ("d", "ids", "payload"):
+    for name, what in (("d", "the width"), ("ids", "the type of the ids"), ("payload", "the payload")):
         if before[name] != identity[name]:
             raise InputError(
-                f"{source.url}: its {name} were {before[name]} and are {identity[name]}. Migrate to a new target."
+                f"{source.url}: {what} was {before[name]} and is {identity[name]}. If columns were renamed after the "
+                "migration, exchange the names back first; otherwise migrate to a new target."
             )

@@ -13,7 +13,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import check_parent
 from interlingua.core.errors import InputError
 from interlingua.core.records import Records, to_column, to_matrix
-from interlingua.stores._base import TableAdapter, null_ids, plain_ids, sql_literal
+from interlingua.stores._base import TableAdapter, missing_path, null_ids, plain_ids, sql_literal
 from interlingua.stores._clients import SharedClientStore
 from interlingua.stores._documents import is_json
 from interlingua.stores._ducktable import (
@@ -350,8 +350,10 @@ class DuckStore(SharedClientStore, TableAdapter):
 
     def _layout(self) -> Layout:
         columns = self._columns()
+        if not columns and not self._path.is_file():
+            raise missing_path(self.url)
         if not columns:
-            raise InputError(f"{self.url}: there is no such table. Check the path and the name.")
+            raise InputError(f"{self.url}: there is no such table. Check the name.")
         arrays = [name for name, kind in columns.items() if is_vector(kind)]
         lists = [name for name, kind in columns.items() if kind in {"FLOAT[]", "DOUBLE[]"}]
         candidates = arrays or lists

@@ -17,7 +17,7 @@ from interlingua.core.arrays import FloatArray, require
 from interlingua.core.atomic import atomic_file, check_parent, follow_link
 from interlingua.core.errors import InputError, InputWarning
 from interlingua.core.records import Records
-from interlingua.stores._base import Adapter, made_meanwhile
+from interlingua.stores._base import Adapter, made_meanwhile, missing_path
 from interlingua.stores._distinct import check_int64
 from interlingua.stores._names import check_name_length
 from interlingua.stores._protocol import Capabilities, Cursor, Hits, Spec, StoreInfo, is_unit
@@ -216,7 +216,7 @@ class FaissStore(Adapter):
         """Return the index of the file, from which nothing longer than the file itself is read."""
         faiss = self._faiss
         if not self._path.is_file():
-            raise InputError(f"{self._path}: no such file. Check the path.")
+            raise missing_path(self.url)
         # A damaged file may announce up to 1 TB. Old versions of FAISS have no such limit.
         limit = getattr(faiss, "get_deserialization_vector_byte_limit", lambda: None)()
         try:

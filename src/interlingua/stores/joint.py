@@ -134,7 +134,8 @@ class JointSearch:
         self._id_types: dict[str, pa.DataType] = {}
         for store, width in ((source, translator.d_source), (target, translator.d_target)):
             if store is not None:
-                self._id_types[str(store.url)] = _check(store, width).id_type
+                other = translator.d_source if store is target else translator.d_target
+                self._id_types[str(store.url)] = _check(store, width, other).id_type
                 if not check_flag(allow_foreign, "allow_foreign"):
                     _check_space(store, translator, inverse=store is target)
         self._check_queries: Callable[[FloatArray], None] | None = None
@@ -245,14 +246,23 @@ def _check_space(store: Store, translator: Translator, *, inverse: bool) -> None
         raise error.at(str(store.url)) from error
 
 
-def _check(store: Store, width: int) -> StoreInfo:
-    """Return the facts of a collection; refuse one of another width, and one that is not searched by cosine."""
+def _check(store: Store, width: int, other: int) -> StoreInfo:
+    """Return the facts of a collection; refuse one of another width, and one that is not searched by cosine.
+
+    Args:
+        store: the collection.
+        width: of its space.
+        other: width of the other space of the translator.
+    """
     info = store.info()
-    if info.d != width:
+    if info.d == other != width:
         raise InputError(
-            f"{store.url} has width {info.d} and {width} are needed. Are the collections in the wrong order, or is it "
-            "from another model?"
+            f"{store.url} has width {info.d} and {width} are needed: its vectors are of the other space. Are the "
+            "collections in the wrong order? To search this one alone, no translator is needed: give queries of its "
+            "own model to the search of its store, in Python open_store(ADDRESS).search(queries, k)."
         )
+    if info.d != width:
+        raise InputError(f"{store.url} has width {info.d} and {width} are needed. Is it from another model?")
     if info.metric not in {"cosine", None} and not (info.metric == "dot" and info.normalized):
         raise InputError(
             f"{store.url} is searched by {info.metric}, and scores of two collections can only be compared as cosines. "

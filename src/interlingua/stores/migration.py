@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from interlingua.core.arguments import check_callable, check_flag, check_instance, check_path
-from interlingua.core.errors import InputError, OutputExistsError
+from interlingua.core.errors import InputError, InterlinguaError, OutputExistsError
 from interlingua.core.translator import Translator
 from interlingua.core.wording import count_of
 from interlingua.stores._conversion import Conversion
 from interlingua.stores._journal import MigrationJournal
-from interlingua.stores._made import check_made
+from interlingua.stores._made import check_made, check_not_gone, check_not_renamed
 from interlingua.stores._open import open_store
 from interlingua.stores._protocol import Store
 from interlingua.stores._run import Run, Watch, skipped_path
@@ -51,6 +52,7 @@ class Migration:
         seconds: duration of each phase of this run.
         journal: path of the journal, which a rollback needs.
         skipped_ids: file that lists the ids of the rows that were left out, ``None`` if none were.
+        finished_before: whether an earlier run had finished it, so that this one only compared rows once more.
     """
 
     plan: Plan
@@ -65,6 +67,7 @@ class Migration:
     deleted: int = 0
     changed_ids: str | None = None
     skipped_ids: str | None = None
+    finished_before: bool = False
 
 
 def migrate(
@@ -105,6 +108,10 @@ def migrate(
         raise InputError(f"page_rows is {options.page_rows}; at least 1 is needed.")
     if not resume:
         check_journal(path, source, target, options)
+    else:
+        with closing(MigrationJournal(path, create=False)) as log:
+            if log.phase == "done" and not target.capabilities.appends:
+                check_not_renamed(log, target)
     options.restrict(source)
     with nullcontext() if resume else advise_skip_bad(source):
         info = source.info()
@@ -140,10 +147,12 @@ def migrate(
             # Nothing has been made yet, and a journal of nothing would only block the next attempt.
             log.discard()
             raise
-        run.create()
-        run.copy(watch)
-        run.index(watch)
-        checked, error, changes = run.check(watch)
+        finished_before = log.phase == "done"
+        with _advise_catch_up(log):
+            run.create()
+            run.copy(watch)
+            run.index(watch)
+            checked, error, changes = run.check(watch)
         if changes:
             changes.write(changes_path(path), find_vanished(target, log, changes, info.id_type))
         log.note(phase="done")
@@ -161,6 +170,7 @@ def migrate(
             deleted=changes.deleted,
             changed_ids=str(changes_path(path)) if changes else None,
             skipped_ids=str(skipped_path(path)) if info.nulls or planned.bad else None,
+            finished_before=finished_before,
         )
 
 
@@ -215,7 +225,8 @@ def rollback(journal: str | Path, *, target: Store | None = None, address: str |
 
     Raises:
         InputError: there is no such journal, it has another target, or its target is a relative path that leads
-            elsewhere from this folder; or something else has replaced the target since.
+            elsewhere from this folder; something else has replaced the target since; or the migration is finished and
+            its target is not there under its name. The journal is left as it is then.
     """
     with closing(MigrationJournal(check_path(journal, "journal"), create=False)) as log:
         facts, dropped = log.facts, None
@@ -225,6 +236,8 @@ def rollback(journal: str | Path, *, target: Store | None = None, address: str |
             store = target or open_store(dropped)
             try:
                 check_made(log, store)
+                if log.phase == "done":
+                    check_not_gone(log, store)
                 if log.phase in {"checking", "done"} and not (store.exists() or store.unfinished()):
                     dropped = None
                 store.drop(vector_only=bool(facts.get("as_new_vector")))
@@ -262,7 +275,26 @@ def _check_unchanged(log: MigrationJournal, facts: dict[str, Any]) -> None:
             change = f"was {differences(before.get(name), value)}"
             if name == "options":
                 change = change.replace("was ", "were ", 1).replace(" and is ", " and are ")
+            if log.phase == "done":
+                remedy = "Rows of the source that are new or have changed are copied by {catch_up}."
+                if name != "source_facts":
+                    remedy = f"Use the same {what} in every command about it. {remedy}"
+                raise InputError(f"{log.path}: this migration is finished. Since then the {what} {change}.", remedy)
             raise InputError(
                 f"{log.path} cannot be resumed: the {what} {change}. "
                 f"Use the same {what} again, or roll back and start again."
             )
+
+
+@contextmanager
+def _advise_catch_up(log: MigrationJournal) -> Iterator[None]:
+    """Point to a catch-up in errors about a finished migration: it is in use, and must not be dropped for a change."""
+    try:
+        yield
+    except InterlinguaError as error:
+        if log.phase == "done":
+            error.remedy = (
+                f"By {log.path} this migration is finished. Rows of the source that are new or have changed are copied "
+                "by {catch_up}; a rollback would drop the target."
+            )
+        raise

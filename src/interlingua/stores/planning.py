@@ -20,6 +20,7 @@ from interlingua.core.wording import count_of, size_of
 from interlingua.io._checks import ID_NAMES, check_output
 from interlingua.stores._conditions import check_condition
 from interlingua.stores._protocol import METRICS, Metric, Spec, Store, StoreInfo
+from interlingua.stores._unfilled import unfilled_notes
 from interlingua.stores._url import StoreURL
 from interlingua.stores._vectors import check_vectors, usable_rows
 
@@ -249,10 +250,10 @@ def make_plan(
     needed = int(spec.count * (_OVERHEAD * 4 * spec.d + payload_bytes))
     free = _free(target.url)
     if free is not None and free < needed:
-        raise InputError(
-            f"{target.url}: about {size_of(needed)} are needed and {size_of(free)} are free. Make room, or "
-            "choose another place."
-        )
+        sizes = f"about {size_of(needed)} are needed and {size_of(free)} are free"
+        raise InputError(f"{target.url}: {sizes}. Make room, or choose another place.")
+    unfilled = unfilled_notes(source, target, spec, options.where)
+    options.restrict(source)
     return Plan(
         source=str(source.url),
         target=str(target.url),
@@ -270,7 +271,7 @@ def make_plan(
         bad=bad,
         types=() if spec.as_new_vector else tuple(_changed_types(spec.schema or (), target)),
         triggers=target.triggers(spec),
-        notes=(*info.notes, *target.notes(spec)),
+        notes=(*info.notes, *target.notes(spec), *unfilled),
     )
 
 

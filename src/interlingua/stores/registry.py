@@ -275,7 +275,8 @@ def address_forms() -> str:
     """Return the addresses that a command takes, one of each kind of store in full, as a phrase for its help."""
     kinds = [kind for kind in _shown_stores() if kind.scheme not in {"file", "memory"}]
     *first, last = [kind.addresses[0] if kind.addresses else f"{kind.scheme}://" for kind in kinds]
-    return f"a file, or {', '.join(first)} or {last}"
+    paths = "a path after :/// is absolute, and one after ://./ is relative to this folder"
+    return f"a file, or {', '.join(first)} or {last} ({paths})"
 
 
 def secret_sources() -> str:

@@ -1,0 +1,44 @@
+"""The plan of a migration, as ``interlingua migrate --dry-run`` prints it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from interlingua.cli import console
+from interlingua.core.wording import count_of, duration_of, size_of
+
+if TYPE_CHECKING:
+    from interlingua.stores.planning import Options, Plan
+
+__all__ = ["show_plan"]
+
+
+def show_plan(plan: Plan, options: Options, *, as_json: bool) -> None:
+    """Print a plan: sizes, costs and rows that are left out; with ``as_json`` all of it as one object."""
+    if as_json:
+        console.emit_json({"plan": asdict(plan), "options": asdict(options)})
+        return
+    out = console.stdout()
+    out.print(f"{count_of(plan.rows)} of width {plan.d_in} from {plan.source}", soft_wrap=True)
+    kind, place = ("second vector", ", in the same rows") if plan.as_new_vector else ("new collection", "")
+    width = f"of width {plan.d_out}, metric {plan.metric}"
+    out.print(f"to {plan.target}, a {kind}, {width}{place}", soft_wrap=True)
+    free = "" if plan.free_bytes is None else f" of {size_of(plan.free_bytes)} free"
+    out.print(f"about {size_of(plan.needed_bytes)}{free}, about {duration_of(plan.seconds)}")
+    if plan.nulls:
+        left_out = options.skip_null or options.skip_bad
+        reason = "left out" if left_out else f"refused without --skip-null, the first is id {plan.first_null}"
+        out.print(f"without a vector: {count_of(plan.nulls)} more, {reason}", soft_wrap=True)
+    if plan.bad:
+        out.print(f"with a vector that cannot be translated: {count_of(plan.bad)} more, left out", soft_wrap=True)
+    if plan.triggers:
+        reason = options.triggers or "refused without --triggers fire or skip"
+        out.print(f"triggers of the table on every update: {', '.join(plan.triggers)} ({reason})", soft_wrap=True)
+    for name, before, after in plan.types:
+        out.print(f"column {name}: {before} becomes {after}", soft_wrap=True)
+    for sentence in plan.notes:
+        out.print(sentence, soft_wrap=True)
+    if plan.dropped:
+        out.print(f"left out: {', '.join(plan.dropped)}")
+    console.note("Nothing was written.")

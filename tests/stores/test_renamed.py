@@ -1,0 +1,212 @@
+"""A migration into a column beside the old one, after the switch of names and after catch-ups: nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from interlingua.core.errors import InputError, InterlinguaError
+from interlingua.stores import Store, open_store
+from interlingua.stores._journal import MigrationJournal
+from interlingua.stores.changes import CatchUp, catch_up
+from interlingua.stores.migration import Migration, migrate, rollback
+from interlingua.stores.planning import Options, plan
+from stores.contract import columns
+from stores.migrations import D_IN, D_OUT, fill, translator, unit
+from stores.servers import postgres as postgres
+from stores.servers import postgres_server as postgres_server
+
+N = 120
+SMALL = Options(page_rows=50)
+RENAMED = ("embedding", "embedding_old"), ("embedding_new", "embedding")
+
+
+class Shop:
+    """A table ``items`` with a column of old vectors, a journal, and what its owner does to it."""
+
+    def __init__(self, address: str, journal: Path, execute: Callable[[str], Any]) -> None:
+        self.address, self.journal, self.execute = address, journal, execute
+        with open_store(f"{address}#items.embedding") as store:
+            fill(store, pa.array(range(N)), columns(N))
+
+    def migrate(self, source: str = "embedding", target: str = "embedding_new", **how: Any) -> Migration:
+        with self.stores(source, target) as (old, new):
+            return migrate(translator(), old, new, journal=self.journal, **{"options": SMALL, **how})
+
+    def catch_up(self, source: str = "embedding", target: str = "embedding_new", **how: Any) -> CatchUp:
+        with self.stores(source, target) as (old, new):
+            return catch_up(translator(), old, new, journal=self.journal, **how)
+
+    def stores(self, source: str, target: str) -> _Both:
+        return _Both(*(f"{self.address}#items.{name}" for name in (source, target)))
+
+    def rename(self, *names: tuple[str, str]) -> None:
+        for before, after in names:
+            self.execute(f"alter table items rename column {before} to {after}")
+
+    def insert(self, key: int) -> None:
+        vector = unit(1, D_IN, key)[0].tolist()
+        self.execute(f"insert into items (id, embedding) values ({key}, '{vector}')")
+
+    def phase(self) -> str:
+        log = MigrationJournal(self.journal, create=False)
+        try:
+            return log.phase
+        finally:
+            log.close()
+
+    def count(self, column: str) -> int:
+        return int(self.execute(f"select count({column}) from items")[0][0])
+
+
+class _Both:
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+
+    def __enter__(self) -> tuple[Store, Store]:
+        self.opened = open_store(self.addresses[0]), open_store(self.addresses[1])
+        return self.opened
+
+    def __exit__(self, *_: object) -> None:
+        for store in self.opened:
+            store.close()
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgresql", marks=pytest.mark.store)])
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    if request.param == "duckdb":
+        duckdb = pytest.importorskip("duckdb", reason="the extra duckdb is not installed")
+
+        def execute(statement: str) -> Any:
+            with duckdb.connect(str(tmp_path / "shop.duckdb")) as connection:
+                return connection.execute(statement).fetchall()
+
+        yield Shop(f"duckdb://{tmp_path}/shop.duckdb", tmp_path / "journal", execute)
+        return
+    address, folder = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_server")
+    import psycopg
+
+    with psycopg.connect(host=folder, user="postgres", dbname="tests", autocommit=True) as connection:
+
+        def execute(statement: str) -> Any:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+        yield Shop(address, tmp_path / "journal", execute)
+
+
+def test_a_rollback_after_the_switch_is_refused_and_leaves_the_journal(shop: Shop) -> None:
+    shop.migrate()
+    shop.rename(*RENAMED)
+    with pytest.raises(
+        InputError, match=r"items\.embedding_new is not there; was it renamed\? Rename it back first\. Nothing was"
+    ):
+        rollback(shop.journal)
+    assert shop.phase() == "done"
+    assert shop.count("embedding") == N
+    shop.rename(("embedding", "embedding_new"), ("embedding_old", "embedding"))
+    assert shop.catch_up().read == N
+    assert str(rollback(shop.journal)).endswith("#items.embedding_new")
+    assert shop.phase() == "rolled back"
+
+
+def test_a_rollback_of_a_table_that_was_renamed_is_refused_too(shop: Shop) -> None:
+    with open_store(f"{shop.address}#items.embedding") as old, open_store(f"{shop.address}#moved.embedding") as new:
+        migrate(translator(), old, new, journal=shop.journal, options=SMALL)
+    shop.execute("alter table moved rename to items_v2")
+    with pytest.raises(InputError, match=r"moved\.embedding is not there; was it renamed\?"):
+        rollback(shop.journal)
+    assert shop.phase() == "done"
+    assert shop.execute("select count(*) from items_v2")[0][0] == N
+
+
+def test_an_unfinished_migration_whose_column_is_gone_can_still_be_rolled_back(shop: Shop) -> None:
+    def stop(phase: str, done: int, rows: int) -> None:
+        if phase == "copying":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shop.migrate(on_rows=stop)
+    shop.execute("alter table items drop column embedding_new")
+    rollback(shop.journal)
+    assert shop.phase() == "rolled back"
+
+
+@pytest.mark.parametrize("names", [("embedding", "embedding_new"), ("embedding_old", "embedding")])
+@pytest.mark.parametrize("command", ["catch up", "resume"])
+def test_a_command_after_the_switch_says_to_exchange_the_names_back(
+    shop: Shop, command: str, names: tuple[str, str]
+) -> None:
+    shop.migrate()
+    shop.rename(*RENAMED)
+    with pytest.raises(
+        InputError,
+        match=r"embedding_new is not there: it was renamed, or dropped, after .* exchange the names back first, and "
+        r"run the command with the addresses of the migration, .*#items\.embedding and .*#items\.embedding_new\.",
+    ):
+        shop.catch_up(*names) if command == "catch up" else shop.migrate(*names, resume=True)
+    assert shop.phase() == "done"
+
+
+def test_a_resume_of_a_finished_column_compares_it_after_a_row_came_and_went(shop: Shop) -> None:
+    shop.migrate()
+    shop.execute("delete from items where id = 5")
+    shop.insert(1000)
+    assert (shop.catch_up().added, shop.phase()) == (1, "done")
+    again = shop.migrate(resume=True)
+    assert (again.finished_before, again.updated, again.added) == (True, 0, 0)
+
+
+def test_a_resume_of_a_finished_migration_points_to_a_catch_up(shop: Shop) -> None:
+    shop.migrate()
+    with pytest.raises(InputError, match="is finished. Since then the options were .* Use the same options in every"):
+        shop.migrate(resume=True, options=Options(page_rows=60))
+    shop.execute("delete from items where id = 5")
+    assert [shop.catch_up().deleted, shop.catch_up().deleted] == [1, 0]
+    with pytest.raises(
+        InputError,
+        match=r"this migration is finished. Since then the content of the source was count=120 and is "
+        r"count=119\. Rows of the source that are new or have changed are copied by catch_up=True\.$",
+    ):
+        shop.migrate(resume=True)
+
+
+def test_a_finished_column_in_which_something_was_edited_is_not_said_to_be_rolled_back(shop: Shop) -> None:
+    shop.migrate()
+    edited = np.eye(D_OUT)[0].tolist()
+    shop.execute(f"update items set embedding_new = '{edited}' where id = 5")
+    with pytest.raises(InterlinguaError, match="the first is id 5. .* this migration is finished.* catch_up") as caught:
+        shop.migrate(resume=True)
+    assert "Roll back" not in str(caught.value)
+
+
+def test_rows_that_a_condition_leaves_out_later_are_not_deleted_from_the_source(shop: Shop) -> None:
+    chosen = Options(page_rows=50, where="id < 100")
+    shop.migrate(options=chosen)
+    shop.execute("update items set id = 500 where id = 7")
+    done = shop.catch_up(delete_vanished=True)
+    assert (done.deleted, done.removed) == (1, 0)
+    assert shop.execute("select count(*) from items")[0][0] == N
+
+
+def test_rows_that_get_no_vector_are_counted_in_the_plan(shop: Shop) -> None:
+    chosen = Options(page_rows=50, where="id < 100")
+    with shop.stores("embedding", "embedding_new") as (old, new):
+        made = plan(translator(), old, new, chosen)
+    expected = "20 rows of the collection stay without a vector in"
+    assert any(expected in note and "embedding_new" in note for note in made.notes), made.notes
+    assert any(expected in note for note in shop.migrate(options=chosen).plan.notes)
+    assert shop.count("embedding_new") == 100
+
+
+def test_a_plan_for_all_rows_or_a_new_table_counts_no_row_without_a_vector(shop: Shop) -> None:
+    with shop.stores("embedding", "embedding_new") as (old, new):
+        assert not any("without a vector" in note for note in plan(translator(), old, new, SMALL).notes)
+    with shop.stores("embedding", "v") as (old, _), open_store(f"{shop.address}#moved.embedding") as new:
+        chosen = Options(where="id < 100")
+        assert not any("without a vector" in note for note in plan(translator(), old, new, chosen).notes)
