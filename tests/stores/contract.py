@@ -644,7 +644,8 @@ class StoreContract:
         with open_store(address) as other:
             assert other.info().count == 40
             other.drop(vector_only=True)
-        assert rollback(tmp_path / "j") is None
+        with pytest.raises(InputError, match="is not there; was it renamed"):
+            rollback(tmp_path / "j")
         run()
         with open_store(address) as again:
             rollback(tmp_path / "j", target=again)

@@ -607,7 +607,9 @@ def test_rows_of_another_space_are_refused_before_anything_is_written_unless_all
     store.create(spec)
     store.upsert(Records(pa.array(range(len(vectors))), vectors, None))
     options = Options(page_rows=1000)
-    with pytest.raises(SpaceMismatchError, match=r"#mixed, rows 6000 to 6999: The source vectors are not .* opposite"):
+    with pytest.raises(
+        SpaceMismatchError, match=r"#mixed, rows 6000 to 6999: The source vectors are of this model .* opposite"
+    ):
         migrate(cone_translator(), store, memory("new"), journal=journal, options=options)
     assert not memory("new").exists()
     assert not journal.exists()

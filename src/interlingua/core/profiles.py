@@ -57,7 +57,7 @@ _NEVER = -1e6
 # Spaces of at most this width are compared with so many random rotations of themselves.
 _NARROW, _ROTATIONS = 256, 10
 # What `SpaceProfile.describe` says of vectors of the space that were multiplied by -1.
-OPPOSITE_SIGN = "With the opposite sign they look like it."
+_OPPOSITE_SIGN = "With the opposite sign they look like it."
 # Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
 _CHECKED_ROWS = 256
 
@@ -259,7 +259,7 @@ class SpaceProfile:
         if len(other.mean) == len(self.mean) and other.accepts(units):
             return "They look like the other space of this translator; is the direction wrong?"
         if self.accepts(-units):
-            return OPPOSITE_SIGN
+            return _OPPOSITE_SIGN
         if self.accepts(units[:, ::-1]):
             return "With the coordinates in reverse order they look like it."
         compared = self.compare(units)
@@ -358,7 +358,7 @@ def check_not_foreign(
         found, statistics = profile.describe(sample, other), "; ".join(compared.reasons)
         message = f"The {name} vectors are not of the space that this translator was fitted on: {statistics}. {found}"
         remedy = "Check the model, the column and the direction."
-        if found == OPPOSITE_SIGN:
+        if found == _OPPOSITE_SIGN:
             message = f"The {name} vectors are of this model with the opposite sign: {statistics}. {found}"
             remedy = "Multiply them by -1."
         raise SpaceMismatchError(message, sample, f"{remedy} {{allow_foreign}} translates them nevertheless.")

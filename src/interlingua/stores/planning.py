@@ -252,8 +252,7 @@ def make_plan(
     if free is not None and free < needed:
         sizes = f"about {size_of(needed)} are needed and {size_of(free)} are free"
         raise InputError(f"{target.url}: {sizes}. Make room, or choose another place.")
-    unfilled = unfilled_notes(source, target, spec, options.where)
-    options.restrict(source)
+    unfilled = unfilled_notes(source, target, spec, options)
     return Plan(
         source=str(source.url),
         target=str(target.url),
