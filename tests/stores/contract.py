@@ -646,6 +646,7 @@ class StoreContract:
             other.drop(vector_only=True)
         with pytest.raises(InputError, match="is not there; was it renamed"):
             rollback(tmp_path / "j")
+        (tmp_path / "j").unlink()
         run()
         with open_store(address) as again:
             rollback(tmp_path / "j", target=again)
