@@ -94,30 +94,33 @@ def soft_targets(rows: Rows, target: Rows, sharpness: float) -> Rows:
     return of_rows[:, None] * (plan @ (of_targets[:, None] * target))
 
 
-def local(rows: Rows, wanted: Rows, weights: Rows, asked: Rows, clusters: int) -> Rows:
-    """Return asked rows after a map of their cluster, fitted on the differences of rows and what they should be."""
+def local_changes(
+    rows: Rows, wanted: Rows, weights: Rows, asked: Rows, clusters: int
+) -> Iterator[tuple[Rows, Rows, Rows, Rows]]:
+    """Yield for each cluster which rows are asked, its center, its mean change, and the linear part of its change."""
     found = KMeans(clusters, n_init=1, random_state=0).fit(rows)
-    moved, labels = asked.copy(), found.predict(asked)
+    labels = found.predict(asked)
     for cluster in range(clusters):
         used = np.flatnonzero((found.labels_ == cluster) & (weights > 0))
         center, change = rows[used].mean(axis=0), wanted[used] - rows[used]
-        matrix = ridge(rows[used] - center, change - change.mean(axis=0), 1.0, weights[used])
-        own = labels == cluster
-        moved[own] += LOCAL_SHARE * ((asked[own] - center) @ matrix + change.mean(axis=0))
+        shift = change.mean(axis=0)
+        yield labels == cluster, center, shift, ridge(rows[used] - center, change - shift, 1.0, weights[used])
+
+
+def local(rows: Rows, wanted: Rows, weights: Rows, asked: Rows, clusters: int) -> Rows:
+    """Return asked rows after a map of their cluster, fitted on the differences of rows and what they should be."""
+    moved = asked.copy()
+    for own, center, shift, matrix in local_changes(rows, wanted, weights, asked, clusters):
+        moved[own] += LOCAL_SHARE * ((asked[own] - center) @ matrix + shift)
     return moved
 
 
 def rotated(rows: Rows, wanted: Rows, weights: Rows, asked: Rows, clusters: int) -> Rows:
     """Return asked rows after the rotation and the shift in the local map of their cluster, which shortens nothing."""
-    found = KMeans(clusters, n_init=1, random_state=0).fit(rows)
-    moved, labels = asked.copy(), found.predict(asked)
-    for cluster in range(clusters):
-        used = np.flatnonzero((found.labels_ == cluster) & (weights > 0))
-        center, change = rows[used].mean(axis=0), wanted[used] - rows[used]
-        matrix = ridge(rows[used] - center, change - change.mean(axis=0), 1.0, weights[used])
+    moved = asked.copy()
+    for own, center, shift, matrix in local_changes(rows, wanted, weights, asked, clusters):
         turn = polar(np.eye(len(center), dtype=np.float32) + matrix)
-        own = labels == cluster
-        moved[own] = center + change.mean(axis=0) + (asked[own] - center) @ turn
+        moved[own] = center + shift + (asked[own] - center) @ turn
     return unit_rows(moved)
 
 

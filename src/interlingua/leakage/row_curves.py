@@ -100,7 +100,7 @@ def leak_by_rows(
             if count < MIN_ROWS:
                 continue
             some = np.sort(order[side][:count])
-            # The last fits have most rows and take longest, so no time left is told.
+            # The last fits have most rows and take longest, so no time left is shown.
             on_step({"step": "attack", "work": f"attacking with {count:,} of {len(order[side]):,} {side} rows"})
             if side == "leaked":
                 own, picked = decoder or corpus.fit_decoder(seed), some

@@ -83,12 +83,12 @@ def widen(
     on_step({"step": "fine", "similarity": float(scores.max())})
     start = polar(fine.lift(best[0]))
     device, is_large = spaces.device, max(len(x), len(y)) > _POLISH_ROWS
-    done, of = count(1), len(_POLISH_NEIGHBORS) + is_large * len(_CLOSING_NEIGHBORS)
+    numbers, total = count(1), len(_POLISH_NEIGHBORS) + is_large * len(_CLOSING_NEIGHBORS)
 
-    def tell() -> None:
-        on_part({"step": "polishing", "at": next(done), "of": of})
+    def report_part() -> None:
+        on_part({"step": "polishing", "at": next(numbers), "of": total})
 
-    polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device, on_part=tell)
+    polished = polish_rotation(x, y, start, _POLISH_NEIGHBORS, rng=rng, pairs=pairs, device=device, on_part=report_part)
     if is_large:
         polished = polish_rotation(
             x,
@@ -99,7 +99,7 @@ def widen(
             rng=rng,
             pairs=pairs,
             device=device,
-            on_part=tell,
+            on_part=report_part,
         )
     on_step({"step": "polish"})
     return polished
