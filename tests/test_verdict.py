@@ -78,6 +78,25 @@ def test_the_spread_of_null_maps_that_agree_by_luck_is_bounded_below(fitted: Fit
     assert null.excess(0.4 + 0.0015) == pytest.approx(1)
 
 
+def test_an_uncertain_excess_is_measured_with_more_null_maps(fitted: Fitted) -> None:
+    score = float(fitted.null.spaces.similarity(fitted.null.spaces.reduce(fitted.rotation)[None])[0])
+
+    def excess(six: float) -> float:
+        """Return the excess in the verdict where that of the first six null maps is ``six``."""
+        null = replace(fitted.null, scores=score - (six + np.array([-2, -1, 0, 0, 1, 2]) / 1.4826) * 0.01)
+        assert null.excess(score) == pytest.approx(six)
+        target = fitted.problem.frames[1].rows
+        return judge_rotation(null, fitted.rotation, fitted.translated, target, seed=3).evidence[0].value
+
+    more = fitted.null.with_more(seed=3)
+    assert np.array_equal(more.maps[:6], fitted.null.maps)
+    assert len({matrix.tobytes() for matrix in more.maps}) == len(more.maps) > 12
+    assert excess(2.5) == pytest.approx(2.5)
+    assert excess(7.5) == pytest.approx(7.5)
+    assert excess(4.5) != pytest.approx(4.5)
+    assert excess(4.5) == excess(4.5)
+
+
 def test_the_excess_of_the_null_compares_each_null_map_with_the_others_and_has_either_sign(fitted: Fitted) -> None:
     draws = np.random.default_rng(0).standard_normal((20, 6)) / 100 + 0.4
     nulls = [NullMaps(fitted.null.spaces, fitted.null.maps, scores).excess_of_null() for scores in draws]

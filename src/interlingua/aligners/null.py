@@ -6,7 +6,7 @@ same refinement makes of random rotations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from interlingua.core.arrays import FloatArray
 __all__ = ["NullMaps", "robust_spread"]
 
 _COUNT = 6
+# So many more where an excess is close to its limits: the spread of six scores is known to a factor of two only.
+_MORE = 12
 # 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. It has a lower
 # bound, because six scores can be nearly equal by chance.
 _MAD, _MIN_SPREAD = 1.4826, 1.5e-3
@@ -49,9 +51,23 @@ class NullMaps:
             spaces: the rows.
             seed: seeds the null's own random generator.
         """
-        rng = np.random.default_rng([seed, _STREAM])
+        return cls._draw(spaces, _COUNT, np.random.default_rng([seed, _STREAM]))
+
+    def with_more(self, *, seed: int) -> NullMaps:
+        """Return these null maps and twelve more.
+
+        Args:
+            seed: seeds the random generator of the additional maps.
+        """
+        more = self._draw(self.spaces, _MORE, np.random.default_rng([seed, _STREAM, 1]))
+        return replace(
+            self, maps=np.concatenate([self.maps, more.maps]), scores=np.concatenate([self.scores, more.scores])
+        )
+
+    @classmethod
+    def _draw(cls, spaces: CoarseSpaces, count: int, rng: np.random.Generator) -> NullMaps:
         widths = [axes.shape[1] for axes in spaces.axes]
-        starts = polar(rng.standard_normal((_COUNT, *widths)).astype(np.float32))
+        starts = polar(rng.standard_normal((count, *widths)).astype(np.float32))
         maps = settle(spaces, anneal(spaces, starts, rng), rng)
         return cls(spaces, maps, spaces.similarity(maps))
 
