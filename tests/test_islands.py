@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, resamples
 from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.island_starts import perturb, weighted_sum
-from interlingua.aligners.linear.islands import IslandsResult, search_islands
+from interlingua.aligners.linear.islands import IslandsResult, ScoredMap, _count_unanimous, search_islands
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.refine import wasserstein_procrustes_step
 from interlingua.core import backend
@@ -222,6 +223,22 @@ def test_numpy_and_torch_take_the_same_step() -> None:
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-3)
     # Each map sees its own rows only.
     np.testing.assert_allclose(wasserstein_procrustes_step(a[1:2], b[1:2], maps[1:2], 0.05), expected[1:2], atol=1e-4)
+
+
+def test_islands_are_unanimous_if_each_agrees_with_each_other_and_with_the_best() -> None:
+    rng = np.random.default_rng(0)
+    right, wrong = (polar(rng.standard_normal((40, 40)).astype(np.float32)) for _ in range(2))
+    near = [perturb(right, 0.85, rng) for _ in range(3)]
+    run = SimpleNamespace(
+        refinement=SimpleNamespace(spaces=SimpleNamespace(rows=(rng.standard_normal((200, 40)).astype(np.float32),))),
+        settings=IslandSettings(),
+        islands=[ScoredMap(matrix, 0.4) for matrix in (wrong, *near, perturb(wrong, 0.9, rng))],
+    )
+    assert [_count_unanimous(run, ScoredMap(best, 0.5)) for best in (right, wrong)] == [3, 2]
+    # All three agree with the best map; the second and the third do not agree with each other.
+    half = perturb(right, 0.65, rng)
+    run.islands = [ScoredMap(m, 0.4) for m in (right, half, perturb(right, 0.65, rng))]
+    assert _count_unanimous(run, ScoredMap(right, 0.5)) == 2
 
 
 def test_islands_know_no_evaluation() -> None:

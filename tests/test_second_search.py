@@ -14,7 +14,7 @@ from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.full_width_refinement import FULL_WIDTH_REFINEMENTS
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.resamples import RefinementOnResamples
-from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult
+from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult, limit_verdict
 from interlingua.core.alignment import Alignment, Evidence, Status, Verdict
 from interlingua.core.arrays import unit_rows
 from interlingua.core.errors import InputError
@@ -116,7 +116,7 @@ def test_a_map_of_the_second_search_is_doubtful_although_its_evidence_would_pass
 
 
 def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
-    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), True, 1.0, False)
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), True, 1.0, 3, False)
     monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
     monkeypatch.setattr(aligner, "two_groups_reason", lambda *_, **__: None)
     evidence = (Evidence("transport_excess", 15.0, 0.0, 5.0, True, "High."),)
@@ -128,7 +128,7 @@ def test_no_verdict_on_a_map_of_the_second_search_is_aligned(hard: Problem, monk
 def test_with_many_rows_the_map_of_the_second_search_is_refined_beside_those_of_the_fast_search(
     hard: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), False, 0.5, False)
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), False, 0.5, 3, False)
     monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
     refined = []
 
@@ -159,6 +159,29 @@ def test_a_capped_verdict_keeps_what_refutes_and_what_is_missing() -> None:
     assert (doubtful.status, doubtful.reasons) == (Status.DOUBTFUL, ("Why.", "Little."))
     capped = at_most_doubtful(Verdict(Status.ALIGNED, 1.0, ("Good.",)), "Why.")
     assert (capped.status, capped.reasons) == (Status.DOUBTFUL, ("Why.",))
+
+
+def test_with_few_rows_islands_that_agree_outweigh_refits_on_halves_and_nothing_else() -> None:
+    def verdict(*missed: str, rows: int = 500, unanimous: int = 3) -> Verdict:
+        names = ("transport_excess", "refit_agreement", "cycle", "hubness")
+        evidence = tuple(Evidence(name, 1.0, 0.0, 1.0, name not in missed, "Why.") for name in names)
+        failed = Verdict(Status.FAILED, 0.2, ("Refuted.",), evidence)
+        second = SecondResult(np.eye(2, dtype=np.float32), True, None, unanimous, False)
+        return limit_verdict(failed, second, rows)
+
+    doubtful = verdict("refit_agreement", "cycle")
+    assert doubtful.status is Status.DOUBTFUL
+    assert doubtful.score == 0.2
+    assert doubtful.reasons[0] == UNCALIBRATED
+    assert "3 independent islands" in doubtful.reasons[1]
+    assert "halves of 500 rows" in doubtful.reasons[1]
+    for failed in (
+        verdict("refit_agreement", "transport_excess"),
+        verdict("cycle", "hubness"),
+        verdict("refit_agreement", rows=1_000),
+        verdict("refit_agreement", unanimous=2),
+    ):
+        assert (failed.status, failed.reasons) == (Status.FAILED, ("Refuted.",))
 
 
 def test_progress_and_trace_tell_what_the_second_search_did(budgeted: tuple[Alignment, list[dict[str, Any]]]) -> None:

@@ -27,12 +27,7 @@ from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonort
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
 from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
-from interlingua.aligners.linear.second_search import (
-    INTERRUPTED,
-    UNCALIBRATED,
-    SecondResult,
-    search_further,
-)
+from interlingua.aligners.linear.second_search import limit_verdict, search_further
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import judge_rotation
@@ -199,7 +194,7 @@ class Linear:
         if ambiguity is not None and problem.known is None:
             verdict = at_most_doubtful(verdict, ambiguity)
         if second is not None:
-            verdict = _limit_verdict(verdict, second)
+            verdict = limit_verdict(verdict, second, spaces.n)
         return replace(fit, verdict=verdict)
 
     def _finish(
@@ -276,10 +271,3 @@ def _widen_and_exchange(
     if exchanged.ambiguous:
         return rotation, AMBIGUOUS
     return rotation, two_groups_reason(spaces, exchanged.matrix, groups_rng)
-
-
-def _limit_verdict(verdict: Verdict, second: SecondResult) -> Verdict:
-    """Return the verdict of a fit with a second search: doubtful at best for its map, with an interrupt as a reason."""
-    if second.rotation is not None:
-        verdict = at_most_doubtful(verdict, UNCALIBRATED)
-    return replace(verdict, reasons=(*verdict.reasons, INTERRUPTED)) if second.interrupted else verdict

@@ -31,8 +31,9 @@ _SCORED_ROWS = 3000
 # (50, 50, 50, 50, 30), the fewer at the end gave 0.002 more top-1 for BGE to MiniLM with 4,398 rows and 0.01 to 0.05
 # for USE to WordLlama with 4,976 (benchmarks/notes/fits.md, suite `polish`). With 2,000 rows, 5 neighbors lost 0.02.
 _POLISH_NEIGHBORS = (50, 50, 50, 30, 20, 10, 5)
-# With fewer rows, more neighbors are averaged: at least this number divided by the rows.
-_LEAST_NEIGHBORS_TIMES_ROWS = 20_000
+# With fewer rows, more neighbors are averaged: at least this number divided by the square of the rows, which is 20 for
+# 2,000 rows and 4 for 4,400.
+_LEAST_NEIGHBORS_TIMES_ROWS_SQUARED = 80_000_000
 # At most one row in this many is a neighbor, so that neighbors are near even where there are few rows.
 _ROWS_PER_NEIGHBOR = 40
 _POLISH_ROWS = 6_000
@@ -123,7 +124,8 @@ def polish_rotation(
         x: [n_source, d_source], centered unit rows.
         y: [n_target, d_target], centered unit rows.
         matrix: [d_source, d_target], where to start.
-        neighbors: of each step. They are raised to 20,000 divided by the rows, and lowered to a fortieth of the rows.
+        neighbors: of each step. They are raised to 80,000,000 divided by the square of the rows, and lowered to a
+            fortieth of the rows.
         rng: draws the batches.
         batch: most rows per side and step, 6,000 by default.
         pairs: rows of known pairs, if any.
@@ -131,7 +133,7 @@ def polish_rotation(
         on_part: called after each step.
     """
     rows = min(len(x), len(y))
-    least, most = _LEAST_NEIGHBORS_TIMES_ROWS // rows, max(2, rows // _ROWS_PER_NEIGHBOR)
+    least, most = _LEAST_NEIGHBORS_TIMES_ROWS_SQUARED // rows**2, max(2, rows // _ROWS_PER_NEIGHBOR)
     polished = polish(
         *(to_device(z, device) for z in (x, y, matrix)),
         neighbors=[min(max(k, least), most) for k in neighbors],

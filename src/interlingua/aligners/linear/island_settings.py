@@ -33,6 +33,8 @@ class IslandSettings:
             Starts are refined with 0, because a start that is far from the right map rarely reaches it with 1.
         merge_reweighting: likewise for the refinements of a merge.
         same_map: mean cosine of rows under the maps of two groups above which they count as the same map.
+        unanimous: mean cosine of rows under the maps of two islands above which they agree. Wrong maps of a few rows
+            agree too: two did by 0.77, and a third with them by 0.33 (benchmarks/notes/fits.md).
         excess: standard deviations by which a map must score above random starts to end the search early.
     """
 
@@ -52,4 +54,5 @@ class IslandSettings:
     reweighting: tuple[float, ...] = (1.0,)
     merge_reweighting: tuple[float, ...] = (1.0, 0.0)
     same_map: float = 0.75
+    unanimous: float = 0.5
     excess: float = 6.0

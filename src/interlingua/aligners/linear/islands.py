@@ -85,6 +85,7 @@ class IslandsResult:
         islands: every island.
         merges: the merge of each group, then the merge of all groups where there are several.
         agreement: mean cosine, -1 to 1, of rows under the maps of the two groups that agree most; 0 with one group.
+        unanimous: number of islands in the largest set whose maps agree with each other and with the best map.
         null: median score of random starts.
         null_spread: standard deviation of their scores.
         seconds: wall time.
@@ -98,6 +99,7 @@ class IslandsResult:
     islands: list[ScoredMap]
     merges: list[ScoredMap]
     agreement: float
+    unanimous: int
     null: float
     null_spread: float
     seconds: float
@@ -340,6 +342,25 @@ def _agreement(run: _Run, maps: Sequence[ScoredMap]) -> float:
     return max((agreement(a, b) for a, b in combinations(mapped, 2)), default=0.0)
 
 
+def _count_unanimous(run: _Run, best: ScoredMap) -> int:
+    """Return the size of the largest set of islands that agree with the best map, and each with each other."""
+    rows = np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS]))
+    least = run.settings.unanimous
+    mapped = [rows @ island.matrix for island in run.islands]
+    mapped = [own for own in mapped if agreement(own, rows @ best.matrix) >= least]
+    agree = {(i, j) for i, j in combinations(range(len(mapped)), 2) if agreement(mapped[i], mapped[j]) >= least}
+    sizes = range(len(mapped), 1, -1)
+    return next(
+        (
+            k
+            for k in sizes
+            for chosen in combinations(range(len(mapped)), k)
+            if agree.issuperset(combinations(chosen, 2))
+        ),
+        len(mapped[:1]),
+    )
+
+
 def _result(run: _Run, stopped: str) -> IslandsResult:
     # A search that was cut off before its first island was done returns its best refined map.
     maps = run.merges + run.islands or ([] if run.best is None else [run.best])
@@ -351,6 +372,7 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
         islands=run.islands,
         merges=run.merges,
         agreement=_agreement(run, run.merges[: run.settings.groups]),
+        unanimous=_count_unanimous(run, best),
         null=null,
         null_spread=spread,
         seconds=run.seconds,

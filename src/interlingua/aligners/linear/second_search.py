@@ -6,21 +6,27 @@ this search may be better than doubtful; :data:`UNCALIBRATED` is the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from interlingua.aligners.base import StepLog
+from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.linear.full_width_refinement import refine_to_full_width
 from interlingua.aligners.linear.islands import search_islands
 from interlingua.aligners.linear.search import SearchResult
 from interlingua.aligners.linear.starts import SearchContext
+from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arrays import FloatArray
 
-__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "search_further"]
+__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "limit_verdict", "search_further"]
 
 UNCALIBRATED = (
     "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
+# With fewer rows, refits on halves do not agree even where the map is right. There, so many islands that agree are
+# evidence instead. In benchmarks/notes/fits.md two of three right maps have it, and none of six wrong ones.
+_FEW_ROWS, _UNANIMOUS = 1_000, 3
+_REFITS = {"refit_agreement", "cycle"}
 # With so many rows, polishing on neighbors is better than averages of refinements.
 _MANY_ROWS = 4_000
 
@@ -33,12 +39,14 @@ class SecondResult:
         rotation: [d_source, d_target], or None where the best map of the fast search scores higher.
         at_full_width: whether `rotation` is refined at full width; otherwise it is of the rank of the search.
         agreement: mean cosine, -1 to 1, between translations by two groups of islands; None with fewer than two groups.
+        unanimous: number of islands that agree with each other and with the best map of the search.
         interrupted: whether the user interrupted it.
     """
 
     rotation: FloatArray | None
     at_full_width: bool
     agreement: float | None
+    unanimous: int
     interrupted: bool
 
 
@@ -60,7 +68,7 @@ def search_further(
         on_step: called with a dict of numbers and short words after each generation, at full width, and at the end.
     """
     spaces = context.null.spaces
-    rotation, agreement, interrupted = None, None, False
+    rotation, agreement, unanimous, interrupted = None, None, 0, False
     at_full_width = context.n < _MANY_ROWS
     try:
         islands = search_islands(
@@ -76,6 +84,7 @@ def search_further(
                 "similarity_of_fast_search": fast.best.score,
                 "excess": context.null.excess(score),
                 "agreement": islands.agreement,
+                "unanimous": islands.unanimous,
                 "groups": len(islands.merges),
                 "refinements": islands.refinements,
                 "seconds": islands.seconds,
@@ -83,6 +92,7 @@ def search_further(
         )
         if score > fast.best.score:
             rotation = islands.matrix
+            unanimous = islands.unanimous
             agreement = islands.agreement if len(islands.merges) > 1 else None
             if at_full_width and not interrupted:
                 rotation = refine_to_full_width(
@@ -93,4 +103,26 @@ def search_further(
         interrupted = True
     if interrupted:
         on_step({"step": "interrupted", "kept": "fast search" if rotation is None else "second search"})
-    return SecondResult(rotation, at_full_width or interrupted, agreement, interrupted)
+    return SecondResult(rotation, at_full_width or interrupted, agreement, unanimous, interrupted)
+
+
+def limit_verdict(verdict: Verdict, second: SecondResult, rows: int) -> Verdict:
+    """Return the verdict of a fit with a second search: doubtful at best for its map, with an interrupt as a reason.
+
+    With few rows, a map that only refits on halves refute is doubtful as well where several islands agree on it.
+
+    Args:
+        verdict: on the map that was kept.
+        second: what the second search did.
+        rows: of the smaller side.
+    """
+    if second.rotation is not None:
+        missed = {evidence.name for evidence in verdict.evidence if not evidence.passed}
+        if rows < _FEW_ROWS and second.unanimous >= _UNANIMOUS and missed and missed <= _REFITS:
+            reason = (
+                f"{second.unanimous} independent islands of the second search agree on this map. "
+                f"Refits on halves of {rows:,} rows do not agree, which so few rows rarely allow."
+            )
+            verdict = replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
+        verdict = at_most_doubtful(verdict, UNCALIBRATED)
+    return replace(verdict, reasons=(*verdict.reasons, INTERRUPTED)) if second.interrupted else verdict
