@@ -33,21 +33,22 @@ STEPS = ("copies", "second search", "full width", "interrupted")
 
 @dataclass(frozen=True)
 class Case:
-    """One fit: rows per side, how rows repeat, the seed of split and fit, and the budget in seconds."""
+    """One fit: rows per side, how rows repeat, the seed of split and fit, and the budget in seconds, if any."""
 
     source: int
     target: int
     repeated: str
     seed: int
-    budget: float
+    budget: float | None
 
     @property
     def key(self) -> str:
         """What tells this case from all others."""
-        return f"{self.repeated or f'{self.source}x{self.target}'}/{self.seed}/{self.budget:g}"
+        budget = "default" if self.budget is None else f"{self.budget:g}"
+        return f"{self.repeated or f'{self.source}x{self.target}'}/{self.seed}/{budget}"
 
 
-def cases(seeds: range, budget: float) -> Iterator[Case]:
+def cases(seeds: range, budget: float | None) -> Iterator[Case]:
     """Yield all cases of a seed before those of the next."""
     for seed in seeds:
         yield from (Case(n, m, "", seed, budget) for n, m in SIZES)
@@ -101,7 +102,7 @@ def main() -> None:
     """Fit what is not in the output yet."""
     parser = arguments_of(__doc__, "solver.jsonl", "10:13")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--budget", type=float, default=300.0, help="seconds of the second search; 0 for none")
+    parser.add_argument("--budget", type=float, help="seconds of the second search; 0 for none")
     arguments = parser.parse_args()
     seeds = range(*map(int, arguments.seeds.split(":")))
     append_records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -209,6 +210,38 @@ def test_a_budget_changes_nothing_where_the_fast_search_succeeds(
     assert_same_fit(with_budget, align(easy))
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "budget", "expected"),
+    [
+        (500, 8_000, None, True),
+        (8_000, 250, None, True),
+        (999, 4_000, None, True),
+        (1_000, 8_000, None, False),
+        (249, 8_000, None, False),
+        (500, 3_999, None, False),
+        (500, 8_000, 0.0, False),
+        (3_000, 3_000, 60.0, True),
+    ],
+)
+def test_by_default_a_second_search_follows_where_it_is_known_to_help(
+    source: int, target: int, budget: float | None, expected: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    sides = aligner.Problem.of(*(rng.standard_normal((n, 9)).astype(np.float32) for n in (source, target)))
+    assert aligner.Linear(budget=budget).searches_further(sides) is expected
+
+
+def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
+    hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aligner, "helps", lambda smaller, larger: (smaller, larger) == (250, 1200))
+    monkeypatch.setattr(second_search, "IslandSettings", lambda groups: replace(SMALL, groups=groups))
+    alignment = align(hard, rounds=1)
+    (summary,) = steps(alignment, "second search")
+    assert (summary["groups"], summary["stopped"]) == (1, "exhausted")
+    assert all(step["budget"] is None for step in steps(alignment, "islands"))
+
+
 def test_noise_is_never_aligned_with_a_budget(few_islands: None) -> None:
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((n, 24)).astype(np.float32) for n in (300, 600))
@@ -281,7 +314,7 @@ def test_too_few_distinct_rows_are_refused() -> None:
         il.align(np.repeat(rows, 3, axis=0), target, method="linear", budget=10.0)
 
 
-@pytest.mark.parametrize("budget", [-1.0, float("nan"), float("inf"), True, "60", None])
+@pytest.mark.parametrize("budget", [-1.0, float("nan"), float("inf"), True, "60"])
 def test_a_budget_that_is_no_number_of_seconds_is_refused(budget: Any) -> None:
     with pytest.raises(InputError, match=r"budget is .*; a finite number at least 0 is needed"):
         aligner.Linear(budget=budget)

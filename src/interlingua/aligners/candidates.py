@@ -113,8 +113,8 @@ def fit_candidates(
     """Fit every candidate, keep the one with the strongest evidence, and add others where refits agree better.
 
     Candidates are compared by status, then by the weakest decisive measurement, and the limit of the transport excess
-    grows with the number of fits that were judged. A budget of the method goes to the second search for the best
-    candidate, and only if the fast search finds no evidence for any.
+    grows with the number of fits that were judged. The second search of the method is for the best candidate, and only
+    if the fast search finds no evidence for any.
 
     Args:
         linear: the method.
@@ -136,7 +136,7 @@ def fit_candidates(
     best = max(trials, key=lambda trial: trial.rank)
     if best.fit.verdict.status != Status.FAILED:
         chosen, added = _add_others(linear, best, trials, max_rows, seed, on_step)
-    elif linear.budget:
+    elif linear.searches_further(best.problem):
         chosen, added = replace(best, fit=linear.fit(best.problem, seed=seed, on_step=on_step)), {}
     else:
         chosen, added = best, {}

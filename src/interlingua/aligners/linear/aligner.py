@@ -27,7 +27,7 @@ from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonort
 from interlingua.aligners.linear.pairs import Pairs, centered_pairs, coarse_prior
 from interlingua.aligners.linear.repeats import merge_copies
 from interlingua.aligners.linear.search import SearchResult, check_ranks, is_accepted, search
-from interlingua.aligners.linear.second_search import limit_verdict, search_further
+from interlingua.aligners.linear.second_search import helps, limit_verdict, search_further
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.aligners.null import NullMaps
 from interlingua.aligners.verdict import judge_rotation
@@ -77,8 +77,9 @@ class Linear:
         nonorthogonal: follow the rotation with a non-orthogonal stage where refits on halves agree more under it.
         device: ``"cpu"`` for numpy, ``"cuda"``, ``"cuda:N"`` or ``"mps"`` for torch, or ``"auto"``: an NVIDIA GPU if
             there is one, otherwise the CPU.
-        budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. A map of the
-            second search is doubtful at best.
+        budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. By default, the
+            second search runs without a limit of time where it is known to help, with 250 to 999 rows on one side and
+            4,000 or more on the other; it takes a few minutes. A map of the second search is doubtful at best.
 
     Raises:
         InputError: a setting of another type or out of range.
@@ -87,7 +88,7 @@ class Linear:
     rounds: int = 10
     nonorthogonal: bool = True
     device: str = "cpu"
-    budget: float = 0.0
+    budget: float | None = None
 
     name: ClassVar[str] = "linear"
     pairs: ClassVar[PairUse] = "optional"
@@ -118,6 +119,11 @@ class Linear:
         resolved = replace(self, device=resolve_device(self.device))
         with single_threaded_blas():
             return resolved._fit(problem, seed, StepLog(on_step))
+
+    def searches_further(self, problem: Problem) -> bool:
+        """Return whether a second search follows where the fast one finds no evidence."""
+        sizes = [len(rows) for rows in problem.rows]
+        return helps(min(sizes), max(sizes)) if self.budget is None else self.budget > 0
 
     def refine(
         self,
@@ -173,7 +179,7 @@ class Linear:
             spaces, pairs, result, coarse = guided.spaces, guided.pairs, guided.plain, list(guided.matrices)
         second, ambiguity = None, None
         # The result is None where known pairs or categories confirm the guided map, which needs no further search.
-        if self.budget and result is not None and not is_accepted(context, result):
+        if self.searches_further(problem) and result is not None and not is_accepted(context, result):
             second = search_further(context, result, budget=self.budget, seed=seed, on_step=log)
         start_agreement = None if result is None else result.start_agreement
         matrices = [spaces.lift(matrix) for matrix in coarse]

@@ -11,18 +11,22 @@ from dataclasses import dataclass, replace
 from interlingua.aligners.base import StepLog
 from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.linear.full_width_refinement import refine_to_full_width
+from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.islands import search_islands
 from interlingua.aligners.linear.search import SearchResult
 from interlingua.aligners.linear.starts import SearchContext
 from interlingua.core.alignment import Status, Verdict
 from interlingua.core.arrays import FloatArray
 
-__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "limit_verdict", "search_further"]
+__all__ = ["INTERRUPTED", "UNCALIBRATED", "SecondResult", "helps", "limit_verdict", "search_further"]
 
 UNCALIBRATED = (
     "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
+# Sizes of the smaller and of the larger side with which the second search is used by default. In
+# benchmarks/results/solver.jsonl it solves most fits of 500 rows against 8,000, and with other sizes at most a few.
+_LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
 # With fewer rows, refits on halves do not agree even where the map is right. There, so many islands that agree are
 # evidence instead. In benchmarks/notes/fits.md two of three right maps have it, and none of six wrong ones.
 _FEW_ROWS, _UNANIMOUS = 1_000, 3
@@ -50,8 +54,13 @@ class SecondResult:
     interrupted: bool
 
 
+def helps(smaller: int, larger: int) -> bool:
+    """Return whether the second search is worth its time by default, given the rows of both sides."""
+    return _LEAST_ROWS <= smaller < _FEW_ROWS and larger >= _LEAST_ROWS_BESIDE
+
+
 def search_further(
-    context: SearchContext, fast: SearchResult, *, budget: float, seed: int, on_step: StepLog
+    context: SearchContext, fast: SearchResult, *, budget: float | None, seed: int, on_step: StepLog
 ) -> SecondResult:
     """Search with islands within a budget, and keep the result where it beats the fast search.
 
@@ -63,7 +72,8 @@ def search_further(
     Args:
         context: rows, null and known pairs of the fast search.
         fast: the result of the fast search.
-        budget: seconds for the islands; the refinement at full width comes on top and takes less than a minute.
+        budget: seconds for the islands, or None for one group of islands without a limit of time. The refinement at
+            full width comes on top and takes less than a minute.
         seed: decides every random draw.
         on_step: called with a dict of numbers and short words after each generation, at full width, and at the end.
     """
@@ -72,7 +82,14 @@ def search_further(
     at_full_width = context.n < _MANY_ROWS
     try:
         islands = search_islands(
-            context.x, context.y, budget=budget, seed=seed, on_step=on_step, pairs=context.pairs, device=spaces.device
+            context.x,
+            context.y,
+            budget=budget,
+            seed=seed,
+            on_step=on_step,
+            pairs=context.pairs,
+            device=spaces.device,
+            settings=IslandSettings(groups=1) if budget is None else None,
         )
         interrupted = islands.stopped == "interrupted"
         score = float(spaces.similarity(spaces.reduce(islands.matrix)[None])[0])
