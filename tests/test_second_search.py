@@ -235,10 +235,14 @@ def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
     hard: Problem, few_islands: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aligner, "helps", lambda smaller, larger: (smaller, larger) == (250, 1200))
-    monkeypatch.setattr(second_search, "IslandSettings", lambda groups: replace(SMALL, groups=groups))
+    asked: list[dict[str, int]] = []
+    monkeypatch.setattr(
+        second_search, "IslandSettings", lambda **counts: asked.append(counts) or replace(SMALL, groups=1)
+    )
     alignment = align(hard, rounds=1)
     (summary,) = steps(alignment, "second search")
     assert (summary["groups"], summary["stopped"]) == (1, "exhausted")
+    assert asked == [{"groups": 1, "islands": 6}]
     assert all(step["budget"] is None for step in steps(alignment, "islands"))
 
 

@@ -27,6 +27,8 @@ INTERRUPTED = "The second search was interrupted; this is the best map up to the
 # Sizes of the smaller and of the larger side with which the second search is used by default. In
 # benchmarks/results/solver.jsonl it solves most fits of 500 rows against 8,000, and with other sizes at most a few.
 _LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
+# Islands of the one group by default. About half of all islands arrive, and three that agree are evidence.
+_ISLANDS = 6
 # With fewer rows, refits on halves do not agree even where the map is right. There, so many islands that agree are
 # evidence instead. In benchmarks/notes/fits.md two of three right maps have it, and none of six wrong ones.
 _FEW_ROWS, _UNANIMOUS = 1_000, 3
@@ -89,7 +91,7 @@ def search_further(
             on_step=on_step,
             pairs=context.pairs,
             device=spaces.device,
-            settings=IslandSettings(groups=1) if budget is None else None,
+            settings=IslandSettings(groups=1, islands=_ISLANDS) if budget is None else None,
         )
         interrupted = islands.stopped == "interrupted"
         score = float(spaces.similarity(spaces.reduce(islands.matrix)[None])[0])
