@@ -39,10 +39,12 @@ def write(folder: Path) -> None:
     retrieval(folder)
     (folder / "journey.md").write_text(journey(), "utf-8")
     _style()
+    import neural_tables as n
     import peers as p
 
     p.picture(_records(RESULTS / "peers.jsonl"), folder / "peers.svg")
     p.costs(_records(RESULTS / "peers.jsonl"), folder / "peers-costs.svg")
+    n.picture(n.load("cold-signal"), folder / "cold-signal.svg")
 
 
 def commands() -> str:
@@ -187,6 +189,7 @@ def benchmarks() -> dict[str, str]:
     import fidelity as f
     import fit_costs as c
     import large as l
+    import neural_tables as n
     import oracles as o
     import peers as p
     import tables as t
@@ -217,6 +220,7 @@ detect it. `benchmarks/README.md` lists all scripts and records; `benchmarks/not
 
 encoders
 methods
+networks
 verdict
 oracles
 scale
@@ -250,6 +254,28 @@ Every fit is a dot; the worst seed of a case has a ring:
 ```{{image}} peers-costs.svg
 :alt: Top-1, seconds and peak memory of every fit by method
 ```
+""",
+        "networks": f"""# What do the networks of vec2vec add?
+
+## Started from the linear alignment
+
+BGE to MiniLM, 4,398 rows per side, method `adversarial` with its warm start. Medians over
+{len(n.load("warm"))} seeds, 2,048 held-out texts:
+
+{n.warm(n.load("warm"))}
+
+The teacher is one affine map, the mean of maps that were fitted on random halves of the rows. It has the highest cosine
+without any network. The non-orthogonal map of the method `linear` has the highest top-1. So `align` uses the method
+`linear` unless another one is named; the networks are for research, and for the latent space that three and more
+spaces share.
+
+## One network for several spaces
+
+Package descriptions, about 7,300 different texts for each encoder, one seed, beside one rotation for every two spaces:
+
+{n.spaces(n.load("spaces"))}
+
+{n.cold_study()}
 """,
         "verdict": f"""# Is the verdict right?
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,48 @@ def test_the_copy_with_the_best_score_continues(vectors: dict[str, Rows]) -> Non
     assert same == [True, False]
     tried = [(step["copy"], step["at"], step["score"]) for step in reports if step["step"] == "mirror"]
     assert tried == [(k, 7, float(k == 0)) for k in range(4)] + [(k, 7, float(k == 2)) for k in range(4)]
+
+
+def test_a_run_that_ends_among_copies_loses_none_that_was_done(
+    vectors: dict[str, Rows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("interlingua.neural.trainer._SAVE_SECONDS", 0.0)
+    s = SMALL.changed(check_every=20, log_every=5, save_every=1000)
+    lists: list[list[dict[str, Any]]] = [[] for _ in range(4)]
+
+    def prepare(number: int, folder: Path | None) -> Trainer:
+        reports = lists[number].append
+        return Trainer.prepare(vectors, s, folder=folder, selection=Selection(vectors), on_step=reports)
+
+    whole = prepare(0, None).run()
+
+    def interrupt(step: dict[str, Any]) -> None:
+        lists[1].append(step)
+        if step["step"] == "mirror" and step["copy"] == 2:
+            raise KeyboardInterrupt
+
+    broken = prepare(1, tmp_path)
+    broken._on_step = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    taken: list[int] = []
+    resumed = prepare(2, tmp_path)
+    train = resumed._train
+
+    def counted() -> Any:
+        taken.append(resumed._step)
+        return train()
+
+    resumed._train = counted  # type: ignore[method-assign]
+    ended = resumed.run(resume=True)
+    # Copies 0 and 1 were saved; copies 2 and 3 take the mirrored steps again, and then the run goes on.
+    begin, end = (schedule.mirror_steps(s)[k] for k in (0, -1))
+    assert taken == [*range(begin, end + 1)] * 2 + [*range(end + 1, s.steps)]
+    assert all(np.array_equal(v, ended.network.tensors[k]) for k, v in whole.network.tensors.items())
+    prepare(3, tmp_path).run(resume=True)
+    mirrors = [[step for step in reports if step["step"] == "mirror"] for reports in lists]
+    assert [step["copy"] for step in mirrors[0]] == [0, 1, 2, 3]
+    assert mirrors[0] == mirrors[2] == mirrors[3]
 
 
 def test_without_selection_no_copy_is_tried(vectors: dict[str, Rows]) -> None:

@@ -7,21 +7,60 @@ label-free selection score.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from interlingua.core.arrays import FloatArray
 from interlingua.neural.batches import Batches
 from interlingua.neural.nets import Gated, Generator
 
-__all__ = ["copies", "mirror", "principal_directions"]
+__all__ = ["Comparison", "copies", "mirror", "principal_directions"]
 
 # Directions with a smaller spread than this fraction of the largest are not tried.
 _MIN_SPREAD = 0.1
 _ROWS = 2000
+
+
+@dataclass(eq=False)
+class Comparison:
+    """The comparison of the copies of one network, as far as it has come; a checkpoint keeps it.
+
+    Attributes:
+        begin: the state of the network that the copies are made of; empty once the comparison is finished.
+        best: the state of the best copy after its steps, likewise.
+        terms: the last loss terms of that copy.
+        reports: one for each copy that is done, with its ``score``.
+        leader: number of the best copy.
+    """
+
+    begin: dict[str, Any]
+    best: dict[str, Any] = field(default_factory=dict)
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    leader: int = 0
+
+    def add(self, report: Mapping[str, Any], state: Mapping[str, Any], terms: Mapping[str, Tensor]) -> None:
+        """Add a copy after its steps: what is reported of it, its state, and its last terms."""
+        self.reports.append(dict(report))
+        if len(self.reports) == 1 or report["score"] > self.reports[self.leader]["score"]:
+            self.leader, self.best, self.terms = len(self.reports) - 1, deepcopy(dict(state)), dict(terms)
+
+    def finish(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return the best copy's state and terms, and keep the reports alone."""
+        best, terms = self.best, self.terms
+        self.begin, self.best, self.terms = {}, {}, {}
+        return best, terms
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def copies(batches: Batches, spaces: int, most: int) -> Iterator[Callable[[Generator], None]]:

@@ -87,6 +87,11 @@ class Model:
         """Return the context of a forward pass in the precision of the run."""
         return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision is not None)
 
+    def generators(self) -> list[nets.Generator]:
+        """Return the networks, and their moving average where one is kept."""
+        both = (self.generator, self.average.module if self.average else None)
+        return [module for module in both if isinstance(module, nets.Generator)]
+
     def weights(self) -> dict[str, Tensor]:
         """Return the current weights of the networks, averaged ones where an average is kept."""
         state = self.average.module.state_dict() if self.average else self.generator.state_dict()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,10 @@ class Trainer:
         self._batches, self._processes, self._monitor = batches, processes, monitor
         self._terms, self._teachers = terms, teachers
         self._folder, self._selection, self._on_step = folder, selection, on_step
-        self._step, self._seconds = 0, 0.0
+        self._step, self._seconds, self._earlier_seconds, self._began, self._saved = 0, 0.0, 0.0, 0.0, 0.0
         self._history: list[dict[str, float]] = []
         self._best: tuple[int, dict[str, Tensor]] | None = None
+        self._mirrors: mirrors.Comparison | None = None
 
     @classmethod
     def prepare(
@@ -181,8 +183,8 @@ class Trainer:
             TrainingError: a loss is not finite.
         """
         self._prepare_folder(resume=resume)
-        started = saved = time.perf_counter()
-        first, earlier = self._step, self._seconds
+        self._began = self._saved = time.perf_counter()
+        first, self._earlier_seconds = self._step, self._seconds
         self._monitor.open(self._step)
         self._report_earlier_steps()
         if self._selection is not None and not self._history:
@@ -196,18 +198,13 @@ class Trainer:
                 # Mirrored copies take several steps at once, so an interval may end inside them.
                 due = {every: before // every < self._step // every for every in (s.log_every, s.check_every)}
                 last = self._step == s.steps
-                elapsed = time.perf_counter() - started
-                self._seconds = earlier + elapsed
+                self._seconds = self._elapsed()
                 if due[s.log_every] or last:
-                    left = elapsed / (self._step - first) * (s.steps - self._step)
+                    left = (self._seconds - self._earlier_seconds) / (self._step - first) * (s.steps - self._step)
                     self._log(terms, seconds_left=left)
                 if self._selection is not None and (due[s.check_every] or last):
                     self._evaluate()
-                is_old = time.perf_counter() - saved > _SAVE_SECONDS
-                if self._folder is not None and (before // s.save_every < self._step // s.save_every or last or is_old):
-                    self._check_finite(terms, self._step)
-                    self._save()
-                    saved = time.perf_counter()
+                self._save(terms, due=before // s.save_every < self._step // s.save_every or last)
         return self._trained()
 
     def snapshot(self) -> Network:
@@ -264,22 +261,27 @@ class Trainer:
 
     def _try_mirrors(self) -> dict[str, Tensor]:
         """Take some steps with every mirrored copy, continue with the best one, and return its last terms."""
-        begin = deepcopy(self.model.state())
-        best: tuple[float, dict[str, Any], dict[str, Tensor]] = (math.nan, begin, {})
-        for number, reflect in enumerate(mirrors.copies(self._batches, len(self.model.widths), self.settings.mirrors)):
-            self.model.restore(deepcopy(begin))
-            for module in (self.model.generator, self.model.average.module if self.model.average else None):
-                if isinstance(module, nets.Generator):
-                    reflect(module)
+        compared = self._mirrors = self._mirrors or mirrors.Comparison(deepcopy(self.model.state()))
+        copies = mirrors.copies(self._batches, len(self.model.widths), self.settings.mirrors)
+        # An earlier process may have done the first ones.
+        for number, reflect in islice(enumerate(copies), len(compared.reports), None):
+            self.model.restore(deepcopy(compared.begin))
+            for generator in self.model.generators():
+                reflect(generator)
             for step in self._mirrored:
                 self._step = step
                 terms = self._train()
             score = float(self._selection(self.snapshot())["score"]) if self._selection else math.nan
-            self._on_step({"step": "mirror", "at": self._step + 1, "copy": number, "score": score})
-            if number == 0 or score > best[0]:
-                best = score, deepcopy(self.model.state()), terms
-        self.model.restore(best[1])
-        return best[2]
+            report = {"step": "mirror", "at": self._step + 1, "copy": number, "score": score}
+            compared.add(report, self.model.state(), terms)
+            self._on_step(report)
+            # A checkpoint among the copies is of the step at which they began.
+            self._step, self._seconds = self._mirrored[0], self._elapsed()
+            self._save(terms)
+        self._step = self._mirrored[-1]
+        best, terms = compared.finish()
+        self.model.restore(best)
+        return {name: term.to(self._processes.device) for name, term in terms.items()}
 
     def _rows(self, step: int) -> list[Tensor]:
         rows = [torch.as_tensor(x).to(self._processes.device, non_blocking=True) for x in self._batches(step)]
@@ -307,7 +309,8 @@ class Trainer:
     def _report_earlier_steps(self) -> None:
         logged = [{"step": "train", **line, "of": self.settings.steps} for line in self._monitor.earlier]
         evaluated = [{"step": "check", **measures} for measures in self._history]
-        for step in sorted([*logged, *evaluated], key=lambda step: step["at"]):
+        compared = map(dict, self._mirrors.reports if self._mirrors else [])
+        for step in sorted([*logged, *evaluated, *compared], key=lambda step: step["at"]):
             self._on_step(step)
 
     def _check_finite(self, terms: Mapping[str, Tensor], step: int) -> None:
@@ -352,12 +355,19 @@ class Trainer:
         widths, gated = dict(self.model.widths), self.model.generator.gated
         return {"seed": self.seed, "widths": widths, "gated": gated, "extra_terms": own, **asdict(self.settings)}
 
-    def _save(self) -> None:
-        if self._folder is None or not self._processes.is_main:
+    def _elapsed(self) -> float:
+        return self._earlier_seconds + time.perf_counter() - self._began
+
+    def _save(self, terms: Mapping[str, Tensor], *, due: bool = False) -> None:
+        """Write a checkpoint if one is due or the last one is old."""
+        if self._folder is None or not (due or time.perf_counter() - self._saved > _SAVE_SECONDS):
             return
-        progress = {"at": self._step, "seconds": self._seconds, "history": self._history}
-        state = {"best": None if self._best is None else list(self._best), "state": self.model.state()}
-        checkpoints.write(self._folder, {"run": self._identity(), **progress, **state})
+        self._check_finite(terms, self._step)
+        self._saved = time.perf_counter()
+        progress = {"at": self._step, "history": self._history, "mirrors": self._mirrors and self._mirrors.state()}
+        state = {"best": self._best and list(self._best), "state": self.model.state(), "seconds": self._seconds}
+        if self._processes.is_main:
+            checkpoints.write(self._folder, {"run": self._identity(), **progress, **state})
 
     def _prepare_folder(self, *, resume: bool) -> None:
         if self._folder is None:
@@ -369,7 +379,8 @@ class Trainer:
         self._check_identity(saved)
         self.model.restore(saved["state"])
         self._step, self._seconds, self._history = saved["at"], saved["seconds"], list(saved["history"])
-        self._best = None if saved["best"] is None else (saved["best"][0], saved["best"][1])
+        self._best = saved["best"] and (saved["best"][0], saved["best"][1])
+        self._mirrors = mirrors.Comparison(**saved["mirrors"]) if saved.get("mirrors") else None
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
         """Refuse to continue a run with other settings; only ``steps`` may be raised."""

@@ -1,0 +1,183 @@
+"""Tables and the picture of ``neural.py`` and ``cold.py``, from their records; the documentation is built with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_SIDES = ("forward", "backward")
+_MAPS = {
+    "rotation": "rotation",
+    "faithful": "non-orthogonal map of the method `linear`",
+    "teacher": "consensus of 40 refits, the teacher",
+    "network": "network, from the rotation and with this teacher",
+}
+_SCORES = tuple((score, side) for score in ("cosine", "top1") for side in _SIDES)
+_PULLS = {
+    ("discriminator", "0.5"): "discriminator, noise 0.5",
+    ("discriminator", "0.1"): "noise 0.1",
+    ("transport", "0.3"): "transport, temperature 0.3",
+    ("transport", "0.1"): "0.1",
+    ("transport", "0.05"): "0.05",
+}
+_Record = dict[str, Any]
+
+
+def load(name: str) -> list[_Record]:
+    """Return the records of ``results/neural-NAME.jsonl``; none if there is no such file."""
+    path = RESULTS / f"neural-{name}.jsonl"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """Return a Markdown table whose first ``words`` columns hold words and the others numbers."""
+    lines = ["|".join(("", *columns, "")), "|" + "--|" * words + "--:|" * (len(columns) - words)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def warm(records: Sequence[_Record]) -> str:
+    """Return the medians of every map of a warm start, and how far the network is from its teacher in every seed."""
+    rows = [
+        [label, *(f"{median(r[name][side][score] for r in records):.3f}" for score, side in _SCORES)]
+        for name, label in _MAPS.items()
+    ]
+    columns = ["map", *(f"{score.replace('top1', 'top-1')}, {side}" for score, side in _SCORES)]
+    return f"{table(columns, rows)}\n\nNetwork less teacher in {len(records)} seeds: {distances(records)}."
+
+
+def distances(records: Sequence[_Record]) -> str:
+    """Return the range over the seeds of the network's score less its teacher's, for each score and direction."""
+    ranges = []
+    for score, side in _SCORES:
+        found = [r["network"][side][score] - r["teacher"][side][score] for r in records]
+        ranges.append(f"{score.replace('top1', 'top-1')} {side} {min(found):+.4f} to {max(found):+.4f}")
+    return ", ".join(ranges)
+
+
+def spaces(records: Sequence[_Record]) -> str:
+    """Return one network for several spaces beside one rotation for every two."""
+    rows = []
+    for record in records:
+        for pair, found in record["pairs"].items():
+            for side in _SIDES:
+                both = (found["network"][side], found["rotation"][side])
+                rows.append([pair, side, *(f"{r[score]:.3f}" for score in ("cosine", "top1") for r in both)])
+    columns = [
+        "pair",
+        "direction",
+        *(f"{score}, {way}" for score in ("cosine", "top-1") for way in ("network", "rotation")),
+    ]
+    return table(columns, rows, words=2)
+
+
+def signal(records: Sequence[_Record]) -> str:
+    """Return how well directions of descent point at the truth, by the agreement of the rotation with it."""
+    rows = []
+    for record in records:
+        _, pair, axes, *_ = record["key"].split("/")
+        pulls = [record[kind][level] for kind, level in _PULLS]
+        accuracy = record["accuracy"]["0.1"]
+        rows.append([pair, axes, f"{record['agreement']:.2f}", *(f"{pull:.2f}" for pull in pulls), f"{accuracy:.2f}"])
+    columns = ["encoders", "axes", "agreement", *_PULLS.values(), "accuracy of the discriminator"]
+    return table(columns, rows)
+
+
+def picture(records: Sequence[_Record], path: Path) -> None:
+    """Draw how well directions of descent point at the truth, in a panel for each pair and number of axes."""
+    import matplotlib.pyplot as plt
+
+    groups: dict[str, list[_Record]] = {}
+    for record in records:
+        groups.setdefault(", ".join(record["key"].split("/")[1:3]) + " axes", []).append(record)
+    figure, panels = plt.subplots(1, len(groups), figsize=(2.6 * len(groups) + 0.6, 2.9), sharey=True, squeeze=False)
+    styles = {"discriminator": ("#b5483a", "o-"), "transport": ("#2a7f62", "s-")}
+    for axes, (name, found) in zip(panels[0], groups.items(), strict=True):
+        found = sorted(found, key=lambda record: record["agreement"])
+        for kind, (color, style) in styles.items():
+            pulls = [record[kind]["0.1"] for record in found]
+            axes.plot([record["agreement"] for record in found], pulls, style, color=color, ms=4, lw=1, label=kind)
+        axes.axhline(0, color="#808080", lw=0.8, ls="--")
+        axes.set_title(name, fontsize=8)
+        axes.set(xlabel="agreement", xlim=(-0.15, 1))
+    panels[0][0].set_ylabel("cosine with the way to the truth")
+    panels[0][0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, transparent=True, metadata={"Date": None})
+    plt.close(figure)
+
+
+def climbs(records: Sequence[_Record]) -> str:
+    """Return the end of the climbs that scores best without pairs, beside the truth."""
+    rows = []
+    for record in records:
+        _, pair, axes, _ = record["key"].split("/")
+        ways = {
+            "random rotations": record["random"],
+            "signs of the own axes": [passes[-1] for passes in record["signs"]],
+        }
+        for way, ends in ways.items():
+            if not ends:
+                continue
+            best = max(ends, key=lambda end: end["similarity"])
+            scores = (best["similarity"], record["truth"]["similarity"], record["after_truth"]["similarity"])
+            agreements = (best["agreement"], max(end["agreement"] for end in ends), record["after_truth"]["agreement"])
+            rows.append(
+                [pair, axes, way, str(len(ends)), *(f"{s:.4f}" for s in scores), *(f"{a:.2f}" for a in agreements)]
+            )
+    columns = ("encoders", "axes", "starts", "number", "best similarity", "of the truth", "climbed from the truth",
+               "agreement of the best", "largest agreement", "from the truth")  # fmt: skip
+    return table(columns, rows)
+
+
+def runs(records: Sequence[_Record]) -> str:
+    """Return where every run starts and ends."""
+    rows = []
+    for record in records:
+        _, pair, name, *_ = record["key"].split("/")
+        first, last = record["curve"][0], record["curve"][-1]
+        similarities = (last["similarity"], record["similarity_of_truth"])
+        ends = (first["agreement"], last["agreement"], last["top1"])
+        rows.append(
+            [pair, name, *(f"{v:.2f}" for v in ends[:2]), f"{ends[2]:.3f}", *(f"{v:.3f}" for v in similarities)]
+        )
+    columns = ("encoders", "run", "agreement at first", "at the end", "top-1", "similarity", "of the truth")
+    return table(columns, rows, words=2)
+
+
+def cold_study() -> str:
+    """Return the section on cold starts: every table for which there are records."""
+    sections = {
+        "cold-signal": (_SIGNAL, signal),
+        "cold-climbs": (_CLIMBS, climbs),
+        "cold-basin": (_BASIN, runs),
+        "cold-variants": (_VARIANTS, runs),
+    }
+    parts = [f"{text}\n\n{make(load(name))}" for name, (text, make) in sections.items() if load(name)]
+    return "\n\n".join([_COLD, *parts])
+
+
+_COLD = """## Started cold on real text
+
+Search questions, 4,398 rows per side, MiniLM against itself and against Model2Vec, which was distilled from it. Rows
+are in the leading principal axes of their own side. The truth is the rotation of held-out pairs, which no run sees.
+Agreement is the mean cosine between translations and those of the truth."""
+_SIGNAL = """**Does the descent point at the truth?** A discriminator is trained at a rotation at some distance from the
+truth. The columns of cosines compare its pull on the rotation with the shortest way to the truth, and likewise the pull
+of the optimal transport of a batch. The first row of each group is a random rotation. Directions by chance have cosines
+of 0 with a standard deviation of 0.12 in 12 axes and of 0.04 in 32, so in 32 axes nothing points at the truth from a
+random rotation, although the discriminator is right about 0.86 and 0.94 of the rows:
+
+```{image} cold-signal.svg
+:alt: Cosine of the descent with the way to the truth against agreement, for discriminators and for optimal transport
+```"""
+_CLIMBS = """**Does a search get there?** Rotations follow the transport of batches at a falling temperature, from
+random rotations, or from the own principal axes of both sides with a search of their signs, one axis after the other.
+The end with the best similarity is shown, which needs no pairs. Where it is as high as that of the truth, these axes
+do not determine the truth:"""
+_BASIN = """**From where does training get there?** Small networks start at a rotation at a given distance from the
+truth and take 300 steps:"""
+_VARIANTS = """**What was tried from random networks**, one change to the preset `annealed` at a time, 300 steps:"""

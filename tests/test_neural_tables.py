@@ -1,0 +1,92 @@
+"""The tables of the benchmarks of networks show the records, and what the documentation concludes holds for them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from statistics import median
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return importlib.import_module("neural_tables")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:2] == "| "]
+
+
+def test_the_gain_in_cosine_is_that_of_the_teacher_in_every_recorded_seed(tables: ModuleType) -> None:
+    records = tables.load("warm")
+    for record in records:
+        for side in ("forward", "backward"):
+            network, teacher, rotation = (record[name][side] for name in ("network", "teacher", "rotation"))
+            assert rotation["cosine"] < network["cosine"] < teacher["cosine"]
+            assert teacher["top1"] < network["top1"]
+    shown = {row[0]: row[1:] for row in cells(tables.warm(records).split("\n\n")[0])}
+    wanted = [median(r["teacher"][s][m] for r in records) for m in ("cosine", "top1") for s in ("forward", "backward")]
+    assert shown["consensus of 40 refits, the teacher"] == [f"{value:.3f}" for value in wanted]
+    assert f"in {len(records)} seeds" in tables.warm(records)
+
+
+def test_several_spaces_have_a_row_for_each_direction(tables: ModuleType) -> None:
+    rows = cells(tables.spaces(tables.load("spaces")))
+    assert len(rows) == 6
+    assert {row[1] for row in rows} == {"forward", "backward"}
+
+
+def test_recorded_pulls_are_shown_by_their_distance_from_the_truth(tables: ModuleType) -> None:
+    records = tables.load("cold-signal")
+    rows = cells(tables.signal(records))
+    assert [row[2] for row in rows] == [f"{record['agreement']:.2f}" for record in records]
+    far = [row for row in rows if row[1] == "32" and float(row[2]) < 0.2]
+    assert far
+    assert all(abs(float(pull)) < 0.1 for row in far for pull in row[3:8])
+
+
+def test_the_picture_of_the_pulls_has_a_panel_for_each_group(tables: ModuleType, tmp_path: Path) -> None:
+    records = tables.load("cold-signal")
+    tables.picture(records, tmp_path / "pulls.svg")
+    drawn = (tmp_path / "pulls.svg").read_text("utf-8")
+    assert drawn.count('id="axes_') == len({tuple(record["key"].split("/")[1:3]) for record in records})
+
+
+def test_the_best_end_is_chosen_without_pairs(tables: ModuleType) -> None:
+    def end(similarity: float, agreement: float) -> dict[str, Any]:
+        return {"similarity": similarity, "agreement": agreement, "top1": 0.0}
+
+    record = {
+        "key": "climbs/a -> b/24/0",
+        "truth": end(0.6, 1.0),
+        "after_truth": end(0.61, 0.9),
+        "random": [end(0.5, 0.3), end(0.55, 0.1)],
+        "signs": [[end(0.4, 0.2), end(0.58, 0.8)]],
+    }
+    assert cells(tables.climbs([record])) == [
+        ["a -> b", "24", "random rotations", "2", "0.5500", "0.6000", "0.6100", "0.10", "0.30", "0.90"],
+        ["a -> b", "24", "signs of the own axes", "1", "0.5800", "0.6000", "0.6100", "0.80", "0.80", "0.90"],
+    ]
+
+
+def test_runs_are_shown_from_their_start_to_their_end(tables: ModuleType) -> None:
+    curve = [{"agreement": a, "top1": a / 2, "similarity": a + 0.1} for a in (0.25, 0.5, 0.75)]
+    record = {"key": "basin/a -> b/transport/0.6/0", "curve": curve, "similarity_of_truth": 0.9}
+    assert cells(tables.runs([record])) == [["a -> b", "transport", "0.25", "0.75", "0.375", "0.850", "0.900"]]
+
+
+def test_a_suite_without_records_has_no_section(tables: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    assert "Does the descent point at the truth?" in tables.cold_study()
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.load("cold-signal") == []
+    assert "Does the descent point at the truth?" not in tables.cold_study()
