@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
     parser.add_argument("--work", type=Path, default=Path("benchmarks/vectors/reports"))
     parser.add_argument("--out", type=Path, default=Path("docs/reports"))
-    parser.add_argument("--most", type=int, default=6_000, help="passages of each side")
+    parser.add_argument("--most", type=int, default=10_000, help="passages of each side")
     parser.add_argument("--only", default="", help="only the report whose name contains this")
     arguments = parser.parse_args()
     if arguments.action == "encode":
