@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,6 +126,7 @@ def audit(
     attack is no proof of safety.
     """
     from interlingua.leakage.audit import audit as measure
+    from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
@@ -183,6 +185,7 @@ def audit(
             other = audit_inputs.read_second(second, second_truth, text_column)
         corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
         public = corpus_texts.vectors
+        check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records)
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
@@ -307,7 +310,10 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         table.add_column(heading, justify="right")
     for row in figure_rows(result):
         values = (row.estimated, row.measured, row.control)
-        table.add_row(row.name, *("" if value is None else f"{value.value:.3f}" for value in values))
+        table.add_row(
+            row.name,
+            *("" if value is None else "–" if isnan(value.value) else f"{value.value:.3f}" for value in values),
+        )
     out.print(table)
     for score in result.defenses:
         if score.decoded is not None:
@@ -325,6 +331,8 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
             f"Linkage: {result.linkage.linked.value:.1%} of the rows linked, {result.linkage.expected:.0%} by chance",
             soft_wrap=True,
         )
+    for sentence in result.omitted:
+        out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
     if fail_above is not None and result.leak.basis != "attack failed":
