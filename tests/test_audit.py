@@ -363,6 +363,8 @@ def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audi
 
 def test_labels_of_a_corpus_are_the_means_of_its_rows() -> None:
     rows = np.eye(4, dtype=np.float32)
+    with pytest.raises(InputError, match="The label 'a' is named twice; give one vector of each label"):
+        Labels(("a", "b", "a"), np.eye(3))
     labels = Labels.of_corpus(rows, [("a",), ("a", "b"), ("b",), ("rare",)], min_documents=2)
     assert labels.names == ("a", "b")
     np.testing.assert_allclose(labels.vectors, [[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0]])
@@ -398,6 +400,12 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
         ({"truth": GroundTruth(["", "xyzzy"] * (N // 2))}, "None of the true texts holds one of the 12 words"),
         ({"truth": GroundTruth(labels=["Alphaone"] * N), "labels": True}, "None of the true labels .* is one of the"),
         ({"records": KnownRecords(np.eye(3, D))}, "There are 3 members; at least 20 are needed"),
+        (
+            {"records": KnownRecords(np.eye(24, 7) + 1)},
+            "The members have width 7 and the public vectors 24",
+        ),
+        ({"labels": Labels(("one",), np.ones((1, D)))}, "There is one label to infer; two or more"),
+        ({"truth": GroundTruth(vectors=np.eye(N, 7) + 1)}, "The true vectors have width 7 and the public vectors 24"),
         ({"records": KnownRecords(np.eye(24, D), np.eye(5, D))}, "There are 5 nonmembers; at least 20 are needed"),
     ],
 )
@@ -406,7 +414,7 @@ def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, A
     rows: Any = world.vectors
     if "vectors" in change:
         rows = world.vectors[:3] if change.pop("vectors") == 3 else np.repeat(world.vectors[:1], 60, axis=0)
-    if change.pop("labels", False):
+    if change.get("labels") is True:
         change["labels"] = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
     with pytest.raises(InputError, match=message):
         check_inputs(rows, world.corpus, **change)

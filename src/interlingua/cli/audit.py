@@ -38,9 +38,9 @@ _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is know
 _MORE = "Membership and linkage"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
-    "--corpus", "--column", "--corpus-vectors", "--encoder", "--stand-in", "--labels", "--label-vectors",
-    "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors", "--members", "--nonmembers",
-    "--second", "--second-truth",
+    "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--labels",
+    "--label-vectors", "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
+    "--members", "--nonmembers", "--second", "--second-truth",
 )  # fmt: skip
 
 
@@ -72,6 +72,7 @@ _HALVINGS = "Repeat the attack with a half, a quarter ... of the rows, N times o
 _MEMBERS = "Vectors, under your encoder, of records that are in the collection: can they be found?"
 _NONMEMBERS = "Vectors of other records of the same kind; half of --corpus by default."
 _SECOND = "Vectors of a second leak, of another model, whose rows are linked with VECTORS."
+_SCALE = "Dequantization scale of VECTORS, if they are int8."
 _AUTHORIZED = "Who authorized this audit; written into the report."
 
 
@@ -113,6 +114,8 @@ def audit(
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
     column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.")] = None,
+    key: Annotated[str | None, _name("The array of VECTORS, in .npz and .safetensors.")] = None,
+    scale: Annotated[float | None, typer.Option(metavar="NUMBER", help=_SCALE)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     seed: Seed = 0,
     log: Log = None,
@@ -131,7 +134,7 @@ def audit(
     from interlingua.leakage.severity import severity
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
-    if not authorized_by and not demo_data:
+    if not (authorized_by or "").strip() and not demo_data:
         raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
@@ -168,7 +171,7 @@ def audit(
             inputs = demo_inputs or audit_inputs.read_inputs(
                 vectors,
                 corpus,
-                column=column,
+                source=(column, key, scale),
                 text_column=text_column,
                 corpus_vectors=corpus_vectors,
                 encoder=encoder,

@@ -286,7 +286,8 @@ def _leak(
     if words is not None and words.measured is not None:
         measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
     if reidentified is not None:
-        measured.append((reidentified.top1.value, reidentified.top1.meaning))
+        what = reidentified.top1.meaning if words is not None else "share of rows re-identified"
+        measured.append((reidentified.top1.value, what))
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = "share of documents with the right first label, beyond always choosing the most frequent"

@@ -42,7 +42,8 @@ def check_inputs(
 
     Raises:
         InputError: fewer than 50 vectors or all of them equal; true contents of another number of rows; true texts
-            without any word that can be read, or true labels of which none is offered; too few records; rows without
+            without any word that can be read, or true labels of which none is offered; too few records, or vectors of
+            another width than the public ones; rows without
             texts, and an option that needs texts or nothing to measure with.
     """
     rows = check_matrix(vectors, "the audited vectors")
@@ -59,19 +60,30 @@ def check_inputs(
         _check_texts(corpus, truth)
     else:
         _check_rows_without_texts(labels, truth, {**(options or {}), "texts": truth.texts})
+    if labels is not None and len(labels.names) < 2:
+        raise InputError("There is one label to infer; two or more are needed to tell them apart.")
     if labels is not None and truth.labels is not None and not any(offered(truth.labels, labels.names)):
         raise InputError(
             f"None of the true labels of the {len(rows)} rows is one of the {len(labels.names)} labels to infer; give "
             "both in the same spelling."
         )
+    known = {"labels": labels and labels.vectors, "true vectors": truth.vectors}
     if records is not None:
-        sides = (("members", records.members), ("nonmembers", records.controls))
-        for name, side in sides:
+        sides = {"members": records.members, "nonmembers": records.controls}
+        known |= sides
+        for name, side in sides.items():
             if side is not None and len(side) < MIN_RECORDS:
                 raise InputError(
                     f"There are {len(side)} {name}; at least {MIN_RECORDS} are needed for the membership test, better "
                     "1,000."
                 )
+    width = np.asarray(corpus.vectors).shape[1]
+    for name, side in known.items():
+        if side is not None and np.shape(side)[-1] != width:
+            raise InputError(
+                f"The {name} have width {np.shape(side)[-1]} and the public vectors {width}; both must be of one "
+                "encoder, yours."
+            )
     return rows
 
 
