@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core.arguments import check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.leakage._predictions import offered
@@ -46,6 +47,15 @@ def check_inputs(
             another width than the public ones; rows without
             texts, and an option that needs texts or nothing to measure with.
     """
+    check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
+    optional: dict[str, tuple[Any, type]] = {
+        "labels": (labels, Labels),
+        "truth": (truth, GroundTruth),
+        "records": (records, KnownRecords),
+    }
+    for name, (value, kind) in optional.items():
+        check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
+    check_instance(options, "options", (Mapping, type(None)), "a mapping from names of options to their values")
     rows = check_matrix(vectors, "the audited vectors")
     if len(rows) < MIN_AUDITED:
         raise InputError(
@@ -67,7 +77,7 @@ def check_inputs(
             f"None of the true labels of the {len(rows)} rows is one of the {len(labels.names)} labels to infer; give "
             "both in the same spelling."
         )
-    known = {"labels": labels and labels.vectors, "true vectors": truth.vectors}
+    known: dict[str, Any] = {"labels": labels and labels.vectors, "true vectors": truth.vectors}
     if records is not None:
         sides = {"members": records.members, "nonmembers": records.controls}
         known |= sides
