@@ -119,7 +119,7 @@ def table(records: list[dict[str, Any]]) -> str:
     ]
     for record in sorted((r for r in records if r["key"].startswith("linkage")), key=lambda r: str(r["key"])):
         measured = record["measured"]
-        right, recall = (_interval(measured[name]) if record["share"] else "–" for name in ("precision", "recall"))
+        right, recall = (_interval(measured[name]) for name in ("precision", "recall"))
         lines.append(
             f"| {record['corpus']} | {record['leaked']} and {record['second']}, {record['known']} "
             f"| {record['share']:.0%} | {record['linked'][0]:.1%} | {record['p_value']:.3f} | {right} | {recall} |"
@@ -127,7 +127,9 @@ def table(records: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _interval(values: list[float]) -> str:
+def _interval(values: list[float | None]) -> str:
+    if None in values:
+        return "–"
     return f"{values[0]:.2f} ({values[1]:.2f} to {values[2]:.2f})"
 
 
@@ -150,7 +152,11 @@ def main() -> None:
     with arguments.out.open("a", encoding="utf-8") as stream:
 
         def write(record: dict[str, Any]) -> None:
-            stream.write(json.dumps(record) + "\n")
+            if record["key"] in done:
+                return
+            # The recall of no shared row is no number, which JSON cannot hold.
+            finite = json.loads(json.dumps(record), parse_constant=lambda _: None)
+            stream.write(json.dumps(finite) + "\n")
             stream.flush()
 
         for fit in fits:
