@@ -54,6 +54,10 @@ TRIPLES = (
     ("minilm", "wordllama", "bge"),
     ("minilm", "use", "model2vec"),
     ("model2vec", "use", "minilm"),
+    ("bge", "minilm", "model2vec"),
+    ("model2vec", "minilm", "bge"),
+    ("model2vec", "minilm", "wordllama"),
+    ("wordllama", "minilm", "model2vec"),
 )
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-calibration.jsonl"
 

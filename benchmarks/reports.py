@@ -6,8 +6,10 @@
 ``packages`` audits the demo's data that the package contains, as ``interlingua audit --demo`` does after an
 installation. ``notes`` audits passages of medical notes (mtsamples, CC0) under the Universal Sentence Encoder, with
 passages of other notes under all-MiniLM-L6-v2 as the public text and WordLlama as the stand-in. A note is on one side
-alone, and the audit is given the true passages and specialties to measure with. Whole notes are too few: with 1,178 of
-them on each side, the fit fails.
+alone, and no passage is on two sides. The audit is given the true passages and specialties to measure with, records
+for the membership test, 1,000 passages of leaked notes and as many of notes that are on no other side, and a second
+leak under WordLlama, which holds 2,000 of the leaked passages and those other records. Whole notes are too few: with
+1,178 of them on each side, the fit fails.
 """
 
 from __future__ import annotations
@@ -30,25 +32,47 @@ import make_data
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "interlingua"
 WORDS, MIN_WORDS, PARTS, SEED = 40, 20, 8, 20_261_123
-ENCODERS = {"leaked": ("use",), "public": ("minilm", "wordllama")}
+# One note of eight on the public side is a record of the membership test instead.
+HELD_OUT, RECORDS, SHARED = 8, 1_000, 2_000
+# The texts that each file of vectors holds, and their encoder.
+VECTORS = {
+    "notes.npy": ("notes", "use"),
+    "public.npy": ("public", "minilm"),
+    "public-stand-in.npy": ("public", "wordllama"),
+    "members.npy": ("members", "minilm"),
+    "others.npy": ("others", "minilm"),
+    "second.npy": ("second", "wordllama"),
+}
 PACKAGES = "interlingua audit --demo --defenses quick --kinds --halvings 2 --annex packages-annex.html --show-words"
 NOTES = (
     "interlingua audit notes.npy --authorized-by 'nobody: the notes are public (CC0)' --corpus public.jsonl "
     "--corpus-vectors public.npy --stand-in public-stand-in.npy --label-column label --truth notes.jsonl "
-    "--truth-labels notes.jsonl --defenses quick --kinds --halvings 2 --annex notes-annex.html --show-words"
+    "--truth-labels notes.jsonl --members members.npy --nonmembers others.npy --second second.npy "
+    "--second-truth second.jsonl --defenses quick --kinds --halvings 2 --annex notes-annex.html --show-words"
 )
 
 
-def passages(path: Path) -> dict[str, list[tuple[str, str]]]:
-    """Return (specialty, passage) of both sides; the passages of a note are on one side."""
+def passages(path: Path, most: int) -> dict[str, list[tuple[str, str]]]:
+    """Return (specialty, passage) of every side; no passage is on two of the first three sides.
+
+    The sides are those of the leaked notes, of the public ones and of the others; then the leaked passages that are
+    the members of the test, and the second leak.
+    """
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         notes = {note["transcription"]: note["medical_specialty"].strip() for note in map(json.loads, stream)}
     texts = sorted(text for text in notes if text)
-    order = np.random.default_rng(SEED).permutation(len(texts))
+    leaked, rest = np.array_split(np.random.default_rng(SEED).permutation(len(texts)), 2)
+    held_out = np.arange(len(rest)) % HELD_OUT == 0
     sides: dict[str, list[tuple[str, str]]] = {}
-    for side, rows in zip(("leaked", "public"), np.array_split(order, 2), strict=True):
+    seen: set[str] = set()
+    for side, rows in (("notes", leaked), ("others", rest[held_out]), ("public", rest[~held_out])):
         found = {part.lower(): (notes[texts[row]], part) for row in rows for part in parts_of(texts[row])}
-        sides[side] = list(found.values())
+        new = [value for part, value in found.items() if part not in seen]
+        sides[side] = [new[i] for i in np.random.default_rng(SEED).permutation(len(new))[:most]]
+        seen |= found.keys()
+    sides["others"] = sides["others"][:RECORDS]
+    sides["members"] = sides["notes"][:RECORDS]
+    sides["second"] = sides["notes"][-SHARED:] + sides["others"]
     return sides
 
 
@@ -61,17 +85,16 @@ def parts_of(text: str) -> Iterator[str]:
 
 
 def encode(corpora: Path, work: Path, most: int) -> None:
-    """Write texts, labels and vectors of both sides."""
+    """Write texts, labels and vectors of every side."""
     work.mkdir(parents=True, exist_ok=True)
-    for side, found in passages(corpora / "mtsamples.jsonl.gz").items():
-        picked = [found[i] for i in np.random.default_rng(SEED).permutation(len(found))[:most]]
-        name = "notes" if side == "leaked" else "public"
-        lines = (json.dumps({"text": text, "label": label}) + "\n" for label, text in picked)
-        (work / f"{name}.jsonl").write_text("".join(lines), "utf-8")
-        for encoder, suffix in zip(ENCODERS[side], ("", "-stand-in"), strict=False):
-            vectors = make_data.ENCODERS[encoder].encode([text for _, text in picked], work)
-            rows = make_data.unit_rows(np.asarray(vectors, np.float32))
-            np.save(work / f"{name}{suffix}.npy", rows.astype(np.float16))
+    sides = passages(corpora / "mtsamples.jsonl.gz", most)
+    for side, found in sides.items():
+        lines = (json.dumps({"text": text, "label": label}) + "\n" for label, text in found)
+        (work / f"{side}.jsonl").write_text("".join(lines), "utf-8")
+    for file, (side, encoder) in VECTORS.items():
+        if not (work / file).exists():
+            vectors = make_data.ENCODERS[encoder].encode([text for _, text in sides[side]], work)
+            np.save(work / file, make_data.unit_rows(np.asarray(vectors, np.float32)).astype(np.float16))
 
 
 def audit(work: Path, out: Path, only: str) -> None:
@@ -97,7 +120,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
     parser.add_argument("--work", type=Path, default=Path("benchmarks/vectors/reports"))
     parser.add_argument("--out", type=Path, default=Path("docs/reports"))
-    parser.add_argument("--most", type=int, default=6_000, help="passages of each side")
+    parser.add_argument("--most", type=int, default=10_000, help="passages of each side")
     parser.add_argument("--only", default="", help="only the report whose name contains this")
     arguments = parser.parse_args()
     if arguments.action == "encode":

@@ -101,7 +101,7 @@ class Watch:
 
     def figures(self) -> dict[str, Any]:
         """Return the distribution of the answers' seconds."""
-        facts: dict[str, Any] = {"server_processor_s": self._answers["server_processor_s"]}
+        facts: dict[str, Any] = {name: self._answers[name] for name in ("server_processor_s", "peak_mib")}
         for name in ("state", "control"):
             taken = np.array(self._answers[name]["seconds"] or [np.nan])
             facts |= {
@@ -121,10 +121,14 @@ def watch(port: int) -> None:
         ended = threading.Event()
         answers: dict[str, dict[str, Any]] = {name: {"seconds": [], "errors": 0} for name in ("state", "control")}
         ports = {"state": port, "control": control}
+        server = _server_process(port)
+        peak = {"server": 0, "reader": 0}
 
         def run() -> None:
             # Alternately, so that both meet the same load.
             while not ended.wait(0.025):
+                peak["server"] = max(peak["server"], _resident_mib(server))
+                peak["reader"] = max([peak["reader"], *map(_resident_mib, _children(server))])
                 for name, asked in ports.items():
                     began = time.monotonic()
                     try:
@@ -141,7 +145,7 @@ def watch(port: int) -> None:
         sys.stdin.read()
         ended.set()
         asking.join()
-        sys.stdout.write(json.dumps(answers))
+        sys.stdout.write(json.dumps({**answers, "peak_mib": peak}))
 
 
 @contextlib.contextmanager
@@ -164,15 +168,39 @@ def control_server() -> Iterator[int]:
             process.kill()
 
 
-def _processor_seconds(port: int) -> float:
-    """Return the processor seconds of the server that listens on a port, without those of its readers."""
+def _server_process(port: int) -> Path:
+    """Return the folder in /proc of the server that listens on a port."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with contextlib.suppress(OSError):
                 if f"--port\0{port}\0" in folder.joinpath("cmdline").read_text():
-                    fields = folder.joinpath("stat").read_text().rpartition(")")[2].split()
-                    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return float("nan")
+                    return folder
+    raise ProcessLookupError(f"no server on port {port}")
+
+
+def _children(process: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        lists = [path.read_text() for path in process.glob("task/*/children")]
+        return [process.with_name(number) for line in lists for number in line.split()]
+    return []
+
+
+def _resident_mib(process: Path) -> int:
+    """Return the resident memory of a process without pages of files, 0 if it has ended.
+
+    Pages of mapped files are left out, because the system takes them back when it needs memory.
+    """
+    with contextlib.suppress(OSError):
+        for line in process.joinpath("status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) // 1024
+    return 0
+
+
+def _processor_seconds(port: int) -> float:
+    """Return the processor seconds of the server that listens on a port, without those of its readers."""
+    fields = _server_process(port).joinpath("stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def large_file(folder: Path, kind: str, mib: int) -> Path:

@@ -22,9 +22,10 @@ from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import BASES, ERRORS, MIN_CASES, CalibrationError
 from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit, Estimate
+from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion.words import Vocabulary
-from interlingua.report.audit import Provenance, conclusion, model_statement, write_audit, write_audit_json
+from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
 N, D, TOPICS = 1_200, 24, 12
 WORDS = tuple(f"{a}{b}" for a in ("alpha", "beta", "gamma", "delta") for b in ("one", "two", "three"))
@@ -362,6 +363,8 @@ def test_the_report_names_who_authorized_it_and_belongs_to_its_owner(found: Audi
 
 def test_labels_of_a_corpus_are_the_means_of_its_rows() -> None:
     rows = np.eye(4, dtype=np.float32)
+    with pytest.raises(InputError, match="The label 'a' is named twice; give one vector of each label"):
+        Labels(("a", "b", "a"), np.eye(3))
     labels = Labels.of_corpus(rows, [("a",), ("a", "b"), ("b",), ("rare",)], min_documents=2)
     assert labels.names == ("a", "b")
     np.testing.assert_allclose(labels.vectors, [[0.5, 0.5, 0, 0], [0, 0.5, 0.5, 0]])
@@ -376,6 +379,83 @@ def test_refusals(world: World) -> None:
         Labels.of_corpus(world.corpus.vectors, [("a",), ("b",)])
     with pytest.raises(InputError, match="No label is on 5 rows"):
         Labels.of_corpus(world.vectors[:2], [("a",), ("b",)])
+
+
+def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path) -> None:
+    order = np.random.default_rng(1).permutation(N)
+    shuffled = world.audit(truth=GroundTruth([world.texts[i] for i in order]))
+    assert "Check that the true texts are in the order of the vectors" in conclusion(shuffled)
+    assert "no proof of safety" not in conclusion(shuffled)
+    vectors = world.audit(truth=GroundTruth(vectors=world.known[:N][order]))
+    assert "Check that the true vectors are in the order of the audited ones" in conclusion(vectors)
+    right = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
+    assert "Check that" not in conclusion(right)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vectors": 3}, "There are 3 vectors to audit; at least 50 are needed"),
+        ({"vectors": "equal"}, "All 60 vectors to audit are equal"),
+        ({"truth": GroundTruth(["", "xyzzy"] * (N // 2))}, "None of the true texts holds one of the 12 words"),
+        ({"truth": GroundTruth(labels=["Alphaone"] * N), "labels": True}, "None of the true labels .* is one of the"),
+        ({"records": KnownRecords(np.eye(3, D))}, "There are 3 members; at least 20 are needed"),
+        (
+            {"records": KnownRecords(np.eye(24, 7) + 1)},
+            "The members have width 7 and the public vectors 24",
+        ),
+        ({"labels": Labels(("one",), np.ones((1, D)))}, "There is one label to infer; two or more"),
+        ({"truth": GroundTruth(vectors=np.eye(N, 7) + 1)}, "The true vectors have width 7 and the public vectors 24"),
+        ({"records": KnownRecords(np.eye(24, D), np.eye(5, D))}, "There are 5 nonmembers; at least 20 are needed"),
+    ],
+)
+def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, Any], message: str) -> None:
+    change = dict(change)
+    rows: Any = world.vectors
+    if "vectors" in change:
+        rows = world.vectors[:3] if change.pop("vectors") == 3 else np.repeat(world.vectors[:1], 60, axis=0)
+    if change.get("labels") is True:
+        change["labels"] = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    with pytest.raises(InputError, match=message):
+        check_inputs(rows, world.corpus, **change)
+    with pytest.raises(InputError, match=message):
+        audit([world.fit()], rows, world.corpus, **change)
+
+
+def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Path) -> None:
+    second = SecondLeak([world.fit(right=False)], world.vectors)
+    result = world.audit(second=second)
+    assert result.linkage is None
+    said = "Links with the second leak were not searched for, because no fit of the second leak worked."
+    assert result.omitted == (said,)
+    assert said in write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert result.to_dict()["omitted"] == [said]
+    few = world.audit(second=SecondLeak([world.fit()], world.vectors[:60]))
+    assert few.omitted == (
+        said.replace("no fit of the second leak worked", "one of the leaks has 60 rows and 100 are needed"),
+    )
+    failed = world.audit(
+        world.fit(right=False), defenses="quick", records=KnownRecords(world.known[:100]), second=second
+    )
+    assert [sentence.split()[0] for sentence in failed.omitted] == ["Defenses", "Membership", "Links"]
+    assert world.audit().omitted == ()
+
+
+def test_the_report_counts_the_audited_rows_and_not_those_of_the_fit(world: World, tmp_path: Path) -> None:
+    # The fit was made with 2,400 rows a side.
+    result = audit([world.fit()], world.vectors[:700], world.corpus)
+    assert conclusion(result).startswith("An attacker with a copy of these 700 vectors")
+    page = write_audit(tmp_path / "a.html", result, PROVENANCE).read_text("utf-8")
+    assert "700 rows, width 24" in page
+    assert "1,200 rows, width 24" in page
+
+
+def test_labels_are_measured_on_the_rows_whose_label_is_offered(world: World) -> None:
+    labels = Labels.of_corpus(world.corpus.vectors, world.labels[N:])
+    true = [row if number % 2 else ("unknown",) for number, row in enumerate(world.labels[:N])]
+    rows = figure_rows(world.audit(labels=labels, truth=GroundTruth(labels=true)))
+    meaning = next(row.meaning for row in rows if row.name == "First label right")
+    assert meaning.startswith("of the 600 documents whose true label is among those to infer")
 
 
 def test_sample_documents_show_which_words_are_right(found: Audit, tmp_path: Path) -> None:

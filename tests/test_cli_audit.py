@@ -243,6 +243,9 @@ def test_the_demo_is_audited_against_its_own_truth(run: Run, case: Path, planted
 def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
     vectors, public, page = case / "source.npy", case / "public.jsonl", case / "a.html"
     asked = ("--authorized-by", "x", "--out", page, "--json")
+    np.savez(case / "two.npz", a=np.load(vectors), b=np.load(vectors))
+    blank = case / "blank.txt"
+    blank.write_text("one\n\ntwo\n")
     for arguments, message in (
         (("audit", vectors, "--corpus", public, "--out", page, "--json"), "needs --authorized-by WHO"),
         (("audit", vectors, *asked), "needs VECTORS and --corpus"),
@@ -252,6 +255,16 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
         (with_vectors(case, "--labels", case / "words.txt", "--label-vectors", vectors, "--json"), "names 8 labels"),
         (with_vectors(case, "--truth", case / "words.txt", "--json"), "There are 8 true texts for 600 vectors"),
         (("audit", vectors, "--corpus", case / "words.txt", "--corpus-vectors", vectors, *asked), "has 8 texts"),
+        (
+            ("audit", vectors, "--corpus", public, "--authorized-by", "  ", "--out", page, "--json"),
+            "needs --authorized-by",
+        ),
+        (with_vectors(case, "--members", case / "two.npz", "--json"), "Give a file that holds these vectors alone"),
+        (with_vectors(case, "--labels", blank, "--label-vectors", vectors, "--json"), "row 1 holds no label"),
+        (
+            ("audit", case / "two.npz", "--corpus", public, "--corpus-vectors", vectors, *asked),
+            "Choose one with --key.",
+        ),
     ):
         ran = run(*arguments)
         assert ran.code == 2, message
@@ -341,5 +354,8 @@ def test_membership_links_and_the_annex_are_asked_for_with_options(run: Run, cas
     again = run(*with_vectors(case, *options, "--json", "--out", case / "b.html"))
     assert "annex.md exists. Choose another --annex" in again.json["error"]
     np.save(case / "second.npy", target[:9])
+    refused = run(*with_vectors(case, *options, "--force", "--json"))
+    assert "second.npy has 9 rows; at least 100 are needed" in refused.json["error"]
+    np.save(case / "second.npy", target[:150])
     refused = run(*with_vectors(case, *options, "--force", "--json"))
     assert "public.jsonl has 600 texts" in refused.json["error"]

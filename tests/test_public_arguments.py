@@ -50,6 +50,7 @@ from interlingua.leakage.audit import audit
 from interlingua.leakage.calibration import CalibrationError
 from interlingua.leakage.defense_scores import evaluate_defense, reconstruct, retained_neighbors
 from interlingua.leakage.findings import Audit
+from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import (
     CorpusRetrieval,
@@ -228,6 +229,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "center_by_own_mean": (centering.center_by_own_mean, {"vectors": X}),
     "Chain.apply": (defenses.Chain((defenses.Rotation(),)).apply, {"vectors": X, "seed": 0}),
     "check_extractions": (check_extractions, {"extractions": EXTRACTIONS, "texts": TEXTS}),
+    "check_inputs": (check_inputs, {"vectors": X, "corpus": PublicCorpus(Y, TEXTS, vocabulary=VOCABULARY)}),
     "collection_mean": (centering.collection_mean, {"vectors": X}),
     "conclusion": (lambda **given: conclusion(**{"audit": findings(), **given}), {}),
     "CorpusRetrieval.invert": (CorpusRetrieval.of(Y, TEXTS).invert, {"vectors": Y}),

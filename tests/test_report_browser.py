@@ -115,3 +115,16 @@ def test_it_prints(tab: Tab, page: Path) -> None:
     tab.call("Emulation.setEmulatedMedia", media="print", features=[scheme])
     assert tab.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     tab.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_in_print_a_section_may_end_before_a_page_does(tab: Tab, page: Path) -> None:
+    # A paragraph that ends a section and holds the next one forbids every break of a page between the two, so that
+    # the browser breaks anywhere, as between a picture and its caption.
+    tab.open(page)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    breaks = "(e => getComputedStyle(e).breakAfter)"
+    ends = tab.ask(f"[...document.querySelectorAll('section > p:last-child')].map({breaks})")
+    others = tab.ask(f"[...document.querySelectorAll('section > p:not(:last-child)')].map({breaks})")
+    tab.call("Emulation.setEmulatedMedia", media="")
+    assert set(ends) == {"auto"}
+    assert set(others) == {"avoid"}

@@ -496,6 +496,24 @@ def test_a_file_of_many_megabytes_can_be_uploaded(served: str, rng: np.random.Ge
         assert tab.ask("document.getElementById('error').hidden")
 
 
+def test_a_file_that_is_refused_leaves_an_empty_field(served: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.npy"
+    bad.write_bytes(b"no vectors")
+    name, state, chosen = (f"document.getElementById('source{part}')" for part in ("-name", "-state", ""))
+    with chromium() as tab:
+        tab.visit(served)
+        before = [tab.ask(f"{part}.textContent") for part in (name, state)]
+        tab.choose("#source", bad)
+        until(tab, "!document.getElementById('error').hidden")
+        assert "bad.npy" in tab.ask("document.getElementById('error').textContent")
+        assert [tab.ask(f"{part}.textContent") for part in (name, state)] == before
+        # The same file can be chosen again after it was mended: a field that keeps its value says nothing.
+        assert tab.ask(f"{chosen}.files.length") == 0
+        np.save(bad, np.eye(600, 24, dtype=np.float32) + 1)
+        tab.choose("#source", bad)
+        until(tab, f"{state}.textContent === '600 rows, width 24'")
+
+
 def test_all_steps_work_in_a_browser(served: str, session: Session, planted: tuple[Rows, Rows], tmp_path: Path) -> None:
     for side, rows in zip(("source", "target"), planted, strict=True):
         np.save(tmp_path / f"{side}.npy", rows)
@@ -523,7 +541,15 @@ def test_all_steps_work_in_a_browser(served: str, session: Session, planted: tup
         reached = "[...document.querySelectorAll('#evidence .bar .fill')].map(e => e.getAttribute('width') >= 50)"
         assert tab.ask(reached) == [item["passed"] for item in session.state()["verdict"]["evidence"]]
         assert tab.ask("document.querySelector('#evidence').closest('table').caption.offsetHeight") > 10
-        # Every control has a name that a screen reader can say.
+        # On a phone the caption has the width of the page, and what stands in a cell is named.
+        wide = "getBoundingClientRect().width"
+        caption = f"document.querySelector('caption').{wide} / document.querySelector('#evidence').{wide}"
+        assert tab.ask(caption) > 0.9
+        labels = "[...document.querySelectorAll('#results td')].every(e => e.dataset.label)"
+        assert tab.ask(labels)
+        # Every control, form and table of hits has a name that a screen reader can say.
+        titled = "document.getElementById(e.getAttribute('aria-labelledby'))?.textContent || e.ariaLabel"
+        assert tab.ask(f"[...document.querySelectorAll('form, #results table')].every(e => {titled})")
         named = "e.labels?.length || e.textContent.trim() || e.ariaLabel"
         assert tab.ask(f"[...document.querySelectorAll('input,select,button')].every(e => {named})")
         assert not tab.happened("Runtime.exceptionThrown")

@@ -164,6 +164,12 @@ def test_a_job_returns_what_its_process_found_or_refused(planted: tuple[Rows, Ro
     assert caught.value.status == 400
 
 
+def test_remedies_name_what_a_reader_of_the_page_can_use(planted: tuple[Rows, Rows], tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", a=planted[0], b=planted[0])
+    with pytest.raises(InputError, match=r"Choose one with --key of the command interlingua fit\."):
+        job("read", {"path": str(tmp_path / "two.npz")})
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

@@ -48,6 +48,15 @@ def test_a_number_is_no_text(tmp_path: Path, name: str) -> None:
         read_texts(write(tmp_path / name), "n")
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_text(tmp_path: Path) -> None:
+    for name in ("a.txt", "a.jsonl", "a.jsonl.gz"):
+        path = write(tmp_path / name)
+        plain = gzip.decompress(path.read_bytes()) if name.endswith(".gz") else path.read_bytes()
+        marked = b"\xef\xbb\xbf" + plain
+        path.write_bytes(gzip.compress(marked) if name.endswith(".gz") else marked)
+        assert read_texts(path) == TEXTS
+
+
 def test_unusable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_texts(tmp_path / "a.txt")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,9 +38,9 @@ _CORPUS, _LABELS, _TRUTH = "Public text", "Labels", "Ground truth, if it is know
 _MORE = "Membership and linkage"
 # Options that name inputs. The demo has inputs of its own.
 _INPUTS = (
-    "--corpus", "--column", "--corpus-vectors", "--encoder", "--stand-in", "--labels", "--label-vectors",
-    "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors", "--members", "--nonmembers",
-    "--second", "--second-truth",
+    "--corpus", "--column", "--key", "--scale", "--corpus-vectors", "--encoder", "--stand-in", "--labels",
+    "--label-vectors", "--label-column", "--text-column", "--truth", "--truth-labels", "--truth-vectors",
+    "--members", "--nonmembers", "--second", "--second-truth",
 )  # fmt: skip
 
 
@@ -71,6 +72,7 @@ _HALVINGS = "Repeat the attack with a half, a quarter ... of the rows, N times o
 _MEMBERS = "Vectors, under your encoder, of records that are in the collection: can they be found?"
 _NONMEMBERS = "Vectors of other records of the same kind; half of --corpus by default."
 _SECOND = "Vectors of a second leak, of another model, whose rows are linked with VECTORS."
+_SCALE = "Dequantization scale of VECTORS, if they are int8."
 _AUTHORIZED = "Who authorized this audit; written into the report."
 
 
@@ -112,6 +114,8 @@ def audit(
     demo_data: Annotated[bool, typer.Option("--demo", help=_DEMO)] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="With --demo: the folder of its data.")] = None,
     column: Annotated[str | None, _name("The column or field of VECTORS, in .parquet and .jsonl.")] = None,
+    key: Annotated[str | None, _name("The array of VECTORS, in .npz and .safetensors.")] = None,
+    scale: Annotated[float | None, typer.Option(metavar="NUMBER", help=_SCALE)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing report.")] = False,
     seed: Seed = 0,
     log: Log = None,
@@ -125,11 +129,12 @@ def audit(
     attack is no proof of safety.
     """
     from interlingua.leakage.audit import audit as measure
+    from interlingua.leakage.input_checks import check_inputs
     from interlingua.leakage.inputs import SecondLeak
     from interlingua.leakage.severity import severity
     from interlingua.report.audit import Provenance, conclusion, write_audit, write_audit_json
 
-    if not authorized_by and not demo_data:
+    if not (authorized_by or "").strip() and not demo_data:
         raise InputError("An audit needs --authorized-by WHO: the owner of the vectors, who is recorded.")
     if translator and keep:
         raise InputError("--translator uses fits that exist and --keep writes new ones; give one of them.")
@@ -166,7 +171,7 @@ def audit(
             inputs = demo_inputs or audit_inputs.read_inputs(
                 vectors,
                 corpus,
-                column=column,
+                source=(column, key, scale),
                 text_column=text_column,
                 corpus_vectors=corpus_vectors,
                 encoder=encoder,
@@ -183,6 +188,7 @@ def audit(
             other = audit_inputs.read_second(second, second_truth, text_column)
         corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
         public = corpus_texts.vectors
+        check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records)
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)
@@ -307,7 +313,10 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
         table.add_column(heading, justify="right")
     for row in figure_rows(result):
         values = (row.estimated, row.measured, row.control)
-        table.add_row(row.name, *("" if value is None else f"{value.value:.3f}" for value in values))
+        table.add_row(
+            row.name,
+            *("" if value is None else "–" if isnan(value.value) else f"{value.value:.3f}" for value in values),
+        )
     out.print(table)
     for score in result.defenses:
         if score.decoded is not None:
@@ -325,6 +334,8 @@ def _print(out: Console, result: Audit, fail_above: float | None) -> None:
             f"Linkage: {result.linkage.linked.value:.1%} of the rows linked, {result.linkage.expected:.0%} by chance",
             soft_wrap=True,
         )
+    for sentence in result.omitted:
+        out.print(sentence, soft_wrap=True, markup=False)
     found_severity = severity(result)
     out.print(f"Severity {found_severity.level}: {'; '.join(found_severity.reasons)}", soft_wrap=True)
     if fail_above is not None and result.leak.basis != "attack failed":

@@ -107,7 +107,7 @@ def read_inputs(
     vectors: Path | None,
     corpus: Path | None,
     *,
-    column: str | None,
+    source: tuple[str | None, str | None, float | None],
     text_column: str,
     corpus_vectors: Path | None,
     encoder: str | None,
@@ -122,7 +122,8 @@ def read_inputs(
 ) -> AuditInputs:
     """Read the inputs that the options of the same names give; texts without vectors are embedded with the encoder.
 
-    ``on_texts`` is called with the number of texts that are embedded, and of all.
+    ``source`` holds the column, the key and the scale of the vectors. ``on_texts`` is called with the number of texts
+    that are embedded, and of all.
 
     Raises:
         InputError: the vectors or the public texts were not given, or a file cannot be used.
@@ -136,7 +137,8 @@ def read_inputs(
             "An audit needs VECTORS and --corpus FILE of public texts, or --corpus-vectors FILE alone for rows without "
             "texts such as faces; --demo audits the demo's data."
         )
-    rows = io.open_vectors(vectors, column=column).vectors()
+    column, key, scale = source
+    rows = io.open_vectors(vectors, column=column, key=key, scale=scale).vectors()
     encode = None if encoder is None else sentence_encoder(encoder)
     public = _read_corpus(corpus, text_column, corpus_vectors, encode, stand_in, on_texts)
     of_corpus = None if label_column is None or corpus is None else io.read_labels(corpus, label_column)
@@ -206,6 +208,9 @@ def _read_labels(
     if names is None:
         return None if of_corpus is None else Labels.of_corpus(corpus.vectors, of_corpus)
     labels = tuple(read_texts(names, "label"))
+    blank = next((number for number, label in enumerate(labels) if not label.strip()), None)
+    if blank is not None:
+        raise InputError(f"{names}: row {blank} holds no label; remove it, and its vector.")
     if vectors is None and encode is None:
         raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
     if vectors is None and encode is not None:
@@ -283,10 +288,13 @@ def read_second(
         InputError: a file that cannot be used, or not one text per vector.
     """
     from interlingua.io import read_texts
+    from interlingua.leakage.linkage import MIN_ROWS
 
     if vectors is None:
         return None
     rows = _vectors(vectors)
+    if len(rows) < MIN_ROWS:
+        raise InputError(f"{vectors} has {len(rows)} rows; at least {MIN_ROWS} are needed to link rows of two leaks.")
     true = None if texts is None else read_texts(texts, column)
     if true is not None and len(true) != len(rows):
         raise InputError(f"{texts} has {len(true)} texts and {vectors} {len(rows)} vectors; one each is needed.")
@@ -323,4 +331,10 @@ def demo_inputs(data: DemoData) -> AuditInputs:
 def _vectors(path: Path) -> FloatArray:
     from interlingua.io import open_vectors
 
-    return np.asarray(open_vectors(path).vectors(), np.float32)
+    try:
+        return np.asarray(open_vectors(path).vectors(), np.float32)
+    except InputError as error:
+        if not error.remedy:
+            raise
+        # The options that a remedy names are those of VECTORS alone.
+        raise InputError(f"{error.args[0]} Give a file that holds these vectors alone, as floats.") from error

@@ -356,7 +356,7 @@ def read_pairs(path: Path, files: Sequence[Side], *, rows: int | None) -> IntArr
 def _read_table(path: Path, delimiter: str) -> IntArray:
     """Return two columns of integers; a first line without numbers is a header."""
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
             lines = [line for line in csv.reader(stream, delimiter=delimiter) if line]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--pairs {path} cannot be read as a table ({error}).") from error

@@ -126,7 +126,7 @@ class AmbiguousVectorsError(InputError):
     """
 
     def __init__(self, message: str, kind: str) -> None:
-        super().__init__(message, f"Choose one with {kind}=...")
+        super().__init__(message, f"Choose one with {{{kind}=...}}.")
         self.kind = kind
 
 

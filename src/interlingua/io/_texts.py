@@ -46,7 +46,8 @@ def _values(path: Path, column: str) -> Iterator[Any]:
     name = path.name.lower()
     if name.endswith(".txt"):
         try:
-            with path.open(encoding="utf-8") as stream:
+            # A byte order mark at the start is no part of the first text.
+            with path.open(encoding="utf-8-sig") as stream:
                 yield from (line.rstrip("\r\n") for line in stream)
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error

@@ -8,7 +8,7 @@ estimates from calibrated probabilities. With a ground truth they are measured, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from interlingua._align import align
 from interlingua.aligners.base import OnStep, ignore_step
 from interlingua.core.alignment import Alignment, Status
 from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
-from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.progress import Timed
 from interlingua.core.statistics import agreement
@@ -43,6 +43,7 @@ from interlingua.leakage.findings import (
     WordFindings,
 )
 from interlingua.leakage.identities import IdentityFindings, identity_findings
+from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
 from interlingua.leakage.inversion import CorpusRetrieval, Extraction, KeywordDecoder
 from interlingua.leakage.inversion.scores import LEVEL, Reidentification, reidentification
@@ -101,29 +102,21 @@ def audit(
         on_step: called with a dict before each part of the attack, as by :func:`interlingua.align`.
 
     Raises:
-        InputError: no fit, shapes that do not match, or rows without texts and an option that needs them.
+        InputError: no fit, and as :func:`interlingua.leakage.input_checks.check_inputs`.
     """
     alignments = check_members(alignments, "alignments", Alignment, "fits, as interlingua.align returns them,")
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
-    check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
-    optional: dict[str, tuple[Any, type]] = {
-        "decoder": (decoder, KeywordDecoder), "labels": (labels, Labels), "truth": (truth, GroundTruth),
-        "records": (records, KnownRecords), "second": (second, SecondLeak),
-    }  # fmt: skip
-    for name, (value, kind) in optional.items():
-        check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
+    check_instance(decoder, "decoder", (KeywordDecoder, type(None)), "a KeywordDecoder")
+    check_instance(second, "second", (SecondLeak, type(None)), "a SecondLeak")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     check_callable(fit, "fit", "a function")
     check_callable(on_step, "on_step", "a function of one dict")
     kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
-    rows = check_matrix(vectors, "the audited vectors")
+    of_texts = {"decoder": decoder, "defenses": defenses, "kinds": kinds, "halvings": halvings}
+    rows = check_inputs(vectors, corpus, labels=labels, truth=truth, records=records, options=of_texts)
     truth = truth or GroundTruth()
-    truth.check_rows(len(rows))
-    if not corpus.has_texts:
-        needing = {"decoder": decoder, "defenses": defenses, "kinds": kinds, "halvings": halvings, "texts": truth.texts}
-        _check_rows_without_texts(labels, truth, needing)
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]
     alignment, has_usable_fit = (usable or ranked)[0], bool(usable)
@@ -158,7 +151,10 @@ def audit(
     if known.vectors is not None:
         report({"step": "attack", "work": "re-identifying rows"})
     reidentified = None if known.vectors is None else reidentification(translated, known.vectors, seed=seed)
+    omitted: list[str] = []
     scores: tuple[DefenseScore, ...] = ()
+    if defenses and not has_usable_fit:
+        omitted.append("Defenses were not evaluated, because no fit of the vectors worked.")
     if defenses and has_usable_fit and decoder is not None:
         scores = defense_scores(
             defenses, np.asarray(rows, np.float32), corpus, decoder, labels=labels, truth=truth,
@@ -168,9 +164,18 @@ def audit(
     report({"step": "attack", "work": "testing membership and links"})
     if has_usable_fit:
         tested, controls = _membership(records, known, lambda: _translate_all(usable, rows), corpus, seed)
+    if records is not None and tested is None:
+        lacking = (
+            "no fit of the vectors worked" if not has_usable_fit else "there are too few public texts for controls"
+        )
+        omitted.append(f"Membership was not tested, because {lacking}.")
     linked = None
-    if second is not None and has_usable_fit:
-        linked = _linkage(second, translated, known.texts, seed)
+    if second is not None:
+        lacking = _no_links(second, translated, has_usable_fit=has_usable_fit)
+        if lacking:
+            omitted.append(f"Links with the second leak were not searched for, because {lacking}.")
+        else:
+            linked = _linkage(second, translated, known.texts, seed)
     points: tuple[RowPoint, ...] = ()
     if halvings:
         points = leak_by_rows(
@@ -195,6 +200,8 @@ def audit(
         agreement=_agreement(translations),
         model=identify(rows) if len(rows) >= MIN_ROWS else None,
         rows=len(picked),
+        leaked=len(rows),
+        public=len(corpus.texts),
         word_findings=words,
         retrieval=retrieval,
         label_findings=label_findings,
@@ -209,6 +216,7 @@ def audit(
         linkage=linked,
         points=points,
         identities=identities,
+        omitted=tuple(omitted),
     )
 
 
@@ -238,24 +246,6 @@ def _identities(
         return None
     own = [row[0] if row else "" for row in known.labels]
     return identity_findings(translated, labels.vectors, labels.names, own, seed=seed)
-
-
-def _check_rows_without_texts(labels: Labels | None, truth: GroundTruth, options: Mapping[str, object]) -> None:
-    """Refuse what needs texts, and an audit of rows without texts that could measure nothing.
-
-    Raises:
-        InputError: such an option is given, or neither identities nor true vectors are.
-    """
-    for name, value in options.items():
-        if value:
-            raise InputError(f"{name} needs public texts, and these rows have none; leave it out.")
-    if truth.vectors is None and (labels is None or truth.labels is None):
-        raise InputError(
-            "Rows without texts have no estimated figures: give the labels with the true labels, which are identities "
-            "here, or the true vectors."
-        )
-    if labels is not None and labels.vectors.ndim != 2:
-        raise InputError(f"the identities have vectors {labels.vectors.shape}; one vector of each, [l, d], is needed.")
 
 
 def _infer_labels(
@@ -291,7 +281,8 @@ def _leak(
     if words is not None and words.measured is not None:
         measured.append((words.measured.leak_rate.value, words.measured.leak_rate.meaning))
     if reidentified is not None:
-        measured.append((reidentified.top1.value, reidentified.top1.meaning))
+        what = reidentified.top1.meaning if words is not None else "share of rows re-identified"
+        measured.append((reidentified.top1.value, what))
     if label_findings is not None and label_findings.measured is not None:
         top, prior = label_findings.measured.translated.top1.value, label_findings.measured.majority.top1.value
         what = "share of documents with the right first label, beyond always choosing the most frequent"
@@ -334,11 +325,19 @@ def _membership(
     return membership(members, public[held], translate(), public[rest], seed=seed), "public texts"
 
 
-def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage | None:
-    """Return the links with the second leak; None if all its fits failed or a side has too few rows."""
+def _no_links(second: SecondLeak, translated: FloatArray, *, has_usable_fit: bool) -> str:
+    """Return why links with a second leak cannot be searched for, or an empty text."""
+    if not has_usable_fit:
+        return "no fit of the vectors worked"
+    if all(fit.verdict.status is Status.FAILED for fit in second.alignments):
+        return "no fit of the second leak worked"
+    least = min(len(translated), len(second.vectors))
+    return "" if least >= LINKED_ROWS else f"one of the leaks has {least} rows and {LINKED_ROWS} are needed"
+
+
+def _linkage(second: SecondLeak, translated: FloatArray, texts: Sequence[str] | None, seed: int) -> Linkage:
+    """Return the links with the second leak."""
     usable = [fit for fit in second.alignments if fit.verdict.status is not Status.FAILED]
-    if not usable or min(len(translated), len(second.vectors)) < LINKED_ROWS:
-        return None
     other = _translate_all(usable, np.asarray(second.vectors))
     pair = None if texts is None or second.texts is None else (texts, second.texts)
     return linkage(translated, other, texts=pair, seed=seed)

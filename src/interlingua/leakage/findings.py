@@ -187,6 +187,8 @@ class Audit:
         agreement: mean centered cosine between the translations of two fits; None with one usable fit.
         model: the model that probably made the vectors; None if there are too few rows to identify it.
         rows: documents that were attacked.
+        leaked: rows of the audited collection.
+        public: public texts or rows.
         word_findings: predicted words; None for a collection without texts.
         retrieval: nearest public texts, or public rows.
         label_findings: inferred labels, if any were given.
@@ -201,6 +203,7 @@ class Audit:
         linkage: links with a second leak, if one was given.
         points: the leak with fewer rows, if it was asked for.
         identities: how well identities are recognized, for a collection without texts.
+        omitted: sentences on what was asked for and could not be measured.
     """
 
     alignment: Alignment
@@ -208,6 +211,8 @@ class Audit:
     agreement: float | None
     model: Identification | None
     rows: int
+    leaked: int
+    public: int
     word_findings: WordFindings | None
     retrieval: RetrievalFindings
     label_findings: LabelFindings | None
@@ -222,6 +227,7 @@ class Audit:
     linkage: Linkage | None = None
     points: tuple[RowPoint, ...] = ()
     identities: IdentityFindings | None = None
+    omitted: tuple[str, ...] = ()
 
     @property
     def words(self) -> WordFindings:
@@ -254,6 +260,8 @@ class Audit:
             "agreement": self.agreement,
             "model": self.model and {"name": self.model.model, "reason": self.model.reason},
             "rows": self.rows,
+            "leaked": self.leaked,
+            "public": self.public,
             "words": self.word_findings and self.word_findings.to_dict(),
             "identities": self.identities and self.identities.to_dict(),
             "retrieval": self.retrieval.to_dict(),
@@ -264,6 +272,7 @@ class Audit:
             "membership": self.membership and self.membership.to_dict() | {"control_records": self.membership_controls},
             "linkage": self.linkage and self.linkage.to_dict(),
             "by_rows": [point.to_dict() for point in self.points],
+            "omitted": list(self.omitted),
         }
         if show:
             values["documents"] = [

@@ -137,7 +137,7 @@ class Labels:
     """Labels to infer: their names, and their vectors [l, d] or [t, l, d] in the auditor's space.
 
     Raises:
-        InputError: not one vector per name.
+        InputError: not one vector per name, or a name that repeats.
     """
 
     names: tuple[str, ...]
@@ -148,6 +148,9 @@ class Labels:
         if layers.dtype.kind not in "fiu" or layers.ndim not in (2, 3):
             raise InputError(f"the labels have shape {layers.shape}; numbers [l, d] or [t, l, d] are needed.")
         check_one_each(layers.shape[-2], "label vectors", len(names), "names")
+        twice = next((name for name, count in Counter(names).items() if count > 1), None)
+        if twice is not None:
+            raise InputError(f"The label {twice!r} is named twice; give one vector of each label.")
 
     @classmethod
     def of_corpus(cls, vectors: npt.ArrayLike, labels: Sequence[Sequence[str]], *, min_documents: int = 5) -> Labels:

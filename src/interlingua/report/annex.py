@@ -43,7 +43,7 @@ def annex_sections(audit: Audit, provenance: Provenance) -> tuple[AnnexSection, 
     """Return the sections of the annex: what, about whom, how sure, which attacker, and what would reduce it."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
-    rows, public = (int(side["n"]) for side in (audit.alignment.source, audit.alignment.target))
+    rows, public = audit.leaked, audit.public
     found, contents = severity(audit), "texts" if audit.word_findings else "records"
     return (
         AnnexSection(
@@ -91,7 +91,7 @@ def owasp_paragraph(audit: Audit, provenance: Provenance) -> str:
     """Return a paragraph that can be cited as evidence for the OWASP entry on vector and embedding weaknesses."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
     check_instance(provenance, "provenance", Provenance, "a Provenance")
-    rows, public = (int(side["n"]) for side in (audit.alignment.source, audit.alignment.target))
+    rows, public = audit.leaked, audit.public
     start = (
         f"Evidence for {OWASP}, embedding inversion ({provenance.date[:10]}): {rows:,} vectors of an undisclosed model "
     )
@@ -198,6 +198,7 @@ def _certainty(audit: Audit) -> tuple[str, ...]:
             f"The figures are estimates. In {error.cases} cases with known truth the measured share of documents was "
             f"{error.lowest:+.2f} to {error.highest:+.2f} from the estimate; {bound}."
         )
+    lines.extend(audit.omitted)
     lines.append("Every figure has a control: the same without anything to find. A failed attack proves nothing.")
     return tuple(lines)
 

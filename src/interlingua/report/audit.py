@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from interlingua.core.alignment import Status
 from interlingua.core.arguments import check_count, check_flag, check_instance, check_number, check_path, check_settings
 from interlingua.core.atomic import write_text
 from interlingua.evaluation.bootstrap import Interval, JsonRecord
@@ -97,7 +98,7 @@ _LIMITS_OF_ROWS = (
 def conclusion(audit: Audit) -> str:
     """Return the result in one paragraph for readers who do not know embeddings."""
     check_instance(audit, "audit", Audit, "the findings of an audit")
-    rows = f"{audit.alignment.source.get('n', 0):,}"
+    rows = f"{audit.leaked:,}"
     if not audit.has_usable_fit and audit.leak.basis == "attack failed":
         return (
             f"The attack did not work on these {rows} vectors: no fit was better than chance. This is no proof of "
@@ -112,6 +113,9 @@ def conclusion(audit: Audit) -> str:
         f"An attacker with a copy of these {rows} vectors needs neither the {contents} nor the model that made them: "
     )
     method = f"with public {contents} of a similar kind and another encoder, the vectors can be translated and {use}. "
+    doubt = _contradiction(audit)
+    if doubt:
+        return f"{start}{method}{claim} {doubt}"
     if audit.leak.value < SOME:
         return f"{start}{method}{claim} That is little, but no proof of safety: other attacks may find more."
     return f"{start}{method}{claim} Protect the vectors like the {contents}."
@@ -124,6 +128,30 @@ def _measured(audit: Audit) -> str:
     if words and words.meaning != audit.leak.what:
         claim += f" A correct word is named for {words.value:.0%} of the documents."
     return claim
+
+
+def _contradiction(audit: Audit) -> str:
+    """Return a sentence if what was measured contradicts the fits, as it does for true contents in another order."""
+    words, top1 = audit.word_findings, audit.reidentified and audit.reidentified.top1
+    if words and words.measured:
+        named, expected = words.measured.leak_rate, words.leak_rate.plausible or words.leak_rate.interval
+        if named.control and _at_most(named.interval, named.control) and not _at_most(expected, named.interval):
+            return (
+                f"This contradicts the estimate of {words.leak_rate.value:.0%}: no more words are right than for other "
+                "documents. Check that the true texts are in the order of the vectors."
+            )
+    if top1 and top1.control and _at_most(top1.interval, top1.control) and str(Status.ALIGNED) in audit.verdicts:
+        return (
+            "This contradicts the verdict of the fit: no row is nearer to its true vector than to others. Check that "
+            "the true vectors are in the order of the audited ones."
+        )
+    return ""
+
+
+def _at_most(figure: Interval, other: Interval) -> bool:
+    """Return whether the lower end of a figure does not exceed the upper end of another."""
+    low, high = (figure.value if figure.low is None else figure.low), other.value if other.high is None else other.high
+    return low <= high
 
 
 def _estimated(audit: Audit) -> str:
@@ -233,10 +261,10 @@ def _pictures(audit: Audit) -> dict[str, Any]:
     if not audit.points:
         return pictures
     whole = audit.words.measured.leak_rate.interval if audit.words.measured else audit.words.leak_rate.interval
-    for side, space in (("leaked", audit.alignment.source), ("public", audit.alignment.target)):
+    for side, whole_rows in (("leaked", audit.leaked), ("public", audit.public)):
         points = [point for point in audit.points if point.side == side]
         if points:
-            rows = [*(point.rows for point in points), int(space["n"])]
+            rows = [*(point.rows for point in points), whole_rows]
             leaks, controls = ([getattr(point, name) for point in points] for name in ("leak", "control"))
             levels = [control.value for control in controls]
             label = "leaked rows" if side == "leaked" else "public texts"
@@ -290,7 +318,10 @@ def figure_rows(audit: Audit) -> list[FigureRow]:
         first, most_frequent, shuffled = (
             getattr(audit.label_findings.measured, name) for name in ("translated", "majority", "shuffled")
         )
+        n = audit.label_findings.measured.n
         meaning = "the control always chooses the most frequent label"
+        if n < audit.rows:
+            meaning = f"of the {n:,} documents whose true label is among those to infer; {meaning}"
         measured("First label right", meaning, first.top1, most_frequent.top1)
         meaning = "mean area under the ROC curve; the control shuffles the documents"
         measured("Separation of labels", meaning, first.macro_auc, shuffled.macro_auc)

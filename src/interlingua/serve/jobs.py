@@ -21,6 +21,7 @@ __all__ = ["RefusedRequestError", "argument_on_page", "command", "run_job"]
 _BOXES = {
     "force": 'the box "Use the translator of a failed fit nevertheless" (force=1)',
     "allow_foreign": "The parameter allow_foreign=1 of the request",
+    **{name: f"--{name} of the command interlingua fit" for name in ("column", "key", "scale")},
 }
 
 

@@ -1,7 +1,8 @@
 "use strict";
 const at = (id) => document.getElementById(id);
 const number = (x) => Number(x).toLocaleString("en", { maximumSignificantDigits: 3 });
-const waiting = Object.fromEntries(["source", "target"].map((side) => [side, at(`${side}-state`).textContent]));
+const sides = ["source", "target"];
+const waiting = Object.fromEntries(sides.map((side) => [side, [at(`${side}-name`).textContent, at(`${side}-state`).textContent]]));
 const uploads = {};
 let busy = 0;
 let heard = "";
@@ -51,11 +52,18 @@ function element(name, text, className) {
   return made;
 }
 
+// Without the value that is kept in the field, a file that was mended can be chosen again.
+function empty(side) {
+  [at(`${side}-name`).textContent, at(`${side}-state`).textContent] = waiting[side];
+  at(side).value = "";
+}
+
 async function upload(side, file) {
   if (!file) return;
   fail();
   const limit = Number(document.body.dataset.maxBytes);
   if (file.size > limit) {
+    at(side).value = "";
     return fail(new Error(`${file.name} is larger than ${Math.floor(limit / 2 ** 20).toLocaleString("en")} MiB; start with a larger --max-mb, or use interlingua fit, which needs no upload.`));
   }
   busy += 1;
@@ -67,14 +75,14 @@ async function upload(side, file) {
       at(`${side}-state`).textContent = share < 1 ? `Reading, ${Math.round(100 * share)} %` : "Checking ...";
     });
   } catch (error) {
-    at(`${side}-state`).textContent = waiting[side];
+    empty(side);
     fail(error);
   }
   busy -= 1;
   await look();
 }
 
-for (const side of ["source", "target"]) {
+for (const side of sides) {
   const drop = at(`${side}-drop`);
   at(side).addEventListener("change", () => upload(side, at(side).files[0]));
   for (const name of ["dragover", "dragenter"]) {
@@ -89,7 +97,7 @@ for (const side of ["source", "target"]) {
 }
 
 function show(state) {
-  for (const side of ["source", "target"]) {
+  for (const side of sides) {
     const file = state.files[side];
     at(`${side}-drop`).classList.toggle("full", Boolean(file));
     if (file) {
@@ -117,7 +125,8 @@ function show(state) {
 
 function duration(seconds) {
   const whole = Math.round(seconds);
-  return whole < 90 ? `${whole} s` : `${Math.round(whole / 60)} min`;
+  if (whole < 90) return `${whole} s`;
+  return whole < 600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.round(whole / 60)} min`;
 }
 
 // A screen reader says what changes here; seconds that count up are only shown.
@@ -214,6 +223,7 @@ at("sample")?.addEventListener("click", async () => {
   busy += 1;
   at("sample").disabled = true;
   announce("Reading the sample data.");
+  sides.forEach(empty);
   try { await ask("/sample", { method: "POST" }); } catch (error) { fail(error); }
   busy -= 1;
   await look();
@@ -233,10 +243,11 @@ at("search").addEventListener("submit", async (event) => {
     const asked = words ? `words=${encodeURIComponent(words)}` : `row=${encodeURIComponent(at("row").value)}`;
     const hits = await (await ask(`/search?side=${at("side").value}&${asked}`)).json();
     at("query").textContent = `Nearest to row ${hits.query.row.toLocaleString("en")} of ${at("side").value}, id ${hits.query.id}${hits.query.text ? `: ${hits.query.text}` : ""}`;
-    at("results").replaceChildren(...["source", "target"].map((side) => {
+    at("results").replaceChildren(...sides.map((side) => {
       const figure = document.createElement("figure");
       const title = element("figcaption", `Nearest in ${side}`);
       const table = document.createElement("table");
+      table.setAttribute("aria-label", title.textContent);
       const shown = hits[side].some((hit) => hit.text);
       const head = document.createElement("thead");
       const names = document.createElement("tr");
@@ -251,7 +262,9 @@ at("search").addEventListener("submit", async (event) => {
         const row = document.createElement("tr");
         const id = element("th", hit.id);
         id.scope = "row";
-        row.append(id, ...(shown ? [element("td", hit.text ?? "–")] : []), element("td", hit.cosine.toFixed(3), "n"));
+        const cells = { ...(shown ? { text: element("td", hit.text ?? "–") } : {}), cosine: element("td", hit.cosine.toFixed(3), "n") };
+        for (const [name, cell] of Object.entries(cells)) cell.dataset.label = name;
+        row.append(id, ...Object.values(cells));
         body.append(row);
       }
       table.append(head, body);
