@@ -21,9 +21,10 @@ from scipy.sparse.csgraph import connected_components
 from interlingua.core.arguments import check_count, check_path, check_text, shown
 from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
 from interlingua.core.atomic import atomic_file
+from interlingua.core.comparison import MIN_BATCH, STRUCTURE_LIMIT, STRUCTURE_ROWS
 from interlingua.core.errors import InputError
 from interlingua.core.neighbors import nearest
-from interlingua.core.profiles import MIN_BATCH, SpaceProfile
+from interlingua.core.profiles import SpaceProfile
 
 __all__ = [
     "MIN_ROWS",
@@ -35,6 +36,7 @@ __all__ = [
     "find_mixture",
     "identify",
     "load_table",
+    "looks_reduced",
     "save_table",
     "shipped",
     "value_grid",
@@ -225,7 +227,7 @@ class Mixture:
         share: of the rows that are of the smaller group, from 0 to 0.5.
         rows: numbers of these rows, in ascending order.
         spectra: how the variance of each group lies along the axes of the other, as
-            `interlingua.core.profiles.Comparison.spectrum`: 0 is unrelated, 1 the same.
+            `interlingua.core.comparison.Comparison.spectrum`: 0 is unrelated, 1 the same.
     """
 
     share: float
@@ -238,7 +240,8 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
 
     Rows of one model have neighbors among each other and none among rows of another model. So the graph of mutual
     neighbors falls apart, and a part is of another model if it does not vary along the principal axes of the largest
-    part. Parts of other topics do. Two models with a common origin can be too similar to be told apart.
+    part. Parts of other topics do. Two models with a common origin can be too similar to be told apart, and so are two
+    that were both reduced by PCA (`looks_reduced`), because both vary along the same axes.
 
     Args:
         vectors: [n, d]; two models are looked for among 5,000 rows, drawn at random, and then every row is assigned.
@@ -255,6 +258,7 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
     sample = np.unique(rows[drawn], axis=0)
     if len(sample) < 4 * MIN_BATCH:
         return None
+    reduced = looks_reduced(sample)
     links, cosines = nearest(sample, sample, _NEIGHBORS, metric="dot", exclude=np.arange(len(sample)))
     seen: IntArray | None = None
     for deviations in _LINKS:
@@ -265,25 +269,44 @@ def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
         if seen is not None and np.array_equal(parts, seen):
             continue
         seen = parts
-        found = _foreign_parts(sample, parts)
+        found = _foreign_parts(sample, parts, reduced=reduced)
         if found is not None:
             space, foreign = found
             other = SpaceProfile.of(sample[foreign], limits=False)
             second = space.assign(rows, other)
             largest = sample[parts == sizes.argmax()]
-            spectra = space.compare(sample[foreign]).spectrum, other.spectrum_of(largest)
+            spectra = space.spectrum_of(sample[foreign]), other.spectrum_of(largest)
             if spectra[1] < 2 * _UNRELATED and 0 < second.sum() < len(rows):
                 smaller = second if second.mean() <= 0.5 else ~second  # noqa: PLR2004
                 return Mixture(float(smaller.mean()), np.flatnonzero(smaller), spectra)
     return None
 
 
-def _foreign_parts(sample: FloatArray, parts: IntArray) -> tuple[SpaceProfile, npt.NDArray[np.bool_]] | None:
+def looks_reduced(vectors: Any) -> bool:
+    """Return whether vectors look reduced by PCA: their variance falls from column to column, without correlations.
+
+    A second model that was reduced too is not noticed there.
+
+    Args:
+        vectors: [n, d], at least 50 rows.
+
+    Raises:
+        InputError: as `find_mixture`.
+    """
+    rows = check_matrix(vectors, "vectors", min_rows=MIN_ROWS)
+    return SpaceProfile.of(np.asarray(rows, np.float32), limits=False).looks_reduced
+
+
+def _foreign_parts(
+    sample: FloatArray, parts: IntArray, *, reduced: bool
+) -> tuple[SpaceProfile, npt.NDArray[np.bool_]] | None:
     """Return the profile of the largest part, and for each row whether its part is of another model than that one.
 
     Args:
         sample: [n, d].
         parts: [n], the part of each row.
+        reduced: whether the sample looks reduced by PCA. Then parts of other topics can be unrelated to the axes too,
+            so a part must be far from the clusters of the largest one as well.
 
     Returns:
         None if no part is of another model. Most collections have no second part of usable size, and then no profile
@@ -298,10 +321,16 @@ def _foreign_parts(sample: FloatArray, parts: IntArray) -> tuple[SpaceProfile, n
     others = [part for part in others if space.spectrum_of(sample[parts == part]) < _UNRELATED]
     if not others:
         return None
-    # Only the limits tell whether the spectrum of this space means anything.
+    # Only the limits tell whether the statistics of this space mean anything.
     space = space.with_limits(largest)
-    foreign = np.isin(parts, [part for part in others if space.compare(sample[parts == part]).spectrum < _UNRELATED])
-    return (space, foreign) if foreign.any() else None
+    compared = {part: space.compare(sample[parts == part]) for part in others}
+    if reduced:
+        different = [
+            part for part, one in compared.items() if one.rows >= STRUCTURE_ROWS and one.structure < STRUCTURE_LIMIT
+        ]
+    else:
+        different = [part for part, one in compared.items() if one.spectrum < _UNRELATED]
+    return (space, np.isin(parts, different)) if different else None
 
 
 def _linked(links: IntArray, near: npt.NDArray[np.bool_]) -> IntArray:
