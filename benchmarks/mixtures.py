@@ -1,9 +1,13 @@
 """Measure whether two models in one collection are noticed, and how often one model is taken for two.
 
     python benchmarks/mixtures.py --vectors DIR --data ../shared/data
+    python benchmarks/mixtures.py --vectors DIR --more
 
 DIR is that of `benchmarks/foreign.py`. Mixtures hold 5, 20 and 50 % of rows of another model; the wider one is cut.
 Collections of one model are every corpus of 2,500 rows and more, and two corpora of one encoder together.
+
+`--more` appends mixtures of two models on one kind of text, where CORPUS.minilm.npy and CORPUS.paraphrase.npy are in
+DIR too, and collections of one model that were reduced by PCA to 128 columns, alone and two corpora together.
 """
 
 from __future__ import annotations
@@ -13,18 +17,22 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from foreign import Rows, Spaces, read_spaces
+from reduced import reduction
 
+from interlingua.core.arrays import unit_rows
 from interlingua.identification import find_mixture
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "mixtures.jsonl"
 ROWS, SHARES = 5_000, (0.05, 0.2, 0.5)
+# Corpora of mixtures within one corpus, and of collections that are reduced.
+ONE_KIND, REDUCED = ("nq-open", "opentriviaqa"), ("medquad", "opentriviaqa", "nq-open", "clickbait", "clinc150")
 # The larger part and the smaller part: encoder and corpus.
 PAIRS = (
     (("minilm", "beir"), ("paraphrase", "nq-open")),
@@ -78,20 +86,60 @@ def cases(spaces: Spaces) -> Iterator[dict[str, Any]]:
             yield measure(f"{encoder} {first} and {second}", rows, None, models=1)
 
 
+def more_cases(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of mixtures within one corpus, and of collections of one model that were reduced by PCA."""
+    rng = np.random.default_rng(0)
+    read = lambda corpus, encoder: _units(np.load(folder / f"{corpus}.{encoder}.npy"))  # noqa: E731
+    for first, second, corpus in product(*[("minilm", "paraphrase", "wordllama", "model2vec")] * 2, ONE_KIND):
+        widths = {"minilm": 384, "paraphrase": 384, "wordllama": 256, "model2vec": 256}
+        if first == second or widths[first] != widths[second]:
+            continue
+        one, other = read(corpus, first), read(corpus, second)
+        # No text is in both parts.
+        half = len(one) // 2
+        for share in SHARES:
+            rows, truth = together(one[:half], other[half:], share, rng)
+            yield measure(
+                f"{first} with {second}, both {corpus}", rows, truth, models=2, one_kind=True, true_share=share
+            )
+    for encoder in ("use", "wordllama"):
+        spaces = {corpus: read(corpus, encoder) for corpus in REDUCED}
+        reduce = reduction(np.concatenate([rows[:2_000] for rows in spaces.values()]), 128, centered=True)
+        for corpus, rows in spaces.items():
+            yield measure(f"{encoder} {corpus}, 128 columns", reduce(rows[:ROWS]), None, models=1, reduced=True)
+        for pair in combinations(REDUCED, 2):
+            rows = np.concatenate([reduce(spaces[corpus][: ROWS // 2]) for corpus in pair])
+            yield measure(f"{encoder} {' and '.join(pair)}, 128 columns", rows, None, models=1, reduced=True)
+
+
+def _units(rows: Rows) -> Rows:
+    return unit_rows(np.asarray(rows, np.float32))
+
+
 def main() -> None:
     """Measure, write the records and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vectors", type=Path, default=HERE / "vectors")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
+    parser.add_argument("--more", action="store_true", help="append one kind of text, and reduced collections")
     arguments = parser.parse_args()
-    with OUT.open("w", encoding="utf-8") as stream:
-        for record in cases(read_spaces(arguments.vectors, arguments.data)):
+    with OUT.open("a" if arguments.more else "w", encoding="utf-8") as stream:
+        found = (
+            more_cases(arguments.vectors) if arguments.more else cases(read_spaces(arguments.vectors, arguments.data))
+        )
+        for record in found:
             stream.write(json.dumps(record) + "\n")
             stream.flush()
     records = [json.loads(line) for line in OUT.read_text("utf-8").splitlines()]
-    for models in (2, 1):
-        some = [record for record in records if record["models"] == models]
-        sys.stdout.write(f"{models} models: found {sum(r['found'] for r in some)} of {len(some)}\n")
+    groups = {(r["models"], r.get("one_kind", False), r.get("reduced", False)) for r in records}
+    for models, one_kind, reduced in sorted(groups):
+        some = [
+            r
+            for r in records
+            if (r["models"], r.get("one_kind", False), r.get("reduced", False)) == (models, one_kind, reduced)
+        ]
+        kind = f"models: {models}, one kind of text: {one_kind}, reduced: {reduced}"
+        sys.stdout.write(f"{kind}; found {sum(r['found'] for r in some)} of {len(some)}\n")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def write(folder: Path) -> None:
     (folder / "cli.md").write_text(commands(), "utf-8")
     (folder / "stores.md").write_text(stores(), "utf-8")
     (folder / "foreign.md").write_text(foreign(), "utf-8")
+    (folder / "reduced.md").write_text(reduced(), "utf-8")
     for name, page in benchmarks().items():
         (folder / f"{name}.md").write_text(page, "utf-8")
     (folder / "estimates.md").write_text(estimates(), "utf-8")
@@ -155,6 +156,13 @@ def foreign() -> str:
     from foreign import table
 
     return str(table(_records(RESULTS / "foreign.jsonl")))
+
+
+def reduced() -> str:
+    """Return the table of batches in spaces that were reduced by PCA."""
+    from reduced import table
+
+    return str(table(_records(RESULTS / "reduced.jsonl")))
 
 
 def journey() -> str:

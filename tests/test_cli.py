@@ -268,6 +268,17 @@ def test_evaluate_prints_a_table(run: Run, folder: Path, saved: Path) -> None:
     assert "target to source" in ran.out
 
 
+def test_evaluate_says_that_rows_are_not_pairs(run: Run, folder: Path, saved: Path) -> None:
+    np.save(folder / "shuffled.npy", np.random.default_rng(0).permutation(np.load(folder / "target.npy")))
+    ran = run("evaluate", saved, folder / "source.npy", folder / "shuffled.npy")
+    assert ran.code == 0, ran.err
+    assert "Warning: the right row ranks no better than by chance" in ran.err
+    assert run("evaluate", saved, folder / "source.npy", folder / "shuffled.npy", "--json").json["is_chance"] is True
+    right = run("evaluate", saved, folder / "source.npy", folder / "target.npy", "--json")
+    assert right.json["is_chance"] is False
+    assert "by chance" not in right.err
+
+
 def test_evaluate_notices_swapped_sides(run: Run, folder: Path, saved: Path) -> None:
     ran = run("evaluate", saved, folder / "target.npy", folder / "source.npy", "--json")
     assert ran.code == 2

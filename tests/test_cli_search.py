@@ -163,3 +163,15 @@ def test_inspect_says_whether_scores_are_calibrated(run: Run, calibrated: str) -
     assert run("inspect", calibrated, "--json").json["calibration"] == {"rows": [600, 600], "paired": True}
     assert "not calibrated: thresholds cannot be converted" in run("inspect", "translator").out
     assert run("inspect", "translator", "--json").json["calibration"] is None
+
+
+def test_a_search_of_two_collections_says_why_its_scores_differ(run: Run, place: Path, calibrated: str) -> None:
+    rows = np.load("target.npy")
+    np.save("new.npy", rows)
+    search = run("search", calibrated, "old.parquet", "new.npy", "--query", "target.npy", "-k", 3)
+    assert search.code == 0, search.err
+    assert "A search of that collection alone has no such samples and uses that of the translator" in " ".join(
+        search.err.split()
+    )
+    single = run("search", calibrated, "old.parquet", "--query", "target.npy", "-k", 3)
+    assert "A search of that collection alone" not in single.err

@@ -54,7 +54,7 @@ def test_vectors_of_a_known_model_are_fitted_on_pairs_of_public_texts(tmp_path: 
 
 
 def test_a_model_on_the_hub_is_named_in_the_command(tmp_path: Path) -> None:
-    from interlingua._plan import public_pairs_command
+    from interlingua._routes import public_pairs_command
     from interlingua.identification import shipped
 
     made = {known.name: public_pairs_command("a b.npy", known.name, "new.npy") for known in shipped()}
@@ -198,7 +198,7 @@ def test_the_costs_of_both_kinds_of_fit_are_printed(run: Run, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("route", "fit"), [("re-embed", None), ("public pairs", "public"), ("unpaired", "unpaired")])
 def test_recorded_searches_are_those_of_the_records(route: str, fit: str | None) -> None:
-    from interlingua._plan import _SEARCHES
+    from interlingua._routes import _SEARCHES
 
     lines = (Path(__file__).parents[1] / "benchmarks" / "results" / "retrieval.jsonl").read_text("utf-8").splitlines()
     records = [record for record in map(json.loads, lines) if record["judged"] is not None]
@@ -266,3 +266,23 @@ def test_rows_of_many_columns_are_measured_as_repeated_rows_are() -> None:
     first, second = (SpaceProfile.of(z, limits=False) for z in (rows, np.tile(rows, (10, 1))))
     np.testing.assert_allclose(first.shares[:40], second.shares[:40], atol=1e-5)
     np.testing.assert_allclose(np.abs((first.basis[:, :10] * second.basis[:, :10]).sum(axis=0)), 1, atol=1e-3)
+
+
+def test_a_plan_of_some_rows_says_so_in_its_commands(run: Run, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "some.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t (id bigint primary key, kind text, v float[512])")
+        rows = [(i, "new" if i < 100 else "old", row.tolist()) for i, row in enumerate(old_rows(300))]
+        connection.executemany("insert into t values (?, ?, ?)", rows)
+    address = f"duckdb://{path}#t.v"
+    made = run("plan", address, "--where", "kind = 'old'", "--sample", 150, "--json").json
+    assert (made["rows"], made["sampled"], made["where"]) == (200, 150, "kind = 'old'")
+    fits, moves = ([c for c in made["commands"] if c.startswith(f"interlingua {name} ")] for name in ("fit", "migrate"))
+    assert fits
+    assert all("--where 'kind = '\"'\"'old'\"'\"''" in command for command in (*fits, *moves))
+    assert run("identify", address, "--where", "kind = 'new'", "--json").json["rows"] == 100
+    chosen = il.plan(address, address, where="kind = 'old'", target_where="kind = 'new'")
+    assert "--target-where" in chosen.commands[0]
+    with pytest.raises(il.InputError, match=r"no target with rows to select. Name it, or leave target_where=... out"):
+        il.plan(address, target_where="kind = 'new'")

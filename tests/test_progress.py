@@ -76,6 +76,10 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
         "plan": (("plan", sides[0]), ["Reading"]),
         "identify": (("identify", sides[0]), ["Comparing with known models"]),
         "evaluate": (("evaluate", place / "translator", *sides), ["Evaluating"]),
+        "calibrate": (
+            ("calibrate", place / "translator", *sides, "--out", place / "c"),
+            ["Reading", "Measuring scores"],
+        ),
         "search": (("search", place / "translator", sides[0], "--query", sides[1]), ["Searching"]),
         "export": (
             ("export", place / "translator", "--to", "safetensors", "--out", place / "s.safetensors"),
@@ -84,8 +88,8 @@ def commands(place: Path) -> dict[str, tuple[Sequence[object], Sequence[str]]]:
     }
 
 
-LOGGED = ("fit", "embed", "translate", "migrate", "audit")
-NAMES = (*LOGGED, "plan", "identify", "evaluate", "search", "export")
+LOGGED = ("fit", "embed", "translate", "migrate", "audit", "plan", "identify", "evaluate", "calibrate", "search")
+NAMES = (*LOGGED, "export")
 
 
 @pytest.fixture
@@ -134,7 +138,16 @@ def test_no_command_is_silent_in_a_pipe(
 @pytest.mark.usefixtures("often", "slowed")
 @pytest.mark.parametrize(
     ("name", "phase"),
-    [("translate", "checking"), ("translate", "translating"), ("migrate", "surveying"), ("fit", "checking")],
+    [
+        ("translate", "checking"),
+        ("translate", "translating"),
+        ("migrate", "surveying"),
+        ("fit", "checking"),
+        ("evaluate", "evaluating"),
+        ("search", "searching"),
+        ("plan", "reading"),
+        ("identify", "reading"),
+    ],
 )
 def test_the_log_counts_rows(run: Run, saved: Path, public: Path, name: str, phase: str) -> None:
     assert run(*commands(public)[name][0], "--log", public / "log.jsonl").code == 0

@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from interlingua.core.arguments import check_count, check_path, check_text, shown
-from interlingua.core.arrays import FloatArray, IntArray, check_matrix, unit_rows
+from interlingua._mixtures import Mixture, find_mixture, looks_reduced
+from interlingua.core.arguments import check_path, check_text, shown
+from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.atomic import atomic_file
 from interlingua.core.errors import InputError
-from interlingua.core.neighbors import nearest
-from interlingua.core.profiles import MIN_BATCH, SpaceProfile
 
 __all__ = [
     "MIN_ROWS",
@@ -35,6 +31,7 @@ __all__ = [
     "find_mixture",
     "identify",
     "load_table",
+    "looks_reduced",
     "save_table",
     "shipped",
     "value_grid",
@@ -51,16 +48,6 @@ _MARGIN = 0.1
 # Coordinates to either side in the moving average that is subtracted: the variances of principal components fall in the
 # same manner for every model.
 _TREND_WIDTH = 15
-# Rows among which two models are looked for, and neighbors of each.
-_MIXED_ROWS, _NEIGHBORS = 5_000, 10
-# Cosines above which two rows are linked, in standard deviations of cosines of random directions. Each is tried,
-# because rows of two models must not be linked and rows of one model must.
-_LINKS = (4, 5, 6, 7, 8, 9, 10, 12)
-# A group smaller than this share of the rows is too small to be the larger of two models.
-_LEAST_GROUP = 0.25
-# Two groups are of different models if the spectrum of each is below this in the space of the other. Groups of other
-# topics by one model are above it, as measured in benchmarks/mixtures.py.
-_UNRELATED = 0.12
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,101 +202,6 @@ def identify(vectors: Any, *, table: list[Fingerprint] | None = None) -> Identif
     reason = f"Score {best.score:.2f} ({_NEEDED} is needed)"
     reason += f"; runner-up: {second.name}, {second.score:.2f}." if second else "."
     return Identification(best.name, reason, ranked, **facts)
-
-
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """Vectors of two models in one collection.
-
-    Attributes:
-        share: of the rows that are of the smaller group, from 0 to 0.5.
-        rows: numbers of these rows, in ascending order.
-        spectra: how the variance of each group lies along the axes of the other, as
-            `interlingua.core.profiles.Comparison.spectrum`: 0 is unrelated, 1 the same.
-    """
-
-    share: float
-    rows: IntArray
-    spectra: tuple[float, float]
-
-
-def find_mixture(vectors: Any, *, seed: int = 0) -> Mixture | None:
-    """Look for vectors of two models of one width in a collection.
-
-    Rows of one model have neighbors among each other and none among rows of another model. So the graph of mutual
-    neighbors falls apart, and a part is of another model if it does not vary along the principal axes of the largest
-    part. Parts of other topics do. Two models with a common origin can be too similar to be told apart.
-
-    Args:
-        vectors: [n, d]; two models are looked for among 5,000 rows, drawn at random, and then every row is assigned.
-        seed: of the draw.
-
-    Returns:
-        The mixture, or None if none was found.
-
-    Raises:
-        InputError: fewer than 50 rows, NaN, infinity or zero rows.
-    """
-    rows = unit_rows(np.asarray(check_matrix(vectors, "vectors", min_rows=MIN_ROWS), np.float32))
-    drawn = np.random.default_rng(check_count(seed, "seed")).permutation(len(rows))[:_MIXED_ROWS]
-    sample = np.unique(rows[drawn], axis=0)
-    if len(sample) < 4 * MIN_BATCH:
-        return None
-    links, cosines = nearest(sample, sample, _NEIGHBORS, metric="dot", exclude=np.arange(len(sample)))
-    seen: IntArray | None = None
-    for deviations in _LINKS:
-        parts = _linked(links, cosines > deviations / np.sqrt(sample.shape[1]))
-        sizes = np.bincount(parts)
-        if sizes.max() < _LEAST_GROUP * len(sample):
-            return None
-        if seen is not None and np.array_equal(parts, seen):
-            continue
-        seen = parts
-        found = _foreign_parts(sample, parts)
-        if found is not None:
-            space, foreign = found
-            other = SpaceProfile.of(sample[foreign], limits=False)
-            second = space.assign(rows, other)
-            largest = sample[parts == sizes.argmax()]
-            spectra = space.compare(sample[foreign]).spectrum, other.spectrum_of(largest)
-            if spectra[1] < 2 * _UNRELATED and 0 < second.sum() < len(rows):
-                smaller = second if second.mean() <= 0.5 else ~second  # noqa: PLR2004
-                return Mixture(float(smaller.mean()), np.flatnonzero(smaller), spectra)
-    return None
-
-
-def _foreign_parts(sample: FloatArray, parts: IntArray) -> tuple[SpaceProfile, npt.NDArray[np.bool_]] | None:
-    """Return the profile of the largest part, and for each row whether its part is of another model than that one.
-
-    Args:
-        sample: [n, d].
-        parts: [n], the part of each row.
-
-    Returns:
-        None if no part is of another model. Most collections have no second part of usable size, and then no profile
-        is measured.
-    """
-    sizes = np.bincount(parts)
-    others = [part for part in np.flatnonzero(sizes >= MIN_BATCH) if part != sizes.argmax()]
-    if not others:
-        return None
-    largest = sample[parts == sizes.argmax()]
-    space = SpaceProfile.of(largest, limits=False)
-    others = [part for part in others if space.spectrum_of(sample[parts == part]) < _UNRELATED]
-    if not others:
-        return None
-    # Only the limits tell whether the spectrum of this space means anything.
-    space = space.with_limits(largest)
-    foreign = np.isin(parts, [part for part in others if space.compare(sample[parts == part]).spectrum < _UNRELATED])
-    return (space, foreign) if foreign.any() else None
-
-
-def _linked(links: IntArray, near: npt.NDArray[np.bool_]) -> IntArray:
-    """Return for each row the number of its part of the graph of mutual neighbors [n, k] that are near."""
-    n, k = links.shape
-    start = np.repeat(np.arange(n), k)[near.ravel()]
-    graph = coo_matrix((np.ones(len(start), np.int8), (start, links.ravel()[near.ravel()])), shape=(n, n)).tocsr()
-    return np.asarray(connected_components(graph.multiply(graph.T), directed=False)[1])
 
 
 def value_grid(vectors: FloatArray) -> str:

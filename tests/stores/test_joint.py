@@ -135,3 +135,22 @@ def test_times_that_python_cannot_represent_are_text_in_hits(memory: Callable[[s
         {"when": "1970-01-01T00:00:00.000000001"},
         {"when": datetime(1970, 1, 1, microsecond=1)},
     ]
+
+
+def test_queries_are_searched_in_groups_with_the_same_hits(
+    memory: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(memory("old"), pa.array(range(80)), unit(80, D_IN, 1))
+    put(memory("new"), pa.array(range(80)), unit(80, D_OUT, 2))
+    joint, queries = JointSearch(translator(), memory("old"), memory("new"), sample=0), unit(9, D_OUT, 3)
+    together = joint.search(queries, 3)
+    monkeypatch.setattr("interlingua.stores.joint._CANDIDATES", 60)
+    done: list[tuple[str, int, int]] = []
+    grouped = joint.search(queries, 3, on_rows=lambda *told: done.append(told))
+    # Two queries with thirty candidates each are a group.
+    assert done == [("searching", n, 9) for n in (2, 4, 6, 8, 9)]
+    assert [[(hit.store, hit.id) for hit in row] for row in grouped] == [
+        [(hit.store, hit.id) for hit in row] for row in together
+    ]
+    with pytest.raises(InputError, match="on_rows is 'no'; a function of a phase and two numbers"):
+        joint.search(queries, 3, on_rows="no")  # type: ignore[arg-type]

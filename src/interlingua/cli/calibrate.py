@@ -10,6 +10,8 @@ from rich import box
 from rich.table import Table
 
 from interlingua.cli import console, inputs
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -17,14 +19,17 @@ from interlingua.cli.options import (
     AsJson,
     Columns,
     Keys,
+    Log,
     Scales,
     Seed,
     TargetWhere,
     TranslatorFolder,
     Where,
+    check_outputs,
 )
 from interlingua.core.errors import InputError
 from interlingua.core.wording import count_of
+from interlingua.stores import input_files
 
 if TYPE_CHECKING:
     from interlingua.core.arrays import FloatArray
@@ -68,6 +73,7 @@ def calibrate(
     target_where: TargetWhere = None,
     allow_foreign: AllowForeign = False,
     seed: Seed = 0,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure how scores of both models correspond.
@@ -80,26 +86,33 @@ def calibrate(
     from interlingua.core.storage import check_destination
     from interlingua.core.translator import load
 
+    check_outputs({"--out": out, "--log": log})
     check_destination(out, overwrite=force)
     translator = load(directory)
-    given = {"source": source_queries, "target": target_queries}
-    asked = [None if path is None else _read_queries(path, side) for side, path in given.items()]
+    queries = {"source": source_queries, "target": target_queries}
+    asked = [None if path is None else _read_queries(path, side) for side, path in queries.items()]
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
     watch = console.Stopwatch()
-    with inputs.closing_sides(files), console.working("Measuring scores"):
-        inputs.check_widths(files, translator, paired=paired)
-        if paired:
-            spaces = inputs.read_paired(files, rows=MAX_ROWS, seed=seed, with_ids=False)
-        else:
-            spaces = [inputs.read_space(file, rows=MAX_ROWS, seed=seed) for file in files]
-        made = translator.fit_calibration(
-            *(space.vectors for space in spaces),
-            queries=(asked[0], asked[1]),
-            paired=paired,
-            allow_foreign=allow_foreign,
-        )
-        made.save(out, overwrite=force)
-    _print(made, out, paired=paired, seconds=watch.seconds, as_json=as_json)
+    with inputs.closing_sides(files), open_log(log, (*input_files(source, target), *queries.values())) as record:
+        with console.show_progress("Reading", record=record, transient=True) as reading:
+            inputs.check_widths(files, translator, paired=paired)
+            fitted = warn_of_fitted_rows(files, translator)
+            given: dict[str, Any] = {"rows": MAX_ROWS, "seed": seed, "on_rows": reading.on_rows}
+            if paired:
+                spaces = inputs.read_paired(files, with_ids=False, **given)
+            else:
+                spaces = [inputs.read_space(file, **given) for file in files]
+        record("read", rows=[space.n for space in spaces])
+        with console.working("Measuring scores", record):
+            made = translator.fit_calibration(
+                *(space.vectors for space in spaces),
+                queries=(asked[0], asked[1]),
+                paired=paired,
+                allow_foreign=allow_foreign,
+            )
+            made.save(out, overwrite=force)
+        record("done", translator=str(out), seconds=watch.seconds)
+    _print(made, out, fitted, paired=paired, seconds=watch.seconds, as_json=as_json)
 
 
 def _read_queries(path: Path, side: str) -> FloatArray:
@@ -115,7 +128,9 @@ def _read_queries(path: Path, side: str) -> FloatArray:
     return queries
 
 
-def _print(translator: Translator, out: Path, *, paired: bool, seconds: float, as_json: bool) -> None:
+def _print(
+    translator: Translator, out: Path, fitted: list[str], *, paired: bool, seconds: float, as_json: bool
+) -> None:
     """Print what was written, and the counterparts of some scores of the source model."""
     found = translator.calibration
     rows = () if found is None else found.rows
@@ -124,7 +139,14 @@ def _print(translator: Translator, out: Path, *, paired: bool, seconds: float, a
     if as_json:
         shown: dict[str, Any] = {"source": list(_SHOWN), **scores}
         console.emit_json(
-            {"translator": str(out), "rows": list(rows), "paired": paired, "scores": shown, "seconds": seconds}
+            {
+                "translator": str(out),
+                "rows": list(rows),
+                "paired": paired,
+                "fitted": fitted,
+                "scores": shown,
+                "seconds": seconds,
+            }
         )
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

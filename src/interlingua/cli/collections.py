@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,6 +109,7 @@ def read_same_ids(
     rows: int | None,
     seed: int,
     show: Sequence[str | None] = (None, None),
+    on_rows: Callable[[str, int, int], None] | None = None,
 ) -> Paired:
     """Return the rows whose ids both sides have. Ids are compared as text.
 
@@ -119,11 +120,13 @@ def read_same_ids(
         rows: number of rows of the smaller side to draw at random; None for all.
         seed: of the draw.
         show: a column of each side whose values are added to the ids.
+        on_rows: called with the phase, the rows of a side read so far and its number of rows, when a page has been
+            read.
 
     Raises:
         InputError: a side has no ids, repeated ones or no such column, or fewer than two ids are on both sides.
     """
-    from interlingua.core.records import select_rows
+    from interlingua.core.records import report_rows, select_rows
 
     for side, column in zip(sides, show, strict=True):
         if column is not None and column not in side.names:
@@ -133,8 +136,9 @@ def read_same_ids(
     drawn = np.arange(small.n)
     if rows is not None and rows < small.n:
         drawn = np.sort(np.random.default_rng(seed).choice(small.n, rows, replace=False))
-    chosen = _by_id(select_rows(small.batches(), drawn), small, show[order[0]])
-    matched = _by_id(large.batches(), large, show[order[1]], among=chosen)
+    first_pages, second_pages = (report_rows(side.batches(), side.n, on_rows) for side in (small, large))
+    chosen = _by_id(select_rows(first_pages, drawn), small, show[order[0]])
+    matched = _by_id(second_pages, large, show[order[1]], among=chosen)
     keys = [key for key in chosen if key in matched]
     if len(keys) < 2:  # noqa: PLR2004
         raise InputError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from interlingua.cli import console, inputs, reports, tables
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.fitted import warn_of_fitted_rows
 from interlingua.cli.options import (
     FORMATS,
     STORE_ADDRESSES,
@@ -14,6 +17,7 @@ from interlingua.cli.options import (
     AsJson,
     Columns,
     Keys,
+    Log,
     Scales,
     Seed,
     Show,
@@ -21,7 +25,9 @@ from interlingua.cli.options import (
     TranslatorFolder,
     Where,
     check_effect,
+    check_outputs,
 )
+from interlingua.stores import input_files
 
 __all__ = ["evaluate"]
 
@@ -56,6 +62,7 @@ def evaluate(
     allow_foreign: AllowForeign = False,
     report: reports.ReportFile = None,
     force: reports.ReplaceReport = False,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a translator on paired rows.
@@ -67,34 +74,50 @@ def evaluate(
     from interlingua.core.translator import load
     from interlingua.evaluation import evaluate as measure
 
+    check_outputs({"--report": report, "--log": log})
     reports.check_optional_report(report, force=force)
     translator = load(directory)
     if report is None:
         check_effect({"--show": show}, "has no effect without --report; leave it out.")
     files = inputs.open_sides(source, target, columns=columns, keys=keys, scales=scales, where=(where, target_where))
     watch = console.Stopwatch()
-    with inputs.closing_sides(files), console.working("Evaluating"):
-        inputs.check_widths(files, translator)
-        spaces = inputs.read_paired(
-            files,
-            rows=rows,
-            seed=seed,
-            with_ids=report is not None,
-            show=reports.shown_columns(show, files),
-        )
-        measured = inputs.without_comparison(translator) if allow_foreign else translator
-        scores = measure(measured, *spaces, pool=pool, seed=seed)
-    result = scores.to_dict()
-    if report is not None:
-        with console.working("Drawing the report"):
-            reports.write(
-                report, translator, translator=measured, evaluation=scores, source_eval=spaces[0], target_eval=spaces[1]
+    with inputs.closing_sides(files), open_log(log, input_files(source, target)) as record:
+        with console.show_progress("Evaluating", record=record, transient=True) as progress:
+            inputs.check_widths(files, translator)
+            fitted = warn_of_fitted_rows(files, translator)
+            spaces = inputs.read_paired(
+                files,
+                rows=rows,
+                seed=seed,
+                with_ids=report is not None,
+                show=reports.shown_columns(show, files),
+                on_rows=progress.on_rows,
             )
-        console.note(f"Wrote {report}")
+            record("read", rows=spaces[0].n)
+            measured = inputs.without_comparison(translator) if allow_foreign else translator
+            scores = measure(measured, *spaces, pool=pool, seed=seed, on_rows=progress.on_rows)
+        result = {**scores.to_dict(), "fitted": fitted}
+        if report is not None:
+            with console.working("Drawing the report", record):
+                evaluated = {"evaluation": scores, "source_eval": spaces[0], "target_eval": spaces[1]}
+                reports.write(report, translator, translator=measured, **evaluated)
+            console.note(f"Wrote {report}")
+        record("done", rows=result["n"], **_main_scores(result))
     if as_json:
         console.emit_json({**result, "seconds": watch.seconds, **({"report": str(report)} if report else {})})
         return
     console.stdout().print(tables.scores({"translated": result}))
+    if scores.is_chance:
+        console.note(
+            "Warning: the right row ranks no better than by chance. The rows of SOURCE and TARGET are probably not the "
+            "same texts, row by row, or the translator is of other models."
+        )
     console.note(
         f"{result['n']:,} paired rows, pool {result['pool']:,}, ± half of the 95 % interval, {watch.seconds:.1f} s"
     )
+
+
+def _main_scores(result: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the main scores of both directions, for the log."""
+    names = ("top1", "mean_rank", "cosine")
+    return {side: {name: result[side][name] for name in names} for side in ("forward", "backward")}

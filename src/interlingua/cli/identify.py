@@ -12,7 +12,9 @@ from rich.table import Table
 
 from interlingua.cli import console, inputs
 from interlingua.cli.collections import Collection
-from interlingua.cli.options import AsJson, Seed
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import AsJson, Log, Seed, Where
+from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
 if TYPE_CHECKING:
@@ -26,8 +28,12 @@ _SHOWN_IDS = 10
 
 def identify(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"The vectors: {address_forms()}.")],
-    rows: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of rows.")] = 5_000,
+    rows: Annotated[
+        int, typer.Option("--rows", "--sample", metavar="N", min=50, help="Size of the sample of rows.")
+    ] = 5_000,
+    where: Where = None,
     seed: Seed = 0,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Guess which model produced these vectors.
@@ -36,21 +42,32 @@ def identify(
     The answer may be "unknown". It is always unknown for vectors that were rotated or centered. A collection that holds
     vectors of two models of the same width is noticed, and the rows of the smaller part are named by their ids.
     """
-    from interlingua import identification
-    from interlingua._plan import public_pairs_command
+    from shlex import quote
 
-    collection = Collection(source)
-    with inputs.closing_sides([collection]), console.working("Reading"):
-        space = inputs.read_space(collection, rows=rows, seed=seed, with_ids=True)
-    vectors, ids = space.vectors, list(space.ids or ())
-    with console.working("Comparing with known models"):
-        result = identification.identify(vectors)
-        mixture = identification.find_mixture(vectors, seed=seed)
+    from interlingua import identification
+    from interlingua._routes import REDUCED_NOTE, public_pairs_command
+
+    with open_log(log, input_files(source)) as record:
+        collection = Collection(source, where)
+        with (
+            inputs.closing_sides([collection]),
+            console.show_progress("Reading", record=record, transient=True) as reading,
+        ):
+            space = inputs.read_space(collection, rows=rows, seed=seed, with_ids=True, on_rows=reading.on_rows)
+        vectors, ids = space.vectors, list(space.ids or ())
+        record("read", rows=len(vectors), of=collection.n)
+        with console.working("Comparing with known models", record):
+            result = identification.identify(vectors)
+            mixture = identification.find_mixture(vectors, seed=seed)
+            reduced = identification.looks_reduced(vectors)
+        record("done", model=result.model, mixed_share=0.0 if mixture is None else round(mixture.share, 4))
     parts = None if mixture is None else _describe(mixture, vectors, ids)
     known = parts is None and result.model != identification.UNKNOWN
-    command = public_pairs_command(source, result.model) if known else None
+    command = (
+        public_pairs_command(source, result.model, rows=f" --where {quote(where)}" if where else "") if known else None
+    )
     if as_json:
-        console.emit_json(asdict(result) | {"mixture": parts, "command": command})
+        console.emit_json(asdict(result) | {"reduced": reduced, "mixture": parts, "command": command})
         return
     out = console.stdout()
     if parts is not None:
@@ -62,6 +79,8 @@ def identify(
             soft_wrap=True,
         )
     out.print(f"{result.model}: {result.reason}", soft_wrap=True)
+    if reduced and parts is None:
+        out.print(REDUCED_NOTE, soft_wrap=True)
     out.print(
         f"{result.rows:,} rows, width {result.d}, {'unit' if result.unit else 'varied'} length, {result.grid} values"
     )

@@ -44,6 +44,7 @@ __all__ = [
 SIDES = ("source", "target")
 
 Side = VectorFile | Collection
+_OnRows = Callable[[str, int, int], None]
 
 
 def open_sides(
@@ -185,7 +186,7 @@ def read_space(
     with_ids: bool = False,
     show: str | None = None,
     name: str | None = None,
-    on_rows: Callable[[str, int, int], None] | None = None,
+    on_rows: _OnRows | None = None,
 ) -> EmbeddingSpace:
     """Read a file or collection, or ``rows`` of its rows drawn at random without replacement, in its order.
 
@@ -234,6 +235,7 @@ def read_paired(
     seed: int,
     with_ids: bool,
     show: Sequence[str | None] = (None, None),
+    on_rows: _OnRows | None = None,
 ) -> list[EmbeddingSpace]:
     """Read the rows of both sides that are the same text: by their number in two files, by their ids in a store.
 
@@ -243,6 +245,7 @@ def read_paired(
         seed: random seed of the draw.
         with_ids: also read the ids.
         show: a column of each side whose values are added to the ids.
+        on_rows: called with the phase, the rows read so far and the number of rows, when a page has been read.
 
     Raises:
         InputError: rows that cannot be used, no such column, or no ids in common.
@@ -252,10 +255,10 @@ def read_paired(
     if not any(isinstance(file, Collection) for file in files):
         check_same_order(*(file for file in files if isinstance(file, VectorFile)))
         return [
-            read_space(file, rows=rows, seed=seed, with_ids=with_ids, show=column)
+            read_space(file, rows=rows, seed=seed, with_ids=with_ids, show=column, on_rows=on_rows)
             for file, column in zip(files, show, strict=True)
         ]
-    paired = read_same_ids(files, rows=rows, seed=seed, show=show)
+    paired = read_same_ids(files, rows=rows, seed=seed, show=show, on_rows=on_rows)
     return [
         EmbeddingSpace(vectors, ids=names if with_ids else None, name=_title(file))
         for vectors, names, file in zip(paired.vectors, paired.names, files, strict=True)

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from interlingua.cli import console
-from interlingua.cli.options import AsJson, Seed
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import AsJson, Log, Seed, TargetWhere, Where
 from interlingua.core.wording import count_of, duration_of, size_of
+from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
 __all__ = ["plan"]
@@ -19,8 +21,13 @@ def plan(
     target: Annotated[
         str | None, typer.Argument(metavar="TARGET", help="Vectors of the new model, if there are some.")
     ] = None,
-    rows: Annotated[int, typer.Option(metavar="N", min=50, help="Size of the sample of rows.")] = 5_000,
+    rows: Annotated[
+        int, typer.Option("--rows", "--sample", metavar="N", min=50, help="Size of the sample of rows.")
+    ] = 5_000,
+    where: Where = None,
+    target_where: TargetWhere = None,
     seed: Seed = 0,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at a collection and say what to do with it.
@@ -30,8 +37,14 @@ def plan(
     """
     from interlingua._plan import plan as make_plan
 
-    with console.working("Reading"):
-        result = make_plan(source, target, rows=rows, seed=seed)
+    with (
+        open_log(log, input_files(source, target or "")) as record,
+        console.show_progress("Reading", record=record, transient=True) as reading,
+    ):
+        result = make_plan(
+            source, target, rows=rows, where=where, target_where=target_where, seed=seed, on_rows=reading.on_rows
+        )
+        record("done", rows=result.rows, route=result.route)
     if as_json:
         console.emit_json(result.to_dict())
         return

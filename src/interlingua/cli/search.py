@@ -14,8 +14,10 @@ from rich.table import Table
 
 from interlingua.cli import console
 from interlingua.cli.collections import open_rows
-from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Seed, TranslatorFolder, check_effect
+from interlingua.cli.eventlog import open_log
+from interlingua.cli.options import FORMATS, AllowForeign, AsJson, Log, Seed, TranslatorFolder, check_effect
 from interlingua.core.errors import InputError
+from interlingua.stores import input_files
 from interlingua.stores.registry import address_forms
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ __all__ = ["Space", "search"]
 _MODEL = "a sentence-transformers folder or name, or command:PROGRAM that reads lines and writes vectors"
 _TEXTS, _SCORES = "Queries and hits as texts", "Scores"
 _NOMINEES, _COLUMN = 100, "text"
+# Hits with the other columns of their rows that a command holds in memory.
+_MAX_HITS = 500_000
 # Characters of a value in the table.
 _SHOWN = 70
 
@@ -119,6 +123,7 @@ def search(
     ] = None,
     allow_foreign: AllowForeign = False,
     seed: Seed = 0,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Search two collections of different models as one.
@@ -147,11 +152,19 @@ def search(
     model = None if name is None else open_encoder(name, task="query")
     if model is not None and text:
         queries = model(text)
+    found_each = k if rerank is None else max(k, nominees or _NOMINEES)
+    if len(queries) * found_each > _MAX_HITS:
+        raise InputError(
+            f"{len(queries):,} queries with {found_each:,} hits each are {len(queries) * found_each:,} hits, which are "
+            f"held in memory; {_MAX_HITS:,} are possible. Lower {'-k' if rerank is None else '--nominees'}, or search "
+            "with parts of the queries."
+        )
     encode = None if rerank is None or model is None else with_task(model, "document")
-    # Some databases write to their files as soon as they are opened.
-    first, second = open_rows(source), open_rows(target) if target else None
-    try:
-        with console.working("Searching"):
+    inputs = (*input_files(source, target or ""), query)
+    with open_log(log, inputs) as record, console.show_progress("Searching", record=record, transient=True) as progress:
+        # Some databases write to their files as soon as they are opened.
+        first, second = open_rows(source), open_rows(target) if target else None
+        try:
             joint = JointSearch(
                 translator,
                 first,
@@ -162,14 +175,15 @@ def search(
                 seed=seed,
                 allow_foreign=allow_foreign,
             )
-            found = joint.search(queries, k if encode is None else max(k, nominees or _NOMINEES), payload=True)
+            found = joint.search(queries, found_each, payload=True, on_rows=progress.on_rows)
             results = found
             if encode is not None:
                 results = rank_again(found, queries, encode, column=text_column or _COLUMN, k=k)
-    finally:
-        for store in (first, second):
-            if store is not None:
-                store.close()
+        finally:
+            for store in (first, second):
+                if store is not None:
+                    store.close()
+        record("done", queries=len(results), k=k, scale=joint.scale, calibration=joint.calibration)
     columns = _columns(results, show)
     notes = _explain(joint, translator, space, None if rerank is None else encoder_title(rerank), results)
     if as_json:
@@ -257,6 +271,12 @@ def _explain(
             "none": "not converted, and usually lower than that of a text embedded again",
         }[joint.calibration]
         lines.append(f"Hits of the {_other(space)} collection were translated; their cosine is {how}.")
+        if joint.calibration == "collections":
+            single = "does not convert it" if translator.calibration is None else "uses that of the translator"
+            lines.append(
+                f"A search of that collection alone has no such samples and {single}, so its scores of the same hits "
+                "differ."
+            )
     if reranker is None and joint.calibration == "none" and translator.calibration is None:
         lines.append("This translator has no calibration of scores; fit again, or add one with interlingua calibrate.")
     return lines

@@ -272,9 +272,15 @@ class Alignment:
 
     def card(self) -> dict[str, Any]:
         """Return everything but the arrays, as plain values for JSON."""
+        reduced = {
+            side: profile.check
+            for side, profile in zip(("source", "target"), self.profiles, strict=True)
+            if profile.looks_reduced
+        }
         return {
             "source": dict(self.source),
             "target": dict(self.target),
+            **({"reduced": reduced} if reduced else {}),
             "verdict": self.verdict.to_dict(),
             "method": self.method,
             "seed": self.seed,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from interlingua.core.summaries import own_reasons
+from interlingua.core.summaries import own_reasons, reduced_notes
 from interlingua.core.wording import evidence_cells
 
 __all__ = ["escape_markdown", "model_card"]
@@ -37,6 +37,7 @@ def model_card(card: Mapping[str, Any], *, name: str = "this-folder") -> str:
         f"| {' | '.join(map(escape_markdown, evidence_cells(item)))} |" for item in verdict.get("evidence", ())
     )
     evidence = f"\n{_EVIDENCE_HEADING}\n{rows}\n" if rows else ""
+    reduced = "".join(f"\n- {sentence}" for sentence in reduced_notes(card.get("reduced") or {}))
     versions = ", ".join(f"{package} {version}" for package, version in sorted(card.get("versions", {}).items()))
     return f"""---
 library_name: interlingua
@@ -65,7 +66,7 @@ From label-free evidence: **{verdict.get("status", "none")}** (score {verdict.ge
   embedding the text with the target model.
 - Rankings carry over; {_THRESHOLDS if "calibration" in card else _NO_THRESHOLDS}
 - Vectors of any other model give meaningless results. Batches of 50 rows and more that cannot be of the fitted space
-  are refused, with what they look like instead. Fewer rows are refused only where one row can tell.
+  are refused, with what they look like instead. Fewer rows are refused only where one row can tell.{reduced}
 
 ## Provenance
 

@@ -4,38 +4,41 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from interlingua.core import structure
 from interlingua.core.arrays import FloatArray, unit_rows
+from interlingua.core.comparison import (
+    DISTORTION_LIMIT,
+    MEAN_LIMIT,
+    MIN_BATCH,
+    SPECTRUM_LIMIT,
+    STRUCTURE_LIMIT,
+    STRUCTURE_LIMIT_OF_FEW,
+    STRUCTURE_ROWS,
+    Comparison,
+)
 from interlingua.core.digests import digest_matrix
 from interlingua.core.errors import SpaceMismatchError, SpaceMismatchWarning
 
-__all__ = [
-    "DISTORTION_LIMIT",
-    "MEAN_LIMIT",
-    "MIN_BATCH",
-    "SPECTRUM_LIMIT",
-    "Comparison",
-    "SpaceProfile",
-    "check_not_foreign",
-]
+__all__ = ["SpaceProfile", "check_not_foreign"]
 
 # Principal axes that a profile keeps; the variance along all others is kept as one number.
 _AXES = 256
-# Fewer distinct rows leave too much noise in the statistics of a batch.
-MIN_BATCH = 50
-# Limits of the statistics of a batch, chosen in benchmarks/foreign.py between vectors of the same model on texts of
-# other kinds and all other vectors.
-SPECTRUM_LIMIT, MEAN_LIMIT, DISTORTION_LIMIT = 0.08, -0.45, 0.7
-# A batch beyond these has unusual content at least. The first is a factor on the limit of the spectrum.
-_SPECTRUM_DOUBT, _MEAN_DOUBT, _DISTORTION_DOUBT = 1.5, -0.25, 0.6
 # The spectrum decides only for spaces whose own rows, held out, exceed its limit this many times.
 _CLEARANCE = 2.5
+# Clusters from which batches of another model are refused. Fewer, of fits on few rows, tell no more than the sign.
+_MANY_CLUSTERS = 150
+# Structure decides only for spaces whose own batches, held out, have at least this score.
+_CLEAR_STRUCTURE = 7.0
+# A space looks reduced by PCA if such rows have at least this spectrum in it, and if the rank of a column by its
+# variance has at least this correlation with its position. Few columns can be in order by chance.
+_REDUCED, _FALLING, _LEAST_COLUMNS = 0.3, 0.6, 16
 # Variances below this share of the largest are noise.
 _FLOOR = 1e-4
 # Batches whose rows are almost equal vary by rounding only.
@@ -45,8 +48,6 @@ _CONSTANT = 1e-3
 # A single row can be judged where this quantile of the held-out rows exceeds the largest value of so many random rows
 # by this share of both ranges.
 _TAIL, _MARGIN, _RANDOM_ROWS = 0.001, 0.5, 1_000
-# A batch is foreign if more than this share of its rows are outside of the space.
-_OUTSIDE_LIMIT = 0.5
 _ABOVE_RANDOM = 0.1
 # Below this mean squared cosine, in units of that of unrelated columns, rows are random; above this cosine two means
 # are of the same texts.
@@ -60,66 +61,6 @@ _NARROW, _ROTATIONS = 256, 10
 _OPPOSITE_SIGN = "With the opposite sign they look like it."
 # Rows of a batch that are compared with the profile of the space; few, so that the check costs next to nothing.
 _CHECKED_ROWS = 256
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A batch of rows beside a fitted space.
-
-    Attributes:
-        rows: number of distinct rows that were compared.
-        spectrum: how the variance of the batch is distributed over the principal axes of the space: 1 as that of its
-            own rows, 0 as that of unrelated vectors. NaN for fewer than 50 rows, for rows that are almost equal, and in
-            a space without distinct axes.
-        mean: cosine between the mean of the batch and the mean of the space; NaN for fewer than 50 rows, and in a space
-            whose mean is zero.
-        distortion: how differently the columns are scaled: for each coordinate the logarithm of the batch's standard
-            deviation divided by that of the space, and of these the standard deviation. 0 where every coordinate varies
-            as it does in the space. NaN as ``spectrum``.
-        outside: share of the rows that are outside of the space, each judged alone; 0 in a space where one row cannot
-            tell.
-        needed: smallest accepted spectrum.
-    """
-
-    rows: int
-    spectrum: float
-    mean: float
-    distortion: float
-    outside: float
-    needed: float = SPECTRUM_LIMIT
-
-    @property
-    def foreign(self) -> bool:
-        """Whether the rows cannot be of the space. A statistic that is NaN decides nothing."""
-        return (
-            self.spectrum < self.needed
-            or self.mean < MEAN_LIMIT
-            or self.distortion > DISTORTION_LIMIT
-            or self.outside > _OUTSIDE_LIMIT
-        )
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the rows are of another space, or of content that differs much from that of the fitted rows."""
-        return self.foreign or (
-            self.spectrum < _SPECTRUM_DOUBT * self.needed
-            or self.mean < _MEAN_DOUBT
-            or self.distortion > _DISTORTION_DOUBT
-        )
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """Phrases that say which statistics are beyond their limits."""
-        phrases = {
-            f"their variance along its principal axes is {self.spectrum:.2f} on a scale where unrelated vectors have 0 "
-            f"and its own rows 1, and {self.needed:.2f} is needed": self.spectrum < self.needed,
-            f"their mean has a cosine of {self.mean:.2f} with its mean": self.mean < MEAN_LIMIT,
-            f"the scales of their columns differ from its by a factor of {np.exp(self.distortion):.1f}": (
-                self.distortion > DISTORTION_LIMIT
-            ),
-            f"{self.outside:.0%} of them are far from all of its rows": self.outside > _OUTSIDE_LIMIT,
-        }
-        return tuple(phrase for phrase, applies in phrases.items() if applies)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +77,8 @@ class SpaceProfile:
         spread: [d], standard deviation of each coordinate.
         limits: [4], the smallest accepted spectrum and mean of a batch, and spectrum and cosine with the mean of a row;
             -1e6, which no row is below, where the statistic cannot tell rows of this space from others.
+        clusters: [c, a + 1], clusters along the first axes, as `interlingua.core.structure` makes them, of a space that
+            was probably reduced by PCA; [0, 0] in other spaces, and where they do not tell rows of this space.
     """
 
     mean: FloatArray
@@ -143,6 +86,7 @@ class SpaceProfile:
     shares: FloatArray
     spread: FloatArray
     limits: FloatArray
+    clusters: FloatArray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     def __repr__(self) -> str:
         """Return the width of the space."""
@@ -151,12 +95,39 @@ class SpaceProfile:
     @property
     def has_axes(self) -> bool:
         """Whether the variance of a batch along the principal axes tells rows of this space from others."""
-        return bool(self.limits[0] > _NEVER)
+        return bool(self.limits[0] > _NEVER) and not self.looks_reduced
 
     @property
     def has_mean(self) -> bool:
         """Whether the mean of a batch tells rows of this space from others."""
         return bool(self.limits[1] > _NEVER)
+
+    @cached_property
+    def looks_reduced(self) -> bool:
+        """Whether rows of any model that were reduced by PCA would vary along the axes as rows of this space do.
+
+        So it is where the variance falls from column to column and the columns are not correlated.
+        """
+        order = np.argsort(np.argsort(-self.spread))
+        if len(order) < _LEAST_COLUMNS or np.corrcoef(order, np.arange(len(order)))[0, 1] < _FALLING:
+            return False
+        others = len(self.mean) - len(self.shares)
+        rest = max(1 - float(self.shares.sum()), 0) / others if others else 0.0
+        variances = np.concatenate([self.shares, np.full(others, rest, np.float32)])
+        logs, log_rest, flat, own = self._weights
+        along = variances @ np.asarray(self.basis, np.float64) ** 2
+        spectrum = float(along @ (logs - log_rest) + variances.sum() * log_rest)
+        return (spectrum - flat) / max(own - flat, _TINY) > _REDUCED
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether vectors of another model of this width, reduced by PCA, would pass for vectors of this space."""
+        return self.looks_reduced and not len(self.clusters)
+
+    @property
+    def check(self) -> str:
+        """What tells vectors of other models: ``axes``, or for vectors reduced by PCA ``clusters`` or ``none``."""
+        return "none" if self.is_blind else "clusters" if self.looks_reduced else "axes"
 
     @classmethod
     def of(cls, rows: FloatArray, *, limits: bool = True) -> SpaceProfile:
@@ -180,7 +151,33 @@ class SpaceProfile:
         half, held_out = rows[order[::2]], rows[order[1::2]]
         if len(held_out) < 2 * MIN_BATCH:
             return self
-        return replace(self, limits=_f32(self._measure(half)._limits_for(held_out)))
+        first = self._measure(half)
+        clusters = self.clusters
+        if first.looks_reduced and first._with_clusters(half)._has_clear_structure(held_out):
+            clusters = self._with_clusters(rows).clusters
+        return replace(self, limits=_f32(first._limits_for(held_out)), clusters=clusters)
+
+    def _with_clusters(self, rows: FloatArray) -> SpaceProfile:
+        return replace(self, clusters=structure.find_clusters(self._along(rows)))
+
+    def _along(self, rows: FloatArray) -> FloatArray:
+        """Return unit rows [n, d] along the first axes [n, a], each divided by the deviation of the space.
+
+        The direction of the mean is left out, because several models may share it, such as all that have positive
+        values in their first column.
+        """
+        axes = self.basis[:, : structure.MAX_AXES]
+        direction = self.mean / max(float(np.linalg.norm(self.mean)), _TINY)
+        axes = axes - np.outer(direction, direction @ axes)
+        shares = self.shares[: structure.MAX_AXES]
+        return _f32((rows - self.mean) @ axes / np.sqrt(np.maximum(shares, _FLOOR * shares[0])))
+
+    def _has_clear_structure(self, held_out: FloatArray) -> bool:
+        """Return whether rows of this space, held out, score far above those of another model."""
+        size = STRUCTURE_ROWS
+        parts = [held_out[start : start + size] for start in range(0, min(len(held_out), 10 * size) - size + 1, size)]
+        scores = [structure.structure_score(self._along(part), self.clusters) for part in parts]
+        return bool(scores) and min(scores) > _CLEAR_STRUCTURE
 
     @classmethod
     def _measure(cls, rows: FloatArray) -> SpaceProfile:
@@ -231,7 +228,7 @@ class SpaceProfile:
         # Sorting the rows themselves takes longer than all that follows.
         distinct = units[np.sort(np.unique(digest_matrix(units), return_index=True)[1])]
         outside = self.outside(distinct)
-        spectrum = mean = distortion = float("nan")
+        spectrum = mean = distortion = score = float("nan")
         if len(distinct) >= MIN_BATCH:
             center = distinct.mean(axis=0)
             centered = distinct - center
@@ -240,7 +237,19 @@ class SpaceProfile:
             if (centered**2).sum() / len(centered) > _LEAST_VARIANCE * (self.spread**2).sum():
                 spectrum = self._spectrum(centered) if self.has_axes else spectrum
                 distortion = self._distortion(centered)
-        return Comparison(len(distinct), spectrum, mean, distortion, float(outside.mean()), float(self.limits[0]))
+                if len(self.clusters):
+                    score = structure.structure_score(self._along(distinct), self.clusters)
+        many = len(distinct) >= STRUCTURE_ROWS and len(self.clusters) >= _MANY_CLUSTERS
+        return Comparison(
+            rows=len(distinct),
+            spectrum=spectrum,
+            mean=mean,
+            distortion=distortion,
+            outside=float(outside.mean()),
+            needed=float(self.limits[0]),
+            structure=score,
+            needed_structure=STRUCTURE_LIMIT if many else STRUCTURE_LIMIT_OF_FEW,
+        )
 
     def outside(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
         """Return for each of rows [n, d] whether it alone cannot be of this space."""
@@ -292,7 +301,11 @@ class SpaceProfile:
     def accepts(self, rows: FloatArray) -> bool:
         """Return whether rows [n, d], at least 50, are probably of this space: evidence for it and none against it."""
         compared = self.compare(rows)
-        clear = compared.spectrum > _CLEARANCE * compared.needed if self.has_axes else compared.mean > _SAME_MEAN
+        clear = compared.mean > _SAME_MEAN
+        if len(self.clusters):
+            clear = compared.structure > _CLEAR_STRUCTURE
+        elif self.has_axes:
+            clear = compared.spectrum > _CLEARANCE * compared.needed
         return bool(clear and not compared.mean < 0 and not compared.doubtful)
 
     @cached_property

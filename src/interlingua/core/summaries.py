@@ -27,6 +27,7 @@ __all__ = [
     "card_text",
     "curve_html",
     "own_reasons",
+    "reduced_notes",
     "table_html",
     "verdict_html",
     "verdict_line",
@@ -82,14 +83,26 @@ def card_text(card: Mapping[str, Any]) -> str:
 
 
 def card_notes(card: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the candidate targets and the causes of a failed fit as sentences under their titles, if there are any."""
+    """Return candidate targets, causes of a failed fit, and limits of checks as sentences under their titles."""
     notes = {}
     if card.get("candidates"):
         notes["Candidate targets"] = [describe_candidate(each) for each in card["candidates"]]
     if card.get("diagnoses") is not None:
         causes = [describe_diagnosis(each) for each in card["diagnoses"]]
         notes["Why this fit is not aligned"] = causes or ["No cause was identified."]
+    if card.get("reduced"):
+        notes["Check for vectors of other models"] = reduced_notes(card["reduced"])
     return notes
+
+
+def reduced_notes(reduced: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each space that looks reduced by PCA, by side, with what tells vectors of other models."""
+    others = "Vectors of another model of this width that were reduced too"
+    sentences = {
+        "clusters": f"{others} are refused or warned of in batches of 50 rows and more.",
+        "none": f"{others} are not noticed. A fit on 2,000 rows or more notices them.",
+    }
+    return [f"The {side} vectors look reduced by PCA. {sentences[check]}" for side, check in reduced.items()]
 
 
 def verdict_html(verdict: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from interlingua.core.errors import InputError
 from interlingua.core.maps import AffineMap, VectorMap
 from interlingua.core.networks import Network, NetworkMap
 from interlingua.core.profiles import SpaceProfile
+from interlingua.core.structure import MAX_AXES
 
 __all__ = [
     "AFFINE",
@@ -37,6 +38,8 @@ AFFINE, NETWORK = "affine", "network"
 _SIDES = ("source", "target")
 _PARTS = ("mean_in", "matrix", "mean_out")
 _PROFILE_PARTS = ("mean", "basis", "shares", "spread", "limits")
+# Only of spaces that look reduced by PCA; files of earlier versions have none.
+_CLUSTERS = "clusters"
 _QUANTILES = "calibration.quantiles"
 
 
@@ -76,11 +79,14 @@ def network_tensors(network: Network) -> Tensors:
 
 def profile_tensors(profiles: tuple[SpaceProfile, SpaceProfile]) -> Tensors:
     """Return the tensors of the profiles of source and target."""
-    return {
+    sides = dict(zip(_SIDES, profiles, strict=True))
+    tensors = {
         f"{side}.{part}": np.ascontiguousarray(getattr(profile, part), np.float32)
-        for side, profile in zip(_SIDES, profiles, strict=True)
+        for side, profile in sides.items()
         for part in _PROFILE_PARTS
     }
+    clusters = {side: profile.clusters for side, profile in sides.items() if len(profile.clusters)}
+    return tensors | {f"{side}.{_CLUSTERS}": np.ascontiguousarray(c, np.float32) for side, c in clusters.items()}
 
 
 def calibration_tensors(calibration: ScoreCalibration) -> Tensors:
@@ -121,7 +127,14 @@ def restore_profiles(
     Raises:
         LookupError, ValueError: a tensor is missing or of another shape.
     """
-    source, target = (SpaceProfile(*(tensors[f"{side}.{part}"] for part in _PROFILE_PARTS)) for side in _SIDES)
+    none = np.zeros((0, 0), np.float32)
+    source, target = (
+        SpaceProfile(
+            **{part: tensors[f"{side}.{part}"] for part in _PROFILE_PARTS},
+            clusters=tensors.get(f"{side}.{_CLUSTERS}", none),
+        )
+        for side in _SIDES
+    )
     widths = (forward.d_in, forward.d_out)
     if not (
         widths == (backward.d_out, backward.d_in)
@@ -130,11 +143,17 @@ def restore_profiles(
             p.basis.shape == (*p.mean.shape, *p.shares.shape)
             and p.spread.shape == p.mean.shape
             and p.limits.shape == (4,)
+            and (p.clusters.shape == (0, 0) or _fits(p))
             for p in (source, target)
         )
     ):
         raise ValueError("the tensors disagree on the widths")
     return source, target
+
+
+def _fits(profile: SpaceProfile) -> bool:
+    """Return whether the clusters of a profile have a value for each of the axes that they are compared along."""
+    return profile.clusters.ndim == 2 and profile.clusters.shape[1] == min(len(profile.shares), MAX_AXES) + 1  # noqa: PLR2004
 
 
 def restore_calibration(about: Mapping[str, Any] | None, tensors: Mapping[str, Any]) -> ScoreCalibration | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_count, shown
+from interlingua.core.arguments import check_callable, check_count, shown
 from interlingua.core.arrays import FloatArray, check_matrix, row_blocks, unit_rows
 from interlingua.core.errors import InputError
 from interlingua.core.summaries import table_html
@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 RETRIEVALS = ("plain", "csls")
+# Ranks are above chance if their mean is so many standard deviations better; fewer rows cannot tell.
+_CHANCE_DEVIATIONS, _CHANCE_ROWS = 4, 20
 
 
 class SupportsTranslation(Protocol):
@@ -135,6 +137,17 @@ class Evaluation:
     n: int
     seed: int
 
+    @property
+    def is_chance(self) -> bool:
+        """Whether the true match ranks no better than by chance in both directions, by the first similarity.
+
+        By chance the mean place in the pool is 0.5, with a standard deviation of 0.29 / sqrt(n). Rows that are not the
+        same texts give such places, and so does a translator of other models.
+        """
+        least = 0.5 - _CHANCE_DEVIATIONS / np.sqrt(12 * self.n)
+        places = (next(iter(side.retrieval.values())).foscttm.value for side in (self.forward, self.backward))
+        return bool(self.n >= _CHANCE_ROWS and min(places) > least)
+
     def __repr__(self) -> str:
         """Return the main scores of both directions on one line."""
         directions = (
@@ -159,6 +172,7 @@ class Evaluation:
             "n": self.n,
             "pool": self.pool,
             "seed": self.seed,
+            "is_chance": self.is_chance,
             "forward": self.forward.to_dict(),
             "backward": self.backward.to_dict(),
         }
@@ -174,6 +188,7 @@ def evaluate(
     ks: Sequence[int] = (1, 5, 10, 16),
     retrieval: Sequence[str] = RETRIEVALS,
     bootstrap: int = 1000,
+    on_rows: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Score a translator on paired rows: row ``i`` of both sides is the same text.
 
@@ -190,6 +205,7 @@ def evaluate(
         retrieval: similarities to rank by, of ``plain`` and ``csls``; the first gives ``top1`` and ``mean_rank``.
         bootstrap: resamples of the rows behind the 95 % percentile intervals; 0 leaves the intervals out. The ranks
             are kept and the rows resampled, so the intervals do not cover the choice of the candidates.
+        on_rows: called with the phase, the rows done and the number of rows, after each pool.
 
     Returns:
         The scores of both directions.
@@ -208,6 +224,8 @@ def evaluate(
         )
     pool, ks, retrieval, bootstrap = _check_settings(pool, ks, retrieval, bootstrap)
     seed = check_count(seed, "seed")
+    if on_rows is not None:
+        check_callable(on_rows, "on_rows", "a function of a phase and two numbers, or None,")
 
     pools = np.array_split(np.random.default_rng(seed).permutation(n), -(-n // pool))
     mean_source, mean_target = mean_unit_row(source), mean_unit_row(target)
@@ -218,6 +236,8 @@ def evaluate(
         inverted = check_matrix(translator.invert(y), "the inversion of target")
         forward.append(_row_scores(translated, y, mean_target, ks, retrieval))
         backward.append(_row_scores(inverted, x, mean_source, ks, retrieval))
+        if on_rows is not None:
+            on_rows("evaluating", sum(map(len, forward)), n)
     used, resamples = max(map(len, pools)), Resamples(n, seed, bootstrap)
     return Evaluation(
         forward=_direction(np.concatenate(forward), resamples, ks, retrieval, used),

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from interlingua.core.arguments import check_choice, check_count, check_flag, check_instance
+from interlingua.core.arguments import check_callable, check_choice, check_count, check_flag, check_instance
 from interlingua.core.arrays import FloatArray, check_matrix, unit_rows
 from interlingua.core.calibration import match_quantiles, quantiles_of
 from interlingua.core.errors import InputError, SpaceMismatchError
@@ -33,6 +33,8 @@ Side = Literal["source", "target"]
 # The background sample of a collection is drawn from this many rows at its beginning.
 _POOL_ROWS = 50_000
 _QUERIES = 256
+# Candidates of a group of queries that are in memory at the same time.
+_CANDIDATES = 100_000
 # Rows of a collection that are compared with the space of the translator.
 _COMPARED = 1_024
 # What converts scores; see `JointSearch.calibration`.
@@ -148,14 +150,26 @@ class JointSearch:
         if self._own is None and self._known is not None:
             self.calibration = "translator"
 
-    def search(self, queries: Any, k: int = 10, *, candidates: int = 10, payload: bool = False) -> list[list[JointHit]]:
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        candidates: int = 10,
+        payload: bool = False,
+        on_rows: Callable[[str, int, int], None] | None = None,
+    ) -> list[list[JointHit]]:
         """Return the k nearest rows of each query, best first.
+
+        Queries are searched in groups, so that memory is needed for the hits that are returned, and not for all
+        candidates at once.
 
         Args:
             queries: [q, d] vectors of the query space, or a single one [d].
             k: number of hits.
             candidates: the other collection returns this many times k hits, because scoring changes their order.
             payload: whether hits have the other columns of their rows.
+            on_rows: called with the phase, the queries done and their number, after each group.
 
         Raises:
             SpaceMismatchError: the queries cannot be of the query space.
@@ -170,6 +184,18 @@ class JointSearch:
         if self._check_queries is not None:
             self._check_queries(units)
         check_flag(payload, "payload")
+        if on_rows is not None:
+            check_callable(on_rows, "on_rows", "a function of a phase and two numbers, or None,")
+        results: list[list[JointHit]] = []
+        size = max(_CANDIDATES // (k * (1 if self._other is None else candidates)), 1)
+        for start in range(0, len(units), size):
+            best = self._search_group(units[start : start + size], k, candidates)
+            results += self._with_payload(best) if payload else best
+            if on_rows is not None:
+                on_rows("searching", len(results), len(units))
+        return results
+
+    def _search_group(self, units: FloatArray, k: int, candidates: int) -> list[list[JointHit]]:
         merged: list[list[JointHit]] = [[] for _ in units]
         if self._own is not None:
             for hits, own in zip(merged, self._own.search(units, k), strict=True):
@@ -178,8 +204,7 @@ class JointSearch:
         if self._other is not None:
             for hits, more in zip(merged, self._search_other(self._other, units, k * candidates), strict=True):
                 hits += more
-        best = [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
-        return self._with_payload(best) if payload else best
+        return [sorted(hits, key=lambda hit: -hit.score)[:k] for hits in merged]
 
     def _search_other(self, other: Store, units: FloatArray, k: int) -> list[list[JointHit]]:
         answers = other.search(np.asarray(self._to_other(units), np.float32), k)

@@ -1,0 +1,210 @@
+"""The route of a collection to another model: its reasons, commands and expected quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from shlex import quote
+from typing import Any, Literal
+
+from interlingua.aligners.base import MIN_ROWS
+
+__all__ = ["NEEDED_ROWS", "REDUCED_NOTE", "RecordedSearches", "Route", "choose_route", "public_pairs_command"]
+
+Route = Literal["separate", "re-embed", "public pairs", "unpaired"]
+
+# Rows of a side, and the range of the forward top-1 of all recorded fits with as many (BGE to MiniLM,
+# benchmarks/results/beir.jsonl and exchanges.jsonl). Fits with 1,000 rows or fewer fail.
+_QUALITY = ((4_398, (0.95, 0.97)), (2_000, (0.64, 0.86)))
+# The same of fits on 3,000 pairs of public texts (benchmarks/results/public-pairs.jsonl).
+_PAIRED_QUALITY = (0.81, 0.95)
+# Names on the Hub of models that `identify` knows. The other models that it knows are run by a program of the user.
+_ENCODERS = {
+    "BGE-base-en-v1.5": "BAAI/bge-base-en-v1.5",
+    "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2",
+}
+# Rows that an unpaired fit needs, public texts that a fit on pairs embeds, and rows with which every recorded unpaired
+# fit failed.
+NEEDED_ROWS, _PAIRED_ROWS, _FAILED_ROWS = 4_398, 5_000, 1_000
+
+
+# What is said of a collection that looks reduced by PCA.
+REDUCED_NOTE = (
+    "The vectors look reduced by PCA. Vectors of another model that were reduced too vary along the same columns, so "
+    "it is not known whether the collection holds two such models. Compare the dates of the rows with those of changes "
+    "of the model."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedSearches:
+    """How well a route ranked documents in recorded searches, beside the old model itself.
+
+    Each search is of a collection with relevance judgments and of one fit between two models. Scores are nDCG at 10.
+
+    Attributes:
+        count: number of searches.
+        worse: of these, ranked worse than with the old model, whose queries and documents were its own.
+        ndcg: lowest and highest score of the route.
+        old_ndcg: lowest and highest score of the old model on the same collections.
+        failed: further searches whose fit failed, so that there was no translator to use.
+    """
+
+    count: int
+    worse: int
+    ndcg: tuple[float, float]
+    old_ndcg: tuple[float, float]
+    failed: int = 0
+
+
+# Searches by the route of their translator (benchmarks/results/retrieval.jsonl); a test compares them with the records.
+_SEARCHES = {
+    "re-embed": RecordedSearches(count=6, worse=2, ndcg=(0.25, 0.99), old_ndcg=(0.25, 0.99)),
+    "public pairs": RecordedSearches(count=6, worse=6, ndcg=(0.08, 0.83), old_ndcg=(0.25, 0.99)),
+    "unpaired": RecordedSearches(count=13, worse=13, ndcg=(0.04, 0.65), old_ndcg=(0.25, 0.99), failed=5),
+}
+
+
+def choose_route(
+    facts: dict[str, Any], target: str | None, target_where: str | None, available: int | None
+) -> dict[str, Any]:
+    """Return the fields of a plan that follow from what the collection holds, except its costs.
+
+    Args:
+        facts: the fields that say what the collection holds.
+        target: address of vectors of the new model, if there are some.
+        target_where: the condition that they had to meet, or None.
+        available: number of these vectors.
+    """
+    source, new = quote(facts["source"]), quote(target or "NEW.parquet")
+    chosen_rows = "" if facts["where"] is None else f" --where {quote(facts['where'])}"
+    chosen_new = "" if target_where is None else f" --target-where {quote(target_where)}"
+    leave_out = " --skip-bad" if facts["unusable"] else " --skip-null" if facts["nulls"] else ""
+    # Not the two collections: an evaluation needs the same texts on both sides.
+    after = (
+        "interlingua evaluate translator OLD_PAIRS.npy NEW_PAIRS.npy",
+        f"interlingua search translator {source} --space source --query OLD_QUERIES.npy",
+        f"interlingua search translator {source} --query NEW_QUERIES.npy",
+        f"interlingua migrate translator {source} TARGET{chosen_rows} --dry-run{leave_out}",
+    )
+    fit = f"interlingua fit {source} {new}{chosen_rows}{chosen_new} --out translator --report fit.html"
+    distinct = round(facts["rows"] * (1 - facts["repeats"]))
+    fewest = distinct if available is None else min(distinct, available)
+    expected = next((top1 for n, top1 in _QUALITY if min(fewest, NEEDED_ROWS) >= n), None)
+    few = _few_rows(fewest)
+    route: Route
+    commands: tuple[str, ...]
+    mixed = (
+        f"{facts['mixed_share']:.0%} of the rows are of another model than the rest. No translator serves both models."
+        if facts["mixed_share"]
+        else ""
+    )
+    if facts["texts"]:
+        route, commands, expected = "re-embed", (), None
+        reasons = [
+            f"The collection holds texts ({', '.join(facts['texts'])}). Embed them with the new model, because "
+            "translated vectors are only an approximation.",
+            mixed or f"If the new model cannot be run on them, an unpaired fit is possible: {fit}",
+        ]
+    elif mixed:
+        route, commands, expected = "separate", (f"interlingua identify {source}{chosen_rows} --json",), None
+        reasons = [
+            f"{mixed} Separate the rows first, by the ids that identify lists or by the date on which the model was "
+            "changed."
+        ]
+    elif facts["model"] != "unknown":
+        route, expected = "public pairs", _PAIRED_QUALITY
+        commands = (
+            public_pairs_command(facts["source"], facts["model"], target, rows=chosen_rows + chosen_new),
+            *after,
+        )
+        reasons = [
+            f"{facts['model']} made the vectors, and anybody can run it. Embed {_PAIRED_ROWS:,} public texts with it "
+            "and with the new model, and fit on these pairs. No text of the collection is needed. NEW_MODEL is a "
+            "sentence-transformers name or folder, or command:PROGRAM, a program that reads one text per line and "
+            "writes one vector for each. TEXTS.txt has one text per line.",
+            f"Without public texts, an unpaired fit is possible: {fit}",
+        ]
+    else:
+        route, commands = "unpaired", (fit, *after)
+        reasons = [
+            "The collection holds no texts, and its model is not known. Align it with vectors of other texts that the "
+            "new model embedded."
+        ]
+    if route in ("unpaired", "public pairs"):
+        reasons.append(
+            "The collection can also stay as it is: interlingua search translates queries of the new model into its "
+            "space, and the export sentence-transformers makes a model that embeds such queries."
+        )
+        reasons.append(
+            "OLD_PAIRS.npy and NEW_PAIRS.npy are vectors of the same texts under both models, row by row. A few "
+            "hundred that the fit has not seen are enough; without any, leave out the evaluation."
+        )
+    if facts["unusable"]:
+        reasons.append(
+            f"{facts['unusable']:,} of the rows that were read have no vector, or one of zeros or NaN. A fit refuses "
+            "such rows, so fit on a copy of the collection without them. migrate leaves them out with --skip-bad."
+        )
+    if facts["reduced"] and not mixed:
+        reasons.append(REDUCED_NOTE)
+    if few and route != "separate":
+        reasons.append(few)
+    if route == "unpaired" and fewest < MIN_ROWS:
+        commands = ()
+    searches = _SEARCHES.get(route)
+    if searches is not None:
+        reasons.append(_compare_with_the_old_model(route, searches))
+    needed = {"unpaired": NEEDED_ROWS, "public pairs": _PAIRED_ROWS, "re-embed": facts["rows"]}.get(route, 0)
+    if route == "unpaired" and available is not None and available < needed:
+        reasons.append(f"{target} has {available:,} rows; {needed:,} of similar content are better.")
+    return {
+        "route": route,
+        "reasons": tuple(reasons),
+        "commands": tuple(commands),
+        "needed_rows": needed,
+        "expected_top1": expected,
+        "searches": searches,
+    }
+
+
+def _few_rows(fewest: int) -> str:
+    """Return what an unpaired fit does with so few different rows of the smaller side, or an empty string."""
+    if fewest > _FAILED_ROWS:
+        return ""
+    refused = f", and one with fewer than {MIN_ROWS} is refused" if fewest < MIN_ROWS else ""
+    return (
+        f"The smaller side has about {fewest:,} different {'vector' if fewest == 1 else 'vectors'}. Recorded unpaired "
+        f"fits on {_FAILED_ROWS:,} rows a side or fewer fail{refused}, so more rows or known pairs are needed."
+    )
+
+
+def _compare_with_the_old_model(route: Route, searches: RecordedSearches) -> str:
+    """Return the sentences that advise against a switch without a comparison."""
+    (low, high), (old_low, old_high) = searches.ndcg, searches.old_ndcg
+    ranges = f"(nDCG at 10 of {low:.2f} to {high:.2f}; the old model has {old_low:.2f} to {old_high:.2f})"
+    if route == "re-embed":
+        return (
+            "Compare both models on queries of your own before you switch. The new model itself ranked worse than the "
+            f"old one in {searches.worse} of {searches.count} recorded searches {ranges}."
+        )
+    failed = f" In {searches.failed} more the fit failed." if searches.failed else ""
+    return (
+        "Before you switch, compare with the old model as long as it can be run. In recorded searches, collections "
+        f"translated after such a fit ranked worse than the old model itself in {searches.worse} of {searches.count} "
+        f"{ranges}.{failed} The two search commands show the hits of the same queries, embedded by the old model and "
+        "by the new one. Stay with the old model if its hits are better."
+    )
+
+
+def public_pairs_command(source: str, model: str, target: str | None = None, *, rows: str = "") -> str:
+    """Return the command that fits on public texts, for a collection of a known model.
+
+    Args:
+        source: address of the collection.
+        model: its model, as `interlingua.identification.identify` names it.
+        target: address of vectors of the new model, if there are some.
+        rows: options that select the rows of both, with a space before each.
+    """
+    encoder = _ENCODERS.get(model, "command:PROGRAM")
+    sides = " ".join(quote(side) for side in (source, target) if side)
+    encoders = f"--source-encoder {encoder} --target-encoder NEW_MODEL"
+    return f"interlingua fit {sides}{rows} {encoders} --texts TEXTS.txt --out translator"
