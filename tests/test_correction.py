@@ -196,3 +196,16 @@ def test_a_corrected_translator_is_saved_and_read_to_the_byte(planted: Planted, 
     translator.save(tmp_path / "t")
     rows = unit_rows(planted.source_eval)
     assert il.load(tmp_path / "t").translate(rows).tobytes() == translator.translate(rows).tobytes()
+
+
+def test_neighbors_of_tensors_give_the_same_correction(
+    planted: Planted, maps: Maps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU takes tensors; here they are on the CPU, since not every machine has one."""
+    torch = pytest.importorskip("torch")
+    x, y = (unit_rows(rows[:600]) for rows in (planted.source, planted.target))
+    expected = Correction(1, 0.5).apply(maps[0], x, y, rng=np.random.default_rng(0))[0]
+    monkeypatch.setattr(module, "to_device", lambda rows, device: torch.as_tensor(rows))
+    found = Correction(1, 0.5).apply(maps[0], x, y, rng=np.random.default_rng(0), device="cuda")[0]
+    assert found.matrix == pytest.approx(expected.matrix, abs=1e-4)
+    assert found.mean_out == pytest.approx(expected.mean_out, abs=1e-4)
