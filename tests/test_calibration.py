@@ -100,7 +100,7 @@ def test_scales_are_measured_on_rows_that_the_maps_have_not_seen(rng: np.random.
     d = 160
     x, y = (rng.standard_normal((1500, d)).astype(np.float32) for _ in range(2))
     problem = Problem.of(x, y)
-    seen = fit_held_out_maps(problem, rotation(d, d, rng), None, seed=0)
+    seen = fit_held_out_maps(problem, rotation(d, d, rng), None, (None, None), seed=0)
     inside = {row.tobytes() for row in seen.rows[0]}
     fitted = np.array([row for row in x if row.tobytes() not in inside])
     assert len(seen.rows[0]) == 300
@@ -115,7 +115,7 @@ def test_scales_are_measured_on_rows_that_the_maps_have_not_seen(rng: np.random.
 
 def test_copies_of_a_row_are_held_out_together(rng: np.random.Generator) -> None:
     x, y = (np.repeat(rng.standard_normal((1000, 24)).astype(np.float32), 2, axis=0) for _ in range(2))
-    seen = fit_held_out_maps(merge_copies(Problem.of(x, y)), rotation(24, 24, rng), None, seed=0)
+    seen = fit_held_out_maps(merge_copies(Problem.of(x, y)), rotation(24, 24, rng), None, (None, None), seed=0)
     for rows in seen.rows:
         assert len(np.unique(rows.round(4), axis=0)) == len(rows) == 200
 

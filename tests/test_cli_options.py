@@ -377,7 +377,10 @@ def test_settings_arrive_in_the_card_with_their_types(
         ("--set =3", "is not an assignment"),
         ("--set rounds=ten", "--set rounds is 'ten'; a whole number is needed"),
         ("--set nonorthogonal=maybe", "--set nonorthogonal is 'maybe'; true or false is needed"),
-        ("--set round=3", "no such setting. Did you mean rounds\\? It has budget, device, nonorthogonal, rounds"),
+        (
+            "--set round=3",
+            "no such setting. Did you mean rounds\\? It has budget, correction, device, nonorthogonal, rounds",
+        ),
         ("--set rounds=1 --set rounds=2", "rounds was given more than once"),
         ("--device cpu --set device=cpu", "device was given more than once"),
         ("--budget 3 --set budget=3", "budget was given more than once"),

@@ -297,7 +297,8 @@ def _calibrate(aligner: Aligner, problem: Problem, fit: Fit, seed: int) -> Score
         return ScoreCalibration.fit((second.forward, second.backward), known[0][held], known[1][held], paired=True)
     if isinstance(fit, LinearFit) and min(map(len, problem.rows)) >= _HELD_OUT * MIN_ROWS:
         device = resolve_device(str(settings_of(aligner).get("device", "cpu")))
-        unseen = fit_held_out_maps(fit.problem, fit.rotation, fit.nonorthogonal, seed=seed, device=device)
+        stages = fit.nonorthogonal, fit.shifts
+        unseen = fit_held_out_maps(fit.problem, fit.rotation, *stages, seed=seed, device=device)
         return ScoreCalibration.fit(unseen.maps, *unseen.rows)
     return None
 

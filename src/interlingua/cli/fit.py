@@ -145,9 +145,9 @@ def fit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Change a setting of the method; may be repeated. linear: rounds, nonorthogonal, budget. adversarial: "
-            "preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training setting such as "
-            "lr. `interlingua settings METHOD` explains them all.",
+            help="Change a setting of the method; may be repeated. linear: rounds, nonorthogonal, correction, budget. "
+            "adversarial: preset=small|paper|annealed, start=warm|cold, restarts, tensorboard, and every training "
+            "setting such as lr. `interlingua settings METHOD` explains them all.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

@@ -14,7 +14,7 @@ __all__ = ["FitLog"]
 # and 128 columns. Other methods report how many of their steps are done.
 _SHARES = {
     "copies": 0.02, "round": 0.28, "fine": 0.4, "polish": 0.55, "full width": 0.6, "exchange": 0.75,
-    "nonorthogonal": 0.8, "verdict": 0.97,
+    "nonorthogonal": 0.8, "correction": 0.88, "verdict": 0.97,
 }  # fmt: skip
 _TRAINING = 0.95
 

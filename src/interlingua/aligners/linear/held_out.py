@@ -12,9 +12,10 @@ import numpy as np
 
 from interlingua.aligners.base import Problem
 from interlingua.aligners.frames import Frame, affine_map
+from interlingua.aligners.linear.correction import Correction
 from interlingua.aligners.linear.full_width import polish_rotation
 from interlingua.aligners.linear.nonorthogonal import leveled_affine_map, nonorthogonal_map
-from interlingua.core.arrays import FloatArray
+from interlingua.core.arrays import FloatArray, unit_rows
 from interlingua.core.backend import parallel_map, single_threaded_blas
 from interlingua.core.maps import AffineMap
 
@@ -25,6 +26,8 @@ _ONE_OF, _MOST = 5, 2_048
 # Each step replaces the rotation by one that the rows it reads determine. After two steps, little is left of what the
 # held-out rows had determined.
 _NEIGHBORS = (50, 50)
+# One round on so many rows changes scores as the correction of the fit does, in a small part of its time.
+_CORRECTION_BATCH = 4_000
 # Keeps these draws apart from those of a fit with the same seed.
 _STREAM = 3
 
@@ -43,7 +46,13 @@ class HeldOutMaps:
 
 
 def fit_held_out_maps(
-    problem: Problem, rotation: FloatArray, nonorthogonal: tuple[bool, bool] | None, *, seed: int, device: str = "cpu"
+    problem: Problem,
+    rotation: FloatArray,
+    nonorthogonal: tuple[bool, bool] | None,
+    shifts: tuple[float | None, float | None],
+    *,
+    seed: int,
+    device: str = "cpu",
 ) -> HeldOutMaps:
     """Polish a rotation without a fifth of the rows of each side.
 
@@ -52,6 +61,8 @@ def fit_held_out_maps(
         rotation: [d_source, d_target] between the frames of both sides, which all rows have determined.
         nonorthogonal: whether the non-orthogonal stage follows, forward and backward; None for a fit without that stage
             and its offset.
+        shifts: of the correction on mutual neighbors that follows that stage, forward and backward; None where none
+            follows.
         seed: draws the rows that are held out.
         device: where it is computed.
     """
@@ -60,12 +71,17 @@ def fit_held_out_maps(
     for rows in problem.rows:
         first, second = np.split(rng.permutation(len(rows)), [min(_MOST, len(rows) // _ONE_OF)])
         held.append(rows[first])
-        rest.append(Frame.of(rows[second]))
-    x, y = rest
+        rest.append(rows[second])
+    x, y = map(Frame.of, rest)
     with single_threaded_blas():
         forward = polish_rotation(x.rows, y.rows, rotation, _NEIGHBORS, rng=rng, device=device)
         backward = np.ascontiguousarray(forward.T)
         maps = parallel_map(_map, (x, y), (y, x), (forward, backward), nonorthogonal or (None, None))
+        for number, shift in enumerate(shifts):
+            if shift is not None:
+                correction = Correction(rounds=1, shift=shift, batch=_CORRECTION_BATCH)
+                ends = unit_rows(rest[number]), unit_rows(rest[1 - number])
+                maps[number] = correction.apply(maps[number], *ends, rng=rng, device=device)[0]
     return HeldOutMaps((maps[0], maps[1]), (held[0], held[1]))
 
 
