@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import interlingua as il
+from interlingua.aligners.base import Problem as AlignmentProblem
 from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.linear import aligner, islands, second_search
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.full_width_refinement import FULL_WIDTH_REFINEMENTS
+from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult, limit_verdict
@@ -227,7 +229,7 @@ def test_by_default_a_second_search_follows_where_it_is_known_to_help(
     source: int, target: int, budget: float | None, expected: bool
 ) -> None:
     rng = np.random.default_rng(0)
-    sides = aligner.Problem.of(*(rng.standard_normal((n, 9)).astype(np.float32) for n in (source, target)))
+    sides = AlignmentProblem.of(*(rng.standard_normal((n, 9)).astype(np.float32) for n in (source, target)))
     assert aligner.Linear(budget=budget).searches_further(sides) is expected
 
 
@@ -236,9 +238,12 @@ def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
 ) -> None:
     monkeypatch.setattr(aligner, "helps", lambda smaller, larger: (smaller, larger) == (250, 1200))
     asked: list[dict[str, int]] = []
-    monkeypatch.setattr(
-        second_search, "IslandSettings", lambda **counts: asked.append(counts) or replace(SMALL, groups=1)
-    )
+
+    def settings(**counts: int) -> IslandSettings:
+        asked.append(counts)
+        return replace(SMALL, groups=1)
+
+    monkeypatch.setattr(second_search, "IslandSettings", settings)
     alignment = align(hard, rounds=1)
     (summary,) = steps(alignment, "second search")
     assert (summary["groups"], summary["stopped"]) == (1, "exhausted")
