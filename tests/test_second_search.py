@@ -176,7 +176,7 @@ def test_with_few_rows_islands_that_agree_outweigh_refits_on_halves_and_nothing_
     assert doubtful.status is Status.DOUBTFUL
     assert doubtful.score == 0.2
     assert doubtful.reasons[0] == UNCALIBRATED
-    assert "3 independent islands" in doubtful.reasons[1]
+    assert "3 separately started islands" in doubtful.reasons[1]
     assert "halves of 500 rows" in doubtful.reasons[1]
     for failed in (
         verdict("refit_agreement", "transport_excess"),
@@ -210,6 +210,17 @@ def test_a_budget_changes_nothing_where_the_fast_search_succeeds(
     assert with_budget.verdict.status == Status.ALIGNED
     assert steps(with_budget, "copies")[0]["source_distinct"] == len(easy.source)
     assert_same_fit(with_budget, align(easy))
+
+
+def test_islands_that_agree_do_not_hide_that_a_map_is_ambiguous(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), False, None, 3, False)
+    evidence = (Evidence("refit_agreement", 0.1, 0.0, 0.5, False, "Low."),)
+    monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
+    monkeypatch.setattr(aligner, "_widen_and_exchange", lambda *_: (second.rotation, "Two groups."))
+    monkeypatch.setattr(aligner, "judge_rotation", lambda *_, **__: Verdict(Status.FAILED, 0.1, ("Low.",), evidence))
+    verdict = align(hard, rounds=0, budget=GENEROUS).verdict
+    assert verdict.status is Status.DOUBTFUL
+    assert verdict.reasons[:2] == ("Two groups.", UNCALIBRATED)
 
 
 @pytest.mark.parametrize(

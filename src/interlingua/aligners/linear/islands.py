@@ -343,7 +343,7 @@ def _agreement(run: _Run, maps: Sequence[ScoredMap]) -> float:
 
 
 def count_unanimous(rows: FloatArray, islands: Sequence[FloatArray], best: FloatArray, least: float) -> int:
-    """Return the size of the largest set of islands that agree with the best map, and each with each other.
+    """Return the size of the largest set of islands that agree with the best map and with each other.
 
     Args:
         rows: [n, w_source], of which the maps are compared.
