@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from interlingua.aligners.frames import Frame, polar
 from interlingua.aligners.linear import islands, resamples
 from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.island_starts import perturb, weighted_sum
-from interlingua.aligners.linear.islands import IslandsResult, ScoredMap, _count_unanimous, search_islands
+from interlingua.aligners.linear.islands import IslandsResult, count_unanimous, search_islands
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.refine import wasserstein_procrustes_step
 from interlingua.core import backend
@@ -227,18 +226,13 @@ def test_numpy_and_torch_take_the_same_step() -> None:
 
 def test_islands_are_unanimous_if_each_agrees_with_each_other_and_with_the_best() -> None:
     rng = np.random.default_rng(0)
+    rows = rng.standard_normal((200, 40)).astype(np.float32)
     right, wrong = (polar(rng.standard_normal((40, 40)).astype(np.float32)) for _ in range(2))
-    near = [perturb(right, 0.85, rng) for _ in range(3)]
-    run = SimpleNamespace(
-        refinement=SimpleNamespace(spaces=SimpleNamespace(rows=(rng.standard_normal((200, 40)).astype(np.float32),))),
-        settings=IslandSettings(),
-        islands=[ScoredMap(matrix, 0.4) for matrix in (wrong, *near, perturb(wrong, 0.9, rng))],
-    )
-    assert [_count_unanimous(run, ScoredMap(best, 0.5)) for best in (right, wrong)] == [3, 2]
-    # All three agree with the best map; the second and the third do not agree with each other.
-    half = perturb(right, 0.65, rng)
-    run.islands = [ScoredMap(m, 0.4) for m in (right, half, perturb(right, 0.65, rng))]
-    assert _count_unanimous(run, ScoredMap(right, 0.5)) == 2
+    islands = [wrong, *(perturb(right, 0.85, rng) for _ in range(3)), perturb(wrong, 0.9, rng)]
+    assert [count_unanimous(rows, islands, best, 0.5) for best in (right, wrong, -right)] == [3, 2, 0]
+    # Each agrees with the best map, and two of them do not agree with each other.
+    far = [perturb(right, 0.65, rng) for _ in range(2)]
+    assert count_unanimous(rows, [right, *far], right, 0.5) == 2
 
 
 def test_islands_know_no_evaluation() -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import interlingua as il
+from interlingua.aligners.base import Problem as AlignmentProblem
 from interlingua.aligners.conclusion import at_most_doubtful
 from interlingua.aligners.linear import aligner, islands, second_search
 from interlingua.aligners.linear.full_width import widen
 from interlingua.aligners.linear.full_width_refinement import FULL_WIDTH_REFINEMENTS
+from interlingua.aligners.linear.island_settings import IslandSettings
 from interlingua.aligners.linear.repeats import distinct_rows
 from interlingua.aligners.linear.resamples import RefinementOnResamples
 from interlingua.aligners.linear.second_search import INTERRUPTED, UNCALIBRATED, SecondResult, limit_verdict
@@ -174,7 +176,7 @@ def test_with_few_rows_islands_that_agree_outweigh_refits_on_halves_and_nothing_
     assert doubtful.status is Status.DOUBTFUL
     assert doubtful.score == 0.2
     assert doubtful.reasons[0] == UNCALIBRATED
-    assert "3 independent islands" in doubtful.reasons[1]
+    assert "3 separately started islands" in doubtful.reasons[1]
     assert "halves of 500 rows" in doubtful.reasons[1]
     for failed in (
         verdict("refit_agreement", "transport_excess"),
@@ -210,6 +212,17 @@ def test_a_budget_changes_nothing_where_the_fast_search_succeeds(
     assert_same_fit(with_budget, align(easy))
 
 
+def test_islands_that_agree_do_not_hide_that_a_map_is_ambiguous(hard: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = SecondResult(rotation(40, 32, np.random.default_rng(0)), False, None, 3, False)
+    evidence = (Evidence("refit_agreement", 0.1, 0.0, 0.5, False, "Low."),)
+    monkeypatch.setattr(aligner, "search_further", lambda *_, **__: second)
+    monkeypatch.setattr(aligner, "_widen_and_exchange", lambda *_: (second.rotation, "Two groups."))
+    monkeypatch.setattr(aligner, "judge_rotation", lambda *_, **__: Verdict(Status.FAILED, 0.1, ("Low.",), evidence))
+    verdict = align(hard, rounds=0, budget=GENEROUS).verdict
+    assert verdict.status is Status.DOUBTFUL
+    assert verdict.reasons[:2] == ("Two groups.", UNCALIBRATED)
+
+
 @pytest.mark.parametrize(
     ("source", "target", "budget", "expected"),
     [
@@ -227,7 +240,7 @@ def test_by_default_a_second_search_follows_where_it_is_known_to_help(
     source: int, target: int, budget: float | None, expected: bool
 ) -> None:
     rng = np.random.default_rng(0)
-    sides = aligner.Problem.of(*(rng.standard_normal((n, 9)).astype(np.float32) for n in (source, target)))
+    sides = AlignmentProblem.of(*(rng.standard_normal((n, 9)).astype(np.float32) for n in (source, target)))
     assert aligner.Linear(budget=budget).searches_further(sides) is expected
 
 
@@ -236,9 +249,12 @@ def test_the_second_search_of_the_default_has_one_group_and_no_limit_of_time(
 ) -> None:
     monkeypatch.setattr(aligner, "helps", lambda smaller, larger: (smaller, larger) == (250, 1200))
     asked: list[dict[str, int]] = []
-    monkeypatch.setattr(
-        second_search, "IslandSettings", lambda **counts: asked.append(counts) or replace(SMALL, groups=1)
-    )
+
+    def settings(**counts: int) -> IslandSettings:
+        asked.append(counts)
+        return replace(SMALL, groups=1)
+
+    monkeypatch.setattr(second_search, "IslandSettings", settings)
     alignment = align(hard, rounds=1)
     (summary,) = steps(alignment, "second search")
     assert (summary["groups"], summary["stopped"]) == (1, "exhausted")

@@ -17,7 +17,7 @@ from interlingua.core.arrays import FloatArray
 __all__ = ["NullMaps", "robust_spread"]
 
 _COUNT = 6
-# So many more where an excess is close to its limits: the spread of six scores is known to a factor of two only.
+# Additional maps if an excess is close to its limits: the spread of six scores is known to a factor of two only.
 _MORE = 12
 # 1.4826 times the median absolute deviation estimates the standard deviation of a normal distribution. It has a lower
 # bound, because six scores can be nearly equal by chance.

@@ -82,9 +82,9 @@ class Linear:
             pairs, where held-out rows keep their mutual neighbors.
         device: ``"cpu"`` for numpy, ``"cuda"``, ``"cuda:N"`` or ``"mps"`` for torch, or ``"auto"``: an NVIDIA GPU if
             there is one, otherwise the CPU.
-        budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. By default, the
-            second search runs without a limit of time where it is known to help, with 250 to 999 rows on one side and
-            4,000 or more on the other; it takes a few minutes. A map of the second search is doubtful at best.
+        budget: seconds for a second, experimental search where the first finds no evidence; 0 for none. By default, it
+            runs without a limit of time if one side has 250 to 999 rows and the other 4,000 or more, and takes a few
+            minutes. A map of the second search is doubtful at best.
 
     Raises:
         InputError: a setting of another type or out of range.
@@ -203,10 +203,10 @@ class Linear:
             verdict = judge_known(verdict, guided.held, to_numpy(null.spaces.rows[1]))
             if guided.held.pairs is None and problem.known is not None:
                 verdict = replace(verdict, reasons=(*verdict.reasons, NO_HELD_OUT))
-        if ambiguity is not None and problem.known is None:
-            verdict = at_most_doubtful(verdict, ambiguity)
         if second is not None:
             verdict = limit_verdict(verdict, second, spaces.n)
+        if ambiguity is not None and problem.known is None:
+            verdict = at_most_doubtful(verdict, ambiguity)
         return replace(fit, verdict=verdict)
 
     def _finish(

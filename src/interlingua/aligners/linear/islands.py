@@ -42,7 +42,7 @@ from interlingua.core.arrays import FloatArray
 from interlingua.core.backend import to_device, to_numpy
 from interlingua.core.statistics import agreement
 
-__all__ = ["IslandsResult", "ScoredMap", "search_islands"]
+__all__ = ["IslandsResult", "ScoredMap", "count_unanimous", "search_islands"]
 
 # Temperature of the softmax over scores that weights the maps of a mixture.
 _PARENT_TEMPERATURE = 4e-3
@@ -342,23 +342,21 @@ def _agreement(run: _Run, maps: Sequence[ScoredMap]) -> float:
     return max((agreement(a, b) for a, b in combinations(mapped, 2)), default=0.0)
 
 
-def _count_unanimous(run: _Run, best: ScoredMap) -> int:
-    """Return the size of the largest set of islands that agree with the best map, and each with each other."""
-    rows = np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS]))
-    least = run.settings.unanimous
-    mapped = [rows @ island.matrix for island in run.islands]
-    mapped = [own for own in mapped if agreement(own, rows @ best.matrix) >= least]
-    agree = {(i, j) for i, j in combinations(range(len(mapped)), 2) if agreement(mapped[i], mapped[j]) >= least}
-    sizes = range(len(mapped), 1, -1)
-    return next(
-        (
-            k
-            for k in sizes
-            for chosen in combinations(range(len(mapped)), k)
-            if agree.issuperset(combinations(chosen, 2))
-        ),
-        len(mapped[:1]),
-    )
+def count_unanimous(rows: FloatArray, islands: Sequence[FloatArray], best: FloatArray, least: float) -> int:
+    """Return the size of the largest set of islands that agree with the best map and with each other.
+
+    Args:
+        rows: [n, w_source], of which the maps are compared.
+        islands: maps [w_source, w_target].
+        best: [w_source, w_target].
+        least: mean cosine of rows under two maps from which on they agree.
+    """
+    mapped = [rows @ island for island in islands]
+    mapped = [own for own in mapped if agreement(own, rows @ best) >= least]
+    numbers = range(len(mapped))
+    agree = {(i, j) for i, j in combinations(numbers, 2) if agreement(mapped[i], mapped[j]) >= least}
+    sets = (chosen for size in range(len(mapped), 0, -1) for chosen in combinations(numbers, size))
+    return next((len(chosen) for chosen in sets if agree.issuperset(combinations(chosen, 2))), 0)
 
 
 def _result(run: _Run, stopped: str) -> IslandsResult:
@@ -372,7 +370,12 @@ def _result(run: _Run, stopped: str) -> IslandsResult:
         islands=run.islands,
         merges=run.merges,
         agreement=_agreement(run, run.merges[: run.settings.groups]),
-        unanimous=_count_unanimous(run, best),
+        unanimous=count_unanimous(
+            np.asarray(to_numpy(run.refinement.spaces.rows[0][:_AGREEMENT_ROWS])),
+            [island.matrix for island in run.islands],
+            best.matrix,
+            run.settings.unanimous,
+        ),
         null=null,
         null_spread=spread,
         seconds=run.seconds,

@@ -24,13 +24,15 @@ UNCALIBRATED = (
     "The map comes from the second search, whose evidence is not calibrated. Check some translations, or known pairs."
 )
 INTERRUPTED = "The second search was interrupted; this is the best map up to then."
-# Sizes of the smaller and of the larger side with which the second search is used by default. In
-# benchmarks/results/solver.jsonl it solves most fits of 500 rows against 8,000, and with other sizes at most a few.
+# Sizes of the smaller and of the larger side with which a second search is made by default. In
+# benchmarks/results/solver.jsonl it finds a useful map in most fits of 500 rows against 8,000 and in none of 8,000
+# against 500. Other sizes were not measured; with more rows on the smaller side it helps less often.
 _LEAST_ROWS, _LEAST_ROWS_BESIDE = 250, 4_000
-# Islands of the one group by default. About half of all islands arrive, and three that agree are evidence.
+# Islands of the one group by default. About half of all islands reach a right map, and three that agree are evidence.
 _ISLANDS = 6
 # With fewer rows, refits on halves do not agree even where the map is right. There, so many islands that agree are
-# evidence instead. In benchmarks/notes/fits.md two of three right maps have it, and none of six wrong ones.
+# evidence instead. With groups of four, two of three right maps have it, and none of six wrong ones
+# (benchmarks/notes/fits.md).
 _FEW_ROWS, _UNANIMOUS = 1_000, 3
 _REFITS = {"refit_agreement", "cycle"}
 # With so many rows, polishing on neighbors is better than averages of refinements.
@@ -57,7 +59,7 @@ class SecondResult:
 
 
 def helps(smaller: int, larger: int) -> bool:
-    """Return whether the second search is worth its time by default, given the rows of both sides."""
+    """Return whether a second search is made by default, given the rows of the smaller and of the larger side."""
     return _LEAST_ROWS <= smaller < _FEW_ROWS and larger >= _LEAST_ROWS_BESIDE
 
 
@@ -139,8 +141,9 @@ def limit_verdict(verdict: Verdict, second: SecondResult, rows: int) -> Verdict:
         missed = {evidence.name for evidence in verdict.evidence if not evidence.passed}
         if rows < _FEW_ROWS and second.unanimous >= _UNANIMOUS and missed and missed <= _REFITS:
             reason = (
-                f"{second.unanimous} independent islands of the second search agree on this map. "
-                f"Refits on halves of {rows:,} rows do not agree, which so few rows rarely allow."
+                f"{second.unanimous} separately started islands of the second search agree with each other and with "
+                f"its best map. Refits on halves of {rows:,} rows do not confirm it; with so few rows they seldom "
+                "confirm a right map."
             )
             verdict = replace(verdict, status=Status.DOUBTFUL, reasons=(reason, *verdict.reasons))
         verdict = at_most_doubtful(verdict, UNCALIBRATED)
