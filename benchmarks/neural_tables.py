@@ -80,9 +80,9 @@ def signal(records: Sequence[_Record]) -> str:
     for record in records:
         _, pair, axes, *_ = record["key"].split("/")
         pulls = [record[kind][level] for kind, level in _PULLS]
-        accuracy = record["accuracy"]["0.1"]
-        rows.append([pair, axes, f"{record['agreement']:.2f}", *(f"{pull:.2f}" for pull in pulls), f"{accuracy:.2f}"])
-    columns = ["encoders", "axes", "agreement", *_PULLS.values(), "accuracy of the discriminator"]
+        ranked = record["accuracy"]["0.1"]
+        rows.append([pair, axes, f"{record['agreement']:.2f}", *(f"{pull:.2f}" for pull in pulls), f"{ranked:.2f}"])
+    columns = ["encoders", "axes", "agreement", *_PULLS.values(), "pairs ranked correctly"]
     return table(columns, rows)
 
 
@@ -133,28 +133,11 @@ def climbs(records: Sequence[_Record]) -> str:
     return table(columns, rows)
 
 
-def runs(records: Sequence[_Record]) -> str:
-    """Return where every run starts and ends."""
-    rows = []
-    for record in records:
-        _, pair, name, *_ = record["key"].split("/")
-        first, last = record["curve"][0], record["curve"][-1]
-        similarities = (last["similarity"], record["similarity_of_truth"])
-        ends = (first["agreement"], last["agreement"], last["top1"])
-        rows.append(
-            [pair, name, *(f"{v:.2f}" for v in ends[:2]), f"{ends[2]:.3f}", *(f"{v:.3f}" for v in similarities)]
-        )
-    columns = ("encoders", "run", "agreement at first", "at the end", "top-1", "similarity", "of the truth")
-    return table(columns, rows, words=2)
-
-
 def cold_study() -> str:
     """Return the section on cold starts: every table for which there are records."""
     sections = {
         "cold-signal": (_SIGNAL, signal),
         "cold-climbs": (_CLIMBS, climbs),
-        "cold-basin": (_BASIN, runs),
-        "cold-variants": (_VARIANTS, runs),
     }
     parts = [f"{text}\n\n{make(load(name))}" for name, (text, make) in sections.items() if load(name)]
     return "\n\n".join([_COLD, *parts])
@@ -169,15 +152,13 @@ _SIGNAL = """**Does the descent point at the truth?** A discriminator is trained
 truth. The columns of cosines compare its pull on the rotation with the shortest way to the truth, and likewise the pull
 of the optimal transport of a batch. The first row of each group is a random rotation. Directions by chance have cosines
 of 0 with a standard deviation of 0.12 in 12 axes and of 0.04 in 32, so in 32 axes nothing points at the truth from a
-random rotation, although the discriminator is right about 0.86 and 0.94 of the rows:
+random rotation. Yet the discriminator ranks the translated row above the real one in 86 % and 94 % of random pairs of
+rows, which the last column shows:
 
 ```{image} cold-signal.svg
 :alt: Cosine of the descent with the way to the truth against agreement, for discriminators and for optimal transport
 ```"""
-_CLIMBS = """**Does a search get there?** Rotations follow the transport of batches at a falling temperature, from
-random rotations, or from the own principal axes of both sides with a search of their signs, one axis after the other.
-The end with the best similarity is shown, which needs no pairs. Where it is as high as that of the truth, these axes
-do not determine the truth:"""
-_BASIN = """**From where does training get there?** Small networks start at a rotation at a given distance from the
-truth and take 300 steps:"""
-_VARIANTS = """**What was tried from random networks**, one change to the preset `annealed` at a time, 300 steps:"""
+_CLIMBS = """**Does a search reach the truth?** Rotations follow the transport of batches at a falling temperature, from
+random rotations, or from the principal axes of each side, with random signs that are then improved one after the other.
+The end with the best similarity is shown, which needs no pairs. Where it is as high as that of the truth, the
+similarity cannot tell the truth from wrong rotations in so few axes:"""

@@ -45,7 +45,8 @@ def write(folder: Path) -> None:
 
     p.picture(_records(RESULTS / "peers.jsonl"), folder / "peers.svg")
     p.costs(_records(RESULTS / "peers.jsonl"), folder / "peers-costs.svg")
-    n.picture(n.load("cold-signal"), folder / "cold-signal.svg")
+    if pulls := n.load("cold-signal"):
+        n.picture(pulls, folder / "cold-signal.svg")
 
 
 def commands() -> str:
@@ -272,10 +273,10 @@ BGE to MiniLM, 4,398 rows per side, method `adversarial` with its warm start. Me
 
 {n.warm(n.load("warm"))}
 
-The teacher is one affine map, the mean of maps that were fitted on random halves of the rows. It has the highest cosine
-without any network. The non-orthogonal map of the method `linear` has the highest top-1. So `align` uses the method
-`linear` unless another one is named; the networks are for research, and for the latent space that three and more
-spaces share.
+The teacher is one affine map, the mean of maps that were fitted on random halves of the rows. It has the highest median
+cosine without any network. The non-orthogonal map of the method `linear` has the highest median top-1. So `align` uses
+the method `linear` unless another one is named; the networks are for research, and for the latent space that three and
+more spaces share.
 
 ## One network for several spaces
 

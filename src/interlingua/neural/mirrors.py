@@ -34,7 +34,7 @@ class Comparison:
 
     Attributes:
         begin: the state of the network that the copies are made of; empty once the comparison is finished.
-        best: the state of the best copy after its steps, likewise.
+        best: the state of the best copy after its steps; empty once the comparison is finished.
         terms: the last loss terms of that copy.
         reports: one for each copy that is done, with its ``score``.
         leader: number of the best copy.
@@ -53,14 +53,14 @@ class Comparison:
             self.leader, self.best, self.terms = len(self.reports) - 1, deepcopy(dict(state)), dict(terms)
 
     def finish(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return the best copy's state and terms, and keep the reports alone."""
+        """Return the best copy's state and terms, and drop everything but the reports."""
         best, terms = self.best, self.terms
         self.begin, self.best, self.terms = {}, {}, {}
         return best, terms
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return dict(vars(self))
 
 
 def copies(batches: Batches, spaces: int, most: int) -> Iterator[Callable[[Generator], None]]:
