@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -60,6 +61,18 @@ TRIPLES = (
     ("wordllama", "minilm", "model2vec"),
 )
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-calibration.jsonl"
+# The names that kept_name gives.
+KEPT = re.compile(r"(?P<corpus>.+)\.(?P<encoder>\w+)\.(?P<known>\w+)\.(?P<seed>\d+)\.(?P<third>[01])")
+
+
+def thirds(seed: int, n: int) -> list[Any]:
+    """Return the rows of the three thirds of a corpus; the last one is the public text of every fit."""
+    return np.array_split(np.random.default_rng(seed).permutation(n), 3)
+
+
+def kept_name(corpus: str, encoder: str, known: str, seed: int, third: int) -> str:
+    """Return the name of the folder that keeps the fit of a third under an encoder with the last third."""
+    return f"{corpus}.{encoder}.{known}.{seed}.{third}"
 
 
 @dataclass(frozen=True)
@@ -98,15 +111,14 @@ def measure(case: Case, vectors: Path, translators: Path, rows: int) -> Iterator
     )
     lines = (vectors / f"{case.corpus}.texts.jsonl").read_text("utf-8").splitlines()[:rows]
     texts = [json.loads(line)["text"] for line in lines]
-    *thirds, last = np.array_split(np.random.default_rng(case.seed).permutation(len(texts)), 3)
+    *sides, last = thirds(case.seed, len(texts))
     # The third of an encoder does not depend on its role, so that the roles can be swapped.
-    audited, other = thirds if case.victim < case.stand_in else thirds[::-1]
+    audited, other = sides if case.victim < case.stand_in else sides[::-1]
     public = np.concatenate([other, last])
 
     def aligned(name: str, side: Any, third: Any) -> tuple[Alignment, float]:
-        number = int(third is thirds[1])
-        kept = translators / f"{case.corpus}.{name}.{case.known}.{case.seed}.{number}"
-        return fitted(kept, side[third], known[last], case.seed)
+        kept = kept_name(case.corpus, name, case.known, case.seed, int(third is sides[1]))
+        return fitted(translators / kept, side[third], known[last], case.seed)
 
     attack, attack_seconds = aligned(case.victim, victim, audited)
     own, own_seconds = aligned(case.stand_in, stand_in, other)

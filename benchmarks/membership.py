@@ -1,4 +1,4 @@
-"""Who finds records and links in leaked vectors, on the fits that ``calibration.py`` keeps; one JSON line per case.
+"""Membership tests and links on the fits that ``calibration.py`` keeps; one JSON line per case.
 
     python benchmarks/membership.py --vectors DIR --translators DIR
 
@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from calibration import KEPT, thirds
 
 from interlingua.core.arrays import unit_rows
 from interlingua.core.translator import load
@@ -30,8 +30,6 @@ from interlingua.leakage.linkage import linkage
 from interlingua.leakage.membership import membership
 
 RESULTS = Path(__file__).resolve().parent / "results" / "leakage-membership.jsonl"
-# As calibration.py names the fits: corpus, leaked encoder, known encoder, seed, and which third was leaked.
-_FIT = re.compile(r"(?P<corpus>.+)\.(?P<leaked>\w+)\.(?P<known>\w+)\.(?P<seed>\d+)\.(?P<third>[01])")
 _ROWS = 12_000
 _SHARED = (0.0, 0.25, 0.5, 1.0)
 
@@ -40,10 +38,10 @@ class Fit:
     """A kept fit, and the rows that it belongs to."""
 
     def __init__(self, folder: Path, vectors: Path) -> None:
-        match = _FIT.fullmatch(folder.name)
+        match = KEPT.fullmatch(folder.name)
         if match is None:
             raise SystemExit(f"{folder} is not named as calibration.py names its fits.")
-        self.corpus, self.leaked, self.known = match["corpus"], match["leaked"], match["known"]
+        self.corpus, self.leaked, self.known = match["corpus"], match["encoder"], match["known"]
         self.seed, self.third = int(match["seed"]), int(match["third"])
         self.vectors = vectors
         self.translator = load(folder)
@@ -54,7 +52,7 @@ class Fit:
 
     def thirds(self) -> tuple[Any, Any, Any]:
         """Return the rows of the leaked third, of the other and of the last one."""
-        *sides, last = np.array_split(np.random.default_rng(self.seed).permutation(len(self.rows(self.known))), 3)
+        *sides, last = thirds(self.seed, len(self.rows(self.known)))
         return sides[self.third], sides[1 - self.third], last
 
     @property

@@ -85,16 +85,27 @@ def parts_of(text: str) -> Iterator[str]:
 
 
 def encode(corpora: Path, work: Path, most: int) -> None:
-    """Write texts, labels and vectors of every side."""
+    """Write texts, labels and vectors of every side; vectors that exist are kept if the texts are the same."""
     work.mkdir(parents=True, exist_ok=True)
     sides = passages(corpora / "mtsamples.jsonl.gz", most)
     for side, found in sides.items():
-        lines = (json.dumps({"text": text, "label": label}) + "\n" for label, text in found)
-        (work / f"{side}.jsonl").write_text("".join(lines), "utf-8")
+        write_texts(work, side, found)
     for file, (side, encoder) in VECTORS.items():
         if not (work / file).exists():
             vectors = make_data.ENCODERS[encoder].encode([text for _, text in sides[side]], work)
             np.save(work / file, make_data.unit_rows(np.asarray(vectors, np.float32)).astype(np.float16))
+
+
+def write_texts(work: Path, side: str, found: list[tuple[str, str]]) -> None:
+    """Write the texts and labels of a side; delete vectors of other texts."""
+    path, lines = work / f"{side}.jsonl", "".join(json.dumps({"text": t, "label": label}) + "\n" for label, t in found)
+    if path.is_file() and path.read_text("utf-8") == lines:
+        return
+    # Before the texts, so that a run that is stopped in between leaves no vectors of other texts.
+    for file, (held, _) in VECTORS.items():
+        if held == side:
+            (work / file).unlink(missing_ok=True)
+    path.write_text(lines, "utf-8")
 
 
 def audit(work: Path, out: Path, only: str) -> None:

@@ -24,6 +24,7 @@ from interlingua.leakage.defenses import NoDefense, Noise
 from interlingua.leakage.findings import Audit, Estimate
 from interlingua.leakage.input_checks import check_inputs
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus, SecondLeak
+from interlingua.leakage.inversion.keywords import held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.report.audit import Provenance, conclusion, figure_rows, model_statement, write_audit, write_audit_json
 
@@ -387,6 +388,7 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
     assert "Check that the true texts are in the order of the vectors" in conclusion(shuffled)
     assert "no proof of safety" not in conclusion(shuffled)
     vectors = world.audit(truth=GroundTruth(vectors=world.known[:N][order]))
+    assert "translations find their true vectors no more often than by chance" in conclusion(vectors)
     assert "Check that the true vectors are in the order of the audited ones" in conclusion(vectors)
     right = world.audit(truth=GroundTruth(world.texts[:N], vectors=world.known[:N]))
     assert "Check that" not in conclusion(right)
@@ -402,9 +404,9 @@ def test_true_contents_in_another_order_are_noticed(world: World, tmp_path: Path
         ({"records": KnownRecords(np.eye(3, D))}, "There are 3 members; at least 20 are needed"),
         (
             {"records": KnownRecords(np.eye(24, 7) + 1)},
-            "The members have width 7 and the public vectors 24",
+            "The members have width 7 and the public vectors 24; both must be made by the auditor's encoder",
         ),
-        ({"labels": Labels(("one",), np.ones((1, D)))}, "There is one label to infer; two or more"),
+        ({"labels": Labels(("one",), np.ones((1, D)))}, "There is 1 label to infer; at least 2 are needed"),
         ({"truth": GroundTruth(vectors=np.eye(N, 7) + 1)}, "The true vectors have width 7 and the public vectors 24"),
         ({"records": KnownRecords(np.eye(24, D), np.eye(5, D))}, "There are 5 nonmembers; at least 20 are needed"),
     ],
@@ -420,6 +422,28 @@ def test_what_could_measure_nothing_is_refused(world: World, change: dict[str, A
         check_inputs(rows, world.corpus, **change)
     with pytest.raises(InputError, match=message):
         audit([world.fit()], rows, world.corpus, **change)
+
+
+def test_public_texts_that_no_decoder_can_be_fitted_with_are_refused_before_the_fits(world: World) -> None:
+    few = PublicCorpus(world.known[:49], world.texts[:49])
+    with pytest.raises(InputError, match="There are 49 public texts; at least 50 are needed for the keyword decoder"):
+        check_inputs(world.vectors, few)
+    # The only word is in 5 of the texts, but in 4 of those that a decoder is trained with.
+    held_out = held_out_rows(60, 3)
+    train = np.setdiff1d(np.arange(60), held_out)
+    texts = ["the"] * 60
+    for row in (held_out[0], *train[:4]):
+        texts[row] = "the zebra"
+    assert Vocabulary.of(texts).words == ("zebra",)
+    rare = PublicCorpus(world.known[:60], texts)
+    for refused in (lambda: check_inputs(world.vectors, rare, seed=3), lambda: rare.fit_decoder(3)):
+        with pytest.raises(InputError, match="No content word is in 5 of the 48 texts"):
+            refused()
+    # A decoder that was fitted before is not fitted again, and its words are those that are read.
+    decoder = world.corpus.fit_decoder()
+    check_inputs(world.vectors, few, decoder=decoder)
+    with pytest.raises(InputError, match="None of the true texts holds one of the 12 words"):
+        check_inputs(world.vectors, few, decoder=decoder, truth=GroundTruth(["xyzzy"] * N))
 
 
 def test_what_was_asked_for_and_not_measured_is_said(world: World, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ import interlingua
 from command_line import D_TARGET, N, Rows, Run, unit
 from interlingua.aligners import METHODS
 from interlingua.cli import app
+from interlingua.cli.inputs import read_pairs
 from interlingua.core.alignment import Evidence, Status, Verdict
 from interlingua.core.errors import InputError, OutputExistsError
 from interlingua.core.translator import load
@@ -250,6 +252,13 @@ def test_pairs_may_be_a_table(run: Run, folder: Path) -> None:
     lines = ["source\ttarget", *(f"{i}\t{i}" for i in range(N))]
     (folder / "pairs.tsv").write_text("\n".join(lines) + "\n")
     assert run(*fit_arguments(folder, "--pairs", folder / "pairs.tsv")).code == 0
+
+
+@pytest.mark.parametrize("header", [[], ["source,target"]])
+def test_a_byte_order_mark_is_not_part_of_the_first_pair(tmp_path: Path, header: list[str]) -> None:
+    (tmp_path / "pairs.csv").write_text("\n".join([*header, "3,4", "5,6"]) + "\n", "utf-8-sig")
+    sides = [SimpleNamespace(n=10)] * 2
+    assert read_pairs(tmp_path / "pairs.csv", sides, rows=None).tolist() == [[3, 4], [5, 6]]  # type: ignore[arg-type]
 
 
 def test_evaluate_gives_both_directions(run: Run, folder: Path, saved: Path) -> None:

@@ -19,8 +19,10 @@ from command_line import N, Rows, Run
 from interlingua._align import align
 from interlingua.cli.audit import _digests
 from interlingua.cli.demo_data import read_demo
+from interlingua.evaluation import Interval
 from interlingua.leakage.audit import DOCUMENTS
 from interlingua.leakage.defenses import SUITES
+from interlingua.report.audit import FigureRow
 
 PAIRS = np.stack([np.arange(N)] * 2, axis=1)
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
@@ -84,6 +86,17 @@ def test_a_limit_is_not_kept_if_the_attack_failed(run: Run, case: Path, monkeypa
     assert ran.code == 1
     assert "The limit of 1 cannot be checked: the attack failed, which is no proof of safety" in ran.err
     assert "the check does not pass" in (case / "audit.html").read_text("utf-8")
+
+
+def test_a_figure_without_a_value_is_a_dash_in_the_table(run: Run, case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As of the precision of a control that names no word.
+    nothing = FigureRow("Precision of the words", "", estimated=Interval(0.5), control=Interval(float("nan")))
+    monkeypatch.setattr("interlingua.report.audit.figure_rows", lambda _: [nothing])
+    ran = run(*with_vectors(case, "--fits", "1"))
+    assert ran.code == 0, ran.err
+    line = next(line for line in ran.out.splitlines() if "Precision of the words" in line)
+    assert line.split()[-2:] == ["0.500", "–"]
+    assert "nan" not in line
 
 
 def test_inputs_of_one_name_have_a_digest_each(tmp_path: Path) -> None:
@@ -260,7 +273,10 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
             "needs --authorized-by",
         ),
         (with_vectors(case, "--members", case / "two.npz", "--json"), "Give a file that holds these vectors alone"),
-        (with_vectors(case, "--labels", blank, "--label-vectors", vectors, "--json"), "row 1 holds no label"),
+        (
+            with_vectors(case, "--labels", blank, "--label-vectors", vectors, "--json"),
+            "row 1 (counted from 0) is blank",
+        ),
         (
             ("audit", case / "two.npz", "--corpus", public, "--corpus-vectors", vectors, *asked),
             "Choose one with --key.",

@@ -118,8 +118,8 @@ def test_it_prints(tab: Tab, page: Path) -> None:
 
 
 def test_in_print_a_section_may_end_before_a_page_does(tab: Tab, page: Path) -> None:
-    # A paragraph that ends a section and holds the next one forbids every break of a page between the two, so that
-    # the browser breaks anywhere, as between a picture and its caption.
+    # `break-after: avoid` on the last paragraph of a section ties it to the next section. If everything is tied, the
+    # browser breaks anywhere, for example between a picture and its caption.
     tab.open(page)
     tab.call("Emulation.setEmulatedMedia", media="print")
     breaks = "(e => getComputedStyle(e).breakAfter)"

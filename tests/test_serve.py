@@ -507,7 +507,7 @@ def test_a_file_that_is_refused_leaves_an_empty_field(served: str, tmp_path: Pat
         until(tab, "!document.getElementById('error').hidden")
         assert "bad.npy" in tab.ask("document.getElementById('error').textContent")
         assert [tab.ask(f"{part}.textContent") for part in (name, state)] == before
-        # The same file can be chosen again after it was mended: a field that keeps its value says nothing.
+        # The field is clear: a browser reports no change if the same file is chosen again.
         assert tab.ask(f"{chosen}.files.length") == 0
         np.save(bad, np.eye(600, 24, dtype=np.float32) + 1)
         tab.choose("#source", bad)

@@ -188,7 +188,7 @@ def audit(
             other = audit_inputs.read_second(second, second_truth, text_column)
         corpus_texts = replace(inputs.corpus, identifiers=kinds) if kinds else inputs.corpus
         public = corpus_texts.vectors
-        check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records)
+        check_inputs(inputs.vectors, corpus_texts, labels=inputs.labels, truth=inputs.truth, records=records, seed=seed)
         log_event("audit", authorized_by=authorized_by, rows=len(inputs.vectors), public=len(public))
         if translator:
             alignments = audit_fits.read_fits(translator, inputs.vectors, public)

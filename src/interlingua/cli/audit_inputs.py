@@ -210,7 +210,7 @@ def _read_labels(
     labels = tuple(read_texts(names, "label"))
     blank = next((number for number, label in enumerate(labels) if not label.strip()), None)
     if blank is not None:
-        raise InputError(f"{names}: row {blank} holds no label; remove it, and its vector.")
+        raise InputError(f"{names}: the label in row {blank} (counted from 0) is blank; remove it and its vector.")
     if vectors is None and encode is None:
         raise InputError("--labels needs vectors: give --label-vectors FILE, or --encoder NAME to make them.")
     if vectors is None and encode is not None:

@@ -46,7 +46,7 @@ def _values(path: Path, column: str) -> Iterator[Any]:
     name = path.name.lower()
     if name.endswith(".txt"):
         try:
-            # A byte order mark at the start is no part of the first text.
+            # A byte order mark at the start is not part of the first text.
             with path.open(encoding="utf-8-sig") as stream:
                 yield from (line.rstrip("\r\n") for line in stream)
         except UnicodeDecodeError as error:

@@ -107,15 +107,16 @@ def audit(
     alignments = check_members(alignments, "alignments", Alignment, "fits, as interlingua.align returns them,")
     if not alignments:
         raise InputError("An audit needs at least one fit; give two, from different seeds.")
-    check_instance(decoder, "decoder", (KeywordDecoder, type(None)), "a KeywordDecoder")
     check_instance(second, "second", (SecondLeak, type(None)), "a SecondLeak")
     defenses = None if defenses is None else check_choice(defenses, "defenses", SUITES)
     check_callable(fit, "fit", "a function")
     check_callable(on_step, "on_step", "a function of one dict")
     kinds, halvings = check_flag(kinds, "kinds"), check_count(halvings, "halvings")
     documents, seed = check_count(documents, "documents", minimum=1), check_count(seed, "seed")
-    of_texts = {"decoder": decoder, "defenses": defenses, "kinds": kinds, "halvings": halvings}
-    rows = check_inputs(vectors, corpus, labels=labels, truth=truth, records=records, options=of_texts)
+    of_texts = {"defenses": defenses, "kinds": kinds, "halvings": halvings}
+    rows = check_inputs(
+        vectors, corpus, labels=labels, truth=truth, records=records, decoder=decoder, options=of_texts, seed=seed
+    )
     truth = truth or GroundTruth()
     ranked = sorted(alignments, key=lambda fit: -fit.verdict.score)
     usable = [fit for fit in ranked if fit.verdict.status is not Status.FAILED]

@@ -1,4 +1,4 @@
-"""Checks of an audit's inputs against each other, before any work: what could measure nothing is refused."""
+"""Checks of an audit's inputs: inputs from which nothing could be measured are refused before any fit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from interlingua.core.arguments import check_instance
+from interlingua.core.arguments import check_count, check_instance
 from interlingua.core.arrays import check_matrix, row_blocks
 from interlingua.core.errors import InputError
 from interlingua.leakage._predictions import offered
 from interlingua.leakage.inputs import GroundTruth, KnownRecords, Labels, PublicCorpus
+from interlingua.leakage.inversion import KeywordDecoder
+from interlingua.leakage.inversion.keywords import MIN_TEXTS, held_out_rows
 from interlingua.leakage.inversion.words import Vocabulary
 from interlingua.leakage.membership import MIN_RECORDS
 
@@ -29,9 +31,11 @@ def check_inputs(
     labels: Labels | None = None,
     truth: GroundTruth | None = None,
     records: KnownRecords | None = None,
+    decoder: KeywordDecoder | None = None,
     options: Mapping[str, object] | None = None,
+    seed: int = 0,
 ) -> npt.NDArray[Any]:
-    """Return the audited vectors as a matrix, or refuse inputs that could measure nothing together.
+    """Return the audited vectors as a matrix, or refuse inputs from which nothing could be measured.
 
     Args:
         vectors: the audited rows [n, d_unknown].
@@ -39,23 +43,27 @@ def check_inputs(
         labels: labels to infer, or identities.
         truth: true contents of the audited rows.
         records: records of known membership.
+        decoder: keyword decoder, if one was fitted before.
         options: further options that need texts, by their names.
+        seed: random seed of the audit, which decides the texts that a decoder takes its words from.
 
     Raises:
-        InputError: fewer than 50 vectors or all of them equal; true contents of another number of rows; true texts
-            without any word that can be read, or true labels of which none is offered; too few records, or vectors of
-            another width than the public ones; rows without
-            texts, and an option that needs texts or nothing to measure with.
+        InputError: fewer than 50 vectors or all of them equal; true contents of another number of rows; public texts
+            without words that can be read, or true texts without any of these words; fewer than two labels, or true
+            labels that are not among the labels to infer; too few records, or vectors of another width than the public
+            ones; rows without texts, and an option that needs texts or nothing to measure with.
     """
     check_instance(corpus, "corpus", PublicCorpus, "a PublicCorpus")
     optional: dict[str, tuple[Any, type]] = {
         "labels": (labels, Labels),
         "truth": (truth, GroundTruth),
         "records": (records, KnownRecords),
+        "decoder": (decoder, KeywordDecoder),
     }
     for name, (value, kind) in optional.items():
         check_instance(value, name, (kind, type(None)), f"a {kind.__name__}")
     check_instance(options, "options", (Mapping, type(None)), "a mapping from names of options to their values")
+    seed = check_count(seed, "seed")
     rows = check_matrix(vectors, "the audited vectors")
     if len(rows) < MIN_AUDITED:
         raise InputError(
@@ -67,11 +75,12 @@ def check_inputs(
     truth = truth or GroundTruth()
     truth.check_rows(len(rows))
     if corpus.has_texts:
-        _check_texts(corpus, truth)
+        _check_texts(corpus, truth, decoder, seed)
     else:
-        _check_rows_without_texts(labels, truth, {**(options or {}), "texts": truth.texts})
+        _check_rows_without_texts(labels, truth, {"decoder": decoder, **(options or {}), "texts": truth.texts})
     if labels is not None and len(labels.names) < 2:
-        raise InputError("There is one label to infer; two or more are needed to tell them apart.")
+        n = len(labels.names)
+        raise InputError(f"There {'is 1 label' if n == 1 else f'are {n} labels'} to infer; at least 2 are needed.")
     if labels is not None and truth.labels is not None and not any(offered(truth.labels, labels.names)):
         raise InputError(
             f"None of the true labels of the {len(rows)} rows is one of the {len(labels.names)} labels to infer; give "
@@ -91,15 +100,24 @@ def check_inputs(
     for name, side in known.items():
         if side is not None and np.shape(side)[-1] != width:
             raise InputError(
-                f"The {name} have width {np.shape(side)[-1]} and the public vectors {width}; both must be of one "
-                "encoder, yours."
+                f"The {name} have width {np.shape(side)[-1]} and the public vectors {width}; both must be made "
+                "by the auditor's encoder."
             )
     return rows
 
 
-def _check_texts(corpus: PublicCorpus, truth: GroundTruth) -> None:
+def _check_texts(corpus: PublicCorpus, truth: GroundTruth, decoder: KeywordDecoder | None, seed: int) -> None:
     """Refuse public texts without words, and true texts without any word of the public ones."""
-    vocabulary = corpus.vocabulary or Vocabulary.of(corpus.texts, identifiers=corpus.identifiers)
+    if decoder is None and len(corpus.texts) < MIN_TEXTS:
+        raise InputError(
+            f"There are {len(corpus.texts)} public texts; at least {MIN_TEXTS} are needed for the keyword decoder."
+        )
+    vocabulary = corpus.vocabulary if decoder is None else decoder.vocabulary
+    if vocabulary is None:
+        # Select the words as the decoder does, so that nothing is refused after the fits. They are not kept: a decoder
+        # of a part of the public texts, as for the leak by the number of rows, must take its words from that part.
+        train = np.delete(np.arange(len(corpus.texts)), held_out_rows(len(corpus.texts), seed)).tolist()
+        vocabulary = Vocabulary.of([corpus.texts[i] for i in train], identifiers=corpus.identifiers)
     if truth.texts is not None and not vocabulary.matrix(truth.texts).nnz:
         raise InputError(
             f"None of the true texts holds one of the {len(vocabulary.words):,} words of the public texts that can be "
@@ -108,7 +126,7 @@ def _check_texts(corpus: PublicCorpus, truth: GroundTruth) -> None:
 
 
 def _check_rows_without_texts(labels: Labels | None, truth: GroundTruth, options: Mapping[str, object]) -> None:
-    """Refuse what needs texts, and an audit of rows without texts that could measure nothing."""
+    """Refuse what needs texts, and rows without texts from which nothing could be measured."""
     for name, value in options.items():
         if value:
             raise InputError(f"{name} needs public texts, and these rows have none; leave it out.")

@@ -142,8 +142,8 @@ def _contradiction(audit: Audit) -> str:
             )
     if top1 and top1.control and _at_most(top1.interval, top1.control) and str(Status.ALIGNED) in audit.verdicts:
         return (
-            "This contradicts the verdict of the fit: no row is nearer to its true vector than to others. Check that "
-            "the true vectors are in the order of the audited ones."
+            "This contradicts the verdict of the fit: translations find their true vectors no more often than by "
+            "chance. Check that the true vectors are in the order of the audited ones."
         )
     return ""
 

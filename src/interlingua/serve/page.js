@@ -52,7 +52,7 @@ function element(name, text, className) {
   return made;
 }
 
-// Without the value that is kept in the field, a file that was mended can be chosen again.
+// Clear the field: a browser reports no change if the same file is chosen again.
 function empty(side) {
   [at(`${side}-name`).textContent, at(`${side}-state`).textContent] = waiting[side];
   at(side).value = "";

@@ -22,8 +22,9 @@ from interlingua.leakage.inversion._files import read_decoder, write_decoder
 from interlingua.leakage.inversion.extraction import Extraction, Keyword
 from interlingua.leakage.inversion.words import Vocabulary
 
-__all__ = ["KeywordDecoder", "held_out_rows", "most_probable"]
+__all__ = ["MIN_TEXTS", "KeywordDecoder", "held_out_rows", "most_probable"]
 
+MIN_TEXTS = 50
 _BATCH = 256
 _RATE = 0.003
 # exp of it fits in float32, and the probability of its negative is 0.
@@ -96,7 +97,7 @@ class KeywordDecoder:
         Raises:
             InputError: not one text per vector, or too few of them.
         """
-        rows, texts = check_corpus(vectors, texts, min_rows=50)
+        rows, texts = check_corpus(vectors, texts, min_rows=MIN_TEXTS)
         epochs, seed = check_count(epochs, "epochs", minimum=1), check_count(seed, "seed")
         identifiers = check_flag(identifiers, "identifiers")
         check_instance(vocabulary, "vocabulary", (Vocabulary, type(None)), "a Vocabulary")

@@ -1,0 +1,64 @@
+"""The benchmarks of the audit: names of kept fits, tables of membership and links, and texts that go with vectors."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not BENCHMARKS.is_dir():
+        pytest.skip("not a checkout")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def test_the_name_of_a_kept_fit_says_which_rows_it_saw() -> None:
+    calibration = module("calibration")
+    match = calibration.KEPT.fullmatch(calibration.kept_name("nq-open", "use", "minilm", 3, 1))
+    assert match.groupdict() == {"corpus": "nq-open", "encoder": "use", "known": "minilm", "seed": "3", "third": "1"}
+    assert calibration.KEPT.fullmatch("nq-open.use.minilm.3.2") is None
+    thirds = calibration.thirds(3, 100)
+    assert sorted(np.concatenate(thirds).tolist()) == list(range(100))
+    assert [rows.tolist() for rows in calibration.thirds(3, 100)] == [rows.tolist() for rows in thirds]
+
+
+def test_the_tables_show_membership_and_links_and_what_has_no_value() -> None:
+    names = {"corpus": "trivia", "leaked": "use", "known": "minilm", "verdict": "aligned"}
+    tests = {"auc": [0.9, 0.88, 0.92], "blind_auc": [0.5, 0.48, 0.52], "members": 4000, "controls": 500}
+    membership = {"key": "membership/a", **names, **tests, "found": {"0.01": [0.4, 0.3, 0.5], "0.001": None}}
+    measured = {"precision": [0.8, 0.7, 0.9], "recall": [None, None, None]}
+    links = {"second": "bge", "share": 0.25, "linked": [0.125, 0.1, 0.15], "p_value": 0.002, "measured": measured}
+    lines = module("membership").table([{"key": "linkage/a", **names, **links}, membership]).splitlines()
+    tests_row, links_row = lines[2], lines[6]
+    assert tests_row == (
+        "| trivia | use, minilm | aligned | 0.90 (0.88 to 0.92) | 0.50 (0.48 to 0.52) | 0.40 (0.30 to 0.50) | – "
+        "| 4,000, 500 |"
+    )
+    assert links_row == "| trivia | use and bge, minilm | 25% | 12.5% | 0.002 | 0.80 (0.70 to 0.90) | – |"
+    for heading, row in ((lines[0], tests_row), (lines[4], links_row)):
+        assert heading.count("|") == row.count("|")
+
+
+def test_vectors_of_other_texts_are_deleted(tmp_path: Path) -> None:
+    reports = module("reports")
+    found = [("Surgery", "a note"), ("Dentistry", "another note")]
+    reports.write_texts(tmp_path, "public", found)
+    for file in reports.VECTORS:
+        (tmp_path / file).write_bytes(b"vectors")
+    reports.write_texts(tmp_path, "public", found)
+    assert all((tmp_path / file).is_file() for file in reports.VECTORS)
+    reports.write_texts(tmp_path, "public", found[:1])
+    assert (tmp_path / "public.jsonl").read_text("utf-8") == '{"text": "a note", "label": "Surgery"}\n'
+    gone = {file for file in reports.VECTORS if not (tmp_path / file).exists()}
+    assert gone == {"public.npy", "public-stand-in.npy"}
