@@ -288,7 +288,24 @@ def test_help_has_no_raw_types_and_ends_with_examples(run: Run, name: str) -> No
     text = run(name, "--help").out
     assert not re.search(r"<(int|float|str|path|list|text)\b|range>|[{}]", text), text
     assert "default: (" not in text
-    assert text.split("Examples:\n")[1].splitlines() == [f"  {line}" for line in EXAMPLES[name]]
+    shown = re.sub(r" \\\n +", " ", text.split("Examples:\n")[1])
+    assert shown.splitlines() == [f"  {line}" for line in EXAMPLES[name]]
+
+
+@pytest.mark.parametrize("name", GROUP.commands)
+def test_help_fits_a_terminal_of_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    lines = run(name, "--help").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    descriptions = "\n".join(lines).split("\nOptions:\n")[1]
+    assert not re.search(r"[a-z]-$", descriptions, re.MULTILINE), "a line ends inside a hyphenated word"
+    assert not re.search(r"\|[\w-]+>|[<>]=", descriptions), "choices and ranges as a person writes them"
+
+
+def test_ranges_in_the_help_are_words(run: Run) -> None:
+    assert "[default: 0; 0 to 6]" in run("audit", "--help").out
+    assert "[at least 2]" in run("evaluate", "--help").out
 
 
 @pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
