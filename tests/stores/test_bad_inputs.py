@@ -112,8 +112,8 @@ def address(name: str, source: str, message: str) -> None:
 
 
 address("no_address", "", "is empty; a path or a URL")
-address("unknown_scheme", "mongodb://host/db#t", "mongodb:// is no store")
-address("python_as_scheme", "os.system://x", "is no store")
+address("unknown_scheme", "mongodb://host/db#t", "mongodb:// is not a store")
+address("python_as_scheme", "os.system://x", "is not a store")
 address("password_in_address", "postgresql://me:s3cret@host/db#t.v", "holds a password")
 address("unknown_option", "qdrant://host?timeout=3#c", "option 'timeout'; known are: https")
 address("option_without_a_value", "postgresql://host/db?s3cret#t.v", "has an option without a value")
@@ -354,7 +354,7 @@ def edge_shard_in_no_folder(place: Place) -> Made:
     return place.parquet(), place.edge("c").replace("#", "/no#"), {}
 
 
-@case("exists and is no shard; choose another name")
+@case("exists and is not a shard; choose another name")
 def edge_shard_in_a_used_folder(place: Place) -> Made:
     target = place.edge("c")
     Path(place.at("c")).mkdir(parents=True)

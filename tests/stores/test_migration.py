@@ -566,7 +566,9 @@ def test_a_target_in_the_folder_that_is_the_source_is_refused(
         migrate(translator(), memory("old"), first, journal=journal, options=SMALL)
     with open_store(str(parts)) as folder, open_store(str(parts / "new.parquet")) as target:
         for inverse in (True, False):
-            with pytest.raises(InputError, match="lies in the input folder .*parts, of which it would become a part"):
+            with pytest.raises(
+                InputError, match="is inside the input folder .*parts and would become part of the input"
+            ):
                 plan(translator(), folder, target, Options(inverse=inverse))
 
 

@@ -194,7 +194,10 @@ class Plan:
         if self.table == "clip" and _CLIP not in self.encoders:
             raise InputError(f"The table clip needs an encoder called {_CLIP}; there are {', '.join(self.encoders)}.")
         if self.table in ELSEWHERE and not self.on:
-            raise InputError(f"The table {self.table} is measured on other corpora than the fit's; name them with on.")
+            raise InputError(
+                f"The table {self.table} needs other corpora than that of the fit; "
+                "name them with --on, or on= in Python."
+            )
         if self.table == "data-efficiency" and not self.rows:
             raise InputError("The table data-efficiency needs the numbers of source rows; give rows.")
         if self.table != "data-efficiency" and len(self.rows) > 1:
