@@ -2,11 +2,11 @@
 
     python benchmarks/peers_paired.py --data ../shared/data --vectors DIR --seeds 0:2
 
-Cases: BGE to MiniLM on search questions, USE to MiniLM on another set of questions, and MiniLM or USE to Model2Vec on
-WordNet glosses and on entries of a dictionary of computing (``dictionaries.py``). Methods without pairs see disjoint
+Cases: BGE to MiniLM on search questions, and USE to Model2Vec on another set of questions, on WordNet glosses, and on
+entries of a dictionary of computing (``dictionaries.py``). Methods without pairs see disjoint
 texts of both sides. A method with pairs is given 100 to 5,000 texts of the same rows under both encoders. All are
-measured on the same held-out texts, which no fit sees. Each fit has a process of its own with one thread; seconds are
-processor time.
+measured on the same held-out texts, which no fit sees. Each method has a process of its own with one thread for a case,
+which fits the smaller numbers of pairs first, so that its peak memory is that of the last. Seconds are processor time.
 
 With pairs: ``procrustes`` and ``ridge`` of this package; ridge and MLP of the package isotrieve (``pip install
 'isotrieve[mlp]'``, Apache-2.0), whose MLP is the variant of Drift-Adapter (arXiv 2509.23471) for unequal widths; and an
@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 from fits import BEIR, POOL, Case, rows, split
-from records import append_records, arguments_of
+from records import append_all_records, arguments_of
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
@@ -59,10 +59,8 @@ NAMES = {
 }
 CASES = {
     "beir: bge -> minilm": (("beir", BEIR[0]), ("beir", BEIR[1])),
-    "nq-open: use -> minilm": (("nq-open", "use"), ("nq-open", "minilm")),
-    "wordnet: minilm -> model2vec": (("wordnet", "minilm"), ("wordnet", "model2vec")),
+    "nq-open: use -> model2vec": (("nq-open", "use"), ("nq-open", "model2vec")),
     "wordnet: use -> model2vec": (("wordnet", "use"), ("wordnet", "model2vec")),
-    "foldoc: minilm -> model2vec": (("foldoc", "minilm"), ("foldoc", "model2vec")),
     "foldoc: use -> model2vec": (("foldoc", "use"), ("foldoc", "model2vec")),
 }
 # Drift-Adapter's width; batches, steps and early stopping as rebasis has them.
@@ -70,17 +68,23 @@ HIDDEN, BATCH, EPOCHS, PATIENCE, VALIDATION, RATE = 256, 256, 60, 8, 0.1, 1e-3
 
 
 @dataclass(frozen=True)
-class Fit:
-    """One fit: the case, the method, and the number of pairs that it is given."""
+class Peer:
+    """A method on a case."""
 
     case: Case
     method: str
-    pairs: int
+
+    @property
+    def pairs(self) -> tuple[int, ...]:
+        """The numbers of pairs that it is given one after the other."""
+        if self.method in UNPAIRED:
+            return (0,)
+        return PAIRS_OF_NETWORKS if "MLP" in self.method else PAIRS
 
     @property
     def key(self) -> str:
-        """What tells this fit from all others."""
-        return f"{self.case.name}/{self.method}/{self.pairs}/{self.case.seed}"
+        """What tells it from all others."""
+        return f"{self.case.name}/{self.method}/{self.case.seed}"
 
 
 class Ways:
@@ -90,18 +94,14 @@ class Ways:
         self.translate, self.invert = there, back
 
 
-def wanted(seeds: Iterable[int]) -> list[Fit]:
-    """Return all fits, those of one seed before those of the next."""
-    found = []
-    for seed in seeds:
-        for name, (source, target) in CASES.items():
-            case = Case(name, seed, None, source=source, target=target)
-            found += [Fit(case, method, 0) for method in UNPAIRED]
-            for count in PAIRS:
-                networks = ("isotrieve MLP", "MLP on ridge") if count in PAIRS_OF_NETWORKS else ()
-                methods = ("procrustes", "ridge", "isotrieve ridge", *networks)
-                found += [Fit(case, method, count) for method in methods]
-    return found
+def wanted(seeds: Iterable[int]) -> list[Peer]:
+    """Return all methods on all cases, those of one seed before those of the next."""
+    return [
+        Peer(Case(name, seed, None, source=source, target=target), method)
+        for seed in seeds
+        for name, (source, target) in CASES.items()
+        for method in NAMES
+    ]
 
 
 def files(case: Case, data: Path, folder: Path) -> list[Path]:
@@ -214,30 +214,39 @@ def mlp_on_ridge(x: FloatArray, y: FloatArray, seed: int) -> Way:
     return translate
 
 
-def one(fit: Fit, data: Path, folder: Path) -> dict[str, Any]:
-    """Fit in this process and measure on held-out pairs."""
-    x, y, x_held, y_held = rows(fit.case, data, folder)
-    given = pairs_of(fit.case, fit.pairs, data, folder) if fit.pairs else (x, y)
-    started = time.process_time()
-    there, back = (fit_paired if fit.pairs else fit_unpaired)(fit.method, *given, fit.case.seed)
-    seconds = time.process_time() - started
-    scores = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
-    keep = ("top1", "mean_rank", "cosine", "cosine_centered")
-    ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return {"rows": [len(side) for side in given], "processor_seconds": seconds, "peak_mb": peak, **ways}
+def measured(peer: Peer, data: Path, folder: Path) -> list[dict[str, Any]]:
+    """Fit in this process, and measure on held-out pairs."""
+    x, y, x_held, y_held = rows(peer.case, data, folder)
+    records = []
+    for count in peer.pairs:
+        given = pairs_of(peer.case, count, data, folder) if count else (x, y)
+        started = time.process_time()
+        there, back = (fit_paired if count else fit_unpaired)(peer.method, *given, peer.case.seed)
+        seconds = time.process_time() - started
+        scores = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
+        keep = ("top1", "mean_rank", "cosine", "cosine_centered")
+        ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        named = {"case": peer.case.name, "method": peer.method, "pairs": count, "seed": peer.case.seed}
+        shape = {"rows": [len(side) for side in given], "processor_seconds": seconds, "peak_mb": peak}
+        records.append({**named, **shape, **ways, "load": os.getloadavg()[0]})
+    return records
 
 
-def run(fit: Fit, arguments: Any) -> dict[str, Any]:
-    """Run one fit in a process of its own with one thread."""
-    command = [sys.executable, __file__, "--one", fit.key, "--seeds", str(fit.case.seed),
+def run(peer: Peer, arguments: Any) -> list[dict[str, Any]]:
+    """Run one method on a case in a process of its own with one thread."""
+    command = [sys.executable, __file__, "--one", peer.key, "--seeds", str(peer.case.seed),
                "--data", str(arguments.data), "--vectors", str(arguments.vectors)]  # fmt: skip
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
     if done.returncode:
         raise SystemExit(done.stderr)
-    named = {"key": fit.key, "case": fit.case.name, "method": fit.method, "pairs": fit.pairs, "seed": fit.case.seed}
-    return named | json.loads(done.stdout.splitlines()[-1]) | {"load": os.getloadavg()[0], "verdict": None}
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def describe(record: dict[str, Any]) -> str:
+    """Return what to print of a record."""
+    return f"{record['pairs']} pairs: top-1 {record['forward']['top1']:.3f}, {record['processor_seconds']:.1f} s"
 
 
 def table(records: list[dict[str, Any]]) -> str:
@@ -304,25 +313,24 @@ def main() -> None:
         sys.stdout.write(f"{table(records)}\n\n{winners(records)}\n")
         return
     first, _, last = arguments.seeds.partition(":")
-    fits = wanted(range(int(first), int(last or int(first) + 1)))
+    peers = wanted(range(int(first), int(last or int(first) + 1)))
     if arguments.one:
-        chosen = next(fit for fit in fits if fit.key == arguments.one)
-        sys.stdout.write("\n" + json.dumps(one(chosen, arguments.data, arguments.vectors)))
+        chosen = next(peer for peer in peers if peer.key == arguments.one)
+        sys.stdout.write("\n" + json.dumps(measured(chosen, arguments.data, arguments.vectors)))
         return
     for package in {name for name in PACKAGES.values() if find_spec(name) is None}:
         sys.stderr.write(f"{package} is not installed: its fits are left out\n")
-    missing = {
-        path for fit in fits for path in files(fit.case, arguments.data, arguments.vectors) if not path.is_file()
-    }
+    given = {path for peer in peers for path in files(peer.case, arguments.data, arguments.vectors)}
+    missing = {path for path in given if not path.is_file()}
     for path in sorted(missing):
         sys.stderr.write(f"{path} is missing: its fits are left out\n")
     here = [
-        fit
-        for fit in fits
-        if (fit.method not in PACKAGES or find_spec(PACKAGES[fit.method]) is not None)
-        and missing.isdisjoint(files(fit.case, arguments.data, arguments.vectors))
+        peer
+        for peer in peers
+        if (peer.method not in PACKAGES or find_spec(PACKAGES[peer.method]) is not None)
+        and missing.isdisjoint(files(peer.case, arguments.data, arguments.vectors))
     ]
-    append_records(arguments, ((fit.key, partial(run, fit, arguments)) for fit in here))
+    append_all_records(arguments, ((peer.key, partial(run, peer, arguments)) for peer in here), describe)
 
 
 if __name__ == "__main__":

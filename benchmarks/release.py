@@ -1,13 +1,14 @@
 """Build the wheel and the source distribution, and install the wheel with each extra alone in a clean environment.
 
     python benchmarks/release.py                                 build, install, try; writes nothing
-    python benchmarks/release.py --extras core report            the same with two extras
+    python benchmarks/release.py --extras core report --demo     the same with two extras, and the demo
     python benchmarks/release.py --record python3.11 python3.12  also measure, and write results/release.json
 
 The wheel is built twice, from the checkout and from the source distribution, and both must hold the same files. In
 each environment `interlingua doctor` must find the extra complete, everything that the extra brings must import, and
-every store of the extra must load. With the extra `report`, `interlingua demo` and `interlingua audit --demo` run on
-the data in the wheel. Measured are sizes, and the time of the import in an environment of each interpreter.
+every store of the extra must load. ``--demo`` runs `interlingua demo` and `interlingua audit --demo` with the extra
+report, on the data in the wheel. Measured are sizes, without compiled bytecode for the extras, and the time of the
+import in an environment of each interpreter.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ for name in sorted(set(brought(extra))):
 stores = [kind.scheme for kind in STORES.values() if kind.extra == extra]
 for kind in stores:
     STORES[kind].load()
+if extra == "report":
+    from interlingua.cli.demo_data import read_packaged
+    read_packaged()
 sys.stderr.write("\\n" + json.dumps({"imported": imported, "stores": stores}))
 """
 
@@ -71,6 +75,7 @@ def main() -> None:
     """Build, install and try; with ``--record`` measure and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--extras", nargs="+", choices=EXTRAS, default=EXTRAS)
+    parser.add_argument("--demo", action="store_true", help="run the demo and its audit from the wheel")
     parser.add_argument("--record", nargs="+", metavar="PYTHON", default=[], help="interpreters to measure with")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -86,9 +91,9 @@ def main() -> None:
         }
         for extra in arguments.extras:
             own = here / extra
-            record["extras"][extra] = found = try_extra(sys.executable, wheel, extra, own)
+            record["extras"][extra] = found = try_extra(_uv(here), wheel, extra, own)
             _say(f"{extra}: {found['packages']} packages, {found['install_bytes'] / 1e6:.0f} MB: {found['imported']}")
-            if extra == "report":
+            if extra == "report" and (arguments.demo or arguments.record):
                 record["demo"] = try_demo(own)
                 _say(f"demo: {json.dumps(record['demo'])}")
             subprocess.run(["rm", "-rf", own], check=True)
@@ -118,7 +123,7 @@ def build(folder: Path) -> tuple[Path, Path]:
     return wheel, sdist
 
 
-def try_extra(python: str, wheel: Path, extra: str, folder: Path) -> dict[str, Any]:
+def try_extra(uv: Path, wheel: Path, extra: str, folder: Path) -> dict[str, Any]:
     """Install the wheel with one extra in a new environment, and return what it brings.
 
     Raises:
@@ -126,11 +131,16 @@ def try_extra(python: str, wheel: Path, extra: str, folder: Path) -> dict[str, A
         SystemExit: the extra is not complete, or the installed package is not that of the environment.
     """
     started = time.perf_counter()
-    own, packages = _environment(python, folder)
-    before, names = _size(packages), set(_distributions(packages))
-    wanted = str(wheel) if extra == CORE else f"{wheel}[{extra}]"
-    subprocess.run([own, "-m", "pip", "install", "-qq", *_constraints(), wanted], check=True)
-    seconds = time.perf_counter() - started
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True)
+    own = folder / "bin" / "python"
+    wanted = str(wheel) if extra == CORE else f"interlingua[{extra}] @ {wheel.as_uri()}"
+    pin = folder / "torch.txt"
+    pin.write_text("".join(line for line in _pins() if line.startswith("torch==")))
+    # uv does not read the settings of pip.
+    links = {"UV_FIND_LINKS": os.environ["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in os.environ else {}
+    install = [uv, "pip", "install", "-q", "--python", own, "-c", pin, wanted]
+    subprocess.run(install, check=True, env=_clean() | links)
+    packages, seconds = _packages(own), time.perf_counter() - started
     done = subprocess.run([own, "-c", TRY, extra], cwd="/", env=_clean(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{extra}: {done.stderr}")
@@ -140,8 +150,8 @@ def try_extra(python: str, wheel: Path, extra: str, folder: Path) -> dict[str, A
         raise SystemExit(f"{extra}: interlingua doctor says {report['problems'] or listed}")
     _run(folder, "--help")
     return {
-        "packages": len(set(_distributions(packages)) - names),
-        "install_bytes": _size(packages) - before,
+        "packages": len(list(packages.glob("*.dist-info"))),
+        "install_bytes": _size(packages),
         "seconds": round(seconds, 1),
         **json.loads(done.stderr.splitlines()[-1]),
     }
@@ -153,7 +163,7 @@ def try_demo(folder: Path) -> dict[str, Any]:
     started = time.perf_counter()
     found = json.loads(_run(folder, "demo", "--report", str(reports[0]), "--json"))
     seconds = time.perf_counter() - started
-    _run(folder, "audit", "--demo", "--out", str(reports[1]), "--quick")
+    _run(folder, "audit", "--demo", "--out", str(reports[1]))
     return {
         "data": found["data"],
         "rows": [found[side]["rows"] for side in ("source", "target")],
@@ -166,7 +176,9 @@ def try_demo(folder: Path) -> dict[str, Any]:
 
 def _measure(python: str, wheel: Path, folder: Path) -> dict[str, Any]:
     """Return versions, bytes on disk and seconds of one clean environment with the core alone."""
-    own, packages = _environment(python, folder)
+    subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    own = folder / "bin" / "python"
+    packages = _packages(own)
     before = _size(packages)
     subprocess.run([own, "-m", "pip", "install", "-qq", str(wheel)], check=True)
     base = _seconds(own, "import numpy, scipy")
@@ -180,19 +192,22 @@ def _measure(python: str, wheel: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _environment(python: str, folder: Path) -> tuple[Path, Path]:
-    """Make an environment; return its interpreter and the folder of its packages."""
-    subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    own = folder / "bin" / "python"
-    return own, Path(_ask(own, "import sysconfig; sys.stdout.write(sysconfig.get_path('purelib'))"))
+def _uv(folder: Path) -> Path:
+    """Return uv in an environment of its own, which installs faster than pip."""
+    tools = folder / "tools"
+    if not tools.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(tools)], check=True)
+        subprocess.run([tools / "bin" / "python", "-m", "pip", "install", "-qq", "uv"], check=True)
+    return tools / "bin" / "uv"
 
 
-def _constraints() -> list[str]:
-    """Return the pin of torch, whose other builds bring gigabytes of accelerator packages; nothing else is pinned."""
-    pins = [line for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if line.startswith("torch==")]
-    path = Path(tempfile.gettempdir()) / "interlingua-torch.txt"
-    path.write_text("\n".join(pins) + "\n")
-    return ["-c", str(path)]
+def _packages(python: Path) -> Path:
+    return Path(_ask(python, "import sysconfig; sys.stdout.write(sysconfig.get_path('purelib'))"))
+
+
+def _pins() -> list[str]:
+    """Return the pinned versions; of torch, other builds bring gigabytes of accelerator packages."""
+    return (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines(keepends=True)
 
 
 def _clean() -> dict[str, str]:
@@ -227,10 +242,6 @@ def _seconds(python: Path, code: str) -> float:
 def _files(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
-
-
-def _distributions(packages: Path) -> list[str]:
-    return [path.name for path in packages.glob("*.dist-info")]
 
 
 def _size(folder: Path) -> int:
