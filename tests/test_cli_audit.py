@@ -291,7 +291,7 @@ def test_the_packaged_demo_is_audited_outside_a_checkout(
     ran = run("audit", "--demo", "--fits", "1", "--json")
     assert ran.code == 0, ran.err
     assert ran.json["leak"]["basis"] == "measured"
-    assert ran.json["provenance"]["vectors"].startswith("the demo's vectors. The small data of the package")
+    assert ran.json["provenance"]["vectors"].startswith("Vectors of the demo: the small data of the package")
     assert (tmp_path / "audit.html").is_file()
 
 
