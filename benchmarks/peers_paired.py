@@ -17,6 +17,7 @@ later). That package does not accept unequal widths; the narrower side gets colu
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -25,14 +26,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fits import BEIR, POOL, Case, rows, split
-from records import append_all_records, arguments_of
+from records import arguments_of
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
@@ -214,11 +214,11 @@ def mlp_on_ridge(x: FloatArray, y: FloatArray, seed: int) -> Way:
     return translate
 
 
-def measured(peer: Peer, data: Path, folder: Path) -> list[dict[str, Any]]:
-    """Fit in this process, and measure on held-out pairs."""
+def measured(peer: Peer, counts: Iterable[int], data: Path, folder: Path) -> list[dict[str, Any]]:
+    """Fit in this process with these numbers of pairs, and measure on held-out pairs."""
     x, y, x_held, y_held = rows(peer.case, data, folder)
     records = []
-    for count in peer.pairs:
+    for count in counts:
         given = pairs_of(peer.case, count, data, folder) if count else (x, y)
         started = time.process_time()
         there, back = (fit_paired if count else fit_unpaired)(peer.method, *given, peer.case.seed)
@@ -227,15 +227,15 @@ def measured(peer: Peer, data: Path, folder: Path) -> list[dict[str, Any]]:
         keep = ("top1", "mean_rank", "cosine", "cosine_centered")
         ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        named = {"case": peer.case.name, "method": peer.method, "pairs": count, "seed": peer.case.seed}
+        named = {"key": peer.key, "case": peer.case.name, "method": peer.method, "pairs": count, "seed": peer.case.seed}
         shape = {"rows": [len(side) for side in given], "processor_seconds": seconds, "peak_mb": peak}
         records.append({**named, **shape, **ways, "load": os.getloadavg()[0]})
     return records
 
 
-def run(peer: Peer, arguments: Any) -> list[dict[str, Any]]:
+def run(peer: Peer, counts: Iterable[int], arguments: Any) -> list[dict[str, Any]]:
     """Run one method on a case in a process of its own with one thread."""
-    command = [sys.executable, __file__, "--one", peer.key, "--seeds", str(peer.case.seed),
+    command = [sys.executable, __file__, "--one", peer.key, *map(str, counts), "--seeds", str(peer.case.seed),
                "--data", str(arguments.data), "--vectors", str(arguments.vectors)]  # fmt: skip
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
@@ -244,22 +244,19 @@ def run(peer: Peer, arguments: Any) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-def describe(record: dict[str, Any]) -> str:
-    """Return what to print of a record."""
-    return f"{record['pairs']} pairs: top-1 {record['forward']['top1']:.3f}, {record['processor_seconds']:.1f} s"
-
-
 def table(records: list[dict[str, Any]]) -> str:
     """Return Markdown: median top-1 forward by method and pairs for every case; seconds and memory of the first."""
-    lines = [f"| method | pairs | {' | '.join(_title(name) for name in CASES)} | seconds | peak MB |",
-             "|---|--:|" + "--:|" * (len(CASES) + 2)]  # fmt: skip
+    # Without ours a case says nothing.
+    cases = [name for name in CASES if any((r["case"], r["method"]) == (name, "linear") for r in records)]
+    lines = [f"| method | pairs | {' | '.join(map(_title, cases))} | seconds | peak MB |",
+             "|---|--:|" + "--:|" * (len(cases) + 2)]  # fmt: skip
     for method, name in NAMES.items():
         for count in (0, *PAIRS):
             found = [r for r in records if (r["method"], r["pairs"]) == (method, count)]
             if not found:
                 continue
-            cells = [_median([r["forward"]["top1"] for r in found if r["case"] == case], ".3f") for case in CASES]
-            first = [r for r in found if r["case"] == next(iter(CASES))]
+            cells = [_median([r["forward"]["top1"] for r in found if r["case"] == case], ".3f") for case in cases]
+            first = [r for r in found if r["case"] == cases[0]]
             costs = (_median([r["processor_seconds"] for r in first], ".1f"),
                      _median([r["peak_mb"] for r in first], ",.0f"))  # fmt: skip
             lines.append(f"| {name} | {f'{count:,}' if count else 'none'} | {' | '.join((*cells, *costs))} |")
@@ -306,7 +303,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--vectors", type=Path, default=Path("benchmarks/vectors"))
     parser.add_argument("--table", action="store_true", help="only print the tables of the records")
-    parser.add_argument("--one", help="a key; for the process of one fit")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.table:
         records = [json.loads(line) for line in arguments.out.read_text().splitlines()]
@@ -315,8 +312,9 @@ def main() -> None:
     first, _, last = arguments.seeds.partition(":")
     peers = wanted(range(int(first), int(last or int(first) + 1)))
     if arguments.one:
-        chosen = next(peer for peer in peers if peer.key == arguments.one)
-        sys.stdout.write("\n" + json.dumps(measured(chosen, arguments.data, arguments.vectors)))
+        chosen = next(peer for peer in peers if peer.key == arguments.one[0])
+        counts = map(int, arguments.one[1:])
+        sys.stdout.write("\n" + json.dumps(measured(chosen, counts, arguments.data, arguments.vectors)))
         return
     for package in {name for name in PACKAGES.values() if find_spec(name) is None}:
         sys.stderr.write(f"{package} is not installed: its fits are left out\n")
@@ -324,13 +322,21 @@ def main() -> None:
     missing = {path for path in given if not path.is_file()}
     for path in sorted(missing):
         sys.stderr.write(f"{path} is missing: its fits are left out\n")
-    here = [
-        peer
-        for peer in peers
-        if (peer.method not in PACKAGES or find_spec(PACKAGES[peer.method]) is not None)
-        and missing.isdisjoint(files(peer.case, arguments.data, arguments.vectors))
-    ]
-    append_all_records(arguments, ((peer.key, partial(run, peer, arguments)) for peer in here), describe)
+    out: Path = arguments.out
+    lines = out.read_text("utf-8").splitlines() if out.exists() else []
+    recorded = {(record["key"], record["pairs"]) for record in map(json.loads, lines)}
+    for peer in peers:
+        counts = [count for count in peer.pairs if (peer.key, count) not in recorded]
+        installed = peer.method not in PACKAGES or find_spec(PACKAGES[peer.method]) is not None
+        there = missing.isdisjoint(files(peer.case, arguments.data, arguments.vectors))
+        if not (counts and installed and there and arguments.only in peer.key):
+            continue
+        records = run(peer, counts, arguments)
+        with out.open("a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(record) + "\n" for record in records)
+        for r in records:
+            top1, seconds = r["forward"]["top1"], r["processor_seconds"]
+            sys.stderr.write(f"{r['key']}, {r['pairs']} pairs: top-1 {top1:.3f}, {seconds:.1f} s\n")
 
 
 if __name__ == "__main__":
