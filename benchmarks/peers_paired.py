@@ -275,6 +275,9 @@ def winners(records: list[dict[str, Any]]) -> str:
         reached = float(np.median([r["forward"]["top1"] for r in own]))
         cells = []
         for method in paired:
+            if not any((r["case"], r["method"]) == (case, method) for r in records):
+                cells.append("not run")
+                continue
             enough = [count for count in PAIRS if _top1(records, case, method, count) > reached]
             cells.append(f"{min(enough):,}" if enough else "–")
         lines.append(f"| {_title(case)} | {own[0]['rows'][0]:,} | {reached:.3f} | {' | '.join(cells)} |")

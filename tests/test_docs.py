@@ -308,6 +308,50 @@ def test_where_pairs_win_is_what_the_records_say(generate: ModuleType) -> None:
     )
 
 
+def test_how_many_pairs_beat_none_is_what_the_records_say(generate: ModuleType) -> None:
+    peers = importlib.import_module("peers_paired")  # the fixture has put benchmarks on the path
+    records = [
+        r
+        for r in records_of(generate, "peers-paired.jsonl")
+        if (r["case"], r["seed"]) == ("beir: bge -> minilm", 0) and r["method"] in peers.NAMES
+    ]
+    top1 = {(r["method"], r["pairs"]): r["forward"]["top1"] for r in records}
+    own = top1["linear", 0]
+    page = " ".join((ROOT / "docs" / "compare.md").read_text("utf-8").split())
+    best = max(value for (method, pairs), value in top1.items() if pairs == 100)
+    assert f"top-1 is .{own * 1000:.0f} without pairs. With 100 pairs" in page
+    assert f"has .{best * 100:.0f}. Procrustes is better than no pairs from 500 pairs on" in page
+    assert top1["procrustes", 300] < own < top1["procrustes", 500]
+    assert top1["ridge", 500] < own < top1["ridge", 1000]
+    networks = [value for (method, pairs), value in top1.items() if "MLP" in method and pairs == 1000]
+    assert len(networks) == 2
+    assert own < min(networks)
+    assert max(networks) < top1["procrustes", 1000]
+
+
+def test_the_table_of_peers_with_pairs_leaves_out_what_was_not_run(generate: ModuleType) -> None:
+    peers = importlib.import_module("peers_paired")
+    base = {"seed": 0, "processor_seconds": 1.0, "peak_mb": 10, "rows": [4398, 4398]}
+    case = "beir: bge -> minilm"
+    records = [
+        {**base, "case": case, "method": method, "pairs": pairs, "forward": {"top1": top1}}
+        for method, pairs, top1 in (
+            ("linear", 0, 0.9),
+            ("ridge", 100, 0.5),
+            ("ridge", 300, 0.95),
+            ("procrustes", 100, 0.8),
+        )
+    ]
+    records.append({**records[1], "case": "wordnet: use -> model2vec"})
+    lines = peers.table(records).splitlines()
+    assert lines[0] == "| method | pairs | search questions, BGE to MiniLM | seconds | peak MB |"
+    assert lines[2] == "| interlingua, method `linear` | none | 0.900 | 1.0 | 10 |"
+    assert len(lines) == 6
+    assert peers.winners(records).splitlines()[2:] == [
+        "| search questions, BGE to MiniLM | 4,398 | 0.900 | – | 300 | not run | not run | not run |"
+    ]
+
+
 def test_the_verdicts_on_the_page_of_trust_are_those_of_the_records(generate: ModuleType) -> None:
     tables = importlib.import_module("tables")  # the fixture has put benchmarks on the path
     assert tables.confusion(tables.judged()) in (ROOT / "docs" / "trust.md").read_text("utf-8")
