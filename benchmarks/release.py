@@ -2,13 +2,13 @@
 
     python benchmarks/release.py                                 build, install, try; writes nothing
     python benchmarks/release.py --extras core report --demo     the same with two extras, and the demo
-    python benchmarks/release.py --record python3.11 python3.12  also measure, and write results/release.json
+    python benchmarks/release.py --record --pythons python3.12   also measure, and write results/release.json
 
 The wheel is built twice, from the checkout and from the source distribution, and both must hold the same files. In
 each environment `interlingua doctor` must find the extra complete, everything that the extra brings must import, and
 every store of the extra must load. ``--demo`` runs `interlingua demo` and `interlingua audit --demo` with the extra
 report, on the data in the wheel. Measured are sizes, without compiled bytecode for the extras, and the time of the
-import in an environment of each interpreter.
+import in an environment of each interpreter. A record keeps what an earlier run measured and this one did not.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -72,33 +73,35 @@ sys.stderr.write("\\n" + json.dumps({"imported": imported, "stores": stores}))
 
 
 def main() -> None:
-    """Build, install and try; with ``--record`` measure and write the file."""
+    """Build, install and try; with ``--record`` write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--extras", nargs="+", choices=EXTRAS, default=EXTRAS)
     parser.add_argument("--demo", action="store_true", help="run the demo and its audit from the wheel")
-    parser.add_argument("--record", nargs="+", metavar="PYTHON", default=[], help="interpreters to measure with")
+    parser.add_argument("--record", action="store_true", help="write results/release.json")
+    parser.add_argument("--pythons", nargs="+", default=[], help="interpreters with which the core alone is measured")
     arguments = parser.parse_args()
+    record: dict[str, Any] = json.loads(RESULTS.read_text("utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         wheel, sdist = build(here)
-        _say(f"{wheel.name}: {wheel.stat().st_size:,} bytes, {sdist.name}: {sdist.stat().st_size:,} bytes")
-        record: dict[str, Any] = {
-            "wheel": wheel.name,
-            "wheel_bytes": wheel.stat().st_size,
-            "sdist_bytes": sdist.stat().st_size,
-            "environments": [_measure(python, wheel, here / f"env-{i}") for i, python in enumerate(arguments.record)],
-            "extras": {},
-        }
+        sizes = {"wheel_bytes": wheel.stat().st_size, "sdist_bytes": sdist.stat().st_size}
+        _say(f"{wheel.name}: {sizes}")
+        record |= {"wheel": wheel.name, **sizes}
+        if arguments.pythons:
+            found = [_measure(python, wheel, here / f"env-{i}") for i, python in enumerate(arguments.pythons)]
+            record["environments"] = found
         for extra in arguments.extras:
             own = here / extra
-            record["extras"][extra] = found = try_extra(_uv(here), wheel, extra, own)
-            _say(f"{extra}: {found['packages']} packages, {found['install_bytes'] / 1e6:.0f} MB: {found['imported']}")
-            if extra == "report" and (arguments.demo or arguments.record):
+            brought = try_extra(_uv(here), wheel, extra, own)
+            _say(f"{extra}: {json.dumps(brought)}")
+            record["extras"] = record.get("extras", {}) | {extra: brought}
+            if extra == "report" and arguments.demo:
                 record["demo"] = try_demo(own)
                 _say(f"demo: {json.dumps(record['demo'])}")
-            subprocess.run(["rm", "-rf", own], check=True)
-    if arguments.record:
-        RESULTS.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+            shutil.rmtree(own)
+            # The next extra may take minutes, and may fail.
+            if arguments.record:
+                RESULTS.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -154,6 +157,7 @@ def try_extra(uv: Path, wheel: Path, extra: str, folder: Path) -> dict[str, Any]
         "install_bytes": _size(packages),
         "seconds": round(seconds, 1),
         **json.loads(done.stderr.splitlines()[-1]),
+        "wheel_bytes": wheel.stat().st_size,
     }
 
 
@@ -185,6 +189,7 @@ def _measure(python: str, wheel: Path, folder: Path) -> dict[str, Any]:
     return {
         "python": _ask(own, "import platform; sys.stdout.write(platform.python_version())"),
         "install_bytes": _size(packages) - before,
+        "wheel_bytes": wheel.stat().st_size,
         "py_typed": (packages / "interlingua" / "py.typed").is_file(),
         "doctor": json.loads(_run(folder, "doctor", "--json"))["ok"],
         "import_numpy_scipy_s": round(base, 3),
