@@ -123,8 +123,12 @@ REFUSED = [
     ("--catch-up", f"{MIGRATE} --catch-up --rollback", "--rollback and --catch-up exclude each other"),
     ("--catch-up", f"{MIGRATE} --catch-up --resume", "--resume and --catch-up exclude each other"),
     ("--triggers", f"{MIGRATE} --triggers skip", "updates no row of a table .* Leave --triggers skip out"),
-    ("--query", f"{SEARCH} --query target.npy --text a", "--query FILE or --text TEXT is needed, and not both"),
-    ("--query", SEARCH, "--query FILE or --text TEXT is needed, and not both"),
+    (
+        "--query",
+        f"{SEARCH} --query target.npy --text a",
+        "Give the queries with --query FILE or with --text TEXT, and not with both",
+    ),
+    ("--query", SEARCH, "Give the queries with --query FILE or with --text TEXT, and not with both"),
     ("--text", f"{SEARCH} --text a", "--text needs --encoder, the model of the query space"),
     ("--encoder", f"{SEARCH} --query target.npy --encoder e", "--encoder has no effect without --text"),
     ("--rerank", f"{SEARCH} --text a --encoder e --rerank f", "are different models, whose scores cannot be ranked"),
@@ -301,6 +305,24 @@ def test_help_fits_a_terminal_of_80_columns(run: Run, monkeypatch: pytest.Monkey
     descriptions = "\n".join(lines).split("\nOptions:\n")[1]
     assert not re.search(r"[a-z]-$", descriptions, re.MULTILINE), "a line ends inside a hyphenated word"
     assert not re.search(r"\|[\w-]+>|[<>]=", descriptions), "choices and ranges as a person writes them"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("settings linear --jso", "No such option"),
+        ("export t --to onx --out x", "'onx' is not one of"),
+        ("demo --seed x", "'--seed': .*(a whole number is needed|is not a valid int)"),
+        ("demo --seed -1", "'--seed': .*(at least 0 is needed|is not in the range)"),
+        ("serve --port 99999", "'--port': .*(at most 65535 is needed|is not in the range)"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_the_words_of_the_command(run: Run, typed: str, told: str) -> None:
+    ran = run(*shlex.split(typed))
+    assert ran.code == 2
+    assert re.search(told, ran.err)
+    assert "Value error" not in ran.err
+    assert "Input should" not in ran.err
 
 
 def test_ranges_in_the_help_are_words(run: Run) -> None:

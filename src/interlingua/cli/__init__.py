@@ -49,6 +49,15 @@ _UsageError = cast(type[typer.BadParameter], typer.BadParameter.__mro__[1])
 # Options whose values are free text, even if they look like an address.
 _FREE_TEXT = ("--where", "--set", "--authorized-by")
 
+# What typer, from the version on that checks values with pydantic, says of a value; and what a person says.
+_PARSER_PHRASES = (
+    (r"Value error, ", ""),
+    (r"Input should be a valid integer.*", "a whole number is needed."),
+    (r"Input should be a valid number.*", "a number is needed."),
+    (r"Input should be greater than or equal to (\S+)", r"at least \1 is needed."),
+    (r"Input should be less than or equal to (\S+)", r"at most \1 is needed."),
+)
+
 _REFUSALS = (InputError, OutputExistsError, MissingExtraError)
 
 app = typer.Typer(
@@ -114,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _check_no_secrets(typed)
             code = app(typed, prog_name="interlingua", standalone_mode=False)
         except _UsageError as error:
+            error.message = _reworded(error.message)
             error.show()
             return _fail(error.format_message(), 2, as_json=as_json, shown=True)
         except SpaceMismatchError as error:
@@ -127,6 +137,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _fail(f"Memory ran out ({error}); read fewer rows.", 1, as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _reworded(message: str) -> str:
+    """Return a message of the parser without the phrases of the library that checks values."""
+    for pattern, words in _PARSER_PHRASES:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _check_no_secrets(typed: Sequence[str]) -> None:
