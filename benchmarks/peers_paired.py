@@ -63,6 +63,12 @@ CASES = {
     "wordnet: use -> model2vec": (("wordnet", "use"), ("wordnet", "model2vec")),
     "foldoc: use -> model2vec": (("foldoc", "use"), ("foldoc", "model2vec")),
 }
+KINDS = {
+    "beir": "search questions of 23 benchmarks",
+    "nq-open": "questions to a search engine",
+    "wordnet": "the glosses of WordNet",
+    "foldoc": "entries of a dictionary of computing (FOLDOC)",
+}
 # Drift-Adapter's width; batches, steps and early stopping as rebasis has them.
 HIDDEN, BATCH, EPOCHS, PATIENCE, VALIDATION, RATE = 256, 256, 60, 8, 0.1, 1e-3
 
@@ -244,10 +250,14 @@ def run(peer: Peer, counts: Iterable[int], arguments: Any) -> list[dict[str, Any
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
+def complete_cases(records: list[dict[str, Any]]) -> list[str]:
+    """Return the cases that our method was run on; without it a case says nothing."""
+    return [name for name in CASES if any((r["case"], r["method"]) == (name, "linear") for r in records)]
+
+
 def table(records: list[dict[str, Any]]) -> str:
     """Return Markdown: median top-1 forward by method and pairs for every case; seconds and memory of the first."""
-    # Without ours a case says nothing.
-    cases = [name for name in CASES if any((r["case"], r["method"]) == (name, "linear") for r in records)]
+    cases = complete_cases(records)
     lines = [f"| method | pairs | {' | '.join(map(_title, cases))} | seconds | peak MB |",
              "|---|--:|" + "--:|" * (len(cases) + 2)]  # fmt: skip
     for method, name in NAMES.items():
