@@ -307,7 +307,7 @@ def table_without_ids(place: Place) -> Made:
     return place.duck(f"v float[{D_IN}]", f"select {[1.0] * D_IN}"), place.at("new.parquet"), {}
 
 
-@case("the row with id 1 of column 'v' is null")
+@case("every value of column 'v' is null; the first is that of id 1")
 def null_vector_in_a_table(place: Place) -> Made:
     return place.duck(f"id int, v float[{D_IN}]", "values (1, null)"), place.at("new.parquet"), {}
 
@@ -362,7 +362,7 @@ def edge_shard_in_a_used_folder(place: Place) -> Made:
     return place.parquet(), target, {}
 
 
-@case("no index that FAISS can read")
+@case("not an index that FAISS can read")
 def broken_index(place: Place) -> Made:
     place.faiss([1])
     return f"faiss://{place.text('old.faiss', 'hello')}", place.at("new.parquet"), {}
