@@ -244,7 +244,10 @@ def test_refusals_come_before_any_work(run: Run, case: Path) -> None:
     vectors, public, page = case / "source.npy", case / "public.jsonl", case / "a.html"
     asked = ("--authorized-by", "x", "--out", page, "--json")
     for arguments, message in (
-        (("audit", vectors, "--corpus", public, "--out", page, "--json"), "needs --authorized-by WHO"),
+        (
+            ("audit", vectors, "--corpus", public, "--out", page, "--json"),
+            "needs --authorized-by WHO, the person or body that authorized it",
+        ),
         (("audit", vectors, *asked), "needs VECTORS and --corpus"),
         (("audit", vectors, "--corpus", public, *asked), "give --corpus-vectors FILE, or --encoder NAME"),
         (("audit", vectors, "--demo", *asked), "--demo has its own"),

@@ -594,7 +594,7 @@ def test_a_file_has_the_columns_that_its_address_names(
 def test_a_journal_that_cannot_be_written_says_so(interrupted: Path) -> None:
     with contextlib.closing(MigrationJournal(interrupted, create=False)) as log:
         log._db.execute(f"pragma max_page_count = {log._db.execute('pragma page_count').fetchone()[0]}")
-        with pytest.raises(InterlinguaError, match=r"journal\.sqlite cannot be written \(.*full\)\. Make room"):
+        with pytest.raises(InterlinguaError, match=r"journal\.sqlite cannot be written \(.*full\)\. Free space"):
             log.note(text="x" * 100_000)
         assert log.phase == "copying"
 

@@ -215,6 +215,7 @@ def _extension(path: Path) -> str:
     extension = next((extension for extension in extensions if path.name.lower().endswith(extension)), None)
     if extension is None:
         raise InputError(
-            f"{path}: unknown extension; supported are {', '.join(extensions)}. Convert or rename the file."
+            f"{path}: unknown extension; the supported extensions are {', '.join(extensions)}. "
+            "Convert or rename the file."
         )
     return extension

@@ -80,7 +80,7 @@ class DuckStore(SharedClientStore, TableAdapter):
         if total and not count:
             first_id = next(self.skipped(1))[0].as_py()
             raise InputError(
-                f"{self.url}: every value of column {layout.vector!r} is null; the first is that of id {first_id!r}."
+                f"{self.url}: every value of column {layout.vector!r} is null, for example that of id {first_id!r}."
             )
         self._check_filled(count)
         nulls = self._rows(f"select count(*) from {self._table} {self._where_clause(layout.has_null)}")[0][0]
