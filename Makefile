@@ -19,7 +19,7 @@ help:
 	@echo 'make test    the default tests: offline, no accelerator, minutes'
 	@echo 'make test-stores  every vector store and Ray against the real thing (installs their clients)'
 	@echo 'make test-oldest, test-newest  the default tests with the oldest and the newest versions that pyproject.toml allows'
-	@echo 'make test-wheels  build wheel and sdist, and install the wheel with each extra alone (EXTRAS="core report" for some)'
+	@echo 'make test-wheels  build wheel and sdist, and install the wheel with each extra alone (EXTRAS="core report" selects extras)'
 	@echo 'make lint    style, types and import contracts; what pre-commit runs'
 	@echo 'make format  let ruff rewrite the layout and sort the imports'
 	@echo 'make bench-quick  the table of the README with one seed, without its slowest cells (minutes)'

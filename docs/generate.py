@@ -369,20 +369,21 @@ def _paired(pp: Any) -> str:
     records = _records(path)
     texts = "; ".join(pp.KINDS[name.partition(":")[0]] for name in pp.complete_cases(records))
     return f"""
-## And with pairs?
+## Methods with pairs
 
-A method with pairs is given texts under both encoders, of the rows that the others see without pairs. All are measured
-on the same 2,048 held-out texts: {texts}.
+Methods with pairs are given some of the same texts under both encoders. All are measured on the same 2,048 held-out
+texts: {texts}.
 Top-1, medians over the seeds that have been run; seconds are processor time of the first column:
 
 {pp.table(records)}
 
-The fewest pairs, of those tried, with which each method is better than interlingua without pairs; – if none was enough:
+The fewest pairs, of those tried, with which each method is better than interlingua without pairs; '–' means that none
+of the tried numbers was enough:
 
 {pp.winners(records)}
 
-The ridge and the MLP of isotrieve are those of the package, version 0.4.0; the other MLP is ours, of the width of
-Drift-Adapter. Networks were tried with 100, 1,000 and 5,000 pairs at most; not all fits have been made yet.
+The MLP of isotrieve is that of the package; the other MLP is ours, with the width of Drift-Adapter. 'not run' and
+missing rows have no record yet. In records without a version, the seconds of the first fit include the imports.
 """
 
 
