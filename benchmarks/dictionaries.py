@@ -35,11 +35,17 @@ def wordnet(unpacked: Path) -> Iterator[tuple[str, str]]:
 
 
 def foldoc(unpacked: Path) -> Iterator[tuple[str, str]]:
-    """Yield the first paragraph and the field of every entry."""
+    """Yield the first paragraph and the field of every entry.
+
+    A blank line separates the name of an entry from its text. It is missing in the header of the file
+    (``00-database-...``) and in lines of a text that are not indented; both are left out.
+    """
     with gzip.open(unpacked / "usr/share/dictd/foldoc.dict.dz", "rt", encoding="utf-8") as stream:
         entries = _ENTRY.split(stream.read())
     for entry in entries:
         _, _, body = entry.partition("\n")
+        if not body.startswith("\n"):
+            continue
         paragraph = " ".join(body.strip().partition("\n\n")[0].split())
         label = _LABEL.match(paragraph)
         text = _LABEL.sub("", paragraph).replace("{", "").replace("}", "")

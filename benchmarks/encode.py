@@ -31,7 +31,7 @@ CORPORA = (
     *("nq-open", "wiki-split", "clickbait", "medquad", "mtsamples", "tweettopicXL"),
     *("opentriviaqa", "ag_news_test", "clinc150", "banking77", "enron1"),
 )
-# By dictionaries.py; encoded only if they are named.
+# Made by dictionaries.py and encoded only with --only.
 DICTIONARIES = ("wordnet", "foldoc")
 LABELLED = ("tweettopicXL", "mtsamples")
 ROWS, SEED, MIN_LENGTH, NOTE_WORDS = 12_000, 20_261_123, 8, 60
@@ -70,7 +70,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoders", nargs="+", choices=make_data.ENCODERS)
     parser.add_argument("--corpora", type=Path, default=Path("../shared/data/corpora"))
-    parser.add_argument("--only", nargs="+", choices=(*CORPORA, *DICTIONARIES), default=CORPORA)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*CORPORA, *DICTIONARIES),
+        default=CORPORA,
+        help=f"encode these corpora; by default all but {' and '.join(DICTIONARIES)}",
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/vectors"))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -5,12 +5,13 @@
 Cases: BGE to MiniLM on search questions, and USE to Model2Vec on another set of questions, on WordNet glosses, and on
 entries of a dictionary of computing (``dictionaries.py``). Methods without pairs see disjoint
 texts of both sides. A method with pairs is given 100 to 5,000 texts of the same rows under both encoders. All are
-measured on the same held-out texts, which no fit sees. Each method has a process of its own with one thread for a case,
-which fits the smaller numbers of pairs first, so that its peak memory is that of the last. Seconds are processor time.
+measured on the same held-out texts, which no fit sees. Each method runs on each case in its own process with one
+thread. The numbers of pairs are fitted in ascending order, so the peak memory after a fit is that of the largest number
+so far. Seconds are processor time, without the imports: a small fit that is not recorded comes first.
 
 With pairs: ``procrustes`` and ``ridge`` of this package; ridge and MLP of the package isotrieve (``pip install
 'isotrieve[mlp]'``, Apache-2.0), whose MLP is the variant of Drift-Adapter (arXiv 2509.23471) for unequal widths; and an
-MLP of the same width whose output is added to a ridge map, as rebasis has it. Without pairs: ``linear``,
+MLP of the same width whose output is added to a ridge map, as in rebasis. Without pairs: ``linear``,
 ``mini-vec2vec``, ``centroids`` and ``gromov`` of this package, and the package mini-vec2vec 0.1.2 (Python 3.12 or
 later). That package does not accept unequal widths; the narrower side gets columns of zeros.
 """
@@ -20,24 +21,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fits import BEIR, POOL, Case, rows, split
-from records import arguments_of
+from fits import BEIR, Case, rows, split
+from peers import peak_mb, scores_of
+from records import arguments_of, run_alone
 
 from interlingua.aligners import Problem, create_aligner
 from interlingua.aligners.base import ignore_step
 from interlingua.core.arrays import FloatArray
-from interlingua.evaluation import evaluate
 
 Way = Callable[[Any], Any]
 PAIRS = (100, 300, 500, 1_000, 2_000, 5_000)
@@ -69,8 +69,10 @@ KINDS = {
     "wordnet": "the glosses of WordNet",
     "foldoc": "entries of a dictionary of computing (FOLDOC)",
 }
-# Drift-Adapter's width; batches, steps and early stopping as rebasis has them.
+# Drift-Adapter's width; batches, steps and early stopping as in rebasis.
 HIDDEN, BATCH, EPOCHS, PATIENCE, VALIDATION, RATE = 256, 256, 60, 8, 0.1, 1e-3
+# Rows per side of the fit that comes first, so that no measured fit is charged for imports.
+WARM_UP_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,8 @@ class Peer:
 
     @property
     def key(self) -> str:
-        """What tells it from all others."""
+        """The unique name of this method and case."""
         return f"{self.case.name}/{self.method}/{self.case.seed}"
-
-
-class Ways:
-    """Two functions with the methods of a translator."""
-
-    def __init__(self, there: Way, back: Way) -> None:
-        self.translate, self.invert = there, back
 
 
 def wanted(seeds: Iterable[int]) -> list[Peer]:
@@ -119,7 +114,7 @@ def files(case: Case, data: Path, folder: Path) -> list[Path]:
 
 
 def pairs_of(case: Case, count: int, data: Path, folder: Path) -> tuple[FloatArray, FloatArray]:
-    """Return the first texts of the rows of both sides under both encoders; more pairs include fewer."""
+    """Return the first ``count`` texts of both sides as pairs; larger counts contain smaller ones."""
     x, y = (np.load(path).astype(np.float32) for path in files(case, data, folder))
     _, first, second = split(case.seed, len(x))
     chosen = np.concatenate([first, second])[:count]
@@ -223,35 +218,36 @@ def mlp_on_ridge(x: FloatArray, y: FloatArray, seed: int) -> Way:
 def measured(peer: Peer, counts: Iterable[int], data: Path, folder: Path) -> list[dict[str, Any]]:
     """Fit in this process with these numbers of pairs, and measure on held-out pairs."""
     x, y, x_held, y_held = rows(peer.case, data, folder)
+    fit = fit_unpaired if peer.method in UNPAIRED else fit_paired
+    small = (
+        (x[:WARM_UP_ROWS], y[:WARM_UP_ROWS]) if peer.method in UNPAIRED else pairs_of(peer.case, PAIRS[0], data, folder)
+    )
+    fit(peer.method, *small, peer.case.seed)
     records = []
     for count in counts:
         given = pairs_of(peer.case, count, data, folder) if count else (x, y)
         started = time.process_time()
-        there, back = (fit_paired if count else fit_unpaired)(peer.method, *given, peer.case.seed)
+        there, back = fit(peer.method, *given, peer.case.seed)
         seconds = time.process_time() - started
-        scores = evaluate(Ways(there, back), x_held, y_held, pool=POOL, bootstrap=0).to_dict()
-        keep = ("top1", "mean_rank", "cosine", "cosine_centered")
-        ways = {way: {k: scores[way][k] for k in keep} for way in ("forward", "backward")}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        ways, peak = scores_of(there, back, x_held, y_held), peak_mb()
         named = {"key": peer.key, "case": peer.case.name, "method": peer.method, "pairs": count, "seed": peer.case.seed}
         shape = {"rows": [len(side) for side in given], "processor_seconds": seconds, "peak_mb": peak}
-        records.append({**named, **shape, **ways, "load": os.getloadavg()[0]})
+        used = {"version": version(PACKAGES.get(peer.method, "interlingua"))}
+        records.append({**named, **shape, **ways, **used, "load": os.getloadavg()[0]})
     return records
 
 
 def run(peer: Peer, counts: Iterable[int], arguments: Any) -> list[dict[str, Any]]:
     """Run one method on a case in a process of its own with one thread."""
-    command = [sys.executable, __file__, "--one", peer.key, *map(str, counts), "--seeds", str(peer.case.seed),
-               "--data", str(arguments.data), "--vectors", str(arguments.vectors)]  # fmt: skip
-    threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
+    done = run_alone(__file__, "--one", peer.key, *map(str, counts), "--seeds", str(peer.case.seed),
+                     "--data", str(arguments.data), "--vectors", str(arguments.vectors))  # fmt: skip
     if done.returncode:
         raise SystemExit(done.stderr)
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
 def complete_cases(records: list[dict[str, Any]]) -> list[str]:
-    """Return the cases that our method was run on; without it a case says nothing."""
+    """Return the cases that have a record of the method ``linear``, with which the others are compared."""
     return [name for name in CASES if any((r["case"], r["method"]) == (name, "linear") for r in records)]
 
 

@@ -5,10 +5,11 @@
     python benchmarks/release.py --record --pythons python3.12   also measure, and write results/release.json
 
 The wheel is built twice, from the checkout and from the source distribution, and both must hold the same files. In
-each environment `interlingua doctor` must find the extra complete, everything that the extra brings must import, and
-every store of the extra must load. ``--demo`` runs `interlingua demo` and `interlingua audit --demo` with the extra
-report, on the data in the wheel. Measured are sizes, without compiled bytecode for the extras, and the time of the
-import in an environment of each interpreter. A record keeps what an earlier run measured and this one did not.
+each environment `interlingua doctor` must find the extra complete, with the extras that it includes; a module of every
+package that the extra brings must import, and every store of these extras must load. ``--demo`` runs `interlingua demo`
+and `interlingua audit --demo` with the extra report, on the data in the wheel. Measured are sizes, without compiled
+bytecode for the extras, and the time of the import in an environment of each interpreter. A record keeps what an
+earlier run measured and this one did not.
 """
 
 from __future__ import annotations
@@ -34,14 +35,21 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["pro
 # What builds, tests and documents, and cannot be used from the wheel alone.
 DEVELOPMENT = ("dev", "dev-export", "dev-stores", "docs")
 CORE = "core"
+# Extras of other extras alone, which `interlingua doctor` does not list.
+GROUPS = ("stores", "all")
 EXTRAS = (CORE, *(name for name in PROJECT["optional-dependencies"] if name not in DEVELOPMENT))
 _TIMES = 9
-# Run in the environment: import all that an extra brings, and load its stores. Some packages write to stdout.
+# Run in the environment: import a module of every package that an extra brings, and load the stores of the extra.
+# Some packages write to stdout.
 TRY = """
 import importlib, json, sys
 from importlib import metadata
 from packaging.requirements import Requirement
+import interlingua
 from interlingua.stores import STORES
+
+if not interlingua.__file__.startswith(sys.prefix):
+    raise SystemExit(f"{interlingua.__file__} is not in the environment {sys.prefix}")
 
 def brought(extra):
     for needed in map(Requirement, metadata.requires("interlingua")):
@@ -52,7 +60,7 @@ def brought(extra):
             else:
                 yield needed.name
 
-extra, modules = sys.argv[1], {}
+extra, includes, modules = sys.argv[1], sys.argv[1:], {}
 for module, names in metadata.packages_distributions().items():
     for name in names:
         modules.setdefault(name.lower().replace("_", "-"), []).append(module)
@@ -62,7 +70,7 @@ for name in sorted(set(brought(extra))):
     for module in public[:1] or [name]:
         importlib.import_module(module)
         imported.append(module)
-stores = [kind.scheme for kind in STORES.values() if kind.extra == extra]
+stores = [kind.scheme for kind in STORES.values() if kind.extra in includes]
 for kind in stores:
     STORES[kind].load()
 if extra == "report":
@@ -84,7 +92,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         wheel, sdist = build(here)
-        sizes = {"wheel_bytes": wheel.stat().st_size, "sdist_bytes": sdist.stat().st_size}
+        sizes = {"wheel_bytes": wheel.stat().st_size, "sdist_bytes": sdist.stat().st_size,
+                 "demo_bytes": _packed(wheel, "interlingua/demo.npz")}  # fmt: skip
         _say(f"{wheel.name}: {sizes}")
         record |= {"wheel": wheel.name, **sizes}
         if arguments.pythons:
@@ -130,8 +139,9 @@ def try_extra(uv: Path, wheel: Path, extra: str, folder: Path) -> dict[str, Any]
     """Install the wheel with one extra in a new environment, and return what it brings.
 
     Raises:
-        subprocess.CalledProcessError: something cannot be installed, imported or loaded.
-        SystemExit: the extra is not complete, or the installed package is not that of the environment.
+        subprocess.CalledProcessError: something cannot be installed.
+        SystemExit: something cannot be imported or loaded, the extra is not complete, or the package that is imported
+            is not that of the environment.
     """
     started = time.perf_counter()
     subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True)
@@ -144,19 +154,26 @@ def try_extra(uv: Path, wheel: Path, extra: str, folder: Path) -> dict[str, Any]
     install = [uv, "pip", "install", "-q", "--python", own, "-c", pin, wanted]
     subprocess.run(install, check=True, env=_clean() | links)
     packages, seconds = _packages(own), time.perf_counter() - started
-    done = subprocess.run([own, "-c", TRY, extra], cwd="/", env=_clean(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [own, "-c", TRY, *_included(extra)], cwd="/", env=_clean(), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{extra}: {done.stderr}")
     report = json.loads(_run(folder, "doctor", "--json"))
-    listed = report["extras"].get(extra, {"installed": True})
-    if not report["ok"] or not listed["installed"]:
-        raise SystemExit(f"{extra}: interlingua doctor says {report['problems'] or listed}")
+    found = json.loads(done.stderr.splitlines()[-1])
+    includes = [name for name in _included(extra) if name not in (CORE, *GROUPS)]
+    unknown = [name for name in includes if name not in report["extras"]]
+    if unknown:
+        raise SystemExit(f"{extra}: interlingua doctor does not list {', '.join(unknown)}")
+    incomplete = [name for name in includes if not report["extras"][name]["installed"]]
+    if not report["ok"] or incomplete:
+        raise SystemExit(f"{extra}: interlingua doctor reports {report['problems']}; incomplete: {incomplete}")
     _run(folder, "--help")
     return {
         "packages": len(list(packages.glob("*.dist-info"))),
         "install_bytes": _size(packages),
         "seconds": round(seconds, 1),
-        **json.loads(done.stderr.splitlines()[-1]),
+        **found,
         "wheel_bytes": wheel.stat().st_size,
     }
 
@@ -247,6 +264,22 @@ def _seconds(python: Path, code: str) -> float:
 def _files(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
+
+
+def _included(extra: str) -> list[str]:
+    """Return the extra and those that it includes; the metadata of the wheel lists their packages only."""
+    found = [extra]
+    for needed in PROJECT["optional-dependencies"].get(extra, ()):
+        name, _, extras = needed.partition("[")
+        if name == PROJECT["name"]:
+            found += [name for other in extras.rstrip("]").split(",") for name in _included(other)]
+    return list(dict.fromkeys(found))
+
+
+def _packed(wheel: Path, name: str) -> int:
+    """Return the bytes that a file takes in the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.getinfo(name).compress_size
 
 
 def _size(folder: Path) -> int:
